@@ -1,0 +1,177 @@
+"""The interface every engine fills: submit, cancel, events, stats.
+
+An engine generates several responses concurrently and reports by events. It does not know
+who waits, who reads, or where anything is stored; an engine that forwards to a remote
+server fills the same interface as the local one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+
+class EngineError(Exception):
+    """An engine cannot start or cannot serve a request; the text is for people.
+
+    `code` is the machine-readable name that reaches the client.
+    """
+
+    def __init__(self, message: str, code: str = "engine_error") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One turn of a conversation, oldest first in a request."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How one response's tokens are drawn.
+
+    `temperature` 0 is greedy decoding. `top_k` 0 switches top-k off, `top_p` 1 top-p.
+    `seed` is always concrete: the same seed gives the same answer alone, in a crowd, and
+    after a crash. `max_tokens` bounds the generated tokens, those of earlier attempts included.
+    """
+
+    max_tokens: int
+    seed: int
+    temperature: float = 0.7
+    top_p: float = 0.95
+    top_k: int = 50
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One response to generate.
+
+    `prior_tokens` are tokens that an earlier attempt already generated and published: the
+    engine continues right after them and repeats none of their text.
+    """
+
+    response_id: str
+    messages: tuple[ChatMessage, ...]
+    params: SamplingParams
+    prior_tokens: tuple[int, ...] = ()
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"  # end-of-turn token or a stop string
+    LENGTH = "length"  # max_tokens, or the context is full
+    CANCELLED = "cancelled"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The prompt was tokenized and its prefill begins.
+
+    `trimmed_messages` counts the oldest messages left out because the context was full.
+    """
+
+    response_id: str
+    prompt_tokens: int
+    trimmed_messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """New tokens and the text they complete; `text` may be empty while a character is half-done."""
+
+    response_id: str
+    text: str
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Always the last event of a response, exactly one for each `submit`."""
+
+    response_id: str
+    reason: FinishReason
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    error_code: str = ""
+    error_message: str = ""
+
+
+EngineEvent = Started | TextDelta | Finished
+EventSink = Callable[[Sequence[EngineEvent]], None]
+"""Called from the engine's thread with all events of one step, in order; must return at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    name: str
+    device: str
+    dtype: str
+    context_tokens: int
+    max_running: int
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What one step did: ids that advanced by one token, and prompt tokens read per id."""
+
+    index: int
+    decoded: tuple[str, ...]
+    prefilled: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """`pending` are submitted but without a row yet; `free` rows can be claimed for."""
+
+    running: int
+    pending: int
+    free: int
+    steps: int
+    generated_tokens: int
+    alive: bool
+
+
+class Engine(ABC):
+    """Thread-safe face of an engine. `submit` and `cancel` return at once, from any thread."""
+
+    @property
+    @abstractmethod
+    def info(self) -> ModelInfo:
+        """The loaded model. Raises EngineError before `start` has returned."""
+
+    @abstractmethod
+    def start(self, sink: EventSink) -> None:
+        """Load the model (blocking) and begin to step. Raises EngineError if it cannot serve."""
+
+    @abstractmethod
+    def submit(self, request: GenerationRequest) -> None:
+        """Take a request. Its faults come as a Finished event, never as an exception here.
+
+        Raises EngineError only when the engine is not running.
+        """
+
+    @abstractmethod
+    def cancel(self, response_id: str) -> None:
+        """End a response before the next step; unknown ids are ignored."""
+
+    @abstractmethod
+    def stats(self) -> EngineStats: ...
+
+    @abstractmethod
+    def recent_steps(self) -> list[StepRecord]:
+        """The last steps, oldest first, for tests and operators."""
+
+    @abstractmethod
+    def close(self, timeout: float = 10.0) -> None:
+        """Stop stepping and free the model; running responses finish as cancelled."""

@@ -1,0 +1,1 @@
+"""The waiting list: the channel-layer extension that decides who is served next."""

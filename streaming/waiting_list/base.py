@@ -1,0 +1,285 @@
+"""The waiting list's interface: what the extension `"waiting_list"` of our channel layers offers.
+
+Every operation is atomic. The list holds ids and limits, never prompts: the record (the
+database) holds those. Who may speak for a running response is decided by its lease; whatever
+a response says is numbered, stored and published to its group in one operation, so that
+nothing is published that cannot be replayed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+DONE_LOG_SECONDS = 600
+"""How long the events of an ended response stay readable."""
+
+MAX_ATTEMPTS = 3
+"""Claims of one response before it is failed rather than returned to the list."""
+
+
+def group_name(response_id: str) -> str:
+    """The channel-layer group that receives a response's events."""
+    return f"response.{response_id}"
+
+
+class WaitingListError(Exception):
+    """A prompt was not accepted. `code` is the protocol's error code."""
+
+    code = "unavailable"
+
+
+class QueueFull(WaitingListError):
+    code = "queue_full"
+
+
+class OwnerLimit(WaitingListError):
+    code = "user_limit"
+
+
+class AddressLimit(WaitingListError):
+    code = "address_limit"
+
+
+class Unavailable(WaitingListError):
+    code = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on open responses (waiting and running). 0 for owner or address means unbounded."""
+
+    max_waiting: int
+    max_per_owner: int = 0
+    max_per_address: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the list knows of one response. `address` may be empty (not bounded then)."""
+
+    response_id: str
+    owner: str
+    conversation_id: str
+    address: str = ""
+    max_tokens: int = 0
+
+
+class State(StrEnum):
+    HELD = "held"  # an earlier response of the same conversation is open
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a response stands. `position` 1 is next; None while held or when not waiting.
+
+    `size` counts the waiting entries with a position. `created` is False when the id was known.
+    """
+
+    state: State
+    position: int | None
+    size: int
+    created: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A worker's right to speak for a response; `token` fences off everybody before it."""
+
+    response_id: str
+    worker_id: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claimed response. `tail` is the number of its last event, `tokens` what was generated."""
+
+    lease: Lease
+    entry: Entry
+    attempt: int
+    tail: int = 0
+    tokens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """`lost`: no longer this worker's; stop at once. `cancelled`: still its own, asked to end."""
+
+    held: frozenset[str]
+    lost: frozenset[str]
+    cancelled: frozenset[str]
+
+
+class Withdrawal(StrEnum):
+    WITHDRAWN = "withdrawn"  # it waited and is gone; `event` was its last
+    RUNNING = "running"  # a worker holds it; the cancel flag is set
+    GONE = "gone"  # unknown or already done
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a viewer needs to know of one response; `tail` is its last event's number."""
+
+    state: State
+    position: int | None
+    tail: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    size: int
+    workers: int
+    responses: dict[str, Watched]
+
+
+class WorkerState(StrEnum):
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+    # "paused" comes with the operator's levers
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerBeat:
+    """A worker's heartbeat. `ttl` seconds without another one, and it counts as dead."""
+
+    worker_id: str
+    capacity: int
+    state: WorkerState
+    ttl: float
+    details: dict[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A live worker in a snapshot; `age` is seconds since its heartbeat."""
+
+    worker_id: str
+    capacity: int
+    state: WorkerState
+    running: int
+    age: float
+    details: dict[str, str | int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """An open response in a snapshot; `since` is seconds in its present state."""
+
+    response_id: str
+    owner: str
+    conversation_id: str
+    state: State
+    position: int | None
+    worker_id: str
+    attempt: int
+    since: float
+    tokens: int
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Workers, then the running set, then the waiting list in order, held entries last."""
+
+    workers: list[WorkerRow]
+    running: list[EntryRow]
+    waiting: list[EntryRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """`returned` went back to their places from expired leases; `exhausted` used up their
+    attempts and `abandoned` have no viewer left: the caller ends both through the record."""
+
+    returned: list[str]
+    exhausted: list[str]
+    abandoned: list[str]
+
+
+class WaitingList(ABC):
+    """Operations of the extension. Times are seconds by the list's own clock (Redis TIME)."""
+
+    @abstractmethod
+    async def enqueue(self, entry: Entry, limits: Limits, *, readmit: bool = False) -> Place:
+        """Accept a response, or raise QueueFull, OwnerLimit, AddressLimit or Unavailable.
+
+        Accepted while open responses are fewer than the capacities of the live, non-draining
+        workers together plus `limits.max_waiting`. Idempotent: a known id changes nothing and
+        answers its present place. `readmit` skips the bounds (the reconciler's right).
+        While another response of its conversation is open, the entry is HELD (open, counted,
+        no position) and takes its place in the order when that one ends.
+        Counts as a first viewer touch.
+        """
+
+    @abstractmethod
+    async def claim(self, worker_id: str, lease_seconds: float) -> Claim | None:
+        """The next response for a worker whose heartbeat is alive and READY and that holds
+        fewer leases than its capacity; None when nothing waits or it may not claim."""
+
+    @abstractmethod
+    async def renew(
+        self, worker_id: str, leases: Iterable[Lease], lease_seconds: float
+    ) -> Renewal: ...
+
+    @abstractmethod
+    async def append(self, lease: Lease, event: str, tokens: Sequence[int] = ()) -> int | None:
+        """Number, store and publish one event (a JSON object without `sequence_number`).
+
+        Returns its number, or None if the lease is no longer valid (nothing was published).
+        """
+
+    @abstractmethod
+    async def append_many(
+        self, appends: Sequence[tuple[Lease, str, Sequence[int]]]
+    ) -> list[int | None]:
+        """`append` for each, in one round trip."""
+
+    @abstractmethod
+    async def read(self, response_id: str, after: int = 0) -> list[str]:
+        """The stored events with numbers greater than `after`, each a complete JSON text."""
+
+    @abstractmethod
+    async def finish(self, lease: Lease, event: str) -> int | None:
+        """Append the last event, end the lease and the entry, let the next of its conversation
+        take a place. None if the lease is no longer valid."""
+
+    @abstractmethod
+    async def withdraw(self, response_id: str, event: str) -> Withdrawal:
+        """Take a waiting or held response out, `event` as its last; or flag a running one."""
+
+    @abstractmethod
+    async def release(self, lease: Lease) -> bool:
+        """Give a running response back to its old place with its tokens (a draining worker)."""
+
+    @abstractmethod
+    async def watch(self, response_ids: Sequence[str]) -> Watch:
+        """State, position and tail of each, and a viewer touch for each open one."""
+
+    @abstractmethod
+    async def place(self, response_id: str) -> Place: ...
+
+    @abstractmethod
+    async def known(self, response_ids: Sequence[str]) -> set[str]:
+        """Those the list still holds as open (held, waiting or running)."""
+
+    @abstractmethod
+    async def heartbeat(self, beat: WorkerBeat) -> None: ...
+
+    @abstractmethod
+    async def retire(self, worker_id: str) -> None:
+        """Remove a worker that ends; leases it still holds are returned at once."""
+
+    @abstractmethod
+    async def snapshot(self) -> Snapshot: ...
+
+    @abstractmethod
+    async def sweep(self, viewer_grace: float) -> Sweep:
+        """Return expired leases, drop dead workers, name what nobody watches any more."""
