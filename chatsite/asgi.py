@@ -1,0 +1,23 @@
+"""The ASGI application: HTTP by Django, `/ws/` by Channels.
+
+It never starts a worker: `serve` and `runserver` do, since stock `runworker` imports this too.
+"""
+
+import os
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatsite.settings")
+django_application = get_asgi_application()  # loads the apps, which the imports below need
+
+from streaming.origin import OriginValidator  # noqa: E402
+from streaming.routing import websocket_urlpatterns  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": django_application,
+        "websocket": OriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+    }
+)

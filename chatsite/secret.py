@@ -1,0 +1,31 @@
+"""A secret key for the embedded start: made once, kept outside version control."""
+
+import os
+import secrets
+import time
+from pathlib import Path
+
+
+def read_or_create_secret(path: Path) -> str:
+    """The key in `path`, made with owner-only rights if the file is not there.
+
+    Safe against two processes starting at once: exactly one creates, the other reads.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read(path)
+    key = secrets.token_urlsafe(50)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(key)
+    return key
+
+
+def _read(path: Path) -> str:
+    # The creator may be between open and write.
+    for _ in range(50):
+        if key := path.read_text(encoding="ascii").strip():
+            return key
+        time.sleep(0.02)
+    raise OSError(f"The secret key file {path} is empty. Delete it, and a new one is made.")

@@ -1,0 +1,149 @@
+"""The CHATSTREAM settings: names, types, defaults and bounds.
+
+The environment is read once, by `chatsite.settings`, into the dict `CHATSTREAM` of raw
+values; this module checks it and offers it typed. What is wrong is reported by Django's
+system checks, each fault in a sentence that names the setting, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+from django.core.signals import setting_changed
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+PREFIX = "CHATSTREAM_"
+
+
+class ChatStreamSettings(BaseModel):
+    """Every setting of ours; the environment variable is `CHATSTREAM_` and the name in capitals."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: str = Field(
+        "", description="Hub id, local folder or `.gguf` file; empty for the bundled small model"
+    )
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto, float32, bfloat16 or float16"
+    )
+    max_running: int = Field(4, ge=1, le=256, description="responses a worker generates concurrently")
+    max_waiting: int = Field(
+        100, ge=0, le=100_000, description="responses that may wait for a place, all owners together"
+    )
+    max_per_owner: int = Field(
+        8, ge=0, le=100_000, description="open responses of one owner, 0 for no bound"
+    )
+    max_per_address: int = Field(
+        64, ge=0, le=100_000, description="open responses from one client address, 0 for no bound"
+    )
+    max_input_chars: int = Field(
+        32_000, ge=1, le=250_000, description="length of one prompt, in Unicode code points"
+    )
+    max_tokens: int = Field(
+        1024, ge=1, le=131_072, description="most tokens of one answer, and the default of `max_tokens`"
+    )
+    context_tokens: int = Field(
+        0, ge=0, le=1_048_576,
+        description="tokens a conversation may fill, answer included; 0 for the model's own, at most 4096",
+    )
+    lease_seconds: float = Field(
+        15, ge=0.5, le=600, description="how long a worker's claim holds without being renewed"
+    )
+    disconnect_grace: float = Field(
+        60, ge=0.5, le=86_400,
+        description="seconds after the last viewer left until a response is cancelled",
+    )
+    drain_seconds: float = Field(
+        30, ge=0, le=3600, description="how long an ending worker lets running responses finish"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (),
+        description="addresses or networks, comma-separated, whose X-Forwarded-For is believed",
+    )
+    anonymous: bool = Field(True, description="whether people may chat without signing in")
+    cache_dir: Path | None = Field(
+        None, description="where the model is kept; empty for the user's cache folder"
+    )
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network, strict=False)
+        return value
+
+    @field_validator("cache_dir", mode="before")
+    @classmethod
+    def _no_empty_path(cls, value: object) -> object:
+        return value or None
+
+
+def from_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """The raw values of all `CHATSTREAM_*` variables, by lower-case name. Empty means default,
+    but for the model, where it names the bundled one all the same."""
+    return {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and value.strip() and name.removeprefix(PREFIX) not in _NOT_OURS
+    }
+
+
+_NOT_OURS = {"REQUIRE_ALL"}  # the test suite's own switch
+
+
+def get() -> ChatStreamSettings:
+    """The checked settings. Raises pydantic.ValidationError if the system checks were skipped."""
+    return _parse(tuple(sorted(settings.CHATSTREAM.items())))
+
+
+@lru_cache(maxsize=8)
+def _parse(items: tuple[tuple[str, Any], ...]) -> ChatStreamSettings:
+    return ChatStreamSettings.model_validate(dict(items))
+
+
+def faults(raw: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the raw values, a sentence each."""
+    try:
+        ChatStreamSettings.model_validate(dict(raw))
+    except ValidationError as error:
+        return [_sentence(fault) for fault in error.errors()]
+    return []
+
+
+def _sentence(fault: Mapping[str, Any]) -> str:
+    name = str(fault["loc"][0])
+    variable = PREFIX + name.upper()
+    if fault["type"] == "extra_forbidden":
+        known = ", ".join(sorted(PREFIX + field.upper() for field in ChatStreamSettings.model_fields))
+        return f"{variable} is no setting of ChatStream. The settings are {known}."
+    description = ChatStreamSettings.model_fields[name].description
+    return f"{variable}={fault['input']!r} is not allowed: {fault['msg']}. It is: {description}."
+
+
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """System check `streaming.E001`: a wrong value."""
+    errors: list[CheckMessage] = [
+        Error(text, id="streaming.E001") for text in faults(settings.CHATSTREAM)
+    ]
+    return errors
+
+
+def _forget(**kwargs: Any) -> None:
+    _parse.cache_clear()
+
+
+setting_changed.connect(_forget)
