@@ -1,0 +1,32 @@
+-- ARGV: nonce, worker, lease_ms
+-- Answers null, or {id, token, attempt, tail, tokens, owner, conversation, address, max_tokens}.
+local before = answer_before(ARGV[1])
+if before then return before end
+local worker, expires = ARGV[2], now + tonumber(ARGV[3])
+
+local alive_until = call('ZSCORE', WORKERS, worker)
+if not alive_until or tonumber(alive_until) <= now then return 'null' end
+local row = call('HMGET', worker_key(worker), 'state', 'capacity')
+if row[1] ~= 'ready' or call('SCARD', leases_key(worker)) >= tonumber(row[2]) then
+  return 'null'
+end
+
+local popped = call('ZPOPMIN', RETURNED)
+if not popped[1] then popped = call('ZPOPMIN', ORDER) end
+local id = popped[1]
+if not id then return 'null' end
+
+-- At least the clock, so that the tokens still grow when a restart has lost the counter.
+local last = tonumber(call('HGET', META, 'token') or 0)
+local token = string.format('%d', math.max(last + 1, now))
+call('HSET', META, 'token', token)
+call('ZADD', RUNNING, expires, id)
+call('SADD', leases_key(worker), id)
+call('HSET', entry_key(id), 'state', 'running', 'worker', worker, 'token', token,
+  'expires', expires, 'since', now)
+local attempt = call('HINCRBY', entry_key(id), 'attempt', 1)
+local entry = call('HMGET', entry_key(id), 'tail', 'owner', 'conversation', 'address', 'max_tokens')
+return answer(ARGV[1], {
+  id, token, attempt, tonumber(entry[1]), call('GET', tokens_key(id)) or '',
+  entry[2], entry[3], entry[4], tonumber(entry[5]),
+})

@@ -1,0 +1,39 @@
+-- ARGV: id, owner, conversation, address, max_tokens, max_waiting, max_per_owner,
+--       max_per_address, readmit
+-- Answers {code, present, bound} for a refusal, else {'ok', created, state, position, size}.
+local id, owner, conversation, address = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+local function accepted(created)
+  local seen = look(id)
+  return cjson.encode({'ok', created, seen[1], seen[2], call('ZCARD', ORDER)})
+end
+
+if look(id)[1] ~= 'unknown' then return accepted(false) end
+
+if ARGV[9] ~= '1' then
+  local mine, per_owner = tonumber(call('HGET', OWNERS, owner) or 0), tonumber(ARGV[7])
+  if per_owner > 0 and mine >= per_owner then
+    return cjson.encode({'user_limit', mine, per_owner})
+  end
+  local here, per_address = tonumber(call('HGET', ADDRESSES, address) or 0), tonumber(ARGV[8])
+  if address ~= '' and per_address > 0 and here >= per_address then
+    return cjson.encode({'address_limit', here, per_address})
+  end
+  -- No worker is no reason to refuse here: one may be starting on another machine.
+  local open, bound = call('ZCARD', OPEN), serving() + tonumber(ARGV[6])
+  if open >= bound then return cjson.encode({'queue_full', open, bound}) end
+end
+
+local ticket = next_ticket()
+call('HSET', entry_key(id), 'owner', owner, 'conversation', conversation, 'address', address,
+  'max_tokens', ARGV[5], 'state', 'held', 'ticket', ticket, 'since', now, 'attempt', 0,
+  'worker', '', 'token', '', 'expires', 0, 'cancelled', '', 'tail', 0, 'tokens', 0)
+call('ZADD', OPEN, now, id)
+call('HINCRBY', OWNERS, owner, 1)
+if address ~= '' then call('HINCRBY', ADDRESSES, address, 1) end
+if conversation ~= '' and call('RPUSH', lane_key(conversation), id) > 1 then
+  call('ZADD', HELD, ticket, id)
+else
+  take_place(id, ticket)
+end
+return accepted(true)

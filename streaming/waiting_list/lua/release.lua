@@ -1,0 +1,6 @@
+-- ARGV: nonce, id, token
+local before = answer_before(ARGV[1])
+if before then return before end
+if not leased(ARGV[2], ARGV[3]) then return 'false' end
+give_back(ARGV[2], true)
+return answer(ARGV[1], true)

