@@ -29,13 +29,22 @@ class ChatStreamSettings(BaseModel):
     model: str = Field(
         "", description="Hub id, local folder or `.gguf` file; empty for the bundled small model"
     )
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, cuda, cuda:N or mps",
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto, float32, bfloat16 or float16"
     )
-    max_running: int = Field(4, ge=1, le=256, description="responses a worker generates concurrently")
+    max_running: int = Field(
+        4, ge=1, le=256, description="responses a worker generates concurrently"
+    )
     max_waiting: int = Field(
-        100, ge=0, le=100_000, description="responses that may wait for a place, all owners together"
+        100,
+        ge=0,
+        le=100_000,
+        description="responses that may wait for a place, all owners together",
     )
     max_per_owner: int = Field(
         8, ge=0, le=100_000, description="open responses of one owner, 0 for no bound"
@@ -47,17 +56,24 @@ class ChatStreamSettings(BaseModel):
         32_000, ge=1, le=250_000, description="length of one prompt, in Unicode code points"
     )
     max_tokens: int = Field(
-        1024, ge=1, le=131_072, description="most tokens of one answer, and the default of `max_tokens`"
+        1024,
+        ge=1,
+        le=131_072,
+        description="most tokens of one answer, and the default of `max_tokens`",
     )
     context_tokens: int = Field(
-        0, ge=0, le=1_048_576,
-        description="tokens a conversation may fill, answer included; 0 for the model's own, at most 4096",
+        0,
+        ge=0,
+        le=1_048_576,
+        description="tokens of a conversation, answer included; 0 for the model's own, at most 4096",
     )
     lease_seconds: float = Field(
         15, ge=0.5, le=600, description="how long a worker's claim holds without being renewed"
     )
     disconnect_grace: float = Field(
-        60, ge=0.5, le=86_400,
+        60,
+        ge=0.5,
+        le=86_400,
         description="seconds after the last viewer left until a response is cancelled",
     )
     drain_seconds: float = Field(
@@ -128,7 +144,9 @@ def _sentence(fault: Mapping[str, Any]) -> str:
     name = str(fault["loc"][0])
     variable = PREFIX + name.upper()
     if fault["type"] == "extra_forbidden":
-        known = ", ".join(sorted(PREFIX + field.upper() for field in ChatStreamSettings.model_fields))
+        known = ", ".join(
+            sorted(PREFIX + field.upper() for field in ChatStreamSettings.model_fields)
+        )
         return f"{variable} is no setting of ChatStream. The settings are {known}."
     description = ChatStreamSettings.model_fields[name].description
     return f"{variable}={fault['input']!r} is not allowed: {fault['msg']}. It is: {description}."

@@ -280,6 +280,10 @@ class WaitingList(ABC):
     @abstractmethod
     async def snapshot(self) -> Snapshot: ...
 
+    async def workers(self) -> list[WorkerRow]:
+        """The live workers alone."""
+        return (await self.snapshot()).workers
+
     @abstractmethod
     async def sweep(self, viewer_grace: float) -> Sweep:
         """Return expired leases, drop dead workers, name what nobody watches any more."""

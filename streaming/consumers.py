@@ -1,0 +1,299 @@
+"""The WebSocket consumers: `ChatConsumer` for people and programs, `QueueConsumer` for operators.
+
+A consumer keeps nothing that matters: the record and the waiting list do. Client events are
+handled one after another in a task of their own, so that a slow database never holds up the
+tokens of another answer on the same socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
+from django.contrib.auth import get_user_model
+from pydantic import BaseModel
+
+from streaming import conf, owners, record, responses
+from streaming.models import TERMINAL
+from streaming.protocol import (
+    ClientEvent,
+    ErrorEvent,
+    Limits,
+    ProtocolError,
+    ResponseCancel,
+    ResponseCreate,
+    ResponseQueued,
+    SessionCreated,
+    SessionResume,
+    parse_client_event,
+    peek_event_id,
+)
+from streaming.viewers import Viewer, Viewers
+from streaming.waiting_list.base import group_name
+
+logger = logging.getLogger(__name__)
+
+CLOSE_LOGIN_REQUIRED = 4401
+CLOSE_FORBIDDEN = 4403
+CLOSE_TOO_MANY_EVENTS = 4429
+
+_INBOX_EVENTS = 100
+"""Client events that may wait to be handled on one socket."""
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    """Serves `/ws/chat/`; the protocol is in `streaming.protocol`."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.viewers: dict[str, Viewer] = {}
+        self.inbox: asyncio.Queue[str] = asyncio.Queue(_INBOX_EVENTS)
+        self.inbox_task: asyncio.Task[None] | None = None
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # Not in `disconnect`: a server that ends cancels us without calling it.
+            if self.inbox_task:
+                self.inbox_task.cancel()
+            for viewer in self.viewers.values():
+                Viewers.here(self.channel_layer).discard(viewer)
+            for response_id in list(self.viewers):
+                await self.channel_layer.group_discard(group_name(response_id), self.channel_name)
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        if message["type"] == "response.event":
+            # Past Channels' own dispatch, which visits the database thread each time.
+            if viewer := self.viewers.get(message["response_id"]):
+                await viewer.feed(message)
+            return
+        await super().dispatch(message)
+
+    # --- the connection ---
+
+    async def connect(self) -> None:
+        await self.accept()
+        user = self.scope["user"]
+        self.user = user if user.is_authenticated else None
+        if self.user is None and not conf.get().anonymous:
+            await self.send_error(ProtocolError("login_required", "Sign in to chat here."))
+            await self.close(CLOSE_LOGIN_REQUIRED)
+            return
+        self.owner = (
+            owners.owner_of_user(self.user)
+            if self.user
+            else owners.owner_of_session(self.scope["session"])
+        )
+        self.address = owners.client_address(self.scope, conf.get().trusted_proxies)
+        await self.greet()
+        self.inbox_task = asyncio.create_task(self.handle_inbox())
+
+    async def greet(self) -> None:
+        settings = conf.get()
+        workers = await self.channel_layer.waiting_list.workers()
+        details = workers[0].details if workers else {}
+        context = details.get("context_tokens")
+        await self.send_event(
+            SessionCreated(
+                model=str(details["model"]) if details.get("model") else None,
+                limits=Limits(
+                    max_input_chars=settings.max_input_chars,
+                    max_tokens=settings.max_tokens,
+                    context_tokens=int(context) if context else None,
+                ),
+                session_token=None if self.user else owners.visitor_token(self.owner),
+            )
+        )
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if text_data is None:
+            error = ProtocolError("invalid_event", "Send text frames with JSON, not binary ones.")
+            await self.send_error(error)
+            return
+        try:
+            self.inbox.put_nowait(text_data)
+        except asyncio.QueueFull:
+            error = ProtocolError("invalid_event", "Too many events at once; slow down.")
+            await self.send_error(error)
+            await self.close(CLOSE_TOO_MANY_EVENTS)
+
+    async def handle_inbox(self) -> None:
+        while True:
+            text = await self.inbox.get()
+            try:
+                event = parse_client_event(text)
+            except ProtocolError as error:
+                await self.send_error(error, event_id=peek_event_id(text))
+                continue
+            try:
+                await self.handle(event)
+            except ProtocolError as error:
+                await self.send_error(error, cause=event)
+            except Exception:
+                logger.exception("The client event %s could not be handled.", event.type)
+                error = ProtocolError("internal_error", "Something went wrong here. Try again.")
+                await self.send_error(error, cause=event)
+
+    async def handle(self, event: ClientEvent) -> None:
+        match event:
+            case ResponseCreate():
+                # A client that vanishes now must not leave half an acceptance behind.
+                await asyncio.shield(self.create(event))
+            case ResponseCancel():
+                await asyncio.shield(
+                    responses.cancel(self.channel_layer, str(event.response_id), self.owner)
+                )
+            case SessionResume():
+                await self.resume_session(event)
+
+    # --- what clients ask for ---
+
+    async def create(self, event: ResponseCreate) -> None:
+        response, created = await responses.create(
+            response_id=event.response_id,
+            conversation_id=event.conversation_id,
+            text=event.input,
+            params=event.params,
+            owner=self.owner,
+            user=self.user,
+            address=self.address,
+        )
+        response_id = str(response.pk)
+        if response_id in self.viewers:
+            return  # the same id twice on one socket: it is being answered already
+        viewer = await self.view(response_id)
+        if response.status in TERMINAL:
+            await viewer.open(None)
+            return
+        try:
+            place = await responses.enqueue(self.channel_layer, response, created=created)
+        except ProtocolError:
+            await self.unview(response_id)
+            raise
+        workers = len(await self.channel_layer.waiting_list.workers())
+        await self.send_event(
+            ResponseQueued(
+                response_id=response.pk,
+                conversation_id=response.conversation_id,
+                position=place.position,
+                size=place.size,
+                workers=workers,
+            )
+        )
+        await viewer.open((place.position, place.size, workers))
+        await responses.ring(self.channel_layer)
+        await record.mark_queued(response.pk)
+
+    async def resume_session(self, event: SessionResume) -> None:
+        if self.user is not None:
+            raise ProtocolError("invalid_event", "A signed-in socket has its account already.")
+        owner = owners.owner_of_token(event.session_token)
+        if owner is None:
+            raise ProtocolError(
+                "forbidden", "The session token is not valid any more.", "session_token"
+            )
+        self.owner = owner
+        await self.greet()
+
+    # --- viewing ---
+
+    async def view(self, response_id: str) -> Viewer:
+        """Subscribe to a response's events, before anything can be published."""
+        viewer = Viewer(
+            self.channel_layer,
+            response_id,
+            send=self.send,
+            on_done=lambda: self.forget(response_id),
+        )
+        self.viewers[response_id] = viewer
+        await self.channel_layer.group_add(group_name(response_id), self.channel_name)
+        Viewers.here(self.channel_layer).add(viewer)
+        return viewer
+
+    def forget(self, response_id: str) -> None:
+        """The response has ended: leave its group as soon as this event is through."""
+        asyncio.get_running_loop().create_task(self.unview(response_id))
+
+    async def unview(self, response_id: str) -> None:
+        if viewer := self.viewers.pop(response_id, None):
+            Viewers.here(self.channel_layer).discard(viewer)
+            await self.channel_layer.group_discard(group_name(response_id), self.channel_name)
+
+    # --- sending ---
+
+    async def send_event(self, event: BaseModel) -> None:
+        await self.send(event.model_dump_json())
+
+    async def send_error(
+        self, error: ProtocolError, *, cause: ClientEvent | None = None, event_id: str | None = None
+    ) -> None:
+        await self.send_event(
+            ErrorEvent(
+                code=error.code,
+                message=error.message,
+                param=error.param,
+                event_id=cause.event_id if cause else event_id,
+                response_id=getattr(cause, "response_id", None),
+            )
+        )
+
+
+class QueueConsumer(AsyncJsonWebsocketConsumer):
+    """Serves `/ws/queue/`: snapshots of the queue for staff, on change, at most one a second."""
+
+    interval = 1.0
+    recheck_every = 10
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.task: asyncio.Task[None] | None = None
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self.task:
+                self.task.cancel()
+
+    async def connect(self) -> None:
+        await self.accept()
+        if not await self.may_view():
+            await self.refuse()
+            return
+        self.task = asyncio.create_task(self.stream())
+
+    async def stream(self) -> None:
+        last: dict[str, Any] | None = None
+        beat = 0
+        while True:
+            if beat % self.recheck_every == 0 and not await self.may_view():
+                await self.refuse()
+                return
+            beat += 1
+            try:
+                snapshot = asdict(await self.channel_layer.waiting_list.snapshot())
+            except Exception:
+                logger.exception("The queue could not be read; trying again.")
+            else:
+                if snapshot != last:
+                    last = snapshot
+                    await self.send_json({"type": "queue.snapshot", **snapshot})
+            await asyncio.sleep(self.interval)
+
+    async def refuse(self) -> None:
+        message = "You may not watch the queue."
+        await self.send_json({"type": "error", "code": "forbidden", "message": message})
+        await self.close(CLOSE_FORBIDDEN)
+
+    @database_sync_to_async
+    def may_view(self) -> bool:
+        user = self.scope["user"]
+        if not user.is_authenticated:
+            return False
+        # Afresh from the database, since rights may have been taken away meanwhile.
+        current = get_user_model()._default_manager.filter(pk=user.pk).first()
+        return bool(
+            current
+            and current.is_active
+            and current.is_staff
+            and current.has_perm("streaming.view_queue")
+        )

@@ -1,0 +1,67 @@
+"""`manage.py runworker generation`: a worker as a process of its own, beside Redis.
+
+Channels' own command with our worker class; any other channel is served as Channels does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import Any
+
+from channels.management.commands.runworker import Command as ChannelsCommand
+from channels.worker import Worker
+from django.conf import settings
+from django.core.management import CommandError
+
+from streaming import conf
+from streaming.engine.base import EngineError
+from streaming.responses import DOORBELL
+from streaming.worker import QueueWorker, build_engine
+
+
+class GenerationWorker(Worker):
+    """Serves the channel `generation` from the waiting list instead of draining it."""
+
+    def run(self) -> None:
+        if self.channels != [DOORBELL]:
+            super().run()
+            return
+        asyncio.run(self.serve())
+
+    async def serve(self) -> None:
+        settings = conf.get()
+        worker = QueueWorker(build_engine(), self.channel_layer, settings.max_running)
+        loop = asyncio.get_running_loop()
+        stops: set[asyncio.Task[None]] = set()
+
+        def stop() -> None:
+            # A second signal does not wait for the running responses.
+            drain = 0 if stops else settings.drain_seconds
+            stops.add(loop.create_task(worker.stop(drain)))
+
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, stop)
+        await worker.run()
+
+
+class Command(ChannelsCommand):
+    help = "Run a generation worker: manage.py runworker generation"
+    worker_class = GenerationWorker
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if DOORBELL in options["channels"]:
+            if options["channels"] != [DOORBELL]:
+                raise CommandError(f"The channel {DOORBELL!r} wants a worker of its own.")
+            if not settings.REDIS_URL:
+                raise CommandError(
+                    "A worker process needs REDIS_URL: without it the waiting list lives inside "
+                    "the server process, and `manage.py serve` runs the worker there."
+                )
+        try:
+            super().handle(*args, **options)
+        except EngineError as error:
+            raise CommandError(str(error)) from None
+        except RuntimeError as error:
+            sys.exit(f"The worker ended: {error}")

@@ -1,0 +1,102 @@
+"""`manage.py serve`: everything for one machine: database, model, server, embedded worker."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import socket
+from typing import Any
+
+from daphne.endpoints import build_endpoint_description_strings
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError, call_command
+from django.db import DatabaseError
+
+from streaming import conf
+from streaming.engine.base import EngineError
+
+
+class Command(BaseCommand):
+    help = "Set up what is missing, then serve the chat page with the model in this process."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+        parser.add_argument("--port", type=int, default=8000, help="port; 0 for any free one")
+        parser.add_argument(
+            "--worker",
+            action=argparse.BooleanOptionalAction,
+            default=None,
+            help="run a worker in this process (default: yes, unless REDIS_URL is set)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        host, port = options["host"], options["port"]
+        with_worker = not settings.REDIS_URL if options["worker"] is None else options["worker"]
+        if not with_worker and not settings.REDIS_URL:
+            raise CommandError("Without a worker in this process, workers need REDIS_URL.")
+        port = self.free_port(host, port)
+        try:
+            self.prepare(with_worker)
+        except EngineError as error:
+            raise CommandError(str(error)) from None
+        except DatabaseError as error:
+            raise CommandError(f"The database cannot be used: {error}") from None
+        except OSError as error:
+            raise CommandError(self.explain(error)) from None
+        self.serve(host, port, with_worker)
+
+    def free_port(self, host: str, port: int) -> int:
+        """The port to use. Raises CommandError if nobody could listen there."""
+        if not 0 <= port <= 65535:
+            raise CommandError(f"--port {port} is not allowed: a port is 0 to 65535.")
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+                return int(probe.getsockname()[1])
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise CommandError(
+                    f"Port {port} on {host} is taken; choose another one with --port."
+                ) from None
+            raise CommandError(f"Nobody can listen on {host}:{port}: {error}.") from None
+
+    def prepare(self, with_worker: bool) -> None:
+        call_command("migrate", interactive=False, verbosity=0)
+        if with_worker:
+            from streaming.engine.model_store import ensure_model
+
+            chatstream = conf.get()
+            ensure_model(chatstream.model or None, cache_dir=chatstream.cache_dir)
+
+    def serve(self, host: str, port: int, with_worker: bool) -> None:
+        # Importing Daphne's server installs the reactor: only now, when it is really used.
+        from chatsite.asgi import application
+        from streaming.server import ChatServer
+
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{port}/"
+        self.say(f"Chat page   {url}")
+        self.say(f"Admin       {url}admin/   (an admin user: python manage.py createsuperuser)")
+        self.say("Loading the model ..." if with_worker else "No worker in this process.")
+        server = ChatServer(
+            application=application,
+            endpoints=build_endpoint_description_strings(host=host, port=port),
+            embedded_worker=with_worker,
+            on_worker_ready=lambda worker: self.say(f"Ready: {url}  (Ctrl-C ends)"),
+            verbosity=0,
+            server_name="chatstream",
+        )
+        server.run()
+        if server.failure:
+            raise CommandError(server.failure)
+
+    def say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+    def explain(self, error: OSError) -> str:
+        if error.errno == errno.ENOSPC:
+            return f"The disk is full: {error.filename or 'a file'} could not be written."
+        return f"{error}"

@@ -1,0 +1,104 @@
+"""Who a place in the queue belongs to: an account or a visitor, and the address they come from.
+
+A visitor is a random id kept in the session, never the session key: that one changes at
+login and is a credential. Clients without cookies carry the id in a signed token.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.signals import user_logged_in
+from django.contrib.sessions.backends.base import SessionBase
+from django.core import signing
+from django.http import HttpRequest
+
+from streaming.models import Conversation, Response
+
+SESSION_KEY = "visitor"
+_SALT = "streaming.visitor"
+_TOKEN_SECONDS = 60 * 60 * 24 * 365
+
+
+def owner_of_request(request: HttpRequest) -> str:
+    """The owner of an HTTP request; a new visitor is given an id in the session."""
+    if request.user.is_authenticated:
+        return owner_of_user(request.user)
+    if SESSION_KEY not in request.session:
+        request.session[SESSION_KEY] = new_visitor_id()
+    return f"visitor:{request.session[SESSION_KEY]}"
+
+
+def owner_of_user(user: AbstractBaseUser | AnonymousUser) -> str:
+    return f"user:{user.pk}"
+
+
+def owner_of_session(session: SessionBase) -> str:
+    """The visitor of a WebSocket's session, or a new one that lives as long as the socket."""
+    return f"visitor:{session.get(SESSION_KEY) or new_visitor_id()}"
+
+
+def new_visitor_id() -> str:
+    return secrets.token_urlsafe(16)
+
+
+def visitor_token(owner: str) -> str:
+    """A signed token by which a later socket becomes the same visitor."""
+    return signing.dumps(owner.removeprefix("visitor:"), salt=_SALT)
+
+
+def owner_of_token(token: str) -> str | None:
+    """The visitor a token was made for, None if it is forged, damaged or a year old."""
+    try:
+        return f"visitor:{signing.loads(token, salt=_SALT, max_age=_TOKEN_SECONDS)}"
+    except signing.BadSignature:
+        return None
+
+
+def client_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str:
+    """The client's address: the peer's, or behind trusted proxies the last hop that is not one.
+
+    Only what a trusted proxy wrote into X-Forwarded-For is believed, read from the right.
+    Empty for a socket without an address (a Unix socket).
+    """
+    peer = (scope.get("client") or [""])[0]
+    networks = [ipaddress.ip_network(network, strict=False) for network in trusted_proxies]
+    hops = [
+        part.strip()
+        for name, value in scope.get("headers", [])
+        if name == b"x-forwarded-for"
+        for part in value.decode("latin-1").split(",")
+    ]
+    address = peer
+    while hops and _within(address, networks):
+        address = hops.pop()
+    return address if _is_address(address) else peer
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _within(text: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    return _is_address(text) and any(ipaddress.ip_address(text) in network for network in networks)
+
+
+def merge_at_login(*, request: HttpRequest | None, user: AbstractBaseUser, **kwargs: Any) -> None:
+    """What the visitor had becomes the account's."""
+    visitor = request.session.pop(SESSION_KEY, None) if request is not None else None
+    if visitor is None:
+        return
+    owner = f"visitor:{visitor}"
+    Conversation.objects.filter(owner=owner).update(owner=owner_of_user(user), user=user)
+    Response.objects.filter(owner=owner).update(owner=owner_of_user(user))
+
+
+user_logged_in.connect(merge_at_login, dispatch_uid="streaming.merge_at_login")

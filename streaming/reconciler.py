@@ -1,0 +1,54 @@
+"""Puts the record and the waiting list in agreement.
+
+What the record holds open and the list has lost goes back into the list; what the record has
+ended and the list still holds is taken out. Both are idempotent, so several processes may do
+it at once; electing one of them comes with the faults' issue, to save work, not for safety.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from channels.layers import BaseChannelLayer
+from django.utils import timezone
+
+from streaming import record, responses
+from streaming.models import OPEN, Status
+from streaming.waiting_list.base import Limits
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 10.0
+_ROWS = 500
+_NO_LIMITS = Limits(max_waiting=0)
+
+
+async def reconcile(layer: BaseChannelLayer) -> None:
+    """One pass."""
+    await _put_back(layer)
+    await _take_out(layer)
+
+
+async def _put_back(layer: BaseChannelLayer) -> None:
+    # A young `accepting` row is on its way into the list, and may yet be refused.
+    rows = await record.open_rows(timezone.now() - timedelta(seconds=INTERVAL_SECONDS), _ROWS)
+    known = await layer.waiting_list.known([str(row.pk) for row in rows])
+    for row in rows:
+        if str(row.pk) not in known:
+            current = await record.get(row.pk)  # it may have ended since we looked
+            if current is None or current.status not in OPEN:
+                continue
+            await layer.waiting_list.enqueue(responses.entry_of(current), _NO_LIMITS, readmit=True)
+            logger.warning("Response %s was lost by the waiting list and put back.", row.pk)
+        if row.status == Status.ACCEPTING:
+            await record.mark_queued(row.pk)
+    if rows:
+        await responses.ring(layer)
+
+
+async def _take_out(layer: BaseChannelLayer) -> None:
+    snapshot = await layer.waiting_list.snapshot()
+    held = [entry.response_id for entry in (*snapshot.running, *snapshot.waiting)]
+    for response_id in await record.ended(held):
+        await responses.withdraw_ended(layer, response_id)

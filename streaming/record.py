@@ -1,0 +1,328 @@
+"""The record's operations: every database read and write that a response's life needs.
+
+Each is one short transaction, run in the database thread. A response ends in here first, by
+an update that only an open row accepts: whoever comes second changes nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from channels.db import database_sync_to_async
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from streaming.engine.base import ChatMessage, Finished, FinishReason, SamplingParams
+from streaming.models import OPEN, Conversation, Message, Response, Status
+from streaming.protocol import (
+    ErrorDetail,
+    Params,
+    ProtocolError,
+    ResponseDone,
+    Timings,
+    Usage,
+)
+
+STATUS_OF_REASON = {
+    FinishReason.STOP: Status.COMPLETED,
+    FinishReason.LENGTH: Status.INCOMPLETE,
+    FinishReason.CANCELLED: Status.CANCELLED,
+    FinishReason.ERROR: Status.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker needs to generate: the turns, oldest first, and the sampling parameters."""
+
+    messages: tuple[ChatMessage, ...]
+    params: SamplingParams
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a response ended, as the worker saw it."""
+
+    finished: Finished
+    text: str
+    trimmed_messages: int
+    first_token_at: datetime | None
+
+
+def resolve_params(params: Params, max_tokens: int) -> dict[str, Any]:
+    """Every parameter concrete, the seed drawn now: a later attempt draws the same tokens.
+
+    Raises ProtocolError if more tokens are asked for than the server allows.
+    """
+    if params.max_tokens is not None and params.max_tokens > max_tokens:
+        raise ProtocolError(
+            "invalid_event",
+            f"`params.max_tokens` is {params.max_tokens}; at most {max_tokens} are allowed.",
+            "params.max_tokens",
+        )
+    given = {
+        name: value
+        for name in ("temperature", "top_p", "top_k", "repetition_penalty")
+        if (value := getattr(params, name)) is not None
+    }
+    return {
+        "max_tokens": params.max_tokens or max_tokens,
+        "seed": secrets.randbits(63) if params.seed is None else params.seed,
+        "stop": params.stop,
+        **given,
+    }
+
+
+@database_sync_to_async
+def create(
+    *,
+    response_id: UUID | None,
+    conversation_id: UUID | None,
+    text: str,
+    params: dict[str, Any],
+    owner: str,
+    user: AbstractBaseUser | None,
+    address: str,
+) -> tuple[Response, bool]:
+    """Write prompt and response (`accepting`); (the row, False) if the id is known already.
+
+    Raises ProtocolError: `forbidden` for another owner's id, `not_found` for a conversation
+    that is not the owner's.
+    """
+    try:
+        with transaction.atomic():
+            if response_id and (known := Response.objects.filter(pk=response_id).first()):
+                return _own(known, owner), False
+            conversation = _conversation(conversation_id, owner, user, text)
+            prompt = Message.objects.create(
+                conversation=conversation, role=Message.Role.USER, content=text
+            )
+            response = Response.objects.create(
+                id=response_id or uuid4(),
+                conversation=conversation,
+                prompt=prompt,
+                owner=owner,
+                address=address,
+                params=params,
+            )
+            return response, True
+    except IntegrityError:
+        # The same id arrived on another connection between our look and our insert.
+        return _own(Response.objects.get(pk=response_id), owner), False
+
+
+def _own(response: Response, owner: str) -> Response:
+    if response.owner != owner:
+        raise ProtocolError("forbidden", "This response belongs to somebody else.", "response_id")
+    return response
+
+
+def _conversation(
+    conversation_id: UUID | None, owner: str, user: AbstractBaseUser | None, text: str
+) -> Conversation:
+    if conversation_id is None:
+        title = " ".join(text.split())[:80]
+        return Conversation.objects.create(owner=owner, user=user, title=title)
+    conversation = Conversation.objects.filter(pk=conversation_id, owner=owner).first()
+    if conversation is None:
+        raise ProtocolError("not_found", "There is no such conversation.", "conversation_id")
+    conversation.save(update_fields=["updated_at"])
+    return conversation
+
+
+@database_sync_to_async
+def discard(response: Response) -> None:
+    """Forget a prompt that the waiting list did not accept."""
+    with transaction.atomic():
+        conversation = response.conversation
+        response.prompt.delete()
+        if not conversation.messages.exists():
+            conversation.delete()
+
+
+@database_sync_to_async
+def mark_queued(response_id: UUID | str) -> None:
+    Response.objects.filter(pk=response_id, status=Status.ACCEPTING).update(status=Status.QUEUED)
+
+
+@database_sync_to_async
+def get(response_id: UUID | str) -> Response | None:
+    return Response.objects.filter(pk=response_id).first()
+
+
+@database_sync_to_async
+def start(response_id: str, worker_id: str, attempt: int) -> Work | None:
+    """Mark a claimed response `in_progress` and read its history; None if it may not run."""
+    with transaction.atomic():
+        response = (
+            Response.objects.select_related("prompt")
+            .filter(pk=response_id, status__in=OPEN)
+            .first()
+        )
+        if response is None:
+            return None
+        Response.objects.filter(pk=response.pk).update(
+            status=Status.IN_PROGRESS,
+            worker=worker_id,
+            attempt=attempt,
+            started_at=response.started_at or timezone.now(),
+        )
+        messages = _history(response.prompt)
+    params = SamplingParams(**{**response.params, "stop": tuple(response.params["stop"])})
+    return Work(messages, params, response.created_at)
+
+
+def _history(prompt: Message) -> tuple[ChatMessage, ...]:
+    """The turns up to the prompt. Its parent is settled now: the newest answer there is."""
+    turns = {message.pk: message for message in prompt.conversation.messages.all()}
+    if prompt.parent_id is None:
+        answers = [turn for turn in turns.values() if turn.role == Message.Role.ASSISTANT]
+        if answers:
+            prompt.parent = answers[-1]
+            prompt.save(update_fields=["parent"])
+    chain: list[ChatMessage] = []
+    turn: Message | None = prompt
+    while turn is not None:
+        chain.append(ChatMessage(turn.role, turn.content))  # type: ignore[arg-type]
+        turn = turns.get(turn.parent_id) if turn.parent_id else None
+    return tuple(reversed(chain))
+
+
+@database_sync_to_async
+def finish(response_id: str, worker_id: str, attempt: int, outcome: Outcome) -> bool:
+    """Write a running response's end. False if it had ended, or is another attempt's by now."""
+    finished = outcome.finished
+    with transaction.atomic():
+        ours = Response.objects.filter(
+            pk=response_id, status=Status.IN_PROGRESS, worker=worker_id, attempt=attempt
+        )
+        updated = ours.update(
+            status=STATUS_OF_REASON[finished.reason],
+            finish_reason=finished.reason,
+            text=outcome.text,
+            prompt_tokens=finished.prompt_tokens,
+            completion_tokens=finished.completion_tokens,
+            trimmed_messages=outcome.trimmed_messages,
+            error_code=finished.error_code,
+            error_message=finished.error_message,
+            first_token_at=outcome.first_token_at,
+            finished_at=timezone.now(),
+        )
+        if updated:
+            _keep_answer(Response.objects.select_related("prompt").get(pk=response_id))
+    return bool(updated)
+
+
+def _keep_answer(response: Response) -> None:
+    if not response.text:
+        return
+    response.message = Message.objects.create(
+        conversation_id=response.conversation_id,
+        parent=response.prompt,
+        role=Message.Role.ASSISTANT,
+        content=response.text,
+    )
+    response.save(update_fields=["message"])
+
+
+@database_sync_to_async
+def end_waiting(response_id: UUID | str, status: Status, error: ErrorDetail | None = None) -> bool:
+    """End a response that nobody ever ran. False if it runs or has ended."""
+    return _end(response_id, (Status.ACCEPTING, Status.QUEUED), status, "", error)
+
+
+@database_sync_to_async
+def end_lost(
+    response_id: UUID | str, status: Status, text: str, error: ErrorDetail | None = None
+) -> bool:
+    """End a response that no worker holds (any more), with the text that was published."""
+    return _end(response_id, OPEN, status, text, error)
+
+
+def _end(
+    response_id: UUID | str,
+    of: Iterable[Status],
+    status: Status,
+    text: str,
+    error: ErrorDetail | None,
+) -> bool:
+    reason = FinishReason.CANCELLED if status == Status.CANCELLED else FinishReason.ERROR
+    with transaction.atomic():
+        updated = Response.objects.filter(pk=response_id, status__in=of).update(
+            status=status,
+            finish_reason=reason,
+            text=text,
+            error_code=error.code if error else "",
+            error_message=error.message if error else "",
+            finished_at=timezone.now(),
+        )
+        if updated and text:
+            _keep_answer(Response.objects.select_related("prompt").get(pk=response_id))
+    return bool(updated)
+
+
+@database_sync_to_async
+def done_event(response_id: UUID | str) -> ResponseDone | None:
+    """The `response.done` of an ended response, from its row; None while it is open or unknown."""
+    response = Response.objects.filter(pk=response_id).exclude(status__in=OPEN).first()
+    if response is None:
+        return None
+    return ResponseDone(
+        response_id=response.pk,
+        status=response.status,
+        finish_reason=response.finish_reason,
+        text=response.text,
+        usage=Usage(
+            prompt_tokens=response.prompt_tokens, completion_tokens=response.completion_tokens
+        ),
+        timings=Timings(
+            queue_ms=_ms(response.created_at, response.started_at or response.finished_at),
+            ttft_ms=_ms(response.created_at, response.first_token_at),
+            total_ms=_ms(response.created_at, response.finished_at) or 0,
+        ),
+        error=(
+            ErrorDetail(code=response.error_code, message=response.error_message)
+            if response.error_code
+            else None
+        ),
+    )
+
+
+def cancelled_event(response_id: UUID | str, text: str) -> ResponseDone:
+    """A `response.done` for a response whose row is not written yet."""
+    return ResponseDone(
+        response_id=UUID(str(response_id)),
+        status="cancelled",
+        finish_reason=FinishReason.CANCELLED,
+        text=text,
+        usage=Usage(prompt_tokens=0, completion_tokens=0),
+        timings=Timings(queue_ms=None, ttft_ms=None, total_ms=0),
+    )
+
+
+def _ms(since: datetime, until: datetime | None) -> int | None:
+    return None if until is None else max(0, round((until - since).total_seconds() * 1000))
+
+
+@database_sync_to_async
+def open_rows(accepting_before: datetime, limit: int) -> list[Response]:
+    """Open rows, oldest first; those still `accepting` only if written before a moment."""
+    is_young = Q(status=Status.ACCEPTING, created_at__gte=accepting_before)
+    rows = Response.objects.filter(status__in=OPEN).exclude(is_young).order_by("created_at")
+    return list(rows[:limit])
+
+
+@database_sync_to_async
+def ended(response_ids: Sequence[str]) -> list[str]:
+    """Those of the ids that the record holds as ended, or does not hold at all."""
+    is_open = Response.objects.filter(pk__in=response_ids, status__in=OPEN)
+    still = {str(pk) for pk in is_open.values_list("pk", flat=True)}
+    return [response_id for response_id in response_ids if response_id not in still]

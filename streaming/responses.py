@@ -1,0 +1,179 @@
+"""Accepting and ending responses: the order of writes between the record and the waiting list.
+
+Accept: row `accepting` → idempotent enqueue → `queued`. End: the record first, then the list.
+A process that dies between two writes leaves what the reconciler can put right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from uuid import UUID
+
+from channels.exceptions import ChannelFull
+from channels.layers import BaseChannelLayer
+from django.contrib.auth.models import AbstractBaseUser
+from pydantic import BaseModel
+
+from streaming import conf, record
+from streaming.models import TERMINAL, Response, Status
+from streaming.protocol import ErrorDetail, Params, ProtocolError
+from streaming.waiting_list.base import (
+    MAX_ATTEMPTS,
+    Entry,
+    Limits,
+    Place,
+    State,
+    WaitingListError,
+    Withdrawal,
+)
+
+DOORBELL = "generation"
+"""The named channel that says "something waits"."""
+
+WORKERS_GROUP = "workers"
+"""The group on which every worker hears of cancellations at once."""
+
+
+def entry_of(response: Response) -> Entry:
+    return Entry(
+        response_id=str(response.pk),
+        owner=response.owner,
+        conversation_id=str(response.conversation_id),
+        address=response.address,
+        max_tokens=response.params["max_tokens"],
+    )
+
+
+async def create(
+    *,
+    response_id: UUID | None,
+    conversation_id: UUID | None,
+    text: str,
+    params: Params,
+    owner: str,
+    user: AbstractBaseUser | None,
+    address: str,
+) -> tuple[Response, bool]:
+    """Validate against the server's bounds and write the row; (the row, False) if it was there.
+
+    Raises ProtocolError.
+    """
+    settings = conf.get()
+    if not text.strip():
+        raise ProtocolError("invalid_event", "`input` is empty.", "input")
+    if len(text) > settings.max_input_chars:
+        raise ProtocolError(
+            "input_too_long",
+            f"The prompt has {len(text):,} characters; at most {settings.max_input_chars:,} "
+            "are allowed.",
+            "input",
+        )
+    return await record.create(
+        response_id=response_id,
+        conversation_id=conversation_id,
+        text=text,
+        params=record.resolve_params(params, settings.max_tokens),
+        owner=owner,
+        user=user,
+        address=address,
+    )
+
+
+async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool) -> Place:
+    """Give a written response its place. Raises ProtocolError if there is none.
+
+    One that was accepted before keeps its right to a place, whatever the list forgot.
+    """
+    settings = conf.get()
+    limits = Limits(settings.max_waiting, settings.max_per_owner, settings.max_per_address)
+    try:
+        place: Place = await layer.waiting_list.enqueue(
+            entry_of(response), limits, readmit=not created
+        )
+    except WaitingListError as error:
+        if created:
+            await record.discard(response)
+        raise ProtocolError(error.code, str(error)) from None  # type: ignore[arg-type]
+    return place
+
+
+async def ring(layer: BaseChannelLayer) -> None:
+    """Ring the doorbell; a bell nobody hears is no loss, the workers also look by themselves."""
+    with contextlib.suppress(ChannelFull):
+        await layer.send(DOORBELL, {"type": "claim"})
+
+
+async def cancel(layer: BaseChannelLayer, response_id: str, owner: str | None = None) -> None:
+    """End a response wherever it stands; `owner` None is the server itself.
+
+    Raises ProtocolError: `not_found`, `forbidden`, `already_done`.
+    """
+    response = await record.get(response_id)
+    if response is None:
+        raise ProtocolError("not_found", "There is no such response.", "response_id")
+    if owner is not None and response.owner != owner:
+        raise ProtocolError("forbidden", "This response belongs to somebody else.", "response_id")
+    if response.status in TERMINAL:
+        raise ProtocolError("already_done", "This response has ended already.", "response_id")
+    if await record.end_waiting(response_id, Status.CANCELLED):
+        await withdraw_ended(layer, response_id)
+        return
+    place: Place = await layer.waiting_list.place(response_id)
+    if place.state is not State.RUNNING:
+        # Its worker died; nobody else is there to write the end.
+        await _end_lost(layer, response_id, Status.CANCELLED)
+    elif await _flag(layer, response_id) is Withdrawal.WITHDRAWN:
+        # Its lease ended between our look and our word.
+        await _end_lost(layer, response_id, Status.CANCELLED)
+
+
+async def fail_exhausted(layer: BaseChannelLayer, response_id: str) -> None:
+    """End a response whose workers were lost once too often."""
+    error = ErrorDetail(
+        code="worker_lost",
+        message=f"The answer was given up: {MAX_ATTEMPTS} workers were lost while writing it.",
+    )
+    await _end_lost(layer, response_id, Status.FAILED, error)
+
+
+async def published_text(layer: BaseChannelLayer, response_id: str) -> str:
+    """The answer so far, as its readers have it."""
+    events = [json.loads(event) for event in await layer.waiting_list.read(response_id)]
+    return "".join(event["delta"] for event in events if "delta" in event)
+
+
+async def _end_lost(
+    layer: BaseChannelLayer, response_id: str, status: Status, error: ErrorDetail | None = None
+) -> None:
+    text = await published_text(layer, response_id)
+    await record.end_lost(response_id, status, text, error)
+    await withdraw_ended(layer, response_id)
+
+
+async def withdraw_ended(layer: BaseChannelLayer, response_id: str) -> None:
+    """Take what the record has ended out of the list, its `response.done` as its last event."""
+    done = await record.done_event(response_id)
+    if done is None:
+        return
+    if await layer.waiting_list.withdraw(response_id, event_json(done)) is Withdrawal.RUNNING:
+        await _tell_workers(layer, response_id)
+
+
+async def _flag(layer: BaseChannelLayer, response_id: str) -> Withdrawal:
+    """Ask the worker that runs a response to end it. It writes the record, then the list."""
+    text = await published_text(layer, response_id)
+    cancelled = record.cancelled_event(response_id, text)
+    outcome: Withdrawal = await layer.waiting_list.withdraw(response_id, event_json(cancelled))
+    if outcome is Withdrawal.RUNNING:
+        await _tell_workers(layer, response_id)
+    return outcome
+
+
+async def _tell_workers(layer: BaseChannelLayer, response_id: str) -> None:
+    await layer.group_send(WORKERS_GROUP, {"type": "response.cancel", "response_id": response_id})
+
+
+def event_json(event: BaseModel) -> str:
+    """An event as the waiting list stores it: a JSON object without its number."""
+    return event.model_dump_json()

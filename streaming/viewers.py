@@ -1,0 +1,162 @@
+"""The responses that this process's sockets watch: numbered events in order, live positions.
+
+Events arrive by the response's group. Delivery by a channel layer is at most once, so each
+viewer counts: a gap is repaired from the log at once, a lost last event at the next look.
+One look per process and interval asks for all watched responses together; it tells the
+waiting list, too, that somebody is still there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from channels.layers import BaseChannelLayer
+
+from streaming import conf, record
+from streaming.protocol import ResponseQueuePosition
+from streaming.waiting_list.base import State, Watched
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
+"""Positions are pushed at most this often."""
+
+_IDS_PER_LOOK = 1000
+
+Send = Callable[[str], Awaitable[None]]
+
+
+class Viewer:
+    """One socket's view of one response. Silent until `open`; what came before is caught up."""
+
+    def __init__(
+        self, layer: BaseChannelLayer, response_id: str, send: Send, on_done: Callable[[], None]
+    ) -> None:
+        self.response_id = response_id
+        self._layer = layer
+        self._send = send
+        self._on_done = on_done
+        self._lock = asyncio.Lock()
+        self._open = False
+        self._done = False
+        self._sequence = 0
+        self._sequence_at_last_look = 0
+        self._place: tuple[int | None, int, int] | None = None
+
+    async def open(self, place: tuple[int | None, int, int] | None, after: int = 0) -> None:
+        """Begin to send, from event `after` + 1; `place` was told already."""
+        self._sequence = self._sequence_at_last_look = after
+        self._place = place
+        self._open = True
+        await self._catch_up()
+
+    async def feed(self, message: dict[str, Any]) -> None:
+        """Take one `response.event` message of the group."""
+        async with self._lock:
+            number = message["sequence_number"]
+            if not self._open or self._done or number <= self._sequence:
+                return
+            if number == self._sequence + 1:
+                await self._pass_on(message["event"], last=message["last"])
+                return
+        await self._catch_up()
+
+    async def observe(self, watched: Watched, size: int, workers: int) -> None:
+        """Take what a look found."""
+        if not self._open or self._done:
+            return
+        if watched.state in (State.WAITING, State.HELD):
+            await self._tell_place((watched.position, size, workers))
+        elif watched.state is State.UNKNOWN:
+            await self._end_by_record()
+            return
+        stalled = self._sequence == self._sequence_at_last_look
+        self._sequence_at_last_look = self._sequence
+        if stalled and watched.tail > self._sequence:
+            await self._catch_up()
+
+    async def _tell_place(self, place: tuple[int | None, int, int]) -> None:
+        if place == self._place:
+            return
+        self._place = place
+        position, size, workers = place
+        event = ResponseQueuePosition(
+            response_id=UUID(self.response_id), position=position, size=size, workers=workers
+        )
+        await self._send(event.model_dump_json())
+
+    async def _catch_up(self) -> None:
+        async with self._lock:
+            if self._done:
+                return
+            for event in await self._layer.waiting_list.read(self.response_id, self._sequence):
+                await self._pass_on(event, last=json.loads(event)["type"] == "response.done")
+
+    async def _end_by_record(self) -> None:
+        """The list has forgotten the response: if it ended, its row knows how."""
+        done = await record.done_event(self.response_id)
+        async with self._lock:
+            if done is not None and not self._done:
+                numbered = {"sequence_number": self._sequence + 1, **done.model_dump(mode="json")}
+                await self._pass_on(json.dumps(numbered), last=True)
+
+    async def _pass_on(self, event: str, *, last: bool) -> None:
+        self._sequence += 1
+        await self._send(event)
+        if last:
+            self._done = True
+            self._on_done()
+
+
+class Viewers:
+    """All viewers of one process's event loop, and the task that looks for them."""
+
+    _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Viewers] = WeakKeyDictionary()
+
+    def __init__(self, layer: BaseChannelLayer) -> None:
+        self._layer = layer
+        self._viewers: set[Viewer] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def here(cls, layer: BaseChannelLayer) -> Viewers:
+        """The running loop's viewers of a layer."""
+        loop = asyncio.get_running_loop()
+        viewers = cls._of_loop.get(loop)
+        if viewers is None or viewers._layer is not layer:
+            viewers = cls._of_loop[loop] = cls(layer)
+        return viewers
+
+    def __len__(self) -> int:
+        return len(self._viewers)
+
+    def add(self, viewer: Viewer) -> None:
+        self._viewers.add(viewer)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._look_on())
+
+    def discard(self, viewer: Viewer) -> None:
+        self._viewers.discard(viewer)
+
+    async def _look_on(self) -> None:
+        interval = min(LOOK_SECONDS, conf.get().disconnect_grace / 3)
+        while self._viewers:
+            try:
+                await self._look()
+            except Exception:
+                logger.exception("The waiting list could not be looked at; trying again.")
+            await asyncio.sleep(interval)
+
+    async def _look(self) -> None:
+        ids = sorted({viewer.response_id for viewer in self._viewers})
+        for start in range(0, len(ids), _IDS_PER_LOOK):
+            watch = await self._layer.waiting_list.watch(ids[start : start + _IDS_PER_LOOK])
+            for viewer in list(self._viewers):
+                if watched := watch.responses.get(viewer.response_id):
+                    await viewer.observe(watched, watch.size, watch.workers)

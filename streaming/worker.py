@@ -1,0 +1,338 @@
+"""The worker: claims from the waiting list when it has a free place, feeds the engine,
+publishes what comes back, renews its leases, and writes each end into the record.
+
+It is the bridge between the engine's thread and the event loop; it decides nothing about
+order (the waiting list does) nor about steps (the engine does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+
+from channels.layers import BaseChannelLayer, get_channel_layer
+
+from streaming import conf, reconciler, record, responses
+from streaming.engine.base import Engine, EngineError, EngineEvent, GenerationRequest
+from streaming.running import Running
+from streaming.waiting_list.base import Claim, WorkerBeat, WorkerState
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+"""A lost doorbell is noticed after this long."""
+
+PUBLISH_SECONDS = 0.04
+"""Each response is published at most this often, all responses of an interval together."""
+
+
+class QueueWorker:
+    """Owns one engine. `run` until `stop`; both on one event loop.
+
+    `run` raises EngineError if the model cannot be served, and RuntimeError if the engine's
+    thread dies.
+    """
+
+    def __init__(self, engine: Engine, layer: BaseChannelLayer, capacity: int) -> None:
+        self.worker_id = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self.capacity = capacity
+        self.ready = asyncio.Event()
+        self._engine = engine
+        self._layer = layer
+        self._list = layer.waiting_list
+        self._lease_seconds = conf.get().lease_seconds
+        self._state = WorkerState.LOADING
+        self._running: dict[str, Running] = {}
+        self._bell = asyncio.Event()
+        self._news = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._endings: set[asyncio.Task[None]] = set()
+
+    # --- life ---
+
+    async def run(self) -> None:
+        """Load the model, then serve until stopped."""
+        self._loop = asyncio.get_running_loop()
+        await self._beat()
+        beating = asyncio.create_task(self._every(self._lease_seconds / 3, self._beat))
+        try:
+            await asyncio.to_thread(self._engine.start, self._on_events)
+            self._state = WorkerState.READY
+            await self._beat()
+            self.ready.set()
+            logger.info("Worker %s serves %s.", self.worker_id, self._engine.info.name)
+            await self._serve()
+        finally:
+            await self._end(beating)
+
+    async def _serve(self) -> None:
+        grace = conf.get().disconnect_grace
+        duties = [
+            asyncio.create_task(duty)
+            for duty in (
+                self._claim_on(),
+                self._publish_on(),
+                self._listen_for_bell(),
+                self._listen_for_cancels(),
+                self._every(self._lease_seconds / 3, self._renew),
+                self._every(min(1.0, grace / 3), self._sweep),
+                self._every(reconciler.INTERVAL_SECONDS, self._reconcile),
+                self._watch_engine(),
+            )
+        ]
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            done, _ = await asyncio.wait([*duties, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (*duties, stopping):
+                task.cancel()
+            await asyncio.gather(*duties, stopping, return_exceptions=True)
+
+    async def stop(self, drain_seconds: float = 0) -> None:
+        """Claim no more, let running responses finish within `drain_seconds`, then end.
+
+        What still runs goes back to its old place with its tokens.
+        """
+        self._state = WorkerState.DRAINING
+        if self._running and drain_seconds:
+            with contextlib.suppress(Exception):
+                await self._beat()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._drained(), drain_seconds)
+        self._stopping.set()
+
+    async def _drained(self) -> None:
+        while self._running:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    async def _end(self, beating: asyncio.Task[None]) -> None:
+        beating.cancel()
+        if self._endings:
+            await asyncio.wait(self._endings, timeout=5 * POLL_SECONDS)
+        left = list(self._running.values())
+        self._running.clear()
+        for running in left:
+            with contextlib.suppress(Exception):
+                await self._list.release(running.lease)
+        with contextlib.suppress(Exception):
+            await self._list.retire(self.worker_id)
+        await asyncio.gather(beating, *self._endings, return_exceptions=True)
+        await asyncio.to_thread(self._engine.close)
+
+    async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
+        """A duty again and again; its faults (the layer or the database away) are outlived."""
+        while True:
+            try:
+                await duty()
+            except Exception:
+                logger.exception("%s failed; trying again.", duty.__name__)
+            await asyncio.sleep(seconds)
+
+    # --- claiming ---
+
+    async def _claim_on(self) -> None:
+        while True:
+            self._bell.clear()
+            try:
+                while self._state is WorkerState.READY and len(self._running) < self.capacity:
+                    claim = await self._list.claim(self.worker_id, self._lease_seconds)
+                    if claim is None:
+                        break
+                    await self._begin(claim)
+            except Exception:
+                logger.exception("Claiming failed; trying again.")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._bell.wait(), POLL_SECONDS)
+
+    async def _begin(self, claim: Claim) -> None:
+        response_id = claim.entry.response_id
+        running = self._running[response_id] = Running(claim)
+        try:
+            work = await record.start(response_id, self.worker_id, claim.attempt)
+            if work is None:
+                # It ended between its place and our claim; its readers still wait for the word.
+                await self._finish_by_record(running)
+                return
+            if claim.tail:
+                running.resume(await responses.published_text(self._layer, response_id))
+            running.began(work.created_at)
+            request = GenerationRequest(response_id, work.messages, work.params, claim.tokens)
+            self._engine.submit(request)
+        except BaseException:
+            del self._running[response_id]
+            with contextlib.suppress(Exception):
+                await self._list.release(claim.lease)
+            raise
+
+    async def _finish_by_record(self, running: Running) -> None:
+        done = await record.done_event(running.response_id)
+        event = done or record.cancelled_event(running.response_id, "")
+        await self._list.finish(running.lease, responses.event_json(event))
+        self._drop(running)
+
+    def _drop(self, running: Running) -> None:
+        self._running.pop(running.response_id, None)
+        self._bell.set()
+        if not self._running:
+            self._emptied.set()
+
+    # --- from the engine to the readers ---
+
+    def _on_events(self, events: Sequence[EngineEvent]) -> None:
+        """The engine's sink, on the engine's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._take, tuple(events))
+
+    def _take(self, events: Sequence[EngineEvent]) -> None:
+        for event in events:
+            if running := self._running.get(event.response_id):
+                running.take(event)
+        self._news.set()
+
+    async def _publish_on(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._publish()
+            except Exception:
+                # What was not published stays in each Running and goes out with the next try.
+                logger.exception("Publishing failed; trying again.")
+                self._news.set()
+                await asyncio.sleep(POLL_SECONDS / 2)
+            await asyncio.sleep(PUBLISH_SECONDS)
+
+    async def _publish(self) -> None:
+        pending = [
+            (running, append) for running in self._running.values() for append in running.unsaid()
+        ]
+        appends = [(running.lease, append.event, append.tokens) for running, append in pending]
+        numbers = await self._list.append_many(appends) if appends else []
+        for (running, append), number in zip(pending, numbers, strict=True):
+            if number is None:
+                self._lose(running)
+            else:
+                running.said(append)
+        for running in list(self._running.values()):
+            if running.is_over and not running.ending:
+                running.ending = True
+                ending = asyncio.create_task(self._finish(running))
+                self._endings.add(ending)
+                ending.add_done_callback(self._endings.discard)
+
+    async def _finish(self, running: Running) -> None:
+        """The record first, then the list; a database that is away for a moment is waited for."""
+        while running.response_id in self._running:
+            try:
+                await record.finish(
+                    running.response_id, self.worker_id, running.attempt, running.outcome()
+                )
+                await self._finish_by_record(running)
+            except Exception:
+                logger.exception(
+                    "The end of %s was not written; trying again.", running.response_id
+                )
+                await asyncio.sleep(POLL_SECONDS)
+
+    def _lose(self, running: Running) -> None:
+        """Our lease is over and somebody else may answer now: say and write nothing more."""
+        logger.warning("The lease of %s was lost.", running.response_id)
+        self._engine.cancel(running.response_id)
+        self._drop(running)
+
+    # --- duties ---
+
+    async def _beat(self) -> None:
+        details: dict[str, str | int | float] = {"pid": os.getpid(), "host": platform.node()}
+        if self._state is not WorkerState.LOADING:
+            info, stats = self._engine.info, self._engine.stats()
+            details |= {
+                "model": info.name,
+                "device": info.device,
+                "dtype": info.dtype,
+                "context_tokens": info.context_tokens,
+                "steps": stats.steps,
+                "generated_tokens": stats.generated_tokens,
+            }
+        beat = WorkerBeat(self.worker_id, self.capacity, self._state, self._lease_seconds, details)
+        await self._list.heartbeat(beat)
+
+    async def _renew(self) -> None:
+        leases = [running.lease for running in self._running.values()]
+        renewal = await self._list.renew(self.worker_id, leases, self._lease_seconds)
+        for response_id in renewal.cancelled:
+            self._engine.cancel(response_id)
+        for response_id in renewal.lost:
+            if running := self._running.get(response_id):
+                self._lose(running)
+
+    async def _sweep(self) -> None:
+        sweep = await self._list.sweep(conf.get().disconnect_grace)
+        for response_id in sweep.exhausted:
+            await responses.fail_exhausted(self._layer, response_id)
+        for response_id in sweep.abandoned:
+            with contextlib.suppress(responses.ProtocolError):
+                await responses.cancel(self._layer, response_id)
+        if sweep.returned or sweep.abandoned:
+            self._bell.set()
+
+    async def _reconcile(self) -> None:
+        await reconciler.reconcile(self._layer)
+
+    async def _watch_engine(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            if not self._engine.stats().alive:
+                raise RuntimeError("The engine's thread has died.")
+
+    async def _listen_for_bell(self) -> None:
+        while True:
+            await self._layer.receive(responses.DOORBELL)
+            self._bell.set()
+
+    async def _listen_for_cancels(self) -> None:
+        channel = await self._layer.new_channel()
+        await self._layer.group_add(responses.WORKERS_GROUP, channel)
+        try:
+            while True:
+                message = await self._layer.receive(channel)
+                if message["response_id"] in self._running:
+                    self._engine.cancel(message["response_id"])
+        finally:
+            await self._layer.group_discard(responses.WORKERS_GROUP, channel)
+
+
+def build_engine() -> Engine:
+    """The engine that the settings ask for, its model not loaded yet."""
+    from streaming.engine.local.engine import LocalEngine  # torch takes seconds to import
+
+    settings = conf.get()
+    return LocalEngine(
+        settings.model or None,
+        device=settings.device,
+        dtype=settings.dtype,
+        max_running=settings.max_running,
+        context_tokens=settings.context_tokens or None,
+        cache_dir=settings.cache_dir,
+    )
+
+
+def start_queue_worker(engine: Engine | None = None) -> tuple[QueueWorker, asyncio.Task[None]]:
+    """Start a worker inside this process, on the running event loop: the embedded deployment.
+
+    Returns the worker and the task that runs it; the task's exception is why it ended.
+    """
+    worker = QueueWorker(engine or build_engine(), get_channel_layer(), conf.get().max_running)
+    return worker, asyncio.get_running_loop().create_task(worker.run())
+
+
+__all__ = ["EngineError", "QueueWorker", "build_engine", "start_queue_worker"]
