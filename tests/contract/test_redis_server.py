@@ -1,0 +1,232 @@
+"""What only the shared list knows: servers that restart, answers that get lost, many loops."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from streaming.layers import RedisChannelLayer
+from streaming.waiting_list.base import Entry, State, Withdrawal
+from tests.contract.backends import DELTA, DONE, LONG, ROOMY, RedisBackend
+from tests.valkey import Valkey, start_or_skip
+
+
+@pytest.fixture(params=[False, True], ids=["volatile", "durable"])
+def own_valkey(request: pytest.FixtureRequest) -> Iterator[Valkey]:
+    server = start_or_skip(durable=request.param)
+    yield server
+    server.stop()
+
+
+async def test_after_a_kill_and_a_restart(
+    own_valkey: Valkey, request: pytest.FixtureRequest
+) -> None:
+    durable = "durable" in request.node.name
+    backend = RedisBackend(own_valkey.url)
+    await backend.beat("w1", 2)
+    for n in range(3):
+        await backend.ask(f"r{n}")
+    channel = await backend.subscribe("r0")
+    before = await backend.claim()
+    await backend.list.append(before.lease, DELTA, [1])
+    await backend.layer.receive(channel)
+
+    own_valkey.kill()
+    with pytest.raises(RedisConnectionError):
+        await backend.list.append(before.lease, DELTA, [2])
+    own_valkey.start()
+
+    # The scripts are gone with the server's memory: every operation loads its own again.
+    if durable:
+        assert await backend.list.append(before.lease, DELTA, [2]) == 2
+        assert await backend.positions("r1", "r2") == [1, 2]
+    else:
+        assert await backend.list.append(before.lease, DELTA) is None
+        assert await backend.list.known(["r0", "r1", "r2"]) == set()
+        await backend.beat("w1", 2)
+        await backend.ask("r0", readmit=True)
+        again = await backend.claim()
+        assert again.lease.token > before.lease.token  # though the counter was lost
+        before = again
+
+    # The subscription comes back by itself; what was said meanwhile is in the log.
+    hearing = asyncio.create_task(backend.layer.receive(channel))
+    while not hearing.done():
+        number = await backend.list.append(before.lease, DELTA)
+        await asyncio.wait([hearing], timeout=0.2)
+    heard = await hearing
+    assert (await backend.list.read("r0", heard["sequence_number"] - 1))[0] == heard["event"]
+    assert len(await backend.list.read("r0")) == number
+    assert await backend.list.finish(before.lease, DONE) == number + 1
+    await backend.close()
+
+
+async def test_a_quick_restart_is_waited_out(own_valkey: Valkey) -> None:
+    """redis-py repeats the call a few times, and 50 callers come through."""
+    backend = RedisBackend(own_valkey.url)
+    await backend.ask("before")
+    own_valkey.kill()
+    calls = [asyncio.create_task(backend.list.place("before")) for _ in range(50)]
+    await asyncio.sleep(0.05)
+    own_valkey.start()
+    assert len({place.state for place in await asyncio.gather(*calls)}) == 1
+    await backend.close()
+
+
+class Forgetful:
+    """Stands between client and server, and can swallow an answer with its connection."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.forget = False
+        self.forgot = 0
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> str:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        host, port = self._server.sockets[0].getsockname()
+        return f"redis://{host}:{port}"
+
+    async def stop(self) -> None:
+        assert self._server
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
+        server, calls = await asyncio.open_connection("127.0.0.1", self._port)
+
+        async def pump_calls() -> None:
+            while data := await client.read(65536):
+                calls.write(data)
+            calls.close()
+
+        task = asyncio.create_task(pump_calls())
+        try:
+            while data := await server.read(65536):
+                if self.forget:
+                    self.forget = False
+                    self.forgot += 1
+                    break
+                answers.write(data)
+        finally:
+            task.cancel()
+            calls.close()
+            answers.close()
+
+
+@pytest_asyncio.fixture
+async def forgetful(empty_valkey: Valkey) -> AsyncIterator[tuple[Forgetful, RedisBackend]]:
+    proxy = Forgetful(empty_valkey.port)
+    backend = RedisBackend(await proxy.start())
+    yield proxy, backend
+    await backend.close()
+    await proxy.stop()
+    await asyncio.sleep(0.01)  # the proxy's last connections end
+
+
+async def test_a_lost_answer_makes_nothing_happen_twice(
+    forgetful: tuple[Forgetful, RedisBackend],
+) -> None:
+    proxy, backend = forgetful
+    await backend.beat("w1", 2)
+    for n in range(3):
+        await backend.ask(f"r{n}")
+    await backend.list.watch(["r0"])
+
+    proxy.forget = True
+    claim = await backend.claim()
+    assert (claim.entry.response_id, claim.attempt) == ("r0", 1)
+    assert await backend.state("r1") is State.WAITING
+
+    await backend.list.append(claim.lease, DELTA, [1])
+    proxy.forget = True
+    assert await backend.list.append(claim.lease, DELTA, [2]) == 2
+    assert len(await backend.list.read("r0")) == 2
+
+    proxy.forget = True
+    assert await backend.list.release(claim.lease) is True
+    claim = await backend.claim()
+    assert (claim.entry.response_id, claim.tokens) == ("r0", (1, 2))
+
+    await backend.list.withdraw("unknown", DONE)
+    proxy.forget = True
+    assert await backend.list.withdraw("r1", DONE) is Withdrawal.WITHDRAWN
+    proxy.forget = True
+    assert (await backend.ask("r3")).position == 2
+    await backend.list.finish(claim.lease, DONE)
+    claim = await backend.claim()
+    proxy.forget = True
+    assert await backend.list.finish(claim.lease, DONE) == 1
+    assert proxy.forgot == 6
+    assert (await backend.counted())[0] == {"user:r3": 1}
+
+
+async def test_two_processes_share_one_list(empty_valkey: Valkey) -> None:
+    backend = RedisBackend(empty_valkey.url)
+    one, two = backend.layer, backend.another_process()
+    await backend.beat("w1", 1)
+    await one.waiting_list.enqueue(Entry("a", "o", "c"), ROOMY)
+    place = await two.waiting_list.enqueue(Entry("b", "o", "c2"), ROOMY)
+    assert (place.position, place.size) == (2, 2)
+    claim = await two.waiting_list.claim("w1", LONG)
+    assert claim is not None
+    assert claim.entry.response_id == "a"
+    assert await one.waiting_list.claim("w1", LONG) is None
+    assert await one.waiting_list.append(claim.lease, DELTA) == 1
+    await two.flush()
+    await backend.close()
+
+
+async def test_lists_with_other_prefixes_do_not_meet(empty_valkey: Valkey) -> None:
+    here, there = RedisBackend(empty_valkey.url), RedisBackend(empty_valkey.url, prefix="b")
+    await here.ask("r")
+    assert await there.state("r") is State.UNKNOWN
+    await there.close()
+    await here.close()
+
+
+def test_every_loop_has_its_own_connections_and_closes_them(empty_valkey: Valkey) -> None:
+    layer = RedisChannelLayer([empty_valkey.url])
+
+    async def ask(name: str) -> int | None:
+        await layer.waiting_list.enqueue(Entry(name, "o", ""), ROOMY)
+        return (await layer.waiting_list.place(name)).position
+
+    assert [asyncio.run(ask(f"r{n}")) for n in range(3)] == [1, 2, 3]
+    assert not layer._layers
+    gc.collect()  # an open socket would warn here, and warnings are errors
+
+
+async def test_every_operation_survives_a_script_flush(empty_valkey: Valkey) -> None:
+    backend = RedisBackend(empty_valkey.url)
+    kept = backend.list
+
+    async def forget_scripts() -> None:
+        await backend.layer._get_layer().client().script_flush()
+
+    await forget_scripts()
+    await backend.beat()
+    await forget_scripts()
+    await backend.ask("r")
+    await forget_scripts()
+    claim = await backend.claim()
+    for call in (
+        lambda: kept.renew("w1", [claim.lease], LONG),
+        lambda: kept.append(claim.lease, DELTA),
+        lambda: kept.release(claim.lease),
+        lambda: kept.watch(["r"]),
+        kept.snapshot,
+        lambda: kept.sweep(LONG),
+        lambda: kept.retire("w1"),
+        lambda: kept.finish(claim.lease, DONE),
+        lambda: kept.withdraw("r", DONE),
+    ):
+        await forget_scripts()
+        await call()
+    assert await backend.state("r") is State.DONE
+    await backend.close()
