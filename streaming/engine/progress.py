@@ -1,0 +1,34 @@
+"""Progress of slow start-up work on stderr: a bar for people, plain log lines for everyone else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+logger = logging.getLogger("streaming.engine.models")
+
+
+class ProgressUpdate(Protocol):
+    def __call__(self, completed: float, total: float | None = None) -> None: ...
+
+
+@contextmanager
+def progress_display(description: str, *, enabled: bool = True) -> Iterator[ProgressUpdate]:
+    """Show `description` while the block runs; the yielded function takes (completed, total).
+
+    Without a terminal on stderr the description is logged once at INFO and no bar is drawn.
+    """
+    if not (enabled and sys.stderr.isatty()):
+        logger.info("%s", description)
+        yield lambda completed, total=None: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda completed, total=None: bar.update(task, completed=completed, total=total)

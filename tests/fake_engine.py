@@ -1,0 +1,131 @@
+"""An engine whose tokens are known in advance: one word per step for each running response."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from streaming.engine.base import (
+    Engine,
+    EngineError,
+    EngineStats,
+    EventSink,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    ModelInfo,
+    Started,
+    StepRecord,
+    TextDelta,
+)
+
+
+def words(count: int) -> list[str]:
+    """The fake's answer: `w0 w1 w2 ...`."""
+    return [f"w{number} " for number in range(count)]
+
+
+@dataclass
+class _Row:
+    request: GenerationRequest
+    done: int = 0
+    started: bool = False
+
+
+@dataclass
+class FakeEngine(Engine):
+    """Says `max_tokens` words; a prompt `stop N` stops after N, `fail N` fails after N."""
+
+    max_running: int = 2
+    step_seconds: float = 0.01
+    load_error: str = ""
+    rows: dict[str, _Row] = field(default_factory=dict)
+    steps: list[StepRecord] = field(default_factory=list)
+    most_running: int = 0
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def info(self) -> ModelInfo:
+        return ModelInfo("fake", "cpu", "float32", 4096, self.max_running, 0)
+
+    def start(self, sink: EventSink) -> None:
+        if self.load_error:
+            raise EngineError(self.load_error)
+        self._sink = sink
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def submit(self, request: GenerationRequest) -> None:
+        with self._lock:
+            self.rows[request.response_id] = _Row(request, done=len(request.prior_tokens))
+            self.most_running = max(self.most_running, len(self.rows))
+
+    def cancel(self, response_id: str) -> None:
+        with self._lock:
+            row = self.rows.pop(response_id, None)
+        if row:
+            self._sink([self._finished(row, FinishReason.CANCELLED)])
+
+    def stats(self) -> EngineStats:
+        free = self.max_running - len(self.rows)
+        alive = self._thread is not None and self._thread.is_alive()
+        return EngineStats(len(self.rows), 0, free, len(self.steps), 0, alive)
+
+    def recent_steps(self) -> list[StepRecord]:
+        return list(self.steps)
+
+    def close(self, timeout: float = 10.0) -> None:
+        self._closing.set()
+        if self._thread:
+            self._thread.join(timeout)
+
+    def die(self) -> None:
+        """End the thread as a bug would."""
+        self._closing.set()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            time.sleep(self.step_seconds)
+            with self._lock:
+                events = [event for row in list(self.rows.values()) for event in self._step(row)]
+                if self.rows:
+                    self.steps.append(StepRecord(len(self.steps), tuple(self.rows)))
+                for event in events:
+                    if isinstance(event, Finished):
+                        del self.rows[event.response_id]
+            if events:
+                self._sink(events)
+
+    def _step(self, row: _Row):  # type: ignore[no-untyped-def]
+        request = row.request
+        if not row.started:
+            row.started = True
+            yield Started(request.response_id, prompt_tokens=len(request.messages))
+            return
+        command, _, number = request.messages[-1].content.partition(" ")
+        end = int(number) if command in ("stop", "fail") else request.params.max_tokens
+        if row.done < end:
+            text = words(row.done + 1)[-1]
+            row.done += 1
+            yield TextDelta(request.response_id, text, (row.done - 1,))
+        if row.done >= end:
+            reason = {"stop": FinishReason.STOP, "fail": FinishReason.ERROR}.get(
+                command, FinishReason.LENGTH
+            )
+            yield self._finished(row, reason)
+
+    def _finished(self, row: _Row, reason: FinishReason) -> Finished:
+        failed = reason is FinishReason.ERROR
+        return Finished(
+            row.request.response_id,
+            reason,
+            prompt_tokens=len(row.request.messages),
+            completion_tokens=row.done,
+            error_code="engine_error" if failed else "",
+            error_message="The fake engine failed as asked." if failed else "",
+        )

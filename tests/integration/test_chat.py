@@ -1,0 +1,385 @@
+"""The protocol from socket to engine and back, on the memory layer with a fake engine."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from streaming.models import Conversation, Message, Response, Status
+from tests.fake_engine import FakeEngine, words
+from tests.integration.conftest import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def row(response_id: str) -> Response:
+    return await Response.objects.select_related("prompt", "message").aget(pk=response_id)
+
+
+async def test_an_answer_from_prompt_to_done(start_worker: Any, client: Any) -> None:
+    await start_worker(FakeEngine())
+    chat = await client()
+    greeting = chat.received[0]
+    assert greeting["type"] == "session.created"
+    assert greeting["model"] == "fake"
+    assert greeting["limits"]["context_tokens"] == 4096
+
+    queued = await chat.ask("stop 5", params={"seed": 7, "temperature": 0})
+    done = await chat.until("response.done")
+
+    assert queued["position"] == 1
+    assert done["status"] == "completed"
+    assert done["finish_reason"] == "stop"
+    assert done["text"] == "".join(words(5))
+    assert done["usage"] == {"prompt_tokens": 1, "completion_tokens": 5}
+    assert 0 <= done["timings"]["queue_ms"] <= done["timings"]["ttft_ms"]
+    assert done["timings"]["ttft_ms"] <= done["timings"]["total_ms"]
+    mine = [e for e in chat.received if "sequence_number" in e]
+    assert [event["sequence_number"] for event in mine] == list(range(1, len(mine) + 1))
+    assert mine[0]["type"] == "response.in_progress"
+    text = ""
+    for event in mine[1:-1]:
+        assert event["offset"] == len(text)
+        text += event["delta"]
+    assert text == done["text"]
+
+    saved = await row(done["response_id"])
+    assert saved.status == Status.COMPLETED
+    assert saved.params["seed"] == 7
+    assert saved.message is not None
+    assert saved.message.content == done["text"]
+    assert saved.message.parent_id == saved.prompt_id
+
+
+async def test_the_token_limit_makes_an_answer_incomplete(start_worker: Any, client: Any) -> None:
+    await start_worker(FakeEngine())
+    chat = await client()
+    await chat.ask("go", params={"max_tokens": 3})
+    done = await chat.until("response.done")
+    assert (done["status"], done["finish_reason"]) == ("incomplete", "length")
+    assert done["text"] == "".join(words(3))
+
+
+async def test_a_failing_response_fails_alone(start_worker: Any, client: Any) -> None:
+    await start_worker(FakeEngine())
+    chat, other = await client(), await client()
+    await chat.ask("fail 2")
+    await other.ask("stop 10")
+    failed = await chat.until("response.done")
+    assert failed["status"] == "failed"
+    assert failed["error"] == {
+        "code": "engine_error",
+        "message": "The fake engine failed as asked.",
+    }
+    assert failed["text"] == "".join(words(2))
+    assert (await other.until("response.done"))["status"] == "completed"
+
+
+async def test_one_open_response_per_conversation_and_its_history(
+    start_worker: Any, client: Any
+) -> None:
+    engine = FakeEngine()
+    await start_worker(engine)
+    chat = await client()
+    first = await chat.ask("stop 30")
+    second = await chat.ask("stop 2", conversation_id=first["conversation_id"])
+    assert second["position"] is None
+    assert second["conversation_id"] == first["conversation_id"]
+    done = [await chat.until("response.done"), await chat.until("response.done")]
+    assert [event["response_id"] for event in done] == [first["response_id"], second["response_id"]]
+    assert done[1]["usage"]["prompt_tokens"] == 3  # prompt, answer, prompt
+    answered = await row(second["response_id"])
+    assert answered.prompt.parent_id == (await row(first["response_id"])).message_id
+
+
+async def test_several_conversations_run_at_once_on_one_socket(
+    start_worker: Any, client: Any
+) -> None:
+    engine = FakeEngine(max_running=2)
+    await start_worker(engine)
+    chat = await client()
+    await chat.ask("stop 20")
+    await chat.ask("stop 20")
+    for _ in range(2):
+        assert (await chat.until("response.done"))["text"] == "".join(words(20))
+    assert engine.most_running == 2
+
+
+async def test_cap_bounds_and_positions(start_worker: Any, client: Any, chatstream: Any) -> None:
+    chatstream(max_running=2, max_waiting=3)
+    engine = FakeEngine(max_running=2, step_seconds=0.03)
+    await start_worker(engine)
+    chats = [await client() for _ in range(8)]
+    await asyncio.gather(*(chat.send("response.create", input="stop 60") for chat in chats))
+
+    async def answer(chat: Any) -> dict[str, Any]:
+        while True:
+            event = await chat.next()
+            if event["type"] in ("error", "response.done"):
+                return event
+
+    ends = await asyncio.gather(*(answer(chat) for chat in chats))
+    refused = [end for end in ends if end["type"] == "error"]
+    assert [end["code"] for end in refused] == ["queue_full"] * 3
+    assert [end["status"] for end in ends if end["type"] != "error"] == ["completed"] * 5
+    assert engine.most_running == 2
+    assert await Response.objects.acount() == 5
+    for chat in chats:
+        positions = [e["position"] for e in chat.received if "position" in e]
+        assert positions == sorted(positions, reverse=True)
+    last = max(chats, key=lambda chat: len([e for e in chat.received if "position" in e]))
+    assert [e["position"] for e in last.received if "position" in e][-1] == 1
+
+
+@pytest.mark.parametrize("moment", ["waiting", "held", "running"])
+async def test_cancel(start_worker: Any, client: Any, moment: str) -> None:
+    engine = FakeEngine(max_running=1)
+    await start_worker(engine)
+    chat = await client()
+    first = await chat.ask("stop 100000", params={"max_tokens": 1000})
+    await chat.until("response.output_text.delta")
+    target = first
+    if moment == "waiting":
+        target = await chat.ask("stop 3")
+    elif moment == "held":
+        target = await chat.ask("stop 3", conversation_id=first["conversation_id"])
+    await chat.send("response.cancel", response_id=target["response_id"])
+    done = await chat.until("response.done", response_id=target["response_id"])
+    assert done["status"] == "cancelled"
+    saved = await row(target["response_id"])
+    assert saved.status == Status.CANCELLED
+    assert saved.text == done["text"]
+    if moment == "running":
+        assert done["text"]
+        assert saved.message is not None
+        # its place is free at once
+        await chat.ask("stop 1")
+        assert (await chat.until("response.done"))["status"] == "completed"
+    else:
+        assert done["text"] == ""
+
+
+async def test_cancel_is_refused_to_others_and_after_the_end(
+    start_worker: Any, client: Any
+) -> None:
+    await start_worker(FakeEngine())
+    chat, stranger = await client(), await client()
+    queued = await chat.ask("stop 50")
+    await stranger.send("response.cancel", response_id=queued["response_id"], event_id="e1")
+    error = await stranger.until("error")
+    assert (error["code"], error["event_id"]) == ("forbidden", "e1")
+    await stranger.send("response.cancel", response_id=str(uuid4()))
+    assert (await stranger.until("error"))["code"] == "not_found"
+    assert (await chat.until("response.done"))["status"] == "completed"
+    await chat.send("response.cancel", response_id=queued["response_id"])
+    assert (await chat.until("error"))["code"] == "already_done"
+
+
+async def test_the_same_id_is_the_same_response(start_worker: Any, client: Any) -> None:
+    engine = FakeEngine()
+    await start_worker(engine)
+    chat = await client()
+    token = chat.received[0]["session_token"]
+    response_id = str(uuid4())
+    await chat.ask("stop 4", response_id=response_id)
+    done = await chat.until("response.done")
+    again = await client()
+    await again.send("session.resume", session_token=token)
+    await again.until("session.created")
+    await again.send("response.create", response_id=response_id, input="stop 4")
+    repeated = await again.until("response.done")
+    assert repeated == done
+    assert await Response.objects.acount() == 1
+    stranger = await client()
+    await stranger.send("response.create", response_id=response_id, input="stop 4")
+    assert (await stranger.until("error"))["code"] == "forbidden"
+
+
+async def test_a_session_token_is_checked(client: Any, layer: Any) -> None:
+    chat = await client()
+    await chat.send("session.resume", session_token="forged", event_id="x")
+    error = await chat.until("error")
+    assert (error["code"], error["param"], error["event_id"]) == ("forbidden", "session_token", "x")
+
+
+async def test_conversations_belong_to_their_owner(start_worker: Any, client: Any) -> None:
+    await start_worker(FakeEngine())
+    chat, stranger = await client(), await client()
+    queued = await chat.ask("stop 1")
+    await stranger.send(
+        "response.create", input="stop 1", conversation_id=queued["conversation_id"]
+    )
+    error = await stranger.until("error")
+    assert (error["code"], error["param"]) == ("not_found", "conversation_id")
+
+
+async def test_without_a_worker_nothing_is_accepted(client: Any, layer: Any) -> None:
+    chat = await client()
+    assert chat.received[0]["model"] is None
+    await chat.send("response.create", input="hello")
+    assert (await chat.until("error"))["code"] == "unavailable"
+    for model in (Response, Message, Conversation):
+        assert await model.objects.acount() == 0
+
+
+@pytest.mark.parametrize(
+    ("frame", "param"),
+    [
+        (" ", None),
+        ("no json", None),
+        ("[]", None),
+        ("{}", "type"),
+        ('{"type": "nonsense"}', "type"),
+        ('{"type": "response.create"}', "input"),
+        ('{"type": "response.create", "input": ""}', "input"),
+        ('{"type": "response.create", "input": "   "}', "input"),
+        ('{"type": "response.create", "input": 7}', "input"),
+        ('{"type": "response.create", "input": "a\\u0000b"}', "input"),
+        ('{"type": "response.create", "input": "\\ud800"}', None),
+        ('{"type": "response.create", "input": "x", "response_id": "7"}', "response_id"),
+        ('{"type": "response.create", "input": "x", "colour": 1}', "colour"),
+        ('{"type": "response.create", "input": "x", "params": []}', "params"),
+        (
+            '{"type": "response.create", "input": "x", "params": {"max_tokens": 0}}',
+            "params.max_tokens",
+        ),
+        (
+            '{"type": "response.create", "input": "x", "params": {"max_tokens": 99999}}',
+            "params.max_tokens",
+        ),
+        (
+            '{"type": "response.create", "input": "x", "params": {"temperature": 3}}',
+            "params.temperature",
+        ),
+        ('{"type": "response.create", "input": "x", "params": {"temperature": NaN}}', None),
+        ('{"type": "response.create", "input": "x", "params": {"top_p": 0}}', "params.top_p"),
+        ('{"type": "response.create", "input": "x", "params": {"seed": 1.5}}', "params.seed"),
+        (
+            '{"type": "response.create", "input": "x", "params": {"stop": ["a","b","c","d","e"]}}',
+            "params.stop",
+        ),
+        ('{"type": "response.create", "input": "x", "params": {"stop": [""]}}', "params.stop.0"),
+        ('{"type": "response.cancel"}', "response_id"),
+        ("[" * 100_000, None),
+    ],
+)
+async def test_malformed_events_are_explained(
+    client: Any, start_worker: Any, frame: str, param: str | None
+) -> None:
+    await start_worker(FakeEngine())
+    chat = await client()
+    await chat.send_text(frame)
+    error = await chat.until("error")
+    assert error["code"] == "invalid_event"
+    if param:
+        assert error["param"] == param
+        assert param.split(".")[-1] in error["message"] or param in error["message"]
+    await chat.ask("stop 1")
+    assert (await chat.until("response.done"))["status"] == "completed"
+    assert await Response.objects.acount() == 1
+
+
+async def test_the_error_carries_the_event_id_even_of_a_broken_event(
+    client: Any, layer: Any
+) -> None:
+    chat = await client()
+    await chat.send_text('{"event_id": "mine", "type": "response.create"}')
+    assert (await chat.until("error"))["event_id"] == "mine"
+    await chat.send_bytes(b"\x00")
+    assert "binary" in (await chat.until("error"))["message"]
+
+
+async def test_input_length_is_bounded(client: Any, layer: Any, chatstream: Any) -> None:
+    chatstream(max_input_chars=10)
+    chat = await client()
+    await chat.send("response.create", input="x" * 11)
+    error = await chat.until("error")
+    assert (error["code"], error["param"]) == ("input_too_long", "input")
+
+
+async def test_owner_limit(client: Any, start_worker: Any, chatstream: Any) -> None:
+    chatstream(max_per_owner=2)
+    await start_worker(FakeEngine(max_running=1))
+    chat = await client()
+    await chat.ask("stop 50")
+    await chat.ask("stop 50")
+    await chat.send("response.create", input="stop 1")
+    error = await chat.until("error")
+    assert error["code"] == "user_limit"
+    assert "2" in error["message"]
+
+
+async def test_anonymous_use_can_be_switched_off(
+    layer: Any, chatstream: Any, django_user_model: Any, client: Any
+) -> None:
+    from tests.integration.conftest import ChatClient
+
+    chatstream(anonymous=False)
+    chat = ChatClient()
+    assert (await chat.connect())["code"] == "login_required"
+    assert await chat.close_code() == 4401
+    user = await sync_to_async(django_user_model.objects.create_user)("ann", password="x")
+    signed_in = await client(user=user)
+    assert signed_in.received[0]["session_token"] is None
+
+
+async def test_an_unwatched_response_is_cancelled_wherever_it_stands(
+    start_worker: Any, client: Any, chatstream: Any
+) -> None:
+    chatstream(disconnect_grace=0.5)
+    engine = FakeEngine(max_running=1)
+    await start_worker(engine)
+    chat = await client()
+    first = await chat.ask("go", params={"max_tokens": 1000})
+    await chat.ask("go", params={"max_tokens": 1000})
+    await chat.ask("go", conversation_id=first["conversation_id"])
+    await chat.until("response.output_text.delta")
+    await chat.leave()
+
+    async def all_cancelled() -> bool:
+        return await Response.objects.filter(status=Status.CANCELLED).acount() == 3
+
+    await eventually(all_cancelled)
+    assert not engine.rows
+    fresh = await client()
+    await fresh.ask("stop 2")
+    assert (await fresh.until("response.done"))["status"] == "completed"
+
+
+async def test_a_watched_response_outlives_the_grace(
+    start_worker: Any, client: Any, chatstream: Any
+) -> None:
+    chatstream(disconnect_grace=0.5)
+    await start_worker(FakeEngine(step_seconds=0.02))
+    chat = await client()
+    await chat.ask("stop 80")
+    assert (await chat.until("response.done"))["status"] == "completed"
+
+
+async def test_lost_deliveries_are_repaired_from_the_log(
+    start_worker: Any, client: Any, layer: Any
+) -> None:
+    """Every second group message is dropped, the last one always."""
+    count = 0
+    deliver = layer.deliver
+
+    def lossy(group: str, message: dict[str, Any]) -> None:
+        nonlocal count
+        count += 1
+        if message.get("last") or (message["type"] == "response.event" and count % 2):
+            return
+        deliver(group, message)
+
+    layer.waiting_list._publish = layer.deliver = lossy
+    await start_worker(FakeEngine())
+    chat = await client()
+    await chat.ask("stop 40")
+    done = await chat.until("response.done")
+    numbers = [e["sequence_number"] for e in chat.received if "sequence_number" in e]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert "".join(e["delta"] for e in chat.received if "delta" in e) == done["text"]
+    assert count > 3

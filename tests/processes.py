@@ -1,0 +1,120 @@
+"""Starts `manage.py` commands as real processes, for tests that need real signals."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 180
+STOP_SECONDS = 30
+
+
+def clean_environ(**changes: str) -> dict[str, str]:
+    """This process's environment without ChatStream's own settings, plus `changes`."""
+    ours = {"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "DEBUG", "LOG_LEVEL"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ours
+        and (not name.startswith("CHATSTREAM_") or name == "CHATSTREAM_CACHE_DIR")
+    }
+    return {**kept, "PYTHONUNBUFFERED": "1", "SECRET_KEY": "only-for-tests", **changes}
+
+
+class ManagedProcess:
+    """One `manage.py` process; its output is collected line by line."""
+
+    def __init__(self, *args: str, env: dict[str, str] | None = None) -> None:
+        self.env = clean_environ(**(env or {}))
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", *args],
+            cwd=ROOT,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout:
+            for line in self.process.stdout:
+                with self._news:
+                    self.lines.append(line.rstrip("\n"))
+                    self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def wait_for(self, pattern: str, seconds: float = START_SECONDS) -> re.Match[str]:
+        """The first match of a line; fails with the output if the process ends or stays silent."""
+
+        def look() -> re.Match[str] | None:
+            return next((found for line in self.lines if (found := re.search(pattern, line))), None)
+
+        with self._news:
+            self._news.wait_for(lambda: look() or not self._reader.is_alive(), seconds)
+            found = look()
+        if not found:
+            raise AssertionError(f"no line matches {pattern!r} in:\n{self.output}")
+        return found
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """Ask the process to end, and wait; killed if it does not. The exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"the process did not end on {signum}:\n{self.output}") from None
+        finally:
+            self._reader.join(STOP_SECONDS)
+        return self.process.returncode
+
+    def manage(self, *args: str, **env: str) -> str:
+        """Run another command against the same settings and database; its output."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *args],
+            cwd=ROOT,
+            env={**self.env, **env},
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            raise AssertionError(f"manage.py {' '.join(args)} failed:\n{done.stderr}")
+        return done.stdout
+
+
+class ServeProcess(ManagedProcess):
+    """`manage.py serve` on a free port; `url` is known once it listens."""
+
+    def __init__(self, folder: Path, *args: str, env: dict[str, str] | None = None) -> None:
+        database = {"DATABASE_URL": f"sqlite:///{folder}/db.sqlite3"}
+        super().__init__("serve", "--port", "0", *args, env={**database, **(env or {})})
+        self.url = self.wait_for(r"Chat page +(http://\S+)/")[1]
+
+    @property
+    def ws_url(self) -> str:
+        return self.url.replace("http", "ws", 1) + "/ws/chat/"
+
+    def wait_until_ready(self) -> None:
+        self.wait_for(r"^Ready:")

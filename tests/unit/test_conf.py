@@ -1,0 +1,60 @@
+"""Settings: what is wrong is named, with the value and what is allowed."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+
+from streaming import conf
+from streaming.conf import ChatStreamSettings, from_environ
+
+
+def test_the_environment_is_read_by_prefix() -> None:
+    raw = from_environ({"CHATSTREAM_MAX_RUNNING": "3", "CHATSTREAM_MODEL": " ", "PATH": "/bin"})
+    assert raw == {"max_running": "3"}
+    assert ChatStreamSettings.model_validate(raw).max_running == 3
+
+
+def test_defaults_are_valid() -> None:
+    assert conf.faults({}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_running", "0"),
+        ("max_running", "two"),
+        ("max_waiting", "-1"),
+        ("max_waiting", "1.5"),
+        ("device", "gpu"),
+        ("dtype", "int4"),
+        ("disconnect_grace", "0"),
+        ("lease_seconds", "nan"),
+        ("trusted_proxies", "10.0.0.0/99"),
+        ("anonymous", "perhaps"),
+    ],
+)
+def test_a_wrong_value_is_named(name: str, value: str) -> None:
+    (fault,) = conf.faults({name: value})
+    assert f"CHATSTREAM_{name.upper()}={value!r}" in fault
+    description = ChatStreamSettings.model_fields[name].description
+    assert description
+    assert description in fault
+
+
+def test_an_unknown_setting_is_named_with_what_there_is() -> None:
+    (fault,) = conf.faults({"max_runing": "2"})
+    assert "CHATSTREAM_MAX_RUNING" in fault
+    assert "CHATSTREAM_MAX_RUNNING" in fault
+
+
+def test_proxies_are_a_list_of_networks() -> None:
+    settings = ChatStreamSettings.model_validate({"trusted_proxies": "10.0.0.1, fd00::/8"})
+    assert settings.trusted_proxies == ("10.0.0.1", "fd00::/8")
+
+
+def test_the_system_check_stops_a_start(settings: object) -> None:
+    settings.CHATSTREAM = {"max_running": "0"}  # type: ignore[attr-defined]
+    with pytest.raises(SystemCheckError, match="CHATSTREAM_MAX_RUNNING='0'"):
+        call_command("check")

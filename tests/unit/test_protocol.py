@@ -1,0 +1,71 @@
+"""Client events: whatever arrives becomes an event or an explained error."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaming.protocol import (
+    Params,
+    ProtocolError,
+    ResponseCreate,
+    parse_client_event,
+    peek_event_id,
+)
+from streaming.record import resolve_params
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children, max_size=3)
+    | st.dictionaries(st.text(max_size=8), children, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(frame=st.text() | json_values.map(json.dumps))
+def test_any_frame_is_an_event_or_a_protocol_error(frame: str) -> None:
+    try:
+        parse_client_event(frame)
+    except ProtocolError as error:
+        assert error.code == "invalid_event"
+        assert error.message
+    peek_event_id(frame)
+
+
+fields = st.fixed_dictionaries(
+    {"type": st.just("response.create"), "input": json_values},
+    optional={"response_id": json_values, "params": json_values, "event_id": json_values},
+)
+
+
+@given(event=fields)
+def test_wrong_fields_are_named(event: dict[str, object]) -> None:
+    try:
+        parsed = parse_client_event(json.dumps(event))
+    except ProtocolError as error:
+        if error.param:
+            assert error.param.split(".")[0] in {*event, "conversation_id"}
+    else:
+        assert isinstance(parsed, ResponseCreate)
+        assert parsed.input == event["input"]
+
+
+def test_stop_may_be_one_string() -> None:
+    frame = '{"type":"response.create","input":"x","params":{"stop":"END"}}'
+    event = parse_client_event(frame)
+    assert isinstance(event, ResponseCreate)
+    assert event.params.stop == ["END"]
+
+
+def test_resolved_parameters_are_concrete() -> None:
+    resolved = resolve_params(Params(temperature=0.5), max_tokens=100)
+    assert resolved["max_tokens"] == 100
+    assert resolved["temperature"] == 0.5
+    assert 0 <= resolved["seed"] < 2**63
+    assert resolve_params(Params(seed=0), 100)["seed"] == 0
+    with pytest.raises(ProtocolError) as caught:
+        resolve_params(Params(max_tokens=101), max_tokens=100)
+    assert caught.value.param == "params.max_tokens"
