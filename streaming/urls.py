@@ -1,0 +1,10 @@
+"""The chat page's addresses."""
+
+from django.urls import path
+
+from streaming import views
+
+urlpatterns = [
+    path("", views.chat, name="chat"),
+    path("c/<uuid:conversation_id>/", views.conversation, name="conversation"),
+]

@@ -1,0 +1,113 @@
+"""The chat page: empty, or with a conversation as the record has it.
+
+What is stored is rendered here; what happens from then on comes over `/ws/chat/`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from streaming import conf
+from streaming.models import OPEN, Conversation, Response, Status
+from streaming.owners import owner_of_request
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A prompt and its answer, as the page shows them."""
+
+    response_id: UUID
+    status: str
+    is_open: bool
+    prompt: str
+    text: str
+    note: str
+    meta: str
+
+
+@never_cache
+@require_safe
+def chat(request: HttpRequest) -> HttpResponse:
+    """A new conversation; it is stored with its first prompt."""
+    if _must_sign_in(request):
+        return redirect_to_login(request.get_full_path())
+    owner_of_request(request)  # the socket finds the visitor in the session
+    return _page(request, None)
+
+
+@never_cache
+@require_safe
+def conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
+    """A conversation of the visitor's own; anybody else's does not exist."""
+    if _must_sign_in(request):
+        return redirect_to_login(request.get_full_path())
+    owner = owner_of_request(request)
+    return _page(request, get_object_or_404(Conversation, pk=conversation_id, owner=owner))
+
+
+def _must_sign_in(request: HttpRequest) -> bool:
+    return not conf.get().anonymous and not request.user.is_authenticated
+
+
+def _page(request: HttpRequest, found: Conversation | None) -> HttpResponse:
+    config = {
+        "max_input_chars": conf.get().max_input_chars,
+        "conversation_id": str(found.pk) if found else None,
+    }
+    context = {"config": config, "conversation": found, "turns": _turns(found) if found else []}
+    return render(request, "streaming/chat.html", context)
+
+
+def _turns(found: Conversation) -> list[Turn]:
+    responses = found.responses.select_related("prompt").order_by("created_at")
+    return [_turn(response) for response in responses]
+
+
+def _turn(response: Response) -> Turn:
+    waits = response.status in (Status.ACCEPTING, Status.QUEUED)
+    return Turn(
+        response_id=response.pk,
+        status=Status.QUEUED if waits else Status(response.status),
+        is_open=response.status in OPEN,
+        prompt=response.prompt.content,
+        text=response.text,
+        note=trimmed_note(response.trimmed_messages),
+        meta=_meta(response),
+    )
+
+
+def trimmed_note(count: int) -> str:
+    """What the reader is told when the context was full. `words.js` says the same."""
+    if count == 0:
+        return ""
+    if count == 1:
+        return "The oldest message no longer fit and was left out."
+    return f"The oldest {count} messages no longer fit and were left out."
+
+
+def _meta(response: Response) -> str:
+    """The line below an ended answer. `words.js` says the same."""
+    if response.finished_at is None:
+        return ""
+    if response.status == Status.CANCELLED and response.started_at is None:
+        return "Withdrawn before it started"
+    parts: list[str] = []
+    if response.status == Status.CANCELLED:
+        parts.append("Stopped")
+    elif response.status == Status.INCOMPLETE:
+        parts.append("Cut at the token limit")
+    elif response.status == Status.FAILED:
+        parts.append(response.error_message or "The answer failed.")
+    if response.completion_tokens:
+        plural = "" if response.completion_tokens == 1 else "s"
+        parts.append(f"{response.completion_tokens} token{plural}")
+        seconds = (response.finished_at - response.created_at).total_seconds()
+        parts.append(f"{seconds:.1f} s")
+    return " · ".join(parts)
