@@ -1,0 +1,202 @@
+"""From messages to tokens: chat template, history trimming, and text that cannot forge a token.
+
+Whatever a person types reaches the model as plain text. The tokenizer used here is a copy in
+which every added token ("<|im_end|>", "<think>", ...) has a secret random name. The template is
+rendered as usual; only the token strings that the template itself wrote are then renamed, so
+those in a message have nothing left to match. Ordinary messages come out exactly as from the
+tokenizer's own `apply_chat_template`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from streaming.engine.base import ChatMessage, EngineError
+
+_END_OF_TURN = (
+    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>", "<|return|>",
+    "<|endoftext|>", "<|end_of_text|>", "<|eot|>", "<turn|>",
+)  # fmt: skip
+_OPEN, _CLOSE = "\ue000", "\ue001"
+
+
+class PromptBuilder:
+    """Tokenizes conversations for one model; not for use by several threads at once."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        added = tokenizer.added_tokens_decoder
+        self.special_ids = frozenset(
+            {token for token, entry in added.items() if entry.special}
+            | set(tokenizer.all_special_ids)
+        )
+        # Runs of blanks are added tokens of some models, and nothing but ordinary text.
+        names = {
+            entry.content: token
+            for token, entry in added.items()
+            if entry.content and (entry.special or entry.content.strip())
+        }
+        self._nonce = secrets.token_hex(8)
+        self._secret = {
+            name: f"{_OPEN}{self._nonce}t{token}{_CLOSE}" for name, token in names.items()
+        }
+        ordered = sorted(names, key=len, reverse=True)  # the longest match wins, as in tokenizers
+        self._names = re.compile("|".join(map(re.escape, ordered)) or r"(?!)")
+        self._beginnings = {name[:size] for name in names for size in range(1, len(name))}
+        self._endings = {name[size:] for name in names for size in range(1, len(name))}
+        self._longest = max(map(len, names), default=1) - 1
+        self._renamed, self._ids = _rename(tokenizer, self._secret, names)
+
+    def stop_ids(self, generation_config: Any) -> frozenset[int]:
+        """Tokens that end an answer, as the model, tokenizer and template declare them."""
+        ids: set[int] = set()
+        for declared in (
+            getattr(generation_config, "eos_token_id", None),
+            self._tokenizer.eos_token_id,
+        ):
+            ids.update([declared] if isinstance(declared, int) else declared or ())
+        known = {entry.content: t for t, entry in self._tokenizer.added_tokens_decoder.items()}
+        ids.update(known[name] for name in _END_OF_TURN if name in known)
+        return frozenset(ids)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        text: str = self._tokenizer.decode(
+            list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    def encode(self, messages: Sequence[ChatMessage]) -> list[int]:
+        """The prompt of all messages, up to where the answer begins."""
+        protected: list[str] = []
+        conversation = [
+            {"role": m.role, "content": self._protect(_clean(m.content), protected)}
+            for m in messages
+        ]
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                conversation, tokenize=False, add_generation_prompt=True
+            )
+        except Exception as error:
+            raise EngineError(
+                f"The model's chat template refuses this conversation: {error}", "invalid_messages"
+            ) from error
+        text = self._names.sub(lambda match: self._secret[match[0]], text)
+        marker = re.compile(f"{_OPEN}{self._nonce}u(\\d+){_CLOSE}")
+        text = marker.sub(lambda match: protected[int(match[1])], text)
+        ids = self._renamed.encode(text, add_special_tokens=False).ids
+        return [self._ids.get(token, token) for token in ids]
+
+    def fit(self, messages: Sequence[ChatMessage], limit: int) -> tuple[list[int], int]:
+        """Tokens of the newest whole turns that fit `limit` tokens, and how many messages went.
+
+        System messages at the beginning always stay. Raises EngineError (`input_too_long`) when
+        even the newest turn does not fit, `invalid_messages` when there is none.
+        """
+        if not messages:
+            raise EngineError("There is no message to answer.", "invalid_messages")
+        tokens = self.encode(messages)
+        if len(tokens) <= limit:
+            return tokens, 0
+        head, starts = _turns(messages)
+        # every turn dropped makes the prompt shorter: find the fewest by bisection
+        low, high, best = 1, len(starts) - 1, None
+        while low <= high:
+            middle = (low + high) // 2
+            tokens = self.encode([*messages[:head], *messages[starts[middle] :]])
+            if len(tokens) <= limit:
+                best, high = (tokens, starts[middle] - head), middle - 1
+            else:
+                low = middle + 1
+        if best is None:
+            newest = self.encode([*messages[:head], *messages[starts[-1] :]])
+            raise EngineError(
+                f"The message is too long: it takes {len(newest)} tokens and {limit} fit.",
+                "input_too_long",
+            )
+        return best
+
+    def _protect(self, text: str, protected: list[str]) -> str:
+        """`text` with a marker in place of all that is, or at its edges may become, a token."""
+
+        def marker(part: str) -> str:
+            protected.append(part)
+            return f"{_OPEN}{self._nonce}u{len(protected) - 1}{_CLOSE}"
+
+        text = self._names.sub(lambda match: marker(match[0]), text)
+        # "<|im_end|" at the end plus the template's next character must not make a token either;
+        # templates may strip blanks, so the edges are looked at without them
+        body = text.strip()
+        if not body:
+            return text
+        left = text[: text.index(body)]
+        right = text[len(left) + len(body) :]
+        for size in range(min(self._longest, len(body)), 0, -1):
+            if body[-size:] in self._beginnings:
+                body = body[:-size] + marker(body[-size:])
+                break
+        for size in range(min(self._longest, len(body)), 0, -1):
+            if body[:size] in self._endings:
+                body = marker(body[:size]) + body[size:]
+                break
+        return left + body + right
+
+
+def _clean(text: str) -> str:
+    """`text` without lone surrogates, which no tokenizer encodes; pairs become characters."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _turns(messages: Sequence[ChatMessage]) -> tuple[int, list[int]]:
+    """How many system messages lead, and where each turn after them begins."""
+    head = 0
+    while head < len(messages) - 1 and messages[head].role == "system":
+        head += 1
+    starts = [head]
+    starts += [i for i in range(head + 1, len(messages)) if messages[i].role == "user"]
+    return head, starts
+
+
+def _rename(
+    tokenizer: Any, secret: dict[str, str], names: dict[str, int]
+) -> tuple[Tokenizer, dict[int, int]]:
+    """A copy of the tokenizer whose added tokens have their secret names, and how its ids map."""
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    # truncation and padding are per call elsewhere; a prompt must never be cut silently
+    state["truncation"] = state["padding"] = state["post_processor"] = None
+    vocabulary = state["model"].get("vocab")
+    merged = {part for merge in state["model"].get("merges", ()) for part in _merge(merge)}
+    for entry in state["added_tokens"]:
+        if entry["content"] in secret and entry["content"] not in merged:
+            entry_name = entry["content"]
+            if isinstance(vocabulary, dict) and entry_name in vocabulary:
+                vocabulary[secret[entry_name]] = vocabulary.pop(entry_name)
+            elif isinstance(vocabulary, list):
+                for piece in vocabulary:
+                    if piece[0] == entry_name:
+                        piece[0] = secret[entry_name]
+    for entry in state["added_tokens"]:
+        entry["content"] = secret.get(entry["content"], entry["content"])
+    unknown = secret.get(state["model"].get("unk_token"))
+    if isinstance(vocabulary, dict) and unknown in vocabulary:
+        state["model"]["unk_token"] = unknown
+    renamed = Tokenizer.from_str(json.dumps(state))
+    ids: dict[int, int] = {}
+    for name, token in names.items():
+        moved = renamed.token_to_id(secret[name])
+        if moved is None:
+            raise EngineError(f"The tokenizer's token {name} cannot be protected.")
+        if moved != token:
+            ids[moved] = token
+    return renamed, ids
+
+
+def _merge(merge: Any) -> tuple[str, ...]:
+    """Both parts of a BPE merge rule and what they make."""
+    left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
+    return left, right, left + right

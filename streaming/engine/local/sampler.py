@@ -1,0 +1,125 @@
+"""Draws one token per row, each row by its own parameters, the whole batch at once.
+
+Temperature and top-k as usual; nucleus (top-p) sampling: Holtzman et al. 2019,
+arXiv:1904.09751; repetition penalty: Keskar et al. 2019, arXiv:1909.05858. Every filter is a
+threshold on values, never an order of ties, so a row's outcome does not depend on the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from streaming.engine.base import SamplingParams
+
+_NUCLEUS_CANDIDATES = 1024  # enough for nearly every nucleus without top-k; else the row is sorted
+
+
+def uniform(seed: int, index: int) -> float:
+    """The number in [0, 1) for token `index` of an answer with `seed`.
+
+    A keyed hash as counter-based generator (Salmon et al. 2011, "Parallel random numbers: as
+    easy as 1, 2, 3"): no state, so it is the same alone, in a crowd, and after a crash.
+    """
+    digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=8, person=b"chatstream")
+    return (int.from_bytes(digest.digest(), "big") >> 11) / (1 << 53)
+
+
+def sample(
+    logits: Tensor,
+    params: Sequence[SamplingParams],
+    indices: Sequence[int],
+    seen: Sequence[Sequence[int]],
+) -> tuple[list[int], list[bool]]:
+    """Draw from float32 logits [B, V]; returns B tokens and, per row, whether it could be done.
+
+    `indices[i]` counts row i's earlier tokens, `seen[i]` are the tokens that its repetition
+    penalty applies to. A row whose logits hold NaN or +infinity has no answer (False).
+    """
+    usable = torch.isfinite(logits.amax(dim=-1))
+    logits = _penalised(logits, params, seen)
+    tokens = logits.argmax(dim=-1)
+    drawn = [row for row, p in enumerate(params) if p.temperature > 0.0]
+    if drawn:
+        whole = len(drawn) == len(params)
+        chosen = [params[row] for row in drawn]
+        filtered = _filtered(logits if whole else logits[drawn], chosen)
+        numbers = [uniform(params[row].seed, indices[row]) for row in drawn]
+        picked = _pick(filtered, torch.tensor(numbers, dtype=torch.float64, device=logits.device))
+        if whole:
+            tokens = picked
+        else:
+            tokens[drawn] = picked
+    return tokens.tolist(), usable.tolist()
+
+
+def _penalised(
+    logits: Tensor, params: Sequence[SamplingParams], seen: Sequence[Sequence[int]]
+) -> Tensor:
+    rows = [row for row, p in enumerate(params) if p.repetition_penalty != 1.0]
+    if not rows:
+        return logits
+    logits = logits.clone()
+    for row in rows:
+        ids = torch.tensor(sorted(set(seen[row])), dtype=torch.long, device=logits.device)
+        scores = logits[row, ids]
+        penalty = params[row].repetition_penalty
+        logits[row, ids] = torch.where(scores < 0, scores * penalty, scores / penalty)
+    return logits
+
+
+def _filtered(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
+    """Scaled logits [S, V] with -inf wherever top-k or top-p excludes a token."""
+    size = logits.shape[-1]
+    device = logits.device
+    # relative to the maximum, so that a tiny temperature cannot overflow
+    scale = torch.tensor([p.temperature for p in params], device=device)[:, None]
+    scale = scale.clamp(min=1e-6)
+    logits = (logits - logits.amax(dim=-1, keepdim=True)) / scale
+    ks = [p.top_k if 0 < p.top_k < size else size for p in params]
+    if not any(k < size or p.top_p < 1.0 for k, p in zip(ks, params, strict=True)):
+        return logits
+    wanted = [k if k < size else _NUCLEUS_CANDIDATES for k in ks]
+    values = logits.topk(min(size, max(wanted)), dim=-1).values  # [S, M], descending
+    kth = torch.tensor(ks, device=device).clamp(max=values.shape[-1])[:, None] - 1
+    unlimited = torch.tensor([k == size for k in ks], device=device)[:, None]
+    floor = values.gather(-1, kth).masked_fill(unlimited, -torch.inf)
+    logits = logits.masked_fill(logits < floor, -torch.inf)
+    if all(p.top_p >= 1.0 for p in params):
+        return logits
+    top_p = torch.tensor([p.top_p for p in params], dtype=torch.float64, device=device)[:, None]
+    floor, reached = _nucleus_floor(logits, values, top_p)
+    for row, (k, p) in enumerate(zip(ks, params, strict=True)):
+        if p.top_p >= 1.0:
+            floor[row] = -torch.inf
+        elif not reached[row] and k == size and values.shape[-1] < size:
+            ordered = logits[row : row + 1].sort(dim=-1, descending=True).values
+            floor[row] = _nucleus_floor(logits[row : row + 1], ordered, top_p[row : row + 1])[0]
+    return logits.masked_fill(logits < floor, -torch.inf)
+
+
+def _nucleus_floor(logits: Tensor, values: Tensor, top_p: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest value inside each row's nucleus [S, 1], and whether `values` reach it [S].
+
+    `values` [S, M] are the largest of `logits` [S, V] in descending order.
+    """
+    total = logits.double().logsumexp(dim=-1, keepdim=True)
+    mass = (values.double() - total).exp().cumsum(dim=-1)
+    inside = mass >= top_p
+    reached = inside.any(dim=-1)
+    first = inside.to(torch.int8).argmax(dim=-1, keepdim=True)
+    floor = values.gather(-1, first).masked_fill(~reached[:, None], -torch.inf)
+    return floor, reached
+
+
+def _pick(logits: Tensor, numbers: Tensor) -> Tensor:
+    """Inverse transform sampling [S]: the first token whose cumulative mass exceeds the number."""
+    mass = logits.softmax(dim=-1).double().cumsum(dim=-1)
+    total = mass[:, -1:].clone()
+    picked = torch.searchsorted(mass, numbers[:, None] * total, right=True)
+    # rounding must never reach past the last token that has any mass
+    last = torch.searchsorted(mass, total)
+    return torch.minimum(picked, last)[:, 0]

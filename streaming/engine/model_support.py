@@ -1,0 +1,124 @@
+"""Says whether the slot cache can serve a model, from its configuration alone.
+
+The cache keeps one key and one value per token, layer and head, and every token attends to all
+before it. Whatever remembers in another way would answer wrongly, so it is refused with the
+reason.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from streaming.engine.base import EngineError
+
+DEFAULT_CONTEXT_TOKENS = 4096
+_PLAIN_LAYERS = {"full_attention", "sliding_attention", "attention", "moe", "mlp"}
+
+
+def check_supported(path: Path | str, context_tokens: int | None = None) -> int:
+    """Return the context length to serve (tokens), or raise EngineError with the reason.
+
+    `context_tokens` None means the smaller of the model's own and 4096. Weights are not loaded.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
+    except Exception as error:
+        raise _refusal(f"its configuration cannot be read ({_first_line(error)})") from error
+    context = _context_tokens(config, context_tokens)
+    if reason := _config_reason(config, context):
+        raise _refusal(reason)
+    if reason := _class_reason(config):
+        raise _refusal(reason)
+    if reason := _tokenizer_reason(path):
+        raise _refusal(reason)
+    return context
+
+
+def _refusal(reason: str) -> EngineError:
+    return EngineError(f"This model cannot be served: {reason}.", "model_unsupported")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _context_tokens(config: Any, asked: int | None) -> int:
+    own = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    if isinstance(rope, dict) and rope.get("rope_type") == "longrope":
+        # beyond this length longrope turns every row's positions, running ones included
+        own = rope.get("original_max_position_embeddings") or own
+    if asked is None:
+        return min(own or DEFAULT_CONTEXT_TOKENS, DEFAULT_CONTEXT_TOKENS)
+    if asked < 16:
+        raise EngineError(f"CHATSTREAM_CONTEXT_TOKENS={asked} is too small: 16 is the least.")
+    if own and asked > own:
+        raise EngineError(
+            f"CHATSTREAM_CONTEXT_TOKENS={asked} is more than the {own} tokens that this model "
+            "can read."
+        )
+    return asked
+
+
+def _config_reason(config: Any, context: int) -> str:
+    def has(name: str) -> bool:
+        return bool(getattr(config, name, None))
+
+    if has("is_encoder_decoder"):
+        return "it is an encoder-decoder model, and only decoder-only chat models are"
+    if has("vision_config") or has("audio_config"):
+        return "it also reads images or sound, and only text models are"
+    if has("kv_lora_rank"):
+        return "it keeps its memory as latents (multi-head latent attention)"
+    if has("num_kv_shared_layers") or has("kv_sharing_modes"):
+        return "its layers share their memory of earlier tokens with each other"
+    if has("attention_chunk_size"):
+        return "it attends in chunks"
+    if has("alibi"):
+        return "it uses ALiBi instead of positions"
+    other = sorted(set(getattr(config, "layer_types", None) or ()) - _PLAIN_LAYERS)
+    if other:
+        return f"it has layers of the kind {', '.join(other)}, not plain attention"
+    window = getattr(config, "sliding_window", None)
+    slides = "sliding_attention" in (getattr(config, "layer_types", None) or ("sliding_attention",))
+    if window and slides and getattr(config, "use_sliding_window", True) and window < context:
+        return (
+            f"its attention slides over a window of {window} tokens; with "
+            f"CHATSTREAM_CONTEXT_TOKENS={window} or less it can be served"
+        )
+    return ""
+
+
+def _class_reason(config: Any) -> str:
+    from transformers import AutoModelForCausalLM
+
+    kind = getattr(config, "model_type", type(config).__name__)
+    try:
+        model_class = AutoModelForCausalLM._model_mapping[type(config)]
+    except KeyError:
+        return f"models of the type {kind} do not generate text"
+    if getattr(model_class, "_is_stateful", False):
+        return f"models of the type {kind} keep a recurrent state (state space or linear attention)"
+    accepted = inspect.signature(model_class.forward).parameters
+    lacking = {"position_ids", "past_key_values", "attention_mask"} - set(accepted)
+    if lacking:
+        return f"models of the type {kind} do not take {' or '.join(sorted(lacking))}"
+    return ""
+
+
+def _tokenizer_reason(path: Path | str) -> str:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
+    except Exception as error:
+        return f"its tokenizer cannot be read ({_first_line(error)})"
+    if not tokenizer.is_fast:
+        return "its tokenizer has no tokenizer.json form"
+    if not isinstance(tokenizer.chat_template, str | dict) or not tokenizer.chat_template:
+        return "it has no chat template, so it is not a chat model"
+    return ""
