@@ -65,7 +65,7 @@ class ChatStreamSettings(BaseModel):
         0,
         ge=0,
         le=1_048_576,
-        description="tokens of a conversation, answer included; 0 for the model's own, at most 4096",
+        description="tokens of a conversation with its answer; 0: the model's own, at most 4096",
     )
     lease_seconds: float = Field(
         15, ge=0.5, le=600, description="how long a worker's claim holds without being renewed"
@@ -150,6 +150,20 @@ def _sentence(fault: Mapping[str, Any]) -> str:
         return f"{variable} is no setting of ChatStream. The settings are {known}."
     description = ChatStreamSettings.model_fields[name].description
     return f"{variable}={fault['input']!r} is not allowed: {fault['msg']}. It is: {description}."
+
+
+def settings_table() -> str:
+    """The settings as rows of the README's Markdown table: variable, default, meaning."""
+    return "\n".join(
+        f"| `{PREFIX}{name.upper()}` | {_shown(field.default)} | {field.description} |"
+        for name, field in ChatStreamSettings.model_fields.items()
+    )
+
+
+def _shown(default: object) -> str:
+    if default in ("", (), None):
+        return ""
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
 def check_settings(**kwargs: Any) -> list[CheckMessage]:

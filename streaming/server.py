@@ -38,8 +38,8 @@ class ChatServer(Server):
         # An oversized frame is closed with 1009, which a client can read, not a cut connection.
         self.ws_factory.setProtocolOptions(failByDrop=False)
         if self._embedded_worker:
-            # Only once the loop runs: the worker is a task on it.
-            reactor.callWhenRunning(self._start_worker)
+            # Not `reactor.callWhenRunning`: that is before the loop runs, and swallows errors.
+            asyncio.get_event_loop().call_soon(self._start_worker)
 
     def _start_worker(self) -> None:
         worker, task = start_queue_worker()

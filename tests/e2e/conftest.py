@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Error, sync_playwright
 
 from tests.prerequisites import missing
 from tests.processes import ServeProcess
+from tests.valkey import Valkey, start_or_skip
 
 CHROMIUM_ARGS = [
     "--no-sandbox",
@@ -48,3 +49,10 @@ def browser() -> Iterator[Browser]:
             missing(f"Chromium does not start: {error}")
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    server = start_or_skip()
+    yield server
+    server.stop()
