@@ -12,7 +12,7 @@ AWKWARD = [
     "ü 漢字 😀",
     "</script>/\\\"'",
     "\x00\x01\x1f\x7f\u2028\u2029\ufffd",
-    "\\u0000 \\n {\"sequence_number\":9}",
+    '\\u0000 \\n {"sequence_number":9}',
     "%d %s $1 \r\n",
     "",
 ]

@@ -1,0 +1,277 @@
+"""Any sequence of operations that hypothesis finds, against the plain model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from redis import Redis
+
+from streaming.waiting_list.base import (
+    Lease,
+    Limits,
+    State,
+    WaitingListError,
+    Withdrawal,
+    WorkerState,
+)
+from tests.contract.backends import DELTA, DONE, LONG, Backend, MemoryBackend, RedisBackend
+from tests.contract.model import Model, ModelWorker
+from tests.valkey import Valkey
+
+NAMES = st.sampled_from([f"r{n}" for n in range(12)])
+WORKERS = st.sampled_from(["w1", "w2"])
+LIMITS = st.builds(
+    Limits,
+    max_waiting=st.sampled_from([0, 1, 3, 20]),
+    max_per_owner=st.sampled_from([0, 0, 2]),
+    max_per_address=st.sampled_from([0, 0, 3]),
+)
+
+
+class Machine(RuleBasedStateMachine):
+    backend: Backend
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.model = Model()
+        self.leases: list[Lease] = []
+        self.backend = self.make_backend()
+
+    def make_backend(self) -> Backend:
+        return MemoryBackend()
+
+    @initialize(capacity=st.integers(1, 3))
+    def a_worker_comes_first(self, capacity: int) -> None:
+        """Or most examples would end before anything ran."""
+        self.beat("w1", capacity, WorkerState.READY, True)
+
+    def run(self, call: Coroutine[Any, Any, Any]) -> Any:
+        return self.runner.run(call)
+
+    def teardown(self) -> None:
+        self.run(self.backend.close())
+        self.runner.close()
+
+    @rule(
+        name=NAMES,
+        owner=st.sampled_from("abc"),
+        conversation=st.sampled_from(["", "", "c", "d"]),
+        address=st.sampled_from(["", "1", "2"]),
+        limits=LIMITS,
+        readmit=st.sampled_from([False, False, False, True]),
+    )
+    def enqueue(
+        self,
+        name: str,
+        owner: str,
+        conversation: str,
+        address: str,
+        limits: Limits,
+        readmit: bool,
+    ) -> None:
+        known = name in self.model.entries
+        refused = None
+        if not known and not readmit:
+            needs_worker = self.backend.capacity_needed
+            refused = self.model.refused(owner, address, limits, needs_worker)
+        if not known and not refused:
+            self.model.enqueue(name, owner, conversation, address)
+        call = self.backend.ask(name, owner, conversation, address, limits, readmit=readmit)
+        if refused:
+            with pytest.raises(WaitingListError) as refusal:
+                self.run(call)
+            assert refusal.value.code == refused
+            return
+        place = self.run(call)
+        assert place.created is not known
+        assert place.state is self.model.entries[name].state
+        assert place.position == self.model.position(name)
+        assert place.size == len(self.model.order())
+
+    @rule(
+        worker=WORKERS,
+        capacity=st.integers(1, 3),
+        state=st.sampled_from([*[WorkerState.READY] * 4, *WorkerState]),
+        alive=st.sampled_from([True] * 5 + [False]),
+    )
+    def beat(self, worker: str, capacity: int, state: WorkerState, alive: bool) -> None:
+        self.model.workers[worker] = ModelWorker(capacity, state, alive)
+        self.run(self.backend.beat(worker, capacity, state, LONG if alive else 0.001))
+        if not alive:
+            self.run(self.backend.pass_time(0.005))
+
+    @rule(worker=WORKERS)
+    def claim(self, worker: str) -> None:
+        expected = self.model.claim(worker)
+        claim = self.run(self.backend.list.claim(worker, LONG))
+        assert (claim and claim.entry.response_id) == expected
+        if claim:
+            entry = self.model.entries[claim.entry.response_id]
+            assert (claim.attempt, claim.tail) == (entry.attempt, entry.events)
+            assert claim.tokens == tuple(entry.tokens)
+            assert all(claim.lease.token > lease.token for lease in self.leases)
+            self.leases.append(claim.lease)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), tokens=st.lists(st.integers(0, 200_000), max_size=3))
+    def append(self, data: st.DataObject, tokens: list[int]) -> None:
+        chosen = self.choose(data)
+        entry = self.model.speaker(chosen)
+        if entry:
+            entry.events += 1
+            entry.tokens += tokens
+        number = self.run(self.backend.list.append(self.leases[chosen], DELTA, tokens))
+        assert number == (entry.events if entry else None)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        chosen = self.choose(data)
+        entry = self.model.speaker(chosen)
+        if entry:
+            self.model.end(entry)
+        number = self.run(self.backend.list.finish(self.leases[chosen], DONE))
+        assert number == (entry.events if entry else None)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        chosen = self.choose(data)
+        entry = self.model.speaker(chosen)
+        if entry:
+            self.model.give_back(entry, forgive=True)
+        assert self.run(self.backend.list.release(self.leases[chosen])) is bool(entry)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), worker=WORKERS)
+    def renew(self, data: st.DataObject, worker: str) -> None:
+        chosen = self.choose(data)
+        entry = self.model.speaker(chosen)
+        if entry and entry.worker != worker:
+            entry = None
+        name = self.model.leases[chosen]
+        renewal = self.run(self.backend.list.renew(worker, [self.leases[chosen]], LONG))
+        assert renewal.held == ({name} if entry else set())
+        assert renewal.lost == (set() if entry else {name})
+        assert renewal.cancelled == ({name} if entry and entry.cancelled else set())
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def expire(self, data: st.DataObject) -> None:
+        chosen = self.choose(data)
+        entry = self.model.speaker(chosen)
+        if entry:
+            entry.expired = True
+            lease = self.leases[chosen]
+            self.run(self.backend.list.renew(lease.worker_id, [lease], 0.001))
+            self.run(self.backend.pass_time(0.005))
+            assert self.run(self.backend.list.append(lease, DELTA)) is None  # swept or not
+
+    def choose(self, data: st.DataObject) -> int:
+        """Mostly a recent lease, now and then one that is long over."""
+        back = data.draw(st.integers(1, len(self.leases)))
+        return len(self.leases) - back
+
+    @rule(name=NAMES)
+    def withdraw(self, name: str) -> None:
+        entry = self.model.open().get(name)
+        expected = Withdrawal.GONE
+        if entry and entry.state is State.RUNNING:
+            entry.cancelled, expected = True, Withdrawal.RUNNING
+        elif entry:
+            self.model.end(entry)
+            expected = Withdrawal.WITHDRAWN
+        assert self.run(self.backend.list.withdraw(name, DONE)) is expected
+
+    @rule(worker=WORKERS)
+    def retire(self, worker: str) -> None:
+        for entry in self.model.open().values():
+            if entry.worker == worker:
+                self.model.give_back(entry, forgive=True)
+        self.model.workers.pop(worker, None)
+        self.run(self.backend.list.retire(worker))
+
+    @rule()
+    def sweep(self) -> None:
+        returned, exhausted, cancelled = self.model.sweep()
+        sweep = self.run(self.backend.list.sweep(LONG * 1000))
+        assert (set(sweep.returned), set(sweep.exhausted)) == (returned, exhausted)
+        assert set(sweep.abandoned) == cancelled
+
+    @invariant()
+    def agrees(self) -> None:
+        self.run(self.check())
+
+    async def check(self) -> None:
+        model, names = self.model, list(self.model.entries)
+        watch = await self.backend.list.watch(names)
+        assert watch.size == len(model.order())
+        assert watch.workers == len(model.serving())
+        for name, entry in model.entries.items():
+            seen = watch.responses[name]
+            assert (seen.state, seen.position) == (entry.state, model.position(name))
+            events = [json.loads(event) for event in await self.backend.list.read(name)]
+            assert seen.tail == entry.events == len(events)
+            assert [event["sequence_number"] for event in events] == [*range(1, len(events) + 1)]
+            ends = [event["type"] for event in events].count("done")
+            assert ends == (entry.state is State.DONE)  # one terminal event, and it is the last
+            assert not ends or events[-1]["type"] == "done"
+        assert await self.backend.list.known(names) == set(model.open())
+        snapshot = await self.backend.list.snapshot()
+        waiting = [row.response_id for row in snapshot.waiting if row.state is State.WAITING]
+        firsts = model.returned() + model.order()
+        assert waiting[: len(firsts)] == firsts
+        rows = snapshot.running + snapshot.waiting
+        assert {row.response_id for row in rows} == set(model.open())
+        assert len(rows) == len(model.open())
+        running = Counter(row.worker_id for row in snapshot.running)
+        for worker in snapshot.workers:
+            assert worker.running == running[worker.worker_id]
+        owners, addresses = await self.backend.counted()
+        present = model.open().values()
+        assert owners == Counter(entry.owner for entry in present)
+        assert addresses == Counter(entry.address for entry in present if entry.address)
+
+
+def run(machine: Any, examples: int, steps: int) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_memory_agrees_with_the_model() -> None:
+    run(Machine, examples=200, steps=50)
+
+
+def test_redis_agrees_with_the_model(empty_valkey: Valkey) -> None:
+    class RedisMachine(Machine):
+        def make_backend(self) -> Backend:
+            with Redis.from_url(empty_valkey.url) as client:
+                client.flushall()
+            return RedisBackend(empty_valkey.url)
+
+    run(RedisMachine, examples=40, steps=40)
