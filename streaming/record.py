@@ -44,7 +44,6 @@ class Work:
 
     messages: tuple[ChatMessage, ...]
     params: SamplingParams
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +176,7 @@ def start(response_id: str, worker_id: str, attempt: int) -> Work | None:
         )
         messages = _history(response.prompt)
     params = SamplingParams(**{**response.params, "stop": tuple(response.params["stop"])})
-    return Work(messages, params, response.created_at)
+    return Work(messages, params)
 
 
 def _history(prompt: Message) -> tuple[ChatMessage, ...]:

@@ -16,9 +16,13 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 
 from channels.layers import BaseChannelLayer, get_channel_layer
+from django.db import DatabaseError
+from redis.exceptions import RedisError
 
 from streaming import conf, reconciler, record, responses
 from streaming.engine.base import Engine, EngineError, EngineEvent, GenerationRequest
+from streaming.models import Status
+from streaming.protocol import ErrorDetail
 from streaming.running import Running
 from streaming.waiting_list.base import Claim, WorkerBeat, WorkerState
 
@@ -29,6 +33,9 @@ POLL_SECONDS = 1.0
 
 PUBLISH_SECONDS = 0.04
 """Each response is published at most this often, all responses of an interval together."""
+
+_AWAY = (DatabaseError, RedisError, OSError)
+"""The database or the layer is away for a moment; the response is not to blame."""
 
 
 class QueueWorker:
@@ -164,14 +171,19 @@ class QueueWorker:
                 return
             if claim.tail:
                 running.resume(await responses.published_text(self._layer, response_id))
-            running.began(work.created_at)
             request = GenerationRequest(response_id, work.messages, work.params, claim.tokens)
             self._engine.submit(request)
-        except BaseException:
+        except (asyncio.CancelledError, EngineError, *_AWAY):
             del self._running[response_id]
             with contextlib.suppress(Exception):
                 await self._list.release(claim.lease)
             raise
+        except Exception:
+            # Put back, it would come again and again and hold up everybody behind it.
+            logger.exception("Response %s cannot be served.", response_id)
+            error = ErrorDetail(code="internal_error", message="This prompt cannot be answered.")
+            await record.end_lost(response_id, Status.FAILED, "", error)
+            await self._finish_by_record(running)
 
     async def _finish_by_record(self, running: Running) -> None:
         done = await record.done_event(running.response_id)
