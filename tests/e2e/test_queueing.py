@@ -19,7 +19,12 @@ from tests.e2e import chat
 from tests.processes import ManagedProcess, ServeProcess
 from tests.valkey import Valkey
 
-CAP = {"CHATSTREAM_MAX_RUNNING": "2", "CHATSTREAM_MAX_WAITING": "3", "LOG_LEVEL": "DEBUG"}
+CAP = {
+    "CHATSTREAM_MAX_RUNNING": "2",
+    "CHATSTREAM_MAX_WAITING": "3",
+    "CHATSTREAM_DTYPE": "float32",  # so that equal prompts have equal greedy answers in any batch
+    "LOG_LEVEL": "DEBUG",
+}
 
 
 @dataclass
@@ -75,7 +80,7 @@ async def test_eight_at_once_five_accepted_two_running(
         urls = itertools.cycle(web.ws_url for web in deployment.webs)
         sockets = [await chat.open_chat(next(urls)) for _ in range(8)]
         prompt = "Write a long story about the sea."
-        params = {"temperature": 0, "max_tokens": 48}
+        params = {"temperature": 0, "max_tokens": 200, "stop": "\n\n"}
 
         async def run(socket: Any) -> list[dict[str, Any]]:
             await chat.send(socket, "response.create", input=prompt, params=params)
@@ -88,7 +93,7 @@ async def test_eight_at_once_five_accepted_two_running(
         served = [events for events in answers if events[-1]["type"] == "response.done"]
         assert [error["code"] for error in refused] == ["queue_full"] * 3
         assert len(served) == 5
-        assert {events[-1]["status"] for events in served} <= {"completed", "incomplete"}
+        assert {events[-1]["status"] for events in served} == {"completed"}
         assert len({events[-1]["text"] for events in served}) == 1  # greedy: all say the same
 
         for events in served:
