@@ -5,6 +5,7 @@ Reading GGUF takes about twenty seconds even for a small model; the folder loads
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,22 +25,23 @@ def convert_gguf(source: Path, target: Path, *, progress: bool = True) -> None:
     the disk passes through.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    import transformers
 
+    auto: Any = transformers  # its annotations do not cover what it accepts
     with source.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise EngineError(f"{source} is not a GGUF file.", "model_corrupt")
     with progress_display(f"Unpacking {source.name} (once)", enabled=progress) as update:
         try:
             location = {"pretrained_model_name_or_path": source.parent, "gguf_file": source.name}
-            config = AutoConfig.from_pretrained(**location)
+            config = auto.AutoConfig.from_pretrained(**location)
             with torch.device("meta"):
-                model = AutoModelForCausalLM.from_config(config)
+                model = auto.AutoModelForCausalLM.from_config(config)
             # Through transformers' reader rather than `from_pretrained(gguf_file=...)`, which
             # insists on accelerate and leaves a quantization_config that cannot be saved.
             with _reader(update) as load:
                 tensors = load(str(source), return_tensors=True, model_to_load=model)["tensors"]
-            tokenizer = AutoTokenizer.from_pretrained(**location)
+            tokenizer = auto.AutoTokenizer.from_pretrained(**location)
         except OSError:
             raise
         except Exception as error:
@@ -56,7 +58,7 @@ def convert_gguf(source: Path, target: Path, *, progress: bool = True) -> None:
         model.config.dtype = torch.bfloat16
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
-        with _quiet():
+        with without_progress_bars():
             model.save_pretrained(target)
             tokenizer.save_pretrained(target)
 
@@ -64,7 +66,7 @@ def convert_gguf(source: Path, target: Path, *, progress: bool = True) -> None:
 @contextmanager
 def _reader(update: Any) -> Iterator[Any]:
     """transformers' GGUF reader, its own progress bar replaced by ours."""
-    from transformers import modeling_gguf_pytorch_utils as reader
+    reader: Any = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
 
     def track(tensors: Iterable[Any], **_: Any) -> Iterator[Any]:
         items = list(tensors)
@@ -81,10 +83,9 @@ def _reader(update: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def without_progress_bars() -> Iterator[None]:
     """Without transformers' progress bars, which would write over ours."""
-    from transformers.utils import logging as transformers_logging
-
+    transformers_logging: Any = importlib.import_module("transformers.utils.logging")
     enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:

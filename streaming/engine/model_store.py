@@ -117,10 +117,11 @@ def _gguf_model(path: Path, cache: Path, progress: bool) -> ModelFolder:
 def _hub_model(name: str, progress: bool) -> ModelFolder:
     from huggingface_hub import snapshot_download
 
-    arguments = {"allow_patterns": _HUB_FILES, "ignore_patterns": ["*/*"]}
     try:
         with progress_display(f"Looking up {name} on the Hugging Face Hub", enabled=progress):
-            folder = Path(snapshot_download(name, **arguments))  # type: ignore[arg-type]
+            folder = Path(
+                snapshot_download(name, allow_patterns=_HUB_FILES, ignore_patterns=["*/*"])
+            )
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EngineError(

@@ -98,7 +98,7 @@ def _class_reason(config: Any) -> str:
 
     kind = getattr(config, "model_type", type(config).__name__)
     try:
-        model_class = AutoModelForCausalLM._model_mapping[type(config)]
+        model_class: Any = AutoModelForCausalLM._model_mapping[type(config)]
     except KeyError:
         return f"models of the type {kind} do not generate text"
     if getattr(model_class, "_is_stateful", False):

@@ -39,13 +39,13 @@ def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> 
     return torch.from_numpy(np.zeros(size, dtype=np.uint8)).view(dtype).view(shape)
 
 
-class SlotLayer(CacheLayerMixin):
+class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     """One layer's keys and values."""
 
     is_sliding = False
 
     def __init__(self, place: _Place, rows: int, max_len: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._place = place
         self._rows = rows
         self._max_len = max_len
@@ -113,7 +113,8 @@ class SlotCache(Cache):
 
     def __init__(self, layers: int, rows: int, max_len: int) -> None:
         self._place = _Place()
-        super().__init__(layers=[SlotLayer(self._place, rows, max_len) for _ in range(layers)])
+        self._slots = [SlotLayer(self._place, rows, max_len) for _ in range(layers)]
+        super().__init__(layers=list(self._slots))
 
     def decode_rows(self, positions: Tensor, length: int) -> None:
         """The next forward adds one token to each of the rows 0..B-1, at `positions` [B].
@@ -133,9 +134,9 @@ class SlotCache(Cache):
 
     def swap_rows(self, a: int, b: int, length: int) -> None:
         """Exchange the first `length` tokens of two rows."""
-        for layer in self.layers:
+        for layer in self._slots:
             layer.swap(a, b, length)
 
     def clear_row(self, row: int) -> None:
-        for layer in self.layers:
+        for layer in self._slots:
             layer.clear_row(row)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from streaming.engine.base import EngineError
+from streaming.engine.gguf_conversion import without_progress_bars
 from streaming.engine.local.cache import SlotCache
 
 logger = logging.getLogger("streaming.engine")
@@ -122,24 +123,16 @@ class ModelRunner:
 
 def _load(path: Path | str, device: torch.device, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging as transformers_logging
 
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+    auto: Any = AutoModelForCausalLM
+    arguments = {"dtype": dtype, "trust_remote_code": False}
     try:
-        arguments: dict[str, Any] = {"dtype": dtype, "trust_remote_code": False}
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                str(path), attn_implementation="sdpa", **arguments
-            )
-        except ValueError:  # a model without it says so with a ValueError
-            model = AutoModelForCausalLM.from_pretrained(
-                str(path), attn_implementation="eager", **arguments
-            )
+        with without_progress_bars():
+            try:
+                model = auto.from_pretrained(str(path), attn_implementation="sdpa", **arguments)
+            except ValueError:  # a model without it says so with a ValueError
+                model = auto.from_pretrained(str(path), attn_implementation="eager", **arguments)
         return model.to(device).eval().requires_grad_(False)
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EngineError(f"The model in {path} cannot be loaded: {reason}") from error
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
