@@ -46,7 +46,10 @@ class Valkey:
 
     def kill(self) -> None:
         """SIGKILL, as when the machine's memory runs out."""
-        self._server.terminate()
+        if self._server is not None:
+            self._server.terminate()
+            # Let go of it here: its destructor complains when the interpreter is ending.
+            self._server = None
 
     def restart(self) -> None:
         self.kill()
@@ -64,6 +67,7 @@ def start_or_skip(*, durable: bool = False) -> Valkey:
     try:
         return server.start()
     except Exception as error:
+        server.stop()
         reason = f"valkey-server cannot start: {error}"
         if REQUIRE_ALL:
             pytest.fail(reason)

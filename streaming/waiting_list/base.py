@@ -21,7 +21,12 @@ MAX_ATTEMPTS = 3
 
 
 def group_name(response_id: str) -> str:
-    """The channel-layer group that receives a response's events."""
+    """The channel-layer group that receives a response's events.
+
+    Its messages are `{"type": "response.event", "response_id", "sequence_number", "event",
+    "last"}`: `event` is the complete JSON text, as `read` gives it; `last` is true for the
+    event of `finish` or `withdraw`.
+    """
     return f"response.{response_id}"
 
 
@@ -110,7 +115,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """`lost`: no longer this worker's; stop at once. `cancelled`: still its own, asked to end."""
+    """`lost`: no longer this worker's; stop at once. `cancelled`: those of `held` asked to end."""
 
     held: frozenset[str]
     lost: frozenset[str]
@@ -134,6 +139,8 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
+    """`size` as in Place; `workers` counts those alive and not draining."""
+
     size: int
     workers: int
     responses: dict[str, Watched]
@@ -197,7 +204,9 @@ class Snapshot:
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """`returned` went back to their places from expired leases; `exhausted` used up their
-    attempts and `abandoned` have no viewer left: the caller ends both through the record."""
+    attempts; `abandoned` have no viewer left, or were cancelled while running and came back
+    from their worker unended. The caller ends both kinds through the record; they are named by
+    every sweep until then, and those that came back are never claimed again."""
 
     returned: list[str]
     exhausted: list[str]
@@ -234,6 +243,8 @@ class WaitingList(ABC):
         """Number, store and publish one event (a JSON object without `sequence_number`).
 
         Returns its number, or None if the lease is no longer valid (nothing was published).
+        The first event of a response has number 1. The stored text is `event` with the number
+        spliced in at its front: `{"sequence_number":N,` and the rest as it was written.
         """
 
     @abstractmethod

@@ -178,10 +178,12 @@ async def test_a_held_one_that_leaves_moves_nobody(backend: Backend) -> None:
     await backend.beat()
     for name in ("c1", "c2", "c3"):
         await backend.ask(name, conversation="c")
+    await backend.ask("other")
     assert await backend.list.withdraw("c2", DONE) is Withdrawal.WITHDRAWN
+    assert await backend.positions("c1", "other", "c3") == [1, 2, None]
     assert await backend.state("c3") is State.HELD
     await backend.list.finish((await backend.claim()).lease, DONE)
-    assert await backend.positions("c3") == [1]
+    assert await backend.positions("other", "c3") == [1, 2]
 
 
 async def test_owner_names_and_conversations_may_be_anything(backend: Backend) -> None:

@@ -58,6 +58,7 @@ async def test_watching_touches_and_tells(backend: Backend) -> None:
         "a b": Watched(State.UNKNOWN, None, 0),
     }
     assert (await backend.list.watch([])).responses == {}
+    assert await backend.list.known(["runs", "next", "never"]) == {"runs"}  # no touch revives
 
 
 async def test_watching_a_thousand(backend: Backend) -> None:
@@ -154,6 +155,7 @@ async def test_nothing_stays_behind(make_backend: MakeBackend) -> None:
     await backend.beat("w1", 3)
     for n in range(9):
         await backend.ask(f"r{n}", f"o{n % 2}", f"c{n % 4}", f"a{n % 3}")
+    assert await backend.list.withdraw("r8", DONE) is Withdrawal.WITHDRAWN  # it was held
     for end in ("finish", "expire", "withdraw", "release"):
         claim = await backend.claim()
         await backend.list.append(claim.lease, DELTA, [1])
