@@ -133,8 +133,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self.send_error(error, cause=event)
             except Exception:
                 logger.exception("The client event %s could not be handled.", event.type)
-                error = ProtocolError("internal_error", "Something went wrong here. Try again.")
-                await self.send_error(error, cause=event)
+                fault = ProtocolError("internal_error", "Something went wrong here. Try again.")
+                await self.send_error(fault, cause=event)
 
     async def handle(self, event: ClientEvent) -> None:
         match event:

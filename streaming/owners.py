@@ -65,7 +65,7 @@ def client_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str
     Only what a trusted proxy wrote into X-Forwarded-For is believed, read from the right.
     Empty for a socket without an address (a Unix socket).
     """
-    peer = (scope.get("client") or [""])[0]
+    peer: str = (scope.get("client") or [""])[0]
     networks = [ipaddress.ip_network(network, strict=False) for network in trusted_proxies]
     hops = [
         part.strip()
@@ -73,7 +73,7 @@ def client_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str
         if name == b"x-forwarded-for"
         for part in value.decode("latin-1").split(",")
     ]
-    address = peer
+    address: str = peer
     while hops and _within(address, networks):
         address = hops.pop()
     return address if _is_address(address) else peer

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from channels.db import database_sync_to_async
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -88,7 +88,7 @@ def create(
     text: str,
     params: dict[str, Any],
     owner: str,
-    user: AbstractBaseUser | None,
+    user: User | None,
     address: str,
 ) -> tuple[Response, bool]:
     """Write prompt and response (`accepting`); (the row, False) if the id is known already.
@@ -115,7 +115,7 @@ def create(
             return response, True
     except IntegrityError:
         # The same id arrived on another connection between our look and our insert.
-        return _own(Response.objects.get(pk=response_id), owner), False
+        return _own(Response.objects.get(pk=str(response_id)), owner), False
 
 
 def _own(response: Response, owner: str) -> Response:
@@ -125,7 +125,7 @@ def _own(response: Response, owner: str) -> Response:
 
 
 def _conversation(
-    conversation_id: UUID | None, owner: str, user: AbstractBaseUser | None, text: str
+    conversation_id: UUID | None, owner: str, user: User | None, text: str
 ) -> Conversation:
     if conversation_id is None:
         title = " ".join(text.split())[:80]

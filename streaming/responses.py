@@ -12,7 +12,7 @@ from uuid import UUID
 
 from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from pydantic import BaseModel
 
 from streaming import conf, record
@@ -52,7 +52,7 @@ async def create(
     text: str,
     params: Params,
     owner: str,
-    user: AbstractBaseUser | None,
+    user: User | None,
     address: str,
 ) -> tuple[Response, bool]:
     """Validate against the server's bounds and write the row; (the row, False) if it was there.
@@ -69,7 +69,7 @@ async def create(
             "are allowed.",
             "input",
         )
-    return await record.create(
+    known_or_new: tuple[Response, bool] = await record.create(
         response_id=response_id,
         conversation_id=conversation_id,
         text=text,
@@ -78,6 +78,7 @@ async def create(
         user=user,
         address=address,
     )
+    return known_or_new
 
 
 async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool) -> Place:

@@ -39,14 +39,23 @@ class ChatServer(Server):
         self.ws_factory.setProtocolOptions(failByDrop=False)
         if self._embedded_worker:
             # Not `reactor.callWhenRunning`: that is before the loop runs, and swallows errors.
-            asyncio.get_event_loop().call_soon(self._start_worker)
+            asyncio.get_event_loop().call_soon(self._start_worker_or_fail)
+
+    def _start_worker_or_fail(self) -> None:
+        try:
+            self._start_worker()
+        except Exception as error:
+            logger.exception("The worker cannot start.")
+            self.fail(f"The worker cannot start: {error}")
 
     def _start_worker(self) -> None:
         worker, task = start_queue_worker()
         self._tasks = [task, asyncio.get_running_loop().create_task(self._announce(worker))]
         task.add_done_callback(self._worker_ended)
         reactor.addSystemEventTrigger(
-            "before", "shutdown", lambda: defer.Deferred.fromFuture(self._stop_worker(worker, task))
+            "before",  # type: ignore[arg-type]  # as Daphne itself does; the stub is wrong
+            "shutdown",
+            lambda: defer.Deferred.fromFuture(self._stop_worker(worker, task)),
         )
 
     async def _announce(self, worker: QueueWorker) -> None:

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from streaming import conf, reconciler, record, responses
 from streaming.engine.base import Engine, EngineError, EngineEvent, GenerationRequest
 from streaming.models import Status
-from streaming.protocol import ErrorDetail
+from streaming.protocol import ErrorDetail, ProtocolError
 from streaming.running import Running
 from streaming.waiting_list.base import Claim, WorkerBeat, WorkerState
 
@@ -292,7 +292,7 @@ class QueueWorker:
         for response_id in sweep.exhausted:
             await responses.fail_exhausted(self._layer, response_id)
         for response_id in sweep.abandoned:
-            with contextlib.suppress(responses.ProtocolError):
+            with contextlib.suppress(ProtocolError):
                 await responses.cancel(self._layer, response_id)
         if sweep.returned or sweep.abandoned:
             self._bell.set()
