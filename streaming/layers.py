@@ -27,7 +27,7 @@ from streaming.waiting_list.redis import RedisWaitingList
 CLEAN_SECONDS = 5.0
 
 
-class MemoryChannelLayer(InMemoryChannelLayer):  # type: ignore[misc]
+class MemoryChannelLayer(InMemoryChannelLayer):
     """The in-memory layer of one process, on one event loop.
 
     A channel that is full misses messages and stays in its groups: who reads a response
@@ -119,7 +119,7 @@ class MemoryChannelLayer(InMemoryChannelLayer):  # type: ignore[misc]
                 del self.groups[group]
 
 
-class RedisChannelLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
+class RedisChannelLayer(RedisPubSubChannelLayer):
     """The Redis pub/sub layer on exactly one host, with the waiting list beside it.
 
     Messages are JSON, for the waiting list's scripts publish some themselves.
@@ -165,7 +165,7 @@ class RedisChannelLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
         return layer
 
 
-class LoopLayer(RedisPubSubLoopLayer):  # type: ignore[misc]
+class LoopLayer(RedisPubSubLoopLayer):
     """One event loop's part of the layer: its subscriptions and the waiting list's client."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

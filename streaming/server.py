@@ -53,8 +53,8 @@ class ChatServer(Server):
         self._tasks = [task, asyncio.get_running_loop().create_task(self._announce(worker))]
         task.add_done_callback(self._worker_ended)
         reactor.addSystemEventTrigger(
-            "before",  # type: ignore[arg-type]  # as Daphne itself does; the stub is wrong
-            "shutdown",
+            "before",
+            "shutdown",  # type: ignore[arg-type]  # as Daphne itself does; the stub is wrong
             lambda: defer.Deferred.fromFuture(self._stop_worker(worker, task)),
         )
 

@@ -2,11 +2,12 @@
 
 import { doneText, placeText, trimmedNote } from "./words.js";
 
-export const OPEN = ["queued", "in_progress"];
+const OPEN = ["queued", "in_progress"];
 
 export class Answer {
   place = null; // the last { position, size, workers }
   submitted = false; // on the present socket
+  sent = false; // on any
   confirmed = false; // the server has it
   lastSequence = 0;
   #pending = "";
@@ -18,6 +19,7 @@ export class Answer {
     this.element = turn.querySelector(".answer");
     this.promptText = turn.querySelector(".bubble").textContent;
     this.onGrow = () => {};
+    this.#statusChanged();
   }
 
   static create(id, promptText) {
@@ -40,7 +42,7 @@ export class Answer {
 
   set status(status) {
     this.element.dataset.status = status;
-    this.element.toggleAttribute("data-open", OPEN.includes(status));
+    this.#statusChanged();
   }
 
   get isOpen() {
@@ -80,12 +82,11 @@ export class Answer {
   }
 
   // The server did not take the prompt, or nobody can say what became of it.
-  fail(message, { retry }) {
+  fail(message) {
     this.#flush();
     this.status = "failed";
     this.showWait("");
     this.#show(".meta", message, ".meta-text");
-    this.element.querySelector(".retry").hidden = !retry;
   }
 
   interrupt(interrupted) {
@@ -101,6 +102,11 @@ export class Answer {
 
   placeText() {
     return this.place ? placeText(this.place) : "Sending";
+  }
+
+  #statusChanged() {
+    this.element.toggleAttribute("data-open", this.isOpen);
+    this.element.querySelector(".retry").hidden = this.status !== "failed";
   }
 
   #flush() {

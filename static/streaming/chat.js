@@ -12,6 +12,7 @@ import { doneAnnouncement, errorText } from "./words.js";
 const config = JSON.parse(document.getElementById("config").textContent);
 const thread = document.getElementById("thread");
 const banner = document.getElementById("queue-banner");
+const withdraw = document.getElementById("withdraw");
 const stop = document.getElementById("stop");
 const notice = document.getElementById("notice");
 const connection = document.getElementById("connection");
@@ -46,7 +47,7 @@ function adopt(answer) {
     composer.focus();
   });
   answer.turn.querySelector(".retry").addEventListener("click", () => {
-    remove(answer);
+    if (!answer.confirmed) remove(answer); // else it is in the record, and stays on the page
     ask(answer.promptText);
     composer.focus();
   });
@@ -68,11 +69,12 @@ function submit(answer) {
     conversation_id: conversationId,
     input: answer.promptText,
   });
+  answer.sent ||= answer.submitted;
 }
 
 function cancel(answer) {
   if (!answer) return;
-  if (!answer.submitted && !answer.confirmed) takeBack(answer);
+  if (!answer.sent) takeBack(answer);
   else {
     const event_id = `cancel:${answer.id}`;
     socket.send({ type: "response.cancel", event_id, response_id: answer.id });
@@ -166,7 +168,7 @@ function reject(answer, text) {
     takeBack(answer);
     showNotice(text);
   } else {
-    answer.fail(text, { retry: true });
+    answer.fail(text);
   }
   submitWaiting();
   refresh();
@@ -218,13 +220,15 @@ function runningAnswer() {
 
 // Stop and the banner serve the first answer; the later ones have their own line and button.
 function refresh() {
-  stop.hidden = !runningAnswer();
+  const offline = connection.dataset.state !== "open";
+  stop.hidden = offline || !runningAnswer();
   const [first, ...others] = waitingAnswers();
   banner.hidden = !first;
   if (first) {
     const more = others.length ? ` · ${others.length} more after it` : "";
     banner.querySelector(".banner-text").textContent = first.placeText() + more;
     if (first.place) announce(first.placeText());
+    withdraw.disabled = offline && first.sent;
     first.showWait("");
   }
   for (const answer of others) answer.showWait("Waits for your previous answer");
@@ -239,14 +243,14 @@ stop.addEventListener("click", () => {
   cancel(runningAnswer());
   composer.focus();
 });
-document.getElementById("withdraw").addEventListener("click", () => {
+withdraw.addEventListener("click", () => {
   cancel(waitingAnswers()[0]);
   composer.focus();
 });
 
 for (const turn of thread.querySelectorAll(".turn")) {
   const answer = new Answer(turn);
-  answer.confirmed = true;
+  answer.confirmed = answer.sent = true;
   adopt(answer);
 }
 refresh();

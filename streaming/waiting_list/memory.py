@@ -7,10 +7,8 @@ else: that is its atomicity. Call it on the loop that the consumers run on.
 from __future__ import annotations
 
 import time
-from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 
 from streaming.waiting_list import rules
 from streaming.waiting_list.base import (
@@ -39,64 +37,9 @@ from streaming.waiting_list.base import (
     WorkerState,
     group_name,
 )
+from streaming.waiting_list.shelves import KnownWorker, OpenResponse, Shelf
 
 Publish = Callable[[str, dict[str, object]], None]
-
-
-@dataclass(slots=True)
-class _Open:
-    """An open response."""
-
-    entry: Entry
-    ticket: int
-    since: float
-    seen: float
-    state: State = State.HELD
-    worker_id: str = ""
-    token: int = 0
-    expires: float = 0.0
-    attempt: int = 0
-    cancelled: bool = False
-    log: list[str] = field(default_factory=list)
-    tokens: list[int] = field(default_factory=list)
-
-    @property
-    def place(self) -> tuple[float, str]:
-        return rules.place_key(self.ticket), self.entry.response_id
-
-
-@dataclass(slots=True)
-class _Worker:
-    beat: WorkerBeat
-    at: float
-
-
-class _Shelf:
-    """Waiting responses in order of their places."""
-
-    def __init__(self) -> None:
-        self._places: list[tuple[float, str]] = []
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def add(self, place: tuple[float, str]) -> None:
-        insort(self._places, place)
-
-    def rank(self, place: tuple[float, str]) -> int | None:
-        at = bisect_left(self._places, place)
-        return at if at < len(self._places) and self._places[at] == place else None
-
-    def discard(self, place: tuple[float, str]) -> None:
-        at = self.rank(place)
-        if at is not None:
-            del self._places[at]
-
-    def ids(self) -> list[str]:
-        return [response_id for _, response_id in self._places]
-
-    def pop(self) -> str | None:
-        return self._places.pop(0)[1] if self._places else None
 
 
 class MemoryWaitingList(WaitingList):
@@ -112,14 +55,14 @@ class MemoryWaitingList(WaitingList):
         self._publish = publish
         self._clock = clock
         self._done_log_seconds = done_log_seconds
-        self._open: dict[str, _Open] = {}
-        self._order = _Shelf()  # has positions
-        self._returned = _Shelf()  # from lost or released leases: ahead of position 1
-        self._parked = _Shelf()  # attempts used up or cancelled: waits only to be withdrawn
+        self._open: dict[str, OpenResponse] = {}
+        self._order = Shelf()  # has positions
+        self._returned = Shelf()  # from lost or released leases: ahead of position 1
+        self._parked = Shelf()  # attempts used up or cancelled: waits only to be withdrawn
         self._lanes: dict[str, list[str]] = {}  # conversation -> open one first, then the held
         self._owners: Counter[str] = Counter()
         self._addresses: Counter[str] = Counter()
-        self._workers: dict[str, _Worker] = {}
+        self._workers: dict[str, KnownWorker] = {}
         self._leases: dict[str, set[str]] = {}  # by worker; they outlive a dead one's row
         self._done: dict[str, tuple[float, list[str]]] = {}  # in order of expiry
         self._tickets = 0
@@ -135,7 +78,7 @@ class MemoryWaitingList(WaitingList):
         if not readmit:
             self._check_bounds(entry, limits)
         now = self._clock()
-        self._open[response_id] = row = _Open(entry, self._next_ticket(), now, now)
+        self._open[response_id] = row = OpenResponse(entry, self._next_ticket(), now, now)
         self._owners[entry.owner] += 1
         if entry.address:
             self._addresses[entry.address] += 1
@@ -234,14 +177,14 @@ class MemoryWaitingList(WaitingList):
         self._give_back(row, forgive=True)
         return True
 
-    def _leased(self, lease: Lease) -> _Open | None:
+    def _leased(self, lease: Lease) -> OpenResponse | None:
         """The response this lease may speak for: by token and by time, swept or not."""
         row = self._open.get(lease.response_id)
         if row is None or row.state is not State.RUNNING or row.token != lease.token:
             return None
         return row if row.expires > self._clock() else None
 
-    def _say(self, row: _Open, event: str, *, last: bool) -> int:
+    def _say(self, row: OpenResponse, event: str, *, last: bool) -> int:
         number = len(row.log) + 1
         text = rules.numbered(event, number)
         row.log.append(text)
@@ -249,7 +192,7 @@ class MemoryWaitingList(WaitingList):
         self._publish(group_name(response_id), rules.message(response_id, number, text, last))
         return number
 
-    def _give_back(self, row: _Open, *, forgive: bool) -> bool:
+    def _give_back(self, row: OpenResponse, *, forgive: bool) -> bool:
         """Back to its old place; False if it may not be claimed again."""
         if forgive:
             row.attempt -= 1
@@ -259,7 +202,7 @@ class MemoryWaitingList(WaitingList):
         (self._returned if again else self._parked).add(row.place)
         return again
 
-    def _unlease(self, row: _Open) -> None:
+    def _unlease(self, row: OpenResponse) -> None:
         leases = self._leases.get(row.worker_id)
         if leases is not None:
             leases.discard(row.entry.response_id)
@@ -280,7 +223,7 @@ class MemoryWaitingList(WaitingList):
         self._end(row, event)
         return Withdrawal.WITHDRAWN
 
-    def _end(self, row: _Open, event: str) -> int:
+    def _end(self, row: OpenResponse, event: str) -> int:
         number = self._say(row, event, last=True)
         entry = row.entry
         del self._open[entry.response_id]
@@ -340,7 +283,7 @@ class MemoryWaitingList(WaitingList):
             return Watched(State.DONE, None, len(self._done[response_id][1]))
         return Watched(State.UNKNOWN, None, 0)
 
-    def _position(self, row: _Open) -> int | None:
+    def _position(self, row: OpenResponse) -> int | None:
         rank = self._order.rank(row.place)
         return None if rank is None else rank + 1
 
@@ -351,7 +294,7 @@ class MemoryWaitingList(WaitingList):
     # Workers and upkeep
 
     async def heartbeat(self, beat: WorkerBeat) -> None:
-        self._workers[beat.worker_id] = _Worker(beat, self._clock())
+        self._workers[beat.worker_id] = KnownWorker(beat, self._clock())
 
     async def retire(self, worker_id: str) -> None:
         for response_id in list(self._leases.get(worker_id, ())):
@@ -363,12 +306,15 @@ class MemoryWaitingList(WaitingList):
         places = self._returned.ids() + self._order.ids() + self._parked.ids()
         running = sorted((r for r in rows if r.state is State.RUNNING), key=lambda r: r.ticket)
         held = sorted((r for r in rows if r.state is State.HELD), key=lambda r: r.ticket)
-        live = (self._workers[name] for name in sorted(self._workers))
         return Snapshot(
-            workers=[self._worker_row(worker) for worker in live if self._alive(worker)],
+            workers=await self.workers(),
             running=[self._row(row) for row in running],
             waiting=[self._row(row) for row in [*map(self._open.__getitem__, places), *held]],
         )
+
+    async def workers(self) -> list[WorkerRow]:
+        known = (self._workers[name] for name in sorted(self._workers))
+        return [self._worker_row(worker) for worker in known if self._alive(worker)]
 
     async def sweep(self, viewer_grace: float) -> Sweep:
         now = self._clock()
@@ -393,10 +339,10 @@ class MemoryWaitingList(WaitingList):
         ]
         return Sweep(returned, exhausted, cancelled + unseen)
 
-    def _alive(self, worker: _Worker) -> bool:
+    def _alive(self, worker: KnownWorker) -> bool:
         return worker.at + worker.beat.ttl > self._clock()
 
-    def _serving(self) -> list[_Worker]:
+    def _serving(self) -> list[KnownWorker]:
         """The live workers that are not draining: their capacities are the bound."""
         return [
             worker
@@ -404,14 +350,14 @@ class MemoryWaitingList(WaitingList):
             if self._alive(worker) and worker.beat.state is not WorkerState.DRAINING
         ]
 
-    def _worker_row(self, worker: _Worker) -> WorkerRow:
+    def _worker_row(self, worker: KnownWorker) -> WorkerRow:
         beat, age = worker.beat, self._clock() - worker.at
         running = len(self._leases.get(beat.worker_id, ()))
         return WorkerRow(
             beat.worker_id, beat.capacity, beat.state, running, age, dict(beat.details)
         )
 
-    def _row(self, row: _Open) -> EntryRow:
+    def _row(self, row: OpenResponse) -> EntryRow:
         return EntryRow(
             response_id=row.entry.response_id,
             owner=row.entry.owner,

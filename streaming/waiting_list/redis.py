@@ -203,12 +203,16 @@ class RedisWaitingList(WaitingList):
         await self._run("retire", worker_id)
 
     async def snapshot(self) -> Snapshot:
-        workers, running, waiting = await self._run("snapshot")
+        workers, running, waiting = await self._run("snapshot", "all")
         return Snapshot(
             workers=[_worker_row(row) for row in sorted(workers)],
             running=[_entry_row(row) for row in sorted(running, key=lambda row: row[-1])],
             waiting=[_entry_row(row) for row in waiting],
         )
+
+    async def workers(self) -> list[WorkerRow]:
+        workers, _, _ = await self._run("snapshot", "workers")
+        return [_worker_row(row) for row in sorted(workers)]
 
     async def sweep(self, viewer_grace: float) -> Sweep:
         # cjson writes an empty list as {}.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -39,7 +39,8 @@ class Backend:
 
     @property
     def list(self) -> WaitingList:
-        return self.layer.waiting_list
+        kept: WaitingList = self.layer.waiting_list
+        return kept
 
     def another_process(self) -> Any:
         """A layer as another process would have it."""
@@ -92,7 +93,7 @@ class Backend:
         assert (await self.list.renew(lease.worker_id, [lease], 0.001)).held
         await self.pass_time(0.01)
 
-    async def positions(self, *response_ids: str) -> list[int | None]:
+    async def positions(self, *response_ids: str) -> Sequence[int | None]:
         return [(await self.list.place(name)).position for name in response_ids]
 
     async def state(self, response_id: str) -> State:
@@ -146,9 +147,8 @@ class RedisBackend(Backend):
 
     async def keys(self) -> dict[str, int]:
         """Every key with its time to live in milliseconds (-1: for ever)."""
-        async with Redis.from_url(self.url) as client:
-            names = [name.decode() for name in await client.keys("*")]
-            return {name: await client.pttl(name) for name in names}
+        async with Redis.from_url(self.url, decode_responses=True) as client:
+            return {str(name): await client.pttl(name) for name in await client.keys("*")}
 
     async def remains(self) -> set[str]:
         keys = await self.keys()
@@ -166,10 +166,6 @@ class RedisBackend(Backend):
             owners = await client.hgetall("test:waiting:owners")
             addresses = await client.hgetall("test:waiting:addresses")
         return (
-            {name: int(count) for name, count in owners.items()},
-            {name: int(count) for name, count in addresses.items()},
+            {str(name): int(count) for name, count in owners.items()},
+            {str(name): int(count) for name, count in addresses.items()},
         )
-
-
-def recount(rows: list[Any]) -> dict[str, int]:
-    return dict(Counter(row.owner for row in rows))

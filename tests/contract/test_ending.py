@@ -129,6 +129,8 @@ async def test_a_snapshot_shows_everything(backend: Backend) -> None:
         ("a", 1, WorkerState.LOADING, 0),
         ("b", 2, WorkerState.READY, 1),
     ]
+    alone = await backend.list.workers()
+    assert [(row.worker_id, row.running) for row in alone] == [("a", 0), ("b", 1)]
     assert snapshot.workers[1].details == {"model": "m", "speed": 1.5}
     assert all(0 <= row.age < LONG for row in snapshot.workers)
     (running,) = snapshot.running
@@ -147,6 +149,7 @@ async def test_a_snapshot_shows_everything(backend: Backend) -> None:
 async def test_a_snapshot_of_nothing(backend: Backend) -> None:
     snapshot = await backend.list.snapshot()
     assert (snapshot.workers, snapshot.running, snapshot.waiting) == ([], [], [])
+    assert await backend.list.workers() == []
     assert await backend.list.sweep(LONG) == Sweep([], [], [])
 
 

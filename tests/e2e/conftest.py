@@ -27,9 +27,7 @@ CHROMIUM_ARGS = [
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     """`manage.py serve` with the default model, ready to answer."""
-    process = ServeProcess(
-        tmp_path_factory.mktemp("serve"), env={"CHATSTREAM_MAX_RUNNING": "2"}
-    )
+    process = ServeProcess(tmp_path_factory.mktemp("serve"), env={"CHATSTREAM_MAX_RUNNING": "2"})
     try:
         process.wait_until_ready()
         yield process

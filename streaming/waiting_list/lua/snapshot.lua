@@ -1,3 +1,4 @@
+-- ARGV: 'workers' for these alone
 -- Answers {workers, running, waiting}, each a list of rows.
 local workers, running, waiting = {}, {}, {}
 for _, id in ipairs(call('ZRANGEBYSCORE', WORKERS, '(' .. now, '+inf')) do
@@ -6,6 +7,8 @@ for _, id in ipairs(call('ZRANGEBYSCORE', WORKERS, '(' .. now, '+inf')) do
     id, tonumber(row[1]), row[2], call('SCARD', leases_key(id)), now - row[3], row[4],
   }
 end
+
+if ARGV[1] == 'workers' then return cjson.encode({workers, {}, {}}) end
 
 local function add(rows, id, position)
   local row = call('HMGET', entry_key(id), 'owner', 'conversation', 'state', 'worker',
