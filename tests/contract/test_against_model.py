@@ -264,7 +264,7 @@ def run(machine: Any, examples: int, steps: int) -> None:
 
 
 def test_memory_agrees_with_the_model() -> None:
-    run(Machine, examples=200, steps=50)
+    run(Machine, examples=120, steps=45)
 
 
 def test_redis_agrees_with_the_model(empty_valkey: Valkey) -> None:
@@ -274,4 +274,4 @@ def test_redis_agrees_with_the_model(empty_valkey: Valkey) -> None:
                 client.flushall()
             return RedisBackend(empty_valkey.url)
 
-    run(RedisMachine, examples=40, steps=40)
+    run(RedisMachine, examples=25, steps=35)
