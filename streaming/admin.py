@@ -161,7 +161,7 @@ class ResponseAdmin(RecordAdmin):
     list_display = (
         "short_id",
         "status",
-        "owner",
+        "short_owner",
         "conversation_link",
         "created_at",
         "queue_time",
@@ -204,6 +204,12 @@ class ResponseAdmin(RecordAdmin):
     @admin.display(description="response", ordering="id")
     def short_id(self, obj: Response) -> str:
         return _short(obj.pk)
+
+    @admin.display(description="owner", ordering="owner")
+    def short_owner(self, obj: Response) -> str:
+        if len(obj.owner) <= 16:
+            return obj.owner
+        return format_html('<span title="{}">{}…</span>', obj.owner, obj.owner[:15])
 
     @admin.display(description="conversation", ordering="conversation_id")
     def conversation_link(self, obj: Response) -> str:

@@ -7,4 +7,5 @@ from streaming import views
 urlpatterns = [
     path("", views.chat, name="chat"),
     path("c/<uuid:conversation_id>/", views.conversation, name="conversation"),
+    path("favicon.ico", views.favicon),
 ]

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
+from django.templatetags.static import static
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -50,6 +51,12 @@ def conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
         return redirect_to_login(request.get_full_path())
     owner = owner_of_request(request)
     return _page(request, get_object_or_404(Conversation, pk=conversation_id, owner=owner))
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Browsers ask for it on pages that name no icon, such as the admin's."""
+    return redirect(static("streaming/icon.svg"))
 
 
 def _must_sign_in(request: HttpRequest) -> bool:
