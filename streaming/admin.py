@@ -99,11 +99,17 @@ class RecordAdmin(ModelAdmin):
             actions.pop("delete_selected", None)  # it logs every object's name
         return actions
 
-    # Deleting what is open would leave it running: cancel it first.
+    # Deleting what is open would leave it running: cancel it first, and before the view's
+    # transaction, which must not stay open while the waiting list is spoken to.
 
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        _cancel(self.open_responses(type(obj)._default_manager.filter(pk=obj.pk)))
-        super().delete_model(request, obj)
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        found = self.get_object(request, object_id) if request.method == "POST" else None
+        if found is not None and self.has_delete_permission(request, found):
+            _cancel(self.open_responses(self.model._default_manager.filter(pk=found.pk)))
+        response: HttpResponse = super().delete_view(request, object_id, extra_context)
+        return response
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         _cancel(self.open_responses(queryset))

@@ -163,24 +163,32 @@ def test_prompts_and_answers_need_their_own_permission(
     assert pages == 3
 
 
+@pytest.mark.parametrize("bulk", [False, True], ids=["alone", "selected"])
 def test_deleting_a_conversation_stops_its_answer(
-    page: Page, server: ServeProcess, superuser: str, visitor: Page
+    page: Page, server: ServeProcess, superuser: str, visitor: Page, bulk: bool
 ) -> None:
     conversation_id = visitor.url.rstrip("/").rsplit("/", 1)[1]
     response_id = visitor.locator(".answer").get_attribute("data-response-id") or ""
     sign_in(page, server, superuser)
-    page.goto(f"{server.url}/admin/streaming/conversation/{conversation_id}/delete/")
-    page.locator("input[type=submit]").click()
-    expect(page.locator(".messagelist .success")).to_contain_text("deleted successfully")
+    changelist = f"{server.url}/admin/streaming/conversation/"
+    if bulk:
+        page.goto(f"{changelist}?q={conversation_id}")
+        page.locator("#result_list .action-select").check()
+        page.locator("select[name=action]").select_option("delete_selected")
+        page.get_by_role("button", name="Go").click()
+    else:
+        page.goto(f"{changelist}{conversation_id}/delete/")
+    page.locator("#content input[type=submit]").click()
+    expect(page.locator(".messagelist .success")).to_contain_text("uccessfully")
+    expect(visitor.locator(".answer")).to_have_attribute(
+        "data-status", "cancelled", timeout=PATIENCE
+    )
+    assert visitor.context.request.get(visitor.url).status == 404
     page.goto(server.url + QUEUE)
     expect(page.locator("#live")).to_have_attribute("data-state", "open")
     expect(page.locator(f"#running tr[data-key='{response_id}']")).to_have_count(
         0, timeout=PATIENCE
     )
-    expect(visitor.locator(".answer")).to_have_attribute(
-        "data-status", "cancelled", timeout=PATIENCE
-    )
-    assert visitor.context.request.get(visitor.url).status == 404
 
 
 def test_the_socket_refuses_who_may_not_watch(server: ServeProcess, page: Page) -> None:
