@@ -158,7 +158,7 @@ class Engine(ABC):
     def submit(self, request: GenerationRequest) -> None:
         """Take a request. Its faults come as a Finished event, never as an exception here.
 
-        Raises EngineError only when the engine is not running.
+        Raises EngineError only when the engine is not running or the id is still open.
         """
 
     @abstractmethod

@@ -214,22 +214,24 @@ class LocalEngine(Engine):
 
     def _step(self) -> None:
         began = time.perf_counter()
-        self._apply_cancellations()
-        self._admit()
-        plan = self._scheduler.plan()
-        if not plan.decode and not plan.prefill:
-            return
-        prefilled = {chunk.sequence.id: chunk.count for chunk in plan.prefill}
+        prefilled: dict[str, int] = {}
         decoded: list[str] = []
         try:
+            self._apply_cancellations()
+            self._admit()
+            plan = self._scheduler.plan()
+            if not plan.decode and not plan.prefill:
+                return
+            prefilled = {chunk.sequence.id: chunk.count for chunk in plan.prefill}
             logits, sequences = self._forward(plan)
             if sequences:
                 assert logits is not None
                 decoded = self._advance(sequences, logits)
         except Exception:
             logger.exception("A step failed; the responses that were running fail with it")
-            for sequence in self._scheduler.clear():
-                self._fail(sequence.id, "engine_error", "The model failed while answering.")
+            self._scheduler.clear()
+            for response_id in list(self._sequences):
+                self._fail(response_id, "engine_error", "The model failed while answering.")
             self._runner.recover()
         self._record(tuple(decoded), prefilled, time.perf_counter() - began)
 

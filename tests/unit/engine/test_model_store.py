@@ -136,7 +136,7 @@ def test_a_full_disk_is_one_sentence(
 
     pip += [CONTENT, CONTENT]
     monkeypatch.setattr(model_store, "convert_gguf", full)
-    with pytest.raises(EngineError, match="is full.*CHATSTREAM_CACHE_DIR") as caught:
+    with pytest.raises(EngineError, match=r"is full.*CHATSTREAM_CACHE_DIR") as caught:
         ensure_model(None, tmp_path)
     assert caught.value.code == "disk_full"
     (tmp_path / "file").write_text("")
@@ -184,7 +184,7 @@ def test_names(tmp_path: Path, conversions: list[Path]) -> None:
         with pytest.raises(EngineError, match="does not exist"):
             ensure_model(name, tmp_path)
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(EngineError, match="not a .gguf file"):
+    with pytest.raises(EngineError, match=r"not a \.gguf file"):
         ensure_model(str(tmp_path / "notes.txt"), tmp_path)
 
 
