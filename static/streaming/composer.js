@@ -77,6 +77,7 @@ export class Composer {
     this.#counter.classList.toggle("over", excess > 0);
     if (!near) return;
     const number = Math.abs(excess).toLocaleString("en");
-    this.#counter.textContent = excess > 0 ? `${number} characters too many` : `${number} left`;
+    const characters = excess === 1 ? "character" : "characters";
+    this.#counter.textContent = excess > 0 ? `${number} ${characters} too many` : `${number} left`;
   }
 }

@@ -93,7 +93,7 @@ def stop(page: Page, answer: Locator) -> None:
 
 
 def wait_for_text(answer: Locator) -> None:
-    expect(answer.locator(".text")).to_have_text(re.compile(r"\S.{8,}"), timeout=PATIENCE)
+    expect(answer.locator(".text")).to_have_text(re.compile(r"\S[\s\S]{8,}"), timeout=PATIENCE)
 
 
 def test_answers_a_question(open_page: OpenPage) -> None:
@@ -297,7 +297,7 @@ def test_enter_sends_and_shift_enter_and_a_composing_enter_do_not(open_page: Ope
 def test_too_long_a_prompt_is_counted_and_not_sent(open_page: OpenPage) -> None:
     page = open_page()
     page.locator("#prompt").fill("𝔘" * 32_001)  # two UTF-16 units each, one code point
-    expect(page.locator("#counter")).to_have_text("1 characters too many")
+    expect(page.locator("#counter")).to_have_text("1 character too many")
     expect(page.locator("#send")).to_be_disabled()
     page.locator("#prompt").fill("𝔘" * 32_000)
     expect(page.locator("#counter")).to_have_text("0 left")
