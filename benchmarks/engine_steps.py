@@ -122,8 +122,8 @@ def main() -> None:
         other = loaded.from_pretrained(folder.path, dtype=dtype, attn_implementation="sdpa")
         other = other.to(device).eval()
     cells = [(rows, context) for context in CONTEXTS for rows in ROWS]
-    for repetition in range(repetitions):
-        for rows, context in cells:
+    try:
+        for repetition, (rows, context) in itertools.product(range(repetitions), cells):
             print(
                 f"repetition {repetition + 1}/{repetitions}: {rows} rows, {context} tokens",
                 file=sys.stderr,
@@ -132,12 +132,13 @@ def main() -> None:
             if other is not None:
                 measured = their_steps(other, rows, context, steps)
                 theirs.setdefault((rows, context), []).extend(measured)
+    except KeyboardInterrupt:
+        print("interrupted: the table holds what was measured until now", file=sys.stderr)
     print("| rows | context | our step (ms) | transformers CB (ms) | CB / ours |")
     print("|---:|---:|---:|---:|---:|")
     for rows, context in cells:
-        mine = statistics.median(ours[rows, context])
-        measured = theirs.get((rows, context), [])
-        peer = statistics.median(measured) if measured else float("nan")
+        mine = statistics.median(ours.get((rows, context)) or [float("nan")])
+        peer = statistics.median(theirs.get((rows, context)) or [float("nan")])
         print(f"| {rows} | {context} | {mine:.0f} | {peer:.0f} | {peer / mine:.1f} |")
     print(
         f"\nResident memory: {before:.0f} MB before the model, {resident_mb():.0f} MB at the end "
