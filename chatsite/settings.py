@@ -151,5 +151,9 @@ LOGGING = {
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"streaming": {"level": LOG_LEVEL}},
+    "loggers": {
+        "streaming": {"level": LOG_LEVEL},
+        # A traceback for every attempt to reconnect; our own operations say what is wrong.
+        "channels_redis.pubsub": {"level": "CRITICAL"},
+    },
 }

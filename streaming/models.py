@@ -26,7 +26,7 @@ class Conversation(models.Model):
         ordering = ["-updated_at"]
 
     def __str__(self) -> str:
-        return self.title or str(self.id)
+        return str(self.id)  # never what people wrote: Django shows and logs this
 
 
 class Message(models.Model):
@@ -53,7 +53,7 @@ class Message(models.Model):
         indexes = [models.Index(fields=["conversation", "created_at"])]
 
     def __str__(self) -> str:
-        return f"{self.role}: {self.content[:60]}"
+        return str(self.id)
 
 
 class Status(models.TextChoices):

@@ -44,8 +44,8 @@ class SamplingParams:
 
     max_tokens: int
     seed: int
-    temperature: float = 0.7
-    top_p: float = 0.95
+    temperature: float = 0.3
+    top_p: float = 0.9
     top_k: int = 50
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
