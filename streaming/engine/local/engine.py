@@ -1,9 +1,7 @@
 """The thread that steps, and its thread-safe face.
 
 Other threads only leave requests and cancellations; everything about running responses belongs
-to the stepping thread. A step: apply cancellations, admit, run the model once for all that
-decode and once per prompt chunk, sample, publish. It does not know how scheduling, sampling or
-the cache work.
+to the stepping thread and its `Stepper`. Each turn: cancellations, newcomers, one step, publish.
 """
 
 from __future__ import annotations
@@ -13,10 +11,10 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from streaming.engine.base import (
     Engine,
@@ -28,16 +26,11 @@ from streaming.engine.base import (
     FinishReason,
     GenerationRequest,
     ModelInfo,
-    Started,
     StepRecord,
-    TextDelta,
 )
-from streaming.engine.local.detokenizer import Detokenizer
 from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.local.runner import ModelRunner, choose_device, choose_dtype
-from streaming.engine.local.sampler import sample
-from streaming.engine.local.scheduler import Scheduler, StepPlan
-from streaming.engine.local.sequence import TokenSequence, check_params
+from streaming.engine.local.stepper import Stepper
 from streaming.engine.model_store import ensure_model
 from streaming.engine.model_support import check_supported
 
@@ -84,21 +77,16 @@ class LocalEngine(Engine):
         self._info: ModelInfo | None = None
         self._thread: threading.Thread | None = None
         self._sink: EventSink = lambda events: None
-        # Guarded by _wake; all below it is touched by the stepping thread only.
+        # Guarded by _wake:
         self._wake = threading.Condition()
         self._open: set[str] = set()  # submitted and not finished: guards "exactly one Finished"
         self._pending: deque[GenerationRequest] = deque()
         self._cancelled: set[str] = set()
         self._closing = False
-        self._runner: ModelRunner
-        self._prompts: PromptBuilder
-        self._scheduler: Scheduler
-        self._stop_ids: frozenset[int] = frozenset()
-        self._sequences: dict[str, TokenSequence] = {}
-        self._events: list[EngineEvent] = []
         self._records: deque[StepRecord] = deque(maxlen=_STEPS_KEPT)
         self._steps = 0
         self._generated_tokens = 0
+        self._stepper: Stepper  # touched by the stepping thread only
 
     # The face: any thread.
 
@@ -120,18 +108,17 @@ class LocalEngine(Engine):
             torch.set_num_threads(self._threads)
         from transformers import AutoTokenizer
 
-        self._runner = ModelRunner(folder.path, device, dtype, self._max_running, context)
-        self._prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder.path)))
-        self._stop_ids = self._prompts.stop_ids(self._runner.model.generation_config)
+        runner = ModelRunner(folder.path, device, dtype, self._max_running, context)
+        prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder.path)))
         budget = self._prefill_chunk or (128 if device.type == "cpu" else 512)
-        self._scheduler = Scheduler(self._max_running, budget, self._runner.cache.swap_rows)
+        self._stepper = Stepper(runner, prompts, self._max_running, budget)
         self._info = ModelInfo(
             name=folder.display_name,
             device=str(device),
             dtype=str(dtype).removeprefix("torch."),
             context_tokens=context,
             max_running=self._max_running,
-            parameters=self._runner.parameters,
+            parameters=runner.parameters,
         )
         self._sink = sink
         self._thread = threading.Thread(target=self._run, name="chatstream-engine", daemon=True)
@@ -184,7 +171,7 @@ class LocalEngine(Engine):
             logger.error("The engine's step did not end within %.1f s", timeout)
             self._finish_all(FinishReason.CANCELLED)
         elif self._info is not None:
-            del self._runner, self._prompts, self._scheduler
+            del self._stepper
             self._info = None
 
     # The thread that steps.
@@ -195,8 +182,9 @@ class LocalEngine(Engine):
         try:
             while self._wait_for_work():
                 with torch.inference_mode():
-                    self._step()
-                self._publish()
+                    self._turn()
+            self._stepper.end_all(FinishReason.CANCELLED)
+            self._publish(self._stepper.take_events())
             self._finish_all(FinishReason.CANCELLED)
         except BaseException:
             logger.exception("The engine's thread failed")
@@ -208,190 +196,57 @@ class LocalEngine(Engine):
     def _wait_for_work(self) -> bool:
         """False when the engine is closing."""
         with self._wake:
-            while not (self._closing or self._pending or self._cancelled or self._sequences):
+            while not (self._closing or self._pending or self._cancelled or self._stepper.running):
                 self._wake.wait()
             return not self._closing
 
-    def _step(self) -> None:
+    def _turn(self) -> None:
+        """Cancellations, then newcomers, then one step for all."""
         began = time.perf_counter()
-        prefilled: dict[str, int] = {}
-        decoded: list[str] = []
+        stepper = self._stepper
         try:
-            self._apply_cancellations()
-            self._admit()
-            plan = self._scheduler.plan()
-            if not plan.decode and not plan.prefill:
-                return
-            prefilled = {chunk.sequence.id: chunk.count for chunk in plan.prefill}
-            logits, sequences = self._forward(plan)
-            if sequences:
-                assert logits is not None
-                decoded = self._advance(sequences, logits)
+            for response_id in self._take_cancelled():
+                stepper.cancel(response_id)
+            for _ in range(_ADMITTED_PER_STEP):
+                if stepper.free and (request := self._next_pending()):
+                    stepper.begin(request)
         except Exception:
-            logger.exception("A step failed; the responses that were running fail with it")
-            self._scheduler.clear()
-            for response_id in list(self._sequences):
-                self._fail(response_id, "engine_error", "The model failed while answering.")
-            self._runner.recover()
-        self._record(tuple(decoded), prefilled, time.perf_counter() - began)
+            logger.exception("Rows could not be given or freed; the running responses fail")
+            message = "The engine failed while answering."
+            stepper.end_all(FinishReason.ERROR, "engine_error", message)
+        if advanced := stepper.step():
+            decoded, prefilled = advanced
+            self._record(decoded, prefilled, time.perf_counter() - began)
+        self._publish(stepper.take_events())
 
-    def _apply_cancellations(self) -> None:
+    def _take_cancelled(self) -> set[str]:
+        """Who is to end now; those that still wait for a row are ended here."""
         with self._wake:
             cancelled, self._cancelled = self._cancelled, set()
             waiting = [r for r in self._pending if r.response_id in cancelled]
             for request in waiting:
                 self._pending.remove(request)
-        for request in waiting:
-            self._finish(request.response_id, FinishReason.CANCELLED)
-        for response_id in cancelled:
-            if sequence := self._sequences.get(response_id):
-                self._end(sequence, FinishReason.CANCELLED)
+        self._publish([Finished(r.response_id, FinishReason.CANCELLED) for r in waiting])
+        return cancelled
 
-    def _admit(self) -> None:
-        admitted = 0
-        while self._scheduler.free and (
-            admitted < _ADMITTED_PER_STEP or not self._scheduler.running
-        ):
-            with self._wake:
-                if not self._pending:
-                    return
-                request = self._pending.popleft()
-            admitted += 1
-            try:
-                self._begin(request)
-            except EngineError as error:
-                self._fail(request.response_id, error.code, str(error))
-            except Exception:
-                logger.exception("Response %s could not begin", request.response_id)
-                self._fail(request.response_id, "engine_error", "The prompt could not be read.")
-
-    def _begin(self, request: GenerationRequest) -> None:
-        params, context = request.params, self._runner.context_tokens
-        check_params(params)
-        room = max(1, min(params.max_tokens, context // 4))
-        prompt, trimmed = self._prompts.fit(request.messages, context - room)
-        vocabulary = self._runner.model.config.vocab_size
-        if any(not 0 <= token < vocabulary for token in request.prior_tokens):
-            raise EngineError("prior_tokens holds a token that the model lacks.", "invalid_params")
-        detokenizer = Detokenizer(self._prompts.decode, params.stop, self._prompts.special_ids)
-        for token in request.prior_tokens:  # published by an earlier attempt already
-            detokenizer.push(token)
-        sequence = TokenSequence(
-            request, [*prompt, *request.prior_tokens], len(prompt), detokenizer
-        )
-        self._sequences[sequence.id] = sequence
-        self._events.append(Started(sequence.id, len(prompt), trimmed))
-        if reason := self._reason_to_end(sequence):
-            self._end(sequence, reason)
-        else:
-            self._scheduler.admit(sequence)
-
-    def _forward(self, plan: StepPlan) -> tuple[Tensor | None, list[TokenSequence]]:
-        """Run the model; logits [N, vocabulary] and the N sequences that get a token by them."""
-        outputs: list[Tensor] = []
-        sequences = list(plan.decode)
-        if plan.decode:
-            last = [sequence.tokens[-1] for sequence in plan.decode]
-            positions = [sequence.cached for sequence in plan.decode]
-            outputs.append(self._runner.decode(last, positions))
-            for sequence in plan.decode:
-                sequence.cached += 1
-        for chunk in plan.prefill:
-            sequence, start = chunk.sequence, chunk.sequence.cached
-            tokens = sequence.tokens[start : start + chunk.count]
-            logits = self._runner.prefill(sequence.row, tokens, start)
-            sequence.cached += chunk.count
-            if not sequence.unread:
-                outputs.append(logits)
-                sequences.append(sequence)
-        for chunk in plan.prefill:  # rows may move only when all have been read
-            if not chunk.sequence.unread:
-                self._scheduler.prefill_done(chunk.sequence)
-        if not outputs:
-            return None, []
-        return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)), sequences
-
-    def _advance(self, sequences: list[TokenSequence], logits: Tensor) -> list[str]:
-        """Give each sequence its next token; the ids of those that got one."""
-        tokens, usable = sample(
-            logits,
-            [sequence.params for sequence in sequences],
-            [sequence.generated for sequence in sequences],
-            [sequence.tokens for sequence in sequences],
-        )
-        decoded = []
-        for sequence, token, ok in zip(sequences, tokens, usable, strict=True):
-            if not ok:
-                self._runner.clear_row(sequence.row)
-                self._end(sequence, FinishReason.ERROR, "engine_error",
-                          "The model's output is not a number.")  # fmt: skip
-                continue
-            decoded.append(sequence.id)
-            try:
-                self._append(sequence, token)
-            except Exception:
-                logger.exception("Response %s failed", sequence.id)
-                self._end(sequence, FinishReason.ERROR, "engine_error",
-                          "The answer's text could not be made.")  # fmt: skip
-        return decoded
-
-    def _append(self, sequence: TokenSequence, token: int) -> None:
-        if token in self._stop_ids:
-            self._end(sequence, FinishReason.STOP)
-            return
-        sequence.tokens.append(token)
-        self._generated_tokens += 1
-        text = sequence.detokenizer.push(token)
-        reason = self._reason_to_end(sequence)
-        self._events.append(TextDelta(sequence.id, text, (token,)))
-        if reason:
-            self._end(sequence, reason)
-
-    def _reason_to_end(self, sequence: TokenSequence) -> FinishReason | None:
-        if sequence.detokenizer.stopped:
-            return FinishReason.STOP
-        full = len(sequence.tokens) >= self._runner.context_tokens
-        if full or sequence.generated >= sequence.params.max_tokens:
-            return FinishReason.LENGTH
-        return None
-
-    def _end(
-        self, sequence: TokenSequence, reason: FinishReason, code: str = "", message: str = ""
-    ) -> None:
-        """Free the row and say the last words."""
-        if sequence.row >= 0:
-            self._scheduler.remove(sequence)
-        whole = reason in (FinishReason.STOP, FinishReason.LENGTH)
-        if whole and (held := sequence.detokenizer.flush()):
-            self._events.append(TextDelta(sequence.id, held, ()))
-        self._finish(sequence.id, reason, code, message)
-
-    def _fail(self, response_id: str, code: str, message: str) -> None:
-        self._finish(response_id, FinishReason.ERROR, code, message)
-
-    def _finish(
-        self, response_id: str, reason: FinishReason, code: str = "", message: str = ""
-    ) -> None:
-        sequence = self._sequences.pop(response_id, None)
+    def _next_pending(self) -> GenerationRequest | None:
         with self._wake:
-            if response_id not in self._open:
-                return  # close() gave up on this thread and has finished it
-            self._open.discard(response_id)
-            self._cancelled.discard(response_id)
-        prompt = sequence.prompt_tokens if sequence else 0
-        generated = sequence.generated if sequence else 0
-        self._events.append(Finished(response_id, reason, prompt, generated, code, message))
+            return self._pending.popleft() if self._pending else None
 
     def _finish_all(self, reason: FinishReason, code: str = "", message: str = "") -> None:
         with self._wake:
             self._pending.clear()
             left = sorted(self._open)
-        for response_id in left:
-            self._finish(response_id, reason, code, message)
-        self._publish()
+        self._publish([Finished(i, reason, 0, 0, code, message) for i in left])
 
-    def _publish(self) -> None:
-        events, self._events = self._events, []
+    def _publish(self, events: Sequence[EngineEvent]) -> None:
+        """Hand on what is still awaited; exactly one Finished per submit."""
+        with self._wake:
+            events = [event for event in events if event.response_id in self._open]
+            for event in events:
+                if isinstance(event, Finished):
+                    self._open.discard(event.response_id)
+                    self._cancelled.discard(event.response_id)
         if not events:
             return
         try:
@@ -399,12 +254,11 @@ class LocalEngine(Engine):
         except Exception:
             logger.exception("The engine's event sink failed")
 
-    def _record(
-        self, decoded: tuple[str, ...], prefilled: dict[str, int], seconds: float
-    ) -> None:  # fmt: skip
+    def _record(self, decoded: tuple[str, ...], prefilled: dict[str, int], seconds: float) -> None:
         with self._wake:
             record = StepRecord(self._steps, decoded, prefilled, seconds)
             self._steps += 1
+            self._generated_tokens = self._stepper.generated_tokens
             self._records.append(record)
         if step_logger.isEnabledFor(logging.DEBUG):
             line = {"step": record.index, "decoded": decoded, "prefilled": prefilled}

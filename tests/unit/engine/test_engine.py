@@ -47,7 +47,7 @@ QUESTIONS = [
 
 def reference(engine: LocalEngine, tokens: list[int], count: int) -> list[int]:
     """What transformers' own greedy generate answers."""
-    model = engine._runner.model
+    model = engine._stepper._runner.model
     with torch.inference_mode():
         output = model.generate(
             torch.tensor([tokens]),
@@ -81,7 +81,7 @@ def test_text_equals_generate_alone_and_in_a_crowd(gathered: Gathered) -> None:
     question = "Explain in two sentences what a queue is."
     alone, crowded = next(ids), next(ids)
     gathered.ask(alone, question, max_tokens=40)
-    prompt = gathered.engine._prompts.encode((ChatMessage("user", question),))
+    prompt = gathered.engine._stepper._prompts.encode((ChatMessage("user", question),))
     assert gathered.tokens(alone) == reference(gathered.engine, prompt, 40)
     others = [next(ids) for _ in QUESTIONS]
     for other, text in zip(others, QUESTIONS, strict=True):
@@ -224,7 +224,7 @@ def test_limits_and_stop_strings(gathered: Gathered) -> None:
 
 
 def test_an_answer_may_be_empty(gathered: Gathered, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathered.engine, "_stop_ids", frozenset(range(49152)))
+    monkeypatch.setattr(gathered.engine._stepper, "_stop_ids", frozenset(range(49152)))
     name = next(ids)
     finished = gathered.ask(name, "Hello")
     assert (finished.reason, finished.completion_tokens) == (FinishReason.STOP, 0)
@@ -246,9 +246,9 @@ def test_old_turns_are_trimmed_and_told(gathered: Gathered) -> None:
     assert started.trimmed_messages > 0
     assert started.trimmed_messages % 2 == 0
     kept = [messages[0], *messages[1 + started.trimmed_messages :]]
-    assert started.prompt_tokens == len(gathered.engine._prompts.encode(kept)) <= 4093
+    assert started.prompt_tokens == len(gathered.engine._stepper._prompts.encode(kept)) <= 4093
     longer = [messages[0], *messages[started.trimmed_messages - 1 :]]
-    assert len(gathered.engine._prompts.encode(longer)) > 4093
+    assert len(gathered.engine._stepper._prompts.encode(longer)) > 4093
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_a_failing_step_fails_the_running_and_serves_the_next(
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(gathered.engine._runner, "decode", explode)
+        patch.setattr(gathered.engine._stepper._runner, "decode", explode)
         for name in names:
             finished = gathered.wait(name)
             assert (finished.reason, finished.error_code) == (FinishReason.ERROR, "engine_error")
@@ -310,20 +310,20 @@ def test_nan_fails_its_own_response_only(
     good, bad = next(ids), next(ids)
     alone = next(ids)
     gathered.ask(alone, "Name a fruit.", max_tokens=12)
-    decode = gathered.engine._runner.decode
+    decode = gathered.engine._stepper._runner.decode
 
     def poison(tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
         logits = decode(tokens, positions)
-        rows = gathered.engine._scheduler.running
+        rows = gathered.engine._stepper._scheduler.running
         for sequence in rows[: len(tokens)]:
             if sequence.id == bad:
                 logits[sequence.row] = float("nan")
-                for layer in gathered.engine._runner.cache.layers:
+                for layer in gathered.engine._stepper._runner.cache.layers:
                     layer.values[sequence.row].fill_(float("nan"))
         return logits
 
     with monkeypatch.context() as patch:
-        patch.setattr(gathered.engine._runner, "decode", poison)
+        patch.setattr(gathered.engine._stepper._runner, "decode", poison)
         gathered.engine.submit(ask(bad, "Hi", max_tokens=50))
         gathered.engine.submit(ask(good, "Name a fruit.", max_tokens=12))
         assert gathered.wait(bad).reason is FinishReason.ERROR
@@ -341,14 +341,14 @@ def test_an_exception_in_one_response_fails_that_one(
     gathered: Gathered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, bad = next(ids), next(ids)
-    append = gathered.engine._append
+    append = gathered.engine._stepper._append
 
     def fragile(sequence: Any, token: int) -> None:
         if sequence.id == bad:
             raise ValueError("broken text")
         append(sequence, token)
 
-    monkeypatch.setattr(gathered.engine, "_append", fragile)
+    monkeypatch.setattr(gathered.engine._stepper, "_append", fragile)
     gathered.engine.submit(ask(good, "Count to ten.", max_tokens=5))
     assert gathered.ask(bad, "Hi").error_code == "engine_error"
     assert gathered.wait(good).reason is FinishReason.LENGTH

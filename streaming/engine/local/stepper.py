@@ -1,0 +1,219 @@
+"""What one step does to the running responses: admit, forward, sample, append, end.
+
+It belongs to one thread and knows no other; its events are taken after each step. It does not
+know how scheduling, sampling or the cache work.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from torch import Tensor
+
+from streaming.engine.base import (
+    EngineError,
+    EngineEvent,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    Started,
+    TextDelta,
+)
+from streaming.engine.local.detokenizer import Detokenizer
+from streaming.engine.local.prompt import PromptBuilder
+from streaming.engine.local.runner import ModelRunner
+from streaming.engine.local.sampler import sample
+from streaming.engine.local.scheduler import Scheduler, StepPlan
+from streaming.engine.local.sequence import TokenSequence, check_params
+
+logger = logging.getLogger("streaming.engine")
+
+
+class Stepper:
+    """The running responses of one model, `step` by step."""
+
+    def __init__(
+        self, runner: ModelRunner, prompts: PromptBuilder, max_running: int, prefill_budget: int
+    ) -> None:
+        self.generated_tokens = 0
+        self._runner = runner
+        self._prompts = prompts
+        self._scheduler = Scheduler(max_running, prefill_budget, runner.cache.swap_rows)
+        self._stop_ids = prompts.stop_ids(runner.model.generation_config)
+        self._sequences: dict[str, TokenSequence] = {}
+        self._events: list[EngineEvent] = []
+
+    @property
+    def free(self) -> int:
+        """Rows that nobody has."""
+        return self._scheduler.free
+
+    @property
+    def running(self) -> int:
+        return len(self._sequences)
+
+    def take_events(self) -> list[EngineEvent]:
+        """What has happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def begin(self, request: GenerationRequest) -> None:
+        """Tokenize the prompt and take a row (the caller has checked `free`).
+
+        A request at fault ends here, with its Finished event.
+        """
+        try:
+            self._begin(request)
+        except EngineError as error:
+            self._finish(request.response_id, FinishReason.ERROR, error.code, str(error))
+        except Exception:
+            logger.exception("Response %s could not begin", request.response_id)
+            self._finish(
+                request.response_id,
+                FinishReason.ERROR,
+                "engine_error",
+                "The prompt could not be read.",
+            )
+
+    def cancel(self, response_id: str) -> None:
+        """Free the row of a running response at once; unknown ids are ignored."""
+        if sequence := self._sequences.get(response_id):
+            self._end(sequence, FinishReason.CANCELLED)
+
+    def step(self) -> tuple[tuple[str, ...], dict[str, int]] | None:
+        """Advance everybody: who got a token, and prompt tokens read by id; None if nobody runs.
+
+        A fault of the model fails all that run, and leaves the stepper fit for the next.
+        """
+        prefilled: dict[str, int] = {}
+        decoded: list[str] = []
+        try:
+            plan = self._scheduler.plan()
+            if not plan.decode and not plan.prefill:
+                return None
+            prefilled = {chunk.sequence.id: chunk.count for chunk in plan.prefill}
+            logits, sequences = self._forward(plan)
+            if sequences:
+                assert logits is not None
+                decoded = self._advance(sequences, logits)
+        except Exception:
+            logger.exception("A step failed; the responses that were running fail with it")
+            self.end_all(FinishReason.ERROR, "engine_error", "The model failed while answering.")
+        return tuple(decoded), prefilled
+
+    def end_all(self, reason: FinishReason, code: str = "", message: str = "") -> None:
+        """End all that run, whatever state they are in; take back all rows and their content."""
+        self._scheduler.clear()
+        for response_id in list(self._sequences):
+            self._finish(response_id, reason, code, message)
+        self._runner.recover()
+
+    def _begin(self, request: GenerationRequest) -> None:
+        params, context = request.params, self._runner.context_tokens
+        check_params(params)
+        room = max(1, min(params.max_tokens, context // 4))
+        prompt, trimmed = self._prompts.fit(request.messages, context - room)
+        vocabulary = self._runner.model.config.vocab_size
+        if any(not 0 <= token < vocabulary for token in request.prior_tokens):
+            raise EngineError("prior_tokens holds a token that the model lacks.", "invalid_params")
+        detokenizer = Detokenizer(self._prompts.decode, params.stop, self._prompts.special_ids)
+        for token in request.prior_tokens:  # published by an earlier attempt already
+            detokenizer.push(token)
+        sequence = TokenSequence(
+            request, [*prompt, *request.prior_tokens], len(prompt), detokenizer
+        )
+        self._sequences[sequence.id] = sequence
+        self._events.append(Started(sequence.id, len(prompt), trimmed))
+        if reason := self._reason_to_end(sequence):
+            self._end(sequence, reason)
+        else:
+            self._scheduler.admit(sequence)
+
+    def _forward(self, plan: StepPlan) -> tuple[Tensor | None, list[TokenSequence]]:
+        """Run the model; logits [N, vocabulary] and the N sequences that get a token by them."""
+        outputs: list[Tensor] = []
+        sequences = list(plan.decode)
+        if plan.decode:
+            last = [sequence.tokens[-1] for sequence in plan.decode]
+            positions = [sequence.cached for sequence in plan.decode]
+            outputs.append(self._runner.decode(last, positions))
+            for sequence in plan.decode:
+                sequence.cached += 1
+        for chunk in plan.prefill:
+            sequence, start = chunk.sequence, chunk.sequence.cached
+            tokens = sequence.tokens[start : start + chunk.count]
+            logits = self._runner.prefill(sequence.row, tokens, start)
+            sequence.cached += chunk.count
+            if not sequence.unread:
+                outputs.append(logits)
+                sequences.append(sequence)
+        for chunk in plan.prefill:  # rows may move only when all have been read
+            if not chunk.sequence.unread:
+                self._scheduler.prefill_done(chunk.sequence)
+        if not outputs:
+            return None, []
+        return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)), sequences
+
+    def _advance(self, sequences: list[TokenSequence], logits: Tensor) -> list[str]:
+        """Give each sequence its next token; the ids of those that got one."""
+        tokens, usable = sample(
+            logits,
+            [sequence.params for sequence in sequences],
+            [sequence.generated for sequence in sequences],
+            [sequence.tokens for sequence in sequences],
+        )
+        decoded = []
+        for sequence, token, ok in zip(sequences, tokens, usable, strict=True):
+            if not ok:
+                self._runner.clear_row(sequence.row)
+                self._end(sequence, FinishReason.ERROR, "engine_error",
+                          "The model's output is not a number.")  # fmt: skip
+                continue
+            decoded.append(sequence.id)
+            try:
+                self._append(sequence, token)
+            except Exception:
+                logger.exception("Response %s failed", sequence.id)
+                self._end(sequence, FinishReason.ERROR, "engine_error",
+                          "The answer's text could not be made.")  # fmt: skip
+        return decoded
+
+    def _append(self, sequence: TokenSequence, token: int) -> None:
+        if token in self._stop_ids:
+            self._end(sequence, FinishReason.STOP)
+            return
+        sequence.tokens.append(token)
+        self.generated_tokens += 1
+        text = sequence.detokenizer.push(token)
+        reason = self._reason_to_end(sequence)
+        self._events.append(TextDelta(sequence.id, text, (token,)))
+        if reason:
+            self._end(sequence, reason)
+
+    def _reason_to_end(self, sequence: TokenSequence) -> FinishReason | None:
+        if sequence.detokenizer.stopped:
+            return FinishReason.STOP
+        full = len(sequence.tokens) >= self._runner.context_tokens
+        if full or sequence.generated >= sequence.params.max_tokens:
+            return FinishReason.LENGTH
+        return None
+
+    def _end(
+        self, sequence: TokenSequence, reason: FinishReason, code: str = "", message: str = ""
+    ) -> None:
+        """Free the row and say the last words."""
+        if sequence.row >= 0:
+            self._scheduler.remove(sequence)
+        whole = reason in (FinishReason.STOP, FinishReason.LENGTH)
+        if whole and (held := sequence.detokenizer.flush()):
+            self._events.append(TextDelta(sequence.id, held, ()))
+        self._finish(sequence.id, reason, code, message)
+
+    def _finish(
+        self, response_id: str, reason: FinishReason, code: str = "", message: str = ""
+    ) -> None:
+        sequence = self._sequences.pop(response_id, None)
+        prompt = sequence.prompt_tokens if sequence else 0
+        generated = sequence.generated if sequence else 0
+        self._events.append(Finished(response_id, reason, prompt, generated, code, message))
