@@ -34,6 +34,11 @@ class ChatStreamSettings(BaseModel):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         description="auto, cpu, cuda, cuda:N or mps",
     )
+    engine: str = Field(
+        "streaming.engine.local.LocalEngine",
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
+        description="dotted path of the engine's class",
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto, float32, bfloat16 or float16"
     )
@@ -76,8 +81,29 @@ class ChatStreamSettings(BaseModel):
         le=86_400,
         description="seconds after the last viewer left until a response is cancelled",
     )
+    queue_timeout: float = Field(
+        1800, ge=0, le=604_800, description="seconds a prompt may wait for a place, 0 for no limit"
+    )
+    generation_timeout: float = Field(
+        600, ge=0, le=604_800, description="seconds an answer may be generated, 0 for no limit"
+    )
     drain_seconds: float = Field(
         30, ge=0, le=3600, description="how long an ending worker lets running responses finish"
+    )
+    max_sockets: int = Field(
+        64, ge=1, le=100_000, description="WebSockets of one owner or address on a web process"
+    )
+    max_events_per_second: float = Field(
+        20,
+        gt=0,
+        le=10_000,
+        description="client events a second per socket, bursts of 5 s allowed",
+    )
+    max_unsent_bytes: int = Field(
+        1_048_576,
+        ge=65_536,
+        le=1_073_741_824,
+        description="bytes that a slow client may leave unread before its socket is cut",
     )
     trusted_proxies: tuple[str, ...] = Field(
         (),

@@ -18,7 +18,7 @@ from django.contrib.auth import get_user_model
 from pydantic import BaseModel
 
 from streaming import conf, owners, record, responses
-from streaming.models import TERMINAL
+from streaming.models import TERMINAL, Response
 from streaming.protocol import (
     ClientEvent,
     ErrorEvent,
@@ -27,22 +27,29 @@ from streaming.protocol import (
     ResponseCancel,
     ResponseCreate,
     ResponseQueued,
+    ResponseResume,
     SessionCreated,
     SessionResume,
     parse_client_event,
     peek_event_id,
 )
-from streaming.viewers import Viewer, Viewers
-from streaming.waiting_list.base import group_name
+from streaming.throttle import SocketCount, TokenBucket
+from streaming.viewers import Told, Viewer, Viewers
+from streaming.waiting_list.base import State, group_name
 
 logger = logging.getLogger(__name__)
 
 CLOSE_LOGIN_REQUIRED = 4401
 CLOSE_FORBIDDEN = 4403
-CLOSE_TOO_MANY_EVENTS = 4429
+CLOSE_TOO_MANY = 4429
 
 _INBOX_EVENTS = 100
 """Client events that may wait to be handled on one socket."""
+
+_REFUSED_EVENTS = 100
+"""So many refused events in a row, and the socket is closed."""
+
+sockets = SocketCount()
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -52,10 +59,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.viewers: dict[str, Viewer] = {}
         self.inbox: asyncio.Queue[str] = asyncio.Queue(_INBOX_EVENTS)
         self.inbox_task: asyncio.Task[None] | None = None
+        self.counted: tuple[str, ...] = ()
+        self.events = TokenBucket(conf.get().max_events_per_second)
+        self.refused_events = 0
         try:
             await super().__call__(scope, receive, send)
         finally:
             # Not in `disconnect`: a server that ends cancels us without calling it.
+            sockets.leave(self.counted)
             if self.inbox_task:
                 self.inbox_task.cancel()
             for viewer in self.viewers.values():
@@ -87,6 +98,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
             else owners.owner_of_session(self.scope["session"])
         )
         self.address = owners.client_address(self.scope, conf.get().trusted_proxies)
+        keys = (f"owner:{self.owner}", f"address:{self.address}")
+        if not sockets.enter(keys, conf.get().max_sockets):
+            message = "Too many connections from you are open; close one first."
+            await self.send_error(ProtocolError("rate_limited", message))
+            await self.close(CLOSE_TOO_MANY)
+            return
+        self.counted = keys
         await self.greet()
         self.inbox_task = asyncio.create_task(self.handle_inbox())
 
@@ -112,12 +130,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
             error = ProtocolError("invalid_event", "Send text frames with JSON, not binary ones.")
             await self.send_error(error)
             return
-        try:
+        if self.events.take() and not self.inbox.full():
+            self.refused_events = 0
             self.inbox.put_nowait(text_data)
-        except asyncio.QueueFull:
-            error = ProtocolError("invalid_event", "Too many events at once; slow down.")
-            await self.send_error(error)
-            await self.close(CLOSE_TOO_MANY_EVENTS)
+            return
+        self.refused_events += 1
+        error = ProtocolError("rate_limited", "Too many events at once; slow down.")
+        await self.send_error(error, event_id=peek_event_id(text_data))
+        if self.refused_events >= _REFUSED_EVENTS:
+            await self.close(CLOSE_TOO_MANY)
 
     async def handle_inbox(self) -> None:
         while True:
@@ -145,6 +166,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await asyncio.shield(
                     responses.cancel(self.channel_layer, str(event.response_id), self.owner)
                 )
+            case ResponseResume():
+                await self.resume(event)
             case SessionResume():
                 await self.resume_session(event)
 
@@ -160,31 +183,57 @@ class ChatConsumer(AsyncWebsocketConsumer):
             user=self.user,
             address=self.address,
         )
-        response_id = str(response.pk)
-        if response_id in self.viewers:
+        if str(response.pk) in self.viewers:
             return  # the same id twice on one socket: it is being answered already
-        viewer = await self.view(response_id)
+        await self.attach(response, created=created, acknowledge=True)
+
+    async def resume(self, event: ResponseResume) -> None:
+        response = await record.get(event.response_id)
+        if response is None:
+            raise ProtocolError("not_found", "There is no such response.", "response_id")
+        if response.owner != self.owner:
+            raise ProtocolError(
+                "forbidden", "This response belongs to somebody else.", "response_id"
+            )
+        await self.attach(response, after=event.starting_after)
+
+    async def attach(
+        self,
+        response: Response,
+        *,
+        created: bool = False,
+        acknowledge: bool = False,
+        after: int = 0,
+    ) -> None:
+        """Show a response on this socket: its place while it waits, its events from `after` on.
+
+        `acknowledge`: say `response.queued` even if it waits no more.
+        """
+        viewer = await self.view(str(response.pk))
         if response.status in TERMINAL:
-            await viewer.open(None)
+            await viewer.open(None, after)
             return
         try:
             place = await responses.enqueue(self.channel_layer, response, created=created)
         except ProtocolError:
-            await self.unview(response_id)
+            await self.unview(str(response.pk))
             raise
-        workers = len(await self.channel_layer.waiting_list.workers())
-        await self.send_event(
-            ResponseQueued(
-                response_id=response.pk,
-                conversation_id=response.conversation_id,
-                position=place.position,
-                size=place.size,
-                workers=workers,
+        told = Told(place.position, place.size, await self.count_workers())
+        if acknowledge or place.state in (State.WAITING, State.HELD):
+            await self.send_event(
+                ResponseQueued(
+                    response_id=response.pk,
+                    conversation_id=response.conversation_id,
+                    **told._asdict(),
+                )
             )
-        )
-        await viewer.open((place.position, place.size, workers))
-        await responses.ring(self.channel_layer)
-        await record.mark_queued(response.pk)
+        await viewer.open(told, after)
+        if place.created:
+            await responses.ring(self.channel_layer)
+            await record.mark_queued(response.pk)
+
+    async def count_workers(self) -> int:
+        return len(await self.channel_layer.waiting_list.workers())
 
     async def resume_session(self, event: SessionResume) -> None:
         if self.user is not None:
@@ -201,6 +250,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def view(self, response_id: str) -> Viewer:
         """Subscribe to a response's events, before anything can be published."""
+        if viewer := self.viewers.get(response_id):
+            return viewer
         viewer = Viewer(
             self.channel_layer,
             response_id,

@@ -32,6 +32,7 @@ ErrorCode = Literal[
     "already_done",
     "unavailable",  # no worker, or the server is ending
     "login_required",
+    "rate_limited",  # events or sockets: too many
     "internal_error",
 ]
 
@@ -102,8 +103,16 @@ class ResponseCancel(_ClientEvent):
     response_id: UUID
 
 
+class ResponseResume(_ClientEvent):
+    """Replay the events after number `starting_after`, then go on live."""
+
+    type: Literal["response.resume"]
+    response_id: UUID
+    starting_after: int = Field(0, ge=0, strict=True)
+
+
 ClientEvent = Annotated[
-    SessionResume | ResponseCreate | ResponseCancel, Field(discriminator="type")
+    SessionResume | ResponseCreate | ResponseCancel | ResponseResume, Field(discriminator="type")
 ]
 _client_event: TypeAdapter[ClientEvent] = TypeAdapter(ClientEvent)
 
@@ -135,7 +144,7 @@ def _explain(fault: Any) -> tuple[str, str | None]:
     if kind == "json_invalid":
         return f"The frame is not valid JSON: {fault['ctx']['error']}.", None
     if kind in ("union_tag_not_found", "union_tag_invalid"):
-        names = "session.resume, response.create, response.cancel"
+        names = "session.resume, response.create, response.cancel, response.resume"
         return f"`type` must be one of {names}.", "type"
     if not location:
         return "The frame must be one JSON object.", None
@@ -188,7 +197,11 @@ class _Numbered(_Event):
 
 
 class ResponseInProgress(_Numbered):
-    """`trimmed_messages` of the oldest were left out, since the context was full."""
+    """The answer begins; `trimmed_messages` of the oldest were left out, the context being full.
+
+    A second one (with number 1 again) means that the queue lost its memory: the answer begins
+    anew, and what was received of it before is void.
+    """
 
     type: Literal["response.in_progress"] = "response.in_progress"
     prompt_tokens: int

@@ -84,13 +84,14 @@ async def create(
 async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool) -> Place:
     """Give a written response its place. Raises ProtocolError if there is none.
 
-    One that was accepted before keeps its right to a place, whatever the list forgot.
+    One that was accepted before keeps its right to a place, whatever the list forgot. (A row
+    still `accepting` was not: the same id on two sockets must not get past the bounds.)
     """
     settings = conf.get()
     limits = Limits(settings.max_waiting, settings.max_per_owner, settings.max_per_address)
     try:
         place: Place = await layer.waiting_list.enqueue(
-            entry_of(response), limits, readmit=not created
+            entry_of(response), limits, readmit=response.status != Status.ACCEPTING
         )
     except WaitingListError as error:
         if created:

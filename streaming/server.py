@@ -10,9 +10,16 @@ from typing import Any
 from daphne.server import Server
 from twisted.internet import defer, reactor
 
+from streaming import conf
 from streaming.worker import QueueWorker, start_queue_worker
 
 logger = logging.getLogger(__name__)
+
+
+def unsent(transport: Any) -> int:
+    """Bytes that a Twisted transport holds because its peer does not read. It keeps them in two
+    buffers and offers no public count."""
+    return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
 
 
 class ChatServer(Server):
@@ -31,6 +38,7 @@ class ChatServer(Server):
         super().__init__(*args, **{**kwargs, "ready_callable": self._prepare})
         self.failure: str | None = None
         self._embedded_worker = embedded_worker
+        self._max_unsent = conf.get().max_unsent_bytes
         self._on_worker_ready = on_worker_ready
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -75,6 +83,17 @@ class ChatServer(Server):
             await asyncio.wait([task])
 
         return asyncio.ensure_future(stop())
+
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """Send, and cut a socket whose reader has let too much pile up.
+
+        Nothing is lost by it: the client comes back and resumes. There is no close frame, since
+        it would stand at the end of the same pile.
+        """
+        await super().handle_reply(protocol, message)
+        if message["type"] == "websocket.send" and unsent(protocol.transport) > self._max_unsent:
+            logger.warning("A slow client is cut off: %s", protocol)
+            protocol.transport.abortConnection()
 
     def listen_error(self, failure: Any) -> None:
         self.fail(f"The server cannot listen: {failure.getErrorMessage()}")

@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -32,6 +32,15 @@ _IDS_PER_LOOK = 1000
 Send = Callable[[str], Awaitable[None]]
 
 
+class Told(NamedTuple):
+    """A place in the queue as a client was told it; the fields of the position events."""
+
+    position: int | None
+    size: int
+    workers: int
+    eta_seconds: float | None = None
+
+
 class Viewer:
     """One socket's view of one response. Silent until `open`; what came before is caught up."""
 
@@ -46,14 +55,16 @@ class Viewer:
         self._open = False
         self._done = False
         self._sequence = 0
-        self._sequence_at_last_look = 0
-        self._place: tuple[int | None, int, int] | None = None
+        self._mark = 0  # the sequence just before the last look
+        self._stalled = False
+        self._place: Told | None = None
 
-    async def open(self, place: tuple[int | None, int, int] | None, after: int = 0) -> None:
-        """Begin to send, from event `after` + 1; `place` was told already."""
-        self._sequence = self._sequence_at_last_look = after
-        self._place = place
-        self._open = True
+    async def open(self, place: Told | None, after: int = 0) -> None:
+        """Begin to send (again), from event `after` + 1; `place` was told already."""
+        async with self._lock:
+            self._sequence = self._mark = after
+            self._place = place
+            self._open = True
         await self._catch_up()
 
     async def feed(self, message: dict[str, Any]) -> None:
@@ -67,28 +78,32 @@ class Viewer:
                 return
         await self._catch_up()
 
-    async def observe(self, watched: Watched, size: int, workers: int) -> None:
+    def mark(self) -> None:
+        """A look is about to be taken."""
+        self._stalled = self._sequence == self._mark
+        self._mark = self._sequence
+
+    async def observe(self, watched: Watched, place: Told) -> None:
         """Take what a look found."""
         if not self._open or self._done:
             return
-        if watched.state in (State.WAITING, State.HELD):
-            await self._tell_place((watched.position, size, workers))
-        elif watched.state is State.UNKNOWN:
+        if watched.state is State.UNKNOWN:
             await self._end_by_record()
-            return
-        stalled = self._sequence == self._sequence_at_last_look
-        self._sequence_at_last_look = self._sequence
-        if stalled and watched.tail > self._sequence:
+        elif watched.tail < self._mark:
+            # The list has lost its memory: the answer begins anew, and so do its numbers.
+            async with self._lock:
+                self._sequence = self._mark = 0
             await self._catch_up()
+        elif self._stalled and watched.tail > self._sequence:
+            await self._catch_up()
+        elif watched.state in (State.WAITING, State.HELD) and not self._sequence:
+            await self._tell_place(place)
 
-    async def _tell_place(self, place: tuple[int | None, int, int]) -> None:
+    async def _tell_place(self, place: Told) -> None:
         if place == self._place:
             return
         self._place = place
-        position, size, workers = place
-        event = ResponseQueuePosition(
-            response_id=UUID(self.response_id), position=position, size=size, workers=workers
-        )
+        event = ResponseQueuePosition(response_id=UUID(self.response_id), **place._asdict())
         await self._send(event.model_dump_json())
 
     async def _catch_up(self) -> None:
@@ -156,7 +171,12 @@ class Viewers:
     async def _look(self) -> None:
         ids = sorted({viewer.response_id for viewer in self._viewers})
         for start in range(0, len(ids), _IDS_PER_LOOK):
-            watch = await self._layer.waiting_list.watch(ids[start : start + _IDS_PER_LOOK])
-            for viewer in list(self._viewers):
+            asked = set(ids[start : start + _IDS_PER_LOOK])
+            viewers = [viewer for viewer in self._viewers if viewer.response_id in asked]
+            for viewer in viewers:
+                viewer.mark()
+            watch = await self._layer.waiting_list.watch(sorted(asked))
+            for viewer in viewers:
                 if watched := watch.responses.get(viewer.response_id):
-                    await viewer.observe(watched, watch.size, watch.workers)
+                    place = Told(watched.position, watch.size, watch.workers)
+                    await viewer.observe(watched, place)

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import DatabaseError
+from django.utils.module_loading import import_string
 from redis.exceptions import RedisError
 
 from streaming import conf, reconciler, record, responses
@@ -288,7 +289,8 @@ class QueueWorker:
                 self._lose(running)
 
     async def _sweep(self) -> None:
-        sweep = await self._list.sweep(conf.get().disconnect_grace)
+        settings = conf.get()
+        sweep = await self._list.sweep(settings.disconnect_grace)
         for response_id in sweep.exhausted:
             await responses.fail_exhausted(self._layer, response_id)
         for response_id in sweep.abandoned:
@@ -325,10 +327,9 @@ class QueueWorker:
 
 def build_engine() -> Engine:
     """The engine that the settings ask for, its model not loaded yet."""
-    from streaming.engine.local.engine import LocalEngine  # torch takes seconds to import
-
     settings = conf.get()
-    return LocalEngine(
+    engine_class = import_string(settings.engine)  # not earlier: torch takes seconds to import
+    engine: Engine = engine_class(
         settings.model or None,
         device=settings.device,
         dtype=settings.dtype,
@@ -336,6 +337,7 @@ def build_engine() -> Engine:
         context_tokens=settings.context_tokens or None,
         cache_dir=settings.cache_dir,
     )
+    return engine
 
 
 def start_queue_worker(engine: Engine | None = None) -> tuple[QueueWorker, asyncio.Task[None]]:

@@ -129,3 +129,10 @@ class FakeEngine(Engine):
             error_code="engine_error" if failed else "",
             error_message="The fake engine failed as asked." if failed else "",
         )
+
+
+class ProcessEngine(FakeEngine):
+    """The fake as `CHATSTREAM_ENGINE=tests.fake_engine.ProcessEngine` for real processes."""
+
+    def __init__(self, model: str | None, *, max_running: int, **arguments: object) -> None:
+        super().__init__(max_running=max_running, step_seconds=0.02)

@@ -50,10 +50,17 @@ export class Answer {
   }
 
   // False for an event that was seen before. What is missing is repaired by `response.done`.
-  isNew({ sequence_number: number }) {
-    if (number <= this.lastSequence) return false;
+  isNew({ type, sequence_number: number }) {
+    if (type === "response.in_progress") this.#restart();
+    else if (number <= this.lastSequence) return false;
     this.lastSequence = number;
     return true;
+  }
+
+  // A second `response.in_progress` means that the answer begins anew.
+  #restart() {
+    this.#flush();
+    this.element.querySelector(".text").textContent = "";
   }
 
   setPlace({ position, size, workers }) {

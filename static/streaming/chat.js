@@ -1,7 +1,6 @@
 // The chat page: joins the socket, the message box and the answers.
 //
-// A prompt's id is made here, so sending `response.create` again is the same prompt: that is
-// how whatever is open is taken up again on a new socket.
+// A prompt's id is made here, so that sending it again is never a second answer.
 
 import { Answer } from "./answer.js";
 import { Composer } from "./composer.js";
@@ -61,14 +60,22 @@ function submitWaiting() {
   }
 }
 
+// What the server has is taken up where it was left; anything else is sent (again: its id makes
+// it the same prompt).
 function submit(answer) {
-  answer.submitted = socket.send({
-    type: "response.create",
-    event_id: `create:${answer.id}`,
-    response_id: answer.id,
-    conversation_id: conversationId,
-    input: answer.promptText,
-  });
+  const event_id = `create:${answer.id}`;
+  const response_id = answer.id;
+  answer.submitted = socket.send(
+    answer.confirmed
+      ? { type: "response.resume", event_id, response_id, starting_after: answer.lastSequence }
+      : {
+          type: "response.create",
+          event_id,
+          response_id,
+          conversation_id: conversationId,
+          input: answer.promptText,
+        },
+  );
   answer.sent ||= answer.submitted;
 }
 

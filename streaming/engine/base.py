@@ -150,6 +150,13 @@ class Engine(ABC):
     def info(self) -> ModelInfo:
         """The loaded model. Raises EngineError before `start` has returned."""
 
+    def prepare(self) -> None:
+        """Fetch and check what `start` needs, where a person sees the progress.
+
+        Raises EngineError if the model cannot be had or cannot be served.
+        """
+        return None
+
     @abstractmethod
     def start(self, sink: EventSink) -> None:
         """Load the model (blocking) and begin to step. Raises EngineError if it cannot serve."""

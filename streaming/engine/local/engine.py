@@ -96,6 +96,10 @@ class LocalEngine(Engine):
             raise EngineError("The engine has not started.")
         return self._info
 
+    def prepare(self) -> None:
+        folder = ensure_model(self._model, self._cache_dir, self._progress)
+        check_supported(folder.path, self._context_tokens)
+
     def start(self, sink: EventSink) -> None:
         """Load the model and begin to step. An engine starts once; see `Engine.start`."""
         if self._thread is not None:

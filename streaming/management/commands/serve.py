@@ -12,7 +12,6 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import DatabaseError
 
-from streaming import conf
 from streaming.engine.base import EngineError
 
 
@@ -65,10 +64,9 @@ class Command(BaseCommand):
     def prepare(self, with_worker: bool) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         if with_worker:
-            from streaming.engine.model_store import ensure_model
+            from streaming.worker import build_engine
 
-            chatstream = conf.get()
-            ensure_model(chatstream.model or None, cache_dir=chatstream.cache_dir)
+            build_engine().prepare()
 
     def serve(self, host: str, port: int, with_worker: bool) -> None:
         # Importing Daphne's server installs the reactor: only now, when it is really used.

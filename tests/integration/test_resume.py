@@ -1,0 +1,154 @@
+"""`response.resume`: whatever moment a reader comes back at, the text is whole."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from streaming import reconciler
+from streaming.models import Response
+from tests.fake_engine import FakeEngine, words
+from tests.integration.conftest import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def text_of(events: list[dict[str, Any]]) -> str:
+    """What a reader has who follows the protocol: an answer begins anew at `in_progress`."""
+    text = ""
+    for event in events:
+        if event["type"] == "response.in_progress":
+            text = ""
+        elif "delta" in event:
+            assert event["offset"] == len(text)
+            text += event["delta"]
+    return text
+
+
+async def come_back(client: Any, token: str) -> Any:
+    chat = await client()
+    await chat.send("session.resume", session_token=token)
+    await chat.until("session.created")
+    return chat
+
+
+async def test_after_the_end_every_number_yields_the_same(start_worker: Any, client: Any) -> None:
+    await start_worker(FakeEngine())
+    chat = await client()
+    token = chat.received[0]["session_token"]
+    queued = await chat.ask("stop 25")
+    done = await chat.until("response.done")
+    events = [event for event in chat.received if "sequence_number" in event]
+    reader = await come_back(client, token)
+    for after in range(len(events) + 1):
+        await reader.send(
+            "response.resume", response_id=queued["response_id"], starting_after=after
+        )
+        for expected in events[after:]:
+            assert await reader.next() == expected
+    assert text_of(events) == done["text"] == "".join(words(25))
+
+
+async def test_a_reader_who_leaves_after_every_event(start_worker: Any, client: Any) -> None:
+    """A new socket for every single event, while the answer is being generated."""
+    await start_worker(FakeEngine(step_seconds=0.02))
+    chat = await client()
+    token = chat.received[0]["session_token"]
+    queued = await chat.ask("stop 30")
+    seen: list[dict[str, Any]] = []
+    while not seen or seen[-1]["type"] != "response.done":
+        reader = await come_back(client, token)
+        await reader.send(
+            "response.resume", response_id=queued["response_id"], starting_after=len(seen)
+        )
+        while "sequence_number" not in (event := await reader.next()):
+            assert event["type"] in ("response.queued", "response.queue_position")
+        seen.append(event)
+        await reader.leave()
+    assert [event["sequence_number"] for event in seen] == list(range(1, len(seen) + 1))
+    assert text_of(seen) == seen[-1]["text"] == "".join(words(30))
+
+
+async def test_viewers_see_the_same_stream(start_worker: Any, client: Any) -> None:
+    await start_worker(FakeEngine())
+    chat = await client()
+    token = chat.received[0]["session_token"]
+    queued = await chat.ask("stop 30")
+    others = [await come_back(client, token) for _ in range(3)]
+    for other in others:
+        await other.send("response.resume", response_id=queued["response_id"])
+    readers = [chat, *others]
+    await asyncio.gather(*(reader.until("response.done") for reader in readers))
+    streams = [[e for e in reader.received if "sequence_number" in e] for reader in readers]
+    assert all(stream == streams[0] for stream in streams)
+
+
+async def test_the_place_is_kept(start_worker: Any, client: Any) -> None:
+    await start_worker(FakeEngine(max_running=1))
+    chat = await client()
+    token = chat.received[0]["session_token"]
+    await chat.ask("go", params={"max_tokens": 1000})
+    waiting = [await chat.ask("stop 1") for _ in range(3)]
+    await chat.leave()
+    back = await come_back(client, token)
+    await back.send("response.resume", response_id=waiting[1]["response_id"], starting_after=0)
+    queued = await back.until("response.queued")
+    assert queued["response_id"] == waiting[1]["response_id"]
+    assert (queued["position"], queued["size"]) == (2, 3)
+    assert queued["conversation_id"] == waiting[1]["conversation_id"]
+
+
+async def test_resume_is_refused_to_others(start_worker: Any, client: Any) -> None:
+    await start_worker(FakeEngine())
+    chat, stranger = await client(), await client()
+    queued = await chat.ask("stop 30")
+    await stranger.send("response.resume", response_id=queued["response_id"])
+    assert (await stranger.until("error"))["code"] == "forbidden"
+    await stranger.send("response.resume", response_id=str(uuid4()))
+    assert (await stranger.until("error"))["code"] == "not_found"
+
+
+async def test_the_row_answers_when_the_log_has_expired(
+    start_worker: Any, client: Any, layer: Any
+) -> None:
+    await start_worker(FakeEngine())
+    layer.waiting_list._done_log_seconds = 0
+    chat = await client()
+    token = chat.received[0]["session_token"]
+    queued = await chat.ask("stop 3")
+    done = await chat.until("response.done")
+    back = await come_back(client, token)
+    await back.send("response.resume", response_id=queued["response_id"], starting_after=2)
+    again = await back.until("response.done")
+    assert again["text"] == done["text"]
+    assert again["sequence_number"] == 3
+
+
+async def test_an_answer_begins_anew_when_the_list_has_lost_its_memory(
+    start_worker: Any, client: Any, layer: Any, monkeypatch: pytest.MonkeyPatch, chatstream: Any
+) -> None:
+    """As after a Redis without append-only file was killed: nobody hangs, nothing doubles."""
+    monkeypatch.setattr(reconciler, "INTERVAL_SECONDS", 0.2)
+    chatstream(lease_seconds=0.6, disconnect_grace=5)
+    await start_worker(FakeEngine(max_running=1, step_seconds=0.02))
+    chat = await client()
+    running = await chat.ask("stop 60")
+    waiting = await chat.ask("stop 3")
+    await chat.until("response.output_text.delta")
+    await chat.until("response.output_text.delta")
+    layer.waiting_list.__init__(layer.deliver)
+    done = {}
+    while len(done) < 2:
+        event = await chat.until("response.done")
+        done[event["response_id"]] = event
+    mine = [e for e in chat.received if e.get("response_id") == running["response_id"]]
+    assert text_of(mine) == done[running["response_id"]]["text"] == "".join(words(60))
+    assert done[waiting["response_id"]]["status"] == "completed"
+
+    async def nothing_open() -> bool:
+        return not await layer.waiting_list.known([str(r.pk) async for r in Response.objects.all()])
+
+    await eventually(nothing_open)
