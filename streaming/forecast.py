@@ -1,0 +1,221 @@
+"""When each waiting response gets a place: seconds, from what the waiting list measured.
+
+Pure arithmetic on a `Load`; knows no layer, no database and no clock. Three steps:
+
+1. *Answer lengths* as a survival curve, by the product-limit estimator (Kaplan and Meier 1958):
+   finished answers are observed lengths, running ones are lengths known only to be longer than
+   what was generated so far. Without the latter the short answers, which finish first, would
+   pass for typical. Beyond the longest finished answer the curve goes on with a constant hazard
+   (Brown, Hollander and Korwar 1974), so that an answer longer than all before it is expected to
+   go on for a while, though not always to its limit. Given the tokens generated so far, the
+   curve yields what remains (mean residual life), cut off at the response's `max_tokens`.
+2. *Pace*, in seconds per token from claim on, which includes reading the prompt: a trimmed mean
+   weighted by tokens, of the newest finished responses and the running ones.
+3. *List scheduling* (Graham 1966): whoever is first in the list takes the place that is free
+   first. It is played through a few times and averaged, each time with other lengths from the
+   curve. With the expected lengths alone all places would seem to become free together, and the
+   next in line would be told to wait for an average answer, not for the first of many to end.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from heapq import heapify, heapreplace
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streaming.waiting_list.base import Load, RunningLoad
+
+ROUNDS = 7
+"""How often the schedule is played through. A prime, for `_deals`."""
+
+PACE_RECENT = 16
+"""So many of the newest finished responses tell the pace, beside the running ones: what was
+measured in a quiet hour, with few places taken, says little about a crowded one."""
+
+TRIMMED = 0.25
+"""The share of the weight that the pace leaves out at each end."""
+
+
+def forecast(load: Load) -> dict[str, float]:
+    """Seconds until each waiting response gets a place, by its id; never less for a later one.
+
+    Empty when nothing can be said honestly: no live worker claims, no answer was finished yet
+    (lengths are unknown then, and limits say little about them), or no speed was measured.
+    Running responses of workers that do not claim are left out; they free no place.
+    """
+    pace = _pace(load)
+    if pace is None or not load.recent or not any(cap > 0 for cap in load.places.values()):
+        return {}
+    lengths = Lengths(
+        [tokens for tokens, _ in load.recent], [running.tokens for running in load.running]
+    )
+    free_at = _free_at(load, lengths, pace)
+    # Per response, a deal: in which round it has which of its lengths.
+    seconds_of: dict[int, list[float]] = {}
+    jobs: list[tuple[list[float], tuple[int, ...]]] = []
+    for response_id, max_tokens in load.waiting:
+        if max_tokens not in seconds_of:
+            seconds_of[max_tokens] = [pace * tokens for tokens in lengths.remaining(0, max_tokens)]
+        jobs.append((seconds_of[max_tokens], _deal(response_id)))
+    waits = [0.0] * len(jobs)
+    for turn, heap in enumerate(free_at):
+        heapify(heap)
+        for index, (seconds, deal) in enumerate(jobs):
+            start = heap[0]
+            waits[index] += start
+            heapreplace(heap, start + seconds[deal[turn]])
+    return {
+        response_id: wait / ROUNDS
+        for (response_id, _), wait in zip(load.waiting, waits, strict=True)
+    }
+
+
+def _free_at(load: Load, lengths: Lengths, pace: float) -> list[list[float]]:
+    """For each round, when each place of the claiming workers becomes free."""
+    running_on: dict[str, list[RunningLoad]] = {worker_id: [] for worker_id in load.places}
+    for running in load.running:
+        if running.worker_id in running_on:
+            running_on[running.worker_id].append(running)
+    rounds: list[list[float]] = [[] for _ in range(ROUNDS)]
+    for worker_id, places in load.places.items():
+        ends: list[list[float]] = [[] for _ in range(ROUNDS)]
+        for running in running_on[worker_id]:
+            parts = lengths.remaining(running.tokens, running.max_tokens)
+            for turn, part in enumerate(_deal(running.response_id)):
+                ends[turn].append(pace * parts[part])
+        for turn, ending in enumerate(ends):
+            # One that runs more than its places (they were lowered) frees none by the first.
+            kept = sorted(ending)[max(0, len(ending) - places) :]
+            rounds[turn] += kept + [0.0] * (places - len(kept))
+    return rounds
+
+
+def _pace(load: Load) -> float | None:
+    """Seconds per token; None when nothing was measured."""
+    recent = [(tokens, seconds) for tokens, seconds in load.recent if tokens > 0 and seconds > 0]
+    measured = [(seconds / tokens, tokens) for tokens, seconds in recent[-PACE_RECENT:]]
+    for running in load.running:
+        tokens = running.tokens - running.resumed
+        if tokens > 0 and running.seconds > 0:
+            measured.append((running.seconds / tokens, tokens))
+    if not measured:
+        return None
+    measured.sort()
+    whole = sum(tokens for _, tokens in measured)
+    low, high = TRIMMED * whole, (1 - TRIMMED) * whole
+    reached, kept, pace_sum = 0.0, 0.0, 0.0
+    for pace, tokens in measured:
+        inside = max(0.0, min(reached + tokens, high) - max(reached, low))
+        reached += tokens
+        kept += inside
+        pace_sum += pace * inside
+    return pace_sum / kept
+
+
+class Lengths:
+    """The survival curve of answer lengths: P(L > x), a step down at each finished length."""
+
+    def __init__(self, finished: Sequence[int], running: Sequence[int]) -> None:
+        """`finished` must not be empty; `running` are the tokens generated so far."""
+        ended = Counter(finished)
+        longer = sorted(running)
+        at_risk = len(finished)
+        survival = 1.0
+        steps, heights = [0], [1.0]
+        for length in sorted(ended):
+            known = at_risk + len(longer) - bisect_left(longer, length)
+            survival *= 1 - ended[length] / known
+            at_risk -= ended[length]
+            steps.append(length)
+            heights.append(survival)
+        mean_beyond = (sum(finished) + sum(running)) / len(finished)
+        self._curve = _Curve(steps, heights, mean_beyond)
+        self._beyond = _Curve([0], [1.0], mean_beyond)
+
+    def remaining(self, generated: int, max_tokens: int) -> list[float]:
+        """What is left of an answer that has `generated` tokens: the possible remainders in
+        order, cut into ROUNDS equal parts, the mean of each. A `max_tokens` of 0 is no limit."""
+        limit = max_tokens if max_tokens > 0 else math.inf
+        if generated >= limit:
+            return [0.0] * ROUNDS
+        last = self._curve.steps[-1]
+        if generated > 0 and generated >= last:
+            return self._beyond.parts(0, limit - generated)
+        return self._curve.parts(generated, limit)
+
+
+class _Curve:
+    """A survival curve: `heights[i]` from `steps[i]` on; after the last step it decays
+    exponentially, `mean_beyond` being the mean of what follows."""
+
+    def __init__(self, steps: list[int], heights: list[float], mean_beyond: float) -> None:
+        self.steps = steps
+        self._heights = heights
+        self._depths = [-height for height in heights]  # ascending, for bisect
+        self._mean_beyond = mean_beyond
+        areas = (
+            height * (step - before)
+            for height, before, step in zip(heights, steps, steps[1:], strict=False)
+        )
+        self._areas = list(accumulate(areas, initial=0.0))  # up to each step
+        self._cuts: dict[int, list[tuple[float, float, float]]] = {}
+
+    def parts(self, start: int, limit: float) -> list[float]:
+        """`Lengths.remaining`, for a start before the last step or at 0."""
+        alive = self._heights[bisect_right(self.steps, start) - 1] if start else 1.0
+        before, whole = self._area(start), self._area(limit)
+        if start not in self._cuts:
+            wheres = [self._where(alive * left) for left in _LEFT]
+            self._cuts[start] = [
+                (left, where, self._area(where)) for left, where in zip(_LEFT, wheres, strict=True)
+            ]
+        parts, reached = [], 0.0
+        for left, cut, area in self._cuts[start]:
+            if cut > limit:
+                cut, area = limit, whole
+            # The area is E[min(L, cut)], in which those longer than `cut` count as `cut`.
+            total = (area - before) / alive - ((cut - start) * left if left else 0.0)
+            parts.append(max(0.0, total - reached) * ROUNDS)
+            reached = total
+        return parts
+
+    def _area(self, limit: float) -> float:
+        """The area under the curve up to `limit`, which is E[min(L, limit)]."""
+        index = bisect_right(self.steps, limit) - 1
+        width = limit - self.steps[index]
+        if index == len(self.steps) - 1:
+            mean = self._mean_beyond
+            width = -mean * math.expm1(-width / mean) if mean else 0.0
+        return self._areas[index] + self._heights[index] * width
+
+    def _where(self, height: float) -> float:
+        """Where the curve has come down to `height`."""
+        index = bisect_left(self._depths, -height * (1 + 1e-9))
+        if index < len(self.steps):
+            return self.steps[index]
+        if not height:
+            return math.inf
+        return self.steps[-1] + self._mean_beyond * math.log(self._heights[-1] / height)
+
+
+_LEFT = [1 - part / ROUNDS for part in range(1, ROUNDS)] + [0.0]
+"""The share of a distribution that is left after each of its parts."""
+
+_DEALS = [
+    tuple((start + stride * turn) % ROUNDS for turn in range(ROUNDS))
+    for stride in range(1, ROUNDS)
+    for start in range(ROUNDS)
+]
+"""Orders in which the parts of a distribution are dealt to the rounds: each part once, and
+responses with different strides meet in all combinations (Latin hypercube sampling)."""
+
+
+def _deal(response_id: str) -> tuple[int, ...]:
+    """Always the same for a response: its forecast must not tremble from look to look."""
+    return _DEALS[zlib.crc32(response_id.encode()) % len(_DEALS)]
