@@ -19,6 +19,9 @@ DONE_LOG_SECONDS = 600
 MAX_ATTEMPTS = 3
 """Claims of one response before it is failed rather than returned to the list."""
 
+RECENT_KEPT = 128
+"""Finished responses whose lengths and times are remembered for forecasts."""
+
 
 def group_name(response_id: str) -> str:
     """The channel-layer group that receives a response's events.
@@ -50,6 +53,17 @@ class AddressLimit(WaitingListError):
 
 class Unavailable(WaitingListError):
     code = "unavailable"
+
+
+class WrongNumber(Exception):
+    """An event came with a number that is neither the next one nor one this lease has said.
+
+    Its writer and the log disagree about what was said; saying on would leave a hole.
+    """
+
+    def __init__(self, response_ids: Iterable[str]) -> None:
+        self.response_ids = frozenset(response_ids)
+        super().__init__(f"wrong event number for {', '.join(sorted(self.response_ids))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +164,6 @@ class WorkerState(StrEnum):
     LOADING = "loading"
     READY = "ready"
     DRAINING = "draining"
-    # "paused" comes with the operator's levers
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +179,10 @@ class WorkerBeat:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A live worker in a snapshot; `age` is seconds since its heartbeat."""
+    """A live worker in a snapshot; `age` is seconds since its heartbeat.
+
+    `paused` is its own switch; `Snapshot.paused` is the one for all.
+    """
 
     worker_id: str
     capacity: int
@@ -174,6 +190,7 @@ class WorkerRow:
     running: int
     age: float
     details: dict[str, str | int | float]
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +211,15 @@ class EntryRow:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Workers, then the running set, then the waiting list in order, held entries last."""
+    """Workers, then the running set, then the waiting list in order, held entries last.
+
+    `paused`: no worker claims anything.
+    """
 
     workers: list[WorkerRow]
     running: list[EntryRow]
     waiting: list[EntryRow]
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,15 +227,59 @@ class Sweep:
     """`returned` went back to their places from expired leases; `exhausted` used up their
     attempts; `abandoned` have no viewer left, or were cancelled while running and came back
     from their worker unended. The caller ends both kinds through the record; they are named by
-    every sweep until then, and those that came back are never claimed again."""
+    every sweep until then, and those that came back are never claimed again. `overdue` were
+    never claimed and have waited too long: the caller ends them in the same way."""
 
     returned: list[str]
     exhausted: list[str]
     abandoned: list[str]
+    overdue: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningLoad:
+    """A running response: `tokens` generated in all, `resumed` of them before this claim;
+    `seconds` since the claim."""
+
+    response_id: str
+    worker_id: str
+    tokens: int
+    max_tokens: int
+    seconds: float
+    resumed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a forecast needs, all of one moment.
+
+    `waiting` holds ids and token limits in the order of the claims to come, the returned ones
+    first. `places` are the capacities of the workers that claim (or will, once loaded). `recent`
+    holds tokens and seconds from claim to finish of the last responses finished in one go, the
+    newest last.
+    """
+
+    running: list[RunningLoad]
+    waiting: list[tuple[str, int]]
+    places: dict[str, int]
+    recent: list[tuple[int, float]]
+
+
+AppendCall = tuple[Lease, str, Sequence[int]] | tuple[Lease, str, Sequence[int], int | None]
+"""The arguments of one `append`: lease, event, tokens, and the number if there is one."""
 
 
 class WaitingList(ABC):
-    """Operations of the extension. Times are seconds by the list's own clock (Redis TIME)."""
+    """Operations of the extension. Times are seconds by the list's own clock (Redis TIME).
+
+    The order is fair between owners (start-time fair queueing): an entry's tag is one more than
+    the larger of its owner's last waiting tag and the virtual time, and the smallest tag is next,
+    the earlier arrival first among equals. The virtual time is the largest tag ever claimed. So
+    every owner's first waiting entry stands in the present round or the next one, whoever comes
+    after it stands behind it, and its position never grows. An entry that is withdrawn bequeaths
+    its place to its owner's next one, that one's to the one after it, and so on: nobody else is
+    overtaken, and only the owner's last place disappears.
+    """
 
     @abstractmethod
     async def enqueue(self, entry: Entry, limits: Limits, *, readmit: bool = False) -> Place:
@@ -230,8 +295,8 @@ class WaitingList(ABC):
 
     @abstractmethod
     async def claim(self, worker_id: str, lease_seconds: float) -> Claim | None:
-        """The next response for a worker whose heartbeat is alive and READY and that holds
-        fewer leases than its capacity; None when nothing waits or it may not claim."""
+        """The next response for a worker whose heartbeat is alive and READY, that is not paused
+        and holds fewer leases than its capacity; None when nothing waits or it may not claim."""
 
     @abstractmethod
     async def renew(
@@ -239,28 +304,38 @@ class WaitingList(ABC):
     ) -> Renewal: ...
 
     @abstractmethod
-    async def append(self, lease: Lease, event: str, tokens: Sequence[int] = ()) -> int | None:
+    async def append(
+        self, lease: Lease, event: str, tokens: Sequence[int] = (), number: int | None = None
+    ) -> int | None:
         """Number, store and publish one event (a JSON object without `sequence_number`).
 
         Returns its number, or None if the lease is no longer valid (nothing was published).
         The first event of a response has number 1. The stored text is `event` with the number
         spliced in at its front: `{"sequence_number":N,` and the rest as it was written.
+
+        With `number`, the one the event must get, the call may be repeated when its answer was
+        lost: a number that this lease has already said is answered again and nothing is stored.
+        Any other number than the next one raises WrongNumber.
         """
 
     @abstractmethod
-    async def append_many(
-        self, appends: Sequence[tuple[Lease, str, Sequence[int]]]
-    ) -> list[int | None]:
-        """`append` for each, in one round trip."""
+    async def append_many(self, appends: Sequence[AppendCall]) -> list[int | None]:
+        """`append` for each, in one round trip. WrongNumber comes after all others are said."""
 
     @abstractmethod
     async def read(self, response_id: str, after: int = 0) -> list[str]:
         """The stored events with numbers greater than `after`, each a complete JSON text."""
 
     @abstractmethod
-    async def finish(self, lease: Lease, event: str) -> int | None:
+    async def finish(
+        self, lease: Lease, event: str, number: int | None = None, *, counted: bool = True
+    ) -> int | None:
         """Append the last event, end the lease and the entry, let the next of its conversation
-        take a place. None if the lease is no longer valid."""
+        take a place. None if the lease is no longer valid.
+
+        `number` as in `append`. `counted`: it tells forecasts how long an answer is, which one
+        that was cut short does not.
+        """
 
     @abstractmethod
     async def withdraw(self, response_id: str, event: str) -> Withdrawal:
@@ -289,6 +364,24 @@ class WaitingList(ABC):
         """Remove a worker that ends; leases it still holds are returned at once."""
 
     @abstractmethod
+    async def pause(self, worker_id: str | None = None) -> bool:
+        """Let a worker claim nothing, or (None) none at all, those yet to come included.
+
+        What runs goes on, and capacities count as before. Two switches that know nothing of each
+        other: a worker claims when neither its own nor the one for all is set. Its own is
+        forgotten with the worker. False if there is no such worker.
+        """
+
+    @abstractmethod
+    async def unpause(self, worker_id: str | None = None) -> bool:
+        """Take back what `pause` did with the same argument."""
+
+    @abstractmethod
+    async def elect(self, name: str, holder: str, seconds: float) -> bool:
+        """May `holder` do the duty `name`, alone, for so many seconds from now? Who asks again
+        in time keeps it."""
+
+    @abstractmethod
     async def snapshot(self) -> Snapshot: ...
 
     async def workers(self) -> list[WorkerRow]:
@@ -296,5 +389,10 @@ class WaitingList(ABC):
         return (await self.snapshot()).workers
 
     @abstractmethod
-    async def sweep(self, viewer_grace: float) -> Sweep:
-        """Return expired leases, drop dead workers, name what nobody watches any more."""
+    async def load(self) -> Load:
+        """What runs, what waits, who claims and how long answers were, for a forecast."""
+
+    @abstractmethod
+    async def sweep(self, viewer_grace: float, queue_timeout: float | None = None) -> Sweep:
+        """Return expired leases, drop dead workers, name what nobody watches any more and what
+        was never claimed within `queue_timeout` seconds (None: may wait for ever)."""

@@ -7,23 +7,27 @@ else: that is its atomicity. Call it on the loop that the consumers run on.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
 from streaming.waiting_list import rules
 from streaming.waiting_list.base import (
     DONE_LOG_SECONDS,
     MAX_ATTEMPTS,
+    RECENT_KEPT,
     AddressLimit,
+    AppendCall,
     Claim,
     Entry,
     EntryRow,
     Lease,
     Limits,
+    Load,
     OwnerLimit,
     Place,
     QueueFull,
     Renewal,
+    RunningLoad,
     Snapshot,
     State,
     Sweep,
@@ -34,10 +38,13 @@ from streaming.waiting_list.base import (
     Withdrawal,
     WorkerBeat,
     WorkerRow,
-    WorkerState,
+    WrongNumber,
     group_name,
 )
-from streaming.waiting_list.shelves import KnownWorker, OpenResponse, Shelf
+from streaming.waiting_list.done_logs import DoneLogs
+from streaming.waiting_list.fair_order import FairOrder
+from streaming.waiting_list.roster import Roster
+from streaming.waiting_list.shelves import OpenResponse, Shelf
 
 Publish = Callable[[str, dict[str, object]], None]
 
@@ -54,18 +61,17 @@ class MemoryWaitingList(WaitingList):
     ) -> None:
         self._publish = publish
         self._clock = clock
-        self._done_log_seconds = done_log_seconds
-        self._open: dict[str, OpenResponse] = {}
-        self._order = Shelf()  # has positions
+        self._open: dict[str, OpenResponse] = {}  # in order of arrival
+        self._order = FairOrder()  # has positions
         self._returned = Shelf()  # from lost or released leases: ahead of position 1
         self._parked = Shelf()  # attempts used up or cancelled: waits only to be withdrawn
         self._lanes: dict[str, list[str]] = {}  # conversation -> open one first, then the held
         self._owners: Counter[str] = Counter()
         self._addresses: Counter[str] = Counter()
-        self._workers: dict[str, KnownWorker] = {}
-        self._leases: dict[str, set[str]] = {}  # by worker; they outlive a dead one's row
-        self._done: dict[str, tuple[float, list[str]]] = {}  # in order of expiry
-        self._tickets = 0
+        self._roster = Roster(clock)
+        self._elected: dict[str, tuple[str, float]] = {}
+        self._done = DoneLogs(clock, done_log_seconds)
+        self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT_KEPT)
         self._tokens = 0
 
     # Accepting
@@ -78,7 +84,7 @@ class MemoryWaitingList(WaitingList):
         if not readmit:
             self._check_bounds(entry, limits)
         now = self._clock()
-        self._open[response_id] = row = OpenResponse(entry, self._next_ticket(), now, now)
+        self._open[response_id] = row = OpenResponse(entry, asked=now, since=now, seen=now)
         self._owners[entry.owner] += 1
         if entry.address:
             self._addresses[entry.address] += 1
@@ -87,12 +93,11 @@ class MemoryWaitingList(WaitingList):
             lane = self._lanes.setdefault(entry.conversation_id, [])
             lane.append(response_id)
         if len(lane) == 1:
-            row.state = State.WAITING
-            self._order.add(row.place)
+            self._take_place(row)
         return self._place(response_id, created=True)
 
     def _check_bounds(self, entry: Entry, limits: Limits) -> None:
-        workers = self._serving()
+        workers = self._roster.serving()
         if not workers:  # nobody else can ever serve this process's list
             raise rules.refusal(Unavailable.code, 0, 0)
         mine = self._owners[entry.owner]
@@ -101,34 +106,30 @@ class MemoryWaitingList(WaitingList):
         here = self._addresses[entry.address]
         if entry.address and 0 < limits.max_per_address <= here:
             raise rules.refusal(AddressLimit.code, here, limits.max_per_address)
-        bound = sum(worker.beat.capacity for worker in workers) + limits.max_waiting
+        bound = sum(worker.capacity for worker in workers) + limits.max_waiting
         if len(self._open) >= bound:
             raise rules.refusal(QueueFull.code, len(self._open), bound)
 
-    def _next_ticket(self) -> int:
-        self._tickets += 1
-        return self._tickets
+    def _take_place(self, row: OpenResponse) -> None:
+        row.state, row.since = State.WAITING, self._clock()
+        self._order.enter(row)
 
     # A worker's side
 
     async def claim(self, worker_id: str, lease_seconds: float) -> Claim | None:
+        if not self._roster.may_claim(worker_id):
+            return None
+        row = self._returned.pop() or self._order.claim()
+        if row is None:
+            return None
         now = self._clock()
-        worker = self._workers.get(worker_id)
-        if worker is None or not self._alive(worker) or worker.beat.state is not WorkerState.READY:
-            return None
-        leases = self._leases.get(worker_id, set())
-        if len(leases) >= worker.beat.capacity:
-            return None
-        response_id = self._returned.pop() or self._order.pop()
-        if response_id is None:
-            return None
-        row = self._open[response_id]
         self._tokens += 1
-        self._leases.setdefault(worker_id, leases).add(response_id)
+        self._roster.lease(worker_id, row.response_id)
         row.state, row.since, row.worker_id = State.RUNNING, now, worker_id
         row.token, row.expires, row.attempt = self._tokens, now + lease_seconds, row.attempt + 1
+        row.log_before, row.tokens_before = len(row.log), len(row.tokens)
         return Claim(
-            lease=Lease(response_id, worker_id, row.token),
+            lease=Lease(row.response_id, worker_id, row.token),
             entry=row.entry,
             attempt=row.attempt,
             tail=len(row.log),
@@ -148,27 +149,53 @@ class MemoryWaitingList(WaitingList):
                 cancelled.add(lease.response_id)
         return Renewal(frozenset(held), frozenset(lost), frozenset(cancelled))
 
-    async def append(self, lease: Lease, event: str, tokens: Sequence[int] = ()) -> int | None:
-        return self._append(lease, rules.check_event(event), tokens)
+    async def append(
+        self, lease: Lease, event: str, tokens: Sequence[int] = (), number: int | None = None
+    ) -> int | None:
+        return (await self.append_many([(lease, event, tokens, number)]))[0]
 
-    async def append_many(
-        self, appends: Sequence[tuple[Lease, str, Sequence[int]]]
-    ) -> list[int | None]:
-        for _, event, _ in appends:
+    async def append_many(self, appends: Sequence[AppendCall]) -> list[int | None]:
+        for _, event, *_ in appends:
             rules.check_event(event)
-        return [self._append(*append) for append in appends]
+        numbers: list[int | None] = []
+        wrong: list[str] = []
+        for append in appends:
+            try:
+                numbers.append(self._append(*append))
+            except WrongNumber as error:
+                wrong += error.response_ids
+        if wrong:
+            raise WrongNumber(wrong)
+        return numbers
 
-    def _append(self, lease: Lease, event: str, tokens: Sequence[int]) -> int | None:
+    def _append(
+        self, lease: Lease, event: str, tokens: Sequence[int], number: int | None = None
+    ) -> int | None:
         row = self._leased(lease)
         if row is None:
             return None
+        is_next = rules.is_next(number, len(row.log), row.log_before)
+        if is_next is None:
+            raise WrongNumber([row.response_id])
+        if not is_next:
+            return number
         row.tokens.extend(tokens)
         return self._say(row, event, last=False)
 
-    async def finish(self, lease: Lease, event: str) -> int | None:
+    async def finish(
+        self, lease: Lease, event: str, number: int | None = None, *, counted: bool = True
+    ) -> int | None:
         rules.check_event(event)
         row = self._leased(lease)
-        return None if row is None else self._end(row, event)
+        if row is None:
+            done = self._done.get(lease.response_id)
+            said = done is not None and done.token == lease.token and len(done.log) == number
+            return number if said else None
+        if number is not None and number != len(row.log) + 1:
+            raise WrongNumber([row.response_id])
+        if counted and row.log_before == 0:
+            self._recent.append((len(row.tokens), self._clock() - row.since))
+        return self._end(row, event, row.token)
 
     async def release(self, lease: Lease) -> bool:
         row = self._leased(lease)
@@ -188,8 +215,8 @@ class MemoryWaitingList(WaitingList):
         number = len(row.log) + 1
         text = rules.numbered(event, number)
         row.log.append(text)
-        response_id = row.entry.response_id
-        self._publish(group_name(response_id), rules.message(response_id, number, text, last))
+        message = rules.message(row.response_id, number, text, last)
+        self._publish(group_name(row.response_id), message)
         return number
 
     def _give_back(self, row: OpenResponse, *, forgive: bool) -> bool:
@@ -199,15 +226,11 @@ class MemoryWaitingList(WaitingList):
         self._unlease(row)
         row.state, row.since = State.WAITING, self._clock()
         again = not row.cancelled and row.attempt < MAX_ATTEMPTS
-        (self._returned if again else self._parked).add(row.place)
+        (self._returned if again else self._parked).add(row)
         return again
 
     def _unlease(self, row: OpenResponse) -> None:
-        leases = self._leases.get(row.worker_id)
-        if leases is not None:
-            leases.discard(row.entry.response_id)
-            if not leases:
-                del self._leases[row.worker_id]
+        self._roster.unlease(row.worker_id, row.response_id)
         row.worker_id = ""
 
     # Ending
@@ -223,16 +246,17 @@ class MemoryWaitingList(WaitingList):
         self._end(row, event)
         return Withdrawal.WITHDRAWN
 
-    def _end(self, row: OpenResponse, event: str) -> int:
+    def _end(self, row: OpenResponse, event: str, token: int = 0) -> int:
         number = self._say(row, event, last=True)
         entry = row.entry
         del self._open[entry.response_id]
-        for shelf in (self._order, self._returned, self._parked):
-            shelf.discard(row.place)
+        self._order.withdraw(row)
+        self._returned.discard(row)
+        self._parked.discard(row)
         self._unlease(row)
         _uncount(self._owners, entry.owner)
         _uncount(self._addresses, entry.address)
-        self._done[entry.response_id] = (self._clock() + self._done_log_seconds, row.log)
+        self._done.add(entry.response_id, row.log, token)
         self._leave_lane(entry)
         return number
 
@@ -245,17 +269,15 @@ class MemoryWaitingList(WaitingList):
         if not lane:
             del self._lanes[entry.conversation_id]
         elif was_first:
-            row = self._open[lane[0]]
-            row.state, row.since, row.ticket = State.WAITING, self._clock(), self._next_ticket()
-            self._order.add(row.place)
+            self._take_place(self._open[lane[0]])
 
     # A viewer's side
 
     async def read(self, response_id: str, after: int = 0) -> list[str]:
-        self._expire_logs()
         if response_id in self._open:
             return self._open[response_id].log[max(after, 0) :]
-        return self._done.get(response_id, (0.0, []))[1][max(after, 0) :]
+        done = self._done.get(response_id)
+        return done.log[max(after, 0) :] if done else []
 
     async def watch(self, response_ids: Sequence[str]) -> Watch:
         now = self._clock()
@@ -264,7 +286,7 @@ class MemoryWaitingList(WaitingList):
                 self._open[response_id].seen = now
         return Watch(
             size=len(self._order),
-            workers=len(self._serving()),
+            workers=len(self._roster.serving()),
             responses={response_id: self._look(response_id) for response_id in response_ids},
         )
 
@@ -275,16 +297,14 @@ class MemoryWaitingList(WaitingList):
         return {response_id for response_id in response_ids if response_id in self._open}
 
     def _look(self, response_id: str) -> Watched:
-        self._expire_logs()
         row = self._open.get(response_id)
         if row is not None:
             return Watched(row.state, self._position(row), len(row.log))
-        if response_id in self._done:
-            return Watched(State.DONE, None, len(self._done[response_id][1]))
-        return Watched(State.UNKNOWN, None, 0)
+        done = self._done.get(response_id)
+        return Watched(State.DONE, None, len(done.log)) if done else Watched(State.UNKNOWN, None, 0)
 
     def _position(self, row: OpenResponse) -> int | None:
-        rank = self._order.rank(row.place)
+        rank = self._order.rank(row)
         return None if rank is None else rank + 1
 
     def _place(self, response_id: str, *, created: bool) -> Place:
@@ -294,68 +314,87 @@ class MemoryWaitingList(WaitingList):
     # Workers and upkeep
 
     async def heartbeat(self, beat: WorkerBeat) -> None:
-        self._workers[beat.worker_id] = KnownWorker(beat, self._clock())
+        self._roster.beat(beat)
 
     async def retire(self, worker_id: str) -> None:
-        for response_id in list(self._leases.get(worker_id, ())):
+        for response_id in list(self._roster.leases.get(worker_id, ())):
             self._give_back(self._open[response_id], forgive=True)
-        self._workers.pop(worker_id, None)
+        self._roster.remove(worker_id)
+
+    async def pause(self, worker_id: str | None = None) -> bool:
+        return self._roster.pause(worker_id, True)
+
+    async def unpause(self, worker_id: str | None = None) -> bool:
+        return self._roster.pause(worker_id, False)
+
+    async def elect(self, name: str, holder: str, seconds: float) -> bool:
+        now = self._clock()
+        present, expires = self._elected.get(name, ("", 0.0))
+        if present != holder and expires > now:
+            return False
+        self._elected[name] = holder, now + seconds
+        return True
 
     async def snapshot(self) -> Snapshot:
-        rows = self._open.values()
-        places = self._returned.ids() + self._order.ids() + self._parked.ids()
-        running = sorted((r for r in rows if r.state is State.RUNNING), key=lambda r: r.ticket)
-        held = sorted((r for r in rows if r.state is State.HELD), key=lambda r: r.ticket)
+        running = sorted(self._in_state(State.RUNNING), key=lambda row: row.place)
+        waiting = self._returned.rows + self._order.rows + self._parked.rows
         return Snapshot(
-            workers=await self.workers(),
+            workers=self._roster.rows(),
             running=[self._row(row) for row in running],
-            waiting=[self._row(row) for row in [*map(self._open.__getitem__, places), *held]],
+            waiting=[self._row(row) for row in waiting + self._in_state(State.HELD)],
+            paused=self._roster.paused,
         )
 
     async def workers(self) -> list[WorkerRow]:
-        known = (self._workers[name] for name in sorted(self._workers))
-        return [self._worker_row(worker) for worker in known if self._alive(worker)]
+        return self._roster.rows()
 
-    async def sweep(self, viewer_grace: float) -> Sweep:
+    async def load(self) -> Load:
         now = self._clock()
-        self._expire_logs()
-        returned = [
-            row.entry.response_id
-            for row in list(self._open.values())
-            if row.state is State.RUNNING
-            and row.expires <= now
-            and self._give_back(row, forgive=False)
-        ]
-        for worker_id, worker in list(self._workers.items()):
-            if not self._alive(worker):
-                del self._workers[worker_id]
-        parked = self._parked.ids()
-        cancelled = [parked_id for parked_id in parked if self._open[parked_id].cancelled]
-        exhausted = [parked_id for parked_id in parked if parked_id not in cancelled]
-        unseen = [
-            response_id
-            for response_id, row in self._open.items()
-            if row.seen <= now - viewer_grace and response_id not in parked
-        ]
-        return Sweep(returned, exhausted, cancelled + unseen)
-
-    def _alive(self, worker: KnownWorker) -> bool:
-        return worker.at + worker.beat.ttl > self._clock()
-
-    def _serving(self) -> list[KnownWorker]:
-        """The live workers that are not draining: their capacities are the bound."""
-        return [
-            worker
-            for worker in self._workers.values()
-            if self._alive(worker) and worker.beat.state is not WorkerState.DRAINING
-        ]
-
-    def _worker_row(self, worker: KnownWorker) -> WorkerRow:
-        beat, age = worker.beat, self._clock() - worker.at
-        running = len(self._leases.get(beat.worker_id, ()))
-        return WorkerRow(
-            beat.worker_id, beat.capacity, beat.state, running, age, dict(beat.details)
+        return Load(
+            running=[
+                RunningLoad(
+                    response_id=row.response_id,
+                    worker_id=row.worker_id,
+                    tokens=len(row.tokens),
+                    max_tokens=row.entry.max_tokens,
+                    seconds=now - row.since,
+                    resumed=row.tokens_before,
+                )
+                for row in self._in_state(State.RUNNING)
+            ],
+            waiting=[
+                (row.response_id, row.entry.max_tokens)
+                for row in self._returned.rows + self._order.rows
+            ],
+            places=self._roster.places(),
+            recent=list(self._recent),
         )
+
+    async def sweep(self, viewer_grace: float, queue_timeout: float | None = None) -> Sweep:
+        now = self._clock()
+        returned = [
+            row.response_id
+            for row in self._in_state(State.RUNNING)
+            if row.expires <= now and self._give_back(row, forgive=False)
+        ]
+        self._roster.bury()
+        parked = [row.response_id for row in self._parked.rows]
+        cancelled = [name for name in parked if self._open[name].cancelled]
+        exhausted = [name for name in parked if name not in cancelled]
+        unseen = [
+            name
+            for name, row in self._open.items()
+            if row.seen <= now - viewer_grace and name not in parked
+        ]
+        overdue = [
+            name
+            for name, row in self._open.items()
+            if queue_timeout is not None and not row.token and row.asked <= now - queue_timeout
+        ]
+        return Sweep(returned, exhausted, cancelled + unseen, overdue)
+
+    def _in_state(self, state: State) -> list[OpenResponse]:
+        return [row for row in self._open.values() if row.state is state]
 
     def _row(self, row: OpenResponse) -> EntryRow:
         return EntryRow(
@@ -370,14 +409,6 @@ class MemoryWaitingList(WaitingList):
             tokens=len(row.tokens),
             max_tokens=row.entry.max_tokens,
         )
-
-    def _expire_logs(self) -> None:
-        now = self._clock()
-        while self._done:
-            oldest = next(iter(self._done))
-            if self._done[oldest][0] > now:
-                return
-            del self._done[oldest]
 
 
 def _uncount(counter: Counter[str], name: str) -> None:

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from hashlib import sha1
-from importlib.resources import files
 from typing import Any
 from uuid import uuid4
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
 from streaming.waiting_list import rules
 from streaming.waiting_list.base import (
     DONE_LOG_SECONDS,
-    MAX_ATTEMPTS,
+    AppendCall,
     Claim,
     Entry,
     EntryRow,
     Lease,
     Limits,
+    Load,
     Place,
     Renewal,
+    RunningLoad,
     Snapshot,
     State,
     Sweep,
@@ -38,17 +36,10 @@ from streaming.waiting_list.base import (
     WorkerBeat,
     WorkerRow,
     WorkerState,
+    WrongNumber,
     group_name,
 )
-
-
-@cache
-def _script(name: str) -> tuple[str, str]:
-    """The text of a script and its hash."""
-    folder = files("streaming.waiting_list") / "lua"
-    prelude, body = ((folder / f"{part}.lua").read_text("utf-8") for part in ("prelude", name))
-    text = f"local MAX_ATTEMPTS = {MAX_ATTEMPTS}\n{prelude}\n{body}"
-    return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
+from streaming.waiting_list.scripts import Scripts
 
 
 def _ms(seconds: float) -> int:
@@ -57,6 +48,10 @@ def _ms(seconds: float) -> int:
 
 def _nonce() -> str:
     return uuid4().hex
+
+
+def _optional(number: int | None = None) -> int | str:
+    return "" if number is None else number
 
 
 class RedisWaitingList(WaitingList):
@@ -71,18 +66,10 @@ class RedisWaitingList(WaitingList):
     ) -> None:
         self._client = client
         # Where channels_redis publishes a group's messages.
-        self._keys = (f"{prefix}:waiting:", f"{prefix}__group__{group_name('')}")
+        keys = (f"{prefix}:waiting:", f"{prefix}__group__{group_name('')}")
+        self._base = keys[0]
+        self._run = Scripts(client, keys).run
         self._done_log_ms = _ms(done_log_seconds)
-
-    async def _run(self, name: str, *args: str | int) -> Any:
-        text, sha = _script(name)
-        client = self._client()
-        keys_and_args = (*self._keys, *args)
-        try:
-            reply = await client.evalsha(sha, len(self._keys), *keys_and_args)
-        except NoScriptError:  # a server that has just (re)started
-            reply = await client.eval(text, len(self._keys), *keys_and_args)
-        return json.loads(reply)
 
     # Accepting
 
@@ -133,27 +120,44 @@ class RedisWaitingList(WaitingList):
             cancelled=frozenset(name for name, fate in by_id.items() if fate == "cancelled"),
         )
 
-    async def append(self, lease: Lease, event: str, tokens: Sequence[int] = ()) -> int | None:
-        return (await self.append_many([(lease, event, tokens)]))[0]
+    async def append(
+        self, lease: Lease, event: str, tokens: Sequence[int] = (), number: int | None = None
+    ) -> int | None:
+        return (await self.append_many([(lease, event, tokens, number)]))[0]
 
-    async def append_many(
-        self, appends: Sequence[tuple[Lease, str, Sequence[int]]]
-    ) -> list[int | None]:
+    async def append_many(self, appends: Sequence[AppendCall]) -> list[int | None]:
         if not appends:
             return []
         args: list[str | int] = []
-        for lease, event, tokens in appends:
+        for lease, event, tokens, *number in appends:
+            rules.check_event(event)
             text = "".join(f"{token}," for token in tokens)
-            args += (lease.response_id, lease.token, rules.check_event(event), text, len(tokens))
+            args += (lease.response_id, lease.token, event, text, len(tokens))
+            args.append(_optional(*number))
         numbers = await self._run("append", _nonce(), *args)
+        pairs = zip(appends, numbers, strict=True)
+        wrong = {append[0].response_id for append, number in pairs if number == "wrong"}
+        if wrong:
+            raise WrongNumber(wrong)
         return [None if number is False else number for number in numbers]
 
-    async def finish(self, lease: Lease, event: str) -> int | None:
-        rules.check_event(event)
-        number: int | None = await self._run(
-            "finish", _nonce(), lease.response_id, lease.token, event, self._done_log_ms
+    async def finish(
+        self, lease: Lease, event: str, number: int | None = None, *, counted: bool = True
+    ) -> int | None:
+        answer = await self._run(
+            "finish",
+            _nonce(),
+            lease.response_id,
+            lease.token,
+            rules.check_event(event),
+            self._done_log_ms,
+            _optional(number),
+            int(counted),
         )
-        return number
+        if answer == "wrong":
+            raise WrongNumber([lease.response_id])
+        said: int | None = answer
+        return said
 
     async def release(self, lease: Lease) -> bool:
         return bool(await self._run("release", _nonce(), lease.response_id, lease.token))
@@ -168,7 +172,7 @@ class RedisWaitingList(WaitingList):
     # A viewer's side
 
     async def read(self, response_id: str, after: int = 0) -> list[str]:
-        log = f"{self._keys[0]}log:{response_id}"
+        log = f"{self._base}log:{response_id}"
         events = await self._client().lrange(log, max(after, 0), -1)
         return [event.decode() if isinstance(event, bytes) else event for event in events]
 
@@ -188,7 +192,7 @@ class RedisWaitingList(WaitingList):
     async def known(self, response_ids: Sequence[str]) -> set[str]:
         if not response_ids:
             return set()
-        touches = await self._client().zmscore(f"{self._keys[0]}open", list(response_ids))
+        touches = await self._client().zmscore(f"{self._base}open", list(response_ids))
         return {name for name, at in zip(response_ids, touches, strict=True) if at is not None}
 
     # Workers and upkeep
@@ -202,33 +206,60 @@ class RedisWaitingList(WaitingList):
     async def retire(self, worker_id: str) -> None:
         await self._run("retire", worker_id)
 
+    async def pause(self, worker_id: str | None = None) -> bool:
+        return await self._switch("1", worker_id)
+
+    async def unpause(self, worker_id: str | None = None) -> bool:
+        return await self._switch("0", worker_id)
+
+    async def _switch(self, paused: str, worker_id: str | None) -> bool:
+        return bool(await self._run("pause", paused, *([] if worker_id is None else [worker_id])))
+
+    async def elect(self, name: str, holder: str, seconds: float) -> bool:
+        return bool(await self._run("elect", name, holder, _ms(seconds)))
+
     async def snapshot(self) -> Snapshot:
-        workers, running, waiting = await self._run("snapshot", "all")
+        workers, running, waiting, paused = await self._run("snapshot", "all")
         return Snapshot(
             workers=[_worker_row(row) for row in sorted(workers)],
-            running=[_entry_row(row) for row in sorted(running, key=lambda row: row[-1])],
+            running=[_entry_row(row) for row in sorted(running, key=lambda row: row[-2:])],
             waiting=[_entry_row(row) for row in waiting],
+            paused=paused,
         )
 
     async def workers(self) -> list[WorkerRow]:
-        workers, _, _ = await self._run("snapshot", "workers")
+        workers, *_ = await self._run("snapshot", "workers")
         return [_worker_row(row) for row in sorted(workers)]
 
-    async def sweep(self, viewer_grace: float) -> Sweep:
-        # cjson writes an empty list as {}.
-        returned, exhausted, abandoned = map(list, await self._run("sweep", _ms(viewer_grace)))
-        return Sweep(returned, exhausted, abandoned)
+    async def load(self) -> Load:
+        running, waiting, places, recent = await self._run("load")
+        return Load(
+            running=[
+                RunningLoad(name, worker, tokens, limit, age / 1000, resumed)
+                for name, worker, tokens, limit, age, resumed in running
+            ],
+            waiting=[(name, limit) for name, limit in waiting],
+            places=dict(sorted(places)),
+            recent=[
+                (int(tokens), int(ms) / 1000) for tokens, ms in (text.split(":") for text in recent)
+            ],
+        )
+
+    async def sweep(self, viewer_grace: float, queue_timeout: float | None = None) -> Sweep:
+        timeout = "" if queue_timeout is None else _ms(queue_timeout)
+        answer = await self._run("sweep", _ms(viewer_grace), timeout)
+        return Sweep(*map(list, answer))  # cjson writes an empty list as {}
 
 
 def _worker_row(row: list[Any]) -> WorkerRow:
-    worker_id, capacity, state, running, age, details = row
+    worker_id, capacity, state, running, age, details, paused = row
     return WorkerRow(
-        worker_id, capacity, WorkerState(state), running, age / 1000, json.loads(details)
+        worker_id, capacity, WorkerState(state), running, age / 1000, json.loads(details), paused
     )
 
 
 def _entry_row(row: list[Any]) -> EntryRow:
-    name, owner, conversation, state, position, worker, attempt, since, tokens, limit, _ = row
+    name, owner, conversation, state, position, worker, attempt, since, tokens, limit, *_ = row
     return EntryRow(
         response_id=name,
         owner=owner,

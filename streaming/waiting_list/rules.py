@@ -1,8 +1,4 @@
-"""What both waiting lists share: what is refused and in which words, and how events are numbered.
-
-The order is plain arrival for now: an entry's key is its ticket. Fair shares will put the
-owner's tag before it; the places are `place_key` here and `take_place` in `prelude.lua`.
-"""
+"""What both waiting lists share: what is refused, in which words, and how events are numbered."""
 
 from __future__ import annotations
 
@@ -19,11 +15,6 @@ from streaming.waiting_list.base import (
 
 # What fits into a channel-layer group name behind "response.".
 _RESPONSE_ID = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
-
-
-def place_key(ticket: int) -> float:
-    """Where an entry with this arrival ticket stands; smaller is sooner."""
-    return float(ticket)
 
 
 def check_entry(entry: Entry) -> None:
@@ -45,6 +36,16 @@ def check_event(event: str) -> str:
     if not (event.startswith('{"') and event.endswith("}")):
         raise ValueError(f"an event must be the JSON text of a non-empty object: {event[:60]!r}")
     return event
+
+
+def is_next(number: int | None, tail: int, tail_at_claim: int) -> bool | None:
+    """Is an event with this expected number the next one? False: this lease has said it already.
+
+    None: neither, which is an error. `fate_of_number` in `prelude.lua` is the same.
+    """
+    if number is None or number == tail + 1:
+        return True
+    return False if tail_at_claim < number <= tail else None
 
 
 def numbered(event: str, number: int) -> str:

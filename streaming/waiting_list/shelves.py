@@ -1,23 +1,37 @@
-"""What the waiting list in memory is made of: open responses, workers, and shelves in order."""
+"""What the waiting list in memory is made of: open responses, and shelves of them in order."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from streaming.waiting_list import rules
-from streaming.waiting_list.base import Entry, State, WorkerBeat
+from streaming.waiting_list.base import Entry, State
 
 
-@dataclass(slots=True)
+class Slot(NamedTuple):
+    """Where a response stands: the smaller is sooner. No two have the same ticket."""
+
+    tag: int
+    ticket: int
+
+
+NOWHERE = Slot(0, 0)
+
+
+@dataclass(slots=True, eq=False)
 class OpenResponse:
-    """An open response."""
+    """An open response. It keeps its place while it runs, to come back to it.
+
+    `log_before` and `tokens_before` are how much there was at its last claim.
+    """
 
     entry: Entry
-    ticket: int
+    asked: float
     since: float
     seen: float
     state: State = State.HELD
+    place: Slot = NOWHERE
     worker_id: str = ""
     token: int = 0
     expires: float = 0.0
@@ -25,41 +39,38 @@ class OpenResponse:
     cancelled: bool = False
     log: list[str] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
+    log_before: int = 0
+    tokens_before: int = 0
 
     @property
-    def place(self) -> tuple[float, str]:
-        return rules.place_key(self.ticket), self.entry.response_id
+    def response_id(self) -> str:
+        return self.entry.response_id
 
 
-@dataclass(slots=True)
-class KnownWorker:
-    beat: WorkerBeat
-    at: float
+def _place(row: OpenResponse) -> Slot:
+    return row.place
 
 
 class Shelf:
     """Waiting responses in order of their places."""
 
     def __init__(self) -> None:
-        self._places: list[tuple[float, str]] = []
+        self.rows: list[OpenResponse] = []
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.rows)
 
-    def add(self, place: tuple[float, str]) -> None:
-        insort(self._places, place)
+    def add(self, row: OpenResponse) -> None:
+        insort(self.rows, row, key=_place)
 
-    def rank(self, place: tuple[float, str]) -> int | None:
-        at = bisect_left(self._places, place)
-        return at if at < len(self._places) and self._places[at] == place else None
+    def rank(self, row: OpenResponse) -> int | None:
+        at = bisect_left(self.rows, row.place, key=_place)
+        return at if at < len(self.rows) and self.rows[at] is row else None
 
-    def discard(self, place: tuple[float, str]) -> None:
-        at = self.rank(place)
+    def discard(self, row: OpenResponse) -> None:
+        at = self.rank(row)
         if at is not None:
-            del self._places[at]
+            del self.rows[at]
 
-    def ids(self) -> list[str]:
-        return [response_id for _, response_id in self._places]
-
-    def pop(self) -> str | None:
-        return self._places.pop(0)[1] if self._places else None
+    def pop(self) -> OpenResponse | None:
+        return self.rows.pop(0) if self.rows else None

@@ -50,7 +50,7 @@ class Backend:
         raise NotImplementedError
 
     async def remains(self) -> set[str]:
-        """What is still kept, but for workers, counters and answers to repeated calls."""
+        """What is still kept, but for workers, counters, times and answers to repeated calls."""
         raise NotImplementedError
 
     async def counted(self) -> tuple[dict[str, int], dict[str, int]]:
@@ -122,9 +122,12 @@ class MemoryBackend(Backend):
 
     async def remains(self) -> set[str]:
         kept = self.list
-        names = ("open", "order", "returned", "parked", "lanes", "leases", "done")
         await kept.sweep(LONG)
-        return {name for name in names if len(getattr(kept, f"_{name}"))}
+        names = ("open", "order", "returned", "parked", "lanes", "done")
+        shelves = {name: getattr(kept, f"_{name}") for name in names}
+        shelves["leases"] = kept._roster.leases  # type: ignore[attr-defined]
+        shelves["queues"] = kept._order._by_owner  # type: ignore[attr-defined]
+        return {name for name, shelf in shelves.items() if len(shelf)}
 
     async def counted(self) -> tuple[dict[str, int], dict[str, int]]:
         return dict(self.list._owners), dict(self.list._addresses)  # type: ignore[attr-defined]
@@ -158,7 +161,8 @@ class RedisBackend(Backend):
         return {
             name
             for name in short
-            if not name.startswith(("once:", "worker:")) and name not in ("workers", "meta")
+            if not name.startswith(("once:", "worker:"))
+            and name not in ("workers", "meta", "recent")
         }
 
     async def counted(self) -> tuple[dict[str, int], dict[str, int]]:

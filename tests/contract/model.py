@@ -15,7 +15,9 @@ class ModelEntry:
     owner: str
     conversation: str
     address: str
-    ticket: int
+    arrival: int
+    tag: int = 0
+    ticket: int = 0
     state: State = State.HELD
     worker: str = ""
     lease: int = -1
@@ -23,8 +25,16 @@ class ModelEntry:
     attempt: int = 0
     cancelled: bool = False
     returned: bool = False
+    claimed: bool = False
     events: int = 0
     tokens: list[int] = field(default_factory=list)
+    events_before: int = 0
+    tokens_before: int = 0
+    ended_by: int = -1
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return self.tag, self.ticket
 
     @property
     def open(self) -> bool:
@@ -46,6 +56,7 @@ class ModelWorker:
     capacity: int
     state: WorkerState
     alive: bool = True
+    paused: bool = False
 
 
 class Model:
@@ -53,7 +64,10 @@ class Model:
         self.entries: dict[str, ModelEntry] = {}
         self.workers: dict[str, ModelWorker] = {}
         self.tickets = 0
+        self.virtual_time = 0
+        self.paused = False
         self.leases: list[str] = []  # every lease ever given: its response
+        self.recent: list[int] = []  # the tokens of what was finished and counted
 
     def ticket(self) -> int:
         self.tickets += 1
@@ -70,16 +84,28 @@ class Model:
         ]
 
     def order(self) -> list[str]:
-        waiting = [(e.ticket, name) for name, e in self.entries.items() if e.counted]
+        waiting = [(e.place, name) for name, e in self.entries.items() if e.counted]
         return [name for _, name in sorted(waiting)]
 
     def returned(self) -> list[str]:
         back = [
-            (entry.ticket, name)
+            (entry.place, name)
             for name, entry in self.entries.items()
             if entry.state is State.WAITING and entry.returned and not entry.parked
         ]
         return [name for _, name in sorted(back)]
+
+    def queue_of(self, owner: str) -> list[ModelEntry]:
+        """What an owner has in the order, first to last."""
+        mine = [e for e in self.entries.values() if e.counted and e.owner == owner]
+        return sorted(mine, key=lambda entry: entry.place)
+
+    def heads(self) -> dict[str, str]:
+        """The first entry of every owner that has one in the order."""
+        heads: dict[str, str] = {}
+        for name in self.order():
+            heads.setdefault(self.entries[name].owner, name)
+        return heads
 
     def position(self, name: str) -> int | None:
         order = self.order()
@@ -98,10 +124,23 @@ class Model:
         return "queue_full" if len(present) >= capacity + limits.max_waiting else None
 
     def enqueue(self, name: str, owner: str, conversation: str, address: str) -> None:
-        entry = ModelEntry(owner, conversation, address, self.ticket())
-        if not conversation or not self.in_conversation(conversation):
-            entry.state = State.WAITING
-        self.entries[name] = entry
+        alone = not conversation or not self.in_conversation(conversation)
+        entry = self.entries[name] = ModelEntry(owner, conversation, address, len(self.entries))
+        if alone:
+            self.enter(entry)
+
+    def enter(self, entry: ModelEntry) -> None:
+        last = max((other.tag for other in self.queue_of(entry.owner)), default=0)
+        entry.tag, entry.ticket = max(self.virtual_time, last) + 1, self.ticket()
+        entry.state = State.WAITING
+
+    def leave(self, entry: ModelEntry) -> None:
+        """The owner's places stay but for the last; those behind the entry move up."""
+        queue = self.queue_of(entry.owner)
+        places = [other.place for other in queue]
+        queue.remove(entry)
+        for other, place in zip(queue, places[:-1], strict=True):
+            other.tag, other.ticket = place
 
     def in_conversation(self, conversation: str) -> list[ModelEntry]:
         return [e for e in self.open().values() if e.conversation == conversation]
@@ -110,12 +149,16 @@ class Model:
         worker = self.workers.get(worker_id)
         if not worker or not worker.alive or worker.state is not WorkerState.READY:
             return None
+        if self.paused or worker.paused:
+            return None
         if sum(entry.worker == worker_id for entry in self.open().values()) >= worker.capacity:
             return None
         for name in self.returned() + self.order():
             entry = self.entries[name]
             entry.state, entry.worker, entry.expired = State.RUNNING, worker_id, False
-            entry.returned = False
+            self.virtual_time = max(self.virtual_time, entry.tag)
+            entry.returned, entry.claimed = False, True
+            entry.events_before, entry.tokens_before = entry.events, len(entry.tokens)
             entry.attempt += 1
             entry.lease = len(self.leases)
             self.leases.append(name)
@@ -134,12 +177,13 @@ class Model:
 
     def end(self, entry: ModelEntry) -> None:
         was_open = entry.state is not State.HELD
+        if entry.counted:
+            self.leave(entry)
         entry.state, entry.worker = State.DONE, ""
         entry.events += 1
         others = self.in_conversation(entry.conversation)
         if entry.conversation and was_open and others:
-            following = min(others, key=lambda other: other.ticket)
-            following.state, following.ticket = State.WAITING, self.ticket()
+            self.enter(min(others, key=lambda other: other.arrival))
 
     def sweep(self) -> tuple[set[str], set[str], set[str]]:
         returned = {

@@ -28,6 +28,7 @@ from streaming.waiting_list.base import (
     WaitingListError,
     Withdrawal,
     WorkerState,
+    WrongNumber,
 )
 from tests.contract.backends import DELTA, DONE, LONG, Backend, MemoryBackend, RedisBackend
 from tests.contract.model import Model, ModelWorker
@@ -51,6 +52,8 @@ class Machine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.model = Model()
         self.leases: list[Lease] = []
+        self.positions: dict[str, int] = {}  # as the list itself tells them
+        self.heads: dict[str, tuple[str, int]] = {}
         self.backend = self.make_backend()
 
     def make_backend(self) -> Backend:
@@ -111,7 +114,9 @@ class Machine(RuleBasedStateMachine):
         alive=st.sampled_from([True] * 5 + [False]),
     )
     def beat(self, worker: str, capacity: int, state: WorkerState, alive: bool) -> None:
-        self.model.workers[worker] = ModelWorker(capacity, state, alive)
+        known = self.model.workers.get(worker)
+        paused = known is not None and known.paused
+        self.model.workers[worker] = ModelWorker(capacity, state, alive, paused)
         self.run(self.backend.beat(worker, capacity, state, LONG if alive else 0.001))
         if not alive:
             self.run(self.backend.pass_time(0.005))
@@ -125,29 +130,62 @@ class Machine(RuleBasedStateMachine):
             entry = self.model.entries[claim.entry.response_id]
             assert (claim.attempt, claim.tail) == (entry.attempt, entry.events)
             assert claim.tokens == tuple(entry.tokens)
+            assert claim.entry.owner == entry.owner
             assert all(claim.lease.token > lease.token for lease in self.leases)
             self.leases.append(claim.lease)
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data(), tokens=st.lists(st.integers(0, 200_000), max_size=3))
-    def append(self, data: st.DataObject, tokens: list[int]) -> None:
+    @rule(
+        data=st.data(),
+        tokens=st.lists(st.integers(0, 200_000), max_size=3),
+        numbers=st.sampled_from([None, None, 1, 1, 0, -1, -2, 2]),
+    )
+    def append(self, data: st.DataObject, tokens: list[int], numbers: int | None) -> None:
+        """`numbers`: how far from the end of the log the expected number is."""
         chosen = self.choose(data)
         entry = self.model.speaker(chosen)
-        if entry:
+        tail = self.model.entries[self.model.leases[chosen]].events
+        number = None if numbers is None else max(1, tail + numbers)
+        call = self.backend.list.append(self.leases[chosen], DELTA, tokens, number)
+        if entry is None:
+            assert self.run(call) is None
+        elif number is None or number == tail + 1:
             entry.events += 1
             entry.tokens += tokens
-        number = self.run(self.backend.list.append(self.leases[chosen], DELTA, tokens))
-        assert number == (entry.events if entry else None)
+            assert self.run(call) == entry.events
+        elif entry.events_before < number <= tail:
+            assert self.run(call) == number
+        else:
+            with pytest.raises(WrongNumber):
+                self.run(call)
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data())
-    def finish(self, data: st.DataObject) -> None:
+    @rule(
+        data=st.data(),
+        numbers=st.sampled_from([None, 1, 1, 0, 2]),
+        counted=st.sampled_from([True, True, False]),
+    )
+    def finish(self, data: st.DataObject, numbers: int | None, counted: bool) -> None:
         chosen = self.choose(data)
+        lease = self.leases[chosen]
         entry = self.model.speaker(chosen)
-        if entry:
+        ended = self.model.entries[self.model.leases[chosen]]
+        number = None if numbers is None else ended.events + numbers
+        call = self.backend.list.finish(lease, DONE, number, counted=counted)
+        if entry is None:
+            again = ended.ended_by == chosen and numbers == 0
+            assert self.run(call) == (number if again else None)
+        elif numbers in (None, 1):
+            if counted and not entry.events_before:
+                self.model.recent.append(len(entry.tokens))
             self.model.end(entry)
-        number = self.run(self.backend.list.finish(self.leases[chosen], DONE))
-        assert number == (entry.events if entry else None)
+            entry.ended_by = chosen
+            assert self.run(call) == entry.events
+            # Somebody who lost the answer asks once more.
+            assert self.run(self.backend.list.finish(lease, DONE, entry.events)) == entry.events
+        else:
+            with pytest.raises(WrongNumber):
+                self.run(call)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
@@ -207,16 +245,38 @@ class Machine(RuleBasedStateMachine):
         self.model.workers.pop(worker, None)
         self.run(self.backend.list.retire(worker))
 
+    @rule(worker=st.sampled_from([None, "w1", "w2"]), paused=st.sampled_from([True, False, False]))
+    def switch(self, worker: str | None, paused: bool) -> None:
+        known = True
+        if worker is None:
+            self.model.paused = paused
+        elif worker in self.model.workers:
+            self.model.workers[worker].paused = paused
+        else:
+            known = False
+        kept = self.backend.list
+        assert self.run((kept.pause if paused else kept.unpause)(worker)) is known
+
     @rule()
     def sweep(self) -> None:
         returned, exhausted, cancelled = self.model.sweep()
-        sweep = self.run(self.backend.list.sweep(LONG * 1000))
+        unclaimed = {name for name, entry in self.model.open().items() if not entry.claimed}
+        sweep = self.run(self.backend.list.sweep(LONG * 1000, 0))
+        assert set(sweep.overdue) == unclaimed
         assert (set(sweep.returned), set(sweep.exhausted)) == (returned, exhausted)
         assert set(sweep.abandoned) == cancelled
 
     @invariant()
     def agrees(self) -> None:
         self.run(self.check())
+        self.nobody_moves_backward()
+
+    def nobody_moves_backward(self) -> None:
+        """The first of an owner's entries, and so the only one, never sees its position grow."""
+        for owner, (name, position) in self.heads.items():
+            now = self.positions.get(name)
+            assert now is None or now <= position, f"{owner}'s {name}: {position} -> {now}"
+        self.heads = {owner: (n, self.positions[n]) for owner, n in self.model.heads().items()}
 
     async def check(self) -> None:
         model, names = self.model, list(self.model.entries)
@@ -226,6 +286,10 @@ class Machine(RuleBasedStateMachine):
         for name, entry in model.entries.items():
             seen = watch.responses[name]
             assert (seen.state, seen.position) == (entry.state, model.position(name))
+            if seen.position is None:
+                self.positions.pop(name, None)
+            else:
+                self.positions[name] = seen.position
             events = [json.loads(event) for event in await self.backend.list.read(name)]
             assert seen.tail == entry.events == len(events)
             assert [event["sequence_number"] for event in events] == [*range(1, len(events) + 1)]
@@ -241,8 +305,25 @@ class Machine(RuleBasedStateMachine):
         assert {row.response_id for row in rows} == set(model.open())
         assert len(rows) == len(model.open())
         running = Counter(row.worker_id for row in snapshot.running)
+        assert snapshot.paused is model.paused
         for worker in snapshot.workers:
             assert worker.running == running[worker.worker_id]
+            assert worker.paused is model.workers[worker.worker_id].paused
+        load = await self.backend.list.load()
+        assert [name for name, _ in load.waiting] == firsts
+        assert {
+            row.response_id: (row.worker_id, row.tokens, row.resumed) for row in load.running
+        } == {
+            name: (entry.worker, len(entry.tokens), entry.tokens_before)
+            for name, entry in model.open().items()
+            if entry.state is State.RUNNING
+        }
+        assert load.places == {
+            name: worker.capacity
+            for name, worker in model.workers.items()
+            if worker in model.serving() and not (model.paused or worker.paused)
+        }
+        assert [tokens for tokens, _ in load.recent] == model.recent
         owners, addresses = await self.backend.counted()
         present = model.open().values()
         assert owners == Counter(entry.owner for entry in present)

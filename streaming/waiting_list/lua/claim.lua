@@ -6,14 +6,12 @@ local worker, expires = ARGV[2], now + tonumber(ARGV[3])
 
 local alive_until = call('ZSCORE', WORKERS, worker)
 if not alive_until or tonumber(alive_until) <= now then return 'null' end
-local row = call('HMGET', worker_key(worker), 'state', 'capacity')
-if row[1] ~= 'ready' or call('SCARD', leases_key(worker)) >= tonumber(row[2]) then
-  return 'null'
-end
+local row = call('HMGET', worker_key(worker), 'state', 'capacity', 'paused')
+if row[1] ~= 'ready' or row[3] or call('HEXISTS', META, 'paused') == 1 then return 'null' end
+if call('SCARD', leases_key(worker)) >= tonumber(row[2]) then return 'null' end
 
-local popped = call('ZPOPMIN', RETURNED)
-if not popped[1] then popped = call('ZPOPMIN', ORDER) end
-local id = popped[1]
+local returned = call('ZPOPMIN', RETURNED)[1]
+local id = returned and id_at(returned) or claim_first()
 if not id then return 'null' end
 
 -- At least the clock, so that the tokens still grow when a restart has lost the counter.
@@ -22,8 +20,10 @@ local token = string.format('%d', math.max(last + 1, now))
 call('HSET', META, 'token', token)
 call('ZADD', RUNNING, expires, id)
 call('SADD', leases_key(worker), id)
+call('ZREM', UNCLAIMED, id)
+local said = call('HMGET', entry_key(id), 'tail', 'tokens')
 call('HSET', entry_key(id), 'state', 'running', 'worker', worker, 'token', token,
-  'expires', expires, 'since', now)
+  'expires', expires, 'since', now, 'tail_before', said[1], 'tokens_before', said[2])
 local attempt = call('HINCRBY', entry_key(id), 'attempt', 1)
 local entry = call('HMGET', entry_key(id), 'tail', 'owner', 'conversation', 'address', 'max_tokens')
 return answer(ARGV[1], {

@@ -26,14 +26,15 @@ end
 
 local ticket = next_ticket()
 call('HSET', entry_key(id), 'owner', owner, 'conversation', conversation, 'address', address,
-  'max_tokens', ARGV[5], 'state', 'held', 'ticket', ticket, 'since', now, 'attempt', 0,
+  'max_tokens', ARGV[5], 'state', 'held', 'tag', 0, 'place', '', 'since', now, 'attempt', 0,
   'worker', '', 'token', '', 'expires', 0, 'cancelled', '', 'tail', 0, 'tokens', 0)
 call('ZADD', OPEN, now, id)
+call('ZADD', UNCLAIMED, now, id)
 call('HINCRBY', OWNERS, owner, 1)
 if address ~= '' then call('HINCRBY', ADDRESSES, address, 1) end
 if conversation ~= '' and call('RPUSH', lane_key(conversation), id) > 1 then
   call('ZADD', HELD, ticket, id)
 else
-  take_place(id, ticket)
+  enter_order(id, owner, ticket)
 end
 return accepted(true)

@@ -1,6 +1,17 @@
--- ARGV: nonce, id, token, event, log_ms
--- Answers the event's number, or null if the lease is no longer valid.
+-- ARGV: nonce, id, token, event, log_ms, the number it must get or '', counted
+-- Answers the event's number, null if the lease is no longer valid, 'wrong' as append does.
 local before = answer_before(ARGV[1])
 if before then return before end
-if not leased(ARGV[2], ARGV[3]) then return 'null' end
-return answer(ARGV[1], end_entry(ARGV[2], ARGV[4], ARGV[5]))
+local id, token = ARGV[2], ARGV[3]
+if not leased(id, token) then
+  local said = ARGV[6] ~= '' and call('GET', said_key(id)) == token
+  return said and call('LLEN', log_key(id)) == tonumber(ARGV[6]) and ARGV[6] or 'null'
+end
+if fate_of_number(id, ARGV[6]) ~= 'next' then return '"wrong"' end
+local row = call('HMGET', entry_key(id), 'tail_before', 'tokens', 'since')
+if ARGV[7] == '1' and row[1] == '0' then
+  call('RPUSH', RECENT, row[2] .. ':' .. string.format('%d', now - row[3]))
+  call('LTRIM', RECENT, -RECENT_KEPT, -1)
+end
+call('SET', said_key(id), token, 'PX', ARGV[5])
+return answer(ARGV[1], end_entry(id, ARGV[4], ARGV[5]))

@@ -1,4 +1,4 @@
--- Goes before every script. The lines in front of it, written by redis.py, set MAX_ATTEMPTS.
+-- Goes before every script. The lines in front of it, written by scripts.py, set the constants.
 --
 -- KEYS[1] is the prefix of all keys, KEYS[2] that of the pub/sub channels of response groups.
 -- Scripts build the other keys themselves: the layer has exactly one host, never a cluster.
@@ -8,13 +8,19 @@
 --   order     zset  waiting, by place: these have positions
 --   returned  zset  waiting again after a lost or released lease: ahead of position 1
 --   parked    zset  attempts used up or cancelled: wait only to be withdrawn
---   held      zset  behind an open response of their conversation
+--   queue:OWNER zset  an owner's part of the order
+--   held      zset  behind an open response of their conversation, by arrival
+--   unclaimed zset  never claimed yet, by arrival (a time)
 --   running   zset  by the end of the lease
 --   entry:ID  hash  the response         log:ID     list  its events, kept a while when done
 --   tokens:ID text  "1,2,"               lane:CONV  list  the open one first, then the held
 --   workers   zset  by the end of their time to live      worker:ID  hash
 --   leases:WORKER set                    owners, addresses  hash  open responses of each
---   meta      hash  the ticket and lease token counters   once:NONCE  answers, against retries
+--   said:ID   text  the lease that said the last event     once:NONCE  answers, against retries
+--   recent    list  "tokens:ms" of those finished          elected:NAME text  who holds the duty
+--   meta      hash  the ticket and lease token counters, the virtual time, paused
+--
+-- Members of order, returned, parked and queue:OWNER are places: see fair_order.lua.
 
 local BASE, SPEECH = KEYS[1], KEYS[2]
 local call = redis.call
@@ -23,11 +29,13 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local OPEN, RUNNING, HELD = BASE .. 'open', BASE .. 'running', BASE .. 'held'
 local ORDER, RETURNED, PARKED = BASE .. 'order', BASE .. 'returned', BASE .. 'parked'
+local UNCLAIMED, RECENT = BASE .. 'unclaimed', BASE .. 'recent'
 local OWNERS, ADDRESSES = BASE .. 'owners', BASE .. 'addresses'
 local WORKERS, META = BASE .. 'workers', BASE .. 'meta'
 
 local function entry_key(id) return BASE .. 'entry:' .. id end
 local function log_key(id) return BASE .. 'log:' .. id end
+local function said_key(id) return BASE .. 'said:' .. id end
 local function tokens_key(id) return BASE .. 'tokens:' .. id end
 local function lane_key(conversation) return BASE .. 'lane:' .. conversation end
 local function worker_key(worker) return BASE .. 'worker:' .. worker end
@@ -41,15 +49,6 @@ local function answer(nonce, value)
   local text = cjson.encode(value)
   call('SET', BASE .. 'once:' .. nonce, text, 'PX', 60000)
   return text
-end
-
-local function next_ticket() return call('HINCRBY', META, 'ticket', 1) end
-
--- Give an entry its place at the end of the order. The score is the arrival ticket; fair shares
--- will put the owner's tag into it, with the ticket to break ties.
-local function take_place(id, ticket)
-  call('HSET', entry_key(id), 'state', 'waiting', 'ticket', ticket, 'since', now)
-  call('ZADD', ORDER, ticket, id)
 end
 
 -- The capacity and the number of the workers that are alive and not draining.
@@ -70,6 +69,17 @@ local function leased(id, token)
   return row[1] == 'running' and row[2] == token and tonumber(row[3]) > now
 end
 
+-- An event that comes with the number it must get: 'next', 'said' already by this lease, or
+-- 'wrong'. An empty number is always the next one. (`rules.is_next` is the same.)
+local function fate_of_number(id, number)
+  number = tonumber(number)
+  if not number then return 'next' end
+  local row = call('HMGET', entry_key(id), 'tail', 'tail_before')
+  local tail, before = tonumber(row[1]), tonumber(row[2])
+  if number == tail + 1 then return 'next' end
+  return number > before and number <= tail and 'said' or 'wrong'
+end
+
 -- Number an event, store it, publish it to the response's group.
 local function say(id, event, last)
   local number = call('HINCRBY', entry_key(id), 'tail', 1)
@@ -82,57 +92,13 @@ local function say(id, event, last)
   return number
 end
 
-local function uncount(counter, name)
-  if name ~= '' and call('HINCRBY', counter, name, -1) <= 0 then
-    call('HDEL', counter, name)
-  end
-end
-
--- Say the last event and remove the response; the next of its conversation takes a place.
-local function end_entry(id, event, log_ms)
-  local row = call('HMGET', entry_key(id), 'owner', 'address', 'conversation', 'worker')
-  local number = say(id, event, true)
-  for _, shelf in ipairs({ORDER, RETURNED, PARKED, HELD, RUNNING, OPEN}) do
-    call('ZREM', shelf, id)
-  end
-  if row[4] ~= '' then call('SREM', leases_key(row[4]), id) end
-  uncount(OWNERS, row[1])
-  uncount(ADDRESSES, row[2])
-  call('DEL', entry_key(id), tokens_key(id))
-  call('PEXPIRE', log_key(id), log_ms)
-  if row[3] ~= '' then
-    local lane = lane_key(row[3])
-    local was_first = call('LINDEX', lane, 0) == id
-    call('LREM', lane, 1, id)
-    local next_id = call('LINDEX', lane, 0)
-    if was_first and next_id then
-      call('ZREM', HELD, next_id)
-      take_place(next_id, next_ticket())
-    end
-  end
-  return number
-end
-
--- A running response back to its old place; false if it may not be claimed again.
-local function give_back(id, forgive)
-  local row = call('HMGET', entry_key(id), 'ticket', 'attempt', 'cancelled', 'worker')
-  local attempt = tonumber(row[2])
-  if forgive then attempt = attempt - 1 end
-  local again = row[3] ~= '1' and attempt < MAX_ATTEMPTS
-  call('ZREM', RUNNING, id)
-  call('SREM', leases_key(row[4]), id)
-  call('ZADD', again and RETURNED or PARKED, row[1], id)
-  call('HSET', entry_key(id), 'state', 'waiting', 'attempt', attempt, 'worker', '', 'since', now)
-  return again
-end
-
 -- State, position and tail of a response: {'waiting', 3, 0}.
 local function look(id)
-  local row = call('HMGET', entry_key(id), 'state', 'tail')
+  local row = call('HMGET', entry_key(id), 'state', 'tail', 'place')
   if not row[1] then
     local tail = call('LLEN', log_key(id))
     return {tail > 0 and 'done' or 'unknown', cjson.null, tail}
   end
-  local rank = row[1] == 'waiting' and call('ZRANK', ORDER, id)
+  local rank = row[1] == 'waiting' and call('ZRANK', ORDER, row[3])
   return {row[1], rank and rank + 1 or cjson.null, tonumber(row[2])}
 end

@@ -1,28 +1,30 @@
 -- ARGV: 'workers' for these alone
--- Answers {workers, running, waiting}, each a list of rows.
+-- Answers {workers, running, waiting, paused}, the first three each a list of rows.
 local workers, running, waiting = {}, {}, {}
 for _, id in ipairs(call('ZRANGEBYSCORE', WORKERS, '(' .. now, '+inf')) do
-  local row = call('HMGET', worker_key(id), 'capacity', 'state', 'at', 'details')
+  local row = call('HMGET', worker_key(id), 'capacity', 'state', 'at', 'details', 'paused')
   workers[#workers + 1] = {
     id, tonumber(row[1]), row[2], call('SCARD', leases_key(id)), now - row[3], row[4],
+    row[5] == '1',
   }
 end
 
-if ARGV[1] == 'workers' then return cjson.encode({workers, {}, {}}) end
+if ARGV[1] == 'workers' then return cjson.encode({workers, {}, {}, false}) end
 
 local function add(rows, id, position)
   local row = call('HMGET', entry_key(id), 'owner', 'conversation', 'state', 'worker',
-    'attempt', 'since', 'tokens', 'max_tokens', 'ticket')
+    'attempt', 'since', 'tokens', 'max_tokens', 'tag', 'place')
   rows[#rows + 1] = {
     id, row[1], row[2], row[3], position, row[4], tonumber(row[5]), now - row[6],
-    tonumber(row[7]), tonumber(row[8]), tonumber(row[9]),
+    tonumber(row[7]), tonumber(row[8]), tonumber(row[9]), row[10],
   }
 end
 
 for _, id in ipairs(call('ZRANGE', RUNNING, 0, -1)) do add(running, id, cjson.null) end
-for _, id in ipairs(call('ZRANGE', RETURNED, 0, -1)) do add(waiting, id, cjson.null) end
-for rank, id in ipairs(call('ZRANGE', ORDER, 0, -1)) do add(waiting, id, rank) end
-for _, shelf in ipairs({PARKED, HELD}) do
-  for _, id in ipairs(call('ZRANGE', shelf, 0, -1)) do add(waiting, id, cjson.null) end
+for _, place in ipairs(call('ZRANGE', RETURNED, 0, -1)) do
+  add(waiting, id_at(place), cjson.null)
 end
-return cjson.encode({workers, running, waiting})
+for rank, place in ipairs(call('ZRANGE', ORDER, 0, -1)) do add(waiting, id_at(place), rank) end
+for _, place in ipairs(call('ZRANGE', PARKED, 0, -1)) do add(waiting, id_at(place), cjson.null) end
+for _, id in ipairs(call('ZRANGE', HELD, 0, -1)) do add(waiting, id, cjson.null) end
+return cjson.encode({workers, running, waiting, call('HEXISTS', META, 'paused') == 1})

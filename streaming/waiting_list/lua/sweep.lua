@@ -1,5 +1,5 @@
--- ARGV: viewer_grace_ms
--- Answers {returned, exhausted, abandoned}, each a list of ids.
+-- ARGV: viewer_grace_ms, queue_timeout_ms or ''
+-- Answers {returned, exhausted, abandoned, overdue}, each a list of ids.
 local returned, exhausted, abandoned, parked = {}, {}, {}, {}
 for _, id in ipairs(call('ZRANGEBYSCORE', RUNNING, '-inf', now)) do
   if give_back(id, false) then returned[#returned + 1] = id end
@@ -8,7 +8,8 @@ for _, worker in ipairs(call('ZRANGEBYSCORE', WORKERS, '-inf', now)) do
   call('ZREM', WORKERS, worker)
   call('DEL', worker_key(worker))
 end
-for _, id in ipairs(call('ZRANGE', PARKED, 0, -1)) do
+for _, place in ipairs(call('ZRANGE', PARKED, 0, -1)) do
+  local id = id_at(place)
   parked[id] = true
   local list = call('HGET', entry_key(id), 'cancelled') == '1' and abandoned or exhausted
   list[#list + 1] = id
@@ -16,4 +17,8 @@ end
 for _, id in ipairs(call('ZRANGEBYSCORE', OPEN, '-inf', now - tonumber(ARGV[1]))) do
   if not parked[id] then abandoned[#abandoned + 1] = id end
 end
-return cjson.encode({returned, exhausted, abandoned})
+local overdue = {}
+if ARGV[2] ~= '' then
+  overdue = call('ZRANGEBYSCORE', UNCLAIMED, '-inf', now - tonumber(ARGV[2]))
+end
+return cjson.encode({returned, exhausted, abandoned, overdue})
