@@ -35,7 +35,7 @@ from streaming.protocol import (
 )
 from streaming.throttle import SocketCount, TokenBucket
 from streaming.viewers import Told, Viewer, Viewers
-from streaming.waiting_list.base import State, group_name
+from streaming.waiting_list.base import Place, State, group_name
 
 logger = logging.getLogger(__name__)
 
@@ -218,7 +218,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except ProtocolError:
             await self.unview(str(response.pk))
             raise
-        told = Told(place.position, place.size, await self.count_workers())
+        told = await self.tell(str(response.pk), place)
         if acknowledge or place.state in (State.WAITING, State.HELD):
             await self.send_event(
                 ResponseQueued(
@@ -232,8 +232,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await responses.ring(self.channel_layer)
             await record.mark_queued(response.pk)
 
-    async def count_workers(self) -> int:
-        return len(await self.channel_layer.waiting_list.workers())
+    async def tell(self, response_id: str, place: Place) -> Told:
+        workers = len(await self.channel_layer.waiting_list.workers())
+        outlook = Viewers.here(self.channel_layer).outlook
+        eta = await outlook.eta(response_id) if place.state is State.WAITING else None
+        return Told(place.position, place.size, workers, eta)
 
     async def resume_session(self, event: SessionResume) -> None:
         if self.user is not None:

@@ -139,6 +139,13 @@ async def fail_exhausted(layer: BaseChannelLayer, response_id: str) -> None:
     await _end_lost(layer, response_id, Status.FAILED, error)
 
 
+async def fail_overdue(layer: BaseChannelLayer, response_id: str) -> None:
+    """End a response that has waited too long for a place."""
+    error = ErrorDetail(code="queue_timeout", message="No place became free in time.")
+    if await record.end_waiting(response_id, Status.FAILED, error):
+        await withdraw_ended(layer, response_id)
+
+
 async def published_text(layer: BaseChannelLayer, response_id: str) -> str:
     """The answer so far, as its readers have it."""
     events = [json.loads(event) for event in await layer.waiting_list.read(response_id)]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from django.utils import timezone
 
-from streaming.engine.base import EngineEvent, Finished, Started, TextDelta
+from streaming.engine.base import EngineEvent, Finished, FinishReason, Started, TextDelta
 from streaming.protocol import OutputTextDelta, ResponseInProgress
 from streaming.record import Outcome
 from streaming.waiting_list.base import Claim
@@ -17,9 +18,10 @@ from streaming.waiting_list.base import Claim
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """One event to publish, the tokens it makes known, and the text it adds."""
+    """One event to publish, its number, the tokens it makes known, and the text it adds."""
 
     event: str
+    number: int
     tokens: tuple[int, ...] = ()
     text: str = ""
 
@@ -32,7 +34,10 @@ class Running:
         self.attempt = claim.attempt
         self.response_id = claim.entry.response_id
         self.ending = False
-        self._announced = claim.tail > 0  # an earlier attempt said `in_progress` already
+        self.tail = claim.tail
+        self.timed_out = False
+        self._began = time.monotonic()
+        self._announced = False
         self._started: Started | None = None
         self._finished: Finished | None = None
         self._said = ""
@@ -41,8 +46,14 @@ class Running:
         self._first_token_at: datetime | None = None
 
     def resume(self, text: str) -> None:
-        """Take over the text that earlier attempts published."""
+        """Take over what earlier attempts published: `in_progress` and this text."""
+        self._announced = True
         self._said = text
+
+    @property
+    def seconds(self) -> float:
+        """How long this attempt has been running."""
+        return time.monotonic() - self._began
 
     def take(self, event: EngineEvent) -> None:
         match event:
@@ -53,23 +64,26 @@ class Running:
                 self._unsaid.append(event.text)
                 self._tokens.extend(event.tokens)
             case Finished():
-                self._finished = event
+                self._finished = self._timed_out(event) if self.timed_out else event
 
     def unsaid(self) -> Iterator[Append]:
         """What is to be published now; `said` afterwards takes it off."""
         response_id = UUID(self.response_id)
+        number = self.tail + 1
         if self._started and not self._announced:
             event = ResponseInProgress(
                 response_id=response_id,
                 prompt_tokens=self._started.prompt_tokens,
                 trimmed_messages=self._started.trimmed_messages,
             )
-            yield Append(event.model_dump_json())
+            yield Append(event.model_dump_json(), number)
+            number += 1
         if text := "".join(self._unsaid):
             delta = OutputTextDelta(response_id=response_id, delta=text, offset=len(self._said))
-            yield Append(delta.model_dump_json(), tuple(self._tokens), text)
+            yield Append(delta.model_dump_json(), number, tuple(self._tokens), text)
 
     def said(self, append: Append) -> None:
+        self.tail = append.number
         if not append.text:
             self._announced = True
             return
@@ -82,6 +96,22 @@ class Running:
     def is_over(self) -> bool:
         """Whether the engine has ended it and all it said is published."""
         return self._finished is not None and not any(self._unsaid)
+
+    @property
+    def is_typical(self) -> bool:
+        """Whether it ended by itself, so that it tells how long answers are."""
+        natural = (FinishReason.STOP, FinishReason.LENGTH)
+        return self._finished is not None and self._finished.reason in natural
+
+    def _timed_out(self, finished: Finished) -> Finished:
+        if finished.reason is not FinishReason.CANCELLED:
+            return finished  # it ended by itself at the same moment
+        return replace(
+            finished,
+            reason=FinishReason.ERROR,
+            error_code="generation_timeout",
+            error_message="The answer took too long and was stopped.",
+        )
 
     def outcome(self) -> Outcome:
         """How it ended. Only when `is_over`."""

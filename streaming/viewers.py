@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -19,6 +20,7 @@ from weakref import WeakKeyDictionary
 from channels.layers import BaseChannelLayer
 
 from streaming import conf, record
+from streaming.outlook import Outlook
 from streaming.protocol import ResponseQueuePosition
 from streaming.waiting_list.base import State, Watched
 
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
 """Positions are pushed at most this often."""
+
+_MINOR_NEWS_SECONDS = 2.0
 
 _IDS_PER_LOOK = 1000
 
@@ -58,12 +62,14 @@ class Viewer:
         self._mark = 0  # the sequence just before the last look
         self._stalled = False
         self._place: Told | None = None
+        self._told_at = time.monotonic()
 
     async def open(self, place: Told | None, after: int = 0) -> None:
         """Begin to send (again), from event `after` + 1; `place` was told already."""
         async with self._lock:
             self._sequence = self._mark = after
             self._place = place
+            self._told_at = time.monotonic()
             self._open = True
         await self._catch_up()
 
@@ -100,11 +106,30 @@ class Viewer:
             await self._tell_place(place)
 
     async def _tell_place(self, place: Told) -> None:
-        if place == self._place:
+        if not self._is_news(place):
             return
         self._place = place
+        self._told_at = time.monotonic()
         event = ResponseQueuePosition(response_id=UUID(self.response_id), **place._asdict())
         await self._send(event.model_dump_json())
+
+    def _is_news(self, place: Told) -> bool:
+        """A new position at once; a mere change of size, or an ETA that no longer counts down as
+        told, now and then."""
+        told = self._place
+        if told is None or place.position != told.position:
+            return True
+        if bool(place.workers) != bool(told.workers):
+            return True
+        elapsed = time.monotonic() - self._told_at
+        if elapsed < _MINOR_NEWS_SECONDS:
+            return False
+        if place.size != told.size or (place.eta_seconds is None) != (told.eta_seconds is None):
+            return True
+        if place.eta_seconds is None or told.eta_seconds is None:
+            return False
+        expected = max(0.0, told.eta_seconds - elapsed)
+        return abs(place.eta_seconds - expected) > max(1.0, expected / 10)
 
     async def _catch_up(self) -> None:
         async with self._lock:
@@ -135,6 +160,7 @@ class Viewers:
     _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Viewers] = WeakKeyDictionary()
 
     def __init__(self, layer: BaseChannelLayer) -> None:
+        self.outlook = Outlook(layer)
         self._layer = layer
         self._viewers: set[Viewer] = set()
         self._task: asyncio.Task[None] | None = None
@@ -178,5 +204,7 @@ class Viewers:
             watch = await self._layer.waiting_list.watch(sorted(asked))
             for viewer in viewers:
                 if watched := watch.responses.get(viewer.response_id):
-                    place = Told(watched.position, watch.size, watch.workers)
+                    waits = watched.state is State.WAITING
+                    eta = await self.outlook.eta(viewer.response_id) if waits else None
+                    place = Told(watched.position, watch.size, watch.workers, eta)
                     await viewer.observe(watched, place)

@@ -24,8 +24,8 @@ from streaming import conf, reconciler, record, responses
 from streaming.engine.base import Engine, EngineError, EngineEvent, GenerationRequest
 from streaming.models import Status
 from streaming.protocol import ErrorDetail, ProtocolError
-from streaming.running import Running
-from streaming.waiting_list.base import Claim, WorkerBeat, WorkerState
+from streaming.running import Append, Running
+from streaming.waiting_list.base import Claim, WorkerBeat, WorkerState, WrongNumber
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,7 @@ class QueueWorker:
                 self._listen_for_cancels(),
                 self._every(self._lease_seconds / 3, self._renew),
                 self._every(min(1.0, grace / 3), self._sweep),
+                self._every(POLL_SECONDS / 2, self._stop_overlong),
                 self._every(reconciler.INTERVAL_SECONDS, self._reconcile),
                 self._watch_engine(),
             )
@@ -170,8 +171,8 @@ class QueueWorker:
                 # It ended between its place and our claim; its readers still wait for the word.
                 await self._finish_by_record(running)
                 return
-            if claim.tail:
-                running.resume(await responses.published_text(self._layer, response_id))
+            if text := await responses.published_text(self._layer, response_id):
+                running.resume(text)
             request = GenerationRequest(response_id, work.messages, work.params, claim.tokens)
             self._engine.submit(request)
         except (asyncio.CancelledError, EngineError, *_AWAY):
@@ -189,7 +190,12 @@ class QueueWorker:
     async def _finish_by_record(self, running: Running) -> None:
         done = await record.done_event(running.response_id)
         event = done or record.cancelled_event(running.response_id, "")
-        await self._list.finish(running.lease, responses.event_json(event))
+        await self._list.finish(
+            running.lease,
+            responses.event_json(event),
+            running.tail + 1,
+            counted=running.is_typical,
+        )
         self._drop(running)
 
     def _drop(self, running: Running) -> None:
@@ -228,8 +234,7 @@ class QueueWorker:
         pending = [
             (running, append) for running in self._running.values() for append in running.unsaid()
         ]
-        appends = [(running.lease, append.event, append.tokens) for running, append in pending]
-        numbers = await self._list.append_many(appends) if appends else []
+        numbers = await self._append(pending)
         for (running, append), number in zip(pending, numbers, strict=True):
             if number is None:
                 self._lose(running)
@@ -241,6 +246,21 @@ class QueueWorker:
                 ending = asyncio.create_task(self._finish(running))
                 self._endings.add(ending)
                 ending.add_done_callback(self._endings.discard)
+
+    async def _append(self, pending: list[tuple[Running, Append]]) -> list[int | None]:
+        """Publish all in one round trip. The numbers make it safe to say a thing twice."""
+        if not pending:
+            return []
+        try:
+            numbers: list[int | None] = await self._list.append_many(
+                [(r.lease, append.event, append.tokens, append.number) for r, append in pending]
+            )
+        except WrongNumber as error:
+            # We and the log disagree: whoever claims it next goes on from what the log says.
+            for response_id in error.response_ids & self._running.keys():
+                self._lose(self._running[response_id])
+            raise
+        return numbers
 
     async def _finish(self, running: Running) -> None:
         """The record first, then the list; a database that is away for a moment is waited for."""
@@ -290,17 +310,29 @@ class QueueWorker:
 
     async def _sweep(self) -> None:
         settings = conf.get()
-        sweep = await self._list.sweep(settings.disconnect_grace)
+        timeout = settings.queue_timeout or None
+        sweep = await self._list.sweep(settings.disconnect_grace, timeout)
         for response_id in sweep.exhausted:
             await responses.fail_exhausted(self._layer, response_id)
+        for response_id in sweep.overdue:
+            await responses.fail_overdue(self._layer, response_id)
         for response_id in sweep.abandoned:
             with contextlib.suppress(ProtocolError):
                 await responses.cancel(self._layer, response_id)
         if sweep.returned or sweep.abandoned:
             self._bell.set()
 
+    async def _stop_overlong(self) -> None:
+        limit = conf.get().generation_timeout
+        for running in self._running.values():
+            if limit and running.seconds > limit:
+                running.timed_out = True
+                self._engine.cancel(running.response_id)
+
     async def _reconcile(self) -> None:
-        await reconciler.reconcile(self._layer)
+        seconds = 1.5 * reconciler.INTERVAL_SECONDS
+        if await self._list.elect("reconcile", self.worker_id, seconds):
+            await reconciler.reconcile(self._layer)
 
     async def _watch_engine(self) -> None:
         while True:

@@ -1,0 +1,32 @@
+"""The present forecast of a process, shared by all its sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from channels.layers import BaseChannelLayer
+
+from streaming.forecast import forecast
+
+FRESH_SECONDS = 0.5
+"""A forecast walks over all that waits, so it is made at most this often."""
+
+
+class Outlook:
+    """Seconds until each waiting response gets a place, as far as anybody can tell."""
+
+    def __init__(self, layer: BaseChannelLayer) -> None:
+        self._layer = layer
+        self._etas: dict[str, float] = {}
+        self._made_at = float("-inf")
+        self._making = asyncio.Lock()
+
+    async def eta(self, response_id: str) -> float | None:
+        """None without an honest answer: no worker, no finished answer yet, or too new."""
+        async with self._making:
+            if time.monotonic() - self._made_at >= FRESH_SECONDS:
+                self._etas = forecast(await self._layer.waiting_list.load())
+                self._made_at = time.monotonic()
+        seconds = self._etas.get(response_id)
+        return None if seconds is None else round(seconds, 1)
