@@ -30,11 +30,20 @@ from streaming.waiting_list.base import (
     WorkerState,
     WrongNumber,
 )
-from tests.contract.backends import DELTA, DONE, LONG, Backend, MemoryBackend, RedisBackend
+from tests.contract.backends import (
+    DELTA,
+    DONE,
+    LONG,
+    ROOMY,
+    Backend,
+    MemoryBackend,
+    RedisBackend,
+)
 from tests.contract.model import Model, ModelWorker
 from tests.valkey import Valkey
 
-NAMES = st.sampled_from([f"r{n}" for n in range(12)])
+BACK = st.integers(1, 6)
+"""Which response: the last one accepted, the one before it, and so on."""
 WORKERS = st.sampled_from(["w1", "w2"])
 LIMITS = st.builds(
     Limits,
@@ -59,10 +68,12 @@ class Machine(RuleBasedStateMachine):
     def make_backend(self) -> Backend:
         return MemoryBackend()
 
-    @initialize(capacity=st.integers(1, 3))
-    def a_worker_comes_first(self, capacity: int) -> None:
+    @initialize(capacity=st.integers(1, 4), owners=st.lists(st.sampled_from("aab"), max_size=5))
+    def a_worker_and_a_crowd_come_first(self, capacity: int, owners: list[str]) -> None:
         """Or most examples would end before anything ran."""
         self.beat("w1", capacity, WorkerState.READY, True)
+        for owner in owners:
+            self.enqueue(0, owner, "", "", ROOMY, False)
 
     def run(self, call: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(call)
@@ -72,8 +83,8 @@ class Machine(RuleBasedStateMachine):
         self.runner.close()
 
     @rule(
-        name=NAMES,
-        owner=st.sampled_from("abc"),
+        again=st.sampled_from([0, 0, 0, 0, 0, 1, 3]),
+        owner=st.sampled_from("aabc"),
         conversation=st.sampled_from(["", "", "c", "d"]),
         address=st.sampled_from(["", "1", "2"]),
         limits=LIMITS,
@@ -81,13 +92,14 @@ class Machine(RuleBasedStateMachine):
     )
     def enqueue(
         self,
-        name: str,
+        again: int,
         owner: str,
         conversation: str,
         address: str,
         limits: Limits,
         readmit: bool,
     ) -> None:
+        name = self.name(again) if again else f"r{len(self.model.entries)}"
         known = name in self.model.entries
         refused = None
         if not known and not readmit:
@@ -110,7 +122,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         worker=WORKERS,
         capacity=st.integers(1, 3),
-        state=st.sampled_from([*[WorkerState.READY] * 4, *WorkerState]),
+        state=st.sampled_from([*[WorkerState.READY] * 6, *WorkerState]),
         alive=st.sampled_from([True] * 5 + [False]),
     )
     def beat(self, worker: str, capacity: int, state: WorkerState, alive: bool) -> None:
@@ -226,8 +238,12 @@ class Machine(RuleBasedStateMachine):
         back = data.draw(st.integers(1, len(self.leases)))
         return len(self.leases) - back
 
-    @rule(name=NAMES)
-    def withdraw(self, name: str) -> None:
+    def name(self, back: int) -> str:
+        return f"r{max(0, len(self.model.entries) - back)}"
+
+    @rule(back=BACK)
+    def withdraw(self, back: int) -> None:
+        name = self.name(back)
         entry = self.model.open().get(name)
         expected = Withdrawal.GONE
         if entry and entry.state is State.RUNNING:
@@ -245,7 +261,10 @@ class Machine(RuleBasedStateMachine):
         self.model.workers.pop(worker, None)
         self.run(self.backend.list.retire(worker))
 
-    @rule(worker=st.sampled_from([None, "w1", "w2"]), paused=st.sampled_from([True, False, False]))
+    @rule(
+        worker=st.sampled_from([None, "w1", "w2"]),
+        paused=st.sampled_from([True, False, False, False]),
+    )
     def switch(self, worker: str | None, paused: bool) -> None:
         known = True
         if worker is None:
@@ -345,7 +364,7 @@ def run(machine: Any, examples: int, steps: int) -> None:
 
 
 def test_memory_agrees_with_the_model() -> None:
-    run(Machine, examples=120, steps=45)
+    run(Machine, examples=150, steps=45)
 
 
 def test_redis_agrees_with_the_model(empty_valkey: Valkey) -> None:
@@ -355,4 +374,4 @@ def test_redis_agrees_with_the_model(empty_valkey: Valkey) -> None:
                 client.flushall()
             return RedisBackend(empty_valkey.url)
 
-    run(RedisMachine, examples=25, steps=35)
+    run(RedisMachine, examples=35, steps=40)
