@@ -7,7 +7,7 @@ else: that is its atomicity. Call it on the loop that the consumers run on.
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from streaming.waiting_list import rules
@@ -15,7 +15,6 @@ from streaming.waiting_list.base import (
     DONE_LOG_SECONDS,
     MAX_ATTEMPTS,
     RECENT_KEPT,
-    AddressLimit,
     AppendCall,
     Claim,
     Entry,
@@ -23,15 +22,12 @@ from streaming.waiting_list.base import (
     Lease,
     Limits,
     Load,
-    OwnerLimit,
     Place,
-    QueueFull,
     Renewal,
     RunningLoad,
     Snapshot,
     State,
     Sweep,
-    Unavailable,
     WaitingList,
     Watch,
     Watched,
@@ -41,8 +37,10 @@ from streaming.waiting_list.base import (
     WrongNumber,
     group_name,
 )
+from streaming.waiting_list.bounds import Bounds
 from streaming.waiting_list.done_logs import DoneLogs
 from streaming.waiting_list.fair_order import FairOrder
+from streaming.waiting_list.lanes import Lanes
 from streaming.waiting_list.roster import Roster
 from streaming.waiting_list.shelves import OpenResponse, Shelf
 
@@ -65,9 +63,8 @@ class MemoryWaitingList(WaitingList):
         self._order = FairOrder()  # has positions
         self._returned = Shelf()  # from lost or released leases: ahead of position 1
         self._parked = Shelf()  # attempts used up or cancelled: waits only to be withdrawn
-        self._lanes: dict[str, list[str]] = {}  # conversation -> open one first, then the held
-        self._owners: Counter[str] = Counter()
-        self._addresses: Counter[str] = Counter()
+        self._lanes = Lanes()
+        self._bounds = Bounds()
         self._roster = Roster(clock)
         self._elected: dict[str, tuple[str, float]] = {}
         self._done = DoneLogs(clock, done_log_seconds)
@@ -82,33 +79,13 @@ class MemoryWaitingList(WaitingList):
         if self._look(response_id).state is not State.UNKNOWN:
             return self._place(response_id, created=False)
         if not readmit:
-            self._check_bounds(entry, limits)
+            self._bounds.check(entry, limits, self._roster.serving())
         now = self._clock()
         self._open[response_id] = row = OpenResponse(entry, asked=now, since=now, seen=now)
-        self._owners[entry.owner] += 1
-        if entry.address:
-            self._addresses[entry.address] += 1
-        lane = [response_id]
-        if entry.conversation_id:
-            lane = self._lanes.setdefault(entry.conversation_id, [])
-            lane.append(response_id)
-        if len(lane) == 1:
+        self._bounds.add(entry)
+        if self._lanes.join(entry):
             self._take_place(row)
         return self._place(response_id, created=True)
-
-    def _check_bounds(self, entry: Entry, limits: Limits) -> None:
-        workers = self._roster.serving()
-        if not workers:  # nobody else can ever serve this process's list
-            raise rules.refusal(Unavailable.code, 0, 0)
-        mine = self._owners[entry.owner]
-        if 0 < limits.max_per_owner <= mine:
-            raise rules.refusal(OwnerLimit.code, mine, limits.max_per_owner)
-        here = self._addresses[entry.address]
-        if entry.address and 0 < limits.max_per_address <= here:
-            raise rules.refusal(AddressLimit.code, here, limits.max_per_address)
-        bound = sum(worker.capacity for worker in workers) + limits.max_waiting
-        if len(self._open) >= bound:
-            raise rules.refusal(QueueFull.code, len(self._open), bound)
 
     def _take_place(self, row: OpenResponse) -> None:
         row.state, row.since = State.WAITING, self._clock()
@@ -254,22 +231,12 @@ class MemoryWaitingList(WaitingList):
         self._returned.discard(row)
         self._parked.discard(row)
         self._unlease(row)
-        _uncount(self._owners, entry.owner)
-        _uncount(self._addresses, entry.address)
+        self._bounds.remove(entry)
         self._done.add(entry.response_id, row.log, token)
-        self._leave_lane(entry)
+        following = self._lanes.leave(entry)
+        if following is not None:
+            self._take_place(self._open[following])
         return number
-
-    def _leave_lane(self, entry: Entry) -> None:
-        lane = self._lanes.get(entry.conversation_id)
-        if lane is None:
-            return
-        was_first = lane[0] == entry.response_id
-        lane.remove(entry.response_id)
-        if not lane:
-            del self._lanes[entry.conversation_id]
-        elif was_first:
-            self._take_place(self._open[lane[0]])
 
     # A viewer's side
 
@@ -409,10 +376,3 @@ class MemoryWaitingList(WaitingList):
             tokens=len(row.tokens),
             max_tokens=row.entry.max_tokens,
         )
-
-
-def _uncount(counter: Counter[str], name: str) -> None:
-    if counter[name] > 1:
-        counter[name] -= 1
-    else:
-        del counter[name]
