@@ -282,7 +282,9 @@ class WaitingList(ABC):
     """
 
     @abstractmethod
-    async def enqueue(self, entry: Entry, limits: Limits, *, readmit: bool = False) -> Place:
+    async def enqueue(
+        self, entry: Entry, limits: Limits, *, readmit: bool = False, said: int = 0
+    ) -> Place:
         """Accept a response, or raise QueueFull, OwnerLimit, AddressLimit or Unavailable.
 
         Accepted while open responses are fewer than the capacities of the live, non-draining
@@ -290,7 +292,8 @@ class WaitingList(ABC):
         answers its present place. `readmit` skips the bounds (the reconciler's right).
         While another response of its conversation is open, the entry is HELD (open, counted,
         no position) and takes its place in the order when that one ends.
-        Counts as a first viewer touch.
+        Counts as a first viewer touch. Its events will have numbers greater than `said`: one
+        that comes back after the list has lost its memory never repeats a number.
         """
 
     @abstractmethod

@@ -38,7 +38,7 @@ from streaming.waiting_list.base import (
     group_name,
 )
 from streaming.waiting_list.bounds import Bounds
-from streaming.waiting_list.done_logs import DoneLogs
+from streaming.waiting_list.event_logs import DoneLogs, EventLog
 from streaming.waiting_list.fair_order import FairOrder
 from streaming.waiting_list.lanes import Lanes
 from streaming.waiting_list.roster import Roster
@@ -73,7 +73,9 @@ class MemoryWaitingList(WaitingList):
 
     # Accepting
 
-    async def enqueue(self, entry: Entry, limits: Limits, *, readmit: bool = False) -> Place:
+    async def enqueue(
+        self, entry: Entry, limits: Limits, *, readmit: bool = False, said: int = 0
+    ) -> Place:
         rules.check_entry(entry)
         response_id = entry.response_id
         if self._look(response_id).state is not State.UNKNOWN:
@@ -81,7 +83,9 @@ class MemoryWaitingList(WaitingList):
         if not readmit:
             self._bounds.check(entry, limits, self._roster.serving())
         now = self._clock()
-        self._open[response_id] = row = OpenResponse(entry, asked=now, since=now, seen=now)
+        self._open[response_id] = row = OpenResponse(
+            entry, asked=now, since=now, seen=now, log=EventLog(said)
+        )
         self._bounds.add(entry)
         if self._lanes.join(entry):
             self._take_place(row)
@@ -104,12 +108,12 @@ class MemoryWaitingList(WaitingList):
         self._roster.lease(worker_id, row.response_id)
         row.state, row.since, row.worker_id = State.RUNNING, now, worker_id
         row.token, row.expires, row.attempt = self._tokens, now + lease_seconds, row.attempt + 1
-        row.log_before, row.tokens_before = len(row.log), len(row.tokens)
+        row.tail_before, row.tokens_before = row.log.tail, len(row.tokens)
         return Claim(
             lease=Lease(row.response_id, worker_id, row.token),
             entry=row.entry,
             attempt=row.attempt,
-            tail=len(row.log),
+            tail=row.log.tail,
             tokens=tuple(row.tokens),
         )
 
@@ -151,7 +155,7 @@ class MemoryWaitingList(WaitingList):
         row = self._leased(lease)
         if row is None:
             return None
-        is_next = rules.is_next(number, len(row.log), row.log_before)
+        is_next = rules.is_next(number, row.log.tail, row.tail_before)
         if is_next is None:
             raise WrongNumber([row.response_id])
         if not is_next:
@@ -166,11 +170,11 @@ class MemoryWaitingList(WaitingList):
         row = self._leased(lease)
         if row is None:
             done = self._done.get(lease.response_id)
-            said = done is not None and done.token == lease.token and len(done.log) == number
+            said = done is not None and done.token == lease.token and done.log.tail == number
             return number if said else None
-        if number is not None and number != len(row.log) + 1:
+        if number is not None and number != row.log.tail + 1:
             raise WrongNumber([row.response_id])
-        if counted and row.log_before == 0:
+        if counted and not row.tokens_before:
             self._recent.append((len(row.tokens), self._clock() - row.since))
         return self._end(row, event, row.token)
 
@@ -189,9 +193,9 @@ class MemoryWaitingList(WaitingList):
         return row if row.expires > self._clock() else None
 
     def _say(self, row: OpenResponse, event: str, *, last: bool) -> int:
-        number = len(row.log) + 1
+        number = row.log.tail + 1
         text = rules.numbered(event, number)
-        row.log.append(text)
+        row.log.events.append(text)
         message = rules.message(row.response_id, number, text, last)
         self._publish(group_name(row.response_id), message)
         return number
@@ -242,9 +246,9 @@ class MemoryWaitingList(WaitingList):
 
     async def read(self, response_id: str, after: int = 0) -> list[str]:
         if response_id in self._open:
-            return self._open[response_id].log[max(after, 0) :]
+            return self._open[response_id].log.after(after)
         done = self._done.get(response_id)
-        return done.log[max(after, 0) :] if done else []
+        return done.log.after(after) if done else []
 
     async def watch(self, response_ids: Sequence[str]) -> Watch:
         now = self._clock()
@@ -266,9 +270,9 @@ class MemoryWaitingList(WaitingList):
     def _look(self, response_id: str) -> Watched:
         row = self._open.get(response_id)
         if row is not None:
-            return Watched(row.state, self._position(row), len(row.log))
+            return Watched(row.state, self._position(row), row.log.tail)
         done = self._done.get(response_id)
-        return Watched(State.DONE, None, len(done.log)) if done else Watched(State.UNKNOWN, None, 0)
+        return Watched(State.DONE, None, done.log.tail) if done else Watched(State.UNKNOWN, None, 0)
 
     def _position(self, row: OpenResponse) -> int | None:
         rank = self._order.rank(row)
