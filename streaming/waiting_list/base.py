@@ -255,14 +255,14 @@ class Load:
 
     `waiting` holds ids and token limits in the order of the claims to come, the returned ones
     first. `places` are the capacities of the workers that claim (or will, once loaded). `recent`
-    holds tokens and seconds from claim to finish of the last responses finished in one go, the
-    newest last.
+    holds tokens, seconds from claim to finish, and token limit of the last responses finished in
+    one go, the newest last.
     """
 
     running: list[RunningLoad]
     waiting: list[tuple[str, int]]
     places: dict[str, int]
-    recent: list[tuple[int, float]]
+    recent: list[tuple[int, float, int]]
 
 
 AppendCall = tuple[Lease, str, Sequence[int]] | tuple[Lease, str, Sequence[int], int | None]

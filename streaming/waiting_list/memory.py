@@ -68,7 +68,7 @@ class MemoryWaitingList(WaitingList):
         self._roster = Roster(clock)
         self._elected: dict[str, tuple[str, float]] = {}
         self._done = DoneLogs(clock, done_log_seconds)
-        self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT_KEPT)
+        self._recent: deque[tuple[int, float, int]] = deque(maxlen=RECENT_KEPT)
         self._tokens = 0
 
     # Accepting
@@ -175,7 +175,8 @@ class MemoryWaitingList(WaitingList):
         if number is not None and number != row.log.tail + 1:
             raise WrongNumber([row.response_id])
         if counted and not row.tokens_before:
-            self._recent.append((len(row.tokens), self._clock() - row.since))
+            seconds = self._clock() - row.since
+            self._recent.append((len(row.tokens), seconds, row.entry.max_tokens))
         return self._end(row, event, row.token)
 
     async def release(self, lease: Lease) -> bool:

@@ -242,7 +242,8 @@ class RedisWaitingList(WaitingList):
             waiting=[(name, limit) for name, limit in waiting],
             places=dict(sorted(places)),
             recent=[
-                (int(tokens), int(ms) / 1000) for tokens, ms in (text.split(":") for text in recent)
+                (int(tokens), int(ms) / 1000, int(limit))
+                for tokens, ms, limit in (text.split(":") for text in recent)
             ],
         )
 

@@ -17,7 +17,7 @@
 --   workers   zset  by the end of their time to live      worker:ID  hash
 --   leases:WORKER set                    owners, addresses  hash  open responses of each
 --   said:ID   text  the lease that said the last event     once:NONCE  answers, against retries
---   recent    list  "tokens:ms" of those finished          elected:NAME text  who holds the duty
+--   recent    list  "tokens:ms:limit" of the finished          elected:NAME text  who holds the duty
 --   meta      hash  the ticket and lease token counters, the virtual time, paused
 --
 -- Members of order, returned, parked and queue:OWNER are places: see fair_order.lua.
