@@ -22,8 +22,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from select import select
 from typing import Any
 
 import psutil
@@ -31,6 +34,7 @@ import psutil
 from tests.processes import ManagedProcess, ServeProcess
 from tests.raw_websocket import (
     CLOSE,
+    PATIENCE,
     PING,
     PONG,
     TEXT,
@@ -44,7 +48,7 @@ from tests.valkey import Valkey
 
 RUNNING = 8
 ANSWER_TOKENS = 40
-PROBE_SECONDS = 0.05
+PROBE_SECONDS = 0.02
 LAG_GOAL_MS = 100
 
 
@@ -83,7 +87,7 @@ class WaitingClient(asyncio.Protocol):
         tally.bytes += len(data)
         if self._head is not None:
             self._head += data
-            head, separator, data = bytes(self._head).partition(b"\r\n\r\n")
+            _, separator, data = bytes(self._head).partition(b"\r\n\r\n")
             if not separator:
                 return
             self._head = None
@@ -126,23 +130,37 @@ class WaitingClient(asyncio.Protocol):
 
 
 def probe(url: str, seconds: float) -> None:
-    """Print how long pings and refused events took, in milliseconds; our own process runs it."""
+    """Print how long pings and refused events took, in milliseconds; our own process runs it.
+
+    They are sent by the clock, whether or not those before are answered: one long lag delays many.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        pings = pool.submit(send_and_time, url, seconds, lambda sent: frame(sent, PING))
+        errors = pool.submit(
+            send_and_time, url, seconds, lambda sent: frame(f'{{"type":"","event_id":"{sent}"}}')
+        )
+        print(json.dumps({"pings": pings.result(), "errors": errors.result()}))
+
+
+def send_and_time(url: str, seconds: float, make: Callable[[str], bytes]) -> list[float]:
+    """Send frames that carry the time, and read it from what comes back."""
     socket = RawSocket(url)
     socket.until("session.created")
-    pings, errors = [], []
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        began = time.perf_counter()
-        socket.send(frame("lag", PING))
-        while (found := socket.next_frame()) and found[0] != PONG:
-            pass
-        pings.append((time.perf_counter() - began) * 1000)
-        began = time.perf_counter()
-        socket.send(frame('{"type":"none"}'))
-        socket.until("error")
-        errors.append((time.perf_counter() - began) * 1000)
-        time.sleep(PROBE_SECONDS)
-    print(json.dumps({"pings": pings, "errors": errors}))
+    began, sent, took = time.monotonic(), 0, []
+    while sent * PROBE_SECONDS < seconds or len(took) < sent:
+        due = began + sent * PROBE_SECONDS
+        if sent * PROBE_SECONDS < seconds and time.monotonic() >= due:
+            socket.send(make(str(due)))
+            sent += 1
+            continue
+        wait = due - time.monotonic() if sent * PROBE_SECONDS < seconds else PATIENCE
+        if select([socket.socket], [], [], max(0.0, wait))[0]:
+            opcode, payload = socket.next_frame() or (CLOSE, b"")
+            assert opcode in (PONG, TEXT), "the probe was closed"
+            came = payload.decode() if opcode == PONG else json.loads(payload)["event_id"]
+            took.append((time.monotonic() - float(came)) * 1000)
+    socket.close()
+    return took
 
 
 async def probing(url: str, seconds: float) -> tuple[list[float], list[float]]:
@@ -182,7 +200,7 @@ async def measure(
     url = web.ws_url
     process = psutil.Process(web.process.pid)
     tally = [Tally()]
-    quiet_pings, _ = await probing(url, 3)
+    quiet_pings, quiet_errors = await probing(url, 3)
     rss_before = process.memory_info().rss
     began = time.monotonic()
     clients = await connect_all(url, count, tally)
@@ -193,9 +211,9 @@ async def measure(
         client.ask()
         if number % 20 == 19:
             await asyncio.sleep(0.1)
-    async with asyncio.timeout(120):
-        while not all(client.queued for client in clients):
-            await asyncio.sleep(0.1)
+    until = began + 120
+    while not all(client.queued for client in clients) and time.monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
     asked = time.monotonic() - began
     await asyncio.sleep(3)
     rss_waiting = process.memory_info().rss
@@ -226,6 +244,7 @@ async def measure(
         "clients that wait": count,
         "to connect them all, s": connected,
         "to accept their prompts, s": asked,
+        "accepted": sum(client.queued for client in clients),
         "answers done in the measured time": seen.done,
         "clients told a new position": sum(client.told_position > 0 for client in clients),
         "clients told an ETA": sum(client.told_eta > 0 for client in clients),
@@ -235,6 +254,7 @@ async def measure(
         "memory per connected client, KiB": (rss_connected - rss_before) / count / 1024,
         "memory per waiting client, KiB": (rss_waiting - rss_before) / count / 1024,
         "ping, nobody there: p50, ms": statistics.median(quiet_pings),
+        "event to error, nobody there: p50, ms": statistics.median(quiet_errors),
         "ping, all wait: p50, ms": statistics.median(pings),
         "ping, all wait: p99, ms": percentile(pings, 99),
         "ping, all wait: longest, ms": max(pings),
@@ -279,7 +299,10 @@ def run(count: int, seconds: float, profile: str) -> bool:
         valkey.stop()
     for name, value in table.items():
         print(f"{name:40} {value:>10,.1f}" if isinstance(value, float) else f"{name:40} {value:>8}")
-    good = float(table["event to error, all wait: p99, ms"]) < LAG_GOAL_MS
+    good = all(
+        float(table[f"{way}, all wait: p99, ms"]) < LAG_GOAL_MS
+        for way in ("ping", "event to error")
+    )
     print(f"Goal, p99 under {LAG_GOAL_MS} ms: {'met' if good else 'MISSED'}")
     return good
 

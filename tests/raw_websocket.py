@@ -99,6 +99,7 @@ class RawSocket:
             assert data, f"closed in the handshake: {head!r}"
             head += data
         self.status = int(head.split()[1])
+        self.greeting: dict[str, Any] = {}
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
@@ -120,7 +121,8 @@ class RawSocket:
 
     def next(self) -> dict[str, Any]:
         """The next event; fails when the connection ends or is closed instead."""
-        found = self.next_frame()
+        while (found := self.next_frame()) and found[0] == PONG:
+            pass
         assert found, "the connection ended"
         assert found[0] == TEXT, found
         event: dict[str, Any] = json.loads(found[1])
