@@ -94,6 +94,8 @@ class WaitingClient(asyncio.Protocol):
         for opcode, payload in self._reader.feed(data):
             if opcode == TEXT:
                 self.take(payload, tally)
+            elif opcode == PING:
+                self.transport.write(frame(payload, PONG))
             elif opcode == CLOSE:
                 tally.errors.append(f"closed with {int.from_bytes(payload[:2], 'big')}")
 
@@ -155,10 +157,13 @@ def send_and_time(url: str, seconds: float, make: Callable[[str], bytes]) -> lis
             continue
         wait = due - time.monotonic() if sent * PROBE_SECONDS < seconds else PATIENCE
         if select([socket.socket], [], [], max(0.0, wait))[0]:
-            opcode, payload = socket.next_frame() or (CLOSE, b"")
-            assert opcode in (PONG, TEXT), "the probe was closed"
-            came = payload.decode() if opcode == PONG else json.loads(payload)["event_id"]
-            took.append((time.monotonic() - float(came)) * 1000)
+            for opcode, payload in socket.frames_there():
+                assert opcode != CLOSE, "the probe was closed"
+                if opcode == PING:
+                    socket.send(frame(payload, PONG))
+                    continue
+                came = payload.decode() if opcode == PONG else json.loads(payload)["event_id"]
+                took.append((time.monotonic() - float(came)) * 1000)
     socket.close()
     return took
 

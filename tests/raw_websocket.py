@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterable
+from select import select
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -118,6 +119,17 @@ class RawSocket:
                 return None
             self._frames += self._reader.feed(data)
         return self._frames.pop(0)
+
+    def take_in(self) -> None:
+        """Read what is there, so that the server can go on sending."""
+        while select([self.socket], [], [], 0)[0] and (data := self.socket.recv(65536)):
+            self._frames += self._reader.feed(data)
+
+    def frames_there(self) -> list[tuple[int, bytes]]:
+        """The frames that can be had without waiting."""
+        self.take_in()
+        found, self._frames = self._frames, []
+        return found
 
     def next(self) -> dict[str, Any]:
         """The next event; fails when the connection ends or is closed instead."""
