@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import sqlite3
@@ -29,6 +30,9 @@ FAST = {
     "CHATSTREAM_DISCONNECT_GRACE": "120",
 }
 """The fast engine, no bound in the way, and leases that end soon."""
+
+
+PATIENCE = 60.0
 
 
 class Row(NamedTuple):
@@ -175,6 +179,17 @@ class Cluster:
     async def waiting_list(self) -> AsyncIterator[WaitingList]:
         async with self.client() as client:
             yield RedisWaitingList(lambda: client, "chatstream")
+
+    async def runner(self, response_id: str) -> ManagedProcess:
+        """The worker that runs a response, once one does that is alive."""
+        async with asyncio.timeout(PATIENCE), self.waiting_list() as waiting_list:
+            while True:
+                running = (await waiting_list.snapshot()).running
+                pids = [e.worker_id.split(":")[-2] for e in running if e.response_id == response_id]
+                for worker in self.workers:
+                    if pids == [str(worker.process.pid)]:
+                        return worker
+                await asyncio.sleep(0.05)
 
     async def leaks(self) -> list[str]:
         """Keys that an idle waiting list has no business to keep."""

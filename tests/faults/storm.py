@@ -92,7 +92,7 @@ class Storm:
     def _make_asks(self) -> list[Ask]:
         plan, chance = self._plan, self._chance
         asks = []
-        for number in range(plan.responses):
+        for _ in range(plan.responses):
             length = chance.randint(1, plan.longest)
             ask = Ask(self._cluster.urls, f"stop {length}", seed=chance.getrandbits(32))
             ask.length = length
