@@ -116,6 +116,8 @@ class Reader:
         if self.token:
             await self._say("session.resume", session_token=self.token)
             greeting = await self._receive()
+        if greeting["type"] == "error" and greeting["code"] in AGAIN:
+            raise ConnectionError(greeting["message"])
         if greeting["type"] != "session.created":
             raise Garbled(f"no session: {greeting}")
         self.token = greeting["session_token"]
@@ -124,11 +126,14 @@ class Reader:
         if self.accepted.is_set():
             await self._say("response.resume", response_id=self.id, starting_after=self.sequence)
         else:
-            await self._say(
-                "response.create", response_id=self.id, input=self.prompt, params=self.params
-            )
+            await self._create()
         if self._wants_cancel and self.accepted.is_set():
             await self._say("response.cancel", response_id=self.id)
+
+    async def _create(self) -> None:
+        await self._say(
+            "response.create", response_id=self.id, input=self.prompt, params=self.params
+        )
 
     async def _take(self, event: dict[str, Any]) -> None:
         if event["type"] == "error":
@@ -160,16 +165,22 @@ class Reader:
 
     async def _take_error(self, event: dict[str, Any]) -> None:
         self.errors.append(event["code"])
-        if event["code"] == "already_done" and self._wants_cancel:
+        asked = event["event_id"]
+        if event["code"] == "already_done" and asked == "response.cancel":
             return  # the answer came first; its end is on the way
         if event["code"] not in AGAIN:
             raise Garbled(f"refused: {event}")
+        if asked == "response.resume":
+            raise ConnectionError(event["message"])
         await asyncio.sleep(self._chance.uniform(0.2, 0.5))
-        await self._ask_or_resume()
+        if asked == "response.cancel":
+            await self._say("response.cancel", response_id=self.id)
+        elif not self.accepted.is_set():
+            await self._create()
 
     async def _say(self, type_: str, **fields: Any) -> None:
         assert self._socket is not None
-        await self._socket.send(json.dumps({"type": type_, **fields}))
+        await self._socket.send(json.dumps({"type": type_, "event_id": type_, **fields}))
 
     async def _receive(self) -> dict[str, Any]:
         assert self._socket is not None
