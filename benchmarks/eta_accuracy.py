@@ -203,7 +203,7 @@ def report_cost() -> None:
         )
         for n in range(8)
     ]
-    recent = [(chance.randint(1, 400), 5.0) for _ in range(128)]
+    recent = [(chance.randint(1, 400), 5.0, 1024) for _ in range(128)]
     for text, limits in (("one limit", [1024] * 1000), ("1,000 limits", range(100, 1100))):
         waiting = [(f"w{n}", limit) for n, limit in enumerate(limits)]
         load: Any = SimpleNamespace(

@@ -3,9 +3,10 @@
 Pure arithmetic on a `Load`; knows no layer, no database and no clock. Three steps:
 
 1. *Answer lengths* as a survival curve, by the product-limit estimator (Kaplan and Meier 1958):
-   finished answers are observed lengths, running ones are lengths known only to be longer than
-   what was generated so far. Without the latter the short answers, which finish first, would
-   pass for typical. Beyond the longest finished answer the curve goes on with a constant hazard
+   finished answers are observed lengths; running ones, and those that their `max_tokens` cut off,
+   are lengths known only to be longer. Without the running ones the short answers, which finish
+   first, would pass for typical; and a tight limit of one says nothing about the next. Beyond
+   the longest finished answer the curve goes on with a constant hazard
    (Brown, Hollander and Korwar 1974), so that an answer longer than all before it is expected to
    go on for a while, though not always to its limit. Given the tokens generated so far, the
    curve yields what remains (mean residual life), cut off at the response's `max_tokens`.
@@ -53,7 +54,9 @@ def forecast(load: Load) -> dict[str, float]:
     if pace is None or not load.recent or not any(cap > 0 for cap in load.places.values()):
         return {}
     lengths = Lengths(
-        [tokens for tokens, _ in load.recent], [running.tokens for running in load.running]
+        [tokens for tokens, _, limit in load.recent if not 0 < limit <= tokens],
+        [running.tokens for running in load.running]
+        + [tokens for tokens, _, limit in load.recent if 0 < limit <= tokens],
     )
     free_at = _free_at(load, lengths, pace)
     # Per response, a deal: in which round it has which of its lengths.
@@ -98,7 +101,7 @@ def _free_at(load: Load, lengths: Lengths, pace: float) -> list[list[float]]:
 
 def _pace(load: Load) -> float | None:
     """Seconds per token; None when nothing was measured."""
-    recent = [(tokens, seconds) for tokens, seconds in load.recent if tokens > 0 and seconds > 0]
+    recent = [(tokens, seconds) for tokens, seconds, _ in load.recent if tokens > 0 and seconds > 0]
     measured = [(seconds / tokens, tokens) for tokens, seconds in recent[-PACE_RECENT:]]
     for running in load.running:
         tokens = running.tokens - running.resumed
@@ -121,10 +124,10 @@ def _pace(load: Load) -> float | None:
 class Lengths:
     """The survival curve of answer lengths: P(L > x), a step down at each finished length."""
 
-    def __init__(self, finished: Sequence[int], running: Sequence[int]) -> None:
-        """`finished` must not be empty; `running` are the tokens generated so far."""
+    def __init__(self, finished: Sequence[int], unfinished: Sequence[int]) -> None:
+        """`unfinished` are the tokens of answers that run on, or were cut off."""
         ended = Counter(finished)
-        longer = sorted(running)
+        longer = sorted(unfinished)
         at_risk = len(finished)
         survival = 1.0
         steps, heights = [0], [1.0]
@@ -134,7 +137,7 @@ class Lengths:
             at_risk -= ended[length]
             steps.append(length)
             heights.append(survival)
-        mean_beyond = (sum(finished) + sum(running)) / len(finished)
+        mean_beyond = (sum(finished) + sum(unfinished)) / max(1, len(finished))
         self._curve = _Curve(steps, heights, mean_beyond)
         self._beyond = _Curve([0], [1.0], mean_beyond)
 

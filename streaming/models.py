@@ -99,6 +99,7 @@ class Response(models.Model):
     completion_tokens = models.PositiveIntegerField(default=0)
     trimmed_messages = models.PositiveIntegerField(default=0)
     attempt = models.PositiveSmallIntegerField(default=0)
+    restarts = models.PositiveSmallIntegerField(default=0)  # how often the list forgot it
     worker = models.CharField(max_length=120, blank=True)
 
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)

@@ -10,7 +10,10 @@ from channels.layers import BaseChannelLayer
 from streaming.forecast import forecast
 
 FRESH_SECONDS = 0.5
-"""A forecast walks over all that waits, so it is made at most this often."""
+"""A forecast walks over all that waits, so it is made at most this often,"""
+
+NEWCOMER_SECONDS = 0.05
+"""but for a response that is not in the present one, at most this often."""
 
 
 class Outlook:
@@ -25,7 +28,8 @@ class Outlook:
     async def eta(self, response_id: str) -> float | None:
         """None without an honest answer: no worker, no finished answer yet, or too new."""
         async with self._making:
-            if time.monotonic() - self._made_at >= FRESH_SECONDS:
+            age = time.monotonic() - self._made_at
+            if age >= (FRESH_SECONDS if response_id in self._etas else NEWCOMER_SECONDS):
                 self._etas = forecast(await self._layer.waiting_list.load())
                 self._made_at = time.monotonic()
         seconds = self._etas.get(response_id)

@@ -199,8 +199,8 @@ class _Numbered(_Event):
 class ResponseInProgress(_Numbered):
     """The answer begins; `trimmed_messages` of the oldest were left out, the context being full.
 
-    A second one (with number 1 again) means that the queue lost its memory: the answer begins
-    anew, and what was received of it before is void.
+    A second one (its number has jumped ahead) means that the queue lost its memory: the answer
+    begins anew, and what was received of it before is void.
     """
 
     type: Literal["response.in_progress"] = "response.in_progress"

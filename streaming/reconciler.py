@@ -14,14 +14,12 @@ from channels.layers import BaseChannelLayer
 from django.utils import timezone
 
 from streaming import record, responses
-from streaming.models import OPEN, Status
-from streaming.waiting_list.base import Limits
+from streaming.models import Status
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 10.0
 _ROWS = 500
-_NO_LIMITS = Limits(max_waiting=0)
 
 
 async def reconcile(layer: BaseChannelLayer) -> None:
@@ -36,10 +34,8 @@ async def _put_back(layer: BaseChannelLayer) -> None:
     known = await layer.waiting_list.known([str(row.pk) for row in rows])
     for row in rows:
         if str(row.pk) not in known:
-            current = await record.get(row.pk)  # it may have ended since we looked
-            if current is None or current.status not in OPEN:
-                continue
-            await layer.waiting_list.enqueue(responses.entry_of(current), _NO_LIMITS, readmit=True)
+            if await responses.readmit(layer, str(row.pk)) is None:
+                continue  # it has ended since we looked
             logger.warning("Response %s was lost by the waiting list and put back.", row.pk)
         if row.status == Status.ACCEPTING:
             await record.mark_queued(row.pk)

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from streaming.engine.base import ChatMessage, Finished, FinishReason, SamplingParams
@@ -150,6 +150,16 @@ def discard(response: Response) -> None:
 @database_sync_to_async
 def mark_queued(response_id: UUID | str) -> None:
     Response.objects.filter(pk=response_id, status=Status.ACCEPTING).update(status=Status.QUEUED)
+
+
+@database_sync_to_async
+def restart(response_id: UUID | str) -> Response | None:
+    """Count that the waiting list has forgotten an open response; None if it has ended."""
+    if not Response.objects.filter(pk=response_id, status__in=OPEN).update(
+        restarts=F("restarts") + 1
+    ):
+        return None
+    return Response.objects.filter(pk=response_id).first()
 
 
 @database_sync_to_async

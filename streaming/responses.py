@@ -31,6 +31,9 @@ from streaming.waiting_list.base import (
 DOORBELL = "generation"
 """The named channel that says "something waits"."""
 
+NUMBERS_PER_LIFE = 1_000_000
+"""More events than any response has."""
+
 WORKERS_GROUP = "workers"
 """The group on which every worker hears of cancellations at once."""
 
@@ -87,16 +90,37 @@ async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool)
     One that was accepted before keeps its right to a place, whatever the list forgot. (A row
     still `accepting` was not: the same id on two sockets must not get past the bounds.)
     """
+    if response.status != Status.ACCEPTING:
+        place: Place = await layer.waiting_list.place(str(response.pk))
+        if place.state is State.UNKNOWN:
+            place = await readmit(layer, str(response.pk)) or place
+        return place
     settings = conf.get()
     limits = Limits(settings.max_waiting, settings.max_per_owner, settings.max_per_address)
     try:
-        place: Place = await layer.waiting_list.enqueue(
-            entry_of(response), limits, readmit=response.status != Status.ACCEPTING
-        )
+        place = await layer.waiting_list.enqueue(entry_of(response), limits)
     except WaitingListError as error:
         if created:
             await record.discard(response)
         raise ProtocolError(error.code, str(error)) from None  # type: ignore[arg-type]
+    return place
+
+
+async def readmit(layer: BaseChannelLayer, response_id: str) -> Place | None:
+    """Put an accepted response back that the list has forgotten; None if it has ended.
+
+    Its events begin far above all numbers of its former life, so that whoever has seen those
+    takes none of the new ones for one of them.
+    """
+    response = await record.restart(response_id)
+    if response is None:
+        return None
+    place: Place = await layer.waiting_list.enqueue(
+        entry_of(response),
+        Limits(max_waiting=0),
+        readmit=True,
+        said=response.restarts * NUMBERS_PER_LIFE,
+    )
     return place
 
 

@@ -80,7 +80,7 @@ class Viewer:
             if not self._open or self._done or number <= self._sequence:
                 return
             if number == self._sequence + 1:
-                await self._pass_on(message["event"], last=message["last"])
+                await self._pass_on(message["event"], number, last=message["last"])
                 return
         await self._catch_up()
 
@@ -95,11 +95,6 @@ class Viewer:
             return
         if watched.state is State.UNKNOWN:
             await self._end_by_record()
-        elif watched.tail < self._mark:
-            # The list has lost its memory: the answer begins anew, and so do its numbers.
-            async with self._lock:
-                self._sequence = self._mark = 0
-            await self._catch_up()
         elif self._stalled and watched.tail > self._sequence:
             await self._catch_up()
         elif watched.state in (State.WAITING, State.HELD) and not self._sequence:
@@ -135,19 +130,22 @@ class Viewer:
         async with self._lock:
             if self._done:
                 return
-            for event in await self._layer.waiting_list.read(self.response_id, self._sequence):
-                await self._pass_on(event, last=json.loads(event)["type"] == "response.done")
+            for text in await self._layer.waiting_list.read(self.response_id, self._sequence):
+                event = json.loads(text)
+                last = event["type"] == "response.done"
+                await self._pass_on(text, event["sequence_number"], last=last)
 
     async def _end_by_record(self) -> None:
         """The list has forgotten the response: if it ended, its row knows how."""
         done = await record.done_event(self.response_id)
         async with self._lock:
             if done is not None and not self._done:
-                numbered = {"sequence_number": self._sequence + 1, **done.model_dump(mode="json")}
-                await self._pass_on(json.dumps(numbered), last=True)
+                number = self._sequence + 1
+                numbered = {"sequence_number": number, **done.model_dump(mode="json")}
+                await self._pass_on(json.dumps(numbered), number, last=True)
 
-    async def _pass_on(self, event: str, *, last: bool) -> None:
-        self._sequence += 1
+    async def _pass_on(self, event: str, number: int, *, last: bool) -> None:
+        self._sequence = number
         await self._send(event)
         if last:
             self._done = True

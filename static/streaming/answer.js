@@ -1,11 +1,11 @@
 // One prompt and its answer on the page. It shows what the events say and sends nothing.
 
-import { doneText, placeText, trimmedNote } from "./words.js";
+import { doneText, etaText, placeText, trimmedNote } from "./words.js";
 
 const OPEN = ["queued", "in_progress"];
 
 export class Answer {
-  place = null; // the last { position, size, workers }
+  place = null; // the last { position, size, workers, startsAt }
   submitted = false; // on the present socket
   sent = false; // on any
   confirmed = false; // the server has it
@@ -63,8 +63,10 @@ export class Answer {
     this.element.querySelector(".text").textContent = "";
   }
 
-  setPlace({ position, size, workers }) {
-    if (this.status === "queued") this.place = { position, size, workers };
+  setPlace({ position, size, workers, eta_seconds: eta }) {
+    if (this.status !== "queued") return;
+    const startsAt = eta === null ? null : Date.now() + eta * 1000;
+    this.place = { position, size, workers, startsAt };
   }
 
   start({ trimmed_messages: trimmed }) {
@@ -109,6 +111,10 @@ export class Answer {
 
   placeText() {
     return this.place ? placeText(this.place) : "Sending";
+  }
+
+  etaText() {
+    return this.place ? etaText(this.place) : "";
   }
 
   #statusChanged() {

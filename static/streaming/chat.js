@@ -232,8 +232,7 @@ function refresh() {
   const [first, ...others] = waitingAnswers();
   banner.hidden = !first;
   if (first) {
-    const more = others.length ? ` · ${others.length} more after it` : "";
-    banner.querySelector(".banner-text").textContent = first.placeText() + more;
+    showPlace(first, others.length);
     if (first.place) announce(first.placeText());
     withdraw.disabled = offline && first.sent;
     first.showWait("");
@@ -241,6 +240,18 @@ function refresh() {
   for (const answer of others) answer.showWait("Waits for your previous answer");
   scroll.follow();
 }
+
+function showPlace(answer, others) {
+  const more = others ? `${others} more after it` : "";
+  const parts = [answer.placeText(), answer.etaText(), more].filter(Boolean);
+  banner.querySelector(".banner-text").textContent = parts.join(" · ");
+}
+
+// The ETA counts down between the server's words.
+setInterval(() => {
+  const [first, ...others] = waitingAnswers();
+  if (first?.etaText()) showPlace(first, others.length);
+}, 1000);
 
 function announce(text) {
   if (status.textContent !== text) status.textContent = text;

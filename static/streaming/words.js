@@ -24,6 +24,16 @@ export function placeText({ position, size, workers }) {
   return `${ordinal(position)} of ${Math.max(size, position)} in the queue`;
 }
 
+// Rounded as somebody would say it; "" when nobody can tell.
+export function etaText({ startsAt }) {
+  if (startsAt === null) return "";
+  const seconds = Math.max(0, startsAt - Date.now()) / 1000;
+  if (seconds < 3) return "any moment now";
+  if (seconds < 20) return `about ${Math.round(seconds)} s`;
+  if (seconds < 90) return `about ${Math.round(seconds / 5) * 5} s`;
+  return `about ${Math.round(seconds / 60)} min`;
+}
+
 function ordinal(number) {
   const teen = number % 100 >= 11 && number % 100 <= 13;
   const suffix = teen ? "th" : { 1: "st", 2: "nd", 3: "rd" }[number % 10] ?? "th";

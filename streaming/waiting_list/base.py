@@ -255,14 +255,14 @@ class Load:
 
     `waiting` holds ids and token limits in the order of the claims to come, the returned ones
     first. `places` are the capacities of the workers that claim (or will, once loaded). `recent`
-    holds tokens and seconds from claim to finish of the last responses finished in one go, the
-    newest last.
+    holds tokens, seconds from claim to finish, and token limit of the last responses finished in
+    one go, the newest last.
     """
 
     running: list[RunningLoad]
     waiting: list[tuple[str, int]]
     places: dict[str, int]
-    recent: list[tuple[int, float]]
+    recent: list[tuple[int, float, int]]
 
 
 AppendCall = tuple[Lease, str, Sequence[int]] | tuple[Lease, str, Sequence[int], int | None]
@@ -282,7 +282,9 @@ class WaitingList(ABC):
     """
 
     @abstractmethod
-    async def enqueue(self, entry: Entry, limits: Limits, *, readmit: bool = False) -> Place:
+    async def enqueue(
+        self, entry: Entry, limits: Limits, *, readmit: bool = False, said: int = 0
+    ) -> Place:
         """Accept a response, or raise QueueFull, OwnerLimit, AddressLimit or Unavailable.
 
         Accepted while open responses are fewer than the capacities of the live, non-draining
@@ -290,7 +292,8 @@ class WaitingList(ABC):
         answers its present place. `readmit` skips the bounds (the reconciler's right).
         While another response of its conversation is open, the entry is HELD (open, counted,
         no position) and takes its place in the order when that one ends.
-        Counts as a first viewer touch.
+        Counts as a first viewer touch. Its events will have numbers greater than `said`: one
+        that comes back after the list has lost its memory never repeats a number.
         """
 
     @abstractmethod

@@ -7,7 +7,7 @@ else: that is its atomicity. Call it on the loop that the consumers run on.
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from streaming.waiting_list import rules
@@ -15,7 +15,6 @@ from streaming.waiting_list.base import (
     DONE_LOG_SECONDS,
     MAX_ATTEMPTS,
     RECENT_KEPT,
-    AddressLimit,
     AppendCall,
     Claim,
     Entry,
@@ -23,15 +22,12 @@ from streaming.waiting_list.base import (
     Lease,
     Limits,
     Load,
-    OwnerLimit,
     Place,
-    QueueFull,
     Renewal,
     RunningLoad,
     Snapshot,
     State,
     Sweep,
-    Unavailable,
     WaitingList,
     Watch,
     Watched,
@@ -41,8 +37,10 @@ from streaming.waiting_list.base import (
     WrongNumber,
     group_name,
 )
-from streaming.waiting_list.done_logs import DoneLogs
+from streaming.waiting_list.bounds import Bounds
+from streaming.waiting_list.event_logs import DoneLogs, EventLog
 from streaming.waiting_list.fair_order import FairOrder
+from streaming.waiting_list.lanes import Lanes
 from streaming.waiting_list.roster import Roster
 from streaming.waiting_list.shelves import OpenResponse, Shelf
 
@@ -65,50 +63,33 @@ class MemoryWaitingList(WaitingList):
         self._order = FairOrder()  # has positions
         self._returned = Shelf()  # from lost or released leases: ahead of position 1
         self._parked = Shelf()  # attempts used up or cancelled: waits only to be withdrawn
-        self._lanes: dict[str, list[str]] = {}  # conversation -> open one first, then the held
-        self._owners: Counter[str] = Counter()
-        self._addresses: Counter[str] = Counter()
+        self._lanes = Lanes()
+        self._bounds = Bounds()
         self._roster = Roster(clock)
         self._elected: dict[str, tuple[str, float]] = {}
         self._done = DoneLogs(clock, done_log_seconds)
-        self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT_KEPT)
+        self._recent: deque[tuple[int, float, int]] = deque(maxlen=RECENT_KEPT)
         self._tokens = 0
 
     # Accepting
 
-    async def enqueue(self, entry: Entry, limits: Limits, *, readmit: bool = False) -> Place:
+    async def enqueue(
+        self, entry: Entry, limits: Limits, *, readmit: bool = False, said: int = 0
+    ) -> Place:
         rules.check_entry(entry)
         response_id = entry.response_id
         if self._look(response_id).state is not State.UNKNOWN:
             return self._place(response_id, created=False)
         if not readmit:
-            self._check_bounds(entry, limits)
+            self._bounds.check(entry, limits, self._roster.serving())
         now = self._clock()
-        self._open[response_id] = row = OpenResponse(entry, asked=now, since=now, seen=now)
-        self._owners[entry.owner] += 1
-        if entry.address:
-            self._addresses[entry.address] += 1
-        lane = [response_id]
-        if entry.conversation_id:
-            lane = self._lanes.setdefault(entry.conversation_id, [])
-            lane.append(response_id)
-        if len(lane) == 1:
+        self._open[response_id] = row = OpenResponse(
+            entry, asked=now, since=now, seen=now, log=EventLog(said)
+        )
+        self._bounds.add(entry)
+        if self._lanes.join(entry):
             self._take_place(row)
         return self._place(response_id, created=True)
-
-    def _check_bounds(self, entry: Entry, limits: Limits) -> None:
-        workers = self._roster.serving()
-        if not workers:  # nobody else can ever serve this process's list
-            raise rules.refusal(Unavailable.code, 0, 0)
-        mine = self._owners[entry.owner]
-        if 0 < limits.max_per_owner <= mine:
-            raise rules.refusal(OwnerLimit.code, mine, limits.max_per_owner)
-        here = self._addresses[entry.address]
-        if entry.address and 0 < limits.max_per_address <= here:
-            raise rules.refusal(AddressLimit.code, here, limits.max_per_address)
-        bound = sum(worker.capacity for worker in workers) + limits.max_waiting
-        if len(self._open) >= bound:
-            raise rules.refusal(QueueFull.code, len(self._open), bound)
 
     def _take_place(self, row: OpenResponse) -> None:
         row.state, row.since = State.WAITING, self._clock()
@@ -127,12 +108,12 @@ class MemoryWaitingList(WaitingList):
         self._roster.lease(worker_id, row.response_id)
         row.state, row.since, row.worker_id = State.RUNNING, now, worker_id
         row.token, row.expires, row.attempt = self._tokens, now + lease_seconds, row.attempt + 1
-        row.log_before, row.tokens_before = len(row.log), len(row.tokens)
+        row.tail_before, row.tokens_before = row.log.tail, len(row.tokens)
         return Claim(
             lease=Lease(row.response_id, worker_id, row.token),
             entry=row.entry,
             attempt=row.attempt,
-            tail=len(row.log),
+            tail=row.log.tail,
             tokens=tuple(row.tokens),
         )
 
@@ -174,7 +155,7 @@ class MemoryWaitingList(WaitingList):
         row = self._leased(lease)
         if row is None:
             return None
-        is_next = rules.is_next(number, len(row.log), row.log_before)
+        is_next = rules.is_next(number, row.log.tail, row.tail_before)
         if is_next is None:
             raise WrongNumber([row.response_id])
         if not is_next:
@@ -189,12 +170,13 @@ class MemoryWaitingList(WaitingList):
         row = self._leased(lease)
         if row is None:
             done = self._done.get(lease.response_id)
-            said = done is not None and done.token == lease.token and len(done.log) == number
+            said = done is not None and done.token == lease.token and done.log.tail == number
             return number if said else None
-        if number is not None and number != len(row.log) + 1:
+        if number is not None and number != row.log.tail + 1:
             raise WrongNumber([row.response_id])
-        if counted and row.log_before == 0:
-            self._recent.append((len(row.tokens), self._clock() - row.since))
+        if counted and not row.tokens_before:
+            seconds = self._clock() - row.since
+            self._recent.append((len(row.tokens), seconds, row.entry.max_tokens))
         return self._end(row, event, row.token)
 
     async def release(self, lease: Lease) -> bool:
@@ -212,9 +194,9 @@ class MemoryWaitingList(WaitingList):
         return row if row.expires > self._clock() else None
 
     def _say(self, row: OpenResponse, event: str, *, last: bool) -> int:
-        number = len(row.log) + 1
+        number = row.log.tail + 1
         text = rules.numbered(event, number)
-        row.log.append(text)
+        row.log.events.append(text)
         message = rules.message(row.response_id, number, text, last)
         self._publish(group_name(row.response_id), message)
         return number
@@ -254,30 +236,20 @@ class MemoryWaitingList(WaitingList):
         self._returned.discard(row)
         self._parked.discard(row)
         self._unlease(row)
-        _uncount(self._owners, entry.owner)
-        _uncount(self._addresses, entry.address)
+        self._bounds.remove(entry)
         self._done.add(entry.response_id, row.log, token)
-        self._leave_lane(entry)
+        following = self._lanes.leave(entry)
+        if following is not None:
+            self._take_place(self._open[following])
         return number
-
-    def _leave_lane(self, entry: Entry) -> None:
-        lane = self._lanes.get(entry.conversation_id)
-        if lane is None:
-            return
-        was_first = lane[0] == entry.response_id
-        lane.remove(entry.response_id)
-        if not lane:
-            del self._lanes[entry.conversation_id]
-        elif was_first:
-            self._take_place(self._open[lane[0]])
 
     # A viewer's side
 
     async def read(self, response_id: str, after: int = 0) -> list[str]:
         if response_id in self._open:
-            return self._open[response_id].log[max(after, 0) :]
+            return self._open[response_id].log.after(after)
         done = self._done.get(response_id)
-        return done.log[max(after, 0) :] if done else []
+        return done.log.after(after) if done else []
 
     async def watch(self, response_ids: Sequence[str]) -> Watch:
         now = self._clock()
@@ -299,9 +271,9 @@ class MemoryWaitingList(WaitingList):
     def _look(self, response_id: str) -> Watched:
         row = self._open.get(response_id)
         if row is not None:
-            return Watched(row.state, self._position(row), len(row.log))
+            return Watched(row.state, self._position(row), row.log.tail)
         done = self._done.get(response_id)
-        return Watched(State.DONE, None, len(done.log)) if done else Watched(State.UNKNOWN, None, 0)
+        return Watched(State.DONE, None, done.log.tail) if done else Watched(State.UNKNOWN, None, 0)
 
     def _position(self, row: OpenResponse) -> int | None:
         rank = self._order.rank(row)
@@ -409,10 +381,3 @@ class MemoryWaitingList(WaitingList):
             tokens=len(row.tokens),
             max_tokens=row.entry.max_tokens,
         )
-
-
-def _uncount(counter: Counter[str], name: str) -> None:
-    if counter[name] > 1:
-        counter[name] -= 1
-    else:
-        del counter[name]

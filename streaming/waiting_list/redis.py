@@ -73,7 +73,9 @@ class RedisWaitingList(WaitingList):
 
     # Accepting
 
-    async def enqueue(self, entry: Entry, limits: Limits, *, readmit: bool = False) -> Place:
+    async def enqueue(
+        self, entry: Entry, limits: Limits, *, readmit: bool = False, said: int = 0
+    ) -> Place:
         rules.check_entry(entry)
         code, *rest = await self._run(
             "enqueue",
@@ -86,6 +88,7 @@ class RedisWaitingList(WaitingList):
             limits.max_per_owner,
             limits.max_per_address,
             int(readmit),
+            said,
         )
         if code != "ok":
             raise rules.refusal(code, *rest)
@@ -172,9 +175,7 @@ class RedisWaitingList(WaitingList):
     # A viewer's side
 
     async def read(self, response_id: str, after: int = 0) -> list[str]:
-        log = f"{self._base}log:{response_id}"
-        events = await self._client().lrange(log, max(after, 0), -1)
-        return [event.decode() if isinstance(event, bytes) else event for event in events]
+        return list(await self._run("read", response_id, after))
 
     async def watch(self, response_ids: Sequence[str]) -> Watch:
         return await self._look(response_ids, touch=True)
@@ -241,7 +242,8 @@ class RedisWaitingList(WaitingList):
             waiting=[(name, limit) for name, limit in waiting],
             places=dict(sorted(places)),
             recent=[
-                (int(tokens), int(ms) / 1000) for tokens, ms in (text.split(":") for text in recent)
+                (int(tokens), int(ms) / 1000, int(limit))
+                for tokens, ms, limit in (text.split(":") for text in recent)
             ],
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from streaming.waiting_list.base import Entry, State
+from streaming.waiting_list.event_logs import EventLog
 
 
 class Slot(NamedTuple):
@@ -23,7 +24,7 @@ NOWHERE = Slot(0, 0)
 class OpenResponse:
     """An open response. It keeps its place while it runs, to come back to it.
 
-    `log_before` and `tokens_before` are how much there was at its last claim.
+    `tail_before` and `tokens_before` are how far it was at its last claim.
     """
 
     entry: Entry
@@ -37,9 +38,9 @@ class OpenResponse:
     expires: float = 0.0
     attempt: int = 0
     cancelled: bool = False
-    log: list[str] = field(default_factory=list)
+    log: EventLog = field(default_factory=EventLog)
     tokens: list[int] = field(default_factory=list)
-    log_before: int = 0
+    tail_before: int = 0
     tokens_before: int = 0
 
     @property

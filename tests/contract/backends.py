@@ -130,7 +130,8 @@ class MemoryBackend(Backend):
         return {name for name, shelf in shelves.items() if len(shelf)}
 
     async def counted(self) -> tuple[dict[str, int], dict[str, int]]:
-        return dict(self.list._owners), dict(self.list._addresses)  # type: ignore[attr-defined]
+        bounds = self.list._bounds  # type: ignore[attr-defined]
+        return dict(bounds.owners), dict(bounds.addresses)
 
 
 class RedisBackend(Backend):

@@ -342,7 +342,7 @@ class Machine(RuleBasedStateMachine):
             for name, worker in model.workers.items()
             if worker in model.serving() and not (model.paused or worker.paused)
         }
-        assert [tokens for tokens, _ in load.recent] == model.recent
+        assert [tokens for tokens, *_ in load.recent] == model.recent
         owners, addresses = await self.backend.counted()
         present = model.open().values()
         assert owners == Counter(entry.owner for entry in present)

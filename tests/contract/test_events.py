@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from streaming.waiting_list.base import Lease, Withdrawal
-from tests.contract.backends import DELTA, DONE, Backend
+from streaming.waiting_list.base import Entry, Lease, State, Withdrawal
+from tests.contract.backends import DELTA, DONE, ROOMY, Backend
 
 AWKWARD = [
     "ü 漢字 😀",
@@ -122,3 +122,27 @@ async def test_appends_from_many_tasks_leave_no_hole(backend: Backend) -> None:
     heard = [await asyncio.wait_for(backend.layer.receive(channel), 10) for _ in range(50)]
     assert [message["sequence_number"] for message in heard] == list(range(1, 51))
     assert [message["event"] for message in heard] == await backend.list.read("r")
+
+
+async def test_a_later_life_goes_on_above_the_numbers_of_the_earlier(backend: Backend) -> None:
+    await backend.beat()
+    entry = Entry("r", "owner", "")
+    await backend.list.enqueue(entry, ROOMY, readmit=True, said=1000)
+    assert (await backend.list.watch(["r"])).responses["r"].tail == 1000
+    assert await backend.list.read("r") == []
+    claim = await backend.claim()
+    assert claim.tail == 1000
+    assert await backend.list.append(claim.lease, DELTA, number=1001) == 1001
+    assert await backend.list.append(claim.lease, DELTA, number=1001) == 1001
+    assert await backend.list.append(claim.lease, DELTA, number=1002) == 1002
+    for after, expected in ((0, 2), (57, 2), (1000, 2), (1001, 1), (1002, 0), (5000, 0)):
+        assert len(await backend.list.read("r", after)) == expected
+    assert await backend.list.finish(claim.lease, DONE, 1003) == 1003
+    assert await backend.list.finish(claim.lease, DONE, 1003) == 1003
+    done = (await backend.list.watch(["r"])).responses["r"]
+    assert (done.state, done.tail) == (State.DONE, 1003)
+    assert [json.loads(event)["sequence_number"] for event in await backend.list.read("r", 9)] == [
+        1001,
+        1002,
+        1003,
+    ]

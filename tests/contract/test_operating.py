@@ -221,5 +221,5 @@ async def test_the_load_remembers_the_last_ones_finished_in_one_go(backend: Back
     await backend.ask("withdrawn")
     await backend.list.withdraw("withdrawn", DONE)
     recent = (await backend.list.load()).recent
-    assert [tokens for tokens, _ in recent] == list(range(5, RECENT_KEPT + 5))
+    assert [tokens for tokens, *_ in recent] == list(range(5, RECENT_KEPT + 5))
     assert 0.019 <= recent[-1][1] < LONG

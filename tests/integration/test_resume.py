@@ -145,6 +145,9 @@ async def test_an_answer_begins_anew_when_the_list_has_lost_its_memory(
         event = await chat.until("response.done")
         done[event["response_id"]] = event
     mine = [e for e in chat.received if e.get("response_id") == running["response_id"]]
+    numbers = [event["sequence_number"] for event in mine if "sequence_number" in event]
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] > 1_000_000
     assert text_of(mine) == done[running["response_id"]]["text"] == "".join(words(60))
     assert done[waiting["response_id"]]["status"] == "completed"
 

@@ -31,7 +31,7 @@ class Load:
     running: list[RunningLoad] = field(default_factory=list)
     waiting: list[tuple[str, int]] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
-    recent: list[tuple[int, float]] = field(default_factory=list)
+    recent: list[tuple[int, float, int]] = field(default_factory=list)
 
 
 def waiting(count: int, max_tokens: int = 1000) -> list[tuple[str, int]]:
@@ -45,7 +45,7 @@ def etas(load: Load) -> list[float]:
     return list(found.values())
 
 
-STEADY = [(100, 10.0)] * 20
+STEADY = [(100, 10.0, 1000)] * 20
 """All answers have 100 tokens, at 0.1 s each."""
 
 
@@ -62,7 +62,7 @@ def test_a_running_response_frees_its_place_after_what_it_still_has_to_write() -
         running=[RunningLoad("r", "a", tokens=10, max_tokens=40, seconds=1.0)],
         waiting=waiting(3),
         places={"a": 1},
-        recent=[(100, 10.0)] * 10_000,
+        recent=[(100, 10.0, 1000)] * 10_000,
     )
     # Its own limit ends it at 40; those behind it are expected to write 100 each.
     assert etas(load) == pytest.approx([3, 13, 23], rel=1e-3)
@@ -83,7 +83,7 @@ def test_the_place_that_is_free_first_is_taken_first() -> None:
         ],
         waiting=waiting(3),
         places={"a": 1, "b": 1},
-        recent=[(100, 10.0)] * 10_000,
+        recent=[(100, 10.0, 1000)] * 10_000,
     )
     assert etas(load) == pytest.approx([1, 8, 11], rel=1e-2)
 
@@ -93,7 +93,7 @@ def test_lowered_places_are_free_only_when_enough_have_ended() -> None:
         running=[RunningLoad(f"r{left}", "a", 1, 1 + left, 0.1) for left in (10, 20, 30)],
         waiting=waiting(1),
         places={"a": 1},
-        recent=[(100, 10.0)] * 10_000,
+        recent=[(100, 10.0, 1000)] * 10_000,
     )
     assert etas(load) == pytest.approx([3], rel=1e-2)
     assert etas(replace(load, places={"a": 2})) == pytest.approx([2], rel=1e-2)
@@ -107,7 +107,7 @@ def test_a_worker_that_does_not_claim_frees_no_place() -> None:
         ],
         waiting=waiting(1),
         places={"a": 1, "full": 0},
-        recent=[(100, 10.0)] * 10_000,
+        recent=[(100, 10.0, 1000)] * 10_000,
     )
     assert etas(load) == pytest.approx([5], rel=1e-2)
 
@@ -131,7 +131,7 @@ def test_the_pace_is_not_led_astray() -> None:
         running=[RunningLoad("r", "a", tokens=90, max_tokens=100, seconds=0.1, resumed=89)],
         waiting=waiting(2),
         places={"a": 1},
-        recent=[*STEADY, (100, 900.0), (100, 0.0), (0, 3.0)],
+        recent=[*STEADY, (100, 900.0, 1000), (100, 0.0, 1000), (0, 3.0, 1000)],
     )
     first, second = etas(load)
     assert 0 < first <= 1.001
@@ -139,7 +139,7 @@ def test_the_pace_is_not_led_astray() -> None:
 
 
 def test_the_pace_follows_the_present() -> None:
-    quiet, crowded = (100, 10.0), (100, 30.0)
+    quiet, crowded = (100, 10.0, 1000), (100, 30.0, 1000)
     load = Load(waiting=waiting(2), places={"a": 1}, recent=[quiet] * 100 + [crowded] * 28)
     assert etas(load)[1] == pytest.approx(30)
 
@@ -158,7 +158,7 @@ RUNNING = [RunningLoad("r", "a", tokens=50, max_tokens=100, seconds=5.0)]
         Load(waiting=waiting(2), places={"a": 2}),
         Load(waiting=waiting(2), places={"a": 1}, running=[replace(RUNNING[0], tokens=0)]),
         Load(waiting=waiting(2), places={"a": 1}, running=RUNNING),
-        Load(waiting=waiting(2), places={"a": 1}, recent=[(0, 4.0)]),
+        Load(waiting=waiting(2), places={"a": 1}, recent=[(0, 4.0, 1000)]),
         Load(places={"a": 1}, recent=STEADY, running=RUNNING),
     ],
     ids=["no worker", "no places", "no data", "not begun", "none ended", "no speed", "no queue"],
@@ -187,7 +187,7 @@ def loads(draw: st.DrawFn) -> Load:
         ],
         waiting=[(f"w{number}", limit) for number, limit in enumerate(limits)],
         places=draw(st.dictionaries(worker_ids, st.integers(0, 6))),
-        recent=draw(st.lists(st.tuples(counts, seconds), max_size=40)),
+        recent=draw(st.lists(st.tuples(counts, seconds, counts), max_size=40)),
     )
 
 
@@ -273,6 +273,14 @@ def test_answers_still_running_are_evidence_of_long_ones() -> None:
     assert aware > 5 * early
 
 
+def test_an_answer_cut_by_its_limit_says_nothing_against_longer_ones() -> None:
+    cut = [(60, 6.0, 60), (100, 10.0, 100)] * 10
+    load = Load(waiting=waiting(2, max_tokens=100), places={"a": 1}, recent=cut)
+    assert 9 < etas(load)[1] <= 10
+    whole = [(tokens, seconds, 1000) for tokens, seconds, _ in cut]
+    assert etas(replace(load, recent=whole))[1] == pytest.approx(8)
+
+
 # --- simulated queues ----------------------------------------------------------------------
 
 
@@ -313,7 +321,7 @@ def simulate(
         coming.append(Simulated(number, tokens, 1024, now, prefill=chance.random()))
 
     now, queue, running, ended = 0.0, deque[Simulated](), list[Simulated](), list[Simulated]()
-    recent: deque[tuple[int, float]] = deque(maxlen=128)
+    recent: deque[tuple[int, float, int]] = deque(maxlen=128)
     while coming or queue or running:
         step = 0.03 * (1 + 0.15 * (len(running) - 1))
         ends = [each.prefill + (each.length - each.tokens) * step for each in running]
@@ -327,7 +335,7 @@ def simulate(
             if end == passed:
                 running.remove(each)
                 ended.append(each)
-                recent.append((each.length, now - each.started))
+                recent.append((each.length, now - each.started, each.max_tokens))
         if until_arrival == passed:
             arrived = coming.popleft()
             queue.append(arrived)

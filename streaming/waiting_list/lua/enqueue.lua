@@ -1,5 +1,5 @@
 -- ARGV: id, owner, conversation, address, max_tokens, max_waiting, max_per_owner,
---       max_per_address, readmit
+--       max_per_address, readmit, said
 -- Answers {code, present, bound} for a refusal, else {'ok', created, state, position, size}.
 local id, owner, conversation, address = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
@@ -27,7 +27,8 @@ end
 local ticket = next_ticket()
 call('HSET', entry_key(id), 'owner', owner, 'conversation', conversation, 'address', address,
   'max_tokens', ARGV[5], 'state', 'held', 'tag', 0, 'place', '', 'since', now, 'attempt', 0,
-  'worker', '', 'token', '', 'expires', 0, 'cancelled', '', 'tail', 0, 'tokens', 0)
+  'worker', '', 'token', '', 'expires', 0, 'cancelled', '', 'tail', ARGV[10],
+  'tokens', 0)
 call('ZADD', OPEN, now, id)
 call('ZADD', UNCLAIMED, now, id)
 call('HINCRBY', OWNERS, owner, 1)

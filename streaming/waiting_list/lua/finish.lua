@@ -5,12 +5,12 @@ if before then return before end
 local id, token = ARGV[2], ARGV[3]
 if not leased(id, token) then
   local said = ARGV[6] ~= '' and call('GET', said_key(id)) == token
-  return said and call('LLEN', log_key(id)) == tonumber(ARGV[6]) and ARGV[6] or 'null'
+  return said and last_number(id) == tonumber(ARGV[6]) and ARGV[6] or 'null'
 end
 if fate_of_number(id, ARGV[6]) ~= 'next' then return '"wrong"' end
-local row = call('HMGET', entry_key(id), 'tail_before', 'tokens', 'since')
+local row = call('HMGET', entry_key(id), 'tokens_before', 'tokens', 'since', 'max_tokens')
 if ARGV[7] == '1' and row[1] == '0' then
-  call('RPUSH', RECENT, row[2] .. ':' .. string.format('%d', now - row[3]))
+  call('RPUSH', RECENT, row[2] .. ':' .. string.format('%d', now - row[3]) .. ':' .. row[4])
   call('LTRIM', RECENT, -RECENT_KEPT, -1)
 end
 call('SET', said_key(id), token, 'PX', ARGV[5])

@@ -17,7 +17,7 @@
 --   workers   zset  by the end of their time to live      worker:ID  hash
 --   leases:WORKER set                    owners, addresses  hash  open responses of each
 --   said:ID   text  the lease that said the last event     once:NONCE  answers, against retries
---   recent    list  "tokens:ms" of those finished          elected:NAME text  who holds the duty
+--   recent    list  "tokens:ms:limit" of the finished          elected:NAME text  who holds the duty
 --   meta      hash  the ticket and lease token counters, the virtual time, paused
 --
 -- Members of order, returned, parked and queue:OWNER are places: see fair_order.lua.
@@ -92,11 +92,23 @@ local function say(id, event, last)
   return number
 end
 
+-- The number of the first event in a log, nil without one.
+local function first_number(id)
+  local first = call('LINDEX', log_key(id), 0)
+  return first and tonumber(string.match(first, '^{"sequence_number":(%d+)'))
+end
+
+-- The number of the last one, 0 without any.
+local function last_number(id)
+  local first = first_number(id)
+  return first and first + call('LLEN', log_key(id)) - 1 or 0
+end
+
 -- State, position and tail of a response: {'waiting', 3, 0}.
 local function look(id)
   local row = call('HMGET', entry_key(id), 'state', 'tail', 'place')
   if not row[1] then
-    local tail = call('LLEN', log_key(id))
+    local tail = last_number(id)
     return {tail > 0 and 'done' or 'unknown', cjson.null, tail}
   end
   local rank = row[1] == 'waiting' and call('ZRANK', ORDER, row[3])

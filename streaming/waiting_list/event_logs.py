@@ -1,4 +1,4 @@
-"""The events of ended responses, which the waiting list in memory keeps a while."""
+"""The events of responses in memory, and those of ended ones, which are kept a while."""
 
 from __future__ import annotations
 
@@ -6,11 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
+@dataclass(slots=True)
+class EventLog:
+    """Events with the numbers `before` + 1, + 2, ...; `tail` is the last one's."""
+
+    before: int = 0
+    events: list[str] = field(default_factory=list)
+
+    @property
+    def tail(self) -> int:
+        return self.before + len(self.events)
+
+    def after(self, number: int) -> list[str]:
+        return self.events[max(number - self.before, 0) :]
+
+
 @dataclass(frozen=True, slots=True)
 class DoneLog:
     """`token` is that of the lease that said the last event, 0 if none did."""
 
-    log: list[str]
+    log: EventLog
     token: int
     expires: float
 
@@ -25,7 +40,7 @@ class DoneLogs:
         self._expire()
         return len(self._logs)
 
-    def add(self, response_id: str, log: list[str], token: int) -> None:
+    def add(self, response_id: str, log: EventLog, token: int) -> None:
         self._logs[response_id] = DoneLog(log, token, self.clock() + self.keep_seconds)
 
     def get(self, response_id: str) -> DoneLog | None:

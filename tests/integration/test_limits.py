@@ -1,0 +1,127 @@
+"""Time limits, faults of single responses, and the worker's own ends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from streaming.models import Response, Status
+from streaming.worker import QueueWorker
+from tests.fake_engine import FakeEngine, words
+from tests.integration.conftest import PATIENCE
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def test_waiting_too_long_fails_with_the_reason(
+    start_worker: Any, client: Any, chatstream: Any
+) -> None:
+    chatstream(queue_timeout=0.4, disconnect_grace=0.9)
+    await start_worker(FakeEngine(max_running=1))
+    chat = await client()
+    first = await chat.ask("go", params={"max_tokens": 1000})
+    held = await chat.ask("stop 1", conversation_id=first["conversation_id"])
+    waiting = await chat.ask("stop 1")
+    ends = {}
+    while len(ends) < 2:
+        done = await chat.until("response.done")
+        ends[done["response_id"]] = done
+    assert ends.keys() == {held["response_id"], waiting["response_id"]}
+    for done in ends.values():
+        assert (done["status"], done["error"]["code"]) == ("failed", "queue_timeout")
+    assert (await Response.objects.aget(pk=first["response_id"])).status == Status.IN_PROGRESS
+
+
+async def test_generating_too_long_keeps_what_was_said(
+    start_worker: Any, client: Any, chatstream: Any
+) -> None:
+    chatstream(generation_timeout=0.4)
+    engine = FakeEngine(max_running=1)
+    await start_worker(engine)
+    chat = await client()
+    await chat.ask("go", params={"max_tokens": 1000})
+    done = await chat.until("response.done")
+    assert (done["status"], done["error"]["code"]) == ("failed", "generation_timeout")
+    assert done["text"]
+    assert "".join(words(1000)).startswith(done["text"])
+    assert not engine.rows
+
+
+async def test_a_row_that_cannot_be_served_does_not_hold_up_the_queue(
+    start_worker: Any, client: Any, layer: Any
+) -> None:
+    worker = await start_worker(FakeEngine(max_running=1))
+    chat = await client()
+    await chat.ask("go", params={"max_tokens": 60})
+    broken = await chat.ask("stop 1")
+    good = await chat.ask("stop 1")
+    await Response.objects.filter(pk=broken["response_id"]).aupdate(params={"nonsense": 1})
+    done = [await chat.until("response.done") for _ in range(3)]
+    by_id = {event["response_id"]: event for event in done}
+    assert by_id[broken["response_id"]]["error"]["code"] == "internal_error"
+    assert by_id[good["response_id"]]["status"] == "completed"
+    assert worker.ready.is_set()
+
+
+async def test_a_dead_engine_ends_the_worker_and_loses_nothing(layer: Any, client: Any) -> None:
+    engine = FakeEngine(max_running=1, step_seconds=0.02)
+    worker = QueueWorker(engine, layer, 1)
+    task = asyncio.create_task(worker.run())
+    await asyncio.wait_for(worker.ready.wait(), PATIENCE)
+    chat = await client()
+    await chat.ask("stop 150")
+    await chat.until("response.output_text.delta")
+    engine.die()
+    with pytest.raises(RuntimeError, match="engine"):
+        await asyncio.wait_for(task, PATIENCE)
+    second = QueueWorker(FakeEngine(max_running=1), layer, 1)
+    task = asyncio.create_task(second.run())
+    done = await chat.until("response.done")
+    assert done["status"] == "completed"
+    assert done["text"] == "".join(words(150))
+    assert "".join(e["delta"] for e in chat.received if "delta" in e) == done["text"]
+    await second.stop()
+    await task
+
+
+async def test_a_drained_worker_finishes_and_then_claims_no_more(layer: Any, client: Any) -> None:
+    worker = QueueWorker(FakeEngine(max_running=1), layer, 1)
+    task = asyncio.create_task(worker.run())
+    await asyncio.wait_for(worker.ready.wait(), PATIENCE)
+    chat = await client()
+    running = await chat.ask("stop 40")
+    waiting = await chat.ask("stop 2")
+    await chat.until("response.output_text.delta")
+    await worker.stop(drain_seconds=PATIENCE)
+    await asyncio.wait_for(task, PATIENCE)
+    done = await chat.until("response.done")
+    assert (done["response_id"], done["status"]) == (running["response_id"], "completed")
+    assert (await Response.objects.aget(pk=waiting["response_id"])).status == Status.QUEUED
+
+
+async def test_pause_holds_claims_and_unpause_releases_them(
+    start_worker: Any, client: Any, layer: Any
+) -> None:
+    await start_worker(FakeEngine(max_running=1))
+    await layer.waiting_list.pause()
+    chat = await client()
+    queued = await chat.ask("stop 1")
+    assert queued["position"] == 1
+    await asyncio.sleep(1.2)  # longer than the worker's poll
+    assert (await Response.objects.aget(pk=queued["response_id"])).status == Status.QUEUED
+    await layer.waiting_list.unpause()
+    assert (await chat.until("response.done"))["status"] == "completed"
+
+
+async def test_an_eta_is_told_once_something_was_measured(start_worker: Any, client: Any) -> None:
+    await start_worker(FakeEngine(max_running=1, step_seconds=0.02))
+    chat = await client()
+    assert (await chat.ask("stop 20"))["eta_seconds"] is None
+    await chat.until("response.done")
+    await chat.ask("stop 1000", params={"max_tokens": 1000})
+    event = await chat.ask("stop 1")
+    while event["eta_seconds"] is None:
+        event = await chat.until("response.queue_position")
+    assert event["eta_seconds"] >= 0
