@@ -13,8 +13,9 @@ from uuid import uuid4
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-PATIENCE = 90.0
+PATIENCE = 60.0
 BROKEN = (OSError, WebSocketException, TimeoutError, EOFError)
+DELTAS = ("response.output_text.delta",)
 AGAIN = ("internal_error", "unavailable", "queue_full", "rate_limited")
 
 
@@ -150,7 +151,7 @@ class Reader:
     def _take_numbered(self, event: dict[str, Any]) -> None:
         number, before = event["sequence_number"], self.sequence
         begins_anew = event["type"] == "response.in_progress"
-        if number != before + 1 and not begins_anew:
+        if number <= before or (number > before + 1 and event["type"] in DELTAS):
             raise Garbled(f"number {number} after {before}: {event}")
         self.sequence = number
         if begins_anew:
@@ -168,14 +169,15 @@ class Reader:
         asked = event["event_id"]
         if event["code"] == "already_done" and asked == "response.cancel":
             return  # the answer came first; its end is on the way
-        if event["code"] not in AGAIN:
+        too_late = asked == "response.create" and self.accepted.is_set()
+        if event["code"] not in AGAIN or too_late:
             raise Garbled(f"refused: {event}")
         if asked == "response.resume":
             raise ConnectionError(event["message"])
         await asyncio.sleep(self._chance.uniform(0.2, 0.5))
         if asked == "response.cancel":
             await self._say("response.cancel", response_id=self.id)
-        elif not self.accepted.is_set():
+        else:
             await self._create()
 
     async def _say(self, type_: str, **fields: Any) -> None:
