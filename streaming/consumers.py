@@ -8,6 +8,7 @@ tokens of another answer on the same socket.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from dataclasses import asdict
@@ -93,7 +94,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             for viewer in self.viewers.values():
                 Viewers.here(self.channel_layer).discard(viewer)
             for response_id in list(self.viewers):
-                await self.channel_layer.group_discard(group_name(response_id), self.channel_name)
+                # Each for itself: the layer may be away, and forgets its side all the same.
+                with contextlib.suppress(Exception):
+                    await self.channel_layer.group_discard(
+                        group_name(response_id), self.channel_name
+                    )
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Past Channels' own dispatch, which visits the database thread each time: what comes
@@ -237,15 +242,22 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
         `acknowledge`: say `response.queued` even if it waits no more.
         """
+        try:
+            await self.show(response, created=created, acknowledge=acknowledge, after=after)
+        except Exception:
+            # Asked again on this socket, it must not pass for one that is shown already.
+            with contextlib.suppress(Exception):
+                await self.unview(str(response.pk))
+            raise
+
+    async def show(
+        self, response: Response, *, created: bool, acknowledge: bool, after: int
+    ) -> None:
         viewer = await self.view(str(response.pk))
         if response.status in TERMINAL:
             await viewer.open(None, after)
             return
-        try:
-            place = await responses.enqueue(self.channel_layer, response, created=created)
-        except ProtocolError:
-            await self.unview(str(response.pk))
-            raise
+        place = await responses.enqueue(self.channel_layer, response, created=created)
         told = await self.tell(str(response.pk), place)
         if acknowledge or place.state in (State.WAITING, State.HELD):
             await self.send_event(
@@ -257,8 +269,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             )
         await viewer.open(told, after)
         if place.created:
-            await responses.ring(self.channel_layer)
-            await record.mark_queued(response.pk)
+            try:
+                await responses.ring(self.channel_layer)
+                await record.mark_queued(response.pk)
+            except Exception:
+                # It is accepted and its reader knows: the reconciler does the rest.
+                logger.exception("The acceptance of %s is not recorded yet.", response.pk)
 
     async def tell(self, response_id: str, place: Place) -> Told:
         workers = len(await self.channel_layer.waiting_list.workers())

@@ -90,7 +90,11 @@ class Viewer:
             self._place = place
             self._told_at = time.monotonic()
             self._open = True
-        await self._catch_up()
+        try:
+            await self._catch_up()
+        except Exception:
+            # An error now would contradict the place that was told.
+            logger.exception("The next look catches up with %s.", self.response_id)
 
     async def feed(self, message: dict[str, Any]) -> None:
         """Take one `response.event` message of the group."""

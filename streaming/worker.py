@@ -67,12 +67,12 @@ class QueueWorker:
     async def run(self) -> None:
         """Load the model, then serve until stopped."""
         self._loop = asyncio.get_running_loop()
-        await self._beat()
+        await self._beat_at_last()
         beating = asyncio.create_task(self._every(self._lease_seconds / 3, self._beat))
         try:
             await asyncio.to_thread(self._engine.start, self._on_events)
             self._state = WorkerState.READY
-            await self._beat()
+            await self._beat_at_last()
             self.ready.set()
             logger.info("Worker %s serves %s.", self.worker_id, self._engine.info.name)
             await self._serve()
@@ -86,8 +86,8 @@ class QueueWorker:
             for duty in (
                 self._claim_on(),
                 self._publish_on(),
-                self._listen_for_bell(),
-                self._listen_for_cancels(),
+                self._every(POLL_SECONDS, self._listen_for_bell),
+                self._every(POLL_SECONDS, self._listen_for_cancels),
                 self._every(self._lease_seconds / 3, self._renew),
                 self._every(min(1.0, grace / 3), self._sweep),
                 self._every(POLL_SECONDS / 2, self._stop_overlong),
@@ -166,6 +166,16 @@ class QueueWorker:
         response_id = claim.entry.response_id
         running = self._running[response_id] = Running(claim)
         try:
+            await self._submit(running, claim)
+        except BaseException:
+            self._running.pop(response_id, None)
+            with contextlib.suppress(Exception):
+                await self._list.release(claim.lease)
+            raise
+
+    async def _submit(self, running: Running, claim: Claim) -> None:
+        response_id = running.response_id
+        try:
             work = await record.start(response_id, self.worker_id, claim.attempt)
             if work is None:
                 # It ended between its place and our claim; its readers still wait for the word.
@@ -175,10 +185,7 @@ class QueueWorker:
                 running.resume(text)
             request = GenerationRequest(response_id, work.messages, work.params, claim.tokens)
             self._engine.submit(request)
-        except (asyncio.CancelledError, EngineError, *_AWAY):
-            del self._running[response_id]
-            with contextlib.suppress(Exception):
-                await self._list.release(claim.lease)
+        except (EngineError, *_AWAY):
             raise
         except Exception:
             # Put back, it would come again and again and hold up everybody behind it.
@@ -298,6 +305,15 @@ class QueueWorker:
             }
         beat = WorkerBeat(self.worker_id, self.capacity, self._state, self._lease_seconds, details)
         await self._list.heartbeat(beat)
+
+    async def _beat_at_last(self) -> None:
+        """The layer may not be there yet when a worker starts: it is waited for."""
+        while not self._stopping.is_set():
+            try:
+                return await self._beat()
+            except _AWAY as error:
+                logger.warning("The waiting list cannot be reached; trying again. (%s)", error)
+                await asyncio.sleep(POLL_SECONDS)
 
     async def _renew(self) -> None:
         leases = [running.lease for running in self._running.values()]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from streaming.engine.base import (
     Engine,
@@ -95,11 +97,15 @@ class FakeEngine(Engine):
                 events = [event for row in list(self.rows.values()) for event in self._step(row)]
                 if self.rows:
                     self.steps.append(StepRecord(len(self.steps), tuple(self.rows)))
+                    self._stepped()
                 for event in events:
                     if isinstance(event, Finished):
                         del self.rows[event.response_id]
             if events:
                 self._sink(events)
+
+    def _stepped(self) -> None:
+        """A step was taken by all of `rows`."""
 
     def _step(self, row: _Row):  # type: ignore[no-untyped-def]
         request = row.request
@@ -132,7 +138,32 @@ class FakeEngine(Engine):
 
 
 class ProcessEngine(FakeEngine):
-    """The fake as `CHATSTREAM_ENGINE=tests.fake_engine.ProcessEngine` for real processes."""
+    """The fake as `CHATSTREAM_ENGINE=tests.fake_engine.ProcessEngine` for real processes.
+
+    `FAKE_STEPS` names a folder: each step's moment and ids go to a file of this process in it,
+    which survives any kill. A prompt `die N` ends the engine's thread after N words, as a bug
+    would; resumed elsewhere, it goes on.
+    """
 
     def __init__(self, model: str | None, *, max_running: int, **arguments: object) -> None:
-        super().__init__(max_running=max_running, step_seconds=0.02)
+        seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.02"))
+        super().__init__(max_running=max_running, step_seconds=seconds)
+        self._log: int | None = None
+        if folder := os.environ.get("FAKE_STEPS"):
+            path = Path(folder) / f"{os.getpid()}.steps"
+            self._log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def _step(self, row: _Row):  # type: ignore[no-untyped-def]
+        command, _, number = row.request.messages[-1].content.partition(" ")
+        if command == "die" and not row.request.prior_tokens and row.done >= int(number):
+            self.die()
+        yield from super()._step(row)
+
+    def _run(self) -> None:
+        super()._run()
+        if self._log is not None:
+            os.close(self._log)
+
+    def _stepped(self) -> None:
+        if self._log is not None:
+            os.write(self._log, f"{time.time():.3f} {' '.join(self.rows)}\n".encode())

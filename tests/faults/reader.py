@@ -1,0 +1,191 @@
+"""Somebody who reads one answer, comes back whenever the line breaks, and minds every letter."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+PATIENCE = 60.0
+BROKEN = (OSError, WebSocketException, TimeoutError, EOFError)
+DELTAS = ("response.output_text.delta",)
+AGAIN = ("internal_error", "unavailable", "queue_full", "rate_limited")
+
+
+class Garbled(AssertionError):
+    """What the server said does not fit what it said before."""
+
+
+class Reader:
+    """Assembles the text by the protocol's rule: `response.in_progress` begins it anew, and
+    every delta says where it goes."""
+
+    def __init__(
+        self, urls: Sequence[str], prompt: str, *, token: str = "", seed: int = 0, **params: Any
+    ) -> None:
+        self.id = str(uuid4())
+        self.prompt = prompt
+        self.params = params
+        self.token = token
+        self.text = ""
+        self.sequence = 0
+        self.begun = 0
+        self.connections = 0
+        self.errors: list[str] = []
+        self.accepted = asyncio.Event()
+        self.done: dict[str, Any] | None = None
+        self._urls = urls
+        self._chance = random.Random(seed)
+        self._socket: ClientConnection | None = None
+        self._task: asyncio.Task[dict[str, Any]] | None = None
+        self._wants_cancel = False
+        self._news = asyncio.Condition()
+        self._may_connect = asyncio.Event()
+        self._may_connect.set()
+
+    def start(self) -> Reader:
+        """Begin to read in the background; `end` waits for it."""
+        self._task = asyncio.create_task(self.answer())
+        return self
+
+    async def end(self, patience: float = PATIENCE) -> dict[str, Any]:
+        """The `response.done`."""
+        assert self._task is not None
+        return await asyncio.wait_for(asyncio.shield(self._task), patience)
+
+    async def stop(self) -> None:
+        """Stop reading, whatever was read."""
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(BaseException):
+                await self._task
+
+    async def answer(self) -> dict[str, Any]:
+        """Ask, and read to the `response.done`, over as many connections as it takes."""
+        while self.done is None:
+            await self._may_connect.wait()
+            try:
+                await self._read_on(self._chance.choice(self._urls))
+            except BROKEN:
+                await asyncio.sleep(self._chance.uniform(0.05, 0.3))
+        return self.done
+
+    async def cancel(self) -> None:
+        """Ask for the end, and again on every new connection until it has come."""
+        self._wants_cancel = True
+        if self._socket:
+            with contextlib.suppress(*BROKEN):
+                await self._say("response.cancel", response_id=self.id)
+
+    def leave(self) -> None:
+        """Cut the line, until `come_back`."""
+        self._may_connect.clear()
+        if self._socket:
+            self._socket.transport.abort()
+
+    def come_back(self) -> None:
+        self._may_connect.set()
+
+    async def words(self, count: int) -> None:
+        """Until so many words have come, or the end."""
+        async with asyncio.timeout(PATIENCE), self._news:
+            await self._news.wait_for(lambda: self.done or self.text.count(" ") >= count)
+
+    # --- one connection ---
+
+    async def _read_on(self, url: str) -> None:
+        async with connect(url, open_timeout=PATIENCE, ping_interval=None) as socket:
+            self.connections += 1
+            self._socket = socket
+            try:
+                await self._greet()
+                await self._ask_or_resume()
+                while self.done is None:
+                    await self._take(await self._receive())
+            finally:
+                self._socket = None
+
+    async def _greet(self) -> None:
+        greeting = await self._receive()
+        if self.token:
+            await self._say("session.resume", session_token=self.token)
+            greeting = await self._receive()
+        if greeting["type"] == "error" and greeting["code"] in AGAIN:
+            raise ConnectionError(greeting["message"])
+        if greeting["type"] != "session.created":
+            raise Garbled(f"no session: {greeting}")
+        self.token = greeting["session_token"]
+
+    async def _ask_or_resume(self) -> None:
+        if self.accepted.is_set():
+            await self._say("response.resume", response_id=self.id, starting_after=self.sequence)
+        else:
+            await self._create()
+        if self._wants_cancel and self.accepted.is_set():
+            await self._say("response.cancel", response_id=self.id)
+
+    async def _create(self) -> None:
+        await self._say(
+            "response.create", response_id=self.id, input=self.prompt, params=self.params
+        )
+
+    async def _take(self, event: dict[str, Any]) -> None:
+        if event["type"] == "error":
+            await self._take_error(event)
+            return
+        if event["response_id"] != self.id:
+            raise Garbled(f"somebody else's event: {event}")
+        self.accepted.set()
+        if "sequence_number" in event:
+            self._take_numbered(event)
+        async with self._news:
+            self._news.notify_all()
+
+    def _take_numbered(self, event: dict[str, Any]) -> None:
+        number, before = event["sequence_number"], self.sequence
+        begins_anew = event["type"] == "response.in_progress"
+        if number <= before or (number > before + 1 and event["type"] in DELTAS):
+            raise Garbled(f"number {number} after {before}: {event}")
+        self.sequence = number
+        if begins_anew:
+            self.begun += 1
+            self.text = ""
+        elif event["type"] == "response.output_text.delta":
+            if event["offset"] != len(self.text):
+                raise Garbled(f"offset {event['offset']} behind {len(self.text)} characters")
+            self.text += event["delta"]
+        elif event["type"] == "response.done":
+            self.done = event
+
+    async def _take_error(self, event: dict[str, Any]) -> None:
+        self.errors.append(event["code"])
+        asked = event["event_id"]
+        if event["code"] == "already_done" and asked == "response.cancel":
+            return  # the answer came first; its end is on the way
+        too_late = asked == "response.create" and self.accepted.is_set()
+        if event["code"] not in AGAIN or too_late:
+            raise Garbled(f"refused: {event}")
+        if asked == "response.resume":
+            raise ConnectionError(event["message"])
+        await asyncio.sleep(self._chance.uniform(0.2, 0.5))
+        if asked == "response.cancel":
+            await self._say("response.cancel", response_id=self.id)
+        else:
+            await self._create()
+
+    async def _say(self, type_: str, **fields: Any) -> None:
+        assert self._socket is not None
+        await self._socket.send(json.dumps({"type": type_, "event_id": type_, **fields}))
+
+    async def _receive(self) -> dict[str, Any]:
+        assert self._socket is not None
+        async with asyncio.timeout(PATIENCE):
+            event: dict[str, Any] = json.loads(await self._socket.recv())
+            return event

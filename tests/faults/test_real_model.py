@@ -1,0 +1,52 @@
+"""The real model's worker is killed mid-answer, and nobody can tell from the text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.cluster import Cluster
+from tests.faults.conftest import Ask
+from tests.valkey import start_or_skip
+
+PROMPT = "Write a long story about a lighthouse keeper and the sea."
+GREEDY = {"temperature": 0, "max_tokens": 120}
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Iterator[Cluster]:
+    valkey = start_or_skip(durable=True)
+    env = {
+        "CHATSTREAM_ENGINE": "streaming.engine.local.LocalEngine",
+        "CHATSTREAM_DTYPE": "float32",
+        "CHATSTREAM_MAX_RUNNING": "2",
+        "CHATSTREAM_LEASE_SECONDS": "5",
+    }
+    cluster = Cluster(tmp_path, valkey, webs=1, **env)
+    try:
+        yield cluster.start()
+    finally:
+        cluster.stop()
+        valkey.stop()
+
+
+async def test_the_text_is_that_of_an_uninterrupted_answer(real: Cluster, ask: Ask) -> None:
+    worker = await asyncio.to_thread(real.start_worker)
+    uninterrupted = await ask(real, PROMPT, **GREEDY).end()
+    assert len(uninterrupted["text"]) > 200
+
+    for share in (0.1, 0.5, 0.8):
+        reader = ask(real, PROMPT, **GREEDY)
+        await reader.words(int(share * uninterrupted["text"].count(" ")))
+        assert reader.done is None
+        real.kill_worker(worker)
+        worker = await asyncio.to_thread(real.start_worker)
+        done = await reader.end()
+        assert reader.text == done["text"] == uninterrupted["text"]
+        assert done["status"] == uninterrupted["status"]
+        assert done["usage"] == uninterrupted["usage"]
+        assert reader.begun == 1
+        assert real.row(reader.id).attempt == 2

@@ -1,0 +1,170 @@
+"""Workers that are killed, stopped, paused and drained while they answer."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from tests.fake_engine import words
+from tests.faults.cluster import PATIENCE, Cluster
+from tests.faults.reader import Reader
+from tests.processes import ManagedProcess
+
+Ask = Callable[..., Reader]
+
+
+async def eventually(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+async def ended(process: ManagedProcess) -> int:
+    """The exit status of a process that ends by itself."""
+    return await asyncio.to_thread(process.process.wait, PATIENCE)
+
+
+async def whole_answer(reader: Reader, count: int) -> None:
+    """It is completed, said in one go, every letter once."""
+    done = await reader.end()
+    assert done["status"] == "completed"
+    assert reader.text == done["text"] == "".join(words(count))
+    assert reader.begun == 1
+
+
+async def test_another_worker_goes_on_where_the_killed_one_was(cluster: Cluster, ask: Ask) -> None:
+    first = await asyncio.to_thread(cluster.start_worker)
+    readers = [ask(cluster, "stop 250") for _ in range(4)]
+    for reader in readers:
+        await reader.words(20)
+    second = await asyncio.to_thread(cluster.start_worker)
+    cluster.kill_worker(first)
+    for reader in readers:
+        await whole_answer(reader, 250)
+        assert cluster.row(reader.id).attempt == 2
+        assert cluster.words_by(second, reader.id) < 250  # it did not begin again
+
+
+async def test_the_restarted_worker_goes_on(cluster: Cluster, ask: Ask) -> None:
+    first = await asyncio.to_thread(cluster.start_worker)
+    reader = ask(cluster, "stop 150")
+    await reader.words(20)
+    cluster.kill_worker(first)
+    await asyncio.to_thread(cluster.start_worker)
+    await whole_answer(reader, 150)
+
+
+async def test_a_worker_paused_past_its_lease_says_nothing_more(cluster: Cluster, ask: Ask) -> None:
+    paused = await asyncio.to_thread(cluster.start_worker)
+    reader = ask(cluster, "stop 500")
+    await reader.words(20)
+    other = await asyncio.to_thread(cluster.start_worker)
+    paused.process.send_signal(signal.SIGSTOP)
+    try:
+        assert await cluster.runner(reader.id) is paused
+        await eventually(lambda: cluster.words_by(other, reader.id) > 20)
+    finally:
+        paused.process.send_signal(signal.SIGCONT)
+    await asyncio.to_thread(paused.wait_for, f"The lease of {reader.id} was lost")
+    steps = cluster.words_by(paused, reader.id)
+    await whole_answer(reader, 500)
+    assert cluster.words_by(paused, reader.id) <= steps + 1  # its engine was stopped, too
+    row = cluster.row(reader.id)
+    assert (row.status, row.text, row.attempt) == ("completed", reader.text, 2)
+
+
+async def test_three_lost_workers_are_enough(cluster: Cluster, ask: Ask) -> None:
+    starts = [
+        asyncio.to_thread(cluster.start_worker, CHATSTREAM_LEASE_SECONDS="1.5") for _ in range(4)
+    ]
+    await asyncio.gather(*starts)
+    reader = ask(cluster, "stop 2000")
+    for attempt in range(1, 4):
+        await reader.words(20 * attempt)
+        cluster.kill_worker(await cluster.runner(reader.id))
+    done = await reader.end()
+    assert (done["status"], done["error"]["code"]) == ("failed", "worker_lost")
+    assert done["text"] == reader.text
+    assert "".join(words(2000)).startswith(reader.text)
+    assert reader.text.count(" ") >= 60
+    assert reader.begun == 1
+    row = cluster.row(reader.id)
+    assert (row.status, row.error_code, row.text) == ("failed", "worker_lost", reader.text)
+
+
+async def test_a_draining_worker_finishes_what_runs_and_claims_nothing(
+    cluster: Cluster, ask: Ask
+) -> None:
+    draining = await asyncio.to_thread(cluster.start_worker, CHATSTREAM_DRAIN_SECONDS="60")
+    running = [ask(cluster, "stop 150") for _ in range(cluster.cap)]
+    for reader in running:
+        await reader.words(1)
+    waiting = [ask(cluster, "stop 5") for _ in range(2)]
+    for reader in waiting:
+        await reader.accepted.wait()
+    draining.process.send_signal(signal.SIGTERM)
+    for reader in running:
+        await whole_answer(reader, 150)
+        assert cluster.words_by(draining, reader.id) >= 150
+    assert await ended(draining) == 0
+    assert all(reader.done is None for reader in waiting)
+    await asyncio.to_thread(cluster.start_worker)
+    for reader in waiting:
+        await whole_answer(reader, 5)
+        assert cluster.words_by(draining, reader.id) == 0
+
+
+async def test_without_time_to_drain_another_worker_goes_on(cluster: Cluster, ask: Ask) -> None:
+    ending = await asyncio.to_thread(cluster.start_worker, CHATSTREAM_DRAIN_SECONDS="0")
+    readers = [ask(cluster, "stop 250") for _ in range(cluster.cap)]
+    for reader in readers:
+        await reader.words(20)
+    other = await asyncio.to_thread(cluster.start_worker)
+    ending.process.send_signal(signal.SIGTERM)
+    assert await ended(ending) == 0
+    for reader in readers:
+        await whole_answer(reader, 250)
+        assert cluster.row(reader.id).attempt == 1  # given back, not lost
+        assert 0 < cluster.words_by(other, reader.id) < 250
+
+
+async def test_a_worker_whose_engine_dies_ends_and_another_one_goes_on(
+    cluster: Cluster, ask: Ask
+) -> None:
+    dying = await asyncio.to_thread(cluster.start_worker)
+    bystander = ask(cluster, "stop 250")
+    reader = ask(cluster, "die 15", max_tokens=60)
+    assert await ended(dying) != 0
+    assert "The engine's thread has died" in dying.output
+    await asyncio.to_thread(cluster.start_worker)
+    done = await reader.end()
+    assert (done["status"], done["text"]) == ("incomplete", "".join(words(60)))
+    assert reader.text == done["text"]
+    await whole_answer(bystander, 250)
+
+
+async def test_a_cancel_at_the_moment_of_the_claim(cluster: Cluster, ask: Ask) -> None:
+    """Each ends as cancelled, or as completed if the answer came first; no place is lost."""
+    worker = await asyncio.to_thread(cluster.start_worker)
+
+    async def race(number: int) -> None:
+        reader = ask(cluster, "stop 400")
+        await reader.accepted.wait()
+        await asyncio.sleep(number % 10 / 500)
+        await reader.cancel()
+        done = await reader.end()
+        row = cluster.row(reader.id)
+        assert (done["status"], row.status) == ("cancelled", "cancelled")
+        assert reader.text == done["text"] == row.text
+        assert "".join(words(400)).startswith(row.text)
+
+    for start in range(0, 80, cluster.cap):
+        await asyncio.gather(*(race(number) for number in range(start, start + cluster.cap)))
+    readers = [ask(cluster, "stop 100") for _ in range(cluster.cap)]
+    for reader in readers:
+        await whole_answer(reader, 100)
+    last = cluster.steps()[worker.process.pid][-50]
+    assert set(last.ids) == {reader.id for reader in readers}  # all at once: every place is free
+    assert not await cluster.leaks()
