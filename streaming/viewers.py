@@ -107,7 +107,7 @@ class Viewer:
             return
         if number == self._sequence + 1:
             async with self._lock:
-                await self._pass_on(self._send, message["event"], last=message["last"])
+                await self._pass_on(self._send, message["event"], number, message["last"])
         else:
             await self._catch_up()
 
