@@ -250,10 +250,18 @@ def end_waiting(response_id: UUID | str, status: Status, error: ErrorDetail | No
 
 @database_sync_to_async
 def end_lost(
-    response_id: UUID | str, status: Status, text: str, error: ErrorDetail | None = None
+    response_id: UUID | str,
+    status: Status,
+    text: str,
+    error: ErrorDetail | None = None,
+    by: Response | None = None,
 ) -> bool:
-    """End a response that no worker holds (any more), with the text that was published."""
-    return _end(response_id, OPEN, status, text, error)
+    """End a response that no worker holds (any more), with the text that was published.
+
+    `by`: the row as it was seen; False if another attempt has begun since, which says more.
+    """
+    attempt = {} if by is None else {"worker": by.worker, "attempt": by.attempt}
+    return _end(response_id, OPEN, status, text, error, **attempt)
 
 
 def _end(
@@ -262,10 +270,11 @@ def _end(
     status: Status,
     text: str,
     error: ErrorDetail | None,
+    **attempt: Any,
 ) -> bool:
     reason = FinishReason.CANCELLED if status == Status.CANCELLED else FinishReason.ERROR
     with transaction.atomic():
-        updated = Response.objects.filter(pk=response_id, status__in=of).update(
+        updated = Response.objects.filter(pk=response_id, status__in=of, **attempt).update(
             status=status,
             finish_reason=reason,
             text=text,

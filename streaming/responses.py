@@ -148,7 +148,8 @@ async def cancel(layer: BaseChannelLayer, response_id: str, owner: str | None = 
     place: Place = await layer.waiting_list.place(response_id)
     if place.state is not State.RUNNING:
         # Its worker died; nobody else is there to write the end.
-        await _end_lost(layer, response_id, Status.CANCELLED)
+        if not await _end_lost(layer, response_id, Status.CANCELLED, by=response):
+            await cancel(layer, response_id, owner)  # another worker has just taken it up
     elif await _flag(layer, response_id) is Withdrawal.WITHDRAWN:
         # Its lease ended between our look and our word.
         await _end_lost(layer, response_id, Status.CANCELLED)
@@ -177,11 +178,17 @@ async def published_text(layer: BaseChannelLayer, response_id: str) -> str:
 
 
 async def _end_lost(
-    layer: BaseChannelLayer, response_id: str, status: Status, error: ErrorDetail | None = None
-) -> None:
+    layer: BaseChannelLayer,
+    response_id: str,
+    status: Status,
+    error: ErrorDetail | None = None,
+    by: Response | None = None,
+) -> bool:
     text = await published_text(layer, response_id)
-    await record.end_lost(response_id, status, text, error)
-    await withdraw_ended(layer, response_id)
+    ended: bool = await record.end_lost(response_id, status, text, error, by)
+    if ended or by is None:
+        await withdraw_ended(layer, response_id)
+    return ended
 
 
 async def withdraw_ended(layer: BaseChannelLayer, response_id: str) -> None:

@@ -36,6 +36,7 @@ class Running:
         self.ending = False
         self.tail = claim.tail
         self.timed_out = False
+        self.submitted = False
         self._began = time.monotonic()
         self._announced = False
         self._started: Started | None = None
@@ -91,6 +92,11 @@ class Running:
         rest = "".join(self._unsaid)[len(append.text) :]
         self._unsaid = [rest] if rest else []
         del self._tokens[: len(append.tokens)]
+
+    @property
+    def is_in_engine(self) -> bool:
+        """Whether the engine has it and has not ended it, as far as is heard."""
+        return self.submitted and self._finished is None
 
     @property
     def is_over(self) -> bool:

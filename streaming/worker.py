@@ -21,7 +21,7 @@ from django.utils.module_loading import import_string
 from redis.exceptions import RedisError
 
 from streaming import conf, reconciler, record, responses
-from streaming.engine.base import Engine, EngineError, EngineEvent, GenerationRequest
+from streaming.engine.base import Engine, EngineError, EngineEvent, Finished, GenerationRequest
 from streaming.models import Status
 from streaming.protocol import ErrorDetail, ProtocolError
 from streaming.running import Append, Running
@@ -61,6 +61,7 @@ class QueueWorker:
         self._emptied = asyncio.Event()
         self._stopping = asyncio.Event()
         self._endings: set[asyncio.Task[None]] = set()
+        self._stale: dict[str, asyncio.Event] = {}  # lost by us; set when the engine ends them
 
     # --- life ---
 
@@ -168,7 +169,7 @@ class QueueWorker:
         try:
             await self._submit(running, claim)
         except BaseException:
-            self._running.pop(response_id, None)
+            self._forget(running)  # no bell: not at once again
             with contextlib.suppress(Exception):
                 await self._list.release(claim.lease)
             raise
@@ -183,8 +184,13 @@ class QueueWorker:
                 return
             if text := await responses.published_text(self._layer, response_id):
                 running.resume(text)
+            if ended := self._stale.get(response_id):
+                await ended.wait()
+            if not self._holds(running):
+                return  # the lease was lost over all this
             request = GenerationRequest(response_id, work.messages, work.params, claim.tokens)
             self._engine.submit(request)
+            running.submitted = True
         except (EngineError, *_AWAY):
             raise
         except Exception:
@@ -206,10 +212,18 @@ class QueueWorker:
         self._drop(running)
 
     def _drop(self, running: Running) -> None:
-        self._running.pop(running.response_id, None)
+        self._forget(running)
         self._bell.set()
+
+    def _forget(self, running: Running) -> None:
+        if self._holds(running):
+            del self._running[running.response_id]
         if not self._running:
             self._emptied.set()
+
+    def _holds(self, running: Running) -> bool:
+        """Whether it runs still; the same response may do so under another lease of ours."""
+        return self._running.get(running.response_id) is running
 
     # --- from the engine to the readers ---
 
@@ -220,7 +234,11 @@ class QueueWorker:
 
     def _take(self, events: Sequence[EngineEvent]) -> None:
         for event in events:
-            if running := self._running.get(event.response_id):
+            if event.response_id in self._stale:
+                # Said for a lease that we lost; we may hold the next one already.
+                if isinstance(event, Finished):
+                    self._stale.pop(event.response_id).set()
+            elif running := self._running.get(event.response_id):
                 running.take(event)
         self._news.set()
 
@@ -243,6 +261,8 @@ class QueueWorker:
         ]
         numbers = await self._append(pending)
         for (running, append), number in zip(pending, numbers, strict=True):
+            if not self._holds(running):
+                continue
             if number is None:
                 self._lose(running)
             else:
@@ -264,19 +284,22 @@ class QueueWorker:
             )
         except WrongNumber as error:
             # We and the log disagree: whoever claims it next goes on from what the log says.
-            for response_id in error.response_ids & self._running.keys():
-                self._lose(self._running[response_id])
+            for running, _ in pending:
+                if running.response_id in error.response_ids and self._holds(running):
+                    self._lose(running)
             raise
         return numbers
 
     async def _finish(self, running: Running) -> None:
         """The record first, then the list; a database that is away for a moment is waited for."""
-        while running.response_id in self._running:
+        while self._holds(running):
             try:
                 await record.finish(
                     running.response_id, self.worker_id, running.attempt, running.outcome()
                 )
                 await self._finish_by_record(running)
+            except WrongNumber:
+                self._lose(running)  # the next one to claim it ends it by the record
             except Exception:
                 logger.exception(
                     "The end of %s was not written; trying again.", running.response_id
@@ -286,7 +309,9 @@ class QueueWorker:
     def _lose(self, running: Running) -> None:
         """Our lease is over and somebody else may answer now: say and write nothing more."""
         logger.warning("The lease of %s was lost.", running.response_id)
-        self._engine.cancel(running.response_id)
+        if running.is_in_engine:
+            self._stale[running.response_id] = asyncio.Event()
+            self._engine.cancel(running.response_id)
         self._drop(running)
 
     # --- duties ---
@@ -316,12 +341,13 @@ class QueueWorker:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _renew(self) -> None:
-        leases = [running.lease for running in self._running.values()]
+        asked = list(self._running.values())
+        leases = [running.lease for running in asked]
         renewal = await self._list.renew(self.worker_id, leases, self._lease_seconds)
         for response_id in renewal.cancelled:
             self._engine.cancel(response_id)
-        for response_id in renewal.lost:
-            if running := self._running.get(response_id):
+        for running in asked:
+            if running.response_id in renewal.lost and self._holds(running):
                 self._lose(running)
 
     async def _sweep(self) -> None:

@@ -142,16 +142,29 @@ class ProcessEngine(FakeEngine):
 
     `FAKE_STEPS` names a folder: each step's moment and ids go to a file of this process in it,
     which survives any kill. A prompt `die N` ends the engine's thread after N words, as a bug
-    would; resumed elsewhere, it goes on.
+    would; resumed elsewhere, it goes on. With `FAKE_CANCEL_SECONDS` a cancelled response says
+    more for so long, as in a long step of a big model.
     """
 
     def __init__(self, model: str | None, *, max_running: int, **arguments: object) -> None:
         seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.02"))
         super().__init__(max_running=max_running, step_seconds=seconds)
+        self._cancel_seconds = float(os.environ.get("FAKE_CANCEL_SECONDS", "0"))
         self._log: int | None = None
         if folder := os.environ.get("FAKE_STEPS"):
             path = Path(folder) / f"{os.getpid()}.steps"
             self._log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def submit(self, request: GenerationRequest) -> None:
+        if request.response_id in self.rows:
+            raise EngineError(f"Response {request.response_id} is already open.", "duplicate")
+        super().submit(request)
+
+    def cancel(self, response_id: str) -> None:
+        if self._cancel_seconds:
+            threading.Timer(self._cancel_seconds, super().cancel, [response_id]).start()
+        else:
+            super().cancel(response_id)
 
     def _step(self, row: _Row):  # type: ignore[no-untyped-def]
         command, _, number = row.request.messages[-1].content.partition(" ")

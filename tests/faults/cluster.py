@@ -78,6 +78,10 @@ class Cluster:
         return int(self._env["CHATSTREAM_MAX_RUNNING"])
 
     @property
+    def lease_seconds(self) -> float:
+        return float(self._env["CHATSTREAM_LEASE_SECONDS"])
+
+    @property
     def urls(self) -> list[str]:
         return [f"ws://127.0.0.1:{port}/ws/chat/" for port in self._ports]
 

@@ -115,7 +115,7 @@ async def test_a_locked_database_is_waited_for(cluster: Cluster, ask: Ask) -> No
     """Longer than a transaction waits by itself: answers end, prompts are claimed and asked."""
     await asyncio.to_thread(cluster.start_worker)
     running = [ask(cluster, "stop 100") for _ in range(cluster.cap - 1)]
-    endless = ask(cluster, "stop 1700")
+    endless = ask(cluster, "stop 1300")
     for reader in (*running, endless):
         await reader.words(10)
     waiting = [ask(cluster, "stop 10") for _ in range(4)]
@@ -129,6 +129,6 @@ async def test_a_locked_database_is_waited_for(cluster: Cluster, ask: Ask) -> No
         assert cluster.row(reader.id).attempt == 1
     for reader in (*waiting, late):
         await told_as_recorded(cluster, reader, 10)
-    await told_as_recorded(cluster, endless, 1700)
+    await told_as_recorded(cluster, endless, 1300)
     assert cluster.row(endless.id).attempt == 1
     assert not await cluster.leaks()

@@ -13,7 +13,7 @@ from tests.faults.conftest import Ask
 from tests.valkey import start_or_skip
 
 PROMPT = "Write a long story about a lighthouse keeper and the sea."
-GREEDY = {"temperature": 0, "max_tokens": 120}
+GREEDY = {"temperature": 0, "max_tokens": 80}
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def real(tmp_path: Path) -> Iterator[Cluster]:
 async def test_the_text_is_that_of_an_uninterrupted_answer(real: Cluster, ask: Ask) -> None:
     worker = await asyncio.to_thread(real.start_worker)
     uninterrupted = await ask(real, PROMPT, **GREEDY).end()
-    assert len(uninterrupted["text"]) > 200
+    assert len(uninterrupted["text"]) > 150
 
-    for share in (0.1, 0.5, 0.8):
+    for share in (0.2, 0.7):
         reader = ask(real, PROMPT, **GREEDY)
         await reader.words(int(share * uninterrupted["text"].count(" ")))
         assert reader.done is None

@@ -75,6 +75,23 @@ async def test_a_worker_paused_past_its_lease_says_nothing_more(cluster: Cluster
     assert (row.status, row.text, row.attempt) == ("completed", reader.text, 2)
 
 
+async def test_a_paused_worker_takes_its_own_answer_up_again(cluster: Cluster, ask: Ask) -> None:
+    """What its engine says until it has noticed the loss belongs to nobody, however long the
+    record (locked here) takes to begin the new attempt."""
+    worker = await asyncio.to_thread(cluster.start_worker, FAKE_CANCEL_SECONDS="1")
+    readers = [ask(cluster, "stop 200") for _ in range(cluster.cap)]
+    for reader in readers:
+        await reader.words(20)
+    worker.process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(1.5 * cluster.lease_seconds)
+    with cluster.locked_database():
+        worker.process.send_signal(signal.SIGCONT)
+        await asyncio.sleep(2.5)
+    for reader in readers:
+        await whole_answer(reader, 200)
+        assert cluster.row(reader.id).attempt == 2
+
+
 async def test_three_lost_workers_are_enough(cluster: Cluster, ask: Ask) -> None:
     starts = [
         asyncio.to_thread(cluster.start_worker, CHATSTREAM_LEASE_SECONDS="1.5") for _ in range(4)
