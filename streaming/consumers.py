@@ -48,6 +48,9 @@ CLOSE_TOO_MANY = 4429
 _INBOX_EVENTS = 100
 """Client events that may wait to be handled on one socket."""
 
+_LARGE_EVENT = 65_536
+"""An event of so many characters counts as two, one of twice as many as three."""
+
 _REFUSED_EVENTS = 100
 """So many refused events, and the socket is closed; one is forgiven every second."""
 
@@ -157,9 +160,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self.closing:
             return  # sent before the client could know
-        if not self.events.take() or self.inbox.full():
+        size = len(text_data or bytes_data or "")
+        if not self.events.take(1 + size / _LARGE_EVENT) or self.inbox.full():
             error = ProtocolError("rate_limited", "Too many events at once; slow down.")
-            await self.send_error(error, event_id=peek_event_id(text_data) if text_data else None)
+            event_id = peek_event_id(text_data) if text_data and size < _LARGE_EVENT else None
+            await self.send_error(error, event_id=event_id)
             if not self.refusals.take():
                 await self.close(CLOSE_TOO_MANY)
         elif text_data is None:

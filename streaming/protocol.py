@@ -117,14 +117,26 @@ ClientEvent = Annotated[
 _client_event: TypeAdapter[ClientEvent] = TypeAdapter(ClientEvent)
 
 
+_MANY_FIELDS, _MANY_FIELDS_CHARS = 100, 10_000
+"""To explain what is wrong with tens of thousands of fields takes long, and helps nobody."""
+
+
 def parse_client_event(text: str) -> ClientEvent:
     """One frame's event. Raises ProtocolError(`invalid_event`) that names the wrong field."""
     try:
+        if len(text) > _MANY_FIELDS_CHARS and _has_many_fields(_loose.validate_json(text)):
+            raise ProtocolError("invalid_event", "The frame has too many fields.")
         return _client_event.validate_json(text)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         message, param = _explain(fault)
         raise ProtocolError("invalid_event", message, param) from None
+
+
+def _has_many_fields(event: dict[str, Any]) -> bool:
+    return any(
+        isinstance(part, dict) and len(part) > _MANY_FIELDS for part in (event, *event.values())
+    )
 
 
 def peek_event_id(text: str) -> str | None:

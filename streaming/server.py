@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 import time
@@ -101,6 +102,9 @@ class ChatServer(Server):
         self._tasks: list[asyncio.Task[None]] = []
 
     def _prepare(self) -> None:
+        # What was loaded until now stays: no collection need walk over it and hold up the loop.
+        gc.collect()
+        gc.freeze()
         self.ws_factory.protocol = ChatSocket
         # An oversized frame is closed with 1009, which a client can read, not a cut connection.
         self.ws_factory.setProtocolOptions(failByDrop=False)

@@ -24,14 +24,15 @@ class TokenBucket:
         self._size = self._level = max(1.0, rate * BURST_SECONDS if burst is None else burst)
         self._at = clock()
 
-    def take(self) -> bool:
-        """Whether one more event is within the rate; if so, it is counted."""
+    def take(self, cost: float = 1) -> bool:
+        """Whether one more event is within the rate; if so, it is counted, as `cost` of them."""
+        cost = min(cost, self._size)
         now = self._clock()
         self._level = min(self._size, self._level + (now - self._at) * self._rate)
         self._at = now
-        if self._level < 1:
+        if self._level < cost:
             return False
-        self._level -= 1
+        self._level -= cost
         return True
 
 

@@ -36,7 +36,7 @@ _SECONDS_PER_PLACE = 0.005
 
 _FAR_NEWS_SECONDS = 5.0
 
-_SLICE_SECONDS = 0.005
+_SLICE_SECONDS = 0.001
 """How long viewers are told their news before whatever else the process does has its turn."""
 
 _IDS_PER_LOOK = 1000

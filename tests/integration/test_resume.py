@@ -115,7 +115,7 @@ async def test_the_row_answers_when_the_log_has_expired(
     start_worker: Any, client: Any, layer: Any
 ) -> None:
     await start_worker(FakeEngine())
-    layer.waiting_list._done_log_seconds = 0
+    layer.waiting_list._done.keep_seconds = 0
     chat = await client()
     token = chat.received[0]["session_token"]
     queued = await chat.ask("stop 3")

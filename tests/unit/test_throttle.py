@@ -40,3 +40,14 @@ def test_sockets_are_counted_under_each_key_and_all_let_go() -> None:
     count.leave(("owner:b", "address:x"))
     count.leave(("owner:c", "address:x"))
     assert len(count) == 0
+
+
+def test_a_large_event_costs_more_but_never_more_than_there_can_be() -> None:
+    now = 0.0
+    bucket = TokenBucket(1, clock=lambda: now, burst=10)
+    assert bucket.take(8)
+    assert not bucket.take(3)
+    assert bucket.take(2)
+    now = 10.0
+    assert bucket.take(1000)
+    assert not bucket.take()

@@ -1,0 +1,91 @@
+"""When a viewer sends what: places near and far, and replays at the reader's pace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+from streaming import viewers
+from streaming.viewers import Told, Viewer
+from streaming.waiting_list.base import State, Watched
+
+
+class Log:
+    """A waiting list that only knows the events of one response."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def say(self, *, last: bool = False) -> dict[str, Any]:
+        """Append an event; the group's message of it."""
+        number = len(self.events) + 1
+        type_ = "response.done" if last else "response.output_text.delta"
+        self.events.append(json.dumps({"sequence_number": number, "type": type_}))
+        return {"sequence_number": number, "event": self.events[-1], "last": last}
+
+    async def read(self, response_id: str, after: int = 0) -> list[str]:
+        return self.events[after:]
+
+
+def viewer_of(log: Log, sent: list[str], replay: Any = None) -> Viewer:
+    async def send(text: str) -> None:
+        sent.append(text)
+
+    layer: Any = SimpleNamespace(waiting_list=log)
+    return Viewer(layer, str(uuid4()), send, lambda: None, replay)
+
+
+async def test_a_place_far_off_is_told_less_often(monkeypatch: Any) -> None:
+    now = 0.0
+    monkeypatch.setattr(viewers, "time", SimpleNamespace(monotonic=lambda: now))
+    for position, seconds in ((1, 0.005), (100, 0.5), (400, 2.0), (5000, 5.0)):
+        sent: list[str] = []
+        viewer = viewer_of(Log(), sent)
+        await viewer.open(Told(position + 1, 9000, 1))
+        viewer.mark()
+        for elapsed in (seconds * 0.9, seconds * 0.2):
+            assert not sent
+            now += elapsed
+            await viewer.observe(Watched(State.WAITING, position, 0), Told(position, 9000, 1, None))
+        assert [json.loads(text)["position"] for text in sent] == [position]
+
+
+async def test_events_that_come_during_a_replay_wait_for_their_turn() -> None:
+    log, sent, go_on = Log(), [], asyncio.Event()
+
+    async def replay(text: str) -> None:
+        sent.append(text)
+        await go_on.wait()
+
+    viewer = viewer_of(log, sent, replay)
+    log.say()
+    log.say()
+    opening = asyncio.create_task(viewer.open(None))
+    await asyncio.sleep(0)
+    await viewer.feed(log.say())  # returns, though the reader does not read
+    await viewer.feed(log.say(last=True))
+    assert len(sent) == 1
+    go_on.set()
+    await opening
+    assert sent == log.events
+
+
+async def test_a_look_does_not_wait_for_a_reader() -> None:
+    log, sent, go_on = Log(), [], asyncio.Event()
+
+    async def replay(text: str) -> None:
+        await go_on.wait()
+        sent.append(text)
+
+    viewer = viewer_of(log, sent, replay)
+    await viewer.open(None)
+    log.say(last=True)
+    viewer.mark()
+    async with asyncio.timeout(1):
+        await viewer.observe(Watched(State.DONE, None, 1), Told(None, 0, 1))
+    go_on.set()
+    await asyncio.sleep(0.01)
+    assert sent == log.events
