@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import Any
 
@@ -48,9 +49,26 @@ _INBOX_EVENTS = 100
 """Client events that may wait to be handled on one socket."""
 
 _REFUSED_EVENTS = 100
-"""So many refused events in a row, and the socket is closed."""
+"""So many refused events, and the socket is closed; one is forgiven every second."""
 
 sockets = SocketCount()
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do what must not be left half done, even if the client vanishes meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_log_fault)
+        raise
+
+
+def _log_fault(task: asyncio.Future[None]) -> None:
+    """Nobody is there to be told of a ProtocolError; anything else is ours."""
+    error = None if task.cancelled() else task.exception()
+    if error and not isinstance(error, ProtocolError):
+        logger.error("A vanished client's event could not be handled.", exc_info=error)
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -62,11 +80,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.inbox_task: asyncio.Task[None] | None = None
         self.counted: tuple[str, ...] = ()
         self.events = TokenBucket(conf.get().max_events_per_second)
-        self.refused_events = 0
+        self.refusals = TokenBucket(1, burst=_REFUSED_EVENTS)
+        self.closing = False
+        self.gone = False
         try:
             await super().__call__(scope, receive, send)
         finally:
             # Not in `disconnect`: a server that ends cancels us without calling it.
+            self.gone = True
             sockets.leave(self.counted)
             if self.inbox_task:
                 self.inbox_task.cancel()
@@ -80,12 +101,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     )
 
     async def dispatch(self, message: dict[str, Any]) -> None:
+        # Past Channels' own dispatch, which visits the database thread each time: what comes
+        # often goes without, and a flood on one socket holds up no other one.
         if message["type"] == "response.event":
-            # Past Channels' own dispatch, which visits the database thread each time.
             if viewer := self.viewers.get(message["response_id"]):
                 await viewer.feed(message)
-            return
-        await super().dispatch(message)
+        elif message["type"] == "websocket.receive":
+            await self.receive(message.get("text"), message.get("bytes"))
+        else:
+            await super().dispatch(message)
 
     # --- the connection ---
 
@@ -131,19 +155,24 @@ class ChatConsumer(AsyncWebsocketConsumer):
         )
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        if text_data is None:
+        if self.closing:
+            return  # sent before the client could know
+        if not self.events.take() or self.inbox.full():
+            error = ProtocolError("rate_limited", "Too many events at once; slow down.")
+            await self.send_error(error, event_id=peek_event_id(text_data) if text_data else None)
+            if not self.refusals.take():
+                await self.close(CLOSE_TOO_MANY)
+        elif text_data is None:
             error = ProtocolError("invalid_event", "Send text frames with JSON, not binary ones.")
             await self.send_error(error)
-            return
-        if self.events.take() and not self.inbox.full():
-            self.refused_events = 0
+        else:
             self.inbox.put_nowait(text_data)
-            return
-        self.refused_events += 1
-        error = ProtocolError("rate_limited", "Too many events at once; slow down.")
-        await self.send_error(error, event_id=peek_event_id(text_data))
-        if self.refused_events >= _REFUSED_EVENTS:
-            await self.close(CLOSE_TOO_MANY)
+
+    async def close(self, code: Any = None, reason: str | None = None) -> None:
+        self.closing = True
+        if self.inbox_task:
+            self.inbox_task.cancel()
+        await super().close(code, reason)
 
     async def handle_inbox(self) -> None:
         while True:
@@ -165,10 +194,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def handle(self, event: ClientEvent) -> None:
         match event:
             case ResponseCreate():
-                # A client that vanishes now must not leave half an acceptance behind.
-                await asyncio.shield(self.create(event))
+                await to_its_end(self.create(event))
             case ResponseCancel():
-                await asyncio.shield(
+                await to_its_end(
                     responses.cancel(self.channel_layer, str(event.response_id), self.owner)
                 )
             case ResponseResume():
@@ -262,6 +290,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
             raise ProtocolError(
                 "forbidden", "The session token is not valid any more.", "session_token"
             )
+        keys = (f"owner:{owner}", f"address:{self.address}")
+        sockets.leave(self.counted)
+        if not sockets.enter(keys, conf.get().max_sockets):
+            sockets.enter(self.counted, conf.get().max_sockets)
+            message = "Too many connections of this visitor are open; close one first."
+            raise ProtocolError("rate_limited", message)
+        self.counted = keys
         self.owner = owner
         await self.greet()
 
@@ -275,11 +310,16 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self.channel_layer,
             response_id,
             send=self.send,
+            replay=self.send_patiently,
             on_done=lambda: self.forget(response_id),
         )
         self.viewers[response_id] = viewer
         await self.channel_layer.group_add(group_name(response_id), self.channel_name)
-        Viewers.here(self.channel_layer).add(viewer)
+        if self.gone:
+            # An acceptance that outlived its socket: nobody watches.
+            await self.channel_layer.group_discard(group_name(response_id), self.channel_name)
+        else:
+            Viewers.here(self.channel_layer).add(viewer)
         return viewer
 
     def forget(self, response_id: str) -> None:
@@ -295,6 +335,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def send_event(self, event: BaseModel) -> None:
         await self.send(event.model_dump_json())
+
+    async def send_patiently(self, text: str) -> None:
+        """Send one of many, at the pace of the reader. Servers other than ours do not wait."""
+        await self.base_send({"type": "websocket.send", "text": text, "patient": True})
 
     async def send_error(
         self, error: ProtocolError, *, cause: ClientEvent | None = None, event_id: str | None = None

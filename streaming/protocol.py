@@ -139,6 +139,10 @@ def peek_event_id(text: str) -> str | None:
 _loose: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
+_PARAM_CHARS = 100
+"""So much of a field's name is repeated; the client may have made up a long one."""
+
+
 def _explain(fault: Any) -> tuple[str, str | None]:
     kind, location = fault["type"], fault["loc"]
     if kind == "json_invalid":
@@ -148,7 +152,7 @@ def _explain(fault: Any) -> tuple[str, str | None]:
         return f"`type` must be one of {names}.", "type"
     if not location:
         return "The frame must be one JSON object.", None
-    param = ".".join(str(part) for part in location[1:]) or None
+    param = ".".join(str(part) for part in location[1:])[:_PARAM_CHARS] or None
     if kind == "extra_forbidden":
         return f"`{param}` is not a field of {location[0]}.", param
     return f"`{param}`: {fault['msg']}.", param

@@ -1,10 +1,12 @@
 """The WebSocket addresses."""
 
-from django.urls import path
+from channels.security.websocket import WebsocketDenier
+from django.urls import path, re_path
 
 from streaming.consumers import ChatConsumer, QueueConsumer
 
 websocket_urlpatterns = [
     path("ws/chat/", ChatConsumer.as_asgi()),
     path("ws/queue/", QueueConsumer.as_asgi()),
+    re_path("", WebsocketDenier.as_asgi()),  # Channels itself would log a traceback
 ]

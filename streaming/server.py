@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
+from autobahn.websocket.types import ConnectionDeny
 from daphne.server import Server
+from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
 
 from streaming import conf
 from streaming.worker import QueueWorker, start_queue_worker
 
 logger = logging.getLogger(__name__)
+
+_UNREAD_FRAMES = 1000
+"""So many frames may wait for their consumer; then the socket is not read for a while."""
+
+_PATIENCE_SECONDS = 5.0
+"""How long a replay waits for a reader who reads nothing at all."""
+
+_LOOK_SECONDS = 0.02
 
 
 def unsent(transport: Any) -> int:
@@ -22,11 +35,55 @@ def unsent(transport: Any) -> int:
     return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
 
 
+class ChatSocket(WebSocketProtocol):
+    """Daphne's end of a WebSocket, held to the bounds of `ChatServer` in what Daphne answers by
+    itself, and without the tracebacks that a client's handshake can put into Daphne's log."""
+
+    maxMessagePayloadSize: int
+
+    def onConnect(self, request: Any) -> Any:
+        names_and_protocols = "".join([*request.headers, *request.protocols, request.path])
+        root = unquote(request.headers.get("daphne-root-path", ""))
+        if not names_and_protocols.isascii() or not unquote(request.path).startswith(root):
+            raise ConnectionDeny(400, "Bad Request")  # type: ignore[no-untyped-call]
+        return super().onConnect(request)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self in self.factory.server_class.connections:  # not if it was refused before
+            super().onClose(wasClean, code, reason)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        super().onMessage(payload, isBinary)
+        if self.application_queue.qsize() == _UNREAD_FRAMES:
+            self.transport.pauseProducing()
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if self.application_queue.qsize() <= _UNREAD_FRAMES / 2:
+            self.transport.resumeProducing()
+        elif self.server.is_open(self):
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._read_on)
+
+    def sendMessage(self, payload: bytes, *args: Any, **kwargs: Any) -> None:
+        # The bound on a client's messages is none on ours, for Autobahn it is one bound for both.
+        bound, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
+        try:
+            super().sendMessage(payload, *args, **kwargs)
+        finally:
+            self.maxMessagePayloadSize = bound
+
+    def onPing(self, payload: bytes) -> None:
+        self.server.cut_if_slow(self)
+        super().onPing(payload)
+
+
 class ChatServer(Server):
     """A Daphne server whose `failure` says, after `run`, why it ended early, or is None.
 
     `on_worker_ready` is called when the embedded worker has loaded its model.
     """
+
+    connections: dict[Any, dict[str, Any]]
 
     def __init__(
         self,
@@ -39,10 +96,12 @@ class ChatServer(Server):
         self.failure: str | None = None
         self._embedded_worker = embedded_worker
         self._max_unsent = conf.get().max_unsent_bytes
+        self._ample = self._max_unsent // 4  # a replay goes on below it
         self._on_worker_ready = on_worker_ready
         self._tasks: list[asyncio.Task[None]] = []
 
     def _prepare(self) -> None:
+        self.ws_factory.protocol = ChatSocket
         # An oversized frame is closed with 1009, which a client can read, not a cut connection.
         self.ws_factory.setProtocolOptions(failByDrop=False)
         if self._embedded_worker:
@@ -87,13 +146,56 @@ class ChatServer(Server):
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Send, and cut a socket whose reader has let too much pile up.
 
-        Nothing is lost by it: the client comes back and resumes. There is no close frame, since
-        it would stand at the end of the same pile.
+        A `patient` message is one of many that are all there already, as in a replay: before the
+        next one may be sent, the reader is given the time to read.
         """
-        await super().handle_reply(protocol, message)
-        if message["type"] == "websocket.send" and unsent(protocol.transport) > self._max_unsent:
-            logger.warning("A slow client is cut off: %s", protocol)
-            protocol.transport.abortConnection()
+        if message["type"] != "websocket.send":
+            await super().handle_reply(protocol, message)
+        elif protocol.state not in (protocol.STATE_CLOSING, protocol.STATE_CLOSED):
+            # First, so that one message alone, however long, cuts nobody.
+            self.cut_if_slow(protocol)
+            await super().handle_reply(protocol, message)
+            if message.get("patient"):
+                await self._let_read(protocol)
+
+    def is_open(self, protocol: Any) -> bool:
+        details = self.connections.get(protocol)
+        return details is not None and "disconnected" not in details
+
+    def cut_if_slow(self, protocol: Any) -> None:
+        """Nothing is lost by it: the client comes back and resumes. There is no close frame,
+        since it would stand at the end of the same pile."""
+        if self.is_open(protocol) and unsent(protocol.transport) > self._max_unsent:
+            self._cut(protocol)
+
+    def _cut(self, protocol: Any) -> None:
+        logger.warning("A slow client is cut off: %s", protocol)
+        protocol.transport.abortConnection()
+
+    async def _let_read(self, protocol: Any) -> None:
+        least, deadline = sys.maxsize, 0.0
+        while self.is_open(protocol) and (left := unsent(protocol.transport)) > self._ample:
+            now = time.monotonic()
+            if left < least:
+                least, deadline = left, now + _PATIENCE_SECONDS
+            elif now > deadline:
+                self._cut(protocol)
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def kill_all_applications(self) -> Any:
+        """Cancel all consumers. Daphne stumbles over a connection without one, such as a request
+        whose headers are not complete, and then cancels none."""
+        self.connections = {
+            protocol: details
+            for protocol, details in self.connections.items()
+            if "application_instance" in details
+        }
+        return super().kill_all_applications()
+
+    def protocol_disconnected(self, protocol: Any) -> None:
+        if protocol in self.connections:
+            super().protocol_disconnected(protocol)
 
     def listen_error(self, failure: Any) -> None:
         self.fail(f"The server cannot listen: {failure.getErrorMessage()}")

@@ -10,12 +10,18 @@ BURST_SECONDS = 5.0
 
 
 class TokenBucket:
-    """Allows `rate` events a second on average and `BURST_SECONDS` of them at once."""
+    """Allows `rate` events a second on average and `burst` at once (`BURST_SECONDS` of them)."""
 
-    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        rate: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        burst: float | None = None,
+    ) -> None:
         self._rate = rate
         self._clock = clock
-        self._size = self._level = max(1.0, rate * BURST_SECONDS)
+        self._size = self._level = max(1.0, rate * BURST_SECONDS if burst is None else burst)
         self._at = clock()
 
     def take(self) -> bool:

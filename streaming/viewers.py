@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -31,6 +31,14 @@ LOOK_SECONDS = 0.5
 
 _MINOR_NEWS_SECONDS = 2.0
 
+_SECONDS_PER_PLACE = 0.005
+"""Somebody at position 400 is told a new one every 2 s at most, at 100 every half second."""
+
+_FAR_NEWS_SECONDS = 5.0
+
+_SLICE_SECONDS = 0.005
+"""How long viewers are told their news before whatever else the process does has its turn."""
+
 _IDS_PER_LOOK = 1000
 
 Send = Callable[[str], Awaitable[None]]
@@ -46,16 +54,27 @@ class Told(NamedTuple):
 
 
 class Viewer:
-    """One socket's view of one response. Silent until `open`; what came before is caught up."""
+    """One socket's view of one response. Silent until `open`; what came before is caught up.
+
+    `send` returns at once; `replay` may wait until the reader has read what it was sent before.
+    """
 
     def __init__(
-        self, layer: BaseChannelLayer, response_id: str, send: Send, on_done: Callable[[], None]
+        self,
+        layer: BaseChannelLayer,
+        response_id: str,
+        send: Send,
+        on_done: Callable[[], None],
+        replay: Send | None = None,
     ) -> None:
         self.response_id = response_id
         self._layer = layer
         self._send = send
+        self._replay = replay or send
         self._on_done = on_done
         self._lock = asyncio.Lock()
+        self._missed = False  # an event came while the log was replayed
+        self._repair: asyncio.Task[None] | None = None
         self._open = False
         self._done = False
         self._sequence = 0
@@ -79,14 +98,23 @@ class Viewer:
 
     async def feed(self, message: dict[str, Any]) -> None:
         """Take one `response.event` message of the group."""
-        async with self._lock:
-            number = message["sequence_number"]
-            if not self._open or self._done or number <= self._sequence:
-                return
-            if number == self._sequence + 1:
-                await self._pass_on(message["event"], number, last=message["last"])
-                return
-        await self._catch_up()
+        number = message["sequence_number"]
+        if not self._open or self._done or number <= self._sequence:
+            return
+        if self._lock.locked():
+            # The log is being replayed at the reader's pace. It has this event, too.
+            self._missed = True
+            return
+        if number == self._sequence + 1:
+            async with self._lock:
+                await self._pass_on(self._send, message["event"], number, message["last"])
+        else:
+            await self._catch_up()
+
+    def leave(self) -> None:
+        """The socket is gone."""
+        if self._repair:
+            self._repair.cancel()
 
     def mark(self) -> None:
         """A look is about to be taken."""
@@ -94,15 +122,25 @@ class Viewer:
         self._mark = self._sequence
 
     async def observe(self, watched: Watched, place: Told) -> None:
-        """Take what a look found."""
-        if not self._open or self._done:
+        """Take what a look found, and return at once: many others are observed after us."""
+        if not self._open or self._done or (self._repair and not self._repair.done()):
             return
         if watched.state is State.UNKNOWN:
-            await self._end_by_record()
+            self._begin_repair(self._end_by_record())
         elif self._stalled and watched.tail > self._sequence:
-            await self._catch_up()
+            self._begin_repair(self._catch_up())
         elif watched.state in (State.WAITING, State.HELD) and not self._sequence:
             await self._tell_place(place)
+
+    def _begin_repair(self, repair: Coroutine[Any, Any, None]) -> None:
+        """Read the log or the record, and replay it at this reader's pace alone."""
+        self._repair = asyncio.get_running_loop().create_task(self._log_faults(repair))
+
+    async def _log_faults(self, repair: Coroutine[Any, Any, None]) -> None:
+        try:
+            await repair
+        except Exception:
+            logger.exception("A viewer could not catch up; trying again.")
 
     async def _tell_place(self, place: Told) -> None:
         if not self._is_news(place):
@@ -113,14 +151,16 @@ class Viewer:
         await self._send(event.model_dump_json())
 
     def _is_news(self, place: Told) -> bool:
-        """A new position at once; a mere change of size, or an ETA that no longer counts down as
-        told, now and then."""
+        """A new position at once, or soon if it is far off; a mere change of size, or an ETA that
+        no longer counts down as told, now and then."""
         told = self._place
-        if told is None or place.position != told.position:
-            return True
-        if bool(place.workers) != bool(told.workers):
+        if told is None or bool(place.workers) != bool(told.workers):
             return True
         elapsed = time.monotonic() - self._told_at
+        if place.position != told.position:
+            if place.position is None or told.position is None:
+                return True
+            return elapsed >= min(_FAR_NEWS_SECONDS, place.position * _SECONDS_PER_PLACE)
         if elapsed < _MINOR_NEWS_SECONDS:
             return False
         if place.size != told.size or (place.eta_seconds is None) != (told.eta_seconds is None):
@@ -132,12 +172,13 @@ class Viewer:
 
     async def _catch_up(self) -> None:
         async with self._lock:
-            if self._done:
-                return
-            for text in await self._layer.waiting_list.read(self.response_id, self._sequence):
-                event = json.loads(text)
-                last = event["type"] == "response.done"
-                await self._pass_on(text, event["sequence_number"], last=last)
+            self._missed = True
+            while self._missed and not self._done:
+                self._missed = False
+                for text in await self._layer.waiting_list.read(self.response_id, self._sequence):
+                    event = json.loads(text)
+                    is_last = event["type"] == "response.done"
+                    await self._pass_on(self._replay, text, event["sequence_number"], is_last)
 
     async def _end_by_record(self) -> None:
         """The list has forgotten the response: if it ended, its row knows how."""
@@ -146,11 +187,11 @@ class Viewer:
             if done is not None and not self._done:
                 number = self._sequence + 1
                 numbered = {"sequence_number": number, **done.model_dump(mode="json")}
-                await self._pass_on(json.dumps(numbered), number, last=True)
+                await self._pass_on(self._replay, json.dumps(numbered), number, True)
 
-    async def _pass_on(self, event: str, number: int, *, last: bool) -> None:
+    async def _pass_on(self, send: Send, event: str, number: int, last: bool) -> None:
         self._sequence = number
-        await self._send(event)
+        await send(event)
         if last:
             self._done = True
             self._on_done()
@@ -186,6 +227,7 @@ class Viewers:
 
     def discard(self, viewer: Viewer) -> None:
         self._viewers.discard(viewer)
+        viewer.leave()
 
     async def _look_on(self) -> None:
         interval = min(LOOK_SECONDS, conf.get().disconnect_grace / 3)
@@ -204,9 +246,13 @@ class Viewers:
             for viewer in viewers:
                 viewer.mark()
             watch = await self._layer.waiting_list.watch(sorted(asked))
+            slice_ends = time.monotonic() + _SLICE_SECONDS
             for viewer in viewers:
                 if watched := watch.responses.get(viewer.response_id):
                     waits = watched.state is State.WAITING
                     eta = await self.outlook.eta(viewer.response_id) if waits else None
                     place = Told(watched.position, watch.size, watch.workers, eta)
                     await viewer.observe(watched, place)
+                if time.monotonic() >= slice_ends:
+                    await asyncio.sleep(0)
+                    slice_ends = time.monotonic() + _SLICE_SECONDS
