@@ -29,7 +29,7 @@ WORKERS = 3
 SETTLE_SECONDS = 30.0
 """Patience for the last leases and places to be given back."""
 
-STRAGGLE_SECONDS = 10.0
+STRAGGLE_SECONDS = 5.0
 """A worker may be this late to hear of a cancellation while everything around it is dying."""
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.fake_engine import words
 from tests.faults.cluster import Cluster
+from tests.faults.conftest import Ask
 from tests.faults.reader import Reader
 from tests.valkey import start_or_skip
-
-Ask = Callable[..., Reader]
 
 
 async def told_as_recorded(cluster: Cluster, reader: Reader, count: int) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 
 from tests.fake_engine import words
 from tests.faults.cluster import PATIENCE, Cluster
+from tests.faults.conftest import Ask
 from tests.faults.reader import Reader
 from tests.processes import ManagedProcess
-
-Ask = Callable[..., Reader]
 
 
 async def eventually(condition: Callable[[], Any]) -> None:
