@@ -14,6 +14,7 @@ import os
 import platform
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import DatabaseError
@@ -37,6 +38,16 @@ PUBLISH_SECONDS = 0.04
 
 _AWAY = (DatabaseError, RedisError, OSError)
 """The database or the layer is away for a moment; the response is not to blame."""
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel until they are done: Python 3.11's `wait_for`, which libraries use, swallows a
+    cancellation that meets the end of what it waits for."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=POLL_SECONDS)
 
 
 class QueueWorker:
@@ -102,9 +113,7 @@ class QueueWorker:
             for task in done:
                 task.result()
         finally:
-            for task in (*duties, stopping):
-                task.cancel()
-            await asyncio.gather(*duties, stopping, return_exceptions=True)
+            await _cancel([*duties, stopping])
 
     async def stop(self, drain_seconds: float = 0) -> None:
         """Claim no more, let running responses finish within `drain_seconds`, then end.
@@ -116,7 +125,8 @@ class QueueWorker:
             with contextlib.suppress(Exception):
                 await self._beat()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._drained(), drain_seconds)
+                async with asyncio.timeout(drain_seconds):
+                    await self._drained()
         self._stopping.set()
 
     async def _drained(self) -> None:
@@ -125,7 +135,7 @@ class QueueWorker:
             await self._emptied.wait()
 
     async def _end(self, beating: asyncio.Task[None]) -> None:
-        beating.cancel()
+        await _cancel([beating])
         if self._endings:
             await asyncio.wait(self._endings, timeout=5 * POLL_SECONDS)
         left = list(self._running.values())
@@ -135,7 +145,7 @@ class QueueWorker:
                 await self._list.release(running.lease)
         with contextlib.suppress(Exception):
             await self._list.retire(self.worker_id)
-        await asyncio.gather(beating, *self._endings, return_exceptions=True)
+        await _cancel([*self._endings])
         await asyncio.to_thread(self._engine.close)
 
     async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
@@ -161,7 +171,8 @@ class QueueWorker:
             except Exception:
                 logger.exception("Claiming failed; trying again.")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._bell.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._bell.wait()
 
     async def _begin(self, claim: Claim) -> None:
         response_id = claim.entry.response_id
