@@ -227,7 +227,7 @@ async def measure(
     tally[0] = Tally()
     for client in clients:
         client.told_position = client.told_eta = 0
-    cpu_before = process.cpu_times()
+    cpu_before, starved_before = process.cpu_times(), starved(web)
     profiler = None
     if profile:
         profiler = await asyncio.create_subprocess_exec(
@@ -255,6 +255,7 @@ async def measure(
         "clients told an ETA": sum(client.told_eta > 0 for client in clients),
         "position events a second": seen.positions / seconds,
         "messages a second, all kinds": seen.messages / seconds,
+        "web process waited for a core, % of time": 100 * (starved(web) - starved_before) / seconds,
         "load of the machine": psutil.getloadavg()[0],
         "web process, % of a core": 100 * used / seconds,
         "memory per connected client, KiB": (rss_connected - rss_before) / count / 1024,
@@ -269,6 +270,14 @@ async def measure(
         "event to error, all wait: p99, ms": percentile(errors, 99),
         "event to error, all wait: longest, ms": max(errors),
     }
+
+
+def starved(web: ServeProcess) -> float:
+    """Seconds that the event loop's thread was ready to run and had no core; 0 if unknown."""
+    try:
+        return int(Path(f"/proc/{web.process.pid}/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
 
 
 def percentile(values: list[float], percent: int) -> float:

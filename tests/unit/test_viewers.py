@@ -46,7 +46,7 @@ async def test_a_place_far_off_is_told_less_often(monkeypatch: Any) -> None:
         viewer = viewer_of(Log(), sent)
         await viewer.open(Told(position + 1, 9000, 1))
         viewer.mark()
-        for elapsed in (seconds * 0.9, seconds * 0.2):
+        for elapsed in (seconds * 0.7, seconds * 0.6):
             assert not sent
             now += elapsed
             await viewer.observe(Watched(State.WAITING, position, 0), Told(position, 9000, 1, None))
