@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 CLOSE_LOGIN_REQUIRED = 4401
 CLOSE_FORBIDDEN = 4403
 CLOSE_TOO_MANY = 4429
+CLOSE_UNAVAILABLE = 4503
 
 _INBOX_EVENTS = 100
 """Client events that may wait to be handled on one socket."""
@@ -137,7 +138,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.close(CLOSE_TOO_MANY)
             return
         self.counted = keys
-        await self.greet()
+        try:
+            await self.greet()
+        except Exception:
+            logger.exception("A client could not be greeted.")
+            message = "The service cannot be reached right now. Try again in a moment."
+            await self.send_error(ProtocolError("unavailable", message))
+            await self.close(CLOSE_UNAVAILABLE)
+            return
         self.inbox_task = asyncio.create_task(self.handle_inbox())
 
     async def greet(self) -> None:

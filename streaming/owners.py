@@ -62,8 +62,9 @@ def owner_of_token(token: str) -> str | None:
 def client_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str:
     """The client's address: the peer's, or behind trusted proxies the last hop that is not one.
 
-    Only what a trusted proxy wrote into X-Forwarded-For is believed, read from the right.
-    Empty for a socket without an address (a Unix socket).
+    Only what a trusted proxy wrote into X-Forwarded-For is believed, read from the right. An
+    IPv6 client is its /64 network, since it has all of that to itself. Empty for a socket without
+    an address (a Unix socket).
     """
     peer: str = (scope.get("client") or [""])[0]
     networks = [ipaddress.ip_network(network, strict=False) for network in trusted_proxies]
@@ -76,7 +77,7 @@ def client_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str
     address: str = peer
     while hops and _within(address, networks):
         address = hops.pop()
-    return address if _is_address(address) else peer
+    return _canonical(address if _is_address(address) else peer)
 
 
 def _is_address(text: str) -> bool:
@@ -88,7 +89,21 @@ def _is_address(text: str) -> bool:
 
 
 def _within(text: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    return _is_address(text) and any(ipaddress.ip_address(text) in network for network in networks)
+    return _is_address(text) and any(_parse(text) in network for network in networks)
+
+
+def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    address = ipaddress.ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _canonical(text: str) -> str:
+    if not _is_address(text):
+        return text
+    address = _parse(text)
+    if address.version == 4:
+        return str(address)
+    return str(ipaddress.ip_network((address.packed, 64), strict=False))
 
 
 def merge_at_login(*, request: HttpRequest | None, user: AbstractBaseUser, **kwargs: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from streaming.models import Response, Status
 from streaming.worker import QueueWorker
 from tests.fake_engine import FakeEngine, words
-from tests.integration.conftest import PATIENCE
+from tests.integration.conftest import PATIENCE, ChatClient
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -125,3 +125,13 @@ async def test_an_eta_is_told_once_something_was_measured(start_worker: Any, cli
     while event["eta_seconds"] is None:
         event = await chat.until("response.queue_position")
     assert event["eta_seconds"] >= 0
+
+
+async def test_a_layer_that_is_away_is_said_so(layer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away() -> None:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(layer.waiting_list, "workers", away)
+    chat = ChatClient()
+    assert (await chat.connect())["code"] == "unavailable"
+    assert await chat.close_code() == 4503
