@@ -14,6 +14,7 @@ import os
 import platform
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import DatabaseError
@@ -34,6 +35,8 @@ POLL_SECONDS = 1.0
 
 PUBLISH_SECONDS = 0.04
 """Each response is published at most this often, all responses of an interval together."""
+
+_CANCEL_ATTEMPTS = 5
 
 _AWAY = (DatabaseError, RedisError, OSError)
 """The database or the layer is away for a moment; the response is not to blame."""
@@ -102,9 +105,7 @@ class QueueWorker:
             for task in done:
                 task.result()
         finally:
-            for task in (*duties, stopping):
-                task.cancel()
-            await asyncio.gather(*duties, stopping, return_exceptions=True)
+            await _cancel(*duties, stopping)
 
     async def stop(self, drain_seconds: float = 0) -> None:
         """Claim no more, let running responses finish within `drain_seconds`, then end.
@@ -135,7 +136,8 @@ class QueueWorker:
                 await self._list.release(running.lease)
         with contextlib.suppress(Exception):
             await self._list.retire(self.worker_id)
-        await asyncio.gather(beating, *self._endings, return_exceptions=True)
+        await _cancel(beating)
+        await asyncio.gather(*self._endings, return_exceptions=True)
         await asyncio.to_thread(self._engine.close)
 
     async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
@@ -397,6 +399,20 @@ class QueueWorker:
                     self._engine.cancel(message["response_id"])
         finally:
             await self._layer.group_discard(responses.WORKERS_GROUP, channel)
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel until all have ended: what they wait for may swallow one cancellation, not many."""
+    for attempt in range(_CANCEL_ATTEMPTS):
+        pending = [task for task in tasks if not task.done()]
+        for task in pending:
+            if attempt:
+                logger.warning("Not cancelled yet: %r", task)
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending, timeout=POLL_SECONDS)
+    ended = [task for task in tasks if task.done()]
+    await asyncio.gather(*ended, return_exceptions=True)  # their errors have been told
 
 
 def build_engine() -> Engine:
