@@ -36,18 +36,10 @@ POLL_SECONDS = 1.0
 PUBLISH_SECONDS = 0.04
 """Each response is published at most this often, all responses of an interval together."""
 
+_CANCEL_ATTEMPTS = 5
+
 _AWAY = (DatabaseError, RedisError, OSError)
 """The database or the layer is away for a moment; the response is not to blame."""
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Cancel until they are done: Python 3.11's `wait_for`, which libraries use, swallows a
-    cancellation that meets the end of what it waits for."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=POLL_SECONDS)
 
 
 class QueueWorker:
@@ -113,7 +105,7 @@ class QueueWorker:
             for task in done:
                 task.result()
         finally:
-            await _cancel([*duties, stopping])
+            await _cancel(*duties, stopping)
 
     async def stop(self, drain_seconds: float = 0) -> None:
         """Claim no more, let running responses finish within `drain_seconds`, then end.
@@ -135,7 +127,7 @@ class QueueWorker:
             await self._emptied.wait()
 
     async def _end(self, beating: asyncio.Task[None]) -> None:
-        await _cancel([beating])
+        await _cancel(beating)
         if self._endings:
             await asyncio.wait(self._endings, timeout=5 * POLL_SECONDS)
         left = list(self._running.values())
@@ -145,7 +137,7 @@ class QueueWorker:
                 await self._list.release(running.lease)
         with contextlib.suppress(Exception):
             await self._list.retire(self.worker_id)
-        await _cancel([*self._endings])
+        await _cancel(*self._endings)
         await asyncio.to_thread(self._engine.close)
 
     async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
@@ -408,6 +400,20 @@ class QueueWorker:
                     self._engine.cancel(message["response_id"])
         finally:
             await self._layer.group_discard(responses.WORKERS_GROUP, channel)
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel until all have ended: what they wait for may swallow one cancellation, not many."""
+    for attempt in range(_CANCEL_ATTEMPTS):
+        pending = [task for task in tasks if not task.done()]
+        for task in pending:
+            if attempt:
+                logger.warning("Not cancelled yet: %r", task)
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending, timeout=POLL_SECONDS)
+    ended = [task for task in tasks if task.done()]
+    await asyncio.gather(*ended, return_exceptions=True)  # their errors have been told
 
 
 def build_engine() -> Engine:

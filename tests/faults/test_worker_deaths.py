@@ -42,7 +42,7 @@ async def test_another_worker_goes_on_where_the_killed_one_was(cluster: Cluster,
     cluster.kill_worker(first)
     for reader in readers:
         await whole_answer(reader, 250)
-        assert cluster.row(reader.id).attempt == 2
+        assert cluster.row(reader.id).attempt >= 2
         assert cluster.words_by(second, reader.id) < 250  # it did not begin again
 
 
