@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterable
 from uuid import UUID
 
 from channels.exceptions import ChannelFull
@@ -173,8 +174,12 @@ async def fail_overdue(layer: BaseChannelLayer, response_id: str) -> None:
 
 async def published_text(layer: BaseChannelLayer, response_id: str) -> str:
     """The answer so far, as its readers have it."""
-    events = [json.loads(event) for event in await layer.waiting_list.read(response_id)]
-    return "".join(event["delta"] for event in events if "delta" in event)
+    return text_of(await layer.waiting_list.read(response_id))
+
+
+def text_of(events: Iterable[str]) -> str:
+    """The text of an answer's events, as the waiting list stores them."""
+    return "".join(json.loads(event).get("delta", "") for event in events)
 
 
 async def _end_lost(

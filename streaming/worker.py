@@ -185,8 +185,8 @@ class QueueWorker:
                 # It ended between its place and our claim; its readers still wait for the word.
                 await self._finish_by_record(running)
                 return
-            if text := await responses.published_text(self._layer, response_id):
-                running.resume(text)
+            if events := await self._list.read(response_id):
+                running.resume(responses.text_of(events))
             if ended := self._stale.get(response_id):
                 await ended.wait()
             if not self._holds(running):
