@@ -14,7 +14,8 @@ from channels.layers import BaseChannelLayer
 from django.utils import timezone
 
 from streaming import record, responses
-from streaming.models import Status
+from streaming.models import Response, Status
+from streaming.protocol import ErrorDetail, ProtocolError
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +35,27 @@ async def _put_back(layer: BaseChannelLayer) -> None:
     known = await layer.waiting_list.known([str(row.pk) for row in rows])
     for row in rows:
         if str(row.pk) not in known:
-            if await responses.readmit(layer, str(row.pk)) is None:
-                continue  # it has ended since we looked
+            if not await _admit(layer, row):
+                continue
             logger.warning("Response %s was lost by the waiting list and put back.", row.pk)
         if row.status == Status.ACCEPTING:
             await record.mark_queued(row.pk)
     if rows:
         await responses.ring(layer)
+
+
+async def _admit(layer: BaseChannelLayer, row: Response) -> bool:
+    """Whether a row that the list does not know has a place now."""
+    if row.status != Status.ACCEPTING:
+        return await responses.readmit(layer, str(row.pk)) is not None  # else it has ended since
+    try:
+        # Nobody was told yet that it is accepted: the bounds hold for it.
+        await responses.enqueue(layer, row, created=False)
+    except ProtocolError as refused:
+        error = ErrorDetail(code=refused.code, message=refused.message)
+        await record.end_waiting(row.pk, Status.FAILED, error)
+        return False
+    return True
 
 
 async def _take_out(layer: BaseChannelLayer) -> None:

@@ -146,14 +146,10 @@ async def cancel(layer: BaseChannelLayer, response_id: str, owner: str | None = 
     if await record.end_waiting(response_id, Status.CANCELLED):
         await withdraw_ended(layer, response_id)
         return
-    place: Place = await layer.waiting_list.place(response_id)
-    if place.state is not State.RUNNING:
-        # Its worker died; nobody else is there to write the end.
-        if not await _end_lost(layer, response_id, Status.CANCELLED, by=response):
-            await cancel(layer, response_id, owner)  # another worker has just taken it up
-    elif await _flag(layer, response_id) is Withdrawal.WITHDRAWN:
-        # Its lease ended between our look and our word.
-        await _end_lost(layer, response_id, Status.CANCELLED)
+    if await layer.waiting_list.flag(response_id):
+        await _tell_workers(layer, response_id)  # the one that runs it writes the end
+    elif not await _end_lost(layer, response_id, Status.CANCELLED, by=response):
+        await cancel(layer, response_id, owner)  # another worker has just taken it up
 
 
 async def fail_exhausted(layer: BaseChannelLayer, response_id: str) -> None:
@@ -203,16 +199,6 @@ async def withdraw_ended(layer: BaseChannelLayer, response_id: str) -> None:
         return
     if await layer.waiting_list.withdraw(response_id, event_json(done)) is Withdrawal.RUNNING:
         await _tell_workers(layer, response_id)
-
-
-async def _flag(layer: BaseChannelLayer, response_id: str) -> Withdrawal:
-    """Ask the worker that runs a response to end it. It writes the record, then the list."""
-    text = await published_text(layer, response_id)
-    cancelled = record.cancelled_event(response_id, text)
-    outcome: Withdrawal = await layer.waiting_list.withdraw(response_id, event_json(cancelled))
-    if outcome is Withdrawal.RUNNING:
-        await _tell_workers(layer, response_id)
-    return outcome
 
 
 async def _tell_workers(layer: BaseChannelLayer, response_id: str) -> None:

@@ -345,6 +345,10 @@ class WaitingList(ABC):
         """Take a waiting or held response out, `event` as its last; or flag a running one."""
 
     @abstractmethod
+    async def flag(self, response_id: str) -> bool:
+        """Ask whoever runs a response to end it, by its next `renew`; False if nobody runs it."""
+
+    @abstractmethod
     async def release(self, lease: Lease) -> bool:
         """Give a running response back to its old place with its tokens (a draining worker)."""
 

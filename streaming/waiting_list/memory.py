@@ -228,6 +228,13 @@ class MemoryWaitingList(WaitingList):
         self._end(row, event)
         return Withdrawal.WITHDRAWN
 
+    async def flag(self, response_id: str) -> bool:
+        row = self._open.get(response_id)
+        if row is None or row.state is not State.RUNNING:
+            return False
+        row.cancelled = True
+        return True
+
     def _end(self, row: OpenResponse, event: str, token: int = 0) -> int:
         number = self._say(row, event, last=True)
         entry = row.entry

@@ -172,6 +172,9 @@ class RedisWaitingList(WaitingList):
         answer = await self._run("withdraw", _nonce(), response_id, event, self._done_log_ms)
         return Withdrawal(answer)
 
+    async def flag(self, response_id: str) -> bool:
+        return bool(await self._run("flag", response_id))
+
     # A viewer's side
 
     async def read(self, response_id: str, after: int = 0) -> list[str]:

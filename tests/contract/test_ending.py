@@ -209,3 +209,18 @@ async def test_leases_of_what_never_was(backend: Backend) -> None:
         assert await backend.list.release(lease) is False
     assert await backend.list.append_many([]) == []
     assert await backend.remains() == set()
+
+
+async def test_only_what_runs_is_flagged(backend: Backend) -> None:
+    """Unlike withdraw, it ends nothing itself, whatever has become of the response meanwhile."""
+    await backend.beat()
+    await backend.ask("r")
+    assert not await backend.list.flag("r")
+    assert not await backend.list.flag("unknown")
+    lease = (await backend.claim()).lease
+    assert await backend.list.flag("r")
+    renewal = await backend.list.renew(lease.worker_id, [lease], LONG)
+    assert renewal.cancelled == {"r"}
+    assert await backend.list.finish(lease, DONE) == 1
+    assert not await backend.list.flag("r")
+    assert len(await backend.list.read("r")) == 1

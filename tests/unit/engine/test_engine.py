@@ -290,7 +290,7 @@ def test_a_failing_step_fails_the_running_and_serves_the_next(
         gathered.wait(name, TextDelta)
 
     def explode(*_: Any) -> Any:
-        raise RuntimeError("out of memory")
+        raise torch.OutOfMemoryError("out of memory")
 
     with monkeypatch.context() as patch:
         patch.setattr(gathered.engine._stepper._runner, "decode", explode)
