@@ -438,6 +438,3 @@ def start_queue_worker(engine: Engine | None = None) -> tuple[QueueWorker, async
     """
     worker = QueueWorker(engine or build_engine(), get_channel_layer(), conf.get().max_running)
     return worker, asyncio.get_running_loop().create_task(worker.run())
-
-
-__all__ = ["EngineError", "QueueWorker", "build_engine", "start_queue_worker"]
