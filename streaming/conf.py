@@ -110,6 +110,7 @@ class ChatStreamSettings(BaseModel):
         description="addresses or networks, comma-separated, whose X-Forwarded-For is believed",
     )
     anonymous: bool = Field(True, description="whether people may chat without signing in")
+    signup: bool = Field(True, description="whether people may make themselves an account")
     cache_dir: Path | None = Field(
         None, description="where the model is kept; empty for the user's cache folder"
     )

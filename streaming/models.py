@@ -1,4 +1,4 @@
-"""The record: conversations, their messages (a tree), and every response with its timings.
+"""The record: conversations, their messages (a tree), every response with its timings, API keys.
 
 The record outlives the channel layer; whoever ends a response does so first in here, by a
 conditional update to its one terminal status.
@@ -13,17 +13,27 @@ from django.db import models
 
 
 class Conversation(models.Model):
+    """Prompts and answers of one owner. Those of API requests have one response each."""
+
+    class Source(models.TextChoices):
+        CHAT = "chat"  # the page, or a program on the WebSocket
+        API = "api"  # not in the page's list
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.CharField(max_length=64, db_index=True)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True
     )
     title = models.CharField(max_length=120, blank=True)
+    source = models.CharField(max_length=4, choices=Source, default=Source.CHAT)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True, db_index=True)
 
     class Meta:
         ordering = ["-updated_at"]
+        indexes = [
+            models.Index(fields=["owner", "source", "-updated_at"], name="conversations_of_owner")
+        ]
 
     def __str__(self) -> str:
         return str(self.id)  # never what people wrote: Django shows and logs this
@@ -71,7 +81,17 @@ TERMINAL = (Status.COMPLETED, Status.INCOMPLETE, Status.CANCELLED, Status.FAILED
 
 
 class Response(models.Model):
-    """One prompt being answered. The id is made by the client, so a retry is the same response."""
+    """One prompt being answered. The id is made by the client, so a retry is the same response.
+
+    Responses of a conversation form a tree by `previous`, the one that this one follows. Those
+    with the same `previous` are versions of one turn: another prompt (edited), or another answer
+    to the same prompt (regenerated). One that `continues` another stands in its place: its text
+    is what follows the other's, its message holds both.
+    """
+
+    class Rating(models.IntegerChoices):
+        DISLIKE = -1
+        LIKE = 1
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     conversation = models.ForeignKey(
@@ -80,6 +100,9 @@ class Response(models.Model):
     prompt = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="responses")
     message = models.OneToOneField(
         Message, on_delete=models.SET_NULL, null=True, blank=True, related_name="response"
+    )
+    previous = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="followed_by"
     )
     continues = models.ForeignKey(
         "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="continued_by"
@@ -101,6 +124,7 @@ class Response(models.Model):
     attempt = models.PositiveSmallIntegerField(default=0)
     restarts = models.PositiveSmallIntegerField(default=0)  # how often the list forgot it
     worker = models.CharField(max_length=120, blank=True)
+    rating = models.SmallIntegerField(choices=Rating, null=True, blank=True)
 
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -116,3 +140,23 @@ class Response(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class ApiKey(models.Model):
+    """A credential of an account. The secret itself is shown once and never stored."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys"
+    )
+    name = models.CharField(max_length=80)
+    start = models.CharField(max_length=12)  # of the secret, so that people tell theirs apart
+    digest = models.CharField(max_length=64, unique=True)  # SHA-256: the secret is random and long
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.start}…)"
