@@ -30,6 +30,8 @@ from streaming.protocol import (
     ResponseCreate,
     ResponseQueued,
     ResponseResume,
+    ResponseUpdate,
+    ResponseUpdated,
     SessionCreated,
     SessionResume,
     parse_client_event,
@@ -161,6 +163,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     max_tokens=settings.max_tokens,
                     context_tokens=int(context) if context else None,
                 ),
+                service=await Viewers.here(self.channel_layer).outlook.service(),
                 session_token=None if self.user else owners.visitor_token(self.owner),
             )
         )
@@ -208,6 +211,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         match event:
             case ResponseCreate():
                 await to_its_end(self.create(event))
+            case ResponseUpdate():
+                await to_its_end(self.update(event))
             case ResponseCancel():
                 await to_its_end(
                     responses.cancel(self.channel_layer, str(event.response_id), self.owner)
@@ -221,17 +226,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def create(self, event: ResponseCreate) -> None:
         response, created = await responses.create(
-            response_id=event.response_id,
-            conversation_id=event.conversation_id,
-            text=event.input,
-            params=event.params,
-            owner=self.owner,
-            user=self.user,
-            address=self.address,
+            event, owner=self.owner, user=self.user, address=self.address
         )
         if str(response.pk) in self.viewers:
             return  # the same id twice on one socket: it is being answered already
         await self.attach(response, created=created, acknowledge=True)
+
+    async def update(self, event: ResponseUpdate) -> None:
+        await responses.update(event.response_id, event.input, self.owner)
+        await self.send_event(ResponseUpdated(response_id=event.response_id, input=event.input))
 
     async def resume(self, event: ResponseResume) -> None:
         response = await record.get(event.response_id)
@@ -293,7 +296,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         workers = len(await self.channel_layer.waiting_list.workers())
         outlook = Viewers.here(self.channel_layer).outlook
         eta = await outlook.eta(response_id) if place.state is State.WAITING else None
-        return Told(place.position, place.size, workers, eta)
+        return Told(place.position, place.size, workers, eta, await outlook.service())
 
     async def resume_session(self, event: SessionResume) -> None:
         if self.user is not None:

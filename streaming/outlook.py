@@ -1,4 +1,4 @@
-"""The present forecast of a process, shared by all its sockets."""
+"""The present forecast of a process, and what its workers do, shared by all its sockets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 from channels.layers import BaseChannelLayer
 
 from streaming.forecast import forecast
+from streaming.protocol import Service
+from streaming.waiting_list.base import WorkerState
 
 FRESH_SECONDS = 0.5
 """A forecast walks over all that waits, so it is made at most this often,"""
@@ -24,6 +26,8 @@ class Outlook:
         self._etas: dict[str, float] = {}
         self._made_at = float("-inf")
         self._making = asyncio.Lock()
+        self._service: Service = "ready"
+        self._service_at = float("-inf")
 
     async def eta(self, response_id: str) -> float | None:
         """None without an honest answer: no worker, no finished answer yet, or too new."""
@@ -34,3 +38,21 @@ class Outlook:
                 self._made_at = time.monotonic()
         seconds = self._etas.get(response_id)
         return None if seconds is None else round(seconds, 1)
+
+    async def service(self) -> Service:
+        """What the workers do, all together."""
+        if time.monotonic() - self._service_at >= FRESH_SECONDS:
+            self._service_at = time.monotonic()
+            self._service = await self._look()
+        return self._service
+
+    async def _look(self) -> Service:
+        workers = await self._layer.waiting_list.workers()
+        serving = [worker for worker in workers if worker.state is not WorkerState.DRAINING]
+        if not serving:
+            return "away"
+        if not (await self._layer.waiting_list.load()).places:
+            return "paused"
+        if all(worker.state is WorkerState.LOADING for worker in serving):
+            return "loading"
+        return "ready"

@@ -17,7 +17,9 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 PROTOCOL_VERSION = 1
 
@@ -30,6 +32,7 @@ ErrorCode = Literal[
     "not_found",
     "forbidden",
     "already_done",
+    "already_started",  # too late to edit the prompt
     "unavailable",  # no worker, or the server is ending
     "login_required",
     "rate_limited",  # events or sockets: too many
@@ -91,11 +94,45 @@ class SessionResume(_ClientEvent):
 
 
 class ResponseCreate(_ClientEvent):
+    """Ask for an answer: to a new prompt (`input`), once more to the prompt of an ended response
+    (`regenerates`), or for more of one that was cut (`continues`): exactly one of the three.
+
+    A new prompt follows `previous_response_id`, which may still be open: absent, the newest
+    response of the conversation; null, none (the conversation begins anew on a branch).
+    """
+
     type: Literal["response.create"]
     response_id: UUID | None = None
     conversation_id: UUID | None = None
-    input: Text = Field(min_length=1)
+    input: Text | None = Field(None, min_length=1)
+    previous_response_id: UUID | None = None
+    regenerates: UUID | None = None
+    continues: UUID | None = None
     params: Params = Params()
+
+    @model_validator(mode="after")
+    def _one_task(self) -> ResponseCreate:
+        tasks = [self.input, self.regenerates, self.continues]
+        if sum(task is not None for task in tasks) != 1:
+            raise PydanticCustomError(
+                "one_task", "Give exactly one of `input`, `regenerates` and `continues`"
+            )
+        if self.input is None and "previous_response_id" in self.model_fields_set:
+            raise PydanticCustomError("one_task", "`previous_response_id` goes with `input` only")
+        return self
+
+    @property
+    def follows_newest(self) -> bool:
+        """No previous response is named, which is not the same as naming none (null)."""
+        return "previous_response_id" not in self.model_fields_set
+
+
+class ResponseUpdate(_ClientEvent):
+    """Change a prompt that still waits; it keeps its place."""
+
+    type: Literal["response.update"]
+    response_id: UUID
+    input: Text = Field(min_length=1)
 
 
 class ResponseCancel(_ClientEvent):
@@ -112,9 +149,17 @@ class ResponseResume(_ClientEvent):
 
 
 ClientEvent = Annotated[
-    SessionResume | ResponseCreate | ResponseCancel | ResponseResume, Field(discriminator="type")
+    SessionResume | ResponseCreate | ResponseUpdate | ResponseCancel | ResponseResume,
+    Field(discriminator="type"),
 ]
 _client_event: TypeAdapter[ClientEvent] = TypeAdapter(ClientEvent)
+_CLIENT_EVENT_NAMES = (
+    "session.resume",
+    "response.create",
+    "response.update",
+    "response.cancel",
+    "response.resume",
+)
 
 
 _MANY_FIELDS, _MANY_FIELDS_CHARS = 100, 10_000
@@ -160,13 +205,14 @@ def _explain(fault: Any) -> tuple[str, str | None]:
     if kind == "json_invalid":
         return f"The frame is not valid JSON: {fault['ctx']['error']}.", None
     if kind in ("union_tag_not_found", "union_tag_invalid"):
-        names = "session.resume, response.create, response.cancel, response.resume"
-        return f"`type` must be one of {names}.", "type"
+        return f"`type` must be one of {', '.join(_CLIENT_EVENT_NAMES)}.", "type"
     if not location:
         return "The frame must be one JSON object.", None
     param = ".".join(str(part) for part in location[1:])[:_PARAM_CHARS] or None
     if kind == "extra_forbidden":
         return f"`{param}` is not a field of {location[0]}.", param
+    if kind == "one_task":
+        return f"{fault['msg']}.", "input"
     return f"`{param}`: {fault['msg']}.", param
 
 
@@ -179,10 +225,16 @@ class Limits(_Event):
     context_tokens: int | None
 
 
+Service = Literal["ready", "loading", "paused", "away"]
+"""What the workers do, all together: one serves; the first one loads its model; none may take
+another prompt; there is none. Prompts are taken in any case, and wait."""
+
+
 class SessionCreated(_Event):
     type: Literal["session.created"] = "session.created"
     protocol_version: int = PROTOCOL_VERSION
     model: str | None
+    service: Service = "ready"
     limits: Limits
     session_token: str | None = None
 
@@ -193,6 +245,7 @@ class _PositionEvent(_Event):
     size: int
     eta_seconds: float | None = None
     workers: int | None = None
+    service: Service = "ready"
 
 
 class ResponseQueued(_PositionEvent):
@@ -204,6 +257,14 @@ class ResponseQueued(_PositionEvent):
 
 class ResponseQueuePosition(_PositionEvent):
     type: Literal["response.queue_position"] = "response.queue_position"
+
+
+class ResponseUpdated(_Event):
+    """The prompt of a waiting response is now this."""
+
+    type: Literal["response.updated"] = "response.updated"
+    response_id: UUID
+    input: str
 
 
 class _Numbered(_Event):
@@ -273,6 +334,7 @@ ServerEvent = (
     SessionCreated
     | ResponseQueued
     | ResponseQueuePosition
+    | ResponseUpdated
     | ResponseInProgress
     | OutputTextDelta
     | ResponseDone

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +17,7 @@ from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from streaming.engine.base import ChatMessage, Finished, FinishReason, SamplingParams
@@ -25,6 +26,7 @@ from streaming.protocol import (
     ErrorDetail,
     Params,
     ProtocolError,
+    ResponseCreate,
     ResponseDone,
     Timings,
     Usage,
@@ -82,10 +84,8 @@ def resolve_params(params: Params, max_tokens: int) -> dict[str, Any]:
 
 @database_sync_to_async
 def create(
+    event: ResponseCreate,
     *,
-    response_id: UUID | None,
-    conversation_id: UUID | None,
-    text: str,
     params: dict[str, Any],
     owner: str,
     user: User | None,
@@ -94,20 +94,20 @@ def create(
     """Write prompt and response (`accepting`); (the row, False) if the id is known already.
 
     Raises ProtocolError: `forbidden` for another owner's id, `not_found` for a conversation
-    that is not the owner's.
+    or an earlier response that is not the owner's, `invalid_event` for one that does not fit.
     """
     try:
         with transaction.atomic():
-            if response_id and (known := Response.objects.filter(pk=response_id).first()):
+            if event.response_id and (known := _find(event.response_id)):
                 return _own(known, owner), False
-            conversation = _conversation(conversation_id, owner, user, text)
-            prompt = Message.objects.create(
-                conversation=conversation, role=Message.Role.USER, content=text
-            )
+            turn = _turn(event, owner, user)
+            turn.conversation.save(update_fields=["updated_at"])
             response = Response.objects.create(
-                id=response_id or uuid4(),
-                conversation=conversation,
-                prompt=prompt,
+                id=event.response_id or uuid4(),
+                conversation=turn.conversation,
+                previous=turn.previous,
+                prompt=turn.prompt,
+                continues=turn.continues,
                 owner=owner,
                 address=address,
                 params=params,
@@ -115,7 +115,71 @@ def create(
             return response, True
     except IntegrityError:
         # The same id arrived on another connection between our look and our insert.
-        return _own(Response.objects.get(pk=str(response_id)), owner), False
+        return _own(Response.objects.get(pk=str(event.response_id)), owner), False
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """Where a new response stands in its conversation."""
+
+    conversation: Conversation
+    previous: Response | None
+    prompt: Message
+    continues: Response | None = None
+
+
+def _turn(event: ResponseCreate, owner: str, user: User | None) -> _Turn:
+    if event.input is not None:
+        conversation, previous = _place(event, owner, user)
+        prompt = Message.objects.create(
+            conversation=conversation,
+            role=Message.Role.USER,
+            content=event.input,
+            parent=previous.message if previous else None,
+        )
+        return _Turn(conversation, previous, prompt)
+    param = "regenerates" if event.regenerates else "continues"
+    earlier_id = event.regenerates or event.continues
+    assert earlier_id is not None  # one of the three tasks
+    earlier = _earlier(earlier_id, owner, event.conversation_id, param)
+    if earlier.status in OPEN:
+        raise ProtocolError("invalid_event", f"`{param}`: it has not ended yet.", param)
+    turn = _Turn(earlier.conversation, earlier.previous, earlier.prompt)
+    if event.regenerates:
+        return turn
+    if earlier.status == Status.COMPLETED or earlier.message is None:
+        message = "`continues`: only an answer that was cut has more to come."
+        raise ProtocolError("invalid_event", message, param)
+    return replace(turn, continues=earlier)
+
+
+def _place(
+    event: ResponseCreate, owner: str, user: User | None
+) -> tuple[Conversation, Response | None]:
+    """The conversation of a new prompt, and the response that it follows."""
+    if event.previous_response_id:
+        previous = _earlier(
+            event.previous_response_id, owner, event.conversation_id, "previous_response_id"
+        )
+        return previous.conversation, previous
+    if event.conversation_id is None:
+        title = title_of(event.input or "")
+        return Conversation.objects.create(owner=owner, user=user, title=title), None
+    conversation = Conversation.objects.filter(pk=event.conversation_id, owner=owner).first()
+    if conversation is None:
+        raise ProtocolError("not_found", "There is no such conversation.", "conversation_id")
+    newest = conversation.responses.order_by("-created_at") if event.follows_newest else None
+    return conversation, newest.first() if newest else None
+
+
+def title_of(prompt: str) -> str:
+    """A conversation's first title."""
+    return " ".join(prompt.split())[:80]
+
+
+def _find(response_id: UUID | str) -> Response | None:
+    related = ("conversation", "prompt", "message", "previous")
+    return Response.objects.select_related(*related).filter(pk=response_id).first()
 
 
 def _own(response: Response, owner: str) -> Response:
@@ -124,25 +188,50 @@ def _own(response: Response, owner: str) -> Response:
     return response
 
 
-def _conversation(
-    conversation_id: UUID | None, owner: str, user: User | None, text: str
-) -> Conversation:
-    if conversation_id is None:
-        title = " ".join(text.split())[:80]
-        return Conversation.objects.create(owner=owner, user=user, title=title)
-    conversation = Conversation.objects.filter(pk=conversation_id, owner=owner).first()
-    if conversation is None:
-        raise ProtocolError("not_found", "There is no such conversation.", "conversation_id")
-    conversation.save(update_fields=["updated_at"])
-    return conversation
+def _earlier(response_id: UUID, owner: str, conversation_id: UUID | None, param: str) -> Response:
+    """A response of the owner's own that a new one refers to."""
+    response = _find(response_id)
+    if response is None or response.owner != owner:
+        raise ProtocolError("not_found", "There is no such response.", param)
+    if conversation_id not in (None, response.conversation_id):
+        raise ProtocolError("invalid_event", f"`{param}`: of another conversation.", param)
+    return response
+
+
+@database_sync_to_async
+def edit_prompt(response_id: UUID, owner: str, text: str) -> None:
+    """Change the prompt of a response that waits. Raises ProtocolError."""
+    with transaction.atomic():
+        # The update locks the row: a worker that starts it now reads what we wrote, or was first.
+        waits = Q(pk=response_id, owner=owner, status__in=(Status.ACCEPTING, Status.QUEUED))
+        waiting = Response.objects.filter(waits).update(attempt=F("attempt"))
+        response = _find(response_id)
+        if response is None:
+            raise ProtocolError("not_found", "There is no such response.", "response_id")
+        _own(response, owner)
+        if not waiting:
+            raise ProtocolError(
+                "already_started", "The answer has begun; send a new prompt.", "response_id"
+            )
+        if response.prompt.responses.count() > 1:
+            message = "`response_id`: this prompt has an answer already; send a new one."
+            raise ProtocolError("invalid_event", message, "response_id")
+        conversation, prompt = response.conversation, response.prompt
+        if response.previous is None and conversation.title == title_of(prompt.content):
+            conversation.title = title_of(text)
+            conversation.save(update_fields=["title", "updated_at"])
+        prompt.content = text
+        prompt.save(update_fields=["content"])
 
 
 @database_sync_to_async
 def discard(response: Response) -> None:
     """Forget a prompt that the waiting list did not accept."""
     with transaction.atomic():
-        conversation = response.conversation
-        response.prompt.delete()
+        conversation, prompt = response.conversation, response.prompt
+        response.delete()
+        if not prompt.responses.exists():
+            prompt.delete()
         if not conversation.messages.exists():
             conversation.delete()
 
@@ -164,45 +253,49 @@ def restart(response_id: UUID | str) -> Response | None:
 
 @database_sync_to_async
 def get(response_id: UUID | str) -> Response | None:
-    return Response.objects.filter(pk=response_id).first()
+    """A response, with the answer that it continues."""
+    return Response.objects.select_related("continues__message").filter(pk=response_id).first()
 
 
 @database_sync_to_async
 def start(response_id: str, worker_id: str, attempt: int) -> Work | None:
     """Mark a claimed response `in_progress` and read its history; None if it may not run."""
     with transaction.atomic():
-        response = (
-            Response.objects.select_related("prompt")
-            .filter(pk=response_id, status__in=OPEN)
-            .first()
-        )
-        if response is None:
-            return None
-        Response.objects.filter(pk=response.pk).update(
+        started = Response.objects.filter(pk=response_id, status__in=OPEN).update(
             status=Status.IN_PROGRESS,
             worker=worker_id,
             attempt=attempt,
-            started_at=response.started_at or timezone.now(),
+            started_at=Coalesce("started_at", timezone.now()),
         )
-        messages = _history(response.prompt)
+        response = _find(response_id)
+        if not started or response is None:
+            return None
+        messages = _history(response)
     params = SamplingParams(**{**response.params, "stop": tuple(response.params["stop"])})
     return Work(messages, params)
 
 
-def _history(prompt: Message) -> tuple[ChatMessage, ...]:
-    """The turns up to the prompt. Its parent is settled now: the newest answer there is."""
-    turns = {message.pk: message for message in prompt.conversation.messages.all()}
-    if prompt.parent_id is None:
-        answers = [turn for turn in turns.values() if turn.role == Message.Role.ASSISTANT]
-        if answers:
-            prompt.parent = answers[-1]
-            prompt.save(update_fields=["parent"])
+def _history(response: Response) -> tuple[ChatMessage, ...]:
+    """The turns up to the prompt, and the answer that is continued."""
+    prompt, continued = response.prompt, response.continues
+    turns = {message.pk: message for message in response.conversation.messages.all()}
+    if prompt.parent_id is None and (answer := _answer_before(response)):
+        prompt.parent = answer
+        prompt.save(update_fields=["parent"])
     chain: list[ChatMessage] = []
-    turn: Message | None = prompt
+    turn: Message | None = (continued and continued.message) or prompt
     while turn is not None:
         chain.append(ChatMessage(turn.role, turn.content))  # type: ignore[arg-type]
         turn = turns.get(turn.parent_id) if turn.parent_id else None
     return tuple(reversed(chain))
+
+
+def _answer_before(response: Response) -> Message | None:
+    """What the prompt follows, known for certain only now: the nearest turn with an answer."""
+    earlier = response.previous
+    while earlier is not None and earlier.message is None:
+        earlier = earlier.continues or earlier.previous
+    return earlier.message if earlier else None
 
 
 @database_sync_to_async
@@ -226,20 +319,27 @@ def finish(response_id: str, worker_id: str, attempt: int, outcome: Outcome) -> 
             finished_at=timezone.now(),
         )
         if updated:
-            _keep_answer(Response.objects.select_related("prompt").get(pk=response_id))
+            _keep_answer(response_id)
     return bool(updated)
 
 
-def _keep_answer(response: Response) -> None:
+def _keep_answer(response_id: UUID | str) -> None:
+    response = Response.objects.select_related("continues__message").get(pk=response_id)
     if not response.text:
         return
     response.message = Message.objects.create(
         conversation_id=response.conversation_id,
-        parent=response.prompt,
+        parent_id=response.prompt_id,
         role=Message.Role.ASSISTANT,
-        content=response.text,
+        content=prefix_of(response) + response.text,
     )
     response.save(update_fields=["message"])
+
+
+def prefix_of(response: Response) -> str:
+    """The text that a response goes on with; empty for most."""
+    continued = response.continues
+    return continued.message.content if continued and continued.message else ""
 
 
 @database_sync_to_async
@@ -283,7 +383,7 @@ def _end(
             finished_at=timezone.now(),
         )
         if updated and text:
-            _keep_answer(Response.objects.select_related("prompt").get(pk=response_id))
+            _keep_answer(response_id)
     return bool(updated)
 
 

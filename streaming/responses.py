@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from streaming import conf, record
 from streaming.models import TERMINAL, Response, Status
-from streaming.protocol import ErrorDetail, Params, ProtocolError
+from streaming.protocol import ErrorDetail, ProtocolError, ResponseCreate
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
     Entry,
@@ -50,39 +50,41 @@ def entry_of(response: Response) -> Entry:
 
 
 async def create(
-    *,
-    response_id: UUID | None,
-    conversation_id: UUID | None,
-    text: str,
-    params: Params,
-    owner: str,
-    user: User | None,
-    address: str,
+    event: ResponseCreate, *, owner: str, user: User | None, address: str
 ) -> tuple[Response, bool]:
     """Validate against the server's bounds and write the row; (the row, False) if it was there.
 
     Raises ProtocolError.
     """
-    settings = conf.get()
-    if not text.strip():
-        raise ProtocolError("invalid_event", "`input` is empty.", "input")
-    if len(text) > settings.max_input_chars:
-        raise ProtocolError(
-            "input_too_long",
-            f"The prompt has {len(text):,} characters; at most {settings.max_input_chars:,} "
-            "are allowed.",
-            "input",
-        )
+    if event.input is not None:
+        check_prompt(event.input)
     known_or_new: tuple[Response, bool] = await record.create(
-        response_id=response_id,
-        conversation_id=conversation_id,
-        text=text,
-        params=record.resolve_params(params, settings.max_tokens),
+        event,
+        params=record.resolve_params(event.params, conf.get().max_tokens),
         owner=owner,
         user=user,
         address=address,
     )
     return known_or_new
+
+
+async def update(response_id: UUID, text: str, owner: str) -> None:
+    """Change the prompt of a waiting response. Raises ProtocolError."""
+    check_prompt(text)
+    await record.edit_prompt(response_id, owner, text)
+
+
+def check_prompt(text: str) -> None:
+    """Raises ProtocolError for a prompt that is empty or too long."""
+    limit = conf.get().max_input_chars
+    if not text.strip():
+        raise ProtocolError("invalid_event", "`input` is empty.", "input")
+    if len(text) > limit:
+        raise ProtocolError(
+            "input_too_long",
+            f"The prompt has {len(text):,} characters; at most {limit:,} are allowed.",
+            "input",
+        )
 
 
 async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool) -> Place:

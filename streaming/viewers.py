@@ -21,7 +21,7 @@ from channels.layers import BaseChannelLayer
 
 from streaming import conf, record
 from streaming.outlook import Outlook
-from streaming.protocol import ResponseQueuePosition
+from streaming.protocol import ResponseQueuePosition, Service
 from streaming.waiting_list.base import State, Watched
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ class Told(NamedTuple):
     size: int
     workers: int
     eta_seconds: float | None = None
+    service: Service = "ready"
 
 
 class Viewer:
@@ -156,7 +157,7 @@ class Viewer:
         """A new position at once, or soon if it is far off; a mere change of size, or an ETA that
         no longer counts down as told, now and then."""
         told = self._place
-        if told is None or bool(place.workers) != bool(told.workers):
+        if told is None or place.service != told.service:
             return True
         elapsed = time.monotonic() - self._told_at
         if place.position != told.position:
@@ -249,12 +250,13 @@ class Viewers:
             for viewer in viewers:
                 viewer.mark()
             watch = await self._layer.waiting_list.watch(sorted(asked))
+            service = await self.outlook.service()
             slice_ends = time.monotonic() + _SLICE_SECONDS
             for viewer in viewers:
                 if watched := watch.responses.get(viewer.response_id):
                     waits = watched.state is State.WAITING
                     eta = await self.outlook.eta(viewer.response_id) if waits else None
-                    place = Told(watched.position, watch.size, watch.workers, eta)
+                    place = Told(watched.position, watch.size, watch.workers, eta, service)
                     await viewer.observe(watched, place)
                 if time.monotonic() >= slice_ends:
                     await asyncio.sleep(0)

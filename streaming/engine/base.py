@@ -55,8 +55,9 @@ class SamplingParams:
 class GenerationRequest:
     """One response to generate.
 
-    `prior_tokens` are tokens that an earlier attempt already generated and published: the
-    engine continues right after them and repeats none of their text.
+    When the last message is the assistant's, the answer continues it mid-sentence and repeats
+    none of it. `prior_tokens` are tokens that an earlier attempt already generated and published:
+    the engine continues right after them and repeats none of their text.
     """
 
     response_id: str

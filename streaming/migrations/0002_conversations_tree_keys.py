@@ -5,6 +5,17 @@ from django.conf import settings
 from django.db import migrations, models
 
 
+def chain(apps, schema_editor):
+    """Until now every prompt followed the one before it."""
+    Response = apps.get_model('streaming', 'Response')
+    newest = {}
+    for response in Response.objects.order_by('created_at').only('pk', 'conversation_id').iterator():
+        previous = newest.get(response.conversation_id)
+        if previous:
+            Response.objects.filter(pk=response.pk).update(previous_id=previous)
+        newest[response.conversation_id] = response.pk
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -52,4 +63,5 @@ class Migration(migrations.Migration):
             name='user',
             field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_keys', to=settings.AUTH_USER_MODEL),
         ),
+        migrations.RunPython(chain, migrations.RunPython.noop),
     ]

@@ -12,22 +12,26 @@ _REPLACEMENT = "\ufffd"
 
 
 class Detokenizer:
-    """`decode` turns token ids into text; tokens in `silent` (special ones) have none."""
+    """`decode` turns token ids into text; tokens in `silent` (special ones) have none.
+
+    `after`: tokens of a text that goes on with the first one pushed.
+    """
 
     def __init__(
         self,
         decode: Callable[[Sequence[int]], str],
         stop: Sequence[str] = (),
         silent: Collection[int] = (),
+        after: Sequence[int] = (),
     ) -> None:
         self._decode = decode
         self._stop = tuple(text for text in stop if text)
         self._silent = silent
         # `_window` starts with `_context` tokens whose text is out already: some decoders treat
         # the first token of a text differently, so new tokens are only decoded behind earlier ones.
-        self._window: list[int] = []
-        self._context = 0
-        self._out = 0  # characters of the window's text that are out
+        self._window = list(after)
+        self._context = len(self._window)
+        self._out = len(decode(self._window)) if after else 0  # characters of it that are out
         self._held = ""  # may be the beginning of a stop string
         self.stopped = False
 

@@ -72,12 +72,14 @@ class PromptBuilder:
         return text
 
     def encode(self, messages: Sequence[ChatMessage]) -> list[int]:
-        """The prompt of all messages, up to where the answer begins."""
+        """The prompt of all messages, up to where the answer begins or, when the last one is the
+        assistant's own, goes on."""
         protected: list[str] = []
         conversation = [
             {"role": m.role, "content": self._protect(_clean(m.content), protected)}
             for m in messages
         ]
+        begun = conversation.pop()["content"] if messages[-1].role == "assistant" else ""
         try:
             text: str = self._tokenizer.apply_chat_template(
                 conversation, tokenize=False, add_generation_prompt=True
@@ -86,7 +88,7 @@ class PromptBuilder:
             raise EngineError(
                 f"The model's chat template refuses this conversation: {error}", "invalid_messages"
             ) from error
-        text = self._names.sub(lambda match: self._secret[match[0]], text)
+        text = self._names.sub(lambda match: self._secret[match[0]], text) + begun
         marker = re.compile(f"{_OPEN}{self._nonce}u(\\d+){_CLOSE}")
         text = marker.sub(lambda match: protected[int(match[1])], text)
         ids = self._renamed.encode(text, add_special_tokens=False).ids

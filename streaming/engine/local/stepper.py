@@ -29,6 +29,8 @@ from streaming.engine.local.sequence import TokenSequence, check_params
 
 logger = logging.getLogger("streaming.engine")
 
+_CONTEXT_TOKENS = 8  # of an answer that goes on: enough for any decoder to join the next one
+
 
 class Stepper:
     """The running responses of one model, `step` by step."""
@@ -117,7 +119,13 @@ class Stepper:
         vocabulary = self._runner.model.config.vocab_size
         if any(not 0 <= token < vocabulary for token in request.prior_tokens):
             raise EngineError("prior_tokens holds a token that the model lacks.", "invalid_params")
-        detokenizer = Detokenizer(self._prompts.decode, params.stop, self._prompts.special_ids)
+        continued = request.messages[-1].role == "assistant"
+        detokenizer = Detokenizer(
+            self._prompts.decode,
+            params.stop,
+            self._prompts.special_ids,
+            after=prompt[-_CONTEXT_TOKENS:] if continued else (),
+        )
         for token in request.prior_tokens:  # published by an earlier attempt already
             detokenizer.push(token)
         sequence = TokenSequence(
