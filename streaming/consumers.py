@@ -17,9 +17,10 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from pydantic import BaseModel
 
-from streaming import conf, owners, record, responses
+from streaming import conf, keys, owners, record, responses
 from streaming.models import TERMINAL, Response
 from streaming.protocol import (
     ClientEvent,
@@ -121,11 +122,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         await self.accept()
-        user = self.scope["user"]
-        self.user = user if user.is_authenticated else None
-        if self.user is None and not conf.get().anonymous:
-            await self.send_error(ProtocolError("login_required", "Sign in to chat here."))
+        try:
+            self.user = await self.identify()
+        except ProtocolError as error:
+            await self.send_error(error)
             await self.close(CLOSE_LOGIN_REQUIRED)
+            return
+        except Exception:
+            await self.be_unavailable()
             return
         self.owner = (
             owners.owner_of_user(self.user)
@@ -143,12 +147,30 @@ class ChatConsumer(AsyncWebsocketConsumer):
         try:
             await self.greet()
         except Exception:
-            logger.exception("A client could not be greeted.")
-            message = "The service cannot be reached right now. Try again in a moment."
-            await self.send_error(ProtocolError("unavailable", message))
-            await self.close(CLOSE_UNAVAILABLE)
+            await self.be_unavailable()
             return
         self.inbox_task = asyncio.create_task(self.handle_inbox())
+
+    async def identify(self) -> User | None:
+        """The account of the API key or the session; None for a visitor, who must be allowed."""
+        secret = owners.bearer_of(self.scope["headers"])
+        if secret is not None:
+            of_key: User | None = await database_sync_to_async(keys.user_of)(secret)
+            if of_key is None:
+                raise ProtocolError("login_required", "The API key is unknown or revoked.")
+            return of_key
+        user: User = self.scope["user"]
+        if user.is_authenticated:
+            return user
+        if not conf.get().anonymous:
+            raise ProtocolError("login_required", "Sign in to chat here.")
+        return None
+
+    async def be_unavailable(self) -> None:
+        logger.exception("A client could not be greeted.")
+        message = "The service cannot be reached right now. Try again in a moment."
+        await self.send_error(ProtocolError("unavailable", message))
+        await self.close(CLOSE_UNAVAILABLE)
 
     async def greet(self) -> None:
         settings = conf.get()

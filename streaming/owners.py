@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -35,6 +35,15 @@ def owner_of_request(request: HttpRequest) -> str:
 
 def owner_of_user(user: AbstractBaseUser | AnonymousUser) -> str:
     return f"user:{user.pk}"
+
+
+def bearer_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The API key in `Authorization: Bearer ...`; None without one."""
+    for name, value in headers:
+        scheme, _, secret = value.decode("latin-1").partition(" ")
+        if name.lower() == b"authorization" and scheme.lower() == "bearer":
+            return secret.strip()
+    return None
 
 
 def owner_of_session(session: SessionBase) -> str:
