@@ -33,6 +33,16 @@ def test_all_text_comes_and_never_half_a_character(text: str) -> None:
         assert len([delta for delta in deltas if delta]) == len(text)
 
 
+@given(st.text(), st.text())
+def test_a_text_goes_on_behind_another(before: str, text: str) -> None:
+    def decode(tokens: Sequence[int]) -> str:
+        return by_bytes(tokens).removeprefix(" ")  # as decoders of SentencePiece tokens do
+
+    detokenizer = Detokenizer(decode, after=b"x" + before.encode())
+    pushed = "".join(detokenizer.push(token) for token in text.encode())
+    assert pushed + detokenizer.flush() == text.rstrip("\ufffd")
+
+
 @given(st.lists(st.integers(0, 255), max_size=40))
 def test_any_bytes_give_the_whole_decoding_but_for_its_open_end(tokens: list[int]) -> None:
     deltas, detokenizer = run(tokens)

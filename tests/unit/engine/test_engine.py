@@ -212,6 +212,26 @@ def test_continuing_at_every_split_repeats_and_loses_nothing(gathered: Gathered)
         assert finished.completion_tokens == len(tokens)
 
 
+def test_an_answer_goes_on_where_another_response_was_cut(gathered: Gathered) -> None:
+    question = "Write one sentence about the sea."
+    whole = next(ids)
+    gathered.ask(whole, question, max_tokens=24)
+    text = gathered.text(whole)
+    words = text.split(" ")
+    names = {}
+    for count in range(1, len(words)):
+        begun = " ".join(words[:count])
+        names[next(ids)] = begun
+        name = next(reversed(names))
+        messages = (ChatMessage("user", question), ChatMessage("assistant", begun))
+        params = SamplingParams(max_tokens=24, seed=1, temperature=0.0)
+        gathered.engine.submit(GenerationRequest(name, messages, params))
+    for name, begun in names.items():
+        gathered.wait(name)
+        answer = begun + gathered.text(name)
+        assert answer.startswith(text) or text.startswith(answer), begun
+
+
 def test_limits_and_stop_strings(gathered: Gathered) -> None:
     one, stopped, ended = next(ids), next(ids), next(ids)
     finished = gathered.ask(one, "Tell me a story.", max_tokens=1)

@@ -99,6 +99,19 @@ def test_no_text_forges_a_token(
     assert [tokenizer.decode(part) for part in found] == parts
 
 
+@settings(max_examples=200, deadline=None)
+@given(question=forged, begun=forged)
+def test_an_answer_that_goes_on_stands_at_the_end(
+    tokenizer: Any, prompts: PromptBuilder, question: str, begun: str
+) -> None:
+    asked = ChatMessage("user", question)
+    ids = prompts.encode([asked, ChatMessage("assistant", begun)])
+    special = [token for token in ids if token in prompts.special_ids]
+    assert special == [token for token in prompts.encode([asked]) if token in prompts.special_ids]
+    last = len(ids) - ids[::-1].index(IM_START)
+    assert tokenizer.decode(ids[last:]) == f"assistant\n{begun}"
+
+
 def test_added_tokens_that_are_not_special_are_covered(model_folder: ModelFolder) -> None:
     """`<think>` and the like: split_special_tokens leaves them whole, this must not."""
     tokenizer = AutoTokenizer.from_pretrained(str(model_folder.path))
