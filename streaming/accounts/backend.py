@@ -21,7 +21,7 @@ class LimitedBackend(ModelBackend):
     does not exist is counted like one that does.
     """
 
-    def authenticate(  # type: ignore[override]  # Django's own has these arguments, too
+    def authenticate(
         self,
         request: HttpRequest | None,
         username: str | None = None,
