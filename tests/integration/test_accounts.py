@@ -87,7 +87,9 @@ def test_signing_out_leaves_nothing_behind_and_signing_in_finds_it_again(visitor
 
 
 @pytest.mark.parametrize("page", ["login", "signup"])
-@pytest.mark.parametrize("next_", ["https://evil.example/", "//evil.example", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "next_", ["https://evil.example/", "//evil.example", "javascript:alert(1)"]
+)
 def test_nobody_is_sent_to_another_site(web: Client, page: str, next_: str) -> None:
     User.objects.create_user("ann", password=PASSWORD)
     data = {**SIGN_UP, "next": next_, "password": PASSWORD}
@@ -197,7 +199,12 @@ def test_changing_the_password_signs_other_browsers_out(web: Client) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("get", "password/"), ("post", "keys/"), ("get", "keys/1/revoke/"), ("post", "keys/1/revoke/")],
+    [
+        ("get", "password/"),
+        ("post", "keys/"),
+        ("get", "keys/1/revoke/"),
+        ("post", "keys/1/revoke/"),
+    ],
 )
 def test_an_accounts_pages_ask_to_sign_in(web: Client, method: str, path: str) -> None:
     answer = getattr(web, method)(f"/accounts/{path}")
@@ -315,4 +322,6 @@ def test_every_page_has_its_policy(web: Client, path: str) -> None:
     assert page.headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert "camera=()" in page.headers["Permissions-Policy"]
     assert page.headers["X-Frame-Options"] == "DENY"
-    assert not re.search(r"<style|\sstyle=|<script(?![^>]*(src=|application/json))|\son\w+=", page.text)
+    assert not re.search(
+        r"<style|\sstyle=|<script(?![^>]*(src=|application/json))|\son\w+=", page.text
+    )
