@@ -32,9 +32,12 @@ _YEAR = 60 * 60 * 24 * 365
 
 
 def context(request: HttpRequest) -> dict[str, Any]:
-    """For every template: `theme` ("" follows the system), the script of translations, and
-    whether people may sign up."""
+    """For every template: the choices made and to be made, and the script of translations.
+
+    `theme` is "" for the system's; `languages` are named each in itself.
+    """
     return {
+        "languages": settings.LANGUAGES,
         "theme": theme_of(request),
         "catalog_url": catalog_url(translation.get_language() or settings.LANGUAGE_CODE),
         "may_sign_up": conf.get().signup,
@@ -58,7 +61,11 @@ def zone_of(request: HttpRequest) -> tzinfo:
 
 @require_POST
 def choose(request: HttpRequest) -> HttpResponse:
-    """Take `language` and `theme`, either may be missing, and go on to `next` on this site."""
+    """Take `language` and `theme`, either may be missing, and go on to `next` on this site.
+
+    Without `next`, back to the page that asked: a chat's address may have changed since it was
+    rendered.
+    """
     response: HttpResponse = set_language(request)
     theme = request.POST.get("theme")
     if theme in THEMES:

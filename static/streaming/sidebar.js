@@ -75,6 +75,9 @@ document.addEventListener("conversation", ({ detail }) => list.add(detail.id, de
 document.addEventListener("conversation-touched", ({ detail }) => list.touch(detail.id));
 
 side.addEventListener("click", (event) => {
+  // A new chat has got its address since these links were rendered.
+  const entry = event.target.closest(".side-entry a");
+  if (entry) entry.search = `?next=${encodeURIComponent(location.pathname)}`;
   // A link to where we are: only the drawer is in the way.
   const link = event.target.closest(".side-link[aria-current]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;

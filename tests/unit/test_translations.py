@@ -57,10 +57,7 @@ def _contents(entries: polib.POFile | polib.MOFile) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_catalog_has_what_the_code_says_and_nothing_else(domain: str) -> None:
-    if domain == "djangojs":
-        said = set(_in_scripts())
-    else:
-        said = {*_in_templates(), *_in_code()}
+    said = set(_in_scripts()) if domain == "djangojs" else {*_in_templates(), *_in_code()}
     known = {entry.msgid for entry in catalog(domain) if not entry.obsolete}
     assert said - known == set(), RERUN
     assert known - said == set(), RERUN
