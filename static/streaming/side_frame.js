@@ -4,7 +4,7 @@
 import { setCookie } from "./request.js";
 
 const app = document.getElementById("app");
-const page = app.querySelector(".page");
+const others = document.querySelectorAll(".page, .skip"); // what a drawer lies over
 const side = document.getElementById("side");
 const opener = document.getElementById("side-open");
 const closer = document.getElementById("side-close");
@@ -17,7 +17,7 @@ function setDrawer(open) {
   if (open) app.dataset.drawer = "open";
   else delete app.dataset.drawer;
   shade.hidden = !open;
-  page.inert = open; // so that Tab stays in the drawer
+  for (const other of others) other.inert = open; // so that Tab stays in the drawer
   describe();
 }
 

@@ -226,7 +226,7 @@ def test_every_page_keeps_to_the_policy(visitors: Visitors, fast: ServeProcess) 
     page.locator("#id_password1").fill(PASSWORD)
     page.locator("#id_password2").fill(PASSWORD)
     page.locator("input[name=_continue]").click()
-    expect(page.locator("#id_user_permissions_add_all, #id_user_permissions_add")).to_have_count(1)
+    expect(page.locator("#id_user_permissions_from")).to_be_visible()
 
 
 def test_the_watch_for_violations_sees_one(browser: Browser, fast: ServeProcess) -> None:

@@ -14,6 +14,12 @@ from tests.processes import ServeProcess
 
 PHONE = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
 
+FOCUSED_IN = """() => {
+    const element = document.activeElement;
+    if (element === document.body) return "";
+    return element.closest("#side") ? "side" : "page";
+}"""
+
 SEED = """
 from datetime import timedelta
 from django.utils import timezone
@@ -250,8 +256,7 @@ def test_the_drawer_by_keyboard(visitors: Visitors, fast: ServeProcess) -> None:
     seen = set()
     for _ in range(30):
         page.keyboard.press("Tab")
-        place = "const e = document.activeElement; return e === document.body ? '' : e.closest('#side') ? 'side' : 'page'"
-        seen.add(page.evaluate(f"() => {{ {place} }}"))
+        seen.add(page.evaluate(FOCUSED_IN))
     assert "page" not in seen
     page.locator("#side-query").fill("x")
     page.keyboard.press("Escape")  # the search first
@@ -300,7 +305,7 @@ def test_everybody_can_use_it(
         page.locator("#side-open").click()
         expect(page.locator("#side-close")).to_be_focused()
     item(page, "stop 2").get_by_role("button", name="Delete").focus()
-    page.wait_for_function("document.getAnimations().length === 0")
+    page.wait_for_function("() => document.getElementById('side').getAnimations().length === 0")
     wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wide <= 0
     found = Axe().run(page, context="#side").response["violations"]
