@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.db import IntegrityError, OperationalError
+from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
@@ -307,6 +309,25 @@ async def test_a_place_without_a_row_is_taken_away(
     assert ends == {running["response_id"]: "cancelled", waiting["response_id"]: "cancelled"}
     await eventually(lambda: is_empty(layer))
     assert not engine.rows
+
+
+@pytest.mark.django_db(transaction=True)
+def test_deleting_is_tried_again_when_a_worker_wrote_at_the_same_moment(
+    web: Client, monkeypatch: Any
+) -> None:
+    row = new(owner_of(web), "title", text="hello")
+    faults = [IntegrityError("a row points here"), OperationalError("deadlock detected")]
+    delete = QuerySet.delete
+
+    def delete_at_last(rows: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return delete(rows)
+
+    monkeypatch.setattr(QuerySet, "delete", delete_at_last)
+    assert web.post(f"/conversations/{row.pk}/delete/").status_code == 204
+    assert not faults
+    assert not Conversation.objects.exists()
 
 
 async def is_empty(layer: Any) -> bool:
