@@ -67,22 +67,30 @@ export function rename(item, { onRenamed, onError }) {
   });
 }
 
+let asked = null; // what the dialog is open for
+
 // Asks; onDeleted(item) is called when it is done, or was done elsewhere before.
 export function remove(item, { onDeleted, onError }) {
+  asked = { item, onDeleted, onError };
   dialog.querySelector(".side-delete-name").textContent =
     item.querySelector(".side-link").textContent;
   dialog.returnValue = "";
-  dialog.addEventListener("close", () => answered(), { once: true });
   dialog.showModal();
+}
 
-  const answered = async () => {
-    if (dialog.returnValue !== "delete") return;
-    try {
-      await post(urlOf(item, "delete"));
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      if (error.status !== 404) return onError(error.message);
-    }
-    onDeleted(item);
-  };
+dialog.addEventListener("close", () => {
+  if (dialog.open || !asked) return; // asked again before the event of the last time came
+  const question = asked;
+  asked = null;
+  if (dialog.returnValue === "delete") removeNow(question);
+});
+
+async function removeNow({ item, onDeleted, onError }) {
+  try {
+    await post(urlOf(item, "delete"));
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    if (error.status !== 404) return onError(error.message);
+  }
+  onDeleted(item);
 }
