@@ -1,9 +1,11 @@
-"""The site's addresses: the chat page and the admin."""
+"""The site's addresses: the chat page with its accounts, and the admin."""
 
 from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("accounts/", include("streaming.accounts.urls")),
+    path("conversations/", include("streaming.conversations.urls")),
     path("", include("streaming.urls")),
 ]

@@ -23,6 +23,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 from django.urls import path as url_path
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
 
 from streaming import responses
 from streaming.models import OPEN, Conversation, Message, Response
@@ -250,7 +251,7 @@ class ResponseAdmin(RecordAdmin):
         snapshot = _snapshot()
         context = {
             **self.admin_site.each_context(request),
-            "title": "Live queue",
+            "title": _("Live queue"),
             "opts": self.opts,
             "snapshot": snapshot,
             "counts": _counts(snapshot or Snapshot([], [], [])),

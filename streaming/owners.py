@@ -17,6 +17,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.core import signing
 from django.http import HttpRequest
 
+from streaming import conf
 from streaming.models import Conversation, Response
 
 SESSION_KEY = "visitor"
@@ -49,6 +50,11 @@ def bearer_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 def owner_of_session(session: SessionBase) -> str:
     """The visitor of a WebSocket's session, or a new one that lives as long as the socket."""
     return f"visitor:{session.get(SESSION_KEY) or new_visitor_id()}"
+
+
+def must_sign_in(request: HttpRequest) -> bool:
+    """Whether chatting needs an account here, and the request comes without one."""
+    return not conf.get().anonymous and not request.user.is_authenticated
 
 
 def new_visitor_id() -> str:
@@ -87,6 +93,14 @@ def client_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str
     while hops and _within(address, networks):
         address = hops.pop()
     return _canonical(address if _is_address(address) else peer)
+
+
+def address_of_request(request: HttpRequest) -> str:
+    """`client_address` of an HTTP request."""
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    headers = [(b"x-forwarded-for", forwarded.encode("latin-1", "replace"))] if forwarded else []
+    scope = {"client": [request.META.get("REMOTE_ADDR") or ""], "headers": headers}
+    return client_address(scope, conf.get().trusted_proxies)
 
 
 def _is_address(text: str) -> bool:

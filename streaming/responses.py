@@ -195,10 +195,14 @@ async def _end_lost(
 
 
 async def withdraw_ended(layer: BaseChannelLayer, response_id: str) -> None:
-    """Take what the record has ended out of the list, its `response.done` as its last event."""
+    """Take what the record has ended, or holds no more, out of the list; `response.done` is its
+    last event."""
     done = await record.done_event(response_id)
     if done is None:
-        return
+        if await record.get(response_id) is not None:
+            return
+        # Deleted with its conversation. Rows are written before their place, so none will come.
+        done = record.cancelled_event(response_id, await published_text(layer, response_id))
     if await layer.waiting_list.withdraw(response_id, event_json(done)) is Withdrawal.RUNNING:
         await _tell_workers(layer, response_id)
 

@@ -1,11 +1,13 @@
-"""The chat page's addresses."""
+"""The chat page's addresses, and what every page needs."""
 
 from django.urls import path
 
-from streaming import views
+from streaming import preferences, views
 
 urlpatterns = [
     path("", views.chat, name="chat"),
     path("c/<uuid:conversation_id>/", views.conversation, name="conversation"),
+    path("preferences/", preferences.choose, name="preferences"),
+    path("jsi18n/<str:language>/", preferences.Catalog.as_view(), name="jsi18n"),
     path("favicon.ico", views.favicon),
 ]

@@ -12,12 +12,14 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.templatetags.static import static
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from streaming import conf
 from streaming.models import OPEN, Conversation, Response, Status
-from streaming.owners import owner_of_request
+from streaming.owners import must_sign_in, owner_of_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Turn:
 @require_safe
 def chat(request: HttpRequest) -> HttpResponse:
     """A new conversation; it is stored with its first prompt."""
-    if _must_sign_in(request):
+    if must_sign_in(request):
         return redirect_to_login(request.get_full_path())
     owner_of_request(request)  # the socket finds the visitor in the session
     return _page(request, None)
@@ -47,7 +49,7 @@ def chat(request: HttpRequest) -> HttpResponse:
 @require_safe
 def conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
     """A conversation of the visitor's own; anybody else's does not exist."""
-    if _must_sign_in(request):
+    if must_sign_in(request):
         return redirect_to_login(request.get_full_path())
     owner = owner_of_request(request)
     return _page(request, get_object_or_404(Conversation, pk=conversation_id, owner=owner))
@@ -57,10 +59,6 @@ def conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
 def favicon(request: HttpRequest) -> HttpResponse:
     """Browsers ask for it on pages that name no icon, such as the admin's."""
     return redirect(static("streaming/icon.svg"))
-
-
-def _must_sign_in(request: HttpRequest) -> bool:
-    return not conf.get().anonymous and not request.user.is_authenticated
 
 
 def _page(request: HttpRequest, found: Conversation | None) -> HttpResponse:
@@ -94,9 +92,12 @@ def trimmed_note(count: int) -> str:
     """What the reader is told when the context was full. `words.js` says the same."""
     if count == 0:
         return ""
-    if count == 1:
-        return "The oldest message no longer fit and was left out."
-    return f"The oldest {count} messages no longer fit and were left out."
+    text = ngettext(
+        "The oldest message no longer fit and was left out.",
+        "The oldest %(count)d messages no longer fit and were left out.",
+        count,
+    )
+    return text % {"count": count}
 
 
 def _meta(response: Response) -> str:
@@ -104,17 +105,17 @@ def _meta(response: Response) -> str:
     if response.finished_at is None:
         return ""
     if response.status == Status.CANCELLED and response.started_at is None:
-        return "Withdrawn before it started"
+        return _("Withdrawn before it started")
     parts: list[str] = []
     if response.status == Status.CANCELLED:
-        parts.append("Stopped")
+        parts.append(_("Stopped"))
     elif response.status == Status.INCOMPLETE:
-        parts.append("Cut at the token limit")
+        parts.append(_("Cut at the token limit"))
     elif response.status == Status.FAILED:
-        parts.append(response.error_message or "The answer failed.")
+        parts.append(response.error_message or _("The answer failed."))
     if response.completion_tokens:
-        plural = "" if response.completion_tokens == 1 else "s"
-        parts.append(f"{response.completion_tokens} token{plural}")
+        count = response.completion_tokens
+        parts.append(ngettext("%(count)d token", "%(count)d tokens", count) % {"count": count})
         seconds = (response.finished_at - response.created_at).total_seconds()
-        parts.append(f"{seconds:.1f} s")
+        parts.append(_("%(seconds)s s") % {"seconds": f"{seconds:.1f}"})
     return " · ".join(parts)

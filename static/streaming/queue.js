@@ -20,7 +20,7 @@ function show({ workers, running, waiting }) {
   const held = waiting.filter((row) => row.position === null).length;
   const capacity = workers.reduce((sum, row) => sum + row.capacity, 0);
   setText(document.getElementById("count-workers"), workers.length);
-  setText(document.getElementById("count-running"), `${running.length} of ${capacity}`);
+  setText(document.getElementById("count-running"), share(running.length, capacity));
   setText(document.getElementById("count-waiting"), waiting.length - held);
   setText(document.getElementById("count-held"), held);
   renderRows("workers", workers, "worker_id", workerCells);
@@ -29,11 +29,11 @@ function show({ workers, running, waiting }) {
 }
 
 const STATE_WORDS = {
-  connecting: "Connecting",
-  open: "Live",
-  paused: "Paused",
-  lost: "Connection lost. Reconnecting…",
-  refused: "You may not watch the queue. Sign in again.",
+  connecting: gettext("Connecting"),
+  open: gettext("Live"),
+  paused: gettext("Paused"),
+  lost: gettext("Connection lost. Reconnecting…"),
+  refused: gettext("You may not watch the queue. Sign in again."),
 };
 
 function showState(state) {
@@ -75,8 +75,8 @@ function workerCells(row) {
     ["", make("span", "cs-state", { state: row.state }, row.state)],
     ["", row.details.model ?? "–"],
     ["", row.details.device ?? "–"],
-    ["cs-number", `${row.running} of ${row.capacity}`],
-    ["cs-number", `${seconds(row.age)} ago`],
+    ["cs-number", share(row.running, row.capacity)],
+    ["cs-number", interpolate(gettext("%s s ago"), [Math.round(row.age)])],
   ];
 }
 
@@ -109,7 +109,7 @@ function responseLink({ response_id: id }) {
 
 function heldMark() {
   const mark = make("span", "", {}, "—");
-  mark.title = "Waits for the previous answer of its conversation";
+  mark.title = gettext("Waits for the previous answer of its conversation");
   return mark;
 }
 
@@ -117,14 +117,18 @@ function progress({ tokens, max_tokens: max }) {
   const bar = document.createElement("progress");
   bar.setAttribute("value", tokens);
   bar.setAttribute("max", max || 1);
-  bar.setAttribute("aria-label", "Tokens");
+  bar.setAttribute("aria-label", gettext("Tokens"));
   const box = make("span", "cs-progress");
   box.append(bar, make("span", "", {}, `${tokens} / ${max}`));
   return box;
 }
 
 function seconds(value) {
-  return `${Math.round(value)} s`;
+  return interpolate(gettext("%s s"), [Math.round(value)]);
+}
+
+function share(part, whole) {
+  return interpolate(gettext("%s of %s"), [part, whole]);
 }
 
 function make(tag, className = "", dataset = {}, text = "") {

@@ -188,7 +188,7 @@ def test_a_conversation_is_there_after_a_reload(open_page: OpenPage) -> None:
     assert stored.locator(".text").text_content() == text
     assert stored.locator(".meta-text").text_content() == meta
     expect_answered(ask(page, "And of Italy?"))
-    page.locator(".new").click()
+    page.locator(".side-new").click()
     expect(page.locator(".answer")).to_have_count(0)
 
 

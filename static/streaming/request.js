@@ -1,0 +1,52 @@
+// Requests to our own server: the CSRF token on what changes something, and words for people
+// when it did not work.
+
+export class Refused extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status; // 0 when the server was not reached
+  }
+}
+
+// The answer's text. Rejects with Refused, or with AbortError if the signal says so.
+export function get(url, signal) {
+  return ask(url, { signal });
+}
+
+export function post(url, fields = {}) {
+  const body = new URLSearchParams(fields);
+  return ask(url, { method: "POST", body, headers: { "X-CSRFToken": cookie("csrftoken") } });
+}
+
+export function cookie(name) {
+  const found = document.cookie.split("; ").find((part) => part.startsWith(`${name}=`));
+  return found ? found.slice(name.length + 1) : "";
+}
+
+// For a year, so that the server renders the next page as this one is left.
+export function setCookie(name, value) {
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `${name}=${value}; path=/; max-age=31536000; SameSite=Lax${secure}`;
+}
+
+async function ask(url, options) {
+  let response;
+  try {
+    response = await fetch(url, { credentials: "same-origin", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(gettext("The server cannot be reached. Try again in a moment."), 0);
+  }
+  if (response.ok) return response.text();
+  throw new Refused(await reason(response), response.status);
+}
+
+async function reason(response) {
+  if (response.headers.get("Content-Type")?.startsWith("application/json")) {
+    const { message } = await response.json();
+    if (message) return message;
+  }
+  if (response.status === 403) return gettext("This page is too old. Reload it and try again.");
+  if (response.status === 404) return gettext("This conversation does not exist any more.");
+  return gettext("Something went wrong on the server. Try again.");
+}

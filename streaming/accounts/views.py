@@ -1,0 +1,162 @@
+"""Sign in, out and up, change the password, and the account's page.
+
+Django's own views and forms wherever it has them. What cannot be taken back is asked for once
+more, on a page of its own that needs no script.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.generic import FormView
+
+from streaming import conf, keys
+from streaming.accounts.forms import ApiKeyForm, SignInForm, SignUpForm
+from streaming.conversations.removal import remove
+from streaming.models import Conversation
+from streaming.owners import must_sign_in, owner_of_request
+
+if TYPE_CHECKING:
+    _SignUpView = FormView[SignUpForm]
+else:
+    _SignUpView = FormView
+
+
+class SignIn(auth_views.LoginView):
+    """What the visitor had becomes the account's (`owners.merge_at_login`)."""
+
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+
+class SignOut(auth_views.LogoutView):
+    """The browser is another visitor from now on."""
+
+
+@method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
+class SignUp(auth_views.RedirectURLMixin, _SignUpView):
+    """Makes an account and signs in with it; does not exist where sign-up is switched off."""
+
+    form_class = SignUpForm
+    template_name = "registration/signup.html"
+    next_page = settings.LOGIN_REDIRECT_URL
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if not conf.get().signup:
+            raise Http404
+        if request.user.is_authenticated:
+            return redirect(self.get_success_url())
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        next_ = {self.redirect_field_name: self.get_redirect_url()}
+        return {**super().get_context_data(**kwargs), **next_}
+
+    def form_valid(self, form: SignUpForm) -> HttpResponse:
+        login(self.request, form.save())
+        return super().form_valid(form)
+
+
+class ChangePassword(auth_views.PasswordChangeView):
+    """Other browsers are signed out by it, as Django does; this one stays."""
+
+    template_name = "registration/change_password.html"  # the admin has one of the usual name
+    success_url = reverse_lazy("account")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        messages.success(self.request, _("Your password was changed."))
+        response: HttpResponse = super().form_valid(form)
+        return response
+
+
+@never_cache
+@require_safe
+def account(request: HttpRequest) -> HttpResponse:
+    """The account with its keys; without one, what a visitor can choose."""
+    if must_sign_in(request):
+        return auth_views.redirect_to_login(request.get_full_path())
+    return _page(request)
+
+
+def _page(request: HttpRequest, form: ApiKeyForm | None = None, secret: str = "") -> HttpResponse:
+    context: dict[str, Any] = {"secret": secret, "form": form}
+    if request.user.is_authenticated:
+        context["form"] = form or ApiKeyForm(user=request.user)
+        context["keys"] = request.user.api_keys.filter(revoked_at=None)
+    refused = form is not None and bool(form.errors)
+    return render(
+        request, "streaming/accounts/account.html", context, status=400 if refused else 200
+    )
+
+
+@never_cache
+@require_POST
+@login_required
+def create_key(request: HttpRequest) -> HttpResponse:
+    """Makes a key and answers with its secret, which is kept nowhere: not even in the session,
+    as it would have to be for a redirect."""
+    assert request.user.is_authenticated
+    form = ApiKeyForm(request.POST, user=request.user)
+    if not form.is_valid():
+        return _page(request, form)
+    _key, secret = keys.create(request.user, form.cleaned_data["name"])
+    return _page(request, secret=secret)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def revoke_key(request: HttpRequest, key_id: int) -> HttpResponse:
+    """Asks, then revokes a key of the account's own."""
+    assert request.user.is_authenticated
+    key = get_object_or_404(request.user.api_keys, pk=key_id, revoked_at=None)
+    if request.method == "POST":
+        keys.revoke(key)
+        messages.success(request, _("The key “%(name)s” was revoked.") % {"name": key.name})
+        return redirect("account")
+    question = {
+        "title": _("Revoke the key “%(name)s”?") % {"name": key.name},
+        "text": _("Programs that use it are refused from then on. This cannot be undone."),
+        "action": _("Revoke the key"),
+    }
+    return render(request, "streaming/accounts/confirm.html", question)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete_all(request: HttpRequest) -> HttpResponse:
+    """Asks, then deletes every conversation of the page; answers that are open are stopped."""
+    if must_sign_in(request):
+        return auth_views.redirect_to_login(request.get_full_path())
+    owner = owner_of_request(request)
+    found = Conversation.objects.filter(owner=owner, source=Conversation.Source.CHAT)
+    if request.method == "POST":
+        count = remove(found)
+        text = ngettext(
+            "%(count)d conversation was deleted.", "%(count)d conversations were deleted.", count
+        )
+        messages.success(request, text % {"count": count})
+        return redirect("account")
+    question = {
+        "title": _("Delete all conversations?"),
+        "text": _("Prompts and answers are deleted for good; answers being written are stopped."),
+        "action": _("Delete all conversations"),
+    }
+    return render(request, "streaming/accounts/confirm.html", question)

@@ -1,0 +1,1 @@
+"""The side list of conversations: found, renamed, deleted."""
