@@ -1,9 +1,10 @@
-"""The site's addresses: the chat page and the admin."""
+"""The site's addresses: the chat page, the API and the admin."""
 
 from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("v1/", include("streaming.api.urls")),
     path("", include("streaming.urls")),
 ]
