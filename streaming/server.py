@@ -1,4 +1,4 @@
-"""Daphne with what we need of it: the embedded worker, and errors instead of dropped sockets, bounds."""
+"""Daphne with what it lacks: the embedded worker, bounds, errors instead of dropped sockets."""
 
 from __future__ import annotations
 

@@ -15,6 +15,9 @@ from ninja.security.http import HttpAuthBase
 from streaming import conf, keys, owners
 from streaming.api.errors import ApiError
 
+ANONYMOUS = "anonymous"
+"""What stands for no key: the official client refuses to start without one."""
+
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="ChatStream"'}
 
 
@@ -33,8 +36,8 @@ class ApiKeyAuth(HttpAuthBase):
     openapi_scheme = "bearer"
     openapi_description = (
         "A key made on the site's API keys page, in the admin, or by `manage.py createapikey`. "
-        "A server that allows anonymous use also serves requests without one; their place in "
-        "the queue belongs to the client's address."
+        "A server that allows anonymous use also serves requests without one, or with the word "
+        f"`{ANONYMOUS}` for it; their place in the queue belongs to the client's address."
     )
 
     async def __call__(self, request: HttpRequest) -> Client:
@@ -59,10 +62,11 @@ class ApiKeyAuth(HttpAuthBase):
 
 
 def _secret(request: HttpRequest) -> str:
-    """Empty without a key, as clients send it whose key is set to an empty text."""
+    """The key; empty without one, which some clients can only say by an empty text or a word."""
     header: str = request.headers.get("Authorization", "").strip()
     scheme, _, secret = header.partition(" ")
     if scheme and scheme.lower() != "bearer":
         message = "The API key goes into the header `Authorization: Bearer <key>`."
         raise ApiError(401, "invalid_api_key", message, headers=_CHALLENGE)
-    return secret.strip()
+    secret = secret.strip()
+    return "" if secret == ANONYMOUS else secret

@@ -12,22 +12,20 @@ from uuid import UUID
 
 from channels.layers import BaseChannelLayer
 
-from streaming import conf, record
 from streaming.api import conversations, served
-from streaming.api.auth import Client
-from streaming.api.errors import ApiError, of_end, of_fault, of_refusal
-from streaming.api.schemas import (
+from streaming.api.answers import (
     AnswerMessage,
     ChatCompletion,
-    ChatCompletionRequest,
     Choice,
-    Extension,
+    Ended,
     FinishReason,
     Timings,
     Usage,
 )
-from streaming.engine.base import ChatMessage
-from streaming.protocol import Params, ProtocolError, ResponseDone
+from streaming.api.auth import Client
+from streaming.api.errors import ApiError, of_end, of_fault, of_refusal
+from streaming.api.requests import ChatCompletionRequest, messages_of, params_of
+from streaming.protocol import ProtocolError, ResponseDone
 from streaming.subscription import Subscription
 from streaming.viewers import Told, Viewers
 
@@ -67,8 +65,8 @@ class Completion:
         """Get a place, or raise ApiError: nothing was sent yet."""
         model = await served.find(self._layer, self._request.model)
         self._model = model.id
-        messages = _messages(self._request)
-        params = _params(self._request)
+        messages = messages_of(self._request)
+        params = params_of(self._request)
         try:
             self._told = await self._subscription.begin(
                 conversations.create(messages, params, client), conversations.discard
@@ -97,7 +95,7 @@ class Completion:
             model=self._model,
             choices=[choice],
             usage=_usage(done),
-            chatstream=Extension.model_validate(self._end_of(done)),
+            chatstream=Ended.model_validate(self._end_of(done)),
         )
 
     async def _until_done(self) -> ResponseDone:
@@ -121,19 +119,18 @@ class Completion:
 
     async def _stream(self) -> AsyncIterator[str]:
         answer = Answer()
-        place = _place(self._told._asdict())
-        extension = {"response_id": str(self.response_id), **place}
+        place = self._place(self._told._asdict())
         if place["position"] is not None:
             yield _comment(place)
-        yield self._chunk({"role": "assistant", "content": ""}, extension)
+        yield self._chunk({"role": "assistant", "content": ""}, place)
         async for event in self._subscription.events(KEEP_ALIVE_SECONDS):
             if event is None:
                 yield _comment(place)
             elif event["type"] == "response.queue_position":
-                place = _place(event)
+                place = self._place(event)
                 yield _comment(place) + self._chunk({"content": ""}, place)
             elif event["type"] == "response.in_progress":
-                place = _place({})
+                place = self._place({})
             elif event["type"] == "response.output_text.delta":
                 if text := answer.add(event["delta"], event["offset"]):
                     yield self._chunk({"content": text})
@@ -179,6 +176,10 @@ class Completion:
     def _id(self) -> str:
         return f"chatcmpl-{self.response_id}"
 
+    def _place(self, told: dict[str, Any]) -> dict[str, Any]:
+        place = {name: told.get(name) for name in ("position", "size", "eta_seconds")}
+        return {"response_id": str(self.response_id), **place}
+
     def _end_of(self, done: ResponseDone) -> dict[str, Any]:
         timings = Timings(**done.timings.model_dump())
         return {"response_id": str(self.response_id), "timings": timings.model_dump()}
@@ -210,46 +211,6 @@ class Answer:
         return new
 
 
-def _messages(request: ChatCompletionRequest) -> list[ChatMessage]:
-    """Raises ApiError for what no model could answer."""
-    limit = conf.get().max_input_chars
-    for number, message in enumerate(request.messages):
-        if len(message.content) > limit:
-            text = (
-                f"The message has {len(message.content):,} characters; at most {limit:,} are "
-                "allowed."
-            )
-            raise ApiError(400, "input_too_long", text, f"messages.{number}.content")
-    last = request.messages[-1]
-    if last.role in ("system", "developer"):
-        text = "The last message must be the user's, or the assistant's to be continued."
-        raise ApiError(400, "invalid_value", text, "messages")
-    asked = [message for message in request.messages if message.role == "user"]
-    if not asked or not last.content.strip():
-        text = "There is nothing to answer: the last message is empty, or none is the user's."
-        raise ApiError(400, "invalid_value", text, "messages")
-    return [
-        ChatMessage("system" if message.role == "developer" else message.role, message.content)
-        for message in request.messages
-    ]
-
-
-def _params(request: ChatCompletionRequest) -> dict[str, Any]:
-    names = ("max_completion_tokens", "max_tokens")
-    limits = {name: limit for name in names if (limit := getattr(request, name)) is not None}
-    if len(set(limits.values())) > 1:
-        text = "`max_tokens` and `max_completion_tokens` are the same; send one of them."
-        raise ApiError(400, "invalid_value", text, "max_tokens")
-    most = conf.get().max_tokens
-    for name, limit in limits.items():
-        if limit > most:
-            text = f"`{name}` is {limit}; at most {most} are allowed."
-            raise ApiError(400, "invalid_value", text, name)
-    given = {name: getattr(request, name) for name in Params.model_fields}
-    params = Params(**{**given, "max_tokens": next(iter(limits.values()), None)})
-    return record.resolve_params(params, most)
-
-
 def _done(event: dict[str, Any]) -> ResponseDone:
     fields = {name: value for name, value in event.items() if name != "sequence_number"}
     return ResponseDone.model_validate(fields)
@@ -258,10 +219,6 @@ def _done(event: dict[str, Any]) -> ResponseDone:
 def _usage(done: ResponseDone) -> Usage:
     asked, answered = done.usage.prompt_tokens, done.usage.completion_tokens
     return Usage(prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered)
-
-
-def _place(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: fields.get(name) for name in ("position", "size", "eta_seconds")}
 
 
 def _comment(place: dict[str, Any]) -> str:

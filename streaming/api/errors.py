@@ -160,15 +160,14 @@ def _invalid(error: ValidationError) -> ApiError:
     fault = error.errors[0]
     location = [str(part) for part in fault["loc"][2:]]  # after "body" and its argument's name
     param = fault.get("ctx", {}).get("param") or ".".join(location)[:_PARAM_CHARS] or None
-    kind, message = str(fault["type"]), str(fault["msg"])
+    kind, message = str(fault["type"]), str(fault["msg"]).removeprefix("Value error, ")
     if kind in _OWN_KINDS:
         return ApiError(400, kind, message, param)
-    if kind == "missing" and param is None:
+    if param is None:
         message = "The body must be one JSON object with `model` and `messages`."
         return ApiError(400, "invalid_json", message)
     code = "missing_required_parameter" if kind == "missing" else "invalid_value"
-    where = f"`{param}`" if param else "The body"
-    return ApiError(400, code, f"{where}: {message}.", param)
+    return ApiError(400, code, f"`{param}`: {message}.", param)
 
 
 _OWN_KINDS = ("unsupported_parameter", "unsupported_value", "invalid_content")

@@ -9,8 +9,8 @@ from pathlib import Path
 from channels.layers import BaseChannelLayer
 
 from streaming import conf
+from streaming.api.answers import Model
 from streaming.api.errors import ApiError
-from streaming.api.schemas import Model
 from streaming.engine.model_download import DEFAULT_MODEL
 
 ALIAS = "default"

@@ -15,17 +15,17 @@ from pydantic_core import from_json
 
 from streaming import conf
 from streaming.api import served
-from streaming.api.auth import ApiKeyAuth, Client
-from streaming.api.completions import Completion
-from streaming.api.errors import ApiError, set_handlers, too_large
-from streaming.api.schemas import (
+from streaming.api.answers import (
     ChatCompletion,
     ChatCompletionChunk,
-    ChatCompletionRequest,
     ErrorBody,
     Model,
     ModelList,
 )
+from streaming.api.auth import ApiKeyAuth, Client
+from streaming.api.completions import Completion
+from streaming.api.errors import ApiError, set_handlers, too_large
+from streaming.api.requests import ChatCompletionRequest
 
 _REF = "#/components/schemas/{model}"
 

@@ -1,4 +1,4 @@
-"""What clients send and get, after OpenAI's chat completions. Fields of our own are said so.
+"""What clients send, after OpenAI's chat completions, and what it means here.
 
 Unknown fields are ignored, as ordinary clients expect. Known ones that would change the answer
 and cannot be honoured are refused by name, so that nobody takes for granted what is not there.
@@ -19,6 +19,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from streaming import conf, record
+from streaming.api.errors import ApiError
+from streaming.engine.base import ChatMessage
 from streaming.protocol import Params, Text
 
 MAX_MESSAGES = 1000
@@ -109,9 +112,6 @@ _STOP = {
 }
 
 
-# --- what clients send ---------------------------------------------------------------------
-
-
 class RequestMessage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -172,106 +172,42 @@ class ChatCompletionRequest(Params):
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
-# --- what clients get ----------------------------------------------------------------------
+def messages_of(request: ChatCompletionRequest) -> list[ChatMessage]:
+    """Raises ApiError for what no model could answer."""
+    limit = conf.get().max_input_chars
+    for number, message in enumerate(request.messages):
+        if len(message.content) > limit:
+            text = (
+                f"The message has {len(message.content):,} characters; at most {limit:,} are "
+                "allowed."
+            )
+            raise ApiError(400, "input_too_long", text, f"messages.{number}.content")
+    last = request.messages[-1]
+    if last.role in ("system", "developer"):
+        text = "The last message must be the user's, or the assistant's to be continued."
+        raise ApiError(400, "invalid_value", text, "messages")
+    asked = [message for message in request.messages if message.role == "user"]
+    if not asked or not last.content.strip():
+        text = "There is nothing to answer: the last message is empty, or none is the user's."
+        raise ApiError(400, "invalid_value", text, "messages")
+    return [
+        ChatMessage("system" if message.role == "developer" else message.role, message.content)
+        for message in request.messages
+    ]
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Usage(_Answer):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
-class Timings(_Answer):
-    """Milliseconds since the request was accepted; null for what never happened."""
-
-    queue_ms: int | None
-    ttft_ms: int | None = Field(description="Until the first token, the queue included.")
-    total_ms: int
-
-
-class Extension(_Answer):
-    """Our own. Ordinary clients ignore it."""
-
-    response_id: str | None = None
-    position: int | None = Field(None, description="1 is next; null when it does not wait.")
-    size: int | None = Field(None, description="How many wait.")
-    eta_seconds: float | None = Field(None, description="Until it gets a place; null if unknown.")
-    timings: Timings | None = None
-
-
-class AnswerMessage(_Answer):
-    role: Literal["assistant"] = "assistant"
-    content: str
-    refusal: None = None
-
-
-FinishReason = Literal["stop", "length"]
-
-
-class Choice(_Answer):
-    index: Literal[0] = 0
-    message: AnswerMessage
-    finish_reason: FinishReason
-    logprobs: None = None
-
-
-class ChatCompletion(_Answer):
-    id: str
-    object: Literal["chat.completion"] = "chat.completion"
-    created: int
-    model: str
-    choices: list[Choice]
-    usage: Usage
-    chatstream: Extension
-
-
-class Delta(_Answer):
-    role: Literal["assistant"] | None = None
-    content: str | None = None
-
-
-class ChunkChoice(_Answer):
-    index: Literal[0] = 0
-    delta: Delta
-    finish_reason: FinishReason | None = None
-    logprobs: None = None
-
-
-class ChatCompletionChunk(_Answer):
-    """One `data:` line of the stream. While the request waits, chunks with an empty text carry
-    its place in `chatstream`."""
-
-    id: str
-    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
-    created: int
-    model: str
-    choices: list[ChunkChoice]
-    usage: Usage | None = None
-    chatstream: Extension | None = None
-
-
-class Model(_Answer):
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str = "chatstream"
-
-
-class ModelList(_Answer):
-    object: Literal["list"] = "list"
-    data: list[Model]
-
-
-class ErrorInfo(_Answer):
-    message: str
-    type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
-    param: str | None = Field(description="The field that is wrong.")
-    code: str | None
-
-
-class ErrorBody(_Answer):
-    error: ErrorInfo
+def params_of(request: ChatCompletionRequest) -> dict[str, Any]:
+    """As the record keeps them. Raises ApiError for what this server does not allow."""
+    names = ("max_completion_tokens", "max_tokens")
+    limits = {name: limit for name in names if (limit := getattr(request, name)) is not None}
+    if len(set(limits.values())) > 1:
+        text = "`max_tokens` and `max_completion_tokens` are the same; send one of them."
+        raise ApiError(400, "invalid_value", text, "max_tokens")
+    most = conf.get().max_tokens
+    for name, limit in limits.items():
+        if limit > most:
+            text = f"`{name}` is {limit}; at most {most} are allowed."
+            raise ApiError(400, "invalid_value", text, name)
+    given = {name: getattr(request, name) for name in Params.model_fields}
+    params = Params(**{**given, "max_tokens": next(iter(limits.values()), None)})
+    return record.resolve_params(params, most)
