@@ -18,7 +18,7 @@ from daphne.ws_protocol import WebSocketProtocol
 from django.conf import settings
 from twisted.internet import defer, reactor
 
-from streaming import conf
+from streaming import conf, subscription
 from streaming.worker import QueueWorker, start_queue_worker
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,9 @@ _DOWNLOAD_PATIENCE_SECONDS = 60.0
 """The same for the body of an HTTP response, which cannot be resumed."""
 
 _LOOK_SECONDS = 0.02
+
+_END_SECONDS = 5.0
+"""How long an ending server waits for its requests to notice it."""
 
 _DROPPED_BYTES = 64 * 2**20
 """So much of a body is read beyond what anybody wants of it, so that its sender is still there to
@@ -227,14 +230,26 @@ class ChatServer(Server):
             await asyncio.sleep(_LOOK_SECONDS)
 
     def kill_all_applications(self) -> Any:
-        """Cancel all consumers. Daphne stumbles over a connection without one, such as a request
-        whose headers are not complete, and then cancels none."""
+        """End all requests, cancel all consumers. Daphne stumbles over a connection without one,
+        such as a request whose headers are not complete, and then cancels none."""
         self.connections = {
             protocol: details
             for protocol, details in self.connections.items()
             if "application_instance" in details
         }
-        return super().kill_all_applications()
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self._end_applications()))
+
+    async def _end_applications(self) -> None:
+        # Django does not end a request that is cancelled, only one whose client has left.
+        requests = []
+        for protocol, details in self.connections.items():
+            if isinstance(protocol, WebRequest) and not details["application_instance"].done():
+                protocol.send_disconnect()
+                requests.append(details["application_instance"])
+        if requests:
+            await asyncio.wait(requests, timeout=_END_SECONDS)
+        await subscription.all_ended(_END_SECONDS)
+        await super().kill_all_applications().asFuture(asyncio.get_running_loop())
 
     def protocol_disconnected(self, protocol: Any) -> None:
         if protocol in self.connections:

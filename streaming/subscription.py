@@ -32,6 +32,12 @@ _RETRY_SECONDS = 1.0
 _endings: set[asyncio.Task[None]] = set()
 
 
+async def all_ended(seconds: float) -> None:
+    """Wait, so long at most, until the responses of requests that are over are cancelled."""
+    if _endings:
+        await asyncio.wait(_endings, timeout=seconds)
+
+
 class Subscription:
     """A response from its acceptance to its end, as an iterator of events.
 
