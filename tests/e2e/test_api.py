@@ -121,6 +121,14 @@ async def test_the_async_client(server: ServeProcess) -> None:
     assert answer.choices[0].message.content == text
 
 
+def test_a_begun_answer_is_continued(client: openai.OpenAI) -> None:
+    begun: Any = [*FRANCE, {"role": "assistant", "content": "The capital of France is"}]
+    answer = client.chat.completions.create(
+        model="default", messages=begun, temperature=0, max_tokens=10
+    )
+    assert (answer.choices[0].message.content or "").startswith(" Paris")
+
+
 def test_errors_by_the_clients_names(server: ServeProcess, client: openai.OpenAI) -> None:
     with client_of(server, "cs-wrong") as stranger, pytest.raises(openai.AuthenticationError) as no:
         stranger.chat.completions.create(model="default", messages=FRANCE)
