@@ -1,4 +1,4 @@
-"""The site's addresses: the chat page with its accounts, and the admin."""
+"""The site's addresses: the chat page with its accounts, the API and the admin."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -7,5 +7,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", include("streaming.accounts.urls")),
     path("conversations/", include("streaming.conversations.urls")),
+    path("v1/", include("streaming.api.urls")),
     path("", include("streaming.urls")),
 ]

@@ -25,7 +25,10 @@ from django.urls import path as url_path
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from streaming import responses
+from streaming import (
+    admin_keys,  # noqa: F401  # registers itself
+    responses,
+)
 from streaming.models import OPEN, Conversation, Message, Response
 from streaming.protocol import ProtocolError
 from streaming.waiting_list.base import Snapshot

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 from channels.layers import BaseChannelLayer
 
@@ -28,6 +29,8 @@ class Outlook:
         self._making = asyncio.Lock()
         self._service: Service = "ready"
         self._service_at = float("-inf")
+        self._next_place: float | None = None
+        self._next_place_at = float("-inf")
 
     async def eta(self, response_id: str) -> float | None:
         """None without an honest answer: no worker, no finished answer yet, or too new."""
@@ -56,3 +59,11 @@ class Outlook:
         if all(worker.state is WorkerState.LOADING for worker in serving):
             return "loading"
         return "ready"
+
+    async def next_place(self) -> float | None:
+        """Seconds until a place becomes free; None if nobody can tell."""
+        if time.monotonic() - self._next_place_at >= FRESH_SECONDS:
+            self._next_place_at = time.monotonic()
+            load = await self._layer.waiting_list.load()
+            self._next_place = forecast(replace(load, waiting=[("", 1)])).get("")
+        return self._next_place

@@ -1,4 +1,4 @@
-"""Daphne with what we need of it: the embedded worker, and errors instead of dropped sockets."""
+"""Daphne with what it lacks: the embedded worker, bounds, errors instead of dropped sockets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from autobahn.websocket.types import ConnectionDeny
+from daphne.http_protocol import WebRequest
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol
+from django.conf import settings
 from twisted.internet import defer, reactor
 
-from streaming import conf
+from streaming import conf, subscription
 from streaming.worker import QueueWorker, start_queue_worker
 
 logger = logging.getLogger(__name__)
@@ -27,13 +29,41 @@ _UNREAD_FRAMES = 1000
 _PATIENCE_SECONDS = 5.0
 """How long a replay waits for a reader who reads nothing at all."""
 
+_DOWNLOAD_PATIENCE_SECONDS = 60.0
+"""The same for the body of an HTTP response, which cannot be resumed."""
+
 _LOOK_SECONDS = 0.02
+
+_END_SECONDS = 5.0
+"""How long an ending server waits for its requests to notice it."""
+
+_DROPPED_BYTES = 64 * 2**20
+"""So much of a body is read beyond what anybody wants of it, so that its sender is still there to
+be told that it is too large; then the connection is cut."""
 
 
 def unsent(transport: Any) -> int:
     """Bytes that a Twisted transport holds because its peer does not read. It keeps them in two
     buffers and offers no public count."""
     return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+
+
+class ChatRequest(WebRequest):
+    """A request of whose body no more is kept than Django would accept, and one byte."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        bound = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        self._room = sys.maxsize if bound is None else bound + 1
+        self._dropped = 0
+
+    def handleContentChunk(self, data: bytes) -> None:
+        kept = data[: self._room]
+        self._room -= len(kept)
+        self._dropped += len(data) - len(kept)
+        super().handleContentChunk(kept)
+        if self._dropped > _DROPPED_BYTES:
+            self.transport.abortConnection()
 
 
 class ChatSocket(WebSocketProtocol):
@@ -106,11 +136,20 @@ class ChatServer(Server):
         gc.collect()
         gc.freeze()
         self.ws_factory.protocol = ChatSocket
+        self.http_factory.buildProtocol = self._build_http(self.http_factory.buildProtocol)
         # An oversized frame is closed with 1009, which a client can read, not a cut connection.
         self.ws_factory.setProtocolOptions(failByDrop=False)
         if self._embedded_worker:
             # Not `reactor.callWhenRunning`: that is before the loop runs, and swallows errors.
             asyncio.get_event_loop().call_soon(self._start_worker_or_fail)
+
+    def _build_http(self, build: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def build_ours(address: Any) -> Any:
+            protocol = build(address)
+            protocol.requestFactory = ChatRequest
+            return protocol
+
+        return build_ours
 
     def _start_worker_or_fail(self) -> None:
         try:
@@ -151,16 +190,19 @@ class ChatServer(Server):
         """Send, and cut a socket whose reader has let too much pile up.
 
         A `patient` message is one of many that are all there already, as in a replay: before the
-        next one may be sent, the reader is given the time to read.
+        next one may be sent, the reader is given the time to read. So it is with every part of
+        an HTTP response.
         """
         if message["type"] != "websocket.send":
             await super().handle_reply(protocol, message)
+            if message.get("more_body"):
+                await self._let_read(protocol, _DOWNLOAD_PATIENCE_SECONDS)
         elif protocol.state not in (protocol.STATE_CLOSING, protocol.STATE_CLOSED):
             # First, so that one message alone, however long, cuts nobody.
             self.cut_if_slow(protocol)
             await super().handle_reply(protocol, message)
             if message.get("patient"):
-                await self._let_read(protocol)
+                await self._let_read(protocol, _PATIENCE_SECONDS)
 
     def is_open(self, protocol: Any) -> bool:
         details = self.connections.get(protocol)
@@ -176,26 +218,38 @@ class ChatServer(Server):
         logger.warning("A slow client is cut off: %s", protocol)
         protocol.transport.abortConnection()
 
-    async def _let_read(self, protocol: Any) -> None:
+    async def _let_read(self, protocol: Any, patience: float) -> None:
         least, deadline = sys.maxsize, 0.0
         while self.is_open(protocol) and (left := unsent(protocol.transport)) > self._ample:
             now = time.monotonic()
             if left < least:
-                least, deadline = left, now + _PATIENCE_SECONDS
+                least, deadline = left, now + patience
             elif now > deadline:
                 self._cut(protocol)
                 return
             await asyncio.sleep(_LOOK_SECONDS)
 
     def kill_all_applications(self) -> Any:
-        """Cancel all consumers. Daphne stumbles over a connection without one, such as a request
-        whose headers are not complete, and then cancels none."""
+        """End all requests, cancel all consumers. Daphne stumbles over a connection without one,
+        such as a request whose headers are not complete, and then cancels none."""
         self.connections = {
             protocol: details
             for protocol, details in self.connections.items()
             if "application_instance" in details
         }
-        return super().kill_all_applications()
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self._end_applications()))
+
+    async def _end_applications(self) -> None:
+        # Django does not end a request that is cancelled, only one whose client has left.
+        requests = []
+        for protocol, details in self.connections.items():
+            if isinstance(protocol, WebRequest) and not details["application_instance"].done():
+                protocol.send_disconnect()
+                requests.append(details["application_instance"])
+        if requests:
+            await asyncio.wait(requests, timeout=_END_SECONDS)
+        await subscription.all_ended(_END_SECONDS)
+        await super().kill_all_applications().asFuture(asyncio.get_running_loop())
 
     def protocol_disconnected(self, protocol: Any) -> None:
         if protocol in self.connections:

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from channels.db import database_sync_to_async
 from channels.layers import channel_layers, get_channel_layer
 from channels.testing import WebsocketCommunicator
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 
+from streaming import keys
 from streaming.consumers import ChatConsumer
 from streaming.worker import QueueWorker
 from tests.fake_engine import FakeEngine
@@ -130,3 +132,15 @@ async def eventually(condition: Callable[[], Awaitable[Any]]) -> Any:
         while not (value := await condition()):
             await asyncio.sleep(0.02)
         return value
+
+
+@pytest.fixture
+def make_key() -> Callable[[str], Awaitable[str]]:
+    """The secret of a new API key of an account, which is made if it is not there."""
+
+    @database_sync_to_async
+    def make(username: str) -> str:
+        user, _ = User.objects.get_or_create(username=username)
+        return keys.create(user, "test")[1]
+
+    return make

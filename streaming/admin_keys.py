@@ -1,0 +1,56 @@
+"""API keys in the Django admin: made here for anybody, their secret shown once; revoked here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from streaming import keys
+from streaming.models import ApiKey
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[ApiKey]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ModelAdmin):
+    list_display = ("name", "user", "start", "created_at", "last_used_at", "revoked_at")
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "last_used_at")
+    list_select_related = ("user",)
+    search_fields = ("name", "user__username", "start")
+    autocomplete_fields = ("user",)
+    actions = ("revoke",)
+
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
+        if obj is None:
+            return ["user", "name"]
+        return ["name", *self.get_readonly_fields(request, obj)]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
+        if obj is None:
+            return []
+        return ["user", "start", "created_at", "last_used_at", "revoked_at"]
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        if change:
+            obj.save(update_fields=["name"])
+            return
+        key, secret = keys.create(obj.user, obj.name)
+        obj.pk = key.pk
+        obj.refresh_from_db()
+        text = f"The key's secret, shown this once: {secret}"
+        self.message_user(request, text, messages.WARNING)
+
+    @admin.action(description="Revoke the selected keys", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        count = 0
+        for key in queryset.filter(revoked_at=None):
+            keys.revoke(key)
+            self.log_change(request, key, "Revoked.")
+            count += 1
+        self.message_user(request, f"{count} revoked.", messages.SUCCESS)

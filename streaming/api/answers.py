@@ -1,0 +1,115 @@
+"""What clients get, after OpenAI's chat completions. `chatstream` is a field of our own."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Usage(_Answer):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Timings(_Answer):
+    """Milliseconds since the request was accepted; null for what never happened."""
+
+    queue_ms: int | None
+    ttft_ms: int | None = Field(description="Until the first token, the queue included.")
+    total_ms: int
+
+
+class Ended(_Answer):
+    """Of an answer that is complete. Ordinary clients ignore it."""
+
+    response_id: str
+    timings: Timings
+
+
+class Waiting(_Answer):
+    """A place in the queue. Ordinary clients ignore it."""
+
+    response_id: str
+    position: int | None = Field(description="1 is next; null when it does not wait.")
+    size: int | None = Field(description="How many wait.")
+    eta_seconds: float | None = Field(description="Until it gets a place; null if unknown.")
+
+
+class AnswerMessage(_Answer):
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+FinishReason = Literal["stop", "length"]
+
+
+class Choice(_Answer):
+    index: Literal[0] = 0
+    message: AnswerMessage
+    finish_reason: FinishReason
+    logprobs: None = None
+
+
+class ChatCompletion(_Answer):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+    chatstream: Ended
+
+
+class Delta(_Answer):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChunkChoice(_Answer):
+    index: Literal[0] = 0
+    delta: Delta
+    finish_reason: FinishReason | None = None
+    logprobs: None = None
+
+
+class ChatCompletionChunk(_Answer):
+    """One `data:` line of the stream. While the request waits, chunks with an empty text carry
+    its place in `chatstream`."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Usage | None = None
+    chatstream: Waiting | Ended | None = None
+
+
+class Model(_Answer):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "chatstream"
+
+
+class ModelList(_Answer):
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class ErrorInfo(_Answer):
+    message: str
+    type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
+    param: str | None = Field(description="The field that is wrong.")
+    code: str | None
+
+
+class ErrorBody(_Answer):
+    error: ErrorInfo

@@ -1,0 +1,232 @@
+"""Chat completions: from a request to a place in the queue, and from its events to an answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+from channels.layers import BaseChannelLayer
+
+from streaming.api import conversations, served
+from streaming.api.answers import (
+    AnswerMessage,
+    ChatCompletion,
+    Choice,
+    Ended,
+    FinishReason,
+    Timings,
+    Usage,
+)
+from streaming.api.auth import Client
+from streaming.api.errors import ApiError, of_end, of_fault, of_refusal
+from streaming.api.requests import ChatCompletionRequest, messages_of, params_of
+from streaming.protocol import ProtocolError, ResponseDone
+from streaming.subscription import Subscription
+from streaming.viewers import Told, Viewers
+
+logger = logging.getLogger(__name__)
+
+KEEP_ALIVE_SECONDS = 10.0
+"""A stream is never silent for longer."""
+
+_RETRY_SECONDS = 5
+"""When nobody can tell when a place will be free."""
+
+_MAX_RETRY_SECONDS = 60
+"""The official client takes no longer wait for an answer."""
+
+_FINISH_REASONS: dict[str, FinishReason] = {"completed": "stop", "incomplete": "length"}
+
+# Valid in JSON, but some clients' line readers take them for ends of lines.
+_LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
+
+
+class Completion:
+    """One request's answer, from its acceptance on."""
+
+    def __init__(self, layer: BaseChannelLayer, request: ChatCompletionRequest) -> None:
+        self._request = request
+        self._subscription = Subscription(layer)
+        self._layer = layer
+        self._created = int(time.time())
+        self._model = ""
+        self._told = Told(None, 0, 0)
+
+    @property
+    def response_id(self) -> UUID:
+        return self._subscription.response.pk
+
+    async def begin(self, client: Client) -> None:
+        """Get a place, or raise ApiError: nothing was sent yet."""
+        model = await served.find(self._layer, self._request.model)
+        self._model = model.id
+        messages = messages_of(self._request)
+        params = params_of(self._request)
+        try:
+            self._told = await self._subscription.begin(
+                conversations.create(messages, params, client), conversations.discard
+            )
+        except ProtocolError as error:
+            raise of_refusal(error, await self._retry_after()) from None
+
+    async def _retry_after(self) -> int:
+        seconds = await Viewers.here(self._layer).outlook.next_place()
+        return min(_MAX_RETRY_SECONDS, math.ceil(seconds or _RETRY_SECONDS))
+
+    # --- in one piece ---
+
+    async def whole(self) -> ChatCompletion:
+        """The answer when it is complete. Raises ApiError if it fails."""
+        done = await self._until_done()
+        if done.status not in _FINISH_REASONS:
+            raise of_end(done.status, done.error)
+        choice = Choice(
+            message=AnswerMessage(content=done.text),
+            finish_reason=_FINISH_REASONS[done.status],
+        )
+        return ChatCompletion(
+            id=self._id,
+            created=self._created,
+            model=self._model,
+            choices=[choice],
+            usage=_usage(done),
+            chatstream=Ended.model_validate(self._end_of(done)),
+        )
+
+    async def _until_done(self) -> ResponseDone:
+        async for event in self._subscription.events(KEEP_ALIVE_SECONDS):
+            if event and event["type"] == "response.done":
+                return _done(event)
+        raise AssertionError("the events ended without a response.done")
+
+    # --- in pieces ---
+
+    async def stream(self) -> AsyncIterator[str]:
+        """Server-sent events. What fails from here on is told in one of them."""
+        try:
+            async for text in self._stream():
+                yield text
+        except ApiError as error:
+            yield _data(error.body)
+        except Exception as error:
+            logger.exception("The stream of %s failed.", self._id)
+            yield _data(of_fault(error).body)
+
+    async def _stream(self) -> AsyncIterator[str]:
+        answer = Answer()
+        place = self._place(self._told._asdict())
+        if place["position"] is not None:
+            yield _comment(place)
+        yield self._chunk({"role": "assistant", "content": ""}, place)
+        async for event in self._subscription.events(KEEP_ALIVE_SECONDS):
+            if event is None:
+                yield _comment(place)
+            elif event["type"] == "response.queue_position":
+                place = self._place(event)
+                yield _comment(place) + self._chunk({"content": ""}, place)
+            elif event["type"] == "response.in_progress":
+                place = self._place({})
+            elif event["type"] == "response.output_text.delta":
+                if text := answer.add(event["delta"], event["offset"]):
+                    yield self._chunk({"content": text})
+            elif event["type"] == "response.done":
+                done = _done(event)
+                if done.text and (text := answer.add(done.text, 0)):
+                    yield self._chunk({"content": text})
+                for last in self._last(done):
+                    yield last
+
+    def _last(self, done: ResponseDone) -> list[str]:
+        if done.status not in _FINISH_REASONS:
+            raise of_end(done.status, done.error)
+        texts = [self._chunk({}, self._end_of(done), _FINISH_REASONS[done.status])]
+        if self._request.include_usage:
+            usage = _usage(done).model_dump()
+            texts.append(_data({**self._head(), "choices": [], "usage": usage}))
+        return [*texts, "data: [DONE]\n\n"]
+
+    def _chunk(
+        self,
+        delta: dict[str, str],
+        extension: dict[str, Any] | None = None,
+        finish_reason: str | None = None,
+    ) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+        chunk = {**self._head(), "choices": [choice]}
+        if self._request.include_usage:
+            chunk["usage"] = None
+        if extension is not None:
+            chunk["chatstream"] = extension
+        return _data(chunk)
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+        }
+
+    @property
+    def _id(self) -> str:
+        return f"chatcmpl-{self.response_id}"
+
+    def _place(self, told: dict[str, Any]) -> dict[str, Any]:
+        place = {name: told.get(name) for name in ("position", "size", "eta_seconds")}
+        return {"response_id": str(self.response_id), **place}
+
+    def _end_of(self, done: ResponseDone) -> dict[str, Any]:
+        timings = Timings(**done.timings.model_dump())
+        return {"response_id": str(self.response_id), "timings": timings.model_dump()}
+
+
+class Answer:
+    """The text that a client was sent, which cannot be taken back.
+
+    When the queue has lost its memory an answer begins anew, and with the same seed it mostly
+    says the same: what was sent is not sent again.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._length = 0
+
+    def add(self, text: str, offset: int) -> str:
+        """What of `text`, which stands at `offset`, is new. Raises ApiError if it contradicts."""
+        new = text
+        if offset < self._length:
+            self._parts = ["".join(self._parts)]
+            known = self._parts[0][offset : offset + len(text)]
+            if not text.startswith(known):
+                message = "The answer was lost and began anew, with another text. Ask again."
+                raise ApiError(500, "answer_restarted", message)
+            new = text[len(known) :]
+        self._parts.append(new)
+        self._length += len(new)
+        return new
+
+
+def _done(event: dict[str, Any]) -> ResponseDone:
+    fields = {name: value for name, value in event.items() if name != "sequence_number"}
+    return ResponseDone.model_validate(fields)
+
+
+def _usage(done: ResponseDone) -> Usage:
+    asked, answered = done.usage.prompt_tokens, done.usage.completion_tokens
+    return Usage(prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered)
+
+
+def _comment(place: dict[str, Any]) -> str:
+    if place["position"] is None:
+        return ": keep-alive\n\n"
+    return f": queued position {place['position']} of {place['size']}\n\n"
+
+
+def _data(fields: dict[str, Any]) -> str:
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return f"data: {text.translate(_LINE_ENDS)}\n\n"

@@ -1,0 +1,173 @@
+"""Errors as OpenAI's clients expect them: a status, and `{"error": {...}}` as the body."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from redis.exceptions import RedisError
+
+from streaming.protocol import ErrorDetail, ProtocolError
+
+logger = logging.getLogger(__name__)
+
+_AWAY = (DatabaseError, RedisError, OSError)
+
+_PARAM_CHARS = 100
+"""So much of a field's name is repeated; the client may have made up a long one."""
+
+_STATUS_OF_CODE = {
+    "invalid_event": 400,
+    "input_too_long": 400,
+    "invalid_messages": 400,  # the model's chat template refuses them
+    "invalid_params": 400,
+    "queue_full": 429,
+    "user_limit": 429,
+    "address_limit": 429,
+    "rate_limited": 429,
+    "unavailable": 503,
+    "queue_timeout": 503,
+    "generation_timeout": 504,
+}
+"""Of our own codes; all others are 500."""
+
+
+class ApiError(Exception):
+    """What becomes the answer of a request that cannot be served."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+        self.headers = headers or {}
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {
+            "error": {
+                "message": self.message,
+                "type": _type_of(self.status),
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+    def response(self) -> HttpResponse:
+        headers = {"Cache-Control": "no-store", **self.headers}
+        text = json.dumps(self.body)
+        return HttpResponse(
+            text, content_type="application/json", status=self.status, headers=headers
+        )
+
+
+def _type_of(status: int) -> str:
+    if status == 429:
+        return "rate_limit_error"
+    return "server_error" if status >= 500 else "invalid_request_error"
+
+
+def of_refusal(error: ProtocolError, retry_after: int) -> ApiError:
+    """The waiting list did not accept it; `retry_after` is in seconds."""
+    status = _STATUS_OF_CODE.get(error.code, 500)
+    headers = {"Retry-After": str(retry_after)} if status in (429, 503) else None
+    return ApiError(status, error.code, error.message, error.param, headers)
+
+
+def of_end(status: str, error: ErrorDetail | None) -> ApiError:
+    """A response that was `failed`, or `cancelled` by somebody else than its client."""
+    if error is not None:
+        return ApiError(_STATUS_OF_CODE.get(error.code, 500), error.code, error.message)
+    if status == "cancelled":
+        # Whoever cancelled it does not want it tried again.
+        message = "The answer was cancelled by an operator of this service."
+        return ApiError(500, "cancelled", message, headers={"X-Should-Retry": "false"})
+    return ApiError(500, "internal_error", "The answer failed.")
+
+
+def set_handlers(api: NinjaAPI) -> None:
+    """Every error of the API in one shape."""
+    for kind in (ApiError, ValidationError, HttpError, RequestDataTooBig, Http404, Exception):
+        api.add_exception_handler(kind, _answer)
+
+
+def _answer(request: HttpRequest, error: Any) -> HttpResponse:
+    match error:
+        case ApiError():
+            return error.response()
+        case ValidationError():
+            return _invalid(error).response()
+        case HttpError():
+            return _unreadable(error).response()
+        case RequestDataTooBig():
+            return too_large().response()
+        case Http404():
+            return unknown_url(request).response()
+    logger.error("%s %s failed.", request.method, request.path, exc_info=error)
+    return of_fault(error).response()
+
+
+def too_large() -> ApiError:
+    return ApiError(413, "request_too_large", "The request's body is too large.")
+
+
+def unknown_url(request: HttpRequest) -> ApiError:
+    url = f"{request.method} {request.path}"[:200]
+    return ApiError(404, "unknown_url", f"There is nothing at this address: {url}.")
+
+
+def not_allowed(request: HttpRequest, allowed: str) -> ApiError:
+    message = f"{request.method} is not allowed at {request.path[:200]}; use {allowed}."
+    return ApiError(405, "method_not_allowed", message, headers={"Allow": allowed})
+
+
+def unavailable(retry_after: int = 5) -> ApiError:
+    message = "The service cannot be reached right now. Try again in a moment."
+    return ApiError(503, "unavailable", message, headers={"Retry-After": str(retry_after)})
+
+
+def of_fault(error: Exception) -> ApiError:
+    """Something that went wrong here."""
+    if isinstance(error, _AWAY):
+        return unavailable()
+    return ApiError(500, "internal_error", "Something went wrong here. Try again.")
+
+
+def _unreadable(error: HttpError) -> ApiError:
+    cause = error.__cause__  # what our parser said, which the framework has wrapped
+    if isinstance(cause, ApiError):
+        return cause
+    return ApiError(error.status_code, "invalid_request", error.message)
+
+
+def _invalid(error: ValidationError) -> ApiError:
+    """The first fault, in one sentence that names the field."""
+    fault = error.errors[0]
+    location = [str(part) for part in fault["loc"][2:]]  # after "body" and its argument's name
+    param = fault.get("ctx", {}).get("param") or ".".join(location)[:_PARAM_CHARS] or None
+    kind, message = str(fault["type"]), str(fault["msg"]).removeprefix("Value error, ")
+    if kind in _OWN_KINDS:
+        return ApiError(400, kind, message, param)
+    if param is None:
+        message = "The body must be one JSON object with `model` and `messages`."
+        return ApiError(400, "invalid_json", message)
+    code = "missing_required_parameter" if kind == "missing" else "invalid_value"
+    return ApiError(400, code, f"`{param}`: {message}.", param)
+
+
+_OWN_KINDS = ("unsupported_parameter", "unsupported_value", "invalid_content")

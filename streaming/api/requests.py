@@ -1,0 +1,213 @@
+"""What clients send, after OpenAI's chat completions, and what it means here.
+
+Unknown fields are ignored, as ordinary clients expect. Known ones that would change the answer
+and cannot be honoured are refused by name, so that nobody takes for granted what is not there.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from streaming import conf, record
+from streaming.api.errors import ApiError
+from streaming.engine.base import ChatMessage
+from streaming.protocol import Params, Text
+
+MAX_MESSAGES = 1000
+_MAX_PARTS = 100
+
+_ONLY: dict[str, tuple[object, ...]] = {
+    "n": (None, 1),
+    "logprobs": (None, False),
+    "top_logprobs": (None, 0),
+    "tools": (None, []),
+    "tool_choice": (None, "none", "auto"),
+    "functions": (None, []),
+    "function_call": (None, "none", "auto"),
+    "presence_penalty": (None, 0),
+    "frequency_penalty": (None, 0),
+    "logit_bias": (None, {}),
+    "response_format": (None, {"type": "text"}),
+    "modalities": (None, ["text"]),
+    "audio": (None,),
+    "web_search_options": (None,),
+}
+"""Fields that this server knows in no other way than off."""
+
+
+def _refuse_unsupported(data: Any) -> Any:
+    if isinstance(data, dict):
+        for name, allowed in _ONLY.items():
+            if name in data and data[name] not in allowed:
+                raise PydanticCustomError(
+                    "unsupported_value" if name == "n" else "unsupported_parameter",
+                    "`{param}` is not supported here.",
+                    {"param": name},
+                )
+    return data
+
+
+def _text_of(content: object) -> object:
+    """Text as it is, or the text parts of a list, a line each."""
+    if not isinstance(content, list):
+        return content
+    if not 0 < len(content) <= _MAX_PARTS:
+        raise PydanticCustomError(
+            "invalid_content", "A message's content has 1 to {most} parts.", {"most": _MAX_PARTS}
+        )
+    texts: list[str] = []
+    for number, part in enumerate(content):
+        kind = part.get("type") if isinstance(part, dict) else None
+        text = part.get("text") if isinstance(part, dict) else None
+        if kind != "text":
+            raise PydanticCustomError(
+                "invalid_content",
+                "Part {number} of the content is of type {kind}; only `text` is supported.",
+                {"number": number, "kind": repr(kind)[:50]},
+            )
+        if not isinstance(text, str):
+            raise PydanticCustomError(
+                "invalid_content", "Part {number} of the content lacks `text`.", {"number": number}
+            )
+        texts.append(text)
+    return "\n".join(texts)
+
+
+def _as_stops(value: object) -> object:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else value
+
+
+_TEXT_PART = {
+    "type": "object",
+    "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+    "required": ["type", "text"],
+}
+_CONTENT = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "items": _TEXT_PART, "minItems": 1, "maxItems": _MAX_PARTS},
+    ],
+    "description": "Text, or a list of text parts, which become a line each.",
+}
+_STOP = {
+    "anyOf": [
+        {"type": "string", "minLength": 1, "maxLength": 100},
+        {"type": "array", "items": {"type": "string"}, "maxItems": 4},
+        {"type": "null"},
+    ],
+    "description": "The answer ends before any of these texts.",
+}
+
+
+class RequestMessage(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    role: Literal["system", "developer", "user", "assistant"] = Field(
+        description="`developer` is the same as `system`."
+    )
+    content: Annotated[Text, BeforeValidator(_text_of), WithJsonSchema(_CONTENT)]
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    include_usage: bool | None = Field(
+        None, description="Send `usage` in a chunk of its own, with empty `choices`, at the end."
+    )
+
+
+class ChatCompletionRequest(Params):
+    """`top_k` and `repetition_penalty` are extensions. `n` may be 1 only; penalties other than 0,
+    logprobs, tools and structured output are refused; what is unknown is ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+    model: str = Field(
+        min_length=1, max_length=200, description="An id from `/v1/models`, or `default`."
+    )
+    messages: Annotated[list[RequestMessage], FailFast()] = Field(
+        min_length=1,
+        max_length=MAX_MESSAGES,
+        description="The conversation, oldest first. The last one is the user's, or the "
+        "beginning of the assistant's answer, which is continued and not repeated.",
+    )
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        strict=True,
+        description="Most tokens of the answer; the server's own bound if absent. A larger value "
+        "is refused.",
+    )
+    max_completion_tokens: int | None = Field(
+        None, ge=1, strict=True, description="OpenAI's newer name of `max_tokens`."
+    )
+    stop: Annotated[
+        list[Annotated[Text, Field(min_length=1, max_length=100)]],
+        BeforeValidator(_as_stops),
+        WithJsonSchema(_STOP),
+    ] = Field(default_factory=list, max_length=4)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_supported(cls, data: Any) -> Any:
+        return _refuse_unsupported(data)
+
+    @property
+    def include_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+def messages_of(request: ChatCompletionRequest) -> list[ChatMessage]:
+    """Raises ApiError for what no model could answer."""
+    limit = conf.get().max_input_chars
+    for number, message in enumerate(request.messages):
+        if len(message.content) > limit:
+            text = (
+                f"The message has {len(message.content):,} characters; at most {limit:,} are "
+                "allowed."
+            )
+            raise ApiError(400, "input_too_long", text, f"messages.{number}.content")
+    last = request.messages[-1]
+    if last.role in ("system", "developer"):
+        text = "The last message must be the user's, or the assistant's to be continued."
+        raise ApiError(400, "invalid_value", text, "messages")
+    asked = [message for message in request.messages if message.role == "user"]
+    if not asked or not last.content.strip():
+        text = "There is nothing to answer: the last message is empty, or none is the user's."
+        raise ApiError(400, "invalid_value", text, "messages")
+    return [
+        ChatMessage("system" if message.role == "developer" else message.role, message.content)
+        for message in request.messages
+    ]
+
+
+def params_of(request: ChatCompletionRequest) -> dict[str, Any]:
+    """As the record keeps them. Raises ApiError for what this server does not allow."""
+    names = ("max_completion_tokens", "max_tokens")
+    limits = {name: limit for name in names if (limit := getattr(request, name)) is not None}
+    if len(set(limits.values())) > 1:
+        text = "`max_tokens` and `max_completion_tokens` are the same; send one of them."
+        raise ApiError(400, "invalid_value", text, "max_tokens")
+    most = conf.get().max_tokens
+    for name, limit in limits.items():
+        if limit > most:
+            text = f"`{name}` is {limit}; at most {most} are allowed."
+            raise ApiError(400, "invalid_value", text, name)
+    given = {name: getattr(request, name) for name in Params.model_fields}
+    params = Params(**{**given, "max_tokens": next(iter(limits.values()), None)})
+    return record.resolve_params(params, most)

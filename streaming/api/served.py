@@ -1,0 +1,45 @@
+"""Which model answers."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from channels.layers import BaseChannelLayer
+
+from streaming import conf
+from streaming.api.answers import Model
+from streaming.api.errors import ApiError
+from streaming.engine.model_download import DEFAULT_MODEL
+
+ALIAS = "default"
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_STARTED = int(time.time())
+
+
+async def models(layer: BaseChannelLayer) -> list[Model]:
+    """Those of the live workers; without one, the model that the settings name."""
+    workers = await layer.waiting_list.workers()
+    names = [str(worker.details["model"]) for worker in workers if worker.details.get("model")]
+    return [Model(id=name, created=_STARTED) for name in dict.fromkeys(names or [_set_name()])]
+
+
+async def find(layer: BaseChannelLayer, name: str) -> Model:
+    """The model of that name, or of the alias `default`. Raises ApiError 404."""
+    served = await models(layer)
+    for model in served:
+        if name in (model.id, ALIAS):
+            return model
+    known = ", ".join(model.id for model in served)
+    message = f"The model {name[:100]!r} is not served here. Served: {known}, or `{ALIAS}`."
+    raise ApiError(404, "model_not_found", message, "model")
+
+
+def _set_name() -> str:
+    name = conf.get().model.strip()
+    if not name:
+        return DEFAULT_MODEL.display_name
+    # A path of this machine is nobody else's business.
+    return name if _HUB_ID.fullmatch(name) and not name.startswith(".") else Path(name).name

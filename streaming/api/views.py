@@ -1,0 +1,156 @@
+"""The operations of `/v1/`, and the OpenAPI document that describes them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from ninja import NinjaAPI
+from ninja.parser import Parser
+from ninja.types import DictStrAny
+from pydantic_core import from_json
+
+from streaming import conf
+from streaming.api import served
+from streaming.api.answers import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ErrorBody,
+    Model,
+    ModelList,
+)
+from streaming.api.auth import ApiKeyAuth, Client
+from streaming.api.completions import Completion
+from streaming.api.errors import ApiError, set_handlers, too_large
+from streaming.api.requests import ChatCompletionRequest
+
+_REF = "#/components/schemas/{model}"
+
+_DESCRIPTION = """\
+Compatible with OpenAI's chat completions: point an `openai` client's `base_url` here.
+
+Requests stand in the same fair waiting list as everybody else's. A full list is a 429 with
+`Retry-After`, before anything else is said. Leaving cancels: a closed connection gives up the
+place, or ends the answer. The field `chatstream` is an extension."""
+
+
+class JsonBody(Parser):
+    """Strict JSON, whatever else a body may pass for. Only JSON, since a browser asks before it
+    sends that to another site, and is told no."""
+
+    def parse_body(self, request: HttpRequest) -> DictStrAny:
+        if request.content_type != "application/json":
+            message = "The body must be JSON: send `Content-Type: application/json`."
+            raise ApiError(415, "unsupported_media_type", message)
+        bound = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if bound is not None and len(request.body) > bound:  # it may have come without a length
+            raise too_large()
+        try:
+            return cast(DictStrAny, from_json(request.body, allow_inf_nan=False))
+        except ValueError as error:
+            message = f"The body is not valid JSON: {error}."
+            raise ApiError(400, "invalid_json", message) from None
+
+
+class Api(NinjaAPI):
+    def get_openapi_schema(self, **arguments: Any) -> Any:
+        document = super().get_openapi_schema(**arguments)
+        chunk = ChatCompletionChunk.model_json_schema(ref_template=_REF, mode="serialization")
+        document["components"]["schemas"] |= {
+            **chunk.pop("$defs"),
+            "ChatCompletionChunk": chunk,
+        }
+        if conf.get().anonymous:
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    operation["security"].append({})  # or nothing
+        return document
+
+
+api = Api(
+    title="ChatStream",
+    version="1",
+    description=_DESCRIPTION,
+    urls_namespace="api",
+    docs_url=None,
+    auth=ApiKeyAuth(),
+    parser=JsonBody(),
+)
+set_handlers(api)
+
+_RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+_COMPLETION_DOCS = {
+    "responses": {
+        200: {
+            "content": {
+                "text/event-stream": {
+                    "schema": {"$ref": _REF.format(model="ChatCompletionChunk")},
+                }
+            }
+        },
+        429: {
+            "description": "Too many requests: `queue_full`, `user_limit` or `address_limit`.",
+            "headers": {"Retry-After": _RETRY_AFTER},
+        },
+    }
+}
+
+
+@api.post(
+    "/chat/completions",
+    operation_id="createChatCompletion",
+    summary="Answer a conversation",
+    response={
+        200: ChatCompletion,
+        (400, 401, 404, 413, 415, 429, 500, 503, 504): ErrorBody,
+    },
+    openapi_extra=_COMPLETION_DOCS,
+)
+async def create_chat_completion(
+    request: HttpRequest, body: ChatCompletionRequest
+) -> HttpResponseBase:
+    """One JSON object or, with `stream`, server-sent events: `data:` lines with a chunk each, then
+    `data: [DONE]`. A stream is never silent for more than 10 seconds: comments fill it, and tell
+    the place in the queue. What fails after a stream began is a `data:` line with an `error`."""
+    client = cast(Client, request.auth)  # type: ignore[attr-defined]
+    completion = Completion(get_channel_layer(), body)
+    await completion.begin(client)
+    response: HttpResponseBase
+    if body.stream:
+        response = StreamingHttpResponse(
+            completion.stream(), content_type="text/event-stream; charset=utf-8"
+        )
+        response["X-Accel-Buffering"] = "no"
+    else:
+        whole = await completion.whole()
+        response = HttpResponse(whole.model_dump_json(), content_type="application/json")
+    response["Cache-Control"] = "no-store"
+    response["X-Response-Id"] = response["X-Request-Id"] = str(completion.response_id)
+    return response
+
+
+_MODEL_ERRORS: Any = (401, 500, 503)
+
+
+@api.get(
+    "/models",
+    operation_id="listModels",
+    summary="The models that answer",
+    response={200: ModelList, _MODEL_ERRORS: ErrorBody},
+)
+async def list_models(request: HttpRequest) -> ModelList:
+    """Those of the live workers. The name `default` stands for any of them."""
+    return ModelList(data=await served.models(get_channel_layer()))
+
+
+@api.get(
+    "/models/{path:model}",
+    operation_id="retrieveModel",
+    summary="One model",
+    response={200: Model, (404, *_MODEL_ERRORS): ErrorBody},
+)
+async def retrieve_model(request: HttpRequest, model: str) -> Model:
+    return await served.find(get_channel_layer(), model)

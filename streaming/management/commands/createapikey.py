@@ -1,0 +1,37 @@
+"""`manage.py createapikey`: a key for an account, from the command line."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management import BaseCommand, CommandError
+
+from streaming import keys
+from streaming.models import ApiKey
+
+
+class Command(BaseCommand):
+    help = "Make an API key for an account. Its secret is printed once and stored nowhere."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("username", help="the account that requests with the key belong to")
+        parser.add_argument("--name", default="API key", help="what the key is for")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        username, name = options["username"], options["name"].strip()
+        longest = ApiKey._meta.get_field("name").max_length
+        if not 0 < len(name) <= (longest or 0) or "\x00" in name:
+            raise CommandError(f"--name {name[:100]!r} is not allowed: 1 to {longest} characters.")
+        user = User.objects.filter(username=username).first()
+        if user is None:
+            raise CommandError(
+                f"There is no account {username!r}. Make one in the admin, or an admin's with: "
+                "python manage.py createsuperuser"
+            )
+        if not user.is_active:
+            raise CommandError(f"The account {username!r} is not active; a key would open nothing.")
+        _, secret = keys.create(user, name)
+        self.stderr.write("Keep it safe: it cannot be shown again.")
+        self.stdout.write(secret)  # alone, so that a shell can take it into a variable
