@@ -39,15 +39,19 @@ from streaming.protocol import (
     peek_event_id,
 )
 from streaming.throttle import SocketCount, TokenBucket
-from streaming.viewers import Told, Viewer, Viewers
-from streaming.waiting_list.base import Place, State, group_name
+from streaming.viewers import Viewer, Viewers
+from streaming.waiting_list.base import State, group_name
 
 logger = logging.getLogger(__name__)
 
 CLOSE_LOGIN_REQUIRED = 4401
 CLOSE_FORBIDDEN = 4403
+CLOSE_SESSION_CHANGED = 4409
 CLOSE_TOO_MANY = 4429
 CLOSE_UNAVAILABLE = 4503
+
+_CLOSE_CODES = {"login_required": CLOSE_LOGIN_REQUIRED, "session_changed": CLOSE_SESSION_CHANGED}
+"""The errors behind which no event of this socket can be served."""
 
 _INBOX_EVENTS = 100
 """Client events that may wait to be handled on one socket."""
@@ -137,13 +141,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
             else owners.owner_of_session(self.scope["session"])
         )
         self.address = owners.client_address(self.scope, conf.get().trusted_proxies)
-        keys = (f"owner:{self.owner}", f"address:{self.address}")
-        if not sockets.enter(keys, conf.get().max_sockets):
+        counted = (f"owner:{self.owner}", f"address:{self.address}")
+        if not sockets.enter(counted, conf.get().max_sockets):
             message = "Too many connections from you are open; close one first."
             await self.send_error(ProtocolError("rate_limited", message))
             await self.close(CLOSE_TOO_MANY)
             return
-        self.counted = keys
+        self.counted = counted
         try:
             await self.greet()
         except Exception:
@@ -165,6 +169,19 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if not conf.get().anonymous:
             raise ProtocolError("login_required", "Sign in to chat here.")
         return None
+
+    async def check_identity(self) -> None:
+        """Signed out, signed in as somebody, or the key revoked since? Then this socket is over.
+
+        Raises ProtocolError; a client that comes back is who it is now.
+        """
+        session = self.scope["session"]
+        if owners.bearer_of(self.scope["headers"]) is not None:
+            same = await self.identify() == self.user
+        else:
+            same = await owners.is_current(session, self.user)
+        if not same:
+            raise ProtocolError("session_changed", "Your session has changed; connect again.")
 
     async def be_unavailable(self) -> None:
         logger.exception("A client could not be greeted.")
@@ -221,9 +238,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self.send_error(error, event_id=peek_event_id(text))
                 continue
             try:
+                await self.check_identity()
                 await self.handle(event)
             except ProtocolError as error:
                 await self.send_error(error, cause=event)
+                if code := _CLOSE_CODES.get(error.code):
+                    self.inbox_task = None  # this task, which has to send the close frame
+                    await self.close(code)
+                    return
             except Exception:
                 logger.exception("The client event %s could not be handled.", event.type)
                 fault = ProtocolError("internal_error", "Something went wrong here. Try again.")
@@ -296,7 +318,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await viewer.open(None, after)
             return
         place = await responses.enqueue(self.channel_layer, response, created=created)
-        told = await self.tell(str(response.pk), place)
+        told = await Viewers.here(self.channel_layer).tell(str(response.pk), place)
         if acknowledge or place.state in (State.WAITING, State.HELD):
             await self.send_event(
                 ResponseQueued(
@@ -313,12 +335,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
             except Exception:
                 # It is accepted and its reader knows: the reconciler does the rest.
                 logger.exception("The acceptance of %s is not recorded yet.", response.pk)
-
-    async def tell(self, response_id: str, place: Place) -> Told:
-        workers = len(await self.channel_layer.waiting_list.workers())
-        outlook = Viewers.here(self.channel_layer).outlook
-        eta = await outlook.eta(response_id) if place.state is State.WAITING else None
-        return Told(place.position, place.size, workers, eta, await outlook.service())
 
     async def resume_session(self, event: SessionResume) -> None:
         if self.user is not None:

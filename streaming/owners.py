@@ -11,7 +11,9 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from channels.auth import get_user
+from channels.db import database_sync_to_async
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase
 from django.core import signing
@@ -50,6 +52,21 @@ def bearer_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 def owner_of_session(session: SessionBase) -> str:
     """The visitor of a WebSocket's session, or a new one that lives as long as the socket."""
     return f"visitor:{session.get(SESSION_KEY) or new_visitor_id()}"
+
+
+async def is_current(session: SessionBase, user: User | None) -> bool:
+    """Whether a WebSocket's session, read afresh, is still that of the account or visitor.
+
+    One that came without a session has nothing that could change.
+    """
+    if getattr(session, "session_key", None) is None:
+        return True
+    fresh = session.__class__(session.session_key)
+    visitor = await database_sync_to_async(fresh.get)(SESSION_KEY)
+    present = await get_user({"session": fresh})
+    if user is None:
+        return not present.is_authenticated and visitor == session.get(SESSION_KEY)
+    return bool(present == user)
 
 
 def must_sign_in(request: HttpRequest) -> bool:

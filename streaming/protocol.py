@@ -35,6 +35,7 @@ ErrorCode = Literal[
     "already_started",  # too late to edit the prompt
     "unavailable",  # no worker, or the server is ending
     "login_required",
+    "session_changed",  # signed in or out elsewhere: connect again
     "rate_limited",  # events or sockets: too many
     "internal_error",
 ]

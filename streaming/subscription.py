@@ -20,7 +20,7 @@ from streaming import record, responses
 from streaming.models import Response
 from streaming.protocol import ProtocolError
 from streaming.viewers import Told, Viewer, Viewers
-from streaming.waiting_list.base import Place, State, group_name
+from streaming.waiting_list.base import group_name
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class Subscription:
         self._viewer = Viewer(
             self._layer, response_id, send=self._take, on_done=self._note_done, replay=self._take
         )
-        told = await self._tell(place)
+        told = await Viewers.here(self._layer).tell(response_id, place)
         Viewers.here(self._layer).add(self._viewer)
         self._reader = asyncio.create_task(self._read(self._viewer, told))
         try:
@@ -139,13 +139,6 @@ class Subscription:
             # It is accepted: the reconciler does the rest.
             logger.exception("The acceptance of %s is not recorded yet.", response_id)
         return told
-
-    async def _tell(self, place: Place) -> Told:
-        workers = len(await self._layer.waiting_list.workers())
-        outlook = Viewers.here(self._layer).outlook
-        waits = place.state is State.WAITING
-        eta = await outlook.eta(str(self.response.pk)) if waits else None
-        return Told(place.position, place.size, workers, eta, await outlook.service())
 
     # --- what comes ---
 

@@ -22,7 +22,7 @@ from channels.layers import BaseChannelLayer
 from streaming import conf, record
 from streaming.outlook import Outlook
 from streaming.protocol import ResponseQueuePosition, Service
-from streaming.waiting_list.base import State, Watched
+from streaming.waiting_list.base import Place, State, Watched
 
 logger = logging.getLogger(__name__)
 
@@ -232,6 +232,12 @@ class Viewers:
     def discard(self, viewer: Viewer) -> None:
         self._viewers.discard(viewer)
         viewer.leave()
+
+    async def tell(self, response_id: str, place: Place) -> Told:
+        """A response's place in the words of the position events."""
+        workers = len(await self._layer.waiting_list.workers())
+        eta = await self.outlook.eta(response_id) if place.state is State.WAITING else None
+        return Told(place.position, place.size, workers, eta, await self.outlook.service())
 
     async def _look_on(self) -> None:
         interval = min(LOOK_SECONDS, conf.get().disconnect_grace / 3)
