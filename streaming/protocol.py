@@ -219,7 +219,13 @@ def _explain(fault: Any) -> tuple[str, str | None]:
 # --- what the server sends -----------------------------------------------------------------
 
 
-class Limits(_Event):
+class _ServerEvent(_Event):
+    """A newer server may say more; a client must ignore what it does not know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Limits(_ServerEvent):
     max_input_chars: int
     max_tokens: int
     context_tokens: int | None
@@ -230,7 +236,7 @@ Service = Literal["ready", "loading", "paused", "away"]
 another prompt; there is none. Prompts are taken in any case, and wait."""
 
 
-class SessionCreated(_Event):
+class SessionCreated(_ServerEvent):
     type: Literal["session.created"] = "session.created"
     protocol_version: int = PROTOCOL_VERSION
     model: str | None
@@ -239,7 +245,7 @@ class SessionCreated(_Event):
     session_token: str | None = None
 
 
-class _PositionEvent(_Event):
+class _PositionEvent(_ServerEvent):
     response_id: UUID
     position: int | None
     size: int
@@ -259,7 +265,7 @@ class ResponseQueuePosition(_PositionEvent):
     type: Literal["response.queue_position"] = "response.queue_position"
 
 
-class ResponseUpdated(_Event):
+class ResponseUpdated(_ServerEvent):
     """The prompt of a waiting response is now this."""
 
     type: Literal["response.updated"] = "response.updated"
@@ -267,9 +273,11 @@ class ResponseUpdated(_Event):
     input: str
 
 
-class _Numbered(_Event):
-    """Stored and replayable: the waiting list splices `sequence_number` in as it stores."""
+class _Numbered(_ServerEvent):
+    """Stored and replayable: the waiting list splices `sequence_number` in as it stores, hence
+    it is read (by clients), but never written from here."""
 
+    sequence_number: int = Field(0, exclude=True)
     response_id: UUID
 
 
@@ -293,12 +301,12 @@ class OutputTextDelta(_Numbered):
     offset: int
 
 
-class Usage(_Event):
+class Usage(_ServerEvent):
     prompt_tokens: int
     completion_tokens: int
 
 
-class Timings(_Event):
+class Timings(_ServerEvent):
     """Milliseconds since the prompt was accepted; None for what never happened."""
 
     queue_ms: int | None
@@ -306,7 +314,7 @@ class Timings(_Event):
     total_ms: int
 
 
-class ErrorDetail(_Event):
+class ErrorDetail(_ServerEvent):
     code: str
     message: str
 
@@ -321,7 +329,7 @@ class ResponseDone(_Numbered):
     error: ErrorDetail | None = None
 
 
-class ErrorEvent(_Event):
+class ErrorEvent(_ServerEvent):
     type: Literal["error"] = "error"
     code: ErrorCode
     message: str
