@@ -10,13 +10,13 @@ from typing import Any, TypedDict, Unpack
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
 
 from streaming.client.answer import Answer
 from streaming.client.errors import ChatError, invalid_event
 from streaming.client.link import CLOSE_TOO_LARGE, MAX_FRAME_BYTES, MAX_SENT_BYTES, Link, frame_of
 from streaming.protocol import (
     ErrorEvent,
-    Params,
     ResponseCreate,
     ServerEvent,
     SessionCreated,
@@ -160,9 +160,9 @@ class ChatClient:
         named = {name: value for name, value in task.items() if value is not None}
         if "previous_response_id" in task:
             named["previous_response_id"] = task["previous_response_id"]
+        if params:
+            named["params"] = dict(params)
         with invalid_event(response_id):
-            if params:
-                named["params"] = Params.model_validate(params)
             create = ResponseCreate(
                 type="response.create",
                 event_id=f"create {response_id}",
@@ -290,8 +290,13 @@ class ChatClient:
         self._timers.add(handle)
 
     def _check(self, event: BaseModel) -> None:
-        """Raises ChatError for a frame at which the server would close the connection."""
-        if len(frame_of(event).encode("utf-8", "surrogatepass")) > MAX_SENT_BYTES:
+        """Raises ChatError for what is no JSON, or so long that the server would hang up."""
+        try:
+            size = len(frame_of(event).encode())
+        except PydanticSerializationError:
+            message = "The prompt has half a character (a lone surrogate) in it."
+            raise ChatError("invalid_event", message, "input") from None
+        if size > MAX_SENT_BYTES:
             raise ChatError("input_too_long", "The prompt is longer than 1 MiB.", "input")
 
     def _forget(self, answer: Answer) -> None:
