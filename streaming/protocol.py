@@ -68,6 +68,7 @@ def _as_list(value: object) -> object:
 
 
 Text = Annotated[str, AfterValidator(_no_nul)]
+StopText = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
 class Params(_Event):
@@ -80,7 +81,7 @@ class Params(_Event):
     seed: int | None = Field(None, ge=0, lt=2**63, strict=True)
     repetition_penalty: float | None = Field(None, ge=0.5, le=2)
     stop: Annotated[
-        list[Annotated[Text, Field(min_length=1, max_length=100)]], BeforeValidator(_as_list)
+        list[StopText], BeforeValidator(_as_list, json_schema_input_type=StopText | list[StopText])
     ] = Field(default_factory=list, max_length=4)
 
 
