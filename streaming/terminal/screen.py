@@ -30,6 +30,7 @@ from streaming.terminal.turn import News, Session, Signal, Turn
 from streaming.terminal.visible import visible
 
 REFRESH_SECONDS = 1 / 8
+_COUNTDOWN_SECONDS = 0.5
 _PASTE_SECONDS = 0.05
 HELP = """\
 /new   begin a new conversation
@@ -63,6 +64,7 @@ class View:
         self._told_at = 0.0
         self._note = "Sending ..."
         self._refreshed_at = 0.0
+        self._has_news = True
 
     def show(self, turn: Turn) -> None:
         """Read a turn to its end. Raises KeyboardInterrupt if it is interrupted twice."""
@@ -81,13 +83,14 @@ class View:
             self._refresh(live)
             wait = self._refreshed_at + REFRESH_SECONDS - time.monotonic()
             with contextlib.suppress(queue.Empty):
-                news = turn.news.get(timeout=max(0.01, wait) if self._parts else 0.5)
+                news = turn.news.get(timeout=max(0.01, wait))
                 while news is not Signal.END:
                     yield news
                     news = turn.news.get_nowait()
                 return
 
     def _take(self, news: News) -> None:
+        self._has_news = True
         if isinstance(news, OutputTextDelta):
             text = visible(news.delta)
             self._parts.append(text)
@@ -107,9 +110,10 @@ class View:
 
     def _refresh(self, live: Live) -> None:
         now = time.monotonic()
-        if now - self._refreshed_at < REFRESH_SECONDS:
+        wait = REFRESH_SECONDS if self._has_news else _COUNTDOWN_SECONDS
+        if now - self._refreshed_at < wait or (self._parts and not self._has_news):
             return
-        self._refreshed_at = now
+        self._refreshed_at, self._has_news = now, False
         note = self._note
         if self._place and not note:
             note = words.of_place(self._place, now - self._told_at)
