@@ -25,12 +25,19 @@ from streaming.protocol import (
     SessionCreated,
     SessionResume,
 )
+from streaming.throttle import TokenBucket
 
 MAX_FRAME_BYTES = 2**26
 """A `response.done` carries the whole text: it may be larger than the 1 MiB that is usual."""
 
 MAX_SENT_BYTES = 2**20
 """The server closes the connection at a larger frame."""
+
+EVENTS_PER_SECOND = 16.0
+"""Somewhat less than servers allow by default; four seconds' worth may go at once."""
+
+LARGE_EVENT = 65_536
+"""Of so many characters an event counts as two."""
 
 CLOSE_TOO_LARGE = 1009
 CLOSE_LOGIN_REQUIRED = 4401
@@ -78,8 +85,8 @@ def error_of(event: ErrorEvent, *, passing: bool = False) -> ChatError:
 
 
 class Link:
-    """A greeted connection. What is said is sent in order by a task of its own, so that nobody
-    who reads waits for a server that does not."""
+    """A greeted connection. What is said is sent in order by a task of its own, at a pace that
+    servers allow, so that nobody who reads waits for a server that does not."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -158,9 +165,13 @@ class Link:
         self._unsent.put_nowait(frame_of(event))
 
     async def _send(self) -> None:
+        pace = TokenBucket(EVENTS_PER_SECOND, burst=4 * EVENTS_PER_SECOND)
         with contextlib.suppress(ConnectionClosed):
             while True:
-                await self._socket.send(await self._unsent.get())
+                frame = await self._unsent.get()
+                while not pace.take(1 + len(frame) / LARGE_EVENT):  # noqa: ASYNC110
+                    await asyncio.sleep(1 / EVENTS_PER_SECOND)
+                await self._socket.send(frame)
 
     @property
     def close_code(self) -> int | None:

@@ -76,6 +76,11 @@ class Printed:
         self._again = ""
 
     def end(self) -> None:
+        if self._again is not None and self._again != self._said:
+            # The new answer is shorter than what was said of the old one.
+            self._write("\n")
+            self._said = self._again
+            self._write(self._said)
         if self._said and not self._said.endswith("\n"):
             self._write("\n")
 

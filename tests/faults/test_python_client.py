@@ -13,6 +13,7 @@ import pytest
 from streaming.client import (
     Answer,
     ChatClient,
+    ChatError,
     OutputTextDelta,
     ResponseInProgress,
     ResponseQueued,
@@ -30,6 +31,8 @@ FAKE = {
     "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
     "CHATSTREAM_MAX_RUNNING": "2",
     "CHATSTREAM_MAX_PER_OWNER": "0",
+    "CHATSTREAM_MAX_PER_ADDRESS": "0",
+    "CHATSTREAM_MAX_WAITING": "1000",
 }
 
 
@@ -197,3 +200,40 @@ async def test_places_count_down_to_the_answer(fake: ServeProcess) -> None:
         assert told[-1] in (1, 2)  # two answers end together
         for answer in answers:
             assert (await answer.done()).text == "".join(words(40))
+
+
+async def test_more_prompts_than_a_socket_may_send_at_once(fake: ServeProcess) -> None:
+    seen: list[bool] = []
+    async with asyncio.timeout(PATIENCE):
+        async with ChatClient(fake.ws_url, on_connection=seen.append) as chat:
+            answers = await asyncio.gather(*(chat.ask("stop 1") for _ in range(150)))
+            ends = await asyncio.gather(*(answer.done() for answer in answers))
+    assert [end.text for end in ends] == ["w0 "] * 150
+    assert seen == [True, False]
+
+
+async def test_an_api_key_is_an_account_on_every_connection(fake: ServeProcess) -> None:
+    make = (
+        "from django.contrib.auth.models import User; from streaming import keys\n"
+        "print(keys.create(User.objects.create_user('ada'), 'test')[1])"
+    )
+    key = (await asyncio.to_thread(fake.manage, "shell", "--no-imports", "-c", make)).strip()
+    async with proxy(fake.ws_url) as line, ChatClient(line.url, key) as chat:
+        assert chat.session_token is None
+        answer = await chat.ask("stop 60")
+        await wait_for_words(answer, 10)
+        line.cut()
+        assert await read(answer) == ("".join(words(60)), 1)
+        async with ChatClient(fake.ws_url) as stranger:
+            with pytest.raises(ChatError) as refused:
+                await stranger.resume(answer.id)
+            assert refused.value.code == "forbidden"
+        revoke = "from streaming.models import ApiKey; from django.utils import timezone\n"
+        revoke += "ApiKey.objects.update(revoked_at=timezone.now())"
+        answer = await chat.ask("stop 1000")
+        await asyncio.to_thread(fake.manage, "shell", "--no-imports", "-c", revoke)
+        line.cut()
+        with pytest.raises(ChatError) as lost:
+            await answer.done()
+        assert lost.value.code == "login_required"
+        assert "revoked" in lost.value.message
