@@ -51,6 +51,12 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
+    def interrupt_prompt(self) -> None:
+        """Ctrl-C at the prompt. Python misses a signal between readline's prompt and its wait for
+        a key, where no person's hand is quick enough to put one."""
+        time.sleep(0.5)
+        self.type("\x03")
+
     def until(self, pattern: str) -> re.Match[str]:
         """The next match in what is shown; fails with all of it if it does not come."""
         ends = time.monotonic() + PATIENCE

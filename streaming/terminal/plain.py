@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 from typing import TextIO
 
 from streaming.client import (
@@ -13,10 +15,11 @@ from streaming.client import (
     ResponseQueuePosition,
 )
 from streaming.terminal import words
-from streaming.terminal.turn import Session, Signal
+from streaming.terminal.turn import Session, Signal, Turn
 from streaming.terminal.visible import visible
 
 FAILED, INTERRUPTED = 1, 130
+_GOODBYE_SECONDS = 5.0
 
 
 def answer_once(session: Session, prompt: str, out: TextIO, err: TextIO) -> int:
@@ -25,28 +28,41 @@ def answer_once(session: Session, prompt: str, out: TextIO, err: TextIO) -> int:
     `out` has the text alone. What else there is to say goes to `err`; places in the queue only
     if that is a terminal.
     """
-    printed = Printed(out)
-    status = FAILED
     turn = session.ask(prompt)
     with turn.stoppable():
-        while (news := turn.news.get()) is not Signal.END:
-            if isinstance(news, OutputTextDelta):
-                printed.add(news.delta)
-            elif isinstance(news, ResponseInProgress):
-                printed.begin_anew()
-            elif isinstance(news, ResponseDone):
-                printed.end()
-                if said := words.of_end(news, stopped=turn.was_stopped):
-                    print(said, file=err)
-                status = 0 if news.status in ("completed", "incomplete") else FAILED
-            elif isinstance(news, ChatError):
-                printed.end()
-                print(words.of_error(news), file=err)
-            elif isinstance(news, ResponseQueued | ResponseQueuePosition) and err.isatty():
-                print(words.of_place(news), file=err)
-            elif news is Signal.AWAY:
-                print("The connection is lost; trying again.", file=err)
+        try:
+            status = _print(turn, out, err)
+        except BrokenPipeError:
+            # Whoever read has enough; the server need not write on.
+            session.stop(turn)
+            with contextlib.suppress(queue.Empty):
+                while turn.news.get(timeout=_GOODBYE_SECONDS) is not Signal.END:
+                    pass
+            raise
     return INTERRUPTED if turn.was_stopped and status else status
+
+
+def _print(turn: Turn, out: TextIO, err: TextIO) -> int:
+    printed = Printed(out)
+    status = FAILED
+    while (news := turn.news.get()) is not Signal.END:
+        if isinstance(news, OutputTextDelta):
+            printed.add(news.delta)
+        elif isinstance(news, ResponseInProgress):
+            printed.begin_anew()
+        elif isinstance(news, ResponseDone):
+            printed.end()
+            if said := words.of_end(news, stopped=turn.was_stopped):
+                print(said, file=err)
+            status = 0 if news.status in ("completed", "incomplete") else FAILED
+        elif isinstance(news, ChatError):
+            printed.end()
+            print(words.of_error(news), file=err)
+        elif isinstance(news, ResponseQueued | ResponseQueuePosition) and err.isatty():
+            print(words.of_place(news), file=err)
+        elif news is Signal.AWAY:
+            print("The connection is lost; trying again.", file=err)
+    return status
 
 
 class Printed:

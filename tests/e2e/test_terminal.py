@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -114,11 +115,11 @@ def test_two_interrupts_or_an_end_leave(fake: ServeProcess, open_terminal: Open)
     chat.type("\x03")
     chat.until("Stopped")
     chat.until("> ")
-    chat.type("\x03")
+    chat.interrupt_prompt()
     assert chat.end() == 0
     chat = open_terminal("--url", fake.url)
     chat.until("> ")
-    chat.type("\x03")
+    chat.interrupt_prompt()
     chat.until("once more")
     chat.until("> ")
     chat.type("\x04")
@@ -184,6 +185,48 @@ def test_a_model_cannot_speak_to_the_terminal() -> None:
     assert "␛]0;owned␇␛[2J" in output
     for bad in ("\x1b]", "\x07", "\x1b[2J", "\x9b", "\x7f", "\u202e"):
         assert bad not in output
+
+
+def test_a_long_answer_is_shown_whole_at_its_end() -> None:
+    """While it streams, no more than the screen can take."""
+    lines = ["# Title", "```python", *(f"line = {number}" for number in range(120)), "```", "End."]
+    text = "\n".join(lines)
+
+    async def script(line: Line) -> None:
+        await line.greet()
+        response_id = await line.accept()
+        await line.begin(response_id)
+        offset = 0
+        for number, part in enumerate(lines):
+            await line.delta(response_id, number + 2, part + "\n", offset)
+            offset += len(part) + 1
+            await asyncio.sleep(0.01)
+        await line.done(response_id, len(lines) + 2, text + "\n")
+        await stay(line)
+
+    def talk(url: str) -> str:
+        chat = terminal.chat("--url", url, NO_COLOR="1")
+        try:
+            chat.until("> ")
+            chat.type("hello\n")
+            chat.until(r"line = 50\b")  # in the midst: the block is one although it began above
+            chat.until(r"End\.")
+            chat.until("> ")
+            chat.type("/quit\n")
+            assert chat.end() == 0
+            return chat.shown
+        finally:
+            chat.close()
+
+    async def main() -> str:
+        async with scripted(script) as server:
+            return await asyncio.to_thread(talk, server.url)
+
+    shown = asyncio.run(main())
+    whole = shown[shown.rindex("Title") :]
+    numbers = [int(word) for word in re.findall(r"line = (\d+)", whole)]
+    assert numbers[-120:] == list(range(120))
+    assert "`" not in shown
 
 
 # --- in a pipe ---
