@@ -69,6 +69,7 @@ def _as_list(value: object) -> object:
 
 
 Text = Annotated[str, AfterValidator(_no_nul)]
+StopText = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
 class Params(_Event):
@@ -81,7 +82,7 @@ class Params(_Event):
     seed: int | None = Field(None, ge=0, lt=2**63, strict=True)
     repetition_penalty: float | None = Field(None, ge=0.5, le=2)
     stop: Annotated[
-        list[Annotated[Text, Field(min_length=1, max_length=100)]], BeforeValidator(_as_list)
+        list[StopText], BeforeValidator(_as_list, json_schema_input_type=StopText | list[StopText])
     ] = Field(default_factory=list, max_length=4)
 
 
@@ -220,7 +221,13 @@ def _explain(fault: Any) -> tuple[str, str | None]:
 # --- what the server sends -----------------------------------------------------------------
 
 
-class Limits(_Event):
+class _ServerEvent(_Event):
+    """A newer server may say more; a client must ignore what it does not know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Limits(_ServerEvent):
     max_input_chars: int
     max_tokens: int
     context_tokens: int | None
@@ -231,7 +238,7 @@ Service = Literal["ready", "loading", "paused", "away"]
 another prompt; there is none. Prompts are taken in any case, and wait."""
 
 
-class SessionCreated(_Event):
+class SessionCreated(_ServerEvent):
     type: Literal["session.created"] = "session.created"
     protocol_version: int = PROTOCOL_VERSION
     model: str | None
@@ -240,7 +247,7 @@ class SessionCreated(_Event):
     session_token: str | None = None
 
 
-class _PositionEvent(_Event):
+class _PositionEvent(_ServerEvent):
     response_id: UUID
     position: int | None
     size: int
@@ -260,7 +267,7 @@ class ResponseQueuePosition(_PositionEvent):
     type: Literal["response.queue_position"] = "response.queue_position"
 
 
-class ResponseUpdated(_Event):
+class ResponseUpdated(_ServerEvent):
     """The prompt of a waiting response is now this."""
 
     type: Literal["response.updated"] = "response.updated"
@@ -268,9 +275,11 @@ class ResponseUpdated(_Event):
     input: str
 
 
-class _Numbered(_Event):
-    """Stored and replayable: the waiting list splices `sequence_number` in as it stores."""
+class _Numbered(_ServerEvent):
+    """Stored and replayable: the waiting list splices `sequence_number` in as it stores, hence
+    it is read (by clients), but never written from here."""
 
+    sequence_number: int = Field(0, exclude=True)
     response_id: UUID
 
 
@@ -294,12 +303,12 @@ class OutputTextDelta(_Numbered):
     offset: int
 
 
-class Usage(_Event):
+class Usage(_ServerEvent):
     prompt_tokens: int
     completion_tokens: int
 
 
-class Timings(_Event):
+class Timings(_ServerEvent):
     """Milliseconds since the prompt was accepted; None for what never happened."""
 
     queue_ms: int | None
@@ -307,7 +316,7 @@ class Timings(_Event):
     total_ms: int
 
 
-class ErrorDetail(_Event):
+class ErrorDetail(_ServerEvent):
     code: str
     message: str
 
@@ -322,7 +331,7 @@ class ResponseDone(_Numbered):
     error: ErrorDetail | None = None
 
 
-class ErrorEvent(_Event):
+class ErrorEvent(_ServerEvent):
     type: Literal["error"] = "error"
     code: ErrorCode
     message: str

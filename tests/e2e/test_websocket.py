@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from tests.e2e import chat
-from tests.processes import ROOT, ServeProcess
+from tests.processes import ServeProcess
 
 QUESTION = "What is the capital of France?"
 
@@ -70,17 +64,3 @@ async def test_another_sites_page_is_refused(server: ServeProcess) -> None:
         with pytest.raises(InvalidStatus) as refused:
             await chat.open_chat(server.ws_url, additional_headers=headers)
         assert refused.value.response.status_code == 403
-
-
-def test_the_readmes_example_runs_as_printed(server: ServeProcess, tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?websockets.*?)```", readme, re.DOTALL)
-    assert "ws://127.0.0.1:8000/ws/chat/" in example
-    script = tmp_path / "example.py"
-    script.write_text(example.replace("ws://127.0.0.1:8000/ws/chat/", server.ws_url))
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Paris" in done.stdout
-    assert json.dumps("completed").strip('"') in done.stdout

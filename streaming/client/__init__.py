@@ -1,0 +1,40 @@
+"""A typed client of `/ws/chat/` for asyncio programs. Needs websockets and pydantic, no Django.
+
+    async with ChatClient("ws://127.0.0.1:8000/ws/chat/") as chat:
+        answer = await chat.ask("What is the capital of France?")
+        async for event in answer:
+            ...
+        print(answer.text)
+
+It comes back by itself when the line breaks: as the same visitor, each answer from where it was
+read, each prompt that was not acknowledged under its own id again. So nothing is generated twice,
+and no text is lost or repeated.
+"""
+
+from streaming.client.answer import Answer, AnswerEvent
+from streaming.client.chat import ChatClient, Sampling
+from streaming.client.errors import ChatError
+from streaming.protocol import (
+    OutputTextDelta,
+    ResponseDone,
+    ResponseInProgress,
+    ResponseQueued,
+    ResponseQueuePosition,
+    ResponseUpdated,
+    SessionCreated,
+)
+
+__all__ = [
+    "Answer",
+    "AnswerEvent",
+    "ChatClient",
+    "ChatError",
+    "OutputTextDelta",
+    "ResponseDone",
+    "ResponseInProgress",
+    "ResponseQueuePosition",
+    "ResponseQueued",
+    "ResponseUpdated",
+    "Sampling",
+    "SessionCreated",
+]

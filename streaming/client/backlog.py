@@ -1,0 +1,88 @@
+"""What a reader was not given yet: bounded, however slowly it reads, and no letter is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from streaming.protocol import (
+    OutputTextDelta,
+    ResponseDone,
+    ResponseInProgress,
+    ResponseQueued,
+    ResponseQueuePosition,
+    ResponseUpdated,
+)
+
+AnswerEvent = (
+    ResponseQueued
+    | ResponseQueuePosition
+    | ResponseUpdated
+    | ResponseInProgress
+    | OutputTextDelta
+    | ResponseDone
+)
+
+_POSITIONS = (ResponseQueued, ResponseQueuePosition)
+
+
+class Backlog:
+    """At most `bound` events: further text joins the last delta, a place replaces the place
+    before it, and an answer that begins anew takes what is void with it."""
+
+    def __init__(self, bound: int = 256) -> None:
+        self._bound = bound
+        self._events: deque[AnswerEvent] = deque()
+        self._joined: list[str] = []  # more text of the last event
+        self._ended = False
+        self._error: Exception | None = None
+        self._news = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def put(self, event: AnswerEvent) -> None:
+        last = self._events[-1] if self._events else None
+        if isinstance(event, OutputTextDelta) and isinstance(last, OutputTextDelta):
+            if len(self._events) >= self._bound:
+                self._joined.append(event.delta)
+                return
+        elif isinstance(event, _POSITIONS) and isinstance(last, _POSITIONS):
+            self._events.pop()
+        elif isinstance(event, ResponseInProgress):
+            self._joined.clear()
+            kept = (ResponseUpdated, *_POSITIONS)
+            self._events = deque(e for e in self._events if isinstance(e, kept))
+        self._join()
+        if isinstance(event, ResponseUpdated):
+            # Only the newest prompt counts.
+            self._events = deque(e for e in self._events if not isinstance(e, ResponseUpdated))
+        self._events.append(event)
+        self._news.set()
+
+    def end(self, error: Exception | None = None) -> None:
+        """Nothing more will come; `error` is raised once everything was read."""
+        self._ended = True
+        self._error = error
+        self._news.set()
+
+    async def get(self) -> AnswerEvent | None:
+        """The next event; None after the last one. Raises the error of `end`."""
+        while not self._events:
+            if self._error:
+                raise self._error
+            if self._ended:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        if len(self._events) == 1:
+            self._join()
+        return self._events.popleft()
+
+    def _join(self) -> None:
+        if self._joined:
+            last = self._events[-1]
+            assert isinstance(last, OutputTextDelta)
+            delta = last.delta + "".join(self._joined)
+            self._events[-1] = last.model_copy(update={"delta": delta})
+            self._joined.clear()

@@ -1,0 +1,212 @@
+"""One connection to the server, from its greeting to its close."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import ssl
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+)
+
+from streaming.client.errors import ChatError
+from streaming.protocol import (
+    PROTOCOL_VERSION,
+    ErrorEvent,
+    ServerEvent,
+    SessionCreated,
+    SessionResume,
+)
+from streaming.throttle import TokenBucket
+
+MAX_FRAME_BYTES = 2**26
+"""A `response.done` carries the whole text: it may be larger than the 1 MiB that is usual."""
+
+MAX_SENT_BYTES = 2**20
+"""The server closes the connection at a larger frame."""
+
+EVENTS_PER_SECOND = 16.0
+"""Somewhat less than servers allow by default; four seconds' worth may go at once."""
+
+LARGE_EVENT = 65_536
+"""Of so many characters an event counts as two."""
+
+CLOSE_TOO_LARGE = 1009
+CLOSE_LOGIN_REQUIRED = 4401
+CLOSE_FORBIDDEN = 4403
+_CODES = {
+    CLOSE_LOGIN_REQUIRED: "login_required",
+    CLOSE_FORBIDDEN: "forbidden",
+    4429: "rate_limited",
+    4503: "unavailable",
+}
+_FINAL = ("login_required", "forbidden")
+_TYPES = {model.model_fields["type"].default for model in get_args(ServerEvent)}
+_server_event: TypeAdapter[ServerEvent] = TypeAdapter(
+    Annotated[ServerEvent, Field(discriminator="type")]
+)
+
+
+def parse_server_event(frame: str | bytes) -> ServerEvent | None:
+    """The event of a frame; None if it is of a kind that a newer server knows.
+
+    Raises ChatError(`bad_server`).
+    """
+    try:
+        return _server_event.validate_json(frame)
+    except ValidationError as error:
+        with contextlib.suppress(ValueError, RecursionError):
+            event = json.loads(frame)
+            if isinstance(event, dict) and isinstance(event.get("type"), str):
+                if event["type"] == "error":
+                    return _unknown_error(event)
+                if event["type"] not in _TYPES:
+                    return None
+        fault = error.errors(include_url=False, include_input=False)[0]
+        raise ChatError("bad_server", f"The server sent what is no event: {fault['msg']}") from None
+
+
+def _unknown_error(event: dict[str, Any]) -> ErrorEvent:
+    """An error whose code came after this client."""
+    known = ErrorEvent.model_validate({**event, "code": "internal_error"})
+    return known.model_copy(update={"code": str(event.get("code"))})
+
+
+def error_of(event: ErrorEvent, *, passing: bool = False) -> ChatError:
+    return ChatError(event.code, event.message, event.param, event.response_id, passing=passing)
+
+
+class Link:
+    """A greeted connection. What is said is sent in order by a task of its own, at a pace that
+    servers allow, so that nobody who reads waits for a server that does not."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._unsent: asyncio.Queue[str] = asyncio.Queue()
+        self._sender: asyncio.Task[None] | None = None
+        self._last_error: ErrorEvent | None = None
+        self.session: SessionCreated
+
+    @classmethod
+    async def open(cls, url: str, token: str | None, seconds: float, **options: Any) -> Link:
+        """Connect, and be the visitor of `token` again. Raises ChatError."""
+        try:
+            async with asyncio.timeout(seconds):
+                socket = await connect(url, **{"open_timeout": None, "close_timeout": 2, **options})
+                link = cls(socket)
+                try:
+                    await link._greet(token)
+                except BaseException:
+                    socket.transport.abort()
+                    raise
+        except ChatError:
+            raise
+        except TimeoutError:
+            raise ChatError(
+                "unreachable", f"{url} does not answer within {seconds:g} s.", passing=True
+            ) from None
+        except InvalidURI as error:
+            raise ChatError("unreachable", f"{error}.") from None
+        except InvalidStatus as error:
+            raise _refused(url, error.response.status_code) from None
+        except ssl.SSLCertVerificationError as error:
+            raise ChatError(
+                "unreachable", f"{url} shows no valid certificate: {error.verify_message}."
+            ) from None
+        except (OSError, EOFError, InvalidHandshake) as error:
+            raise ChatError(
+                "unreachable", f"{url} cannot be reached: {error}", passing=True
+            ) from None
+        return link
+
+    async def _greet(self, token: str | None) -> None:
+        self.session = await self._greeting()
+        if token and self.session.session_token:
+            resume = SessionResume(type="session.resume", session_token=token, event_id="session")
+            await self._socket.send(resume.model_dump_json())
+            # A token that is not valid any more leaves us the new visitor that we were greeted as.
+            self.session = await self._greeting(or_refused=True)
+        self._sender = asyncio.create_task(self._send())
+
+    async def _greeting(self, *, or_refused: bool = False) -> SessionCreated:
+        while (event := await self.next()) is not None:
+            if isinstance(event, ErrorEvent):
+                if or_refused and event.code == "forbidden":
+                    return self.session
+                raise error_of(event, passing=event.code not in _FINAL)
+            if isinstance(event, SessionCreated):
+                if event.protocol_version != PROTOCOL_VERSION:
+                    message = f"The server speaks version {event.protocol_version} of the protocol"
+                    raise ChatError("bad_server", f"{message}, this client {PROTOCOL_VERSION}.")
+                return event
+        raise self.loss()
+
+    async def next(self) -> ServerEvent | None:
+        """The next event that this client knows; None once the connection has ended."""
+        while True:
+            try:
+                event = parse_server_event(await self._socket.recv())
+            except ConnectionClosed:
+                return None
+            if isinstance(event, ErrorEvent):
+                self._last_error = event
+            if event is not None:
+                return event
+
+    def say(self, event: BaseModel) -> None:
+        self._unsent.put_nowait(frame_of(event))
+
+    async def _send(self) -> None:
+        pace = TokenBucket(EVENTS_PER_SECOND, burst=4 * EVENTS_PER_SECOND)
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                frame = await self._unsent.get()
+                while not pace.take(1 + len(frame) / LARGE_EVENT):  # noqa: ASYNC110
+                    await asyncio.sleep(1 / EVENTS_PER_SECOND)
+                await self._socket.send(frame)
+
+    @property
+    def close_code(self) -> int | None:
+        """The server's, once the connection has ended; None while it is open."""
+        return self._socket.close_code
+
+    def loss(self) -> ChatError:
+        """Why the connection has ended."""
+        code = _CODES.get(self.close_code or 0)
+        if code is None:
+            return ChatError("unreachable", "The server closed the connection.", passing=True)
+        said = self._last_error
+        message = said.message if said and said.code == code else "The server ended the session."
+        return ChatError(code, message, passing=code not in _FINAL)
+
+    async def close(self) -> None:
+        if self._sender:
+            self._sender.cancel()
+        await self._socket.close()
+
+    def cut(self) -> None:
+        """End without a word, as a network does."""
+        if self._sender:
+            self._sender.cancel()
+        self._socket.transport.abort()
+
+
+def frame_of(event: BaseModel) -> str:
+    """Absent fields stay absent: for the server that is not the same as null."""
+    return event.model_dump_json(exclude_unset=True)
+
+
+def _refused(url: str, status: int) -> ChatError:
+    reason = {
+        403: "the connection is not allowed (its Origin, or a cookie without one)",
+        404: "nothing is there; a chat's address ends in /ws/chat/",
+    }.get(status, "the server does not open a WebSocket")
+    return ChatError("unreachable", f"{url}: HTTP {status}, {reason}.", passing=status >= 500)

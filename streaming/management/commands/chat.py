@@ -1,0 +1,104 @@
+"""`manage.py chat`: talk to a running server from a terminal, a pipe or a script."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from typing import Any, NoReturn
+from urllib.parse import urlsplit, urlunsplit
+
+from django.core.management import BaseCommand, CommandError
+
+from streaming.client import ChatError, Sampling
+from streaming.terminal import words
+from streaming.terminal.plain import FAILED, INTERRUPTED, answer_once
+from streaming.terminal.turn import Session
+
+KEY_VARIABLE = "CHATSTREAM_API_KEY"
+_SAMPLING: dict[str, tuple[type, str]] = {
+    "max_tokens": (int, "most tokens of an answer"),
+    "temperature": (float, "0 to 2; 0 for the likeliest token each time"),
+    "top_p": (float, "above 0, to 1"),
+    "top_k": (int, "0 to 1000"),
+    "seed": (int, "the same seed gives the same answer"),
+    "repetition_penalty": (float, "0.5 to 2"),
+}
+
+
+class Command(BaseCommand):
+    help = (
+        "Talk to a running ChatStream server. With a prompt, or with piped input as the prompt, "
+        "the answer is printed as plain text; else a conversation begins in the terminal."
+    )
+    requires_system_checks = []  # a client needs neither the model nor the database
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("prompt", nargs="?", help="what to ask")
+        parser.add_argument(
+            "--url",
+            default="ws://127.0.0.1:8000/ws/chat/",
+            help="the server's address (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--api-key",
+            default=os.environ.get(KEY_VARIABLE) or None,
+            help=f"an account's API key (default: {KEY_VARIABLE} of the environment)",
+        )
+        for name, (kind, text) in _SAMPLING.items():
+            parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
+
+    def handle(self, *args: Any, **options: Any) -> NoReturn:
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        try:
+            status = self.chat(**options)
+        except ChatError as error:
+            print(words.of_error(error), file=sys.stderr)
+            status = FAILED
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+        except BrokenPipeError:
+            # The reader has enough. Python would complain when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = FAILED
+        sys.exit(status)
+
+    def chat(self, prompt: str | None, url: str, api_key: str | None, **options: Any) -> int:
+        params: Sampling = {  # type: ignore[assignment]  # checked where they are sent
+            name: options[name] for name in _SAMPLING if options[name] is not None
+        }
+        on_terminal = prompt is None and sys.stdin.isatty() and sys.stdout.isatty()
+        if prompt is None and not on_terminal:
+            prompt = sys.stdin.read().rstrip("\n")
+        if prompt is not None and not prompt.strip():
+            raise CommandError("There is no prompt.")
+        session = Session(address_of(url), api_key, params)
+        try:
+            if prompt is not None:
+                return answer_once(session, prompt, sys.stdout, sys.stderr)
+            self.converse(session)
+            return 0
+        finally:
+            session.close()
+
+    def converse(self, session: Session) -> None:
+        import contextlib
+
+        from rich.console import Console
+
+        from streaming.terminal.screen import Screen
+
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401  # gives `input` its line editing and its history
+        Screen(session, Console()).run()
+
+
+def address_of(url: str) -> str:
+    """The WebSocket of an address as people give it: `https://host` is enough."""
+    parts = urlsplit(url if "://" in url else f"ws://{url}")
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    path = parts.path if parts.path.strip("/") else "/ws/chat/"
+    return urlunsplit((scheme, parts.netloc, path, parts.query, ""))

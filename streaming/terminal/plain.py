@@ -1,0 +1,105 @@
+"""One prompt, its answer as plain text: for pipes and scripts."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+from typing import TextIO
+
+from streaming.client import (
+    ChatError,
+    OutputTextDelta,
+    ResponseDone,
+    ResponseInProgress,
+    ResponseQueued,
+    ResponseQueuePosition,
+)
+from streaming.terminal import words
+from streaming.terminal.turn import Session, Signal, Turn
+from streaming.terminal.visible import visible
+
+FAILED, INTERRUPTED = 1, 130
+_GOODBYE_SECONDS = 5.0
+
+
+def answer_once(session: Session, prompt: str, out: TextIO, err: TextIO) -> int:
+    """Ask, and print the answer as it comes; the exit status.
+
+    `out` has the text alone. What else there is to say goes to `err`; places in the queue only
+    if that is a terminal.
+    """
+    turn = session.ask(prompt)
+    with turn.stoppable():
+        try:
+            status = _print(turn, out, err)
+        except BrokenPipeError:
+            # Whoever read has enough; the server need not write on.
+            session.stop(turn)
+            with contextlib.suppress(queue.Empty):
+                while turn.news.get(timeout=_GOODBYE_SECONDS) is not Signal.END:
+                    pass
+            raise
+    return INTERRUPTED if turn.was_stopped and status else status
+
+
+def _print(turn: Turn, out: TextIO, err: TextIO) -> int:
+    printed = Printed(out)
+    status = FAILED
+    while (news := turn.news.get()) is not Signal.END:
+        if isinstance(news, OutputTextDelta):
+            printed.add(news.delta)
+        elif isinstance(news, ResponseInProgress):
+            printed.begin_anew()
+        elif isinstance(news, ResponseDone):
+            printed.end()
+            if said := words.of_end(news, stopped=turn.was_stopped):
+                print(said, file=err)
+            status = 0 if news.status in ("completed", "incomplete") else FAILED
+        elif isinstance(news, ChatError):
+            printed.end()
+            print(words.of_error(news), file=err)
+        elif isinstance(news, ResponseQueued | ResponseQueuePosition) and err.isatty():
+            print(words.of_place(news), file=err)
+        elif news is Signal.AWAY:
+            print("The connection is lost; trying again.", file=err)
+    return status
+
+
+class Printed:
+    """What was written cannot be taken back: an answer that begins anew, as a seeded one does
+    with the same words, is written from where it says more or something else."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._said = ""
+        self._again: str | None = None  # the new text, until it has caught up
+
+    def add(self, delta: str) -> None:
+        if self._again is not None:
+            self._again += delta
+            if self._said.startswith(self._again):
+                return
+            if self._again.startswith(self._said):
+                delta = self._again[len(self._said) :]
+            else:
+                self._write("\n")
+                self._said, delta = "", self._again
+            self._again = None
+        self._said += delta
+        self._write(delta)
+
+    def begin_anew(self) -> None:
+        self._again = ""
+
+    def end(self) -> None:
+        if self._again is not None and self._again != self._said:
+            # The new answer is shorter than what was said of the old one.
+            self._write("\n")
+            self._said = self._again
+            self._write(self._said)
+        if self._said and not self._said.endswith("\n"):
+            self._write("\n")
+
+    def _write(self, text: str) -> None:
+        self._out.write(visible(text))
+        self._out.flush()

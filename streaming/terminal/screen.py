@@ -1,0 +1,208 @@
+"""A conversation on a terminal: places while it waits, Markdown while it streams."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import re
+import select
+import sys
+import time
+from collections.abc import Iterator
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import Segment
+from rich.text import Text
+
+from streaming.client import (
+    ChatError,
+    OutputTextDelta,
+    ResponseDone,
+    ResponseInProgress,
+    ResponseQueued,
+    ResponseQueuePosition,
+)
+from streaming.terminal import words
+from streaming.terminal.tail import Tail
+from streaming.terminal.turn import News, Session, Signal, Turn
+from streaming.terminal.visible import visible
+
+REFRESH_SECONDS = 1 / 8
+_COUNTDOWN_SECONDS = 0.5
+_PASTE_SECONDS = 0.05
+HELP = """\
+/new   begin a new conversation
+/help  this
+/quit  leave (or Ctrl-D)
+Ctrl-C stops an answer; pressed twice it leaves. Several lines may be pasted at once."""
+
+
+class Bottom:
+    """The last `height` lines of a Markdown text."""
+
+    def __init__(self, markdown: str, height: int) -> None:
+        self._markdown = Markdown(markdown, hyperlinks=False)
+        self._height = height
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.render_lines(self._markdown, options.update(height=None), pad=False)
+        for line in lines[-self._height :]:
+            yield from line
+            yield Segment.line()
+
+
+class View:
+    """One answer on the screen."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._parts: list[str] = []
+        self._tail = Tail(console.height, console.width)
+        self._place: ResponseQueued | ResponseQueuePosition | None = None
+        self._told_at = 0.0
+        self._note = "Sending ..."
+        self._refreshed_at = 0.0
+        self._has_news = True
+
+    def show(self, turn: Turn) -> None:
+        """Read a turn to its end. Raises KeyboardInterrupt if it is interrupted twice."""
+        end: News = Signal.END
+        live = Live(console=self._console, auto_refresh=False, transient=True)
+        with turn.stoppable(), live:
+            for news in self._news(turn, live):
+                self._take(news)
+                if isinstance(news, ResponseDone | ChatError):
+                    end = news
+        self._conclude(end, turn.was_stopped)
+
+    def _news(self, turn: Turn, live: Live) -> Iterator[News]:
+        """The news, the screen refreshed between them, but not too often."""
+        while True:
+            self._refresh(live)
+            wait = self._refreshed_at + REFRESH_SECONDS - time.monotonic()
+            with contextlib.suppress(queue.Empty):
+                news = turn.news.get(timeout=max(0.01, wait))
+                while news is not Signal.END:
+                    yield news
+                    news = turn.news.get_nowait()
+                return
+
+    def _take(self, news: News) -> None:
+        self._has_news = True
+        if isinstance(news, OutputTextDelta):
+            text = visible(news.delta)
+            self._parts.append(text)
+            self._tail.add(text)
+        elif isinstance(news, ResponseInProgress):
+            self._parts.clear()
+            self._tail.clear()
+            self._place, self._note = None, "Reading your prompt ..."
+        elif isinstance(news, ResponseQueued | ResponseQueuePosition):
+            self._place, self._told_at, self._note = news, time.monotonic(), ""
+        elif news is Signal.STOP:
+            self._note = "Stopping ..."
+        elif news is Signal.AWAY:
+            self._note = "The connection is lost; trying again."
+        elif news is Signal.BACK:
+            self._note = ""
+
+    def _refresh(self, live: Live) -> None:
+        now = time.monotonic()
+        wait = REFRESH_SECONDS if self._has_news else _COUNTDOWN_SECONDS
+        if now - self._refreshed_at < wait or (self._parts and not self._has_news):
+            return
+        self._refreshed_at, self._has_news = now, False
+        note = self._note
+        if self._place and not note:
+            note = words.of_place(self._place, now - self._told_at)
+        if not self._parts:
+            live.update(Text(note, style="dim"), refresh=True)
+        else:
+            live.update(Bottom(str(self._tail), max(1, self._console.height - 2)), refresh=True)
+
+    def _conclude(self, end: News, stopped: bool) -> None:
+        text = "".join(self._parts)
+        if text.strip():
+            self._console.print(Markdown(text, hyperlinks=False))
+        if isinstance(end, ResponseDone):
+            said = words.of_end(end, stopped=stopped)
+            if said or not text.strip():
+                self._say(said or "The answer is empty.")
+        elif isinstance(end, ChatError):
+            self._say(words.of_error(end))
+        elif stopped:
+            self._say("Stopped.")
+
+    def _say(self, text: str) -> None:
+        self._console.print(Text(text, style="dim"))
+
+
+class Screen:
+    """Asks for prompts until somebody leaves."""
+
+    def __init__(self, session: Session, console: Console) -> None:
+        self._session = session
+        self._console = console
+        self._interrupts = 0
+
+    def run(self) -> None:
+        greeting = self._session.chat.session
+        name = greeting.model if greeting and greeting.model else "ChatStream"
+        self._note(f"{visible(name)}. /help says what there is, Ctrl-D leaves.")
+        if greeting and (service := words.of_service(greeting.service)):
+            self._note(service.partition(";")[0] + ".")
+        while self._interrupts < 2:
+            try:
+                prompt = self._read_prompt()
+            except EOFError:
+                self._console.print()
+                return
+            except KeyboardInterrupt:
+                self._interrupts += 1
+                self._console.print()
+                if self._interrupts < 2:
+                    self._note("Ctrl-C once more, or Ctrl-D, leaves.")
+                continue
+            if not self._obey(prompt):
+                return
+
+    def _obey(self, prompt: str) -> bool:
+        """Whether to go on."""
+        command = prompt.strip()
+        if command == "/quit":
+            return False
+        if command == "/new":
+            self._session.begin_anew()
+            self._note("A new conversation.")
+        elif command == "/help":
+            self._note(HELP)
+        elif re.fullmatch(r"/[a-z]+", command):
+            self._note(f"There is no {command}; /help says what there is.")
+        elif command:
+            self._ask(prompt)
+        return True
+
+    def _ask(self, prompt: str) -> None:
+        self._interrupts = 0
+        turn = self._session.ask(prompt)
+        try:
+            View(self._console).show(turn)
+        except KeyboardInterrupt:
+            self._interrupts = 2
+        else:
+            self._interrupts = int(turn.was_stopped)
+
+    def _read_prompt(self) -> str:
+        """A line, and all that is pasted with it."""
+        lines = [input("> ")]
+        while select.select([sys.stdin], [], [], _PASTE_SECONDS)[0]:
+            try:
+                lines.append(input())
+            except EOFError:
+                break
+        return "\n".join(lines)
+
+    def _note(self, text: str) -> None:
+        self._console.print(Text(text, style="dim"))

@@ -1,0 +1,47 @@
+"""The end of a long Markdown text: what a screen can show of it, at a cost that does not grow."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
+
+
+class Tail:
+    """The last `lines` lines, each of at most `columns * lines` characters. A code block that
+    begins above them stays one."""
+
+    def __init__(self, lines: int, columns: int) -> None:
+        self._most = max(1, lines * columns)
+        self._lines: deque[tuple[str, str]] = deque(maxlen=max(1, lines))  # (fence before, line)
+        self._fence = ""  # the line that opened the code block that is open now
+        self._begun = ""  # the line that has no end yet
+
+    def add(self, text: str) -> None:
+        *complete, begun = (self._begun + text).split("\n")
+        for line in complete:
+            self._lines.append((self._fence, line[-self._most :]))
+            self._fence = _fence_after(self._fence, line)
+        # Twice as much as is shown, so that it is not cut anew each time.
+        self._begun = begun if len(begun) <= 2 * self._most else begun[-self._most :]
+
+    def clear(self) -> None:
+        self._lines.clear()
+        self._fence = self._begun = ""
+
+    def __str__(self) -> str:
+        lines = [*self._lines, (self._fence, self._begun[-self._most :])]
+        fence = lines[0][0]
+        return "\n".join([*([fence] if fence else []), *(line for _, line in lines)])
+
+
+def _fence_after(fence: str, line: str) -> str:
+    found = _FENCE.match(line)
+    if not found:
+        return fence
+    if not fence:
+        return line[:200]
+    opened = _FENCE.match(fence)
+    closes = opened and found[1].startswith(opened[1]) and not found[2].strip()
+    return "" if closes else fence

@@ -1,0 +1,113 @@
+"""What the terminal client says, and what it keeps from the terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+from itertools import pairwise
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaming.client import ResponseQueuePosition
+from streaming.management.commands.chat import address_of
+from streaming.terminal import words
+from streaming.terminal.plain import Printed
+from streaming.terminal.tail import Tail
+from streaming.terminal.visible import visible
+
+
+def test_no_control_character_is_left() -> None:
+    everything = "".join(map(chr, range(sys.maxunicode + 1)))
+    shown = visible(everything)
+    left = {c for c in shown if ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0}
+    assert left == {"\n", "\t"}
+    assert len(shown) == len(everything)
+    assert visible("日本語 ё 👩‍💻\n\t") == "日本語 ё 👩‍💻\n\t"
+    assert visible("\x1b[31m\r\u202e") == "␛[31m␍\ufffd"
+    shown.encode()  # lone surrogates neither
+
+
+@given(text=st.text("ab `~\n", max_size=200), cuts=st.lists(st.integers(0, 200)))
+def test_a_tail_is_the_same_however_it_comes(text: str, cuts: list[int]) -> None:
+    whole, pieces = Tail(5, 20), Tail(5, 20)
+    whole.add(text)
+    at = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    for start, end in pairwise(at):
+        pieces.add(text[start:end])
+    assert str(pieces) == str(whole)
+    assert str(whole).endswith(text.split("\n")[-1])
+
+
+def test_a_tail_keeps_its_code_block_open() -> None:
+    tail = Tail(3, 10)
+    tail.add("text\n````python\n" + "x = 1\n```\n" * 50)
+    assert str(tail).startswith("````python\n")
+    tail.add("````\n" + "more\n" * 5)
+    assert str(tail) == "more\nmore\nmore\n"
+    tail.clear()
+    assert str(tail) == ""
+
+
+def test_a_tail_costs_no_more_for_a_long_line() -> None:
+    tail = Tail(10, 80)
+    for _ in range(10_000):
+        tail.add("x" * 100)
+    assert len(str(tail)) <= 800
+    assert len(tail._begun) <= 1600
+
+
+@pytest.mark.parametrize(
+    ("old", "parts", "shown"),
+    [
+        ("one two", ["one ", "two three"], "one two three\n"),
+        ("one two", ["one two"], "one two\n"),
+        ("one two", ["one", " else"], "one two\none else\n"),
+        ("", ["one"], "one\n"),
+        ("one two", ["one"], "one two\none\n"),
+    ],
+)
+def test_an_answer_that_begins_anew_in_a_pipe(old: str, parts: list[str], shown: str) -> None:
+    out = io.StringIO()
+    printed = Printed(out)
+    printed.add(old)
+    printed.begin_anew()
+    for part in parts:
+        printed.add(part)
+    printed.end()
+    assert out.getvalue() == shown
+
+
+@pytest.mark.parametrize(
+    ("given_address", "meant"),
+    [
+        ("ws://h:1/ws/chat/", "ws://h:1/ws/chat/"),
+        ("http://h:1", "ws://h:1/ws/chat/"),
+        ("https://h/", "wss://h/ws/chat/"),
+        ("h:8000", "ws://h:8000/ws/chat/"),
+        ("wss://h/sub/ws/chat/", "wss://h/sub/ws/chat/"),
+    ],
+)
+def test_addresses(given_address: str, meant: str) -> None:
+    assert address_of(given_address) == meant
+
+
+def test_places_in_words() -> None:
+    def place(position: int | None, eta: float | None, service: str) -> ResponseQueuePosition:
+        return ResponseQueuePosition(
+            response_id=UUID(int=1),
+            position=position,
+            size=5,
+            eta_seconds=eta,
+            service=service,  # type: ignore[arg-type]
+        )
+
+    assert words.of_place(place(1, None, "ready")) == "Position 1 of 5, you are next."
+    assert (
+        words.of_place(place(3, 9.2, "ready"), 4) == "Position 3 of 5, 2 ahead of you, about 6 s."
+    )
+    assert words.of_place(place(2, 1, "ready"), 10).endswith("about 1 s.")
+    assert words.of_place(place(2, 600, "ready")).endswith("about 10 min.")
+    assert words.of_place(place(None, None, "away")).startswith("Waiting. No worker")
