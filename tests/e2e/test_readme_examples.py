@@ -77,10 +77,14 @@ def test_browser(server: ServeProcess, browser: Browser) -> None:
         page.close()
 
 
-@pytest.mark.skipif(not (ROOT / "streaming" / "api").is_dir(), reason="the HTTP API is to come")
 def test_curl(server: ServeProcess) -> None:
-    account = ("--username", "reader", "--email", "reader@example.org")
-    server.manage("createsuperuser", "--noinput", *account, DJANGO_SUPERUSER_PASSWORD="correct")
-    key = server.manage("createapikey", "reader").strip()
-    answer = json.loads(run("sh", "-c", example("curl", server), KEY=key))
-    assert "Paris" in answer["choices"][0]["message"]["content"]
+    output = run("sh", "-c", example("curl", server))
+    lines = [line for line in output.splitlines() if line.startswith("data: ")]
+    assert lines.pop() == "data: [DONE]"
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines]
+    text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+    assert "Paris" in text
+
+
+def test_openai(server: ServeProcess) -> None:
+    assert "Paris" in run(sys.executable, "-c", example("openai", server))
