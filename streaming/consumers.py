@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
@@ -21,6 +22,7 @@ from django.contrib.auth.models import User
 from pydantic import BaseModel
 
 from streaming import conf, keys, owners, record, responses
+from streaming.markup import MarkupDresser
 from streaming.models import TERMINAL, Response
 from streaming.protocol import (
     ClientEvent,
@@ -79,9 +81,14 @@ def _log_fault(task: asyncio.Future[None]) -> None:
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
-    """Serves `/ws/chat/`; the protocol is in `streaming.protocol`."""
+    """Serves `/ws/chat/`; the protocol is in `streaming.protocol`.
+
+    With `?markup=html` the events of a response carry the HTML of its text, too.
+    """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        self.wants_html = query.get("markup") == ["html"]
         self.viewers: dict[str, Viewer] = {}
         self.inbox: asyncio.Queue[str] = asyncio.Queue(_INBOX_EVENTS)
         self.inbox_task: asyncio.Task[None] | None = None
@@ -291,7 +298,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def show(
         self, response: Response, *, created: bool, acknowledge: bool, after: int
     ) -> None:
-        viewer = await self.view(str(response.pk))
+        viewer = await self.view(response)
+        if self.wants_html:
+            after = 0  # the HTML of a part depends on all that stands before it
         if response.status in TERMINAL:
             await viewer.open(None, after)
             return
@@ -340,15 +349,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     # --- viewing ---
 
-    async def view(self, response_id: str) -> Viewer:
+    async def view(self, response: Response) -> Viewer:
         """Subscribe to a response's events, before anything can be published."""
+        response_id = str(response.pk)
         if viewer := self.viewers.get(response_id):
             return viewer
+        dress = await self.dresser(response)
         viewer = Viewer(
             self.channel_layer,
             response_id,
-            send=self.send,
-            replay=self.send_patiently,
+            send=lambda text: self.send(dress(text)),
+            replay=lambda text: self.send_patiently(dress(text)),
             on_done=lambda: self.forget(response_id),
         )
         self.viewers[response_id] = viewer
@@ -359,6 +370,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
         else:
             Viewers.here(self.channel_layer).add(viewer)
         return viewer
+
+    async def dresser(self, response: Response) -> Callable[[str], str]:
+        """What a response's events go through on their way to this socket."""
+        if not self.wants_html:
+            return str
+        if response.continues_id:
+            response = await record.get(response.pk) or response  # with what it continues
+        return MarkupDresser(record.prefix_of(response)).dress
 
     def forget(self, response_id: str) -> None:
         """The response has ended: leave its group as soon as this event is through."""
