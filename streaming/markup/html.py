@@ -36,7 +36,7 @@ _BRACKET_WEIGHT, _SCHEME_WEIGHT, _CELL_WEIGHT = 50, 25, 3
 """What the parser takes for an open bracket, a `://`, or a table's cell, in characters of text."""
 
 _SCHEMES = {"http", "https", "mailto"}
-_LINK = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
+_LINK = re.compile(r"https?://|mailto:", re.IGNORECASE)
 _TABLE_RULE = re.compile(r"^[ >\t]*[|:-][ |:\t-]*$", re.MULTILINE)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _ALIGNMENTS = {f"text-align:{side}": f"align-{side}" for side in ("left", "center", "right")}
