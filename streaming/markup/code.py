@@ -6,13 +6,13 @@ import re
 from html import escape
 from typing import Literal
 
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexer import Lexer
-from pygments.lexers import get_lexer_by_name
-from pygments.util import ClassNotFound
+from pygments import highlight  # type: ignore[import-untyped]
+from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
+from pygments.lexer import Lexer  # type: ignore[import-untyped]
+from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
+from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 
-HIGHLIGHT_CHARS = 20_000
+HIGHLIGHT_CHARS = 10_000
 """Longer code is shown without colours."""
 
 _LINE_CHARS = _RUN_CHARS = 500
@@ -42,7 +42,7 @@ def code_html(code: str, info: str = "", *, state: State = "final") -> str:
 def _highlighted(code: str, language: str) -> str | None:
     if not language or not is_highlighted(code) or (lexer := _lexer(language)) is None:
         return None
-    return highlight(code, lexer, _formatter)
+    return str(highlight(code, lexer, _formatter))
 
 
 def is_highlighted(code: str) -> bool:

@@ -7,6 +7,7 @@ was opened for HTML. What it does not know goes through untouched.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from streaming.markup.stream import Block, MarkupStream, render
@@ -27,15 +28,14 @@ class MarkupDresser:
 
     def dress(self, event: str) -> str:
         """The JSON text of an event, as the socket should get it."""
-        if "response.in_progress" in event or '"response.o' in event or '"response.d' in event:
-            fields = json.loads(event)
-            match fields.get("type"):
-                case "response.in_progress":
-                    self._begin()
-                case "response.output_text.delta":
-                    return _dumps(fields | self._dress_delta(fields))
-                case "response.done":
-                    return _dumps(fields | self._dress_done(fields["text"]))
+        fields = json.loads(event)
+        match fields["type"]:
+            case "response.output_text.delta":
+                return _dumps(fields | self._dress_delta(fields))
+            case "response.done":
+                return _dumps(fields | self._dress_done(fields["text"]))
+            case "response.in_progress":
+                self._begin()
         return event
 
     def _begin(self) -> None:
@@ -61,14 +61,14 @@ class MarkupDresser:
             blocks = self._stream.finish().blocks
             count = self._stream.block_count
         else:
-            blocks = [Block(*block) for block in enumerate(render(self._prefix + text))]
+            blocks = [Block(index, html) for index, html in enumerate(render(self._prefix + text))]
             count = len(blocks)
         self._begin()
         return {"blocks": _blocks(blocks), "tail": "", "block_count": count}
 
 
 def _blocks(blocks: list[Block]) -> list[dict[str, Any]]:
-    return [block._asdict() for block in blocks]
+    return [asdict(block) for block in blocks]
 
 
 def _dumps(fields: dict[str, Any]) -> str:

@@ -15,13 +15,13 @@ from typing import Any
 
 import nh3
 from django.utils.translation import gettext
-from linkify_it import LinkifyIt
+from linkify_it import LinkifyIt  # type: ignore[import-untyped]
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
-from pygments.token import STANDARD_TYPES
+from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]
 
 from streaming.markup.code import code_html
 from streaming.markup.segments import Kind, Segment
@@ -32,11 +32,11 @@ PLAIN_CHARS = 20_000
 """A longer block of text is shown as it was written."""
 
 _MAX_WEIGHT = 30_000
-_BRACKET_WEIGHT, _CELL_WEIGHT = 50, 3
-"""What the parser takes for an open bracket, or a table's cell, in characters of plain text."""
+_BRACKET_WEIGHT, _SCHEME_WEIGHT, _CELL_WEIGHT = 50, 25, 3
+"""What the parser takes for an open bracket, a `://`, or a table's cell, in characters of text."""
 
 _SCHEMES = {"http", "https", "mailto"}
-_LINK = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
+_LINK = re.compile(r"https?://|mailto:", re.IGNORECASE)
 _TABLE_RULE = re.compile(r"^[ >\t]*[|:-][ |:\t-]*$", re.MULTILINE)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _ALIGNMENTS = {f"text-align:{side}": f"align-{side}" for side in ("left", "center", "right")}
@@ -91,7 +91,12 @@ def _weight(text: str) -> int:
     brackets = text.count("[") - text.count("](")
     columns = max((rule.count("|") for rule in _TABLE_RULE.findall(text)), default=0)
     cells = (columns + 1) * text.count("\n") if columns else 0
-    return len(text) + _BRACKET_WEIGHT * brackets + _CELL_WEIGHT * cells
+    return (
+        len(text)
+        + _BRACKET_WEIGHT * brackets
+        + _SCHEME_WEIGHT * text.count("://")
+        + _CELL_WEIGHT * cells
+    )
 
 
 def _plain_html(text: str) -> str:

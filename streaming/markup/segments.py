@@ -189,9 +189,7 @@ class Segmenter:
         return _read_marker(rest, indent, complete)
 
 
-def _read_in_code(
-    fence: Fence, rest: str, indent: int, complete: bool, long: bool
-) -> _Line | None:
+def _read_in_code(fence: Fence, rest: str, indent: int, complete: bool, long: bool) -> _Line | None:
     after = rest.lstrip(fence.character)
     may_end = not long and indent < 4 and not after.strip(" \t\r\n")
     if not may_end or (after and len(rest) - len(after) < fence.length):

@@ -7,7 +7,7 @@ text, shown after the last block.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from django.utils.safestring import SafeString, mark_safe
 
@@ -18,14 +18,16 @@ _TAIL_CHARS = 16
 _TAIL_SHARE = 8  # the tail of a block may be this part of what is rendered of it
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Block:
     """Block `index` of the answer, counted from 0, has this HTML from now on."""
 
     index: int
     html: str
 
 
-class Change(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Change:
     """What the page has to do: set `blocks`, and then the text after the last of them.
 
     `tail` is that text; None: append what was fed to the present one.
@@ -69,8 +71,7 @@ class MarkupStream:
 
     def finish(self) -> Change:
         """Closes the last block; the tail is empty from now on."""
-        change = self._change(self._segmenter.finish())
-        return change._replace(tail="")
+        return Change(self._change(self._segmenter.finish()).blocks, tail="")
 
     def _change(self, closed: list[Segment]) -> Change:
         blocks = []
@@ -78,16 +79,16 @@ class MarkupStream:
             blocks.append(self._block(segment, final=True))
             self._index += 1
             self._rendered = 0
-        segment = self._segmenter.open
-        if segment and self._is_due(segment):
-            blocks.append(self._block(segment, final=False))
+        grows = self._segmenter.open
+        if grows and self._is_due(grows):
+            blocks.append(self._block(grows, final=False))
             # Code stays in the tail until it is whole; the page shows that tail as code.
-            is_code = segment.kind is Kind.CODE
-            self._rendered = segment.text.find("\n") + 1 if is_code else segment.size
+            is_code = grows.kind is Kind.CODE
+            self._rendered = grows.text.find("\n") + 1 if is_code else grows.size
         self.block_count = self._index + (1 if self._rendered else 0)
         tail = None
         if blocks or self._fresh:
-            tail = (segment.text[self._rendered :] if segment else "") + self._segmenter.pending
+            tail = (grows.text[self._rendered :] if grows else "") + self._segmenter.pending
         self._fresh = False
         return Change(blocks, tail)
 
