@@ -48,7 +48,7 @@ class Thread:
         by_age = sorted(heads, key=lambda tip: (self._order[heads[tip]], self._order[tip]))
         self._previous = _parents(
             [Node(tip) for tip in by_age],
-            {tip: self._version_of.get(previous[heads[tip]]) for tip in by_age},  # type: ignore[call-overload]
+            {tip: self._version_of.get(previous[heads[tip]]) for tip in by_age},  # type: ignore[arg-type]
         )
         self._followers: dict[UUID | None, list[UUID]] = {}
         for tip in by_age:
@@ -73,9 +73,7 @@ class Thread:
         while followers := self._followers.get(path[-1]):
             path.append(max(followers, key=self._newest.__getitem__))
         return [
-            Turn(
-                self._chain(tip), tuple(self._followers[self._previous[tip]]), self._previous[tip]
-            )
+            Turn(self._chain(tip), tuple(self._followers[self._previous[tip]]), self._previous[tip])
             for tip in path
         ]
 
@@ -117,9 +115,7 @@ class Thread:
         return newest
 
 
-def _parents(
-    nodes: Sequence[Node], wanted: Mapping[UUID, UUID | None]
-) -> dict[UUID, UUID | None]:
+def _parents(nodes: Sequence[Node], wanted: Mapping[UUID, UUID | None]) -> dict[UUID, UUID | None]:
     """Each node's parent; None where it is unknown, and where a loop has to be cut."""
     parents = {node.id: p if (p := wanted[node.id]) in wanted else None for node in nodes}
     sound: set[UUID] = set()

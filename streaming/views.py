@@ -44,9 +44,7 @@ def conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
     """
     if _must_sign_in(request):
         return redirect_to_login(request.get_full_path())
-    found = get_object_or_404(
-        Conversation, pk=conversation_id, owner=owner_of_request(request)
-    )
+    found = get_object_or_404(Conversation, pk=conversation_id, owner=owner_of_request(request))
     try:
         window = turns.window(found, _uuid(request, "leaf"), _uuid(request, "before"))
     except KeyError as error:
@@ -60,9 +58,7 @@ def conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
 @require_safe
 def newest(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
     """The id of a conversation's newest response, for a page that was not looked at for a while."""
-    found = get_object_or_404(
-        Conversation, pk=conversation_id, owner=owner_of_request(request)
-    )
+    found = get_object_or_404(Conversation, pk=conversation_id, owner=owner_of_request(request))
     return JsonResponse({"newest": turns.newest(found)})
 
 

@@ -22,7 +22,6 @@ from streaming.engine.base import (
     TextDelta,
 )
 
-
 SAID = 7
 """Characters of a `say` prompt's text in one token."""
 

@@ -3,7 +3,7 @@
 // The HTML of the blocks is the server's, which lets through no more than it knows to be safe;
 // everything else is put in as text.
 
-import { addCodeBars } from "./code_bar.js";
+import { addCodeButtons } from "./code_button.js";
 import { Tail } from "./tail.js";
 
 export class Blocks {
@@ -25,7 +25,7 @@ export class Blocks {
     this.#container = container;
     this.#blocks = [...container.querySelectorAll(":scope > .block")];
     this.#count = this.#blocks.length;
-    for (const block of this.#blocks) addCodeBars(block);
+    for (const block of this.#blocks) addCodeButtons(block);
   }
 
   // The text comes from its beginning; `prefix` is that of the answer that it continues. What is
@@ -117,7 +117,7 @@ export class Blocks {
     const wanted = focused && [...block.querySelectorAll(focused.localName)].indexOf(focused);
     block.html = html;
     block.innerHTML = html;
-    addCodeBars(block);
+    addCodeButtons(block);
     if (focused) block.querySelectorAll(focused.localName)[wanted]?.focus({ preventScroll: true });
   }
 

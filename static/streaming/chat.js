@@ -5,7 +5,7 @@
 import { Answer } from "./answer.js";
 import { Banner } from "./banner.js";
 import { copy } from "./clipboard.js";
-import { codeOf } from "./code_bar.js";
+import { codeOf } from "./code_button.js";
 import { Composer } from "./composer.js";
 import { Draft } from "./draft.js";
 import { edit } from "./editor.js";
@@ -172,7 +172,9 @@ function takeBack(answer) {
     path.renamed();
   } else {
     path.remove(answer);
-    if (answer.replaced) path.restore(answer.replaced);
+    const before = answer.replaced ?? [];
+    for (const earlier of before) if (earlier.isOpen) earlier.interrupt(false); // is told again
+    path.restore(before);
     if (!answer.task.regenerates && composer.isEmpty) composer.text = answer.prompt;
   }
   refresh();

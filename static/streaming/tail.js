@@ -13,23 +13,33 @@ export class Tail {
     const isCode = home?.tagName === "CODE";
     // Rendering trims the white space at a block's end.
     const space = home && !isCode ? before.slice(-3).match(/\s*$/)[0] : "";
-    this.#place(home ?? container, home ? "span" : "p");
+    this.#place(home ?? container, home !== null);
     this.#write(home ? space + text : text.replace(/^\n+/, ""));
   }
 
   remove() {
-    this.#element?.remove();
+    const block = this.#element?.closest(".coming");
+    (block ?? this.#element)?.remove();
     this.#element = null;
   }
 
-  #place(parent, tag) {
-    const isThere = this.#element?.localName === tag && this.#element.parentNode === parent;
-    if (isThere && this.#element.nextSibling === null) return;
-    this.#element?.remove();
-    this.#element = document.createElement(tag);
+  // In a block of its own the element is inside a `div`, as the blocks are.
+  #place(parent, isInside) {
+    const outer = isInside ? this.#element : this.#element?.parentNode;
+    const isThere = outer?.parentNode === parent && outer.nextSibling === null;
+    if (isThere && (this.#element.localName === "span") === isInside) return;
+    this.remove();
+    this.#element = document.createElement(isInside ? "span" : "p");
     this.#element.className = "tail";
     this.#element.append(this.#node);
-    parent.append(this.#element);
+    if (isInside) {
+      parent.append(this.#element);
+      return;
+    }
+    const block = document.createElement("div");
+    block.className = "block coming";
+    block.append(this.#element);
+    parent.append(block);
   }
 
   // What grows is appended to: a long text need not be laid out anew for each token.
