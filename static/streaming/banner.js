@@ -1,6 +1,6 @@
 // The queue banner. It speaks for the first waiting prompt; the later ones have their own line.
 
-import { heldText, othersText } from "./words.js";
+import { heldText } from "./words.js";
 
 export class Banner {
   #element = document.getElementById("queue-banner");
@@ -30,9 +30,8 @@ export class Banner {
   }
 
   #write() {
-    const [first, ...others] = this.#shown.waiting;
-    const parts = [first.placeText(), first.etaText(), othersText(others.length)];
-    const text = parts.filter(Boolean).join(" · ");
+    const [first] = this.#shown.waiting;
+    const text = [first.placeText(), first.etaText()].filter(Boolean).join(" · ");
     if (this.#text.textContent !== text) this.#text.textContent = text;
   }
 }

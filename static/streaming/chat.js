@@ -231,6 +231,7 @@ function onResponseEvent(answer, event) {
     case "response.done":
       answer.finish(event);
       notice.announce(words.doneAnnouncement(event.status));
+      scroll.follow(); // the buttons below the answer are in sight, too
       break;
   }
   refresh();

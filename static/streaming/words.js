@@ -76,13 +76,6 @@ export const sendingText = () => gettext("Sending");
 
 export const heldText = () => gettext("Waits for your previous answer");
 
-export function othersText(count) {
-  if (!count) return "";
-  return interpolate(ngettext("%(count)s more after it", "%(count)s more after it", count), {
-    count: number(count),
-  });
-}
-
 // --- the answer ---
 
 export function trimmedNote(count) {
