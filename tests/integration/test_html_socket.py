@@ -68,9 +68,7 @@ async def test_a_late_reader_gets_all_from_the_beginning(client: Any, start_work
     queued = await chat.ask(f"say {TEXT}")
     await chat.until("response.output_text.delta")
     late = await client(query=HTML, session=session)
-    await late.send(
-        "response.resume", response_id=queued["response_id"], starting_after=1000
-    )
+    await late.send("response.resume", response_id=queued["response_id"], starting_after=1000)
     reader = Reader()
     await read_to_end(late, reader)
     assert reader.blocks == render(TEXT)
