@@ -60,6 +60,8 @@ _LARGE_EVENT = 65_536
 _REFUSED_EVENTS = 100
 """So many refused events, and the socket is closed; one is forgiven every second."""
 
+ENDED = Place(State.DONE, None, 0, created=False)
+
 sockets = SocketCount()
 
 
@@ -302,18 +304,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if self.wants_html:
             after = 0  # the HTML of a part depends on all that stands before it
         if response.status in TERMINAL:
+            if acknowledge:  # whose first acknowledgement was lost learns of the conversation
+                await self.acknowledge(response, await self.tell(str(response.pk), ENDED))
             await viewer.open(None, after)
             return
         place = await responses.enqueue(self.channel_layer, response, created=created)
         told = await self.tell(str(response.pk), place)
         if acknowledge or place.state in (State.WAITING, State.HELD):
-            await self.send_event(
-                ResponseQueued(
-                    response_id=response.pk,
-                    conversation_id=response.conversation_id,
-                    **told._asdict(),
-                )
-            )
+            await self.acknowledge(response, told)
         await viewer.open(told, after)
         if place.created:
             try:
@@ -322,6 +320,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
             except Exception:
                 # It is accepted and its reader knows: the reconciler does the rest.
                 logger.exception("The acceptance of %s is not recorded yet.", response.pk)
+
+    async def acknowledge(self, response: Response, told: Told) -> None:
+        await self.send_event(
+            ResponseQueued(
+                response_id=response.pk,
+                conversation_id=response.conversation_id,
+                **told._asdict(),
+            )
+        )
 
     async def tell(self, response_id: str, place: Place) -> Told:
         workers = len(await self.channel_layer.waiting_list.workers())

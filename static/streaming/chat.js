@@ -25,6 +25,7 @@ const connection = document.getElementById("connection");
 
 let conversationId = config.conversation_id;
 let onBranch = config.on_branch; // the reader chose another path than the newest
+let announcedPlace = "";
 let newestId = document.getElementById("turns").dataset.newest;
 
 const path = new Path(document.getElementById("turns"));
@@ -328,8 +329,15 @@ function refresh() {
   const { waiting } = path;
   stop.hidden = !isOnline || !path.running;
   banner.show(waiting, isOnline);
-  if (waiting[0]?.place) notice.announce(waiting[0].placeText());
+  announcePlace(waiting[0]);
   document.getElementById("welcome").hidden = path.size > 0;
+}
+
+// Only news: the line must not speak over what was said meanwhile.
+function announcePlace(answer) {
+  const place = answer?.place ? answer.placeText() : "";
+  if (place && place !== announcedPlace) notice.announce(place);
+  announcedPlace = place;
 }
 
 stop.addEventListener("click", () => {
