@@ -60,7 +60,8 @@ export class Settings {
     }
     for (const field of this.#fields) {
       const value = kept[field.name];
-      if (value !== undefined) field.value = Array.isArray(value) ? value.join("\n") : value;
+      if (isText(field)) field.value = Array.isArray(value) ? value.join("\n") : "";
+      else field.value = Number.isFinite(value) ? value : "";
       if (!isValid(field)) field.value = "";
       field.setAttribute("aria-invalid", "false");
     }
