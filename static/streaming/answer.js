@@ -43,6 +43,7 @@ export class Answer {
     const answer = new Answer(view);
     answer.task = task;
     answer.params = params;
+    answer.#statusChanged();
     return answer;
   }
 
@@ -207,7 +208,9 @@ export class Answer {
     }
     view.toggle(".regenerate", !this.isOpen && hasText);
     view.toggle(".continue", CUT.includes(this.status) && hasText && this.isLast);
-    view.toggle(".edit", !this.waits || this.confirmed || !this.sent);
+    const { regenerates, continues } = this.task; // their prompt has an answer already
+    const isTied = Boolean(regenerates || continues) || (this.sent && !this.confirmed);
+    view.toggle(".edit", !this.waits || !isTied);
     view.showVersions(this.id);
   }
 

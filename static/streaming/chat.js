@@ -69,7 +69,7 @@ function replace(old, id, prompt, task) {
   const answer = Answer.create(id, prompt, {
     task,
     params: settings.params,
-    versions: old.isKept ? versions : [],
+    versions,
     previous,
   });
   answer.replaced = cut;
@@ -80,7 +80,10 @@ function replace(old, id, prompt, task) {
 function regenerate(answer) {
   notice.show("");
   if (answer.confirmed) replace(answer, newId(), answer.prompt, { regenerates: answer.id });
-  else replace(answer, newId(), answer.prompt, {}); // the server never had it
+  else {
+    path.remove(answer); // the server never had it
+    ask(answer.prompt);
+  }
   composer.rest();
 }
 
@@ -197,7 +200,8 @@ function greet(event) {
   document.getElementById("model").textContent = event.model ?? "";
   composer.limit = event.limits.max_input_chars;
   settings.maxTokens = event.limits.max_tokens;
-  if (connection.dataset.state === "lost") {
+  const isBack = connection.dataset.state === "lost";
+  if (isBack) {
     notice.show("");
     notice.announce(words.backText());
   }
@@ -207,7 +211,7 @@ function greet(event) {
     sendEdit(answer);
   }
   submitWaiting();
-  lookForNews();
+  if (isBack) lookForNews();
 }
 
 function onResponseEvent(answer, event) {
@@ -258,6 +262,7 @@ function begin(id, prompt) {
   history.replaceState(null, "", `/c/${id}/`);
   const title = [...prompt.split(/\s+/).filter(Boolean).join(" ")].slice(0, 80).join("");
   document.title = `${title} · ChatStream`;
+  document.querySelector("h1").textContent = title;
   tell("conversation", { id, title });
 }
 

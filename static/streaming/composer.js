@@ -89,7 +89,7 @@ export class Composer {
     const near = over > -this.#limit * (1 - COUNT_FROM);
     this.#counter.hidden = !near;
     this.#counter.classList.toggle("over", over > 0);
-    if (near) this.#counter.textContent = over > 0 ? excessText(over) : roomText(-over);
+    if (near) this.#counter.textContent = over > 0 ? excessText(over) : roomText(Math.abs(over));
   }
 }
 

@@ -10,7 +10,10 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.page import LONG, OpenPage, ask, expect_status, stop, wait_for_text
 
-RICH = "say ## Title\n\nSome `code` in *text*.\n\n```python\nx = 1\n```\n\n| a | b |\n|--|--|\n| 1 | 2 |"
+RICH = (
+    "say ## Title\n\nSome `code` in *text*.\n\n"
+    "```python\nx = 1\n```\n\n| a | b |\n|--|--|\n| 1 | 2 |"
+)
 
 
 def is_accessible(page: Page) -> None:
@@ -111,7 +114,9 @@ def test_nothing_is_wider_than_the_screen(open_fast: OpenPage, width: int) -> No
     page.locator("#tune").click()
     fits()
     box = page.locator("#settings").bounding_box()
-    assert box and box["x"] >= 0 and box["x"] + box["width"] <= width
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
 
 
 def test_a_load_is_light(open_fast: OpenPage) -> None:

@@ -160,6 +160,43 @@ def test_a_reply_that_was_lost_makes_no_second_answer(open_fast: OpenPage) -> No
     expect(page.locator(".versions")).to_be_hidden()
 
 
+@pytest.mark.parametrize("wakes", ["sleep", "no reply", "looked at"])
+def test_a_dead_connection_is_replaced(open_fast: OpenPage, wakes: str) -> None:
+    """One that the browser takes for open, though nothing comes through any more."""
+    page = open_fast()
+    routes: list[WebSocketRoute] = []
+    dead: list[WebSocketRoute] = []
+
+    def through(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+        route.on_message(lambda message: None if route in dead else server.send(message))
+        server.on_message(lambda message: None if route in dead else route.send(message))
+        routes.append(route)
+
+    page.route_web_socket("**/ws/chat/*", through)
+    page.clock.install()
+    page.reload()
+    expect_connected(page)
+    dead.append(routes[0])
+    answer = None
+    if wakes == "no reply":
+        answer = ask(page, "say hello")
+        expect(page.locator(BANNER)).to_contain_text("Sending")
+        page.clock.run_for(10_500)
+    elif wakes == "sleep":
+        page.clock.fast_forward(60_000)
+    else:
+        page.clock.run_for(44_000)
+        assert len(routes) == 1
+        page.clock.run_for(2_000)
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.clock.resume()
+    expect_connected(page)
+    assert len(routes) == 2
+    expect_status(answer or ask(page, "say hello"), "completed")
+    assert answers(page) == ["hello"]
+
+
 def test_a_second_tab_shows_the_open_answer(open_fast: OpenPage) -> None:
     page, answer = occupy(open_fast)
     path = re.sub(r"^https?://[^/]+", "", page.url)
@@ -203,7 +240,7 @@ def test_a_waiting_prompt_is_edited(open_fast: OpenPage) -> None:
 
 
 def test_an_edit_that_comes_too_late_is_not_lost(open_fast: OpenPage) -> None:
-    page, running = occupy(open_fast)
+    page, _ = occupy(open_fast)
 
     def slow(route: WebSocketRoute) -> None:
         server = route.connect_to_server()
