@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
@@ -21,6 +22,7 @@ from django.contrib.auth.models import User
 from pydantic import BaseModel
 
 from streaming import conf, keys, owners, record, responses
+from streaming.markup import MarkupDresser
 from streaming.models import TERMINAL, Response
 from streaming.protocol import (
     ClientEvent,
@@ -39,8 +41,8 @@ from streaming.protocol import (
     peek_event_id,
 )
 from streaming.throttle import SocketCount, TokenBucket
-from streaming.viewers import Viewer, Viewers
-from streaming.waiting_list.base import State, group_name
+from streaming.viewers import Told, Viewer, Viewers
+from streaming.waiting_list.base import Place, State, group_name
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ _LARGE_EVENT = 65_536
 
 _REFUSED_EVENTS = 100
 """So many refused events, and the socket is closed; one is forgiven every second."""
+
+ENDED = Place(State.DONE, None, 0, created=False)
 
 sockets = SocketCount()
 
@@ -83,9 +87,14 @@ def _log_fault(task: asyncio.Future[None]) -> None:
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
-    """Serves `/ws/chat/`; the protocol is in `streaming.protocol`."""
+    """Serves `/ws/chat/`; the protocol is in `streaming.protocol`.
+
+    With `?markup=html` the events of a response carry the HTML of its text, too.
+    """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        self.wants_html = query.get("markup") == ["html"]
         self.viewers: dict[str, Viewer] = {}
         self.inbox: asyncio.Queue[str] = asyncio.Queue(_INBOX_EVENTS)
         self.inbox_task: asyncio.Task[None] | None = None
@@ -313,20 +322,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def show(
         self, response: Response, *, created: bool, acknowledge: bool, after: int
     ) -> None:
-        viewer = await self.view(str(response.pk))
+        viewer = await self.view(response)
+        if self.wants_html:
+            after = 0  # the HTML of a part depends on all that stands before it
         if response.status in TERMINAL:
+            if acknowledge:  # whose first acknowledgement was lost learns of the conversation
+                await self.acknowledge(response, await self.tell(str(response.pk), ENDED))
             await viewer.open(None, after)
             return
         place = await responses.enqueue(self.channel_layer, response, created=created)
         told = await Viewers.here(self.channel_layer).tell(str(response.pk), place)
         if acknowledge or place.state in (State.WAITING, State.HELD):
-            await self.send_event(
-                ResponseQueued(
-                    response_id=response.pk,
-                    conversation_id=response.conversation_id,
-                    **told._asdict(),
-                )
-            )
+            await self.acknowledge(response, told)
         await viewer.open(told, after)
         if place.created:
             try:
@@ -335,6 +342,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
             except Exception:
                 # It is accepted and its reader knows: the reconciler does the rest.
                 logger.exception("The acceptance of %s is not recorded yet.", response.pk)
+
+    async def acknowledge(self, response: Response, told: Told) -> None:
+        await self.send_event(
+            ResponseQueued(
+                response_id=response.pk,
+                conversation_id=response.conversation_id,
+                **told._asdict(),
+            )
+        )
 
     async def resume_session(self, event: SessionResume) -> None:
         if self.user is not None:
@@ -356,15 +372,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     # --- viewing ---
 
-    async def view(self, response_id: str) -> Viewer:
+    async def view(self, response: Response) -> Viewer:
         """Subscribe to a response's events, before anything can be published."""
+        response_id = str(response.pk)
         if viewer := self.viewers.get(response_id):
             return viewer
+        dress = await self.dresser(response)
         viewer = Viewer(
             self.channel_layer,
             response_id,
-            send=self.send,
-            replay=self.send_patiently,
+            send=lambda text: self.send(dress(text)),
+            replay=lambda text: self.send_patiently(dress(text)),
             on_done=lambda: self.forget(response_id),
         )
         self.viewers[response_id] = viewer
@@ -375,6 +393,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
         else:
             Viewers.here(self.channel_layer).add(viewer)
         return viewer
+
+    async def dresser(self, response: Response) -> Callable[[str], str]:
+        """What a response's events go through on their way to this socket."""
+        if not self.wants_html:
+            return str
+        if response.continues_id:
+            response = await record.get(response.pk) or response  # with what it continues
+        return MarkupDresser(record.prefix_of(response)).dress
 
     def forget(self, response_id: str) -> None:
         """The response has ended: leave its group as soon as this event is through."""

@@ -5,34 +5,24 @@ What is stored is rendered here; what happens from then on comes over `/ws/chat/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import fields
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.templatetags.static import static
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.crypto import salted_hmac
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
-from streaming import conf
-from streaming.models import OPEN, Conversation, Response, Status
+from streaming import conf, turns
+from streaming.engine.base import SamplingParams
+from streaming.models import Conversation, Response
 from streaming.owners import must_sign_in, owner_of_request
 
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A prompt and its answer, as the page shows them."""
-
-    response_id: UUID
-    status: str
-    is_open: bool
-    prompt: str
-    text: str
-    note: str
-    meta: str
+RATINGS = {"1": Response.Rating.LIKE, "-1": Response.Rating.DISLIKE, "0": None}
 
 
 @never_cache
@@ -41,18 +31,46 @@ def chat(request: HttpRequest) -> HttpResponse:
     """A new conversation; it is stored with its first prompt."""
     if must_sign_in(request):
         return redirect_to_login(request.get_full_path())
-    owner_of_request(request)  # the socket finds the visitor in the session
-    return _page(request, None)
+    return _page(request, None, turns.Window([], False, None))
 
 
 @never_cache
 @require_safe
 def conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
-    """A conversation of the visitor's own; anybody else's does not exist."""
+    """A conversation of the visitor's own; anybody else's does not exist.
+
+    `leaf`: a response that the displayed path has to lead through, else it leads to the newest.
+    `part=thread`: only the turns, for a page that is open; `before`: those before this one.
+    """
     if must_sign_in(request):
         return redirect_to_login(request.get_full_path())
-    owner = owner_of_request(request)
-    return _page(request, get_object_or_404(Conversation, pk=conversation_id, owner=owner))
+    found = get_object_or_404(Conversation, pk=conversation_id, owner=owner_of_request(request))
+    try:
+        window = turns.window(found, _uuid(request, "leaf"), _uuid(request, "before"))
+    except KeyError as error:
+        raise Http404("There is no such response in the conversation.") from error
+    if request.GET.get("part") == "thread":
+        return render(request, "streaming/turns.html", {"window": window})
+    return _page(request, found, window)
+
+
+@never_cache
+@require_safe
+def newest(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
+    """The id of a conversation's newest response, for a page that was not looked at for a while."""
+    found = get_object_or_404(Conversation, pk=conversation_id, owner=owner_of_request(request))
+    return JsonResponse({"newest": turns.newest(found)})
+
+
+@require_POST
+def rate(request: HttpRequest, response_id: UUID) -> HttpResponse:
+    """Keep what the reader thinks of an answer: `rating` is 1, -1, or 0 to take it back."""
+    own = Response.objects.filter(pk=response_id, owner=owner_of_request(request))
+    if request.POST.get("rating") not in RATINGS:
+        return JsonResponse({"error": "`rating` must be 1, -1 or 0."}, status=400)
+    if not own.update(rating=RATINGS[request.POST["rating"]]):
+        raise Http404("There is no such response.")
+    return HttpResponse(status=204)
 
 
 @require_safe
@@ -61,61 +79,31 @@ def favicon(request: HttpRequest) -> HttpResponse:
     return redirect(static("streaming/icon.svg"))
 
 
-def _page(request: HttpRequest, found: Conversation | None) -> HttpResponse:
-    config = {
-        "max_input_chars": conf.get().max_input_chars,
-        "conversation_id": str(found.pk) if found else None,
+def _uuid(request: HttpRequest, name: str) -> UUID | None:
+    """A query parameter; KeyError for what is no UUID, since nothing has such an id."""
+    text = request.GET.get(name)
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        raise KeyError(text) from None
+
+
+def _page(request: HttpRequest, found: Conversation | None, window: turns.Window) -> HttpResponse:
+    owner = owner_of_request(request)  # the socket finds the visitor in the session
+    settings = conf.get()
+    config: dict[str, Any] = {
+        "max_input_chars": settings.max_input_chars,
+        "conversation_id": found.pk if found else None,
+        "on_branch": "leaf" in request.GET,
+        # What is kept in the browser is kept apart for each account, and tells nothing of it.
+        "owner": salted_hmac("streaming.drafts", owner).hexdigest()[:12],
     }
-    context = {"config": config, "conversation": found, "turns": _turns(found) if found else []}
+    defaults = {field.name: field.default for field in fields(SamplingParams)}
+    context = {
+        "config": config,
+        "conversation": found,
+        "window": window,
+        "defaults": defaults,
+        "max_tokens": settings.max_tokens,
+    }
     return render(request, "streaming/chat.html", context)
-
-
-def _turns(found: Conversation) -> list[Turn]:
-    responses = found.responses.select_related("prompt").order_by("created_at")
-    return [_turn(response) for response in responses]
-
-
-def _turn(response: Response) -> Turn:
-    waits = response.status in (Status.ACCEPTING, Status.QUEUED)
-    return Turn(
-        response_id=response.pk,
-        status=Status.QUEUED if waits else Status(response.status),
-        is_open=response.status in OPEN,
-        prompt=response.prompt.content,
-        text=response.text,
-        note=trimmed_note(response.trimmed_messages),
-        meta=_meta(response),
-    )
-
-
-def trimmed_note(count: int) -> str:
-    """What the reader is told when the context was full. `words.js` says the same."""
-    if count == 0:
-        return ""
-    text = ngettext(
-        "The oldest message no longer fit and was left out.",
-        "The oldest %(count)d messages no longer fit and were left out.",
-        count,
-    )
-    return text % {"count": count}
-
-
-def _meta(response: Response) -> str:
-    """The line below an ended answer. `words.js` says the same."""
-    if response.finished_at is None:
-        return ""
-    if response.status == Status.CANCELLED and response.started_at is None:
-        return _("Withdrawn before it started")
-    parts: list[str] = []
-    if response.status == Status.CANCELLED:
-        parts.append(_("Stopped"))
-    elif response.status == Status.INCOMPLETE:
-        parts.append(_("Cut at the token limit"))
-    elif response.status == Status.FAILED:
-        parts.append(response.error_message or _("The answer failed."))
-    if response.completion_tokens:
-        count = response.completion_tokens
-        parts.append(ngettext("%(count)d token", "%(count)d tokens", count) % {"count": count})
-        seconds = (response.finished_at - response.created_at).total_seconds()
-        parts.append(_("%(seconds)s s") % {"seconds": f"{seconds:.1f}"})
-    return " · ".join(parts)

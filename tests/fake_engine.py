@@ -22,6 +22,9 @@ from streaming.engine.base import (
     TextDelta,
 )
 
+SAID = 7
+"""Characters of a `say` prompt's text in one token."""
+
 
 def words(count: int) -> list[str]:
     """The fake's answer: `w0 w1 w2 ...`."""
@@ -37,7 +40,9 @@ class _Row:
 
 @dataclass
 class FakeEngine(Engine):
-    """Says `max_tokens` words; a prompt `stop N` stops after N, `fail N` fails after N."""
+    """Says `max_tokens` words; a prompt `stop N` stops after N, `fail N` fails after N, and
+    `say TEXT` streams the text in small pieces and stops. An answer to be continued goes on
+    with words, whatever it began with."""
 
     max_running: int = 2
     step_seconds: float = 0.01
@@ -113,16 +118,20 @@ class FakeEngine(Engine):
             row.started = True
             yield Started(request.response_id, prompt_tokens=len(request.messages))
             return
-        command, _, number = request.messages[-1].content.partition(" ")
-        end = int(number) if command in ("stop", "fail") else request.params.max_tokens
+        command, _, argument = request.messages[-1].content.partition(" ")
+        end = int(argument) if command in ("stop", "fail") else request.params.max_tokens
+        pieces = [argument[at : at + SAID] for at in range(0, len(argument), SAID)]
+        if command == "say":
+            end = min(end, len(pieces))
         if row.done < end:
-            text = words(row.done + 1)[-1]
+            text = pieces[row.done] if command == "say" else words(row.done + 1)[-1]
             row.done += 1
             yield TextDelta(request.response_id, text, (row.done - 1,))
         if row.done >= end:
-            reason = {"stop": FinishReason.STOP, "fail": FinishReason.ERROR}.get(
-                command, FinishReason.LENGTH
-            )
+            reasons = {"stop": FinishReason.STOP, "fail": FinishReason.ERROR}
+            if command == "say" and end == len(pieces):
+                reasons["say"] = FinishReason.STOP
+            reason = reasons.get(command, FinishReason.LENGTH)
             yield self._finished(row, reason)
 
     def _finished(self, row: _Row, reason: FinishReason) -> Finished:

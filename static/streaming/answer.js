@@ -1,47 +1,101 @@
-// One prompt and its answer on the page. It shows what the events say and sends nothing.
+// The state of one response and what it means for its turn on the page. It sends nothing.
 
-import { doneText, etaText, placeText, trimmedNote } from "./words.js";
+import { Blocks } from "./blocks.js";
+import { TurnView } from "./turn_view.js";
+import { doneText, etaText, interruptedText, placeText, sendingText, trimmedNote } from "./words.js";
 
 const OPEN = ["queued", "in_progress"];
+const CUT = ["incomplete", "cancelled", "failed"];
 
 export class Answer {
-  place = null; // the last { position, size, workers, startsAt }
+  place = null; // the last { position, size, service, startsAt }
+  task = {}; // what `response.create` asks for, but for a new prompt: regenerates or continues
+  params = {};
   submitted = false; // on the present socket
   sent = false; // on any
   confirmed = false; // the server has it
-  lastSequence = 0;
-  #pending = "";
-  #frame = null;
+  lastSequence = 0; // on the present socket
+  edit = null; // the text that the waiting prompt is to be changed to
+  replaced = null; // what this answer stands in the place of, until the server has it
+  isLast = false;
+  textId; // the response to continue: the last one that wrote some of the text
+  #prefix = ""; // the text that it continues
+  #spent = { tokens: 0, ms: 0 }; // on that text
+  #begun = false;
 
-  // turn: the element made from templates/streaming/turn.html
-  constructor(turn) {
-    this.turn = turn;
-    this.element = turn.querySelector(".answer");
-    this.promptText = turn.querySelector(".bubble").textContent;
-    this.onGrow = () => {};
+  constructor(view) {
+    const { text, continues, trimmed_messages: trimmed, done } = view.details;
+    this.view = view;
+    this.text = new Blocks(view.find(".text"), text);
+    this.#prefix = continues && this.isOpen ? text : "";
+    this.textId = this.#prefix ? continues : this.id;
+    view.show(".note", trimmedNote(trimmed));
+    this.#showDone(done);
+    view.showVersions(this.id);
+    view.showRating();
     this.#statusChanged();
   }
 
-  static create(id, promptText) {
-    const template = document.getElementById("turn");
-    const turn = template.content.firstElementChild.cloneNode(true);
-    turn.querySelector(".bubble").textContent = promptText;
-    const answer = new Answer(turn);
-    answer.element.dataset.responseId = id;
-    answer.status = "queued";
+  static create(id, prompt, { task = {}, params = {}, versions = [], previous = null } = {}) {
+    const view = TurnView.create(prompt, { versions: [...versions, id], previous });
+    view.id = id;
+    view.status = "queued";
+    const answer = new Answer(view);
+    answer.task = task;
+    answer.params = params;
+    answer.#statusChanged();
     return answer;
   }
 
+  // The same turn goes on under another id.
+  goOn(id, params) {
+    const { id: oldId, status, task, confirmed, lastSequence } = this;
+    const { done, versions } = this.view.details;
+    this.replaced = { id: oldId, status, task, confirmed, lastSequence, done, versions };
+    this.#spent = {
+      tokens: done?.usage.completion_tokens ?? 0,
+      ms: done?.timings.total_ms ?? 0,
+    };
+    this.#prefix = this.text.source;
+    this.task = { continues: this.textId };
+    this.params = params;
+    this.submitted = this.sent = this.confirmed = this.#begun = false;
+    this.lastSequence = 0;
+    this.place = null;
+    this.view.details.versions = versions.map((version) => (version === oldId ? id : version));
+    this.view.id = id;
+    this.#showDone(null);
+    this.status = "queued";
+  }
+
+  // The server did not take the continuation: the turn is again what it was.
+  goBack() {
+    const { id, status, task, confirmed, lastSequence, done, versions } = this.replaced;
+    Object.assign(this, { task, confirmed, lastSequence, replaced: null, sent: true });
+    this.view.details.versions = versions;
+    this.view.id = id;
+    this.#prefix = "";
+    this.#spent = { tokens: 0, ms: 0 };
+    this.text.rest();
+    this.#showDone(done);
+    this.showWait("");
+    this.status = status;
+  }
+
   get id() {
-    return this.element.dataset.responseId;
+    return this.view.id;
+  }
+
+  get prompt() {
+    return this.view.prompt;
   }
 
   get status() {
-    return this.element.dataset.status;
+    return this.view.status;
   }
 
   set status(status) {
-    this.element.dataset.status = status;
+    this.view.status = status;
     this.#statusChanged();
   }
 
@@ -49,92 +103,121 @@ export class Answer {
     return OPEN.includes(this.status);
   }
 
-  // False for an event that was seen before. What is missing is repaired by `response.done`.
+  get waits() {
+    return this.status === "queued";
+  }
+
+  // It is on the server, or was: others can refer to it.
+  get isKept() {
+    return this.confirmed || this.isOpen;
+  }
+
+  // False for an event that was seen on this socket before.
   isNew({ type, sequence_number: number }) {
-    if (type === "response.in_progress") this.#restart();
-    else if (number <= this.lastSequence) return false;
+    if (type === "response.done") return this.isOpen; // from the record, its number means nothing
+    if (type !== "response.in_progress" && number <= this.lastSequence) return false;
     this.lastSequence = number;
     return true;
   }
 
-  // A second `response.in_progress` means that the answer begins anew.
-  #restart() {
-    this.#flush();
-    this.element.querySelector(".text").textContent = "";
-  }
-
-  setPlace({ position, size, workers, eta_seconds: eta }) {
-    if (this.status !== "queued") return;
+  setPlace({ position, size, service = "ready", workers, eta_seconds: eta = null }) {
+    if (!this.waits) return;
     const startsAt = eta === null ? null : Date.now() + eta * 1000;
-    this.place = { position, size, workers, startsAt };
+    this.place = { position, size, service: workers === 0 ? "away" : service, startsAt };
   }
 
-  start({ trimmed_messages: trimmed }) {
+  // True unless it is told again only because the connection is new.
+  start({ trimmed_messages: trimmed = 0 }) {
+    const isFirst = !this.#begun;
+    this.#begun = true;
     this.status = "in_progress";
-    if (trimmed > 0) this.#show(".note", trimmedNote(trimmed));
+    this.text.begin(this.#prefix);
+    this.view.show(".note", trimmedNote(trimmed));
     this.showWait("");
+    return isFirst;
   }
 
-  // At most one change of the page per frame, however fast the tokens come.
-  append(delta) {
-    this.#pending += delta;
-    this.#frame ??= requestAnimationFrame(() => this.#flush());
+  append(event) {
+    this.text.add(event);
   }
 
   finish(event) {
-    this.#flush();
-    const text = this.element.querySelector(".text");
-    if (text.textContent !== event.text) text.textContent = event.text;
-    this.status = event.status;
+    const { status, usage, timings, error } = event;
+    if (event.text) this.textId = this.id;
+    this.text.end(this.#prefix + event.text, event);
     this.showWait("");
-    this.#show(".meta", doneText(event), ".meta-text");
+    this.#showDone({
+      status,
+      usage: { completion_tokens: usage.completion_tokens + this.#spent.tokens },
+      timings: { total_ms: timings.total_ms + this.#spent.ms },
+      error,
+      began: this.#begun,
+    });
+    this.status = status;
   }
 
   // The server did not take the prompt, or nobody can say what became of it.
   fail(message) {
-    this.#flush();
-    this.status = "failed";
+    this.text.rest();
     this.showWait("");
-    this.#show(".meta", message, ".meta-text");
+    this.view.show(".meta", message, ".meta-text");
+    this.status = "failed";
   }
 
-  interrupt(interrupted) {
-    this.#flush();
+  interrupt(isInterrupted) {
+    this.text.flush();
     this.submitted = false;
-    this.element.toggleAttribute("data-interrupted", interrupted);
-    this.#show(".meta", interrupted ? "Interrupted: the connection was lost" : "", ".meta-text");
+    this.lastSequence = 0; // a new socket tells all from the beginning
+    this.view.answer.toggleAttribute("data-interrupted", isInterrupted);
+    this.view.show(".meta", isInterrupted ? interruptedText() : "", ".meta-text");
   }
 
   showWait(text) {
-    this.#show(".wait", text, ".wait-text");
+    this.view.show(".wait", text, ".wait-text");
   }
 
   placeText() {
-    return this.place ? placeText(this.place) : "Sending";
+    return this.place ? placeText(this.place) : sendingText();
   }
 
   etaText() {
     return this.place ? etaText(this.place) : "";
   }
 
+  set last(isLast) {
+    if (this.isLast === isLast) return;
+    this.isLast = isLast;
+    this.#statusChanged();
+  }
+
+  #showDone(done) {
+    this.view.details.done = done;
+    this.view.show(".meta", done ? doneText(done) : "", ".meta-text");
+  }
+
+  // Which buttons there are.
   #statusChanged() {
-    this.element.toggleAttribute("data-open", this.isOpen);
-    this.element.querySelector(".retry").hidden = this.status !== "failed";
+    const { view } = this;
+    const hasText = this.text.source !== "";
+    const isWithdrawn = this.status === "cancelled" && !hasText;
+    view.answer.toggleAttribute("data-open", this.isOpen);
+    view.toggle(".retry", !this.isOpen && (this.status === "failed" || isWithdrawn) && !hasText);
+    view.toggle(".answer-actions", !this.isOpen || view.details.versions.length > 1);
+    for (const selector of [".copy-answer", ".like", ".dislike"]) {
+      view.toggle(selector, !this.isOpen && hasText);
+    }
+    view.toggle(".regenerate", !this.isOpen && hasText);
+    view.toggle(".continue", CUT.includes(this.status) && hasText && this.isLast);
+    const { regenerates, continues } = this.task; // their prompt has an answer already
+    const isTied = Boolean(regenerates || continues) || (this.sent && !this.confirmed);
+    view.toggle(".edit", !this.waits || !isTied);
+    view.showVersions(this.id);
   }
 
-  #flush() {
-    if (this.#frame !== null) cancelAnimationFrame(this.#frame);
-    this.#frame = null;
-    if (!this.#pending) return;
-    this.element.querySelector(".text").append(this.#pending);
-    this.#pending = "";
-    this.onGrow();
-  }
-
-  #show(selector, text, inside = selector) {
-    const element = this.element.querySelector(selector);
-    element.hidden = !text;
-    const target = inside === selector ? element : element.querySelector(inside);
-    if (target.textContent !== text) target.textContent = text;
+  // The server has it.
+  confirm() {
+    this.confirmed = true;
+    this.replaced = null;
+    this.#statusChanged();
   }
 }

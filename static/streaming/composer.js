@@ -1,24 +1,33 @@
 // The message box: grows with its text, counts near the limit, Enter sends.
 
+import { excessText, roomText } from "./words.js";
+
 const COUNT_FROM = 0.9; // of the limit
 
 export class Composer {
+  onChange = () => {}; // called with the text after each change
   #limit;
+  #handlers;
   #form = document.getElementById("composer");
   #box = document.getElementById("prompt");
   #send = document.getElementById("send");
   #counter = document.getElementById("counter");
 
-  // onSend(text) is called with what was typed; the box is empty by then.
-  constructor(limit, onSend) {
+  // handlers: onSend(text), when the box is empty already; onUp(), for ArrowUp in an empty box
+  constructor(limit, handlers) {
     this.#limit = limit;
+    this.#handlers = handlers;
     this.#box.addEventListener("input", () => this.#changed());
     this.#box.addEventListener("keydown", (event) => this.#key(event));
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#submit(onSend);
+      this.#submit();
     });
     this.#changed();
+  }
+
+  get limit() {
+    return this.#limit;
   }
 
   set limit(limit) {
@@ -27,7 +36,11 @@ export class Composer {
   }
 
   get isEmpty() {
-    return this.#box.value.trim() === "";
+    return this.text.trim() === "";
+  }
+
+  get text() {
+    return this.#box.value;
   }
 
   set text(text) {
@@ -39,45 +52,61 @@ export class Composer {
     this.#box.focus();
   }
 
-  #key(event) {
-    const composing = event.isComposing || event.keyCode === 229; // Enter ends the IME's word
-    if (event.key !== "Enter" || event.shiftKey || composing) return;
-    event.preventDefault();
-    this.#form.requestSubmit();
+  // For those whose button has vanished. On a phone this would call up its keyboard.
+  rest() {
+    if (!matchMedia("(pointer: coarse)").matches) this.focus();
+    else document.getElementById("scroller").focus({ preventScroll: true });
   }
 
-  #submit(onSend) {
-    if (this.isEmpty || this.#excess() > 0) return;
-    const text = this.#box.value;
+  #key(event) {
+    if (isSendKey(event)) {
+      event.preventDefault();
+      this.#form.requestSubmit();
+    } else if (event.key === "ArrowUp" && this.text === "" && !event.isComposing) {
+      event.preventDefault();
+      this.#handlers.onUp();
+    }
+  }
+
+  #submit() {
+    const { text } = this;
+    if (this.isEmpty || excess(text, this.#limit) > 0) return;
     this.text = "";
     this.focus();
-    onSend(text);
+    this.#handlers.onSend(text);
   }
 
   #changed() {
-    this.#box.style.height = "auto";
-    this.#box.style.height = `${this.#box.scrollHeight}px`;
-    const excess = this.#excess();
-    this.#send.disabled = this.isEmpty || excess > 0;
-    this.#box.setAttribute("aria-invalid", String(excess > 0));
-    this.#showCount(excess);
+    fit(this.#box);
+    const over = excess(this.text, this.#limit);
+    this.#send.disabled = this.isEmpty || over > 0;
+    this.#box.setAttribute("aria-invalid", String(over > 0));
+    this.#showCount(over);
+    this.onChange(this.text);
   }
 
-  // Code points over the limit, as the server counts them; negative while there is room.
-  #excess() {
-    const text = this.#box.value;
-    // A text has at most as many code points as UTF-16 units: most texts need no counting.
-    if (text.length < this.#limit * COUNT_FROM) return text.length - this.#limit;
-    return [...text].length - this.#limit;
-  }
-
-  #showCount(excess) {
-    const near = excess > -this.#limit * (1 - COUNT_FROM);
+  #showCount(over) {
+    const near = over > -this.#limit * (1 - COUNT_FROM);
     this.#counter.hidden = !near;
-    this.#counter.classList.toggle("over", excess > 0);
-    if (!near) return;
-    const number = Math.abs(excess).toLocaleString("en");
-    const characters = excess === 1 ? "character" : "characters";
-    this.#counter.textContent = excess > 0 ? `${number} ${characters} too many` : `${number} left`;
+    this.#counter.classList.toggle("over", over > 0);
+    if (near) this.#counter.textContent = over > 0 ? excessText(over) : roomText(Math.abs(over));
   }
+}
+
+// Enter without Shift, but not the one that ends a word of an input method.
+export function isSendKey(event) {
+  return event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
+}
+
+// Code points over the limit, as the server counts them; negative while there is room.
+export function excess(text, limit) {
+  // A text has at most as many code points as UTF-16 units: most texts need no counting.
+  if (text.length < limit * COUNT_FROM) return text.length - limit;
+  return [...text].length - limit;
+}
+
+// As high as the text; the style sheet says how high at most.
+export function fit(box) {
+  box.style.height = "auto";
+  box.style.height = `${box.scrollHeight}px`;
 }

@@ -24,6 +24,24 @@ export class Scroll {
     else this.#moved();
   }
 
+  // Where an element stands, in pixels from the top of what is in sight.
+  topOf(element) {
+    return element.getBoundingClientRect().top - this.#scroller.getBoundingClientRect().top;
+  }
+
+  // Scrolls so that an element stands there.
+  place(element, top) {
+    this.#scroller.scrollTop += this.topOf(element) - top;
+    this.#moved();
+  }
+
+  // What is in sight stays where it is while `change` puts something in above it.
+  keep(change) {
+    const { scrollHeight, scrollTop } = this.#scroller;
+    change();
+    this.#scroller.scrollTop = scrollTop + this.#scroller.scrollHeight - scrollHeight;
+  }
+
   #moved() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
     this.#atBottom = scrollHeight - scrollTop - clientHeight < NEAR;

@@ -1,9 +1,17 @@
 // A WebSocket: JSON in and out, and another attempt, ever later, when it is lost.
 // It knows nothing of what the events mean.
+//
+// A browser does not say that a connection died while the machine slept or changed its network.
+// So a new one is made when the network is back, after a sleep, when somebody looks again after a
+// long silence, and when what must be answered is not.
 
 const FIRST_DELAY = 500;
 const MAX_DELAY = 15_000;
 const REFUSED = [4401, 4403]; // trying again would change nothing
+const SILENCE = 45_000; // without any event, and nobody looked: not to be trusted
+const REPLY = 10_000; // within which the server answers what it has to answer
+const BEAT = 5_000; // a timer that is late by more than SLEEP was asleep
+const SLEEP = 20_000;
 
 export class Socket {
   #url;
@@ -11,37 +19,55 @@ export class Socket {
   #socket = null;
   #failures = 0;
   #timer = null;
+  #replyTimer = null;
+  #heardAt = 0;
+  #beatAt = Date.now();
 
-  // handlers: onEvent(event), onState("lost" | "refused")
+  // handlers: onEvent(event), onState("lost" | "refused", close code)
   constructor(path, handlers) {
     this.#url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
     this.#handlers = handlers;
-    window.addEventListener("online", () => this.#hurry());
+    window.addEventListener("online", () => this.reopen());
+    window.addEventListener("offline", () => this.reopen());
     document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
+    setInterval(() => this.#beat(), BEAT);
   }
 
   connect() {
     this.close();
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
+    this.#heardAt = Date.now();
     socket.addEventListener("message", (message) => this.#receive(socket, message));
-    socket.addEventListener("close", (close) => this.#closed(socket, close));
+    socket.addEventListener("close", (close) => this.#closed(socket, close.code));
   }
 
   // False when the socket is not open: what matters is sent again after the next greeting.
-  send(event) {
+  // `expectsReply`: if nothing comes back soon, the connection is dead.
+  send(event, expectsReply = false) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return false;
     this.#socket.send(JSON.stringify(event));
+    if (expectsReply) this.#replyTimer ??= setTimeout(() => this.reopen(), REPLY);
     return true;
   }
 
   // For good, until `connect` is called again.
   close() {
     clearTimeout(this.#timer);
-    this.#timer = null;
+    clearTimeout(this.#replyTimer);
+    this.#timer = this.#replyTimer = null;
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
+  }
+
+  // Give up a connection that may be dead, and make a new one at once.
+  reopen() {
+    if (this.#socket === null && this.#timer === null) return; // closed for good
+    const wasOpen = this.#socket?.readyState === WebSocket.OPEN;
+    this.close();
+    if (wasOpen) this.#handlers.onState("lost", 0);
+    this.connect();
   }
 
   // The server has answered as it should: the next loss is a first one.
@@ -50,24 +76,36 @@ export class Socket {
   }
 
   #receive(socket, message) {
-    if (socket === this.#socket) this.#handlers.onEvent(JSON.parse(message.data));
+    if (socket !== this.#socket) return;
+    this.#heardAt = Date.now();
+    clearTimeout(this.#replyTimer);
+    this.#replyTimer = null;
+    this.#handlers.onEvent(JSON.parse(message.data));
   }
 
-  #closed(socket, close) {
+  #closed(socket, code) {
     if (socket !== this.#socket) return;
-    this.#socket = null;
-    if (REFUSED.includes(close.code)) {
-      this.#handlers.onState("refused");
+    this.close();
+    if (REFUSED.includes(code)) {
+      this.#handlers.onState("refused", code);
       return;
     }
-    this.#handlers.onState("lost");
+    this.#handlers.onState("lost", code);
     const delay = Math.min(MAX_DELAY, FIRST_DELAY * 2 ** this.#failures++);
     this.#timer = setTimeout(() => this.connect(), delay * (0.5 + Math.random() / 2));
   }
 
-  // The network is back, or somebody looks: do not wait out the delay.
+  // Somebody looks: do not wait out the delay, and do not trust a long silence.
   #hurry() {
     if (this.#timer !== null) this.connect();
+    else if (Date.now() - this.#heardAt > SILENCE) this.reopen();
+  }
+
+  #beat() {
+    const late = Date.now() - this.#beatAt - BEAT;
+    this.#beatAt = Date.now();
+    // In a hidden page timers are late without any sleep; it is looked after when it shows.
+    if (late > SLEEP && !document.hidden) this.reopen();
   }
 }
 

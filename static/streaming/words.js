@@ -1,72 +1,220 @@
-// What the page says to people. The server renders stored turns with the same words.
+// What the page says to people, about stored turns and about those that it sees happen.
+
+import { gettext, interpolate, ngettext, number } from "./i18n.js";
 
 const ERRORS = {
-  queue_full: "The queue is full. Try again in a moment.",
-  user_limit: "You have as many open prompts as one person may have. Try again when one is done.",
-  address_limit: "Too many prompts from your network are open. Try again in a moment.",
-  unavailable: "The service cannot take prompts right now. Try again in a moment.",
-  internal_error: "Something went wrong on the server. Try again.",
-  not_found: "This conversation does not exist any more. Start a new chat.",
-  login_required: "Please sign in to chat here.",
+  queue_full: () => gettext("The queue is full. Try again in a moment."),
+  user_limit: () =>
+    gettext("You have as many open prompts as one person may have. Try again when one is done."),
+  address_limit: () =>
+    gettext("Too many prompts from your network are open. Try again in a moment."),
+  unavailable: () =>
+    gettext("The service cannot take prompts right now. Try again in a moment."),
+  internal_error: () => gettext("Something went wrong on the server. Try again."),
+  not_found: () => gettext("This conversation does not exist any more. Start a new chat."),
+  forbidden: () => gettext("This belongs to somebody else. Start a new chat."),
+  login_required: () => gettext("Please sign in to chat here."),
+  rate_limited: () => gettext("That was too much at once. Wait a moment, then try again."),
+  already_done: () => gettext("This answer has ended already."),
 };
 
 export function errorText(event, maxInputChars) {
   if (event.code === "input_too_long") {
-    return `The prompt is too long: at most ${maxInputChars.toLocaleString("en")} characters.`;
+    const text = gettext("The prompt is too long: at most %(limit)s characters.");
+    return interpolate(text, { limit: number(maxInputChars) });
   }
-  return ERRORS[event.code] ?? event.message;
+  return ERRORS[event.code]?.() ?? event.message;
 }
 
-export function placeText({ position, size, workers }) {
-  if (workers === 0) return "No worker is running; your prompt waits";
-  if (position === null) return "Waits for your previous answer";
-  if (position === 1) return "You are next";
-  return `${ordinal(position)} of ${Math.max(size, position)} in the queue`;
+// --- the queue ---
+
+export function placeText({ position, size, service }) {
+  const place = rankText(position, size);
+  const trouble = {
+    away: () => gettext("No worker is running; your prompt waits"),
+    loading: () => gettext("The model is loading"),
+    paused: () => gettext("The queue is paused"),
+  }[service]?.();
+  if (!trouble) return place;
+  return position === null || service === "away" ? trouble : `${trouble} · ${place}`;
+}
+
+function rankText(position, size) {
+  if (position === null) return gettext("Waits for your previous answer");
+  if (position === 1) return gettext("You are next");
+  const text = gettext("%(rank)s of %(size)s in the queue");
+  const ahead = ngettext("%(count)s prompt ahead", "%(count)s prompts ahead", position - 1);
+  return [
+    interpolate(text, { rank: ordinal(position), size: number(Math.max(size, position)) }),
+    interpolate(ahead, { count: number(position - 1) }),
+  ].join(" · ");
+}
+
+function ordinal(value) {
+  const form = new Intl.PluralRules("en", { type: "ordinal" }).select(value);
+  return {
+    one: interpolate(gettext("%(number)sst"), { number: number(value) }),
+    two: interpolate(gettext("%(number)snd"), { number: number(value) }),
+    few: interpolate(gettext("%(number)srd"), { number: number(value) }),
+    other: interpolate(gettext("%(number)sth"), { number: number(value) }),
+  }[form];
 }
 
 // Rounded as somebody would say it; "" when nobody can tell.
 export function etaText({ startsAt }) {
   if (startsAt === null) return "";
   const seconds = Math.max(0, startsAt - Date.now()) / 1000;
-  if (seconds < 3) return "any moment now";
-  if (seconds < 20) return `about ${Math.round(seconds)} s`;
-  if (seconds < 90) return `about ${Math.round(seconds / 5) * 5} s`;
-  return `about ${Math.round(seconds / 60)} min`;
+  if (seconds < 3) return gettext("any moment now");
+  if (seconds >= 90) {
+    return interpolate(gettext("about %(minutes)s min"), { minutes: Math.round(seconds / 60) });
+  }
+  const rounded = seconds < 20 ? Math.round(seconds) : Math.round(seconds / 5) * 5;
+  return interpolate(gettext("about %(seconds)s s"), { seconds: rounded });
 }
 
-function ordinal(number) {
-  const teen = number % 100 >= 11 && number % 100 <= 13;
-  const suffix = teen ? "th" : { 1: "st", 2: "nd", 3: "rd" }[number % 10] ?? "th";
-  return `${number}${suffix}`;
-}
+export const sendingText = () => gettext("Sending");
+
+export const heldText = () => gettext("Waits for your previous answer");
+
+// --- the answer ---
 
 export function trimmedNote(count) {
-  if (count === 1) return "The oldest message no longer fit and was left out.";
-  return `The oldest ${count} messages no longer fit and were left out.`;
+  if (!count) return "";
+  const text = ngettext(
+    "The oldest message no longer fit and was left out.",
+    "The oldest %(count)s messages no longer fit and were left out.",
+    count,
+  );
+  return interpolate(text, { count: number(count) });
 }
 
-export function doneText({ status, usage, timings, error }) {
-  if (status === "cancelled" && timings.ttft_ms === null && !usage.completion_tokens) {
-    return "Withdrawn before it started";
+const FAULTS = {
+  engine_error: () => gettext("The model failed at this answer."),
+  worker_lost: () => gettext("The workers that wrote this answer were lost."),
+  queue_timeout: () => gettext("It waited too long for a place."),
+  generation_timeout: () => gettext("The answer took too long and was ended."),
+  internal_error: () => gettext("Something went wrong on the server."),
+};
+
+// fields: those of `response.done`, and whether it `began` at all
+export function doneText({ status, usage, timings, error, began }) {
+  if (status === "cancelled" && !began && !usage.completion_tokens) {
+    return gettext("Withdrawn before it started");
   }
   const parts = [];
-  if (status === "cancelled") parts.push("Stopped");
-  if (status === "incomplete") parts.push("Cut at the token limit");
-  if (status === "failed") parts.push(error?.message || "The answer failed.");
+  if (status === "cancelled") parts.push(gettext("Stopped"));
+  if (status === "incomplete") parts.push(gettext("Cut at the token limit"));
+  if (status === "failed") {
+    parts.push(FAULTS[error?.code]?.() ?? (error?.message || gettext("The answer failed.")));
+  }
   const tokens = usage.completion_tokens;
   if (tokens) {
-    parts.push(tokens === 1 ? "1 token" : `${tokens} tokens`);
-    parts.push(`${(timings.total_ms / 1000).toFixed(1)} s`);
+    const text = ngettext("%(count)s token", "%(count)s tokens", tokens);
+    parts.push(interpolate(text, { count: number(tokens) }));
+    const seconds = number(Math.round(timings.total_ms / 100) / 10);
+    parts.push(interpolate(gettext("%(seconds)s s"), { seconds }));
   }
   return parts.join(" · ");
 }
 
+export const interruptedText = () => gettext("Interrupted: the connection was lost");
+
 // For those who hear the page.
+export const beginsAnnouncement = () => gettext("The answer begins.");
+
 export function doneAnnouncement(status) {
   return {
-    completed: "The answer is complete.",
-    incomplete: "The answer was cut at the token limit.",
-    cancelled: "The answer was stopped.",
-    failed: "The answer failed.",
-  }[status];
+    completed: () => gettext("The answer is complete."),
+    incomplete: () => gettext("The answer was cut at the token limit."),
+    cancelled: () => gettext("The answer was stopped."),
+    failed: () => gettext("The answer failed."),
+  }[status]();
 }
+
+export const copied = () => gettext("Copied");
+
+export const notCopied = () => gettext("The browser does not allow copying here.");
+
+export function versionText(number_, count) {
+  return interpolate(gettext("Version %(number)s of %(count)s"), { number: number_, count });
+}
+
+export const rated = (rating) =>
+  rating ? gettext("Thank you, your rating is kept.") : gettext("Your rating was taken back.");
+
+// --- the connection ---
+
+export function connectionText(state) {
+  return {
+    connecting: () => gettext("Connecting"),
+    open: () => gettext("Connected"),
+    lost: () => gettext("Reconnecting"),
+    refused: () => gettext("Signed out"),
+  }[state]();
+}
+
+// What stands above the box while the connection is lost; codes are those of the close.
+export function lostText(code) {
+  if (code === 4429) {
+    return gettext("Too many of your windows are open here. Close one; this one tries again.");
+  }
+  if (code === 4503) return gettext("The service is not available. Trying again…");
+  return gettext("Connection lost. Reconnecting…");
+}
+
+export const backText = () => gettext("Connected again.");
+
+export const signInText = () => gettext("Sign in");
+
+export const newChatText = () => gettext("New chat");
+
+export const goneText = () => ERRORS.not_found();
+
+export const notLoadedText = () =>
+  gettext("That could not be loaded. Check the connection and try again.");
+
+export const notRatedText = () => gettext("The rating could not be kept. Try again.");
+
+export const newMessagesText = () => gettext("Newer messages were loaded.");
+
+export const unsentText = () => gettext("Wait until your prompt has been sent.");
+
+// --- writing ---
+
+export function excessText(count) {
+  const text = ngettext("%(count)s character too many", "%(count)s characters too many", count);
+  return interpolate(text, { count: number(count) });
+}
+
+export function roomText(count) {
+  return interpolate(gettext("%(count)s left"), { count: number(count) });
+}
+
+export const saveText = () => gettext("Save");
+
+export const saveAndSendText = () => gettext("Save and send");
+
+export const editedTooLateText = () =>
+  gettext("The answer began before your change arrived. You can send the change as a new prompt.");
+
+export const updatedText = () => gettext("Your prompt was changed.");
+
+// --- settings ---
+
+export function rangeText(min, max, isWhole) {
+  const text = isWhole
+    ? gettext("A whole number from %(min)s to %(max)s.")
+    : gettext("From %(min)s to %(max)s.");
+  return interpolate(text, { min: number(min), max: number(max) });
+}
+
+export function stopRangeText(lines, characters) {
+  const text = gettext("At most %(lines)s lines of %(characters)s characters.");
+  return interpolate(text, { lines, characters });
+}
+
+// --- code ---
+
+export const copyText = () => gettext("Copy");
+
+export const copyCodeText = () => gettext("Copy the code");

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Error, sync_playwright
 
+from tests.e2e.page import OpenPage, pages
 from tests.prerequisites import missing
 from tests.processes import ServeProcess
 from tests.valkey import Valkey, start_or_skip
@@ -33,6 +34,31 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
         yield process
     finally:
         process.stop()
+
+
+@pytest.fixture(scope="session")
+def fast_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+    """A server that runs one answer at a time, its words known in advance (`FakeEngine`)."""
+    env = {
+        "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+        "CHATSTREAM_MAX_RUNNING": "1",
+        "CHATSTREAM_MAX_TOKENS": "400",
+        "CHATSTREAM_DISCONNECT_GRACE": "10",
+        "FAKE_STEP_SECONDS": "0.02",
+    }
+    process = ServeProcess(tmp_path_factory.mktemp("fast"), env=env)
+    try:
+        process.wait_until_ready()
+        yield process
+    finally:
+        process.stop()
+
+
+@pytest.fixture
+def open_fast(browser: Browser, fast_server: ServeProcess) -> Iterator[OpenPage]:
+    """Opens pages of the fast server."""
+    with pages(browser, fast_server.url) as open_page:
+        yield open_page
 
 
 @pytest.fixture(scope="module")

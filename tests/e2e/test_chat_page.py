@@ -4,56 +4,47 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, WebSocketRoute, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
+from tests.e2e.page import (
+    LONG,
+    PATIENCE,
+    OpenPage,
+    ask,
+    expect_answered,
+    expect_connected,
+    expect_status,
+    pages,
+    stop,
+    wait_for_text,
+)
 from tests.processes import ServeProcess
 
-PATIENCE = 90_000
-LONG = "Write a very long story about the sea, with many chapters."
 SCRIPT = """<script>document.title = "owned"</script><img src=x onerror="document.title='owned'">"""
-
-OpenPage = Callable[..., Page]
 
 
 @pytest.fixture
 def open_page(browser: Browser, server: ServeProcess) -> Iterator[OpenPage]:
     """Opens the page as a new visitor; at the end no page may have complained.
 
-    `exact`: its prompts are answered greedily and, but for the long story, briefly. The page
-    itself offers no sampling parameters, so they are put in on the way.
+    `exact`: its prompts are answered greedily and, but for the long story, briefly; this is put
+    in on the way, as nobody's settings should be.
     """
-    complaints: list[str] = []
-    contexts: list[BrowserContext] = []
+    with pages(browser, server.url) as open_any:
 
-    def open_page(*, exact: bool = False, **options: Any) -> Page:
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        watch(page, complaints)
-        if exact:
-            page.route_web_socket("**/ws/chat/", ask_exactly)
-        page.goto(server.url)
-        expect(page.locator("#connection")).to_have_attribute("data-state", "open")
-        return page
+        def open_page(*, exact: bool = False, **options: Any) -> Page:
+            page = open_any(**options)
+            if exact:
+                page.route_web_socket("**/ws/chat/*", ask_exactly)
+                page.reload()
+                expect_connected(page)
+            return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def watch(page: Page, complaints: list[str]) -> None:
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda message: (
-            complaints.append(message.text) if message.type in ("error", "warning") else None
-        ),
-    )
+        yield open_page
 
 
 def ask_exactly(route: WebSocketRoute) -> None:
@@ -62,38 +53,11 @@ def ask_exactly(route: WebSocketRoute) -> None:
     def to_server(message: str | bytes) -> None:
         event = json.loads(message)
         if event["type"] == "response.create":
-            short = {} if event["input"] == LONG else {"max_tokens": 40}
-            event["params"] = {"temperature": 0, **short}
+            short = {} if event.get("input") == LONG else {"max_tokens": 40}
+            event["params"] = {**event["params"], "temperature": 0, **short}
         server.send(json.dumps(event))
 
     route.on_message(to_server)
-
-
-def ask(page: Page, text: str) -> Locator:
-    """Type and send; the answer's element."""
-    count = page.locator(".answer").count()
-    page.locator("#prompt").fill(text)
-    page.locator("#prompt").press("Enter")
-    answer = page.locator(".answer").nth(count)
-    expect(answer).to_be_attached()
-    return answer
-
-
-def expect_status(answer: Locator, status: str | re.Pattern[str]) -> None:
-    expect(answer).to_have_attribute("data-status", status, timeout=PATIENCE)
-
-
-def expect_answered(answer: Locator) -> None:
-    expect_status(answer, re.compile("^(completed|incomplete)$"))
-
-
-def stop(page: Page, answer: Locator) -> None:
-    page.locator("#stop").click()
-    expect_status(answer, "cancelled")
-
-
-def wait_for_text(answer: Locator) -> None:
-    expect(answer.locator(".text")).to_have_text(re.compile(r"\S[\s\S]{8,}"), timeout=PATIENCE)
 
 
 def test_answers_a_question(open_page: OpenPage) -> None:
@@ -216,7 +180,7 @@ def test_a_lost_connection_comes_back_and_the_answer_goes_on(
         routes.append(route)
         route.connect_to_server()
 
-    page.route_web_socket("**/ws/chat/", through)
+    page.route_web_socket("**/ws/chat/*", through)
     page.goto(server.url)
     answer = ask(page, LONG)
     wait_for_text(answer)
@@ -257,13 +221,13 @@ def test_markup_in_an_answer_is_shown_as_text(browser: Browser, server: ServePro
     """With a scripted server: what a model writes cannot be chosen."""
     context = browser.new_context()
     page = context.new_page()
-    page.route_web_socket("**/ws/chat/", scripted_server)
+    page.route_web_socket("**/ws/chat/*", scripted_server)
     page.goto(server.url)
     answer = ask(page, "Write some markup.")
     expect_status(answer, "completed")
     expect(answer.locator(".text")).to_have_text(SCRIPT)
     assert page.locator(".thread img, .thread script").count() == 0
-    assert page.title() == "ChatStream"
+    assert page.title() == "Write some markup. · ChatStream"
     expect(page.locator(".note")).to_contain_text("The oldest 2 messages no longer fit")
     context.close()
 
@@ -271,7 +235,7 @@ def test_markup_in_an_answer_is_shown_as_text(browser: Browser, server: ServePro
 def test_a_full_queue_keeps_the_prompt(browser: Browser, server: ServeProcess) -> None:
     context = browser.new_context()
     page = context.new_page()
-    page.route_web_socket("**/ws/chat/", full_server)
+    page.route_web_socket("**/ws/chat/*", full_server)
     page.goto(server.url)
     page.locator("#prompt").fill("Is there room?")
     page.locator("#prompt").press("Enter")

@@ -25,8 +25,12 @@ PATIENCE = 20.0
 class ChatClient:
     """A WebSocket client of the consumer, with everything it received."""
 
-    def __init__(self, user: Any = None, session: Any = None, headers: Any = None) -> None:
-        self._communicator = WebsocketCommunicator(ChatConsumer.as_asgi(), "/ws/chat/", headers)
+    def __init__(
+        self, user: Any = None, session: Any = None, headers: Any = None, query: str = ""
+    ) -> None:
+        self._communicator = WebsocketCommunicator(
+            ChatConsumer.as_asgi(), f"/ws/chat/{query}", headers
+        )
         self._communicator.scope |= {
             "user": user or AnonymousUser(),
             "session": {} if session is None else session,

@@ -1,0 +1,138 @@
+// An answer's text: the source as it came, and on the page the blocks that the server made of it.
+//
+// The HTML of the blocks is the server's, which lets through no more than it knows to be safe;
+// everything else is put in as text.
+
+import { addCodeButtons } from "./code_button.js";
+import { Tail } from "./tail.js";
+
+export class Blocks {
+  onGrow = () => {};
+  #container;
+  #blocks;
+  #html = new Map(); // what each changed block should be, by index
+  #count; // of the blocks that there should be
+  #tail = "";
+  #apart = false; // the tail begins a block of its own
+  #tailElement = new Tail();
+  #seen = ""; // what was on the page when the answer was begun again
+  #live = false;
+  #frame = null;
+
+  // container: the `.text` element, with the blocks of what is stored; source: their Markdown
+  constructor(container, source = "") {
+    this.source = source;
+    this.#container = container;
+    this.#blocks = [...container.querySelectorAll(":scope > .block")];
+    this.#count = this.#blocks.length;
+    for (const block of this.#blocks) addCodeButtons(block);
+  }
+
+  // The text comes from its beginning; `prefix` is that of the answer that it continues. What is
+  // on the page stays until the new text differs from it: mostly it is the same, told again.
+  begin(prefix) {
+    this.#seen = this.source.length > prefix.length ? this.source : "";
+    this.source = prefix;
+    this.#html.clear();
+    this.#tail = "";
+    this.#apart = false;
+    if (!prefix) this.#count = 0;
+    this.#live = true;
+    this.#plan();
+  }
+
+  // At most one change of the page per frame, however fast the tokens come.
+  add({ delta, blocks = [], tail = null, block_count: count }) {
+    this.source += delta;
+    this.#live = true;
+    this.#take(blocks, count);
+    if (tail === null) this.#tail += delta;
+    else {
+      this.#tail = tail;
+      this.#apart = tail !== "";
+    }
+    this.#plan();
+  }
+
+  // The whole text is known. A server that renders nothing sends no blocks.
+  end(source, { blocks, block_count: count }) {
+    this.source = source;
+    this.#seen = "";
+    this.#live = false;
+    if (blocks) {
+      this.#take(blocks, count);
+      this.#tail = "";
+    } else {
+      this.#html.clear();
+      this.#count = 0;
+      this.#tail = source;
+    }
+    this.flush();
+  }
+
+  // No more will come for now.
+  rest() {
+    this.#live = false;
+    this.flush();
+  }
+
+  flush() {
+    if (this.#frame !== null) cancelAnimationFrame(this.#frame);
+    this.#frame = null;
+    if (this.#seen.length > this.source.length && this.#seen.startsWith(this.source)) return;
+    this.#seen = "";
+    while (this.#blocks.length > this.#count) this.#blocks.pop().remove();
+    for (const [index, html] of this.#html) this.#set(index, html);
+    this.#html.clear();
+    this.#showTail();
+    this.onGrow();
+  }
+
+  #take(blocks, count) {
+    if (count !== undefined) {
+      this.#count = count;
+      for (const index of this.#html.keys()) if (index >= count) this.#html.delete(index);
+    }
+    for (const { index, html } of blocks) {
+      this.#html.set(index, html);
+      this.#count = Math.max(this.#count, index + 1);
+    }
+  }
+
+  #plan() {
+    this.#frame ??= requestAnimationFrame(() => this.flush());
+  }
+
+  #set(index, html) {
+    while (this.#blocks.length <= index) {
+      const block = document.createElement("div");
+      block.className = "block";
+      if (this.#blocks.length) this.#blocks.at(-1).after(block);
+      else this.#container.prepend(block);
+      this.#blocks.push(block);
+    }
+    const block = this.#blocks[index];
+    if (block.html === html) return;
+    const focused = block.contains(document.activeElement) ? document.activeElement : null;
+    const wanted = focused && [...block.querySelectorAll(focused.localName)].indexOf(focused);
+    block.html = html;
+    block.innerHTML = html;
+    addCodeButtons(block);
+    if (focused) block.querySelectorAll(focused.localName)[wanted]?.focus({ preventScroll: true });
+  }
+
+  #showTail() {
+    if (!this.#tail && !this.#live) {
+      this.#tailElement.remove();
+      return;
+    }
+    const before = this.source.slice(0, this.source.length - this.#tail.length);
+    const block = this.#blocks.at(-1) ?? null;
+    this.#tailElement.show(this.#container, block, this.#tail, before, this.#isApart(block));
+  }
+
+  #isApart(block) {
+    const isOpenCode = Boolean(block?.querySelector(":scope > .code.open"));
+    return this.#apart && !isOpenCode;
+  }
+}

@@ -1,0 +1,19 @@
+// Django's JavaScript catalog where the page loads it, and plain English where not.
+
+export function gettext(text) {
+  return globalThis.gettext ? globalThis.gettext(text) : text;
+}
+
+export function ngettext(one, many, count) {
+  if (globalThis.ngettext) return globalThis.ngettext(one, many, count);
+  return count === 1 ? one : many;
+}
+
+// Fills `%(name)s` from an object.
+export function interpolate(text, values) {
+  return text.replace(/%\((\w+)\)s/g, (_, name) => String(values[name]));
+}
+
+export function number(value) {
+  return value.toLocaleString(document.documentElement.lang || "en");
+}

@@ -1,0 +1,199 @@
+"""The safe HTML of one segment of Markdown.
+
+Three fences stand one behind the other: the parser knows no raw HTML and refuses every link
+but http, https and mailto; images are links, so that no third host is asked for anything; and
+nh3 lets only the tags and attributes below through.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import nh3
+from django.utils.translation import gettext
+from linkify_it import LinkifyIt  # type: ignore[import-untyped]
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]
+
+from streaming.markup.code import code_html
+from streaming.markup.segments import Kind, Segment
+
+logger = logging.getLogger(__name__)
+
+PLAIN_CHARS = 20_000
+"""A longer block of text is shown as it was written."""
+
+_MAX_WEIGHT = 30_000
+_BRACKET_WEIGHT, _SCHEME_WEIGHT, _CELL_WEIGHT = 50, 25, 3
+"""What the parser takes for an open bracket, a `://`, or a table's cell, in characters of text."""
+
+_SCHEMES = {"http", "https", "mailto"}
+_LINK = re.compile(r"https?://|mailto:", re.IGNORECASE)
+_TABLE_RULE = re.compile(r"^[ >\t]*[|:-][ |:\t-]*$", re.MULTILINE)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_ALIGNMENTS = {f"text-align:{side}": f"align-{side}" for side in ("left", "center", "right")}
+
+_cleaner = nh3.Cleaner(
+    tags={
+        *("p", "br", "hr", "h3", "h4", "h5", "h6", "strong", "em", "s", "a", "code", "pre"),
+        *("blockquote", "ol", "ul", "li", "div", "span"),
+        *("table", "thead", "tbody", "tr", "th", "td"),
+    },
+    attributes={
+        "a": {"href", "title"},
+        "ol": {"start"},
+        "pre": {"tabindex"},
+        "div": {"data-language", "tabindex", "role", "aria-label"},
+    },
+    allowed_classes={
+        "p": {"plain"},
+        "div": {"code", "open", "table"},
+        "th": set(_ALIGNMENTS.values()),
+        "td": set(_ALIGNMENTS.values()),
+        "span": set(STANDARD_TYPES.values()) - {""},
+    },
+    url_schemes=_SCHEMES,
+    url_relative="deny",
+    link_rel="noopener noreferrer nofollow",
+    set_tag_attribute_values={"a": {"target": "_blank"}},
+)
+
+
+def segment_html(segment: Segment, *, final: bool = True) -> str:
+    """The segment's block. While it is not `final`, its code is not highlighted yet.
+
+    An open code block is empty: its text is still the tail.
+    """
+    if segment.kind is Kind.CODE:
+        return _cleaner.clean(_fenced_html(segment, final))
+    text = _SURROGATES.sub("\ufffd", segment.text)
+    if _weight(text) > _MAX_WEIGHT or len(text) > PLAIN_CHARS:
+        html = _plain_html(text)
+    else:
+        try:
+            html = _markdown.render(text, {"final": final})
+        except Exception:
+            logger.exception("A block of Markdown could not be rendered; it is shown as text.")
+            html = _plain_html(text)
+    return _cleaner.clean(html).strip("\n")
+
+
+def _weight(text: str) -> int:
+    """What it takes at most to parse the text, as that many characters of ordinary text."""
+    brackets = text.count("[") - text.count("](")
+    columns = max((rule.count("|") for rule in _TABLE_RULE.findall(text)), default=0)
+    cells = (columns + 1) * text.count("\n") if columns else 0
+    return (
+        len(text)
+        + _BRACKET_WEIGHT * brackets
+        + _SCHEME_WEIGHT * text.count("://")
+        + _CELL_WEIGHT * cells
+    )
+
+
+def _plain_html(text: str) -> str:
+    return f'<p class="plain">{escape(text.strip())}</p>'
+
+
+def _fenced_html(segment: Segment, final: bool) -> str:
+    assert segment.fence is not None
+    info = _SURROGATES.sub("\ufffd", segment.fence.info)
+    if not final:
+        return code_html("", info, state="open")
+    code = _SURROGATES.sub("\ufffd", segment.text).replace("\r\n", "\n").replace("\r", "\n")
+    lines = code.split("\n")[1:]
+    if segment.fence_closed:
+        del lines[-2 if lines[-1:] == [""] else -1 :]
+        lines.append("")
+    if indent := segment.fence.indent:
+        lines = [line[min(indent, len(line) - len(line.lstrip(" "))) :] for line in lines]
+    return code_html("\n".join(lines), info)
+
+
+# --- the parser ---
+
+
+def _is_link(url: str) -> bool:
+    return _LINK.match(url) is not None
+
+
+def _images_to_links(state: StateCore) -> None:
+    """An image is a link to it, and inside a link no more than its words."""
+    for inline in state.tokens:
+        if not inline.children or all(child.type != "image" for child in inline.children):
+            continue
+        depth, children = 0, []
+        for child in inline.children:
+            depth += child.nesting if child.type in ("link_open", "link_close") else 0
+            children += _image_link(child, depth > 0) if child.type == "image" else [child]
+        inline.children = children
+
+
+def _image_link(image: Token, inside_link: bool) -> list[Token]:
+    source = str(image.attrGet("src") or "")
+    words = "".join(child.content for child in image.children or []) or source
+    text = Token("text", "", 0, content=words)
+    if inside_link:
+        return [text]
+    return [Token("link_open", "a", 1, attrs={"href": source}), text, Token("link_close", "a", -1)]
+
+
+def _headings_below_the_page(state: StateCore) -> None:
+    """`#` becomes h3: the levels above belong to the page that the answer stands in."""
+    for token in state.tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+
+
+def _cells_without_styles(state: StateCore) -> None:
+    for token in state.tokens:
+        if token.type in ("th_open", "td_open") and "style" in token.attrs:
+            token.attrs = {"class": _ALIGNMENTS[str(token.attrs["style"])]}
+
+
+def _render_code(
+    renderer: RendererHTML,
+    tokens: Sequence[Token],
+    index: int,
+    options: OptionsDict,
+    env: EnvType,
+) -> str:
+    token = tokens[index]
+    return code_html(token.content, token.info, state="final" if env["final"] else "growing")
+
+
+def _render_table_open(*_: Any) -> str:
+    label = escape(gettext("Table"))
+    return f'<div class="table" tabindex="0" role="region" aria-label="{label}"><table>'
+
+
+def _render_table_close(*_: Any) -> str:
+    return "</table></div>"
+
+
+def _parser() -> MarkdownIt:
+    markdown = MarkdownIt("js-default", {"html": False, "linkify": True, "breaks": True})
+    # Only what names its scheme: "manage.py" and "README.md" are no hosts.
+    linkify = LinkifyIt(options={"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
+    linkify.add("ftp:", None).add("//", None)
+    markdown.linkify = linkify
+    markdown.validateLink = _is_link  # type: ignore[method-assign]
+    markdown.core.ruler.push("images_to_links", _images_to_links)
+    markdown.core.ruler.push("headings_below_the_page", _headings_below_the_page)
+    markdown.core.ruler.push("cells_without_styles", _cells_without_styles)
+    markdown.add_render_rule("fence", _render_code)
+    markdown.add_render_rule("code_block", _render_code)
+    markdown.add_render_rule("table_open", _render_table_open)
+    markdown.add_render_rule("table_close", _render_table_close)
+    return markdown
+
+
+_markdown = _parser()

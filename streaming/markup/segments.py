@@ -1,0 +1,243 @@
+"""Cuts Markdown into segments that can be rendered one by one, while the text still comes.
+
+A segment is a fenced code block, a heading, or what stands between two boundaries. A boundary
+is a blank line before a line that can only begin something new. Where this is in doubt, two
+blocks stay in one segment, which renders them as Markdown has it. A line is judged by its
+beginning, once and for all, as soon as nothing that follows can change the verdict: so the
+segments of a text do not depend on how it was cut into deltas.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import NamedTuple
+
+SOFT_CHARS = 10_000
+"""A longer segment ends at the next line, or the next item of its list, that allows it."""
+
+_JUDGED_CHARS = 1000
+"""A line that is longer is plain text, whatever it begins with: no fence, nothing blank."""
+
+
+class Kind(Enum):
+    TEXT = auto()
+    LIST = auto()
+    HEADING = auto()
+    CODE = auto()
+
+
+class Fence(NamedTuple):
+    character: str
+    length: int
+    indent: int
+    info: str
+
+
+class Segment:
+    """A stretch of source text; `size` is its length in code points."""
+
+    def __init__(self, kind: Kind, fence: Fence | None = None) -> None:
+        self.kind = kind
+        self.fence = fence
+        self.fence_closed = False
+        self.marker = ""  # of the newest item of a list's outermost level
+        self.offset = 0  # the column from which on lines belong to that item
+        self.size = 0
+        self._parts: list[str] = []
+
+    def add(self, text: str) -> None:
+        self._parts.append(text)
+        self.size += len(text)
+
+    @property
+    def text(self) -> str:
+        if len(self._parts) > 1:
+            self._parts = ["".join(self._parts)]
+        return self._parts[0] if self._parts else ""
+
+
+class _Line(NamedTuple):
+    """What a line begins: `what` is blank, text, heading, fence, marker or fence_end."""
+
+    what: str
+    indent: int = 0
+    marker: str = ""
+    offset: int = 0
+    fence: Fence | None = None
+
+
+class Segmenter:
+    """Fed text of any length; gives back the segments that it closed.
+
+    `open` is the segment that still grows, `pending` the start of a line that cannot be judged
+    yet. Blank lines between segments belong to none.
+    """
+
+    def __init__(self) -> None:
+        self.open: Segment | None = None
+        self.pending = ""
+        self._judged = False  # the verdict on the present line is known
+        self._after_blank = False
+        self._closed: list[Segment] = []
+
+    def feed(self, text: str) -> list[Segment]:
+        start = 0
+        while start < len(text):
+            end = text.find("\n", start) + 1
+            piece = text[start : end or len(text)]
+            start += len(piece)
+            if self._judged and self.open:
+                self.open.add(piece)
+            else:
+                self.pending += piece
+                self._judge(complete=end > 0)
+            if end:
+                self._end_line()
+        return self._take_closed()
+
+    def finish(self) -> list[Segment]:
+        """The text has ended: closes what is open."""
+        if self.pending:
+            self._judge(complete=True)
+        self._close()
+        self._judged = self._after_blank = False
+        return self._take_closed()
+
+    def _judge(self, *, complete: bool) -> None:
+        line = self._read(self.pending, complete)
+        if line is None:
+            return
+        self._judged = True
+        text, self.pending = self.pending, ""
+        self._place(line)
+        if self.open:
+            self.open.add(text)
+        if line.what == "fence_end":
+            self._close()
+
+    def _end_line(self) -> None:
+        self._judged = False
+        if self.open and self.open.kind is Kind.HEADING:
+            self._close()
+
+    def _close(self) -> None:
+        if self.open:
+            self._closed.append(self.open)
+        self.open = None
+        self._after_blank = False
+
+    def _take_closed(self) -> list[Segment]:
+        closed, self._closed = self._closed, []
+        return closed
+
+    def _place(self, line: _Line) -> None:
+        """Leaves `open` as the segment that the line belongs to; None for a blank outside."""
+        if line.what == "blank":
+            self._after_blank = True
+            return
+        if self.open and line.what == "fence_end":
+            self.open.fence_closed = True
+            return
+        if self.open is None or self._parts_from(self.open, line):
+            self._close()
+            kind = {"heading": Kind.HEADING, "fence": Kind.CODE}.get(line.what, Kind.TEXT)
+            self.open = Segment(kind, line.fence)
+        if line.what == "marker":
+            self.open.kind = Kind.LIST
+            self.open.marker, self.open.offset = line.marker, line.offset
+        self._after_blank = False
+
+    def _parts_from(self, segment: Segment, line: _Line) -> bool:
+        """Whether the line begins a new segment."""
+        if segment.kind is Kind.CODE:
+            return False
+        if line.what in ("heading", "fence"):
+            return True
+        in_list = segment.kind is Kind.LIST
+        if segment.size > SOFT_CHARS and (
+            not in_list or line.what == "marker" or segment.size > 1.5 * SOFT_CHARS
+        ):
+            return True
+        if not self._after_blank:
+            return False
+        if not in_list:
+            return line.indent < 4
+        return line.marker != segment.marker if line.what == "marker" else line.indent == 0
+
+    # --- reading the beginning of a line; None: it cannot be told yet ---
+
+    def _read(self, line: str, complete: bool) -> _Line | None:
+        rest = line.lstrip(" \t")
+        indent = len(line[: len(line) - len(rest)].expandtabs(4))
+        long = len(line) > _JUDGED_CHARS
+        fence = self.open.fence if self.open else None
+        if fence:
+            return _read_in_code(fence, rest, indent, complete, long)
+        if long:
+            return _Line("text", indent)
+        if not rest.strip("\r\n"):
+            return _Line("blank") if complete else None
+        nested = (
+            self.open is not None and self.open.kind is Kind.LIST and indent >= self.open.offset
+        )
+        if nested or indent >= 4:
+            return _Line("text", max(indent, 1))
+        if rest[0] in "`~":
+            return _read_fence(rest, indent, complete)
+        if rest[0] == "#":
+            return _read_heading(rest, indent, complete)
+        return _read_marker(rest, indent, complete)
+
+
+def _read_in_code(fence: Fence, rest: str, indent: int, complete: bool, long: bool) -> _Line | None:
+    after = rest.lstrip(fence.character)
+    may_end = not long and indent < 4 and not after.strip(" \t\r\n")
+    if not may_end or (after and len(rest) - len(after) < fence.length):
+        return _Line("text", indent)
+    if not complete:
+        return None
+    return _Line("fence_end" if len(rest) - len(after) >= fence.length else "text", indent)
+
+
+def _read_fence(rest: str, indent: int, complete: bool) -> _Line | None:
+    character = rest[0]
+    info = rest.lstrip(character)
+    length = len(rest) - len(info)
+    if not complete and not info:
+        return None
+    if length < 3 or (character == "`" and "`" in info):
+        return _Line("text", indent)
+    if not complete:
+        return None
+    return _Line("fence", indent, fence=Fence(character, length, indent, info.strip()))
+
+
+def _read_heading(rest: str, indent: int, complete: bool) -> _Line | None:
+    title = rest.lstrip("#")
+    if len(rest) - len(title) > 6 or (title and title[0] not in " \t\r\n"):
+        return _Line("text", indent)
+    return _Line("heading", indent) if title or complete else None
+
+
+def _read_marker(rest: str, indent: int, complete: bool) -> _Line | None:
+    if rest[0] in "-*+":
+        width = 1
+    else:
+        width = len(rest) - len(rest.lstrip("0123456789"))
+        if not 1 <= width <= 9:
+            return _Line("text", indent)
+        if len(rest) == width:
+            return _Line("text", indent) if complete else None
+        if rest[width] not in ".)":
+            return _Line("text", indent)
+        width += 1
+    if rest[width : width + 1].strip(" \t\r\n"):
+        return _Line("text", indent)
+    content = rest[width:].lstrip(" \t")
+    if not complete and not content:
+        return None
+    column = indent + width
+    spaces = len((" " * column + rest[width : len(rest) - len(content)]).expandtabs(4)) - column
+    if not 1 <= spaces <= 4 or not content.strip("\r\n"):
+        spaces = 1
+    return _Line("marker", indent, rest[width - 1], column + spaces)

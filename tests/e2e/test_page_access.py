@@ -1,0 +1,133 @@
+"""The page for everybody: by keyboard, by screen reader, on every width, light and dark."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.e2e.page import LONG, OpenPage, ask, expect_status, stop, wait_for_text
+
+RICH = (
+    "say ## Title\n\nSome `code` in *text*.\n\n"
+    "```python\nx = 1\n```\n\n| a | b |\n|--|--|\n| 1 | 2 |"
+)
+
+
+def is_accessible(page: Page) -> None:
+    found: dict[str, Any] = Axe().run(page).response
+    serious = [
+        f"{violation['id']}: {[node['html'][:120] for node in violation['nodes']]}"
+        for violation in found["violations"]
+        if violation["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(open_fast: OpenPage, scheme: Any) -> None:
+    page = open_fast(color_scheme=scheme, reduced_motion="reduce")
+    is_accessible(page)
+    expect_status(ask(page, RICH), "completed")
+    page.locator(".regenerate").click()
+    expect(page.locator(".version")).to_have_text("2 / 2")
+    expect_status(page.locator(".answer"), "completed")
+    is_accessible(page)
+    page.locator(".like").click()
+    page.locator(".edit").click()
+    is_accessible(page)
+    page.keyboard.press("Escape")
+    running = ask(page, LONG)
+    ask(page, "say later")
+    wait_for_text(running)
+    is_accessible(page)
+    stop(page, running)
+    page.locator("#tune").click()
+    page.get_by_label("Temperature").fill("7")
+    is_accessible(page)
+
+
+def test_everything_is_in_reach_of_the_keyboard(open_fast: OpenPage) -> None:
+    page = open_fast()
+    page.keyboard.type(RICH.splitlines()[0])
+    page.keyboard.press("Enter")
+    answer = page.locator(".answer")
+    expect_status(answer, "completed")
+    expect(page.locator("#prompt")).to_be_focused()
+    reached = []
+    for _ in range(7):
+        page.keyboard.press("Shift+Tab")
+        reached.append(
+            page.evaluate("document.activeElement.className || document.activeElement.id")
+        )
+    assert reached == [
+        "round plain",
+        "icon regenerate",
+        "icon dislike",
+        "icon like",
+        "icon copy-answer",
+        "icon edit",
+        "icon copy-prompt",
+    ]
+    for selector in (".regenerate", ".edit", "#tune"):
+        page.locator(selector).focus()
+        page.keyboard.press("Enter")
+        if selector == ".regenerate":
+            expect(page.locator(".version")).to_have_text("2 / 2")
+            expect(page.locator("#prompt")).to_be_focused()
+        else:
+            page.keyboard.press("Escape")
+            expect(page.locator(selector)).to_be_focused()
+
+
+def test_the_streaming_text_is_not_announced(open_fast: OpenPage) -> None:
+    page = open_fast()
+    answer = ask(page, LONG)
+    wait_for_text(answer)
+    live = "e => e.closest('[aria-live]:not([aria-live=off]), [role=status], [role=alert]')"
+    assert answer.locator(".text").evaluate(f"e => ({live})(e) === null")
+    expect(page.locator("#status")).to_have_text("The answer begins.")
+    stop(page, answer)
+    expect(page.locator("#status")).to_have_text("The answer was stopped.")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_nothing_is_wider_than_the_screen(open_fast: OpenPage, width: int) -> None:
+    page = open_fast(viewport={"width": width, "height": 740})
+    wide = "x = " + "1 + " * 100
+    table = "|" + " a column |" * 30
+    rule = "|" + "--|" * 30
+    answer = ask(page, f"say {'W' * 300}\n\n```python\n{wide}\n```\n\n{table}\n{rule}\n{table}")
+    expect_status(answer, "completed")
+
+    def fits() -> None:
+        for selector in ("html", "#scroller", ".dock"):
+            over = page.locator(selector).evaluate("e => e.scrollWidth - e.clientWidth")
+            assert over <= 0, f"{selector} is {over} px too wide"
+
+    fits()
+    page.locator(".edit").click()
+    fits()
+    page.keyboard.press("Escape")
+    page.locator("#tune").click()
+    fits()
+    box = page.locator("#settings").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+
+
+def test_a_load_is_light(open_fast: OpenPage) -> None:
+    page = open_fast()
+    sizes: dict[str, int] = {}
+    page.on(
+        "response",
+        lambda response: sizes.update({response.url: response.request.sizes()["responseBodySize"]}),
+    )
+    page.reload()
+    page.wait_for_load_state("networkidle")
+    assert len(sizes) > 3
+    assert sum(sizes.values()) < 150_000, sizes
+    assert {url.split("/")[2] for url in sizes} == {page.url.split("/")[2]}

@@ -1,0 +1,138 @@
+"""Sockets opened with `?markup=html`: every event of a response carries its HTML, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streaming.markup import render
+from tests.fake_engine import FakeEngine
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HTML = "?markup=html"
+TEXT = "# Title\n\nSome *text* that is long enough to be shown.\n\n```python\nx = 1\n```\n\nEnd"
+
+
+class Reader:
+    """Blocks and tail as a page keeps them."""
+
+    def __init__(self, blocks: list[str] | None = None) -> None:
+        self.blocks = blocks or []
+        self.tail = ""
+
+    def read(self, event: dict[str, Any]) -> None:
+        del self.blocks[event.get("block_count", len(self.blocks)) :]
+        for block in event["blocks"]:
+            index = block["index"]
+            assert index <= len(self.blocks), "a block is missing"
+            self.blocks[index : index + 1] = [block["html"]]
+        tail = event["tail"]
+        self.tail = self.tail + event["delta"] if tail is None else tail
+
+
+async def read_to_end(chat: Any, reader: Reader) -> dict[str, Any]:
+    while True:
+        event = await chat.next()
+        if event["type"] in ("response.output_text.delta", "response.done"):
+            reader.read(event)
+        if event["type"] == "response.done":
+            return event
+
+
+async def test_the_blocks_are_those_of_the_whole_text(client: Any, start_worker: Any) -> None:
+    await start_worker(FakeEngine())
+    chat = await client(query=HTML)
+    await chat.ask(f"say {TEXT}")
+    reader = Reader()
+    done = await read_to_end(chat, reader)
+    assert done["text"] == TEXT
+    assert (reader.blocks, reader.tail) == (render(TEXT), "")
+
+
+async def test_other_sockets_get_no_html(client: Any, start_worker: Any) -> None:
+    await start_worker(FakeEngine())
+    for query in ("", "?markup=text", "?other=html"):
+        chat = await client(query=query)
+        await chat.ask(f"say {TEXT}")
+        await chat.until("response.done")
+        assert not any({"blocks", "tail", "block_count"} & event.keys() for event in chat.received)
+
+
+async def test_a_late_reader_gets_all_from_the_beginning(client: Any, start_worker: Any) -> None:
+    """`starting_after` means nothing here: a block may begin long before."""
+    await start_worker(FakeEngine())
+    session = {"visitor": "late"}
+    chat = await client(query=HTML, session=session)
+    queued = await chat.ask(f"say {TEXT}")
+    await chat.until("response.output_text.delta")
+    late = await client(query=HTML, session=session)
+    await late.send("response.resume", response_id=queued["response_id"], starting_after=1000)
+    reader = Reader()
+    await read_to_end(late, reader)
+    assert reader.blocks == render(TEXT)
+    deltas = [e for e in late.received if e["type"] == "response.output_text.delta"]
+    assert "".join(event["delta"] for event in deltas) == TEXT
+    numbers = [event["sequence_number"] for event in late.received[1:]]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_the_end_alone_brings_the_whole_text(client: Any, start_worker: Any) -> None:
+    await start_worker(FakeEngine())
+    session = {"visitor": "after"}
+    chat = await client(query=HTML, session=session)
+    queued = await chat.ask(f"say {TEXT}")
+    await chat.until("response.done")
+    late = await client(query=HTML, session=session)
+    await late.send("response.resume", response_id=queued["response_id"])
+    reader = Reader()
+    await read_to_end(late, reader)
+    assert reader.blocks == render(TEXT)
+
+
+async def test_a_continuation_changes_the_blocks_of_what_it_continues(
+    client: Any, start_worker: Any
+) -> None:
+    await start_worker(FakeEngine())
+    chat = await client(query=HTML, session={"visitor": "on"})
+    queued = await chat.ask("say One *two* three\n\nand four", params={"max_tokens": 2})
+    reader = Reader()
+    cut = await read_to_end(chat, reader)
+    assert cut["status"] == "incomplete"
+    prefix = cut["text"]
+    await chat.send("response.create", continues=queued["response_id"], params={"max_tokens": 12})
+    more = await chat.until("response.queued")
+    reader = Reader(render(prefix))
+    done = await read_to_end(chat, reader)
+    assert done["text"].startswith("w0 w1")
+    assert reader.blocks == render(prefix + done["text"])
+    later = await client(query=HTML, session={"visitor": "on"})
+    await later.send("response.resume", response_id=more["response_id"])
+    reader = Reader(render(prefix))
+    await read_to_end(later, reader)
+    assert reader.blocks == render(prefix + done["text"])
+
+
+async def test_the_same_prompt_sent_again_is_dressed_as_before(
+    client: Any, start_worker: Any
+) -> None:
+    """A continuation known to the record is read from there, with what it continues."""
+    await start_worker(FakeEngine())
+    session = {"visitor": "twice"}
+    chat = await client(query=HTML, session=session)
+    queued = await chat.ask("anything", params={"max_tokens": 3})
+    cut = await chat.until("response.done")
+    assert cut["text"] == "w0 w1 w2 "
+    create = {
+        "response_id": "11111111-1111-4111-8111-111111111111",
+        "continues": queued["response_id"],
+    }
+    await chat.send("response.create", **create)
+    await chat.until("response.queued")
+    other = await client(query=HTML, session=session)
+    await other.send("response.create", **create)
+    await other.until("response.queued")
+    event = await other.until("response.output_text.delta")
+    assert event["block_count"] == 1
+    assert event["blocks"][0]["html"].startswith("<p>w0 w1 w2 w0")

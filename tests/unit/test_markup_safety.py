@@ -1,0 +1,281 @@
+"""Nothing that a model or a user writes becomes more than harmless HTML.
+
+The HTML is parsed and compared with a list of its own, written down here once more, so that a
+mistake in the renderer's list is not repeated by its test.
+"""
+
+import re
+from html.parser import HTMLParser
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streaming.markup import MarkupDresser, MarkupStream, render
+
+TAGS = {
+    *("p", "br", "hr", "h3", "h4", "h5", "h6", "strong", "em", "s", "a", "code", "pre"),
+    *("blockquote", "ol", "ul", "li", "div", "span"),
+    *("table", "thead", "tbody", "tr", "th", "td"),
+}
+ATTRIBUTES = {
+    ("a", "href"): r"(https?://|mailto:)[^\x00-\x20\"<>`]*",
+    ("a", "title"): r"(?s).*",
+    ("a", "target"): r"_blank",
+    ("a", "rel"): r"noopener noreferrer nofollow",
+    ("ol", "start"): r"\d{1,9}",
+    ("pre", "tabindex"): r"0",
+    ("div", "class"): r"code|code open|table",
+    ("div", "data-language"): r"[a-z0-9+#._-]{1,32}",
+    ("div", "tabindex"): r"0",
+    ("div", "role"): r"region",
+    ("div", "aria-label"): r"Table",
+    ("p", "class"): r"plain",
+    ("span", "class"): r"[a-z0-9]{1,3}|-?[A-Za-z]{1,9}",
+    ("th", "class"): r"align-(left|center|right)",
+    ("td", "class"): r"align-(left|center|right)",
+}
+VOID = {"br", "hr"}
+
+
+class Guard(HTMLParser):
+    """Fails at anything that is not on the list, and at a tag that closes nothing."""
+
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.open = []
+        self.html = html
+        self.feed(html)
+        self.close()
+        assert not self.open, f"{self.open} not closed in {html!r}"
+
+    def handle_starttag(self, tag, attrs):
+        assert tag in TAGS, f"<{tag}> in {self.html!r}"
+        assert len({name for name, _ in attrs}) == len(attrs)
+        for name, value in attrs:
+            pattern = ATTRIBUTES.get((tag, name))
+            assert pattern, f"<{tag} {name}> in {self.html!r}"
+            assert re.fullmatch(pattern, value), f"{name}={value!r} in {self.html!r}"
+            if name == "href":
+                assert urlsplit(value).scheme in {"http", "https", "mailto"}
+        if tag == "a" and "href" in dict(attrs):
+            assert {"target", "rel"} <= dict(attrs).keys()
+            assert "a" not in self.open, "a link in a link"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> in {self.html!r}"
+
+    def handle_comment(self, data):
+        raise AssertionError(f"a comment in {self.html!r}")
+
+    def handle_decl(self, decl):
+        raise AssertionError(f"a declaration in {self.html!r}")
+
+    handle_pi = unknown_decl = handle_decl
+
+
+VECTORS = [
+    # raw HTML
+    "<script>alert(1)</script>",
+    "<ScRiPt src=//evil.example/x.js></sCrIpT>",
+    "<img src=x onerror=alert(1)>",
+    "<svg/onload=alert(1)>",
+    "<svg><script>alert&#40;1)</script></svg>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
+    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
+    "<body onload=alert(1)>",
+    "<details open ontoggle=alert(1)>",
+    '<a href="javascript:alert(1)">x</a>',
+    "<style>@import 'http://evil.example'</style>",
+    "<link rel=stylesheet href=//evil.example>",
+    "<base href=//evil.example>",
+    "<meta http-equiv=refresh content='0;url=javascript:alert(1)'>",
+    "<form action=//evil.example><button>x</button></form>",
+    "<object data=data:text/html,x></object><embed src=x>",
+    "<!--<img src=--><img src=x onerror=alert(1)//-->",
+    "<![CDATA[<script>alert(1)</script>]]>",
+    "<?php echo 1 ?><!DOCTYPE html>",
+    '<noscript><p title="</noscript><img src=x onerror=alert(1)>">',
+    "</p></div></div><script>alert(1)</script>",
+    "\n\n<div onclick=alert(1)>\n\n*a*\n\n</div>",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "&#60;script&#62;alert(1)&#x3c;/script>",
+    "<<script>alert(1)//<</script>",
+    "<img \x00src=x onerror\x0b=alert(1)>",
+    # links
+    "[a](javascript:alert(1))",
+    "[a](JaVaScRiPt:alert(1))",
+    "[a](&#106;avascript:alert(1))",
+    "[a](&#x6A&#x61&#x76&#x61script:alert(1))",
+    "[a](javascript&colon;alert(1))",
+    "[a](java&Tab;script:alert(1))",
+    "[a](java&NewLine;script:alert(1))",
+    "[a](\x01javascript:alert(1))",
+    "[a](<java\tscript:alert(1)>)",
+    "[a](< javascript:alert(1)>)",
+    "[a](javascript\\:alert(1))",
+    "[a](javascript%3Aalert(1))",
+    "[a](vbscript:msgbox(1))",
+    "[a](data:text/html;base64,PHNjcmlwdD4=)",
+    "[a](DATA:image/svg+xml,<svg onload=alert(1)>)",
+    "[a](file:///etc/passwd) [b](blob:x) [c](filesystem:x) [d](intent:x)",
+    "[a](//evil.example) [b](/\\evil.example) [c](\\\\evil.example)",
+    "[a](http:javascript:alert(1))",
+    '[a](https://a.b/"onmouseover=alert(1)//)',
+    "[a](http://a.b/'onclick='alert(1))",
+    '[a](http://a.b/ "\\" onmouseover=alert(1) x=\\"")',
+    "[a](http://a.b/ 'x\" onclick=\"alert(1)')",
+    '[a](http://a.b/ (x"><script>alert(1)</script>))',
+    "[<script>alert(1)</script>](http://a.b)",
+    "[a][b]\n\n[b]: javascript:alert(1)",
+    "[a][b]\n[b]: javascript:alert(1)",
+    '[a]\n\n[a]: http://a.b "\\" onclick=alert(1)"',
+    "x\n\n[a]: data:text/html,x\n[a]",
+    "[a](http://\u202ecom.elpmaxe)",
+    "[a](\u2028javascript:alert(1))",
+    "[a](\ufeffjavascript:alert(1)) [b](\u00a0javascript:alert(1))",
+    "[a](\uff4aavascript:alert(1)) [b](javascr\u0131pt:alert(1))",
+    "[a](http://[::1)",
+    "[a](http://a.b:99999999/) [b](http://%00/)",
+    # autolinks
+    "<javascript:alert(1)>",
+    "<JAVASCRIPT:alert(1)>",
+    "<data:text/html,<script>alert(1)</script>>",
+    '<http://a.b/"onclick=alert(1)>',
+    "<mailto:a@b.c?body=<script>>",
+    "<a@b.c>",
+    "http://a.b/<script>alert(1)</script>",
+    'http://a.b/"onmouseover="alert(1)',
+    "http://a.b/'onclick='alert(1)'",
+    "javascript:alert(1) data:text/html,x vbscript:x",
+    "javascript://http://a.b/%0aalert(1)",
+    'mailto:"<script>"@a.b',
+    # images
+    "![a](javascript:alert(1))",
+    "![a](data:image/svg+xml;base64,PHN2Zz4=)",
+    '![a" onerror=alert(1)](http://a.b/x.png)',
+    '![a](x"onerror=alert(1))',
+    '![a](http://a.b/x.png "\\" onload=alert(1)")',
+    "[![a](http://a.b)](http://c.d)",
+    "![![a](http://a.b)](http://c.d)",
+    "![[a](http://a.b)](http://c.d)",
+    "![<img src=x onerror=alert(1)>](http://c.d)",
+    # code
+    '```"><script>alert(1)</script>\nx\n```',
+    '```py" onclick="alert(1)\nx\n```',
+    "```'onmouseover='alert(1)' <b>\n</code></pre><script>alert(1)</script>\n```",
+    "~~~ </div><img src=x onerror=alert(1)>\nx\n~~~",
+    "~~~&quot;&gt;&lt;script&gt;\nx\n~~~",
+    "```html\n</code></pre></div><script>alert(1)</script>\n```",
+    "```html\n<script>alert(1)</script><!-- <b>",
+    "```js\n</script><script>alert(`1`)</script>\n```",
+    '- a\n  ```"><script>\n  </pre><img src=x onerror=alert(1)>\n  ```',
+    "    </code></pre><script>alert(1)</script>",
+    "`</code><script>alert(1)</script>`",
+    "`` ` <img src=x onerror=alert(1)> ``",
+    # tables, headings, the rest
+    "|<script>|b|\n|-|-|\n|<img src=x onerror=alert(1)>|`</td>`|",
+    'a|b\n-|-\n[x](javascript:alert(1))|"><svg onload=alert(1)>',
+    "# <script>alert(1)</script>",
+    "<script>\n======\nalert(1)",
+    "> <script>\n> alert(1)\n> </script>",
+    "1. <script>\n2. </script>",
+    "~~<script>~~ **<script>** *<img src=x onerror=alert(1)>*",
+    "**<b** onclick=alert(1)**>**",
+    "{{ 7*7 }} {% debug %} ${7*7} <%= 1 %>",
+    "\u202e<script>\u202c \ufeff<script> ＜script＞alert(1)＜/script＞",
+    "<scr\u0000ipt>alert(1)</scr\u0000ipt>",
+    "\\<script\\>alert(1)\\</script\\>",
+    "[" * 700 + "<script>alert(1)</script>",
+]
+
+
+@pytest.mark.parametrize("vector", VECTORS)
+def test_an_attempt_is_neutral(vector):
+    for html in (*render(vector), *render(f"text {vector} text"), *render(f"- {vector}\n\nx")):
+        Guard(html)
+
+
+@pytest.mark.parametrize("vector", [vector for vector in VECTORS if len(vector) < 200])
+def test_an_attempt_is_neutral_wherever_it_is_cut(vector):
+    text = f"Some words before it. {vector}"
+    for source in (vector, text):
+        whole = render(source)
+        for cut in range(len(source) + 1):
+            stream = MarkupStream()
+            blocks = {}
+            for change in (stream.feed(source[:cut]), stream.feed(source[cut:]), stream.finish()):
+                for block in change.blocks:
+                    Guard(block.html)
+                    blocks[block.index] = block.html
+            assert [blocks[index] for index in sorted(blocks)] == whole
+
+
+@pytest.mark.parametrize("vector", VECTORS)
+def test_an_attempt_is_neutral_letter_by_letter(vector):
+    stream = MarkupStream("Prefix, ")
+    for letter in vector:
+        for block in stream.feed(letter).blocks:
+            Guard(block.html)
+    for block in stream.finish().blocks:
+        Guard(block.html)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *(
+                    "<",
+                    ">",
+                    '"',
+                    "'",
+                    "&",
+                    "`",
+                    "[",
+                    "]",
+                    "(",
+                    ")",
+                    "!",
+                    "\\",
+                    "\n",
+                    " ",
+                    "\t",
+                    "|",
+                ),
+                *("script", "javascript:", "http://", "data:", "onerror=", "img src=", "a", "-|-"),
+                *("&#", "x3c;", "</", "<!--", "-->", "```", "~~~", "mailto:", "\x00", "\u2028"),
+            ]
+        ),
+        max_size=40,
+    )
+)
+@settings(deadline=None, max_examples=500)
+def test_any_mixture_is_neutral(parts):
+    for html in render("".join(parts)):
+        Guard(html)
+
+
+def test_no_event_opens_a_way_around():
+    dresser = MarkupDresser("<script>")
+    text = dresser.dress('{"type":"response.done","text":"alert(1)</script>"}')
+    assert "<script" not in text.replace('"text":"alert(1)</script>"', "")
+
+
+def test_the_guard_itself_sees_what_is_forbidden():
+    for html in (
+        "<script></script>",
+        '<p onclick="x"></p>',
+        '<a href="javascript:x"></a>',
+        '<a href="http://a.b"></a>',
+        "<p>",
+        "<p></b></p>",
+        "<!-- -->",
+        '<td style="x"></td>',
+        '<a href="/x" target="_blank" rel="noopener noreferrer nofollow"></a>',
+    ):
+        with pytest.raises(AssertionError):
+            Guard(html)
