@@ -77,6 +77,7 @@ def test_everything_is_in_reach_of_the_keyboard(open_fast: OpenPage) -> None:
         if selector == ".regenerate":
             expect(page.locator(".version")).to_have_text("2 / 2")
             expect(page.locator("#prompt")).to_be_focused()
+            expect_status(answer, "completed")
         else:
             page.keyboard.press("Escape")
             expect(page.locator(selector)).to_be_focused()
