@@ -18,7 +18,7 @@ from streaming import markup, thread
 from streaming.models import OPEN, TERMINAL, Conversation, Response, Status
 from streaming.record import prefix_of
 
-WINDOW = 40
+WINDOW = 20
 """So many turns are shown at a time; earlier ones on demand."""
 
 

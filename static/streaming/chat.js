@@ -4,18 +4,16 @@
 
 import { Answer } from "./answer.js";
 import { Banner } from "./banner.js";
-import { copy } from "./clipboard.js";
-import { codeOf } from "./code_button.js";
+import { Branches } from "./branches.js";
+import { listen } from "./buttons.js";
 import { Composer } from "./composer.js";
 import { Draft } from "./draft.js";
-import { edit } from "./editor.js";
+import { Edits } from "./edits.js";
 import { Notice } from "./notice.js";
 import { Path } from "./path.js";
 import { Scroll } from "./scroll.js";
-import * as server from "./server.js";
 import { Settings } from "./settings.js";
 import { newId, Socket } from "./socket.js";
-import { TurnView } from "./turn_view.js";
 import * as words from "./words.js";
 
 const config = JSON.parse(document.getElementById("config").textContent);
@@ -23,22 +21,31 @@ const thread = document.getElementById("thread");
 const stop = document.getElementById("stop");
 const connection = document.getElementById("connection");
 
-let conversationId = config.conversation_id;
-let onBranch = config.on_branch; // the reader chose another path than the newest
 let announcedPlace = "";
-let newestId = document.getElementById("turns").dataset.newest;
 
 const path = new Path(document.getElementById("turns"));
 const scroll = new Scroll();
 const notice = new Notice(() => composer.rest());
 const settings = new Settings();
-const draft = new Draft(config.owner, conversationId);
-const composer = new Composer(config.max_input_chars, { onSend: ask, onUp: editLast });
+const draft = new Draft(config.owner, config.conversation_id);
+const branches = new Branches({ config, path, scroll, notice, onShown });
+const composer = new Composer(config.max_input_chars, {
+  onSend: ask,
+  onUp: () => edits.startLast(),
+});
 const banner = new Banner((answer) => {
   cancel(answer);
   composer.rest();
 });
 const socket = new Socket("/ws/chat/?markup=html", { onEvent, onState });
+const edits = new Edits({
+  path,
+  socket,
+  notice,
+  composer,
+  ask,
+  replace: (answer, text) => replace(answer, text, {}),
+});
 
 // --- asking ---
 
@@ -50,23 +57,24 @@ function ask(text) {
 
 // Puts an answer at the end of the path and sends it as soon as its turn has come.
 function add(answer) {
+  answer.text.onGrow = () => scroll.follow();
   path.add(answer);
-  adopt(answer);
-  leaveBranch();
+  branches.leave();
   submitWaiting();
   refresh();
 }
 
-function adopt(answer) {
-  answer.text.onGrow = () => scroll.follow();
+function onShown() {
+  submitWaiting();
+  refresh();
 }
 
 // In the place of an answer and of all after it; what is still open of them is stopped.
-function replace(old, id, prompt, task) {
+function replace(old, prompt, task) {
   const { versions, previous } = old.view.details;
   const cut = path.cut(old);
   for (const answer of cut) if (answer.isOpen) cancel(answer);
-  const answer = Answer.create(id, prompt, {
+  const answer = Answer.create(newId(), prompt, {
     task,
     params: settings.params,
     versions,
@@ -79,7 +87,7 @@ function replace(old, id, prompt, task) {
 
 function regenerate(answer) {
   notice.show("");
-  if (answer.confirmed) replace(answer, newId(), answer.prompt, { regenerates: answer.id });
+  if (answer.confirmed) replace(answer, answer.prompt, { regenerates: answer.id });
   else {
     path.remove(answer); // the server never had it
     ask(answer.prompt);
@@ -91,44 +99,10 @@ function goOn(answer) {
   notice.show("");
   answer.goOn(newId(), settings.params);
   path.renamed();
-  leaveBranch();
+  branches.leave();
   submitWaiting();
   refresh();
   composer.rest();
-}
-
-function startEditing(answer, text) {
-  edit(answer.view, {
-    limit: () => composer.limit,
-    sends: !answer.waits,
-    text,
-    onSave: (saved) => save(answer, saved),
-  });
-}
-
-function editLast() {
-  const { last } = path;
-  if (last && !last.view.find(".edit").hidden) startEditing(last);
-}
-
-function save(answer, text) {
-  if (path.get(answer.id) !== answer) ask(text); // it has left the page meanwhile
-  else if (!answer.waits) {
-    notice.show("");
-    replace(answer, newId(), text, {});
-    composer.rest();
-  } else if (text !== answer.prompt) {
-    answer.edit = answer.sent ? { text, before: answer.prompt } : null;
-    answer.view.prompt = text;
-    sendEdit(answer);
-  }
-}
-
-function sendEdit(answer) {
-  if (!answer.edit || !answer.confirmed) return;
-  const event_id = `update:${answer.id}`;
-  const response_id = answer.id;
-  socket.send({ type: "response.update", event_id, response_id, input: answer.edit.text }, true);
 }
 
 // One after the other: each names the one before it, which the server must know by then.
@@ -154,7 +128,7 @@ function createEvent(answer) {
     type: "response.create",
     event_id: `create:${answer.id}`,
     response_id: answer.id,
-    conversation_id: conversationId,
+    conversation_id: branches.conversationId,
     params: answer.params,
   };
   if (answer.task.regenerates || answer.task.continues) return { ...common, ...answer.task };
@@ -208,10 +182,10 @@ function greet(event) {
   onState("open");
   for (const answer of path.open) {
     answer.interrupt(false);
-    sendEdit(answer);
+    edits.send(answer);
   }
   submitWaiting();
-  if (isBack) lookForNews();
+  if (isBack) branches.lookForNews();
 }
 
 function onResponseEvent(answer, event) {
@@ -247,17 +221,17 @@ function onAccepted(answer, event) {
   answer.confirm();
   answer.setPlace(event);
   if (isNew) {
-    newestId = answer.id;
-    const { conversation_id: id } = event;
-    if (conversationId) tell("conversation-touched", { id: conversationId });
-    else begin(id, answer.prompt);
+    const { conversationId: id } = branches;
+    branches.added(answer.id);
+    if (id) tell("conversation-touched", { id });
+    else begin(event.conversation_id, answer.prompt);
   }
-  sendEdit(answer);
+  edits.send(answer);
   submitWaiting();
 }
 
 function begin(id, prompt) {
-  conversationId = id;
+  branches.conversationId = id;
   draft.move(id);
   history.replaceState(null, "", `/c/${id}/`);
   const title = [...prompt.split(/\s+/).filter(Boolean).join(" ")].slice(0, 80).join("");
@@ -274,43 +248,26 @@ function tell(type, detail) {
 function onError(event) {
   const [kind, id] = (event.event_id ?? "").split(":");
   const answer = path.get(id);
-  const text = words.errorText(event, composer.limit);
   if (kind === "cancel") {
     // `already_done` crossed with the end of the answer, which is on its way.
-    if (event.code !== "already_done") notice.show(text);
+    if (event.code !== "already_done") notice.showError(event);
   } else if (kind === "update" && answer?.edit) {
-    onEditRefused(answer, event.code, text);
+    edits.refused(answer, event);
   } else if (kind === "create" && answer?.isOpen) {
-    reject(answer, event.code, text);
+    reject(answer, event);
   } else if (event.code !== "login_required") {
-    notice.show(text, { link: wayOn(event.code) });
+    notice.showError(event);
   }
 }
 
-function onEditRefused(answer, code, text) {
-  const wanted = answer.edit.text;
-  answer.view.prompt = answer.edit.before;
-  answer.edit = null;
-  notice.show(code === "already_started" ? words.editedTooLateText() : text);
-  if (composer.isEmpty) {
-    composer.text = wanted;
-    composer.focus();
-  } else startEditing(answer, wanted);
-}
-
-function reject(answer, code, text) {
+function reject(answer, error) {
   const isUnknown = !answer.confirmed && !answer.lastSequence;
   if (isUnknown && (answer.replaced || answer.task.continues || composer.isEmpty)) {
     takeBack(answer);
-    notice.show(text, { link: wayOn(code) });
-  } else answer.fail(text);
+    notice.showError(error);
+  } else answer.fail(words.errorText(error));
   submitWaiting();
   refresh();
-}
-
-function wayOn(code) {
-  if (code !== "not_found" && code !== "forbidden") return null;
-  return { href: "/", text: words.newChatText() };
 }
 
 // --- the connection ---
@@ -322,10 +279,7 @@ function onState(state, code = 0) {
     for (const answer of path.open) answer.interrupt(true);
   }
   if (state === "lost") notice.show(words.lostText(code), { stays: true });
-  if (state === "refused") {
-    const link = { href: location.href, text: words.signInText() };
-    notice.show(words.errorText({ code: "login_required" }), { link, stays: true });
-  }
+  if (state === "refused") notice.showError({ code: "login_required" });
   refresh();
 }
 
@@ -350,104 +304,10 @@ stop.addEventListener("click", () => {
   composer.rest();
 });
 
-// --- other paths through the conversation ---
+document.addEventListener("visibilitychange", () => branches.lookForNews());
+window.addEventListener("focus", () => branches.lookForNews());
 
-function adoptPage(element) {
-  return [...element.querySelectorAll(".turn")].map((turn) => {
-    const answer = new Answer(new TurnView(turn));
-    answer.confirmed = answer.sent = true;
-    adopt(answer);
-    return answer;
-  });
-}
-
-const hasUnsent = () => path.open.some((answer) => !answer.confirmed);
-
-// Shows the path that leads through a response, or the newest one.
-async function show(query) {
-  if (hasUnsent()) {
-    notice.show(words.unsentText());
-    return false;
-  }
-  const element = await load(query);
-  if (!element || hasUnsent()) return false;
-  newestId = element.dataset.newest;
-  path.replace(element, adoptPage(element));
-  onBranch = "leaf" in query;
-  const address = onBranch ? `/c/${conversationId}/?leaf=${query.leaf}` : `/c/${conversationId}/`;
-  history.replaceState(null, "", address);
-  submitWaiting();
-  refresh();
-  return true;
-}
-
-async function load(query) {
-  try {
-    return await server.turns(conversationId, query);
-  } catch (error) {
-    tellLoss(error);
-    return null;
-  }
-}
-
-function tellLoss(error) {
-  if (error instanceof server.Gone) notice.show(words.goneText(), { link: wayOn("not_found") });
-  else notice.show(words.notLoadedText());
-}
-
-async function choose(answer, step) {
-  const { versions } = answer.view.details;
-  const number = versions.indexOf(answer.id) + step;
-  if (number < 0 || number >= versions.length) return;
-  const top = scroll.topOf(answer.view.element);
-  if (!(await show({ leaf: versions[number] }))) return;
-  const chosen = path.get(versions[number]);
-  if (!chosen) return;
-  scroll.place(chosen.view.element, top);
-  chosen.view.find(step < 0 ? ".older" : ".newer").focus({ preventScroll: true });
-  notice.announce(words.versionText(number + 1, versions.length));
-}
-
-// The next prompt goes on from here: this path is the newest again.
-function leaveBranch() {
-  if (onBranch && conversationId) history.replaceState(null, "", `/c/${conversationId}/`);
-  onBranch = false;
-}
-
-async function showEarlier(button) {
-  const before = path.all[0]?.id;
-  const leaf = path.last?.id;
-  button.disabled = true;
-  const element = before ? await load({ before, leaf }) : null;
-  button.disabled = false;
-  if (!element || path.all[0]?.id !== before) return;
-  const answers = adoptPage(element);
-  scroll.keep(() => {
-    button.closest(".earlier").replaceWith(...element.childNodes);
-    path.adopt(answers);
-  });
-  answers.at(-1)?.view.find(".copy-prompt").focus({ preventScroll: true });
-}
-
-// Another tab may have gone on with this conversation while nobody looked at this one.
-async function lookForNews() {
-  if (document.hidden || !conversationId || onBranch || hasUnsent()) return;
-  if (thread.querySelector(".editor")) return;
-  try {
-    const found = await server.newest(conversationId);
-    if (!found || found === newestId || path.get(found) || hasUnsent()) return;
-    if (await show({})) notice.announce(words.newMessagesText());
-  } catch (error) {
-    if (error instanceof server.Gone) tellLoss(error); // else: the socket tells of it
-  }
-}
-
-document.addEventListener("visibilitychange", lookForNews);
-window.addEventListener("focus", lookForNews);
-
-// --- the buttons of the turns ---
-
-const ACTIONS = {
+listen(thread, path, notice, {
   withdraw(answer) {
     cancel(answer);
     composer.rest();
@@ -455,57 +315,15 @@ const ACTIONS = {
   retry: regenerate,
   regenerate,
   continue: goOn,
-  edit: (answer) => startEditing(answer),
-  older: (answer) => choose(answer, -1),
-  newer: (answer) => choose(answer, 1),
-  like: (answer) => rate(answer, 1),
-  dislike: (answer) => rate(answer, -1),
-  "copy-answer": (answer, button) => copyTo(button, answer.text.source),
-  "copy-prompt": (answer, button) => copyTo(button, answer.prompt),
-};
-
-thread.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  if (!button) return;
-  if (button.matches(".copy-code")) copyTo(button, codeOf(button));
-  else if (button.closest(".earlier")) showEarlier(button);
-  else {
-    const answer = path.of(button);
-    const name = Object.keys(ACTIONS).find((action) => button.classList.contains(action));
-    if (answer && name) ACTIONS[name](answer, button);
-  }
+  edit: (answer) => edits.start(answer),
+  older: (answer) => branches.choose(answer, -1),
+  newer: (answer) => branches.choose(answer, 1),
+  "show-earlier": (_, button) => branches.showEarlier(button),
 });
-
-async function copyTo(button, text) {
-  const isCopied = await copy(text);
-  notice.announce(""); // so that it is heard each time
-  requestAnimationFrame(() => notice.announce(isCopied ? words.copied() : words.notCopied()));
-  if (!isCopied) {
-    notice.show(words.notCopied());
-    return;
-  }
-  button.classList.add("copied");
-  setTimeout(() => button.classList.remove("copied"), 1500);
-}
-
-async function rate(answer, rating) {
-  const { view } = answer;
-  const before = view.details.rating;
-  view.details.rating = before === rating ? 0 : rating;
-  view.showRating();
-  try {
-    await server.rate(answer.id, view.details.rating);
-    notice.announce(words.rated(view.details.rating));
-  } catch {
-    view.details.rating = before;
-    view.showRating();
-    notice.show(words.notRatedText());
-  }
-}
 
 // --- the beginning ---
 
-path.adopt(adoptPage(thread));
+path.adopt(branches.adopt(thread));
 if (composer.isEmpty) composer.text = draft.text;
 composer.onChange = (text) => {
   draft.text = text;

@@ -1,11 +1,11 @@
 // A prompt being changed, in the place of its bubble.
 
-import { excessText, saveAndSendText, saveText } from "./words.js";
+import { excessText } from "./words.js";
 import { excess, fit, isSendKey } from "./composer.js";
 
-// `onSave(text)` is called with what should replace the prompt; `sends`: saving asks anew.
+// `onSave(text)` is called with what should replace the prompt; `saveText` is on its button.
 // `text`, if given, is what stands in the editor at first.
-export function edit(view, { limit, sends, text = view.prompt, onSave }) {
+export function edit(view, { limit, saveText, text = view.prompt, onSave }) {
   const open = view.find(".editor");
   if (open) {
     open.querySelector("textarea").focus();
@@ -17,7 +17,7 @@ export function edit(view, { limit, sends, text = view.prompt, onSave }) {
   const save = form.querySelector(".editor-save");
   const hint = form.querySelector(".editor-hint");
   box.setAttribute("aria-label", form.querySelector("label").textContent);
-  save.textContent = sends ? saveAndSendText() : saveText();
+  save.textContent = saveText;
   box.value = text;
 
   const check = () => {

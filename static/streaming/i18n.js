@@ -1,13 +1,9 @@
 // Django's JavaScript catalog where the page loads it, and plain English where not.
 
-export function gettext(text) {
-  return globalThis.gettext ? globalThis.gettext(text) : text;
-}
+export const gettext = globalThis.gettext ?? ((text) => text);
 
-export function ngettext(one, many, count) {
-  if (globalThis.ngettext) return globalThis.ngettext(one, many, count);
-  return count === 1 ? one : many;
-}
+export const ngettext =
+  globalThis.ngettext ?? ((one, many, count) => (count === 1 ? one : many));
 
 // Fills `%(name)s` from an object.
 export function interpolate(text, values) {

@@ -1,12 +1,12 @@
 // The turns on the page, in their order: one path through the tree of the conversation.
 
 export class Path {
-  #element;
+  element;
   #answers = new Map(); // by response id
 
   // element: the one that holds the turns
   constructor(element) {
-    this.#element = element;
+    this.element = element;
   }
 
   get all() {
@@ -27,6 +27,11 @@ export class Path {
 
   get waiting() {
     return this.all.filter((answer) => answer.waits);
+  }
+
+  // What the server may not have yet.
+  get unsent() {
+    return this.open.filter((answer) => !answer.confirmed);
   }
 
   get running() {
@@ -52,7 +57,7 @@ export class Path {
   }
 
   add(answer) {
-    this.#element.append(answer.view.element);
+    this.element.append(answer.view.element);
     this.#answers.set(answer.id, answer);
     this.#marked();
   }
@@ -91,8 +96,8 @@ export class Path {
   }
 
   replace(element, answers) {
-    this.#element.replaceWith(element);
-    this.#element = element;
+    this.element.replaceWith(element);
+    this.element = element;
     this.#answers = new Map(answers.map((answer) => [answer.id, answer]));
     this.#marked();
   }

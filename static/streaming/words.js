@@ -15,15 +15,15 @@ const ERRORS = {
   forbidden: () => gettext("This belongs to somebody else. Start a new chat."),
   login_required: () => gettext("Please sign in to chat here."),
   rate_limited: () => gettext("That was too much at once. Wait a moment, then try again."),
+  input_too_long: () => gettext("The prompt is too long. Shorten it and send it again."),
+  already_started: () =>
+    gettext("The answer began before your change arrived. You can send the change as a new prompt."),
   already_done: () => gettext("This answer has ended already."),
 };
 
-export function errorText(event, maxInputChars) {
-  if (event.code === "input_too_long") {
-    const text = gettext("The prompt is too long: at most %(limit)s characters.");
-    return interpolate(text, { limit: number(maxInputChars) });
-  }
-  return ERRORS[event.code]?.() ?? event.message;
+// error: an `error` event. What we have no words for says its own.
+export function errorText({ code, message }) {
+  return ERRORS[code]?.() ?? message;
 }
 
 // --- the queue ---
@@ -168,8 +168,6 @@ export const signInText = () => gettext("Sign in");
 
 export const newChatText = () => gettext("New chat");
 
-export const goneText = () => ERRORS.not_found();
-
 export const notLoadedText = () =>
   gettext("That could not be loaded. Check the connection and try again.");
 
@@ -193,9 +191,6 @@ export function roomText(count) {
 export const saveText = () => gettext("Save");
 
 export const saveAndSendText = () => gettext("Save and send");
-
-export const editedTooLateText = () =>
-  gettext("The answer began before your change arrived. You can send the change as a new prompt.");
 
 export const updatedText = () => gettext("Your prompt was changed.");
 

@@ -281,10 +281,10 @@ def test_a_refused_edit_brings_back_what_was_there(open_fast: OpenPage) -> None:
 
 def test_earlier_turns_come_on_demand(open_fast: OpenPage) -> None:
     page = open_fast()
-    converse(page, *[f"say {number}" for number in range(43)])
+    converse(page, *[f"say {number}" for number in range(23)])
     page.reload()
-    expect(page.locator(".turn")).to_have_count(40)
+    expect(page.locator(".turn")).to_have_count(20)
     page.locator(".earlier button").click()
-    expect(page.locator(".turn")).to_have_count(43)
-    assert answers(page) == [str(number) for number in range(43)]
+    expect(page.locator(".turn")).to_have_count(23)
+    assert answers(page) == [str(number) for number in range(23)]
     expect(page.locator(".earlier")).to_have_count(0)

@@ -354,7 +354,8 @@ def test_a_deleted_conversation_says_so(open_fast: OpenPage, fast_server: ServeP
         "-c",
         "from streaming.models import Conversation; Conversation.objects.all().delete()",
     )
-    ask(page, "say two")
+    page.locator("#prompt").fill("say two")
+    page.locator("#prompt").press("Enter")
     expect(page.locator("#notice")).to_contain_text("does not exist any more")
     expect(page.locator("#notice .notice-link")).to_have_text("New chat")
     expect(page.locator("#prompt")).to_have_value("say two")
