@@ -67,14 +67,15 @@ _cleaner = nh3.Cleaner(
 )
 
 
-def segment_html(segment: Segment, *, final: bool = True) -> str:
-    """The segment's block. While it is not `final`, its code is not highlighted yet.
+def segment_html(segment: Segment, shown: int | None = None) -> str:
+    """The segment's block. `shown` is how much of an open one to show, None: it is whole.
 
-    An open code block is empty: its text is still the tail.
+    Code is highlighted when it is whole. An open code block is empty: its text is the tail.
     """
+    final = shown is None
     if segment.kind is Kind.CODE:
         return _cleaner.clean(_fenced_html(segment, final))
-    text = _SURROGATES.sub("\ufffd", segment.text)
+    text = _SURROGATES.sub("\ufffd", segment.text[:shown])
     if _weight(text) > _MAX_WEIGHT or len(text) > PLAIN_CHARS:
         html = _plain_html(text)
     else:

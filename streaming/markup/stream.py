@@ -81,10 +81,10 @@ class MarkupStream:
             self._rendered = 0
         grows = self._segmenter.open
         if grows and self._is_due(grows):
-            blocks.append(self._block(grows, final=False))
-            # Code stays in the tail until it is whole; the page shows that tail as code.
-            is_code = grows.kind is Kind.CODE
-            self._rendered = grows.text.find("\n") + 1 if is_code else grows.size
+            shown = _showable(grows)
+            if self._fresh or shown > self._rendered:
+                self._rendered = shown
+                blocks.append(self._block(grows, final=False))
         self.block_count = self._index + (1 if self._rendered else 0)
         tail = None
         if blocks or self._fresh:
@@ -103,6 +103,25 @@ class MarkupStream:
         )
 
     def _block(self, segment: Segment, *, final: bool) -> Block:
+        shown = None if final else self._rendered
         if final or segment.kind is not Kind.CODE:
-            self.rendered_chars += segment.size
-        return Block(self._index, segment_html(segment, final=final))
+            self.rendered_chars += segment.size if shown is None else shown
+        return Block(self._index, segment_html(segment, shown))
+
+
+def _showable(segment: Segment) -> int:
+    """How much of an open segment is rendered: so much that the tail is pleasant to read.
+
+    Code stays in the tail until it is whole, as the page shows that tail as code. Other text
+    is cut before the last word, which may be half a word, and the space before it.
+    """
+    text = segment.text
+    if segment.kind is Kind.CODE:
+        return text.find("\n") + 1
+    end = len(text.rstrip())
+    if end == len(text):
+        space = max(text.rfind(" ", -_TAIL_CHARS), text.rfind("\n", -_TAIL_CHARS))
+        end = len(text[:space].rstrip()) if space > 0 else end
+    if segment.kind is Kind.LIST and text[end : end + 1] == "\n":
+        end += 1  # the tail stands in lines of its own
+    return end or len(text)

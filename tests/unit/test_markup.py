@@ -266,6 +266,22 @@ def test_open_code_stays_in_the_tail():
     assert '<span class="n">y</span>' in page.blocks[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "html", "tail"),
+    [
+        ("some words and a ha", "<p>some words and a</p>", " ha"),
+        ("some words and a half ", "<p>some words and a half</p>", " "),
+        ("some words in\na li", "<p>some words in<br>\na</p>", " li"),
+        ("- some words and\n- ", "<ul>\n<li>some words and</li>\n</ul>", "- "),
+        ("長い文章には空白がありませんからね", "<p>長い文章には空白がありませんからね</p>", ""),
+    ],
+)
+def test_the_tail_begins_where_a_word_does(text, html, tail):
+    page = Page()
+    page.show(MarkupStream().feed(text), text)
+    assert (page.blocks, page.tail) == ([html], tail)
+
+
 def test_tables_scroll_and_have_no_styles():
     [html] = render("a|b|c\n:-|:-:|-:\n1|2|3")
     assert html.startswith('<div class="table" tabindex="0" role="region" aria-label="Table">')
@@ -347,7 +363,7 @@ def cost(monkeypatch, text, size=10):
         for start in range(0, len(text), size):
             stream.feed(text[start : start + size])
         stream.finish()
-    assert stream.rendered_chars <= 10 * len(text) + 100
+    assert stream.rendered_chars <= 18 * len(text) + 100
     return spent
 
 

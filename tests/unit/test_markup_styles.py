@@ -62,7 +62,7 @@ def test_the_themes_name_the_same_colours_and_the_rules_use_them_all():
 
 def test_common_tokens_have_a_colour():
     [html] = render(
-        "```python\nclass A(B):\n    '''d'''\n    @x\n    def f(self): return 1 + len('s')  # c\n```"
+        "```python\nclass A(B):\n    '''d'''\n    @x\n    def f(self): return 1 + len('')  # c\n```"
     )
     classes = set(re.findall(r'class="([a-z0-9]+)"', html)) - {"code", "n", "o", "p", "w"}
     rules = set(re.findall(r"\.([a-z][a-z0-9]*)", STYLES.read_text()))
