@@ -5,6 +5,7 @@
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -30,6 +31,10 @@ if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
     raise ImproperlyConfigured(
         f"LOG_LEVEL={LOG_LEVEL!r} is not allowed: it is DEBUG, INFO, WARNING or ERROR."
     )
+
+LOG_FORMAT = env.str("LOG_FORMAT", default="plain").lower()
+if LOG_FORMAT not in ("plain", "json"):
+    raise ImproperlyConfigured(f"LOG_FORMAT={LOG_FORMAT!r} is not allowed: it is plain or json.")
 
 SECRET_KEY = env.str("SECRET_KEY", default="")
 if not SECRET_KEY:
@@ -59,6 +64,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "streaming.probes.probes",  # before all others: a probe knows neither host name nor HTTPS
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -104,6 +110,14 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, since test connections of several threads cannot share a memory database.
     DATABASES["default"]["TEST"] = {"NAME": f"{DATABASES['default']['NAME']}.test"}
 
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    # Every request of an ASGI server has a thread of its own, and a connection kept by a thread
+    # would be lost with it: a pool keeps them, and tries each before it gives it out.
+    DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
+        "pool", {"min_size": 1, "max_size": 16, "timeout": 10}
+    )
+
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 if REDIS_URL:
@@ -133,7 +147,12 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-SERVESTATIC_USE_FINDERS = True  # served without a collectstatic step
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "streaming.static_files.HashedStorage"},
+}
+SERVESTATIC_USE_FINDERS = True  # served, under plain names, without a collectstatic step
+SERVESTATIC_KEEP_ONLY_HASHED_FILES = True  # the plain ones are where they were
 
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 365  # a visitor without an account keeps their conversations
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -143,17 +162,31 @@ HTTPS = env.bool("HTTPS", default=False)
 if HTTPS:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = 60 * 60 * 24 * 30
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    # Other names below ours, and the browsers' preload list, are not for us to decide.
+    SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
+_secrets = [SECRET_KEY, str(DATABASES["default"].get("PASSWORD") or "")]
+_secrets += [urlsplit(REDIS_URL).password or "", CHATSTREAM.get("metrics_token", "")]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {
+        "plain": {
+            "()": "streaming.logs.PlainFormatter",
+            "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
+            "secrets": _secrets,
+        },
+        "json": {"()": "streaming.logs.JsonFormatter", "secrets": _secrets},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "streaming": {"level": LOG_LEVEL},
         # A traceback for every attempt to reconnect; our own operations say what is wrong.
         "channels_redis.pubsub": {"level": "CRITICAL"},
+        "django": {"handlers": []},  # ours alone, which hides secrets
     },
 }

@@ -20,7 +20,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
-from streaming import conf, keys, owners, record, responses
+from streaming import conf, keys, logs, metrics, owners, record, responses
 from streaming.models import TERMINAL, Response
 from streaming.protocol import (
     ClientEvent,
@@ -90,9 +90,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.refusals = TokenBucket(1, burst=_REFUSED_EVENTS)
         self.closing = False
         self.gone = False
+        metrics.WEBSOCKETS.inc()
         try:
             await super().__call__(scope, receive, send)
         finally:
+            metrics.WEBSOCKETS.dec()
             # Not in `disconnect`: a server that ends cancels us without calling it.
             self.gone = True
             sockets.leave(self.counted)
@@ -221,7 +223,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self.send_error(error, event_id=peek_event_id(text))
                 continue
             try:
-                await self.handle(event)
+                with logs.about(getattr(event, "response_id", None)):
+                    await self.handle(event)
             except ProtocolError as error:
                 await self.send_error(error, cause=event)
             except Exception:

@@ -20,6 +20,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from streaming import telemetry
 from streaming.engine.base import ChatMessage, Finished, FinishReason, SamplingParams
 from streaming.models import OPEN, Conversation, Message, Response, Status
 from streaming.protocol import (
@@ -320,6 +321,7 @@ def finish(response_id: str, worker_id: str, attempt: int, outcome: Outcome) -> 
         )
         if updated:
             _keep_answer(response_id)
+            telemetry.ended(response_id)
     return bool(updated)
 
 
@@ -384,6 +386,8 @@ def _end(
         )
         if updated and text:
             _keep_answer(response_id)
+        if updated:
+            telemetry.ended(response_id)
     return bool(updated)
 
 

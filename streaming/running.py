@@ -11,6 +11,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from streaming.engine.base import EngineEvent, Finished, FinishReason, Started, TextDelta
+from streaming.metrics import TokenMeter
 from streaming.protocol import OutputTextDelta, ResponseInProgress
 from streaming.record import Outcome
 from streaming.waiting_list.base import Claim
@@ -45,6 +46,7 @@ class Running:
         self._unsaid: list[str] = []
         self._tokens: list[int] = []
         self._first_token_at: datetime | None = None
+        self._meter = TokenMeter()
 
     def resume(self, text: str) -> None:
         """Take over what earlier attempts published: `in_progress` and this text."""
@@ -57,6 +59,7 @@ class Running:
         return time.monotonic() - self._began
 
     def take(self, event: EngineEvent) -> None:
+        self._meter.hear(event)
         match event:
             case Started():
                 self._started = event

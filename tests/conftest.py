@@ -11,10 +11,16 @@ _data = Path(tempfile.mkdtemp(prefix="chatstream-tests-"))
 for name in [name for name in os.environ if name.startswith("CHATSTREAM_")]:
     if name not in ("CHATSTREAM_REQUIRE_ALL", "CHATSTREAM_CACHE_DIR"):
         del os.environ[name]
-for name in ("REDIS_URL", "DATABASE_URL", "ALLOWED_HOSTS", "DEBUG", "LOG_LEVEL", "LOG_FORMAT", "HTTPS"):
+for name in (
+    "REDIS_URL",
+    "DATABASE_URL",
+    "ALLOWED_HOSTS",
+    "DEBUG",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+    "HTTPS",
+):
     os.environ.pop(name, None)
 os.environ["SECRET_KEY"] = "only-for-tests"
 # TEST_DATABASE_URL: the same tests on another database, as `tests/test_on_postgresql.py` does.
-os.environ["DATABASE_URL"] = os.environ.get(
-    "TEST_DATABASE_URL", f"sqlite:///{_data}/db.sqlite3"
-)
+os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL", f"sqlite:///{_data}/db.sqlite3")

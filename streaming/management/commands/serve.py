@@ -13,6 +13,7 @@ from django.core.management import BaseCommand, CommandError, call_command
 from django.db import DatabaseError
 
 from streaming.engine.base import EngineError
+from streaming.static_files import collect_if_old
 
 
 class Command(BaseCommand):
@@ -63,6 +64,7 @@ class Command(BaseCommand):
 
     def prepare(self, with_worker: bool) -> None:
         call_command("migrate", interactive=False, verbosity=0)
+        collect_if_old()
         if with_worker:
             from streaming.worker import build_engine
 
