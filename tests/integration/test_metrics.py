@@ -158,7 +158,7 @@ async def test_a_fault_of_telemetry_does_not_reach_the_response(
 
 
 async def test_a_stranger_reads_no_metrics(layer: Any) -> None:
-    response = await AsyncClient(client=("192.0.2.1", 5000)).get("/metrics")
+    response = await AsyncClient().get("/metrics", headers={"x-forwarded-for": "192.0.2.1"})
     assert response.status_code == 403
     assert b"chatstream:" not in response.content
 

@@ -19,6 +19,7 @@ from django.core.management import CommandError
 
 from streaming import conf, worker_metrics
 from streaming.engine.base import EngineError
+from streaming.migrating import wait_until_migrated
 from streaming.responses import DOORBELL
 from streaming.worker import QueueWorker, build_engine
 
@@ -76,6 +77,7 @@ class Command(ChannelsCommand):
                     "A worker process needs REDIS_URL: without it the waiting list lives inside "
                     "the server process, and `manage.py serve` runs the worker there."
                 )
+            wait_until_migrated()
         try:
             super().handle(*args, **options)
         except EngineError as error:
