@@ -102,7 +102,7 @@ def create(
             if event.response_id and (known := _find(event.response_id)):
                 return _own(known, owner), False
             turn = _turn(event, owner, user)
-            turn.conversation.save(update_fields=["updated_at"])
+            _touch(turn.conversation)
             response = Response.objects.create(
                 id=event.response_id or uuid4(),
                 conversation=turn.conversation,
@@ -117,6 +117,13 @@ def create(
     except IntegrityError:
         # The same id arrived on another connection between our look and our insert.
         return _own(Response.objects.get(pk=str(event.response_id)), owner), False
+
+
+def _touch(conversation: Conversation) -> None:
+    """Say that it was used, and lock it: what is used now is not pruned, what is gone is gone."""
+    used = Conversation.objects.filter(pk=conversation.pk).update(updated_at=timezone.now())
+    if not used:
+        raise ProtocolError("not_found", "There is no such conversation.", "conversation_id")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,3 +24,9 @@ for name in (
 os.environ["SECRET_KEY"] = "only-for-tests"
 # TEST_DATABASE_URL: the same tests on another database, as `tests/test_on_postgresql.py` does.
 os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL", f"sqlite:///{_data}/db.sqlite3")
+
+
+def pytest_report_header() -> str:
+    from django.conf import settings
+
+    return f"database: {settings.DATABASES['default']['ENGINE']}"
