@@ -137,6 +137,7 @@ def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deplo
         started = Deployment(tmp_path, url)
         stack.callback(lambda: started.honcho.poll() is None and started.stop())
         yield started
+    assert (tmp_path / "db.sqlite3").exists() == (request.param == "sqlite")
 
 
 async def test_the_procfile_serves_survives_and_tells(deployment: Deployment) -> None:
