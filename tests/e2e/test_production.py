@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from tests.e2e.chat import ask, events_to_end, open_chat, send
+from tests.documented import documented
 from tests.processes import ROOT, ManagedProcess, ServeProcess, clean_environ
 from tests.valkey import Valkey, start_or_skip
 
@@ -70,9 +71,12 @@ def assets(site: ServeProcess, page: str) -> set[str]:
         found.add(path)
         if path.endswith((".js", ".css")):
             text = get(site, path).body.decode()
-            names = re.findall(
-                r"""(?:^import\b[^"';]*|from |url\()["']?([^"')]+\.\w+)""", text, re.M
+            pattern = (
+                r"""(?:\bfrom|^import|\bimport\()\s*["'](.+?)["']"""
+                if path.endswith(".js")
+                else r"""url\(["']?(.+?)["']?\)"""
             )
+            names = re.findall(pattern, text, re.M)
             left += [urljoin(path, name) for name in names if not name.startswith("data:")]
     return found
 
@@ -183,7 +187,7 @@ def test_passwords_in_addresses_are_not_logged() -> None:
 
 
 def test_the_deploy_check_has_no_warning_with_the_documented_settings() -> None:
-    command = documented("check")
+    command = documented("deployment.md", "check")
     assert "check --deploy" in command
     path = f"{Path(sys.executable).parent}:{clean_environ()['PATH']}"
     done = subprocess.run(
@@ -197,14 +201,6 @@ def test_the_deploy_check_has_no_warning_with_the_documented_settings() -> None:
     assert done.returncode == 0, done.stderr
     assert "System check identified no issues" in done.stdout + done.stderr
     assert "WARNINGS" not in done.stdout + done.stderr
-
-
-def documented(name: str) -> str:
-    """The commands below `<!-- name -->` in docs/deployment.md."""
-    text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
-    found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)```", text, re.S)
-    assert found, name
-    return found[1]
 
 
 @pytest.fixture
