@@ -65,7 +65,8 @@ class Running:
                 self._started = event
             case TextDelta():
                 self._first_token_at = self._first_token_at or timezone.now()
-                self._unsaid.append(event.text)
+                # PostgreSQL stores no U+0000, and an end that cannot be written never comes.
+                self._unsaid.append(event.text.replace("\x00", "\ufffd"))
                 self._tokens.extend(event.tokens)
             case Finished():
                 self._finished = self._timed_out(event) if self.timed_out else event

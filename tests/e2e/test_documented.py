@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -84,7 +85,7 @@ def test_prune(tmp_path: Path) -> None:
     assert "Deleted 0 of streaming_conversation." in output
 
 
-async def test_uvicorn(valkey: Valkey, tmp_path: Path) -> None:
+def test_uvicorn(valkey: Valkey, tmp_path: Path) -> None:
     env = {
         "REDIS_URL": valkey.url,
         "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
@@ -105,21 +106,24 @@ async def test_uvicorn(valkey: Valkey, tmp_path: Path) -> None:
     try:
         worker.wait_for("serves ")
         wait_until_ready(f"http://127.0.0.1:{port}/readyz")
-        url = f"ws://127.0.0.1:{port}/ws/chat/"
-        done = (await ask(url, "stop 5"))[-1]
-        assert (done["status"], done["text"]) == ("completed", "".join(words(5)))
-        socket = await open_chat(url)
-        await socket.send("x" * 2_000_000)
-        with pytest.raises(ConnectionClosed) as closed:
-            await receive(socket)
-        assert closed.value.rcvd
-        assert closed.value.rcvd.code == 1009
+        asyncio.run(check_chat(f"ws://127.0.0.1:{port}/ws/chat/"))
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
             assert b"/static/streaming/chat." in page.read()
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(SECONDS)
         worker.stop()
+
+
+async def check_chat(url: str) -> None:
+    done = (await ask(url, "stop 5"))[-1]
+    assert (done["status"], done["text"]) == ("completed", "".join(words(5)))
+    socket = await open_chat(url)
+    await socket.send("x" * 2_000_000)
+    with pytest.raises(ConnectionClosed) as closed:
+        await receive(socket)
+    assert closed.value.rcvd
+    assert closed.value.rcvd.code == 1009
 
 
 def wait_until_ready(url: str) -> None:

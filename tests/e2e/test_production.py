@@ -13,8 +13,8 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from tests.e2e.chat import ask, events_to_end, open_chat, send
 from tests.documented import documented
+from tests.e2e.chat import ask, events_to_end, open_chat, send
 from tests.processes import ROOT, ManagedProcess, ServeProcess, clean_environ
 from tests.valkey import Valkey, start_or_skip
 
