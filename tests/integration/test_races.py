@@ -13,12 +13,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from channels.db import database_sync_to_async
 from django.db import connection
 from django.utils import timezone
 
 from streaming import record, retention
 from streaming.models import Conversation, Message, Response, Status
 from streaming.protocol import ProtocolError, ResponseCreate
+from tests.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -184,3 +186,26 @@ def test_a_conversation_pruned_under_a_prompt_is_not_found(monkeypatch: Any) -> 
     assert isinstance(created, ProtocolError), created
     assert created.code == "not_found"
     assert Message.objects.count() == 0
+
+
+async def test_connections_that_the_server_has_cut_are_replaced(
+    start_worker: Any, client: Any
+) -> None:
+    """As when PostgreSQL was restarted."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has no connections to cut")
+    await start_worker(FakeEngine())
+    chat = await client()
+    for _ in range(2):
+        await chat.ask("stop 2")
+        assert (await chat.until("response.done"))["status"] == "completed"
+        await cut_all_connections()
+
+
+@database_sync_to_async
+def cut_all_connections() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
