@@ -27,6 +27,13 @@ class HashedStorage(CompressedManifestStaticFilesStorage):
 
     support_js_module_import_aggregation = True  # modules import each other by hashed names, too
 
+    def read_manifest(self) -> str | None:
+        try:
+            manifest: str | None = super().read_manifest()
+        except OSError:
+            return None
+        return manifest
+
     def stored_name(self, name: str) -> str:
         collected = self.hash_key(self.clean_name(name)) in self.hashed_files
         return super().stored_name(name) if collected else name
