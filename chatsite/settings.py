@@ -18,12 +18,31 @@ DATA_DIR = BASE_DIR / "data"
 
 env = environ.Env()
 
-try:
-    DEBUG = env.bool("DEBUG", default=False)
-except ValueError as error:
+
+def _flag(name: str) -> bool:
+    value = env.str(name, default="").lower()
+    if value not in ("", "true", "false", "1", "0", "yes", "no", "on", "off"):
+        raise ImproperlyConfigured(f"{name}={value!r} is not allowed: it is true or false.")
+    return value in ("true", "1", "yes", "on")
+
+
+def _redis_password(url: str) -> str:
+    """Empty without one. What is wrong with an address is said without the address."""
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("redis", "rediss", "unix") and parts.port != 0:
+            return parts.password or ""
+    except ValueError:
+        pass  # the port, or an IPv6 address
     raise ImproperlyConfigured(
-        f"DEBUG={os.environ['DEBUG']!r} is not allowed: it is true or false."
-    ) from error
+        "REDIS_URL is not allowed: it is redis://:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, "
+        "or unix:// and a path."
+    )
+
+
+DEBUG = _flag("DEBUG")
 REDIS_URL = env.str("REDIS_URL", default="")
 DATABASE_URL = env.str("DATABASE_URL", default="")
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
@@ -94,7 +113,15 @@ TEMPLATES = [
 ]
 
 if DATABASE_URL:
-    DATABASES = {"default": env.db_url("DATABASE_URL")}
+    try:
+        DATABASES = {"default": env.db_url("DATABASE_URL")}
+    except ValueError:
+        DATABASES = {"default": {}}
+    if "." not in DATABASES["default"].get("ENGINE", ""):
+        raise ImproperlyConfigured(  # without its value, which may have a password in it
+            "DATABASE_URL is not allowed: it is postgres://USER:PASSWORD@HOST:PORT/NAME "
+            "or sqlite:///PATH."
+        )
 else:
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     DATABASES = {
@@ -115,7 +142,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     # would be lost with it: a pool keeps them, and tries each before it gives it out.
     DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
-        "pool", {"min_size": 1, "max_size": 16, "timeout": 10}
+        "pool", {"min_size": 1, "max_size": 16, "timeout": 5}
     )
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -158,7 +185,7 @@ SESSION_COOKIE_AGE = 60 * 60 * 24 * 365  # a visitor without an account keeps th
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
-HTTPS = env.bool("HTTPS", default=False)
+HTTPS = _flag("HTTPS")
 if HTTPS:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
@@ -169,7 +196,7 @@ if HTTPS:
     SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 _secrets = [SECRET_KEY, str(DATABASES["default"].get("PASSWORD") or "")]
-_secrets += [urlsplit(REDIS_URL).password or "", CHATSTREAM.get("metrics_token", "")]
+_secrets += [_redis_password(REDIS_URL), CHATSTREAM.get("metrics_token", "")]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -186,6 +186,29 @@ def test_passwords_in_addresses_are_not_logged() -> None:
         assert "the-database-password" not in output
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LOG_FORMAT", "xml"),
+        ("HTTPS", "perhaps"),
+        ("DEBUG", "2"),
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "nonsense://me:the-password@host/name"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "redis://:the-password@[::1"),
+        ("REDIS_URL", "redis://:the-password@host:many"),
+    ],
+)
+def test_a_wrong_setting_of_the_site_is_named_without_its_secrets(name: str, value: str) -> None:
+    process = ManagedProcess("check", env={name: value})
+    process.process.wait(60)
+    assert process.stop() == 1
+    assert f"{name}" in process.output
+    assert "is not allowed" in process.output
+    assert "Traceback" not in process.output
+    assert "the-password" not in process.output
+
+
 def test_the_deploy_check_has_no_warning_with_the_documented_settings() -> None:
     command = documented("deployment.md", "check")
     assert "check --deploy" in command
