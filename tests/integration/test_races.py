@@ -188,8 +188,14 @@ def test_a_conversation_pruned_under_a_prompt_is_not_found(monkeypatch: Any) -> 
     assert Message.objects.count() == 0
 
 
+@pytest.fixture
+def idle_connection() -> None:
+    """This thread's goes back to the pool, so that it is not cut in use."""
+    connection.close()
+
+
 async def test_connections_that_the_server_has_cut_are_replaced(
-    start_worker: Any, client: Any
+    idle_connection: None, start_worker: Any, client: Any
 ) -> None:
     """As when PostgreSQL was restarted."""
     if connection.vendor == "sqlite":
