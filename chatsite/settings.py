@@ -5,6 +5,7 @@
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONE, SELF
@@ -18,12 +19,31 @@ DATA_DIR = BASE_DIR / "data"
 
 env = environ.Env()
 
-try:
-    DEBUG = env.bool("DEBUG", default=False)
-except ValueError as error:
+
+def _flag(name: str) -> bool:
+    value = env.str(name, default="").lower()
+    if value not in ("", "true", "false", "1", "0", "yes", "no", "on", "off"):
+        raise ImproperlyConfigured(f"{name}={value!r} is not allowed: it is true or false.")
+    return value in ("true", "1", "yes", "on")
+
+
+def _redis_password(url: str) -> str:
+    """Empty without one. What is wrong with an address is said without the address."""
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("redis", "rediss", "unix") and parts.port != 0:
+            return parts.password or ""
+    except ValueError:
+        pass  # the port, or an IPv6 address
     raise ImproperlyConfigured(
-        f"DEBUG={os.environ['DEBUG']!r} is not allowed: it is true or false."
-    ) from error
+        "REDIS_URL is not allowed: it is redis://:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, "
+        "or unix:// and a path."
+    )
+
+
+DEBUG = _flag("DEBUG")
 REDIS_URL = env.str("REDIS_URL", default="")
 DATABASE_URL = env.str("DATABASE_URL", default="")
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
@@ -31,6 +51,10 @@ if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
     raise ImproperlyConfigured(
         f"LOG_LEVEL={LOG_LEVEL!r} is not allowed: it is DEBUG, INFO, WARNING or ERROR."
     )
+
+LOG_FORMAT = env.str("LOG_FORMAT", default="plain").lower()
+if LOG_FORMAT not in ("plain", "json"):
+    raise ImproperlyConfigured(f"LOG_FORMAT={LOG_FORMAT!r} is not allowed: it is plain or json.")
 
 SECRET_KEY = env.str("SECRET_KEY", default="")
 if not SECRET_KEY:
@@ -61,6 +85,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "streaming.probes.probes",  # before all others: a probe knows neither host name nor HTTPS
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "streaming.middleware.permissions_policy",
@@ -94,7 +119,15 @@ TEMPLATES = [
 ]
 
 if DATABASE_URL:
-    DATABASES = {"default": env.db_url("DATABASE_URL")}
+    try:
+        DATABASES = {"default": env.db_url("DATABASE_URL")}
+    except ValueError:
+        DATABASES = {"default": {}}
+    if "." not in DATABASES["default"].get("ENGINE", ""):
+        raise ImproperlyConfigured(  # without its value, which may have a password in it
+            "DATABASE_URL is not allowed: it is postgres://USER:PASSWORD@HOST:PORT/NAME "
+            "or sqlite:///PATH."
+        )
 else:
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     DATABASES = {
@@ -109,6 +142,15 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
     # A file, since test connections of several threads cannot share a memory database.
     DATABASES["default"]["TEST"] = {"NAME": f"{DATABASES['default']['NAME']}.test"}
+
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    # Every request of an ASGI server has a thread of its own, and a connection kept by a thread
+    # would be lost with it: a pool keeps them, and tries each before it gives it out.
+    # It waits longer for each dead one that it finds; soon idle ones are few after a restart.
+    DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
+        "pool", {"min_size": 1, "max_size": 16, "max_idle": 60, "timeout": 10}
+    )
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -145,7 +187,12 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-SERVESTATIC_USE_FINDERS = True  # served without a collectstatic step
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "streaming.static_files.HashedStorage"},
+}
+SERVESTATIC_USE_FINDERS = True  # served, under plain names, without a collectstatic step
+SERVESTATIC_KEEP_ONLY_HASHED_FILES = True  # the plain ones are where they were
 
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 365  # a visitor without an account keeps their conversations
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -169,23 +216,36 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-HTTPS = env.bool("HTTPS", default=False)
+HTTPS = _flag("HTTPS")
 if HTTPS:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     LANGUAGE_COOKIE_SECURE = True
+    SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = 60 * 60 * 24 * 30
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    # Other names below ours, and the browsers' preload list, are not for us to decide.
+    SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
+_secrets = [SECRET_KEY, str(DATABASES["default"].get("PASSWORD") or "")]
+_secrets += [_redis_password(REDIS_URL), CHATSTREAM.get("metrics_token", "")]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {
+        "plain": {
+            "()": "streaming.logs.PlainFormatter",
+            "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
+            "secrets": _secrets,
+        },
+        "json": {"()": "streaming.logs.JsonFormatter", "secrets": _secrets},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "streaming": {"level": LOG_LEVEL},
         # A traceback for every attempt to reconnect; our own operations say what is wrong.
         "channels_redis.pubsub": {"level": "CRITICAL"},
+        "django": {"handlers": []},  # ours alone, which hides secrets
     },
 }

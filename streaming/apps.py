@@ -11,5 +11,7 @@ class StreamingConfig(AppConfig):
 
     def ready(self) -> None:
         from streaming.conf import check_settings
+        from streaming.tracing import check_tracing
 
         checks.register(check_settings)
+        checks.register(check_tracing)

@@ -114,15 +114,34 @@ class ChatStreamSettings(BaseModel):
     cache_dir: Path | None = Field(
         None, description="where the model is kept; empty for the user's cache folder"
     )
+    retention_days: int = Field(
+        0, ge=0, le=36_500, description="age at which `prune` deletes a conversation; 0: never"
+    )
+    metrics_token: str = Field(
+        "",
+        pattern=r"^([!-~]{16,})?$",
+        description="bearer token, 16 characters or more, that opens `/metrics` from anywhere",
+    )
+    metrics_allow: tuple[str, ...] = Field(
+        ("127.0.0.0/8", "::1"),
+        description="addresses or networks, comma-separated, that may read `/metrics`",
+    )
+    worker_metrics_port: int = Field(
+        0, ge=0, le=65_535, description="where `runworker` serves its own `/metrics`; 0: nowhere"
+    )
+    worker_metrics_host: str = Field("127.0.0.1", description="the address of that port")
+    tracing: bool = Field(
+        False, description="OpenTelemetry traces, sent where the `OTEL_*` variables say"
+    )
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "metrics_allow", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "metrics_allow")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
@@ -144,6 +163,9 @@ def from_environ(environ: Mapping[str, str]) -> dict[str, str]:
         if name.startswith(PREFIX) and value.strip() and name.removeprefix(PREFIX) not in _NOT_OURS
     }
 
+
+SECRETS = ("metrics_token",)
+"""Settings that are never shown, not even when they are wrong."""
 
 _NOT_OURS = {"REQUIRE_ALL", "API_KEY"}  # the test suite's own switch; `manage.py chat`'s key
 
@@ -176,7 +198,8 @@ def _sentence(fault: Mapping[str, Any]) -> str:
         )
         return f"{variable} is no setting of ChatStream. The settings are {known}."
     description = ChatStreamSettings.model_fields[name].description
-    return f"{variable}={fault['input']!r} is not allowed: {fault['msg']}. It is: {description}."
+    value = "(hidden)" if name in SECRETS else repr(fault["input"])
+    return f"{variable}={value} is not allowed: {fault['msg']}. It is: {description}."
 
 
 def settings_table() -> str:
@@ -190,6 +213,8 @@ def settings_table() -> str:
 def _shown(default: object) -> str:
     if default in ("", (), None):
         return ""
+    if isinstance(default, tuple):
+        default = ",".join(default)
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 

@@ -21,7 +21,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
-from streaming import conf, keys, owners, record, responses
+from streaming import conf, keys, logs, metrics, owners, record, responses
 from streaming.markup import MarkupDresser
 from streaming.models import TERMINAL, Response
 from streaming.protocol import (
@@ -103,9 +103,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.refusals = TokenBucket(1, burst=_REFUSED_EVENTS)
         self.closing = False
         self.gone = False
+        metrics.WEBSOCKETS.inc()
         try:
             await super().__call__(scope, receive, send)
         finally:
+            metrics.WEBSOCKETS.dec()
             # Not in `disconnect`: a server that ends cancels us without calling it.
             self.gone = True
             sockets.leave(self.counted)
@@ -248,7 +250,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 continue
             try:
                 await self.check_identity()
-                await self.handle(event)
+                with logs.about(getattr(event, "response_id", None)):
+                    await self.handle(event)
             except ProtocolError as error:
                 await self.send_error(error, cause=event)
                 if code := _CLOSE_CODES.get(error.code):
@@ -327,7 +330,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
             after = 0  # the HTML of a part depends on all that stands before it
         if response.status in TERMINAL:
             if acknowledge:  # whose first acknowledgement was lost learns of the conversation
-                await self.acknowledge(response, await self.tell(str(response.pk), ENDED))
+                await self.acknowledge(
+                    response, await Viewers.here(self.channel_layer).tell(str(response.pk), ENDED)
+                )
             await viewer.open(None, after)
             return
         place = await responses.enqueue(self.channel_layer, response, created=created)

@@ -92,11 +92,15 @@ def owner_of_token(token: str) -> str | None:
 
 
 def client_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str:
+    """Who a client is, by address: an IPv6 client is its /64 network, since it has all of that to
+    itself. Empty for a socket without an address (a Unix socket)."""
+    return _canonical(exact_address(scope, trusted_proxies))
+
+
+def exact_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str:
     """The client's address: the peer's, or behind trusted proxies the last hop that is not one.
 
-    Only what a trusted proxy wrote into X-Forwarded-For is believed, read from the right. An
-    IPv6 client is its /64 network, since it has all of that to itself. Empty for a socket without
-    an address (a Unix socket).
+    Only what a trusted proxy wrote into X-Forwarded-For is believed, read from the right.
     """
     peer: str = (scope.get("client") or [""])[0]
     networks = [ipaddress.ip_network(network, strict=False) for network in trusted_proxies]
@@ -109,7 +113,7 @@ def client_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str
     address: str = peer
     while hops and _within(address, networks):
         address = hops.pop()
-    return _canonical(address if _is_address(address) else peer)
+    return address if _is_address(address) else peer
 
 
 def address_of_request(request: HttpRequest) -> str:
@@ -126,6 +130,11 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_within(address: str, networks: Sequence[str]) -> bool:
+    """Whether an address lies in one of the networks; one that is no address lies in none."""
+    return _within(address, [ipaddress.ip_network(network, strict=False) for network in networks])
 
 
 def _within(text: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:

@@ -20,6 +20,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from streaming import telemetry
 from streaming.engine.base import ChatMessage, Finished, FinishReason, SamplingParams
 from streaming.models import OPEN, Conversation, Message, Response, Status
 from streaming.protocol import (
@@ -101,7 +102,7 @@ def create(
             if event.response_id and (known := _find(event.response_id)):
                 return _own(known, owner), False
             turn = _turn(event, owner, user)
-            turn.conversation.save(update_fields=["updated_at"])
+            _touch(turn.conversation)
             response = Response.objects.create(
                 id=event.response_id or uuid4(),
                 conversation=turn.conversation,
@@ -116,6 +117,13 @@ def create(
     except IntegrityError:
         # The same id arrived on another connection between our look and our insert.
         return _own(Response.objects.get(pk=str(event.response_id)), owner), False
+
+
+def _touch(conversation: Conversation) -> None:
+    """Say that it was used, and lock it: what is used now is not pruned, what is gone is gone."""
+    used = Conversation.objects.filter(pk=conversation.pk).update(updated_at=timezone.now())
+    if not used:
+        raise ProtocolError("not_found", "There is no such conversation.", "conversation_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +328,7 @@ def finish(response_id: str, worker_id: str, attempt: int, outcome: Outcome) -> 
         )
         if updated:
             _keep_answer(response_id)
+            telemetry.ended(response_id)
     return bool(updated)
 
 
@@ -384,6 +393,8 @@ def _end(
         )
         if updated and text:
             _keep_answer(response_id)
+        if updated:
+            telemetry.ended(response_id)
     return bool(updated)
 
 

@@ -16,7 +16,7 @@ from channels.layers import BaseChannelLayer
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
-from streaming import conf, record
+from streaming import conf, metrics, record
 from streaming.models import TERMINAL, Response, Status
 from streaming.protocol import ErrorDetail, ProtocolError, ResponseCreate
 from streaming.waiting_list.base import (
@@ -103,6 +103,7 @@ async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool)
     try:
         place = await layer.waiting_list.enqueue(entry_of(response), limits)
     except WaitingListError as error:
+        metrics.REJECTIONS.labels(error.code).inc()
         if created:
             await record.discard(response)
         raise ProtocolError(error.code, str(error)) from None  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from streaming.engine.base import EngineEvent, Finished, FinishReason, Started, TextDelta
+from streaming.metrics import TokenMeter
 from streaming.protocol import OutputTextDelta, ResponseInProgress
 from streaming.record import Outcome
 from streaming.waiting_list.base import Claim
@@ -45,6 +46,7 @@ class Running:
         self._unsaid: list[str] = []
         self._tokens: list[int] = []
         self._first_token_at: datetime | None = None
+        self._meter = TokenMeter()
 
     def resume(self, text: str) -> None:
         """Take over what earlier attempts published: `in_progress` and this text."""
@@ -57,12 +59,14 @@ class Running:
         return time.monotonic() - self._began
 
     def take(self, event: EngineEvent) -> None:
+        self._meter.hear(event)
         match event:
             case Started():
                 self._started = event
             case TextDelta():
                 self._first_token_at = self._first_token_at or timezone.now()
-                self._unsaid.append(event.text)
+                # PostgreSQL stores no U+0000, and an end that cannot be written never comes.
+                self._unsaid.append(event.text.replace("\x00", "\ufffd"))
                 self._tokens.extend(event.tokens)
             case Finished():
                 self._finished = self._timed_out(event) if self.timed_out else event

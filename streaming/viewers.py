@@ -143,7 +143,7 @@ class Viewer:
         try:
             await repair
         except Exception:
-            logger.exception("A viewer could not catch up; trying again.")
+            logger.exception("A viewer of %s could not catch up; trying again.", self.response_id)
 
     async def _tell_place(self, place: Told) -> None:
         if not self._is_news(place):

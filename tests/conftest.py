@@ -1,17 +1,9 @@
-"""What all tests share: an environment of their own, set before Django reads it."""
+"""What all tests share."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
+from django.conf import settings
 
-# Before Django's settings are read: tests never touch the user's own database or key.
-_data = Path(tempfile.mkdtemp(prefix="chatstream-tests-"))
-for name in [name for name in os.environ if name.startswith("CHATSTREAM_")]:
-    if name not in ("CHATSTREAM_REQUIRE_ALL", "CHATSTREAM_CACHE_DIR"):
-        del os.environ[name]
-for name in ("REDIS_URL", "DATABASE_URL", "ALLOWED_HOSTS", "DEBUG", "LOG_LEVEL"):
-    os.environ.pop(name, None)
-os.environ["SECRET_KEY"] = "only-for-tests"
-os.environ["DATABASE_URL"] = f"sqlite:///{_data}/db.sqlite3"
+
+def pytest_report_header() -> str:
+    return f"database: {settings.DATABASES['default']['ENGINE']}"

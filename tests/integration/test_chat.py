@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import sync_to_async
 
+from streaming.engine.base import TextDelta
 from streaming.models import Conversation, Message, Response, Status
 from tests.fake_engine import FakeEngine, words
 from tests.integration.conftest import eventually
@@ -383,3 +384,22 @@ async def test_lost_deliveries_are_repaired_from_the_log(
     assert numbers == list(range(1, len(numbers) + 1))
     assert "".join(e["delta"] for e in chat.received if "delta" in e) == done["text"]
     assert count > 3
+
+
+class NulEngine(FakeEngine):
+    """Says U+0000 where others say a word; a model can."""
+
+    def _step(self, row: Any) -> Any:
+        for event in super()._step(row):
+            is_text = isinstance(event, TextDelta)
+            yield TextDelta(event.response_id, "a\x00b", event.tokens) if is_text else event
+
+
+async def test_an_answer_with_a_nul_ends(start_worker: Any, client: Any) -> None:
+    """PostgreSQL cannot store one."""
+    await start_worker(NulEngine())
+    chat = await client()
+    await chat.ask("stop 2")
+    done = await chat.until("response.done")
+    assert (done["status"], done["text"]) == ("completed", "a\ufffdba\ufffdb")
+    assert (await row(done["response_id"])).text == done["text"]

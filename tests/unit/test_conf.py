@@ -58,3 +58,9 @@ def test_the_system_check_stops_a_start(settings: object) -> None:
     settings.CHATSTREAM = {"max_running": "0"}  # type: ignore[attr-defined]
     with pytest.raises(SystemCheckError, match="CHATSTREAM_MAX_RUNNING='0'"):
         call_command("check")
+
+
+def test_a_secret_is_not_shown_even_if_it_is_wrong() -> None:
+    (fault,) = conf.faults({"metrics_token": "too-short"})
+    assert "CHATSTREAM_METRICS_TOKEN" in fault
+    assert "too-short" not in fault

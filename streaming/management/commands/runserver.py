@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from daphne.management.commands.runserver import Command as DaphneCommand
 
 from streaming.server import ChatServer
+from streaming.static_files import collect_if_old
 
 
 class Command(DaphneCommand):
     server_cls = ChatServer
+
+    def inner_run(self, *args: Any, **options: Any) -> None:
+        collect_if_old()
+        super().inner_run(*args, **options)

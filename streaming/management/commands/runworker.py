@@ -6,8 +6,10 @@ Channels' own command with our worker class; any other channel is served as Chan
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from channels.management.commands.runworker import Command as ChannelsCommand
@@ -15,8 +17,9 @@ from channels.worker import Worker
 from django.conf import settings
 from django.core.management import CommandError
 
-from streaming import conf
+from streaming import conf, worker_metrics
 from streaming.engine.base import EngineError
+from streaming.migrating import wait_until_migrated
 from streaming.responses import DOORBELL
 from streaming.worker import QueueWorker, build_engine
 
@@ -43,7 +46,22 @@ class GenerationWorker(Worker):
 
         for signum in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signum, stop)
-        await worker.run()
+        with contextlib.ExitStack() as stack:
+            if settings.worker_metrics_port:
+                stack.enter_context(self.metrics_served(settings))
+            await worker.run()
+
+    @contextlib.contextmanager
+    def metrics_served(self, settings: conf.ChatStreamSettings) -> Iterator[None]:
+        host, port = settings.worker_metrics_host, settings.worker_metrics_port
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(worker_metrics.served(host, port))
+            except OSError as error:
+                raise CommandError(
+                    f"The metrics cannot be served on {host}:{port}: {error}."
+                ) from None
+            yield
 
 
 class Command(ChannelsCommand):
@@ -59,6 +77,7 @@ class Command(ChannelsCommand):
                     "A worker process needs REDIS_URL: without it the waiting list lives inside "
                     "the server process, and `manage.py serve` runs the worker there."
                 )
+            wait_until_migrated()
         try:
             super().handle(*args, **options)
         except EngineError as error:

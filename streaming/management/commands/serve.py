@@ -9,10 +9,12 @@ from typing import Any
 
 from daphne.endpoints import build_endpoint_description_strings
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError, call_command
+from django.core.management import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from streaming.engine.base import EngineError
+from streaming.migrating import migrate
+from streaming.static_files import collect_if_old
 
 
 class Command(BaseCommand):
@@ -62,7 +64,8 @@ class Command(BaseCommand):
             raise CommandError(f"Nobody can listen on {host}:{port}: {error}.") from None
 
     def prepare(self, with_worker: bool) -> None:
-        call_command("migrate", interactive=False, verbosity=0)
+        migrate()
+        collect_if_old()
         if with_worker:
             from streaming.worker import build_engine
 

@@ -1,0 +1,64 @@
+"""`manage.py checkworker`: whether this host's worker is alive, for whoever supervises it.
+
+It asks the channel layer, so that it sees what everybody else sees: a worker that hangs, or
+cannot reach the layer, does not beat, and is not alive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError
+from redis.exceptions import RedisError
+
+from streaming.waiting_list.base import WorkerRow, WorkerState
+
+
+class Command(BaseCommand):
+    help = "Exit with 0 if a worker process of this host is alive, else with 1 and a reason."
+    requires_system_checks: list[str] = []  # it runs often
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--pid", type=int, help="this process, not any of the host")
+        parser.add_argument(
+            "--ready", action="store_true", help="loading its model, or draining, is not enough"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.REDIS_URL:
+            raise CommandError(
+                "Without REDIS_URL the worker lives in the server process: ask it for /readyz."
+            )
+        try:
+            workers = async_to_sync(_workers)()
+        except (RedisError, OSError) as error:
+            raise CommandError(f"The channel layer does not answer: {error}") from None
+        host = platform.node()
+        ours = [worker for worker in workers if worker.details.get("host") == host]
+        if options["pid"] is not None:
+            ours = [worker for worker in ours if worker.details.get("pid") == options["pid"]]
+        if not ours:
+            which = "worker" if options["pid"] is None else f"worker {options['pid']}"
+            raise CommandError(f"No {which} of {host} is alive.")
+        if options["ready"] and all(worker.state is not WorkerState.READY for worker in ours):
+            states = ", ".join(sorted({worker.state for worker in ours}))
+            raise CommandError(f"No worker of {host} is ready: {states}.")
+        for worker in ours:
+            self.stdout.write(
+                f"{worker.worker_id} is {worker.state}, {worker.running} of {worker.capacity} "
+                f"running, heard of {worker.age:.1f} s ago."
+            )
+
+
+async def _workers() -> list[WorkerRow]:
+    layer = get_channel_layer()
+    try:
+        found: list[WorkerRow] = await layer.waiting_list.workers()
+        return found
+    finally:
+        await layer.flush()

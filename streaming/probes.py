@@ -1,0 +1,134 @@
+"""What monitors ask a web process: `/healthz`, `/readyz`, `/metrics`.
+
+They stand before everything else: a probe knows neither the site's host name nor HTTPS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+from channels.db import database_sync_to_async
+from channels.layers import get_channel_layer
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.decorators import async_only_middleware
+
+from streaming import conf, metrics, owners
+from streaming.waiting_list.base import Snapshot, WorkerRow, WorkerState
+
+logger = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 5.0
+"""Whoever does not answer within this time is taken to be away."""
+
+Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+
+@async_only_middleware
+def probes(get_response: Handler) -> Handler:
+    """Middleware: answers the three addresses, passes everything else on."""
+    answers = {"/healthz": healthz, "/readyz": readyz, "/metrics": show_metrics}
+
+    async def answer(request: HttpRequest) -> HttpResponse:
+        probe = answers.get(request.path_info)
+        if probe is None:
+            return await get_response(request)
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponse(status=405, headers={"Allow": "GET, HEAD"})
+        response = await probe(request)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    return answer
+
+
+async def healthz(request: HttpRequest) -> HttpResponse:
+    """200 if the process's event loop turns. Asks nobody else."""
+    return JsonResponse({"status": "ok"})
+
+
+async def readyz(request: HttpRequest) -> HttpResponse:
+    """200 if a prompt can be answered now, else 503; JSON says what is missing."""
+    database, (layer, worker) = await asyncio.gather(_database(), _layer_and_worker())
+    checks = {"database": database, "layer": layer, "worker": worker}
+    is_ready = all(check == "ok" for check in checks.values())
+    status = {"status": "ready" if is_ready else "unready", "checks": checks}
+    return JsonResponse(status, status=200 if is_ready else 503)
+
+
+async def _database() -> str:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await _ask_database()
+    except Exception:
+        logger.warning("The database does not answer.", exc_info=True)
+        return "does not answer"
+    return "ok"
+
+
+@database_sync_to_async
+def _ask_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+async def _layer_and_worker() -> tuple[str, str]:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            workers = await get_channel_layer().waiting_list.workers()
+    except Exception:
+        logger.warning("The channel layer does not answer.", exc_info=True)
+        return "does not answer", "unknown"
+    return "ok", _workers_word(workers)
+
+
+def _workers_word(workers: list[WorkerRow]) -> str:
+    if any(worker.state is WorkerState.READY and "model" in worker.details for worker in workers):
+        return "ok"
+    if any(worker.state is WorkerState.LOADING for worker in workers):
+        return "loading its model"
+    return "draining" if workers else "none is alive"
+
+
+async def show_metrics(request: HttpRequest) -> HttpResponse:
+    """The metrics of this process and of the queue, for those who may read them."""
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    if not may_read(
+        request.META.get("REMOTE_ADDR", ""), forwarded, request.META.get("HTTP_AUTHORIZATION", "")
+    ):
+        return HttpResponse("You may not read the metrics.\n", "text/plain", 403)
+    body, content_type = metrics.exposition(await snapshot(), request.META.get("HTTP_ACCEPT", ""))
+    return HttpResponse(body, content_type)
+
+
+async def snapshot() -> Snapshot | None:
+    """The queue; None if the layer is away."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            found: Snapshot = await get_channel_layer().waiting_list.snapshot()
+            return found
+    except Exception:
+        logger.warning("The queue cannot be read for the metrics.", exc_info=True)
+        return None
+
+
+def may_read(peer: str, forwarded: str, authorization: str) -> bool:
+    """Whether the metrics are for this client: by its token, or by its address.
+
+    One who comes through a proxy that is not trusted has no address: behind a proxy on the same
+    machine everybody would seem to be local.
+    """
+    settings = conf.get()
+    scheme, _, token = authorization.partition(" ")
+    if settings.metrics_token and scheme.lower() == "bearer":
+        given, wanted = token.strip().encode(), settings.metrics_token.encode()
+        if secrets.compare_digest(given, wanted):
+            return True
+    if forwarded and not owners.is_within(peer, settings.trusted_proxies):
+        return False
+    scope = {"client": [peer], "headers": [(b"x-forwarded-for", forwarded.encode("latin-1"))]}
+    address = owners.exact_address(scope, settings.trusted_proxies)
+    return owners.is_within(address, settings.metrics_allow)

@@ -1,0 +1,36 @@
+"""The tests of the whole chain once more, on a real PostgreSQL server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.postgresql import PostgreSQL, start_or_skip
+from tests.processes import ROOT
+
+SECONDS = 900
+
+
+@pytest.fixture
+def postgresql() -> Iterator[PostgreSQL]:
+    server = start_or_skip()
+    yield server
+    server.stop()
+
+
+def test_the_integration_tests_pass_on_postgresql(postgresql: PostgreSQL) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/integration", "-p", "no:cacheprovider"],
+        cwd=ROOT,
+        env={**os.environ, "TEST_DATABASE_URL": postgresql.url},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "django.db.backends.postgresql" in done.stdout  # said by the run's header

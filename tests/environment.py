@@ -1,0 +1,30 @@
+"""An environment of the tests' own.
+
+A plugin (`-p` in pyproject.toml) and no conftest: pytest-django reads the settings before any
+conftest is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+# Before Django's settings are read: tests never touch the user's own database or key.
+_data = Path(tempfile.mkdtemp(prefix="chatstream-tests-"))
+for name in [name for name in os.environ if name.startswith("CHATSTREAM_")]:
+    if name not in ("CHATSTREAM_REQUIRE_ALL", "CHATSTREAM_CACHE_DIR"):
+        del os.environ[name]
+for name in (
+    "REDIS_URL",
+    "DATABASE_URL",
+    "ALLOWED_HOSTS",
+    "DEBUG",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+    "HTTPS",
+):
+    os.environ.pop(name, None)
+os.environ["SECRET_KEY"] = "only-for-tests"
+# TEST_DATABASE_URL: the same tests on another database, as `tests/e2e/test_on_postgresql.py` does.
+os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL", f"sqlite:///{_data}/db.sqlite3")

@@ -1,0 +1,217 @@
+"""Two who want the same row at the same moment, in transactions of their own.
+
+Threads, since a database's locks are between connections. On SQLite the second waits at its
+BEGIN; on PostgreSQL at the row. Either way there is one order, and both know which.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from channels.db import database_sync_to_async
+from django.db import connection
+from django.utils import timezone
+
+from streaming import record, retention
+from streaming.models import Conversation, Message, Response, Status
+from streaming.protocol import ProtocolError, ResponseCreate
+from tests.fake_engine import FakeEngine
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROUNDS = 15
+
+
+def at_once(*tasks: Callable[[], Any]) -> list[Any]:
+    """What each returned or raised, all begun at the same moment, each on a connection."""
+    barrier = threading.Barrier(len(tasks))
+    results: list[Any] = [None] * len(tasks)
+
+    def run(number: int, task: Callable[[], Any]) -> None:
+        barrier.wait()
+        try:
+            results[number] = task()
+        except Exception as error:
+            results[number] = error
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=found) for found in enumerate(tasks)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def in_thread(function: Any) -> Callable[..., Any]:
+    """The function behind `database_sync_to_async`, to be run in this thread."""
+    inner: Callable[..., Any] = function.func
+    return inner
+
+
+def queued(prompt: str = "old") -> Response:
+    conversation = Conversation.objects.create(owner="visitor:a")
+    message = Message.objects.create(conversation=conversation, role="user", content=prompt)
+    return Response.objects.create(
+        conversation=conversation,
+        prompt=message,
+        owner="visitor:a",
+        status=Status.QUEUED,
+        params={"max_tokens": 5, "stop": [], "seed": 1},
+    )
+
+
+def test_an_edit_and_a_start_agree_on_the_prompt() -> None:
+    for _ in range(ROUNDS):
+        response = queued()
+        edited, work = at_once(
+            lambda r=response: in_thread(record.edit_prompt)(r.pk, "visitor:a", "new"),
+            lambda r=response: in_thread(record.start)(str(r.pk), "worker", 1),
+        )
+        read = work.messages[-1].content
+        stored = Message.objects.get(pk=response.prompt_id).content
+        assert read == stored
+        if edited is None:
+            assert read == "new"
+        else:
+            assert isinstance(edited, ProtocolError)
+            assert edited.code == "already_started"
+            assert read == "old"
+
+
+def test_the_same_id_twice_is_one_response() -> None:
+    for _ in range(ROUNDS):
+        event = ResponseCreate(type="response.create", response_id=uuid4(), input="hello")
+
+        def create(event: ResponseCreate = event) -> Any:
+            return in_thread(record.create)(
+                event, params={}, owner="visitor:a", user=None, address=""
+            )
+
+        results = at_once(create, create, create)
+        assert {row.pk for row, _ in results} == {event.response_id}
+        assert sorted(created for _, created in results) == [False, False, True]
+        assert Response.objects.filter(pk=event.response_id).count() == 1
+    assert Conversation.objects.count() == Message.objects.count() == ROUNDS
+
+
+def test_the_same_id_of_two_owners_is_forbidden_to_the_second() -> None:
+    event = ResponseCreate(type="response.create", response_id=uuid4(), input="hello")
+    results = at_once(
+        *[
+            lambda owner=owner: in_thread(record.create)(
+                event, params={}, owner=owner, user=None, address=""
+            )
+            for owner in ("visitor:a", "visitor:b")
+        ]
+    )
+    refused = [result for result in results if isinstance(result, ProtocolError)]
+    assert [error.code for error in refused] == ["forbidden"]
+
+
+def test_two_ends_of_one_response_are_one() -> None:
+    for _ in range(ROUNDS):
+        response = queued()
+        results = at_once(
+            lambda r=response: in_thread(record.end_waiting)(r.pk, Status.CANCELLED),
+            lambda r=response: in_thread(record.end_waiting)(r.pk, Status.FAILED),
+            lambda r=response: in_thread(record.start)(str(r.pk), "worker", 1),
+        )
+        assert sum(bool(result) for result in results) == 1, results
+
+
+def test_what_is_pruned_and_used_at_once_is_one_of_the_two() -> None:
+    for _ in range(ROUNDS):
+        response = queued()
+        Response.objects.filter(pk=response.pk).update(status=Status.COMPLETED)
+        old = timezone.now() - timedelta(days=100)
+        Conversation.objects.filter(pk=response.conversation_id).update(updated_at=old)
+        event = ResponseCreate(
+            type="response.create", conversation_id=response.conversation_id, input="again"
+        )
+        created, batches = at_once(
+            lambda e=event: in_thread(record.create)(
+                e, params={}, owner="visitor:a", user=None, address=""
+            ),
+            lambda: list(retention.prune(timezone.now() - timedelta(days=90))),
+        )
+        assert not isinstance(batches, Exception), batches
+        is_left = Conversation.objects.filter(pk=response.conversation_id).exists()
+        if isinstance(created, ProtocolError):
+            assert created.code == "not_found"
+            assert not is_left
+        else:
+            assert is_left
+            assert Response.objects.filter(pk=created[0].pk).exists()
+            Conversation.objects.all().delete()
+
+
+def test_a_conversation_pruned_under_a_prompt_is_not_found(monkeypatch: Any) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite lets nobody write between a transaction's first read and its writes")
+    response = queued()
+    Response.objects.filter(pk=response.pk).update(status=Status.COMPLETED)
+    looked, pruned = threading.Event(), threading.Event()
+    place = record._place
+
+    def place_and_wait(*args: Any) -> Any:
+        found = place(*args)
+        looked.set()
+        assert pruned.wait(20)
+        return found
+
+    def prune() -> None:
+        assert looked.wait(20)
+        try:
+            list(retention.prune(timezone.now() + timedelta(days=1)))
+        finally:
+            pruned.set()
+
+    monkeypatch.setattr(record, "_place", place_and_wait)
+    event = ResponseCreate(
+        type="response.create", conversation_id=response.conversation_id, input="again"
+    )
+    created, _ = at_once(
+        lambda: in_thread(record.create)(
+            event, params={}, owner="visitor:a", user=None, address=""
+        ),
+        prune,
+    )
+    assert isinstance(created, ProtocolError), created
+    assert created.code == "not_found"
+    assert Message.objects.count() == 0
+
+
+@pytest.fixture
+def idle_connection() -> None:
+    """This thread's goes back to the pool, so that it is not cut in use."""
+    connection.close()
+
+
+async def test_connections_that_the_server_has_cut_are_replaced(
+    idle_connection: None, start_worker: Any, client: Any
+) -> None:
+    """As when PostgreSQL was restarted."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has no connections to cut")
+    await start_worker(FakeEngine())
+    chat = await client()
+    for _ in range(2):
+        await chat.ask("stop 2")
+        assert (await chat.until("response.done"))["status"] == "completed"
+        await cut_all_connections()
+
+
+@database_sync_to_async
+def cut_all_connections() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
