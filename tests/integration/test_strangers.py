@@ -1,0 +1,142 @@
+"""What belongs to somebody does not exist for anybody else, on every address that names a thing.
+
+The events of the WebSocket are tried in `test_turns.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import get_resolver
+from django.urls.resolvers import URLPattern, URLResolver
+
+from streaming import keys
+from streaming.models import ApiKey, Conversation, Message, Response, Status
+from streaming.owners import owner_of_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SECRET = "words of the owner alone"
+
+# Address (filled with the owner's ids) → how it is asked, and with what.
+TRIES: dict[str, list[tuple[str, dict[str, str]]]] = {
+    "c/{conversation}/": [
+        ("get", {}),
+        ("get", {"part": "thread"}),
+        ("get", {"leaf": "{response}"}),
+        ("get", {"part": "thread", "before": "{response}"}),
+    ],
+    "c/{conversation}/newest/": [("get", {})],
+    "r/{response}/rating/": [("post", {"rating": "1"})],
+    "conversations/{conversation}/rename/": [("post", {"title": "owned"})],
+    "conversations/{conversation}/delete/": [("post", {})],
+    "accounts/keys/{key}/revoke/": [("get", {}), ("post", {})],
+}
+
+
+@pytest.fixture
+def owned() -> dict[str, str]:
+    """Ids of what an account has: a conversation with an answer, and a key."""
+    user = User.objects.create_user("owner", password="analytical")
+    owner = owner_of_user(user)
+    conversation = Conversation.objects.create(owner=owner, user=user, title=SECRET)
+    prompt = Message.objects.create(conversation=conversation, role="user", content=SECRET)
+    answer = Message.objects.create(
+        conversation=conversation, role="assistant", content=SECRET, parent=prompt
+    )
+    response = Response.objects.create(
+        conversation=conversation,
+        prompt=prompt,
+        message=answer,
+        owner=owner,
+        status=Status.COMPLETED,
+        text=SECRET,
+        params={"max_tokens": 1},
+    )
+    key, _ = keys.create(user, SECRET)
+    return {
+        "conversation": str(conversation.pk),
+        "response": str(response.pk),
+        "key": str(key.pk),
+    }
+
+
+def everything() -> list[Any]:
+    models = (Conversation, Message, Response, ApiKey)
+    return [list(model.objects.order_by("pk").values()) for model in models]
+
+
+def stranger(kind: str) -> Client:
+    client = Client()
+    if kind != "visitor":
+        user = User.objects.create_user("stranger", password="analytical", is_staff=kind == "staff")
+        client.force_login(user)
+    client.get("/")  # has a session of its own by now
+    return client
+
+
+def addresses(patterns: Any = None, prefix: str = "") -> Iterator[str]:
+    """Every address of ours that names a thing."""
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            if not route.startswith("admin/"):
+                yield from addresses(pattern.url_patterns, route)
+        elif isinstance(pattern, URLPattern) and pattern.pattern.converters:
+            yield route
+
+
+def test_every_address_that_names_a_thing_is_tried() -> None:
+    tried = {
+        address.replace("{conversation}", "<uuid:conversation_id>")
+        .replace("{response}", "<uuid:response_id>")
+        .replace("{key}", "<int:key_id>")
+        for address in TRIES
+    }
+    nobodys = {"jsi18n/<str:language>/", "v1/models/<path:model>"}
+    assert set(addresses()) - nobodys == tried
+
+
+@pytest.mark.parametrize("kind", ["visitor", "account", "staff"])
+@pytest.mark.parametrize("address", TRIES)
+def test_a_stranger_finds_nothing(owned: dict[str, str], kind: str, address: str) -> None:
+    client = stranger(kind)
+    before = everything()
+    for method, data in TRIES[address]:
+        filled = {name: value.format(**owned) for name, value in data.items()}
+        answer = getattr(client, method)("/" + address.format(**owned), filled)
+        signs_in = answer.status_code == 302 and answer.url.startswith("/accounts/login/")
+        assert answer.status_code == 404 or (signs_in and kind == "visitor"), answer.status_code
+        assert SECRET not in answer.content.decode()
+    assert everything() == before
+
+
+@pytest.mark.parametrize("kind", ["visitor", "account", "staff"])
+@pytest.mark.parametrize(
+    "address", ["/", "/conversations/", "/conversations/?q=words", "/accounts/"]
+)
+def test_no_list_holds_what_is_somebody_elses(
+    owned: dict[str, str], kind: str, address: str
+) -> None:
+    answer = stranger(kind).get(f"/{address}")
+    assert answer.status_code == 200
+    assert SECRET not in answer.content.decode()
+    assert not any(value in answer.content.decode() for value in owned.values() if len(value) > 9)
+
+
+def test_the_owner_finds_it_all(owned: dict[str, str]) -> None:
+    client = Client()
+    client.force_login(User.objects.get(username="owner"))
+    for address, tries in TRIES.items():
+        if "delete" in address:
+            continue  # with the delete the rest would be gone
+        for method, data in tries:
+            filled = {name: value.format(**owned) for name, value in data.items()}
+            answer = getattr(client, method)("/" + address.format(**owned), filled)
+            assert answer.status_code in (200, 204, 302), (address, answer.status_code)
+    found = client.get("/conversations/?q=words").content.decode()
+    assert owned["conversation"] in found
