@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -129,19 +129,19 @@ class Viewer:
         if not self._open or self._done or (self._repair and not self._repair.done()):
             return
         if watched.state is State.UNKNOWN:
-            self._begin_repair(self._end_by_record())
+            self._begin_repair(self._end_by_record)
         elif self._stalled and watched.tail > self._sequence:
-            self._begin_repair(self._catch_up())
+            self._begin_repair(self._catch_up)
         elif watched.state in (State.WAITING, State.HELD) and not self._sequence:
             await self._tell_place(place)
 
-    def _begin_repair(self, repair: Coroutine[Any, Any, None]) -> None:
+    def _begin_repair(self, repair: Callable[[], Awaitable[None]]) -> None:
         """Read the log or the record, and replay it at this reader's pace alone."""
         self._repair = asyncio.get_running_loop().create_task(self._log_faults(repair))
 
-    async def _log_faults(self, repair: Coroutine[Any, Any, None]) -> None:
+    async def _log_faults(self, repair: Callable[[], Awaitable[None]]) -> None:
         try:
-            await repair
+            await repair()
         except Exception:
             logger.exception("A viewer of %s could not catch up; trying again.", self.response_id)
 

@@ -399,7 +399,8 @@ class QueueWorker:
                 if message["response_id"] in self._running:
                     self._engine.cancel(message["response_id"])
         finally:
-            await self._layer.group_discard(responses.WORKERS_GROUP, channel)
+            with contextlib.suppress(Exception):  # the layer may be away, and forgets it by itself
+                await self._layer.group_discard(responses.WORKERS_GROUP, channel)
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

@@ -36,8 +36,8 @@ def pages(browser: Browser, url: str) -> Iterator[OpenPage]:
     yield open_page
     for context in contexts:
         for page in context.pages:
-            if not page.is_closed() and page.locator("#stop").is_visible():
-                page.locator("#stop").click()
+            if not page.is_closed():
+                stop_if_running(page)
                 page.wait_for_timeout(50)
         context.close()
     assert complaints == []
@@ -80,6 +80,16 @@ def expect_answered(answer: Locator) -> None:
 def stop(page: Page, answer: Locator) -> None:
     page.locator("#stop").click()
     expect_status(answer, "cancelled")
+
+
+def stop_if_running(page: Page) -> None:
+    """In one go: between a look and a click the answer may end and its button go."""
+    page.evaluate(
+        """() => {
+            const stop = document.getElementById("stop");
+            if (stop && !stop.hidden) stop.click();
+        }"""
+    )
 
 
 def wait_for_text(answer: Locator) -> None:

@@ -20,6 +20,7 @@ from tests.e2e.page import (
     expect_status,
     pages,
     stop,
+    stop_if_running,
     wait_for_text,
 )
 from tests.processes import ServeProcess
@@ -208,8 +209,7 @@ def test_markup_is_shown_as_text(open_page: OpenPage) -> None:
     expect(page.locator(".bubble")).to_have_text(SCRIPT)
     answer = page.locator(".answer")
     wait_for_text(answer)
-    if page.locator("#stop").is_visible():
-        page.locator("#stop").click()
+    stop_if_running(page)
     expect(answer).not_to_have_attribute("data-open", "", timeout=PATIENCE)
     page.reload()
     expect(page.locator(".bubble")).to_have_text(SCRIPT)
@@ -289,8 +289,7 @@ def test_nothing_scrolls_sideways(open_page: OpenPage, width: int) -> None:
     for selector in ("html", "#scroller"):
         wide = page.locator(selector).evaluate("e => e.scrollWidth - e.clientWidth")
         assert wide <= 0, f"{selector} is {wide} px too wide"
-    if page.locator("#stop").is_visible():
-        page.locator("#stop").click()
+    stop_if_running(page)
 
 
 def test_the_reader_is_not_scrolled_away(open_page: OpenPage) -> None:

@@ -47,6 +47,10 @@ class Answer:
         self.headers = response.headers
         self.body = response.read()
 
+    @property
+    def cookies(self) -> SimpleCookie:
+        return SimpleCookie("; ".join(self.headers.get_all("Set-Cookie", [])))
+
 
 def get(site: ServeProcess, path: str, **headers: str) -> Answer:
     """As a proxy asks that has ended TLS."""
@@ -138,9 +142,9 @@ async def test_no_secret_and_nothing_that_people_wrote_is_logged(site: ServeProc
     key = site.manage("shell", "--no-imports", "-c", make_key).strip().splitlines()[-1]
     assert key.startswith("cs-")
 
-    visitor = SimpleCookie(get(site, "/").headers["Set-Cookie"])["sessionid"].value
+    visitor = get(site, "/").cookies["sessionid"].value
     login = get(site, "/admin/login/")
-    token = SimpleCookie(login.headers["Set-Cookie"])["csrftoken"].value
+    token = login.cookies["csrftoken"].value
     get(site, "/admin/", Cookie=f"sessionid={visitor}; csrftoken={token}")
     get(site, f"/nowhere/?key={key}&password=her-very-own-password")
     get(site, "/", Host="not-allowed.example.org")

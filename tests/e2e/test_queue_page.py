@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from tests.e2e.page import stop_if_running
 from tests.processes import ServeProcess
 
 PATIENCE = 90_000
@@ -63,9 +64,8 @@ def visitor(browser: Browser, server: ServeProcess) -> Iterator[Page]:
     page.locator("#prompt").press("Enter")
     expect(page.locator(".answer .text")).to_have_text(re.compile(r"\S"), timeout=PATIENCE)
     yield page
-    if page.locator("#stop").is_visible():
-        page.locator("#stop").click()
-        expect(page.locator("#stop")).to_be_hidden(timeout=PATIENCE)
+    stop_if_running(page)
+    expect(page.locator("#stop")).to_be_hidden(timeout=PATIENCE)
     context.close()
 
 
