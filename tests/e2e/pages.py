@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,27 @@ def ask_and_read(page: Page, text: str) -> Locator:
     answer = ask(page, text)
     expect(answer).to_have_attribute("data-status", "completed", timeout=20_000)
     return answer
+
+
+def bytes_moved(page: Page, load: Callable[[], object]) -> dict[str, int]:
+    """What a load moves over the wire, headers included, with nothing cached: bytes by URL."""
+    network = page.context.new_cdp_session(page)
+    urls: dict[str, str] = {}
+    moved: dict[str, int] = {}
+    network.on(
+        "Network.requestWillBeSent",
+        lambda e: urls.update({e["requestId"]: e["request"]["url"]}),
+    )
+    network.on(
+        "Network.loadingFinished",
+        lambda e: moved.update({urls[e["requestId"]]: e["encodedDataLength"]}),
+    )
+    network.send("Network.enable")
+    network.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    load()
+    network.detach()
+    print("bytes moved:", sum(moved.values()))
+    return moved
 
 
 def new_name() -> str:

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.page import (
     LONG,
     OpenPage,
     ask,
-    expect_connected,
     expect_status,
     stop,
     wait_for_text,
 )
+from tests.e2e.pages import bytes_moved
 from tests.processes import ServeProcess
 
 RICH = (
@@ -130,16 +130,11 @@ def test_nothing_is_wider_than_the_screen(open_fast: OpenPage, width: int) -> No
 
 
 def test_a_load_is_light(browser: Browser, fast_server: ServeProcess) -> None:
-    """The first visit, nothing cached and nothing compressed."""
+    """The first visit."""
     context = browser.new_context()
     page = context.new_page()
-    responses: list[Response] = []
-    page.on("response", lambda response: responses.append(response))
-    page.goto(fast_server.url)
-    expect_connected(page)
-    page.wait_for_load_state("networkidle")
-    sizes = {response.url: len(response.body()) for response in responses}
-    assert len(sizes) > 20
-    assert sum(sizes.values()) < 150_000, sizes
-    assert all(url.startswith(fast_server.url) for url in sizes)
+    moved = bytes_moved(page, lambda: page.goto(fast_server.url, wait_until="networkidle"))
+    assert len(moved) > 20
+    assert sum(moved.values()) < 150_000, moved
+    assert all(url.startswith(fast_server.url) for url in moved)
     context.close()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.pages import ENDLESS, Visitors, ask, ask_and_read, serve_fast
+from tests.e2e.pages import ENDLESS, Visitors, ask, ask_and_read, bytes_moved, serve_fast
 from tests.processes import ServeProcess
 
 PHONE = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
@@ -315,8 +314,6 @@ def test_everybody_can_use_it(
 def test_a_page_weighs_little(visitors: Visitors, fast: ServeProcess) -> None:
     page = visitors.open(locale="ja-JP")
     with_conversations(page, fast, 40)
-    weights: dict[str, int] = {}
-    page.on("response", lambda r: weights.update({r.url.removeprefix(fast.url): len(r.body())}))
-    page.reload(wait_until="networkidle")
-    assert any(re.match("/jsi18n/ja/", path) for path in weights)
-    assert sum(weights.values()) < 150_000, weights
+    moved = bytes_moved(page, lambda: page.reload(wait_until="networkidle"))
+    assert any("/jsi18n/ja/" in url for url in moved)
+    assert sum(moved.values()) < 150_000, moved
