@@ -15,20 +15,26 @@ from streaming.waiting_list.base import (
     DONE_LOG_SECONDS,
     MAX_ATTEMPTS,
     RECENT_KEPT,
+    SAMPLES_KEPT,
     AppendCall,
     Claim,
+    Counters,
+    Edge,
     Entry,
     EntryRow,
     Lease,
     Limits,
     Load,
+    Orders,
     Place,
+    QueueClosed,
     Renewal,
     RunningLoad,
     Snapshot,
     State,
     Sweep,
     WaitingList,
+    WaitingListError,
     Watch,
     Watched,
     Withdrawal,
@@ -43,6 +49,7 @@ from streaming.waiting_list.fair_order import FairOrder
 from streaming.waiting_list.lanes import Lanes
 from streaming.waiting_list.roster import Roster
 from streaming.waiting_list.shelves import OpenResponse, Shelf
+from streaming.waiting_list.tallies import Tallies
 
 Publish = Callable[[str, dict[str, object]], None]
 
@@ -69,6 +76,8 @@ class MemoryWaitingList(WaitingList):
         self._elected: dict[str, tuple[str, float]] = {}
         self._done = DoneLogs(clock, done_log_seconds)
         self._recent: deque[tuple[int, float, int]] = deque(maxlen=RECENT_KEPT)
+        self._tallies = Tallies(clock)
+        self._closed: str | None = None
         self._tokens = 0
 
     # Accepting
@@ -81,7 +90,7 @@ class MemoryWaitingList(WaitingList):
         if self._look(response_id).state is not State.UNKNOWN:
             return self._place(response_id, created=False)
         if not readmit:
-            self._bounds.check(entry, limits, self._roster.serving())
+            self._accept(entry, limits)
         now = self._clock()
         self._open[response_id] = row = OpenResponse(
             entry, asked=now, since=now, seen=now, log=EventLog(said)
@@ -90,6 +99,17 @@ class MemoryWaitingList(WaitingList):
         if self._lanes.join(entry):
             self._take_place(row)
         return self._place(response_id, created=True)
+
+    def _accept(self, entry: Entry, limits: Limits) -> None:
+        """Count the entry as accepted, or raise what keeps it out."""
+        try:
+            if self._closed is not None:
+                raise QueueClosed(self._closed)
+            self._bounds.check(entry, limits, self._roster.serving())
+        except WaitingListError as refusal:
+            self._tallies.reject(refusal.code)
+            raise
+        self._tallies.accepted += 1
 
     def _take_place(self, row: OpenResponse) -> None:
         row.state, row.since = State.WAITING, self._clock()
@@ -104,6 +124,8 @@ class MemoryWaitingList(WaitingList):
         if row is None:
             return None
         now = self._clock()
+        if not row.token:
+            self._tallies.claim(now - row.asked)
         self._tokens += 1
         self._roster.lease(worker_id, row.response_id)
         row.state, row.since, row.worker_id = State.RUNNING, now, worker_id
@@ -161,6 +183,7 @@ class MemoryWaitingList(WaitingList):
         if not is_next:
             return number
         row.tokens.extend(tokens)
+        self._tallies.tokens += len(tokens)
         return self._say(row, event, last=False)
 
     async def finish(
@@ -290,21 +313,63 @@ class MemoryWaitingList(WaitingList):
         seen = self._look(response_id)
         return Place(seen.state, seen.position, len(self._order), created)
 
-    # Workers and upkeep
+    # An operator's side
 
-    async def heartbeat(self, beat: WorkerBeat) -> None:
-        self._roster.beat(beat)
+    async def move(self, response_id: str, edge: Edge) -> bool:
+        row = self._open.get(response_id)
+        return row is not None and self._order.move(row, edge)
 
-    async def retire(self, worker_id: str) -> None:
-        for response_id in list(self._roster.leases.get(worker_id, ())):
-            self._give_back(self._open[response_id], forgive=True)
-        self._roster.remove(worker_id)
+    async def close(self, message: str) -> None:
+        self._closed = rules.check_closing(message)
+
+    async def reopen(self) -> None:
+        self._closed = None
+
+    async def closed(self) -> str | None:
+        return self._closed
 
     async def pause(self, worker_id: str | None = None) -> bool:
         return self._roster.pause(worker_id, True)
 
     async def unpause(self, worker_id: str | None = None) -> bool:
         return self._roster.pause(worker_id, False)
+
+    async def order(
+        self, worker_id: str, *, capacity: int | None = None, drain: bool | None = None
+    ) -> bool:
+        rules.check_capacity(capacity)
+        return self._roster.order(worker_id, capacity, drain)
+
+    async def counters(self) -> Counters:
+        running = sum(map(len, self._roster.leases.values()))
+        serving = self._roster.serving()
+        return Counters(
+            at=time.time(),
+            running=running,
+            waiting=len(self._open) - running,
+            workers=len(serving),
+            capacity=sum(serving),
+            accepted=self._tallies.accepted,
+            rejected=self._tallies.rejected(),
+            tokens=self._tallies.tokens,
+            waits=self._tallies.waits(),
+        )
+
+    async def sample(self, text: str) -> None:
+        self._tallies.samples.append(text)
+
+    async def samples(self, last: int = SAMPLES_KEPT) -> list[str]:
+        return list(self._tallies.samples)[-last:] if last > 0 else []
+
+    # Workers and upkeep
+
+    async def heartbeat(self, beat: WorkerBeat) -> Orders:
+        return self._roster.beat(beat)
+
+    async def retire(self, worker_id: str) -> None:
+        for response_id in list(self._roster.leases.get(worker_id, ())):
+            self._give_back(self._open[response_id], forgive=True)
+        self._roster.remove(worker_id)
 
     async def elect(self, name: str, holder: str, seconds: float) -> bool:
         now = self._clock()
@@ -322,6 +387,7 @@ class MemoryWaitingList(WaitingList):
             running=[self._row(row) for row in running],
             waiting=[self._row(row) for row in waiting + self._in_state(State.HELD)],
             paused=self._roster.paused,
+            closed=self._closed,
         )
 
     async def workers(self) -> list[WorkerRow]:
@@ -387,4 +453,5 @@ class MemoryWaitingList(WaitingList):
             since=self._clock() - row.since,
             tokens=len(row.tokens),
             max_tokens=row.entry.max_tokens,
+            asked=self._clock() - row.asked,
         )
