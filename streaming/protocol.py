@@ -29,6 +29,7 @@ ErrorCode = Literal[
     "queue_full",
     "user_limit",
     "address_limit",
+    "queue_closed",  # by an operator, whose words the message is
     "not_found",
     "forbidden",
     "already_done",
@@ -231,12 +232,15 @@ another prompt; there is none. Prompts are taken in any case, and wait."""
 
 
 class SessionCreated(_Event):
+    """`notice`: no new prompt is taken, and these are the operator's words for it."""
+
     type: Literal["session.created"] = "session.created"
     protocol_version: int = PROTOCOL_VERSION
     model: str | None
     service: Service = "ready"
     limits: Limits
     session_token: str | None = None
+    notice: str | None = None
 
 
 class _PositionEvent(_Event):

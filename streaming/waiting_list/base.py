@@ -350,9 +350,9 @@ class WaitingList(ABC):
 
     A moved entry has its place from an operator, outside its owner's queue: it inherits nothing
     and bequeaths nothing, and its owner's later ones are placed as if it were not there. So a
-    move changes no order but its own. It may leave a round without its owner in it; lest
-    newcomers slip into such a gap ahead of those who wait, no new tag is smaller than the
-    smallest one that waits.
+    move changes no order but its own. It may empty a round; lest newcomers slip into the gap ahead
+    of those who wait, the virtual time then passes over all rounds up to the next that somebody
+    waits in.
     """
 
     @abstractmethod

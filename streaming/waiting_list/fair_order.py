@@ -7,8 +7,10 @@ and otherwise the virtual time has passed it. Entries that were moved are in no 
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from streaming.waiting_list.base import Edge
-from streaming.waiting_list.shelves import OpenResponse, Shelf, Slot
+from streaming.waiting_list.shelves import OpenResponse, Shelf, Slot, place_of
 
 
 class FairOrder(Shelf):
@@ -67,9 +69,10 @@ class FairOrder(Shelf):
         return True
 
     def _close_gap(self) -> None:
-        """The round goes on to the one of the first that waits, if moves have emptied it."""
-        if self.rows:
-            self._virtual_time = max(self._virtual_time, self.rows[0].place.tag - 1)
+        """Pass over rounds that moves have emptied: the next one is that of somebody who waits."""
+        later = bisect_left(self.rows, Slot(self._virtual_time + 1, 0), key=place_of)
+        if later < len(self.rows):
+            self._virtual_time = self.rows[later].place.tag - 1
 
     def _ticket(self) -> int:
         self._tickets += 1

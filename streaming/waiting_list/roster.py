@@ -13,7 +13,7 @@ class KnownWorker:
     beat: WorkerBeat
     at: float
     paused: bool = False
-    orders: Orders = Orders()
+    orders: Orders = field(default_factory=Orders)
 
     @property
     def capacity(self) -> int:

@@ -122,14 +122,17 @@ class Model:
             heads.setdefault(self.entries[name].owner, name)
         return heads
 
-    def round(self) -> int:
-        """The virtual time, or that of the first that waits, if moves have left a gap."""
-        tags = [entry.tag for entry in self.entries.values() if entry.counted]
-        return max(self.virtual_time, min(tags, default=0) - 1)
+    def tags(self) -> list[int]:
+        return [entry.tag for entry in self.entries.values() if entry.counted]
+
+    def round(self, tags: list[int]) -> int:
+        """The virtual time, past rounds in which nobody waits."""
+        later = [tag for tag in tags if tag > self.virtual_time]
+        return min(later, default=self.virtual_time + 1) - 1
 
     def safe(self) -> list[str]:
         """Those whom no newcomer can overtake: first heads, while nothing was ever moved."""
-        newest = self.round() + 1
+        newest = self.round(self.tags()) + 1
         safe = [name for name in self.order() if self.entries[name].tag <= newest]
         if not any(entry.moved for entry in self.entries.values()):
             assert set(self.heads().values()) <= set(safe)
@@ -139,11 +142,12 @@ class Model:
         entry = self.entries.get(name)
         if entry is None or not entry.counted:
             return False
-        tags = [other.tag for other in self.entries.values() if other.counted and other != entry]
+        tags = self.tags()
+        tags.remove(entry.tag)
         entry.moved = True
         if tags and edge is Edge.FRONT:
+            self.virtual_time = self.round(tags)
             entry.tag, entry.ticket = min(tags) - 1, self.ticket()
-            self.virtual_time = max(self.virtual_time, entry.tag)
         elif tags:
             entry.tag, entry.ticket = max(tags), self.ticket()
         return True
@@ -174,7 +178,7 @@ class Model:
 
     def enter(self, entry: ModelEntry) -> None:
         last = max((other.tag for other in self.queue_of(entry.owner)), default=0)
-        self.virtual_time = self.round()
+        self.virtual_time = self.round(self.tags())
         entry.tag, entry.ticket = max(self.virtual_time, last) + 1, self.ticket()
         entry.state = State.WAITING
 

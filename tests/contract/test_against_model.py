@@ -393,7 +393,6 @@ class Machine(RuleBasedStateMachine):
         assert owners == Counter(entry.owner for entry in present)
         assert addresses == Counter(entry.address for entry in present if entry.address)
 
-
     async def check_counters(self) -> None:
         model, counters = self.model, await self.backend.list.counters()
         present = model.open().values()

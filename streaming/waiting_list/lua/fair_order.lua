@@ -22,15 +22,14 @@ local function stand_in_queue(id, owner, tag, place)
   call('ZADD', queue_key(owner), tag, place)
 end
 
--- The round goes on to the one of the first that waits, if moves have emptied it.
+-- Pass over rounds that moves have emptied: the next one is that of somebody who waits.
+-- Answers the virtual time.
 local function close_gap()
-  local virtual_time = tonumber(call('HGET', META, 'virtual_time') or 0)
-  local first = tonumber(call('ZRANGE', ORDER, 0, 0, 'WITHSCORES')[2])
-  if first and first - 1 > virtual_time then
-    virtual_time = first - 1
-    call('HSET', META, 'virtual_time', string.format('%d', virtual_time))
-  end
-  return virtual_time
+  local present = call('HGET', META, 'virtual_time') or '0'
+  local later = call('ZRANGEBYSCORE', ORDER, '(' .. present, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  if not later[2] or later[2] - 1 == tonumber(present) then return tonumber(present) end
+  call('HSET', META, 'virtual_time', string.format('%d', later[2] - 1))
+  return later[2] - 1
 end
 
 -- Give an entry its place in the order. With nothing of the owner's there, the virtual time has
