@@ -220,8 +220,8 @@ class RedisWaitingList(WaitingList):
         await self._run("close")
 
     async def closed(self) -> str | None:
-        message: bytes | None = await self._client().hget(f"{self._base}meta", "closed")
-        return None if message is None else message.decode()
+        message = await self._client().hget(f"{self._base}meta", "closed")
+        return None if message is None else _text(message)
 
     async def pause(self, worker_id: str | None = None) -> bool:
         return await self._switch("1", worker_id)
@@ -264,7 +264,7 @@ class RedisWaitingList(WaitingList):
         if last < 1:
             return []
         texts = await self._client().lrange(f"{self._base}samples", -last, -1)
-        return [text.decode() for text in texts]
+        return [_text(text) for text in texts]
 
     # Workers and upkeep
 
@@ -314,6 +314,10 @@ class RedisWaitingList(WaitingList):
         timeout = "" if queue_timeout is None else _ms(queue_timeout)
         answer = await self._run("sweep", _ms(viewer_grace), timeout)
         return Sweep(*map(list, answer))  # cjson writes an empty list as {}
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _worker_row(row: list[Any]) -> WorkerRow:
