@@ -7,21 +7,18 @@ else: that is its atomicity. Call it on the loop that the consumers run on.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from streaming.waiting_list import rules
 from streaming.waiting_list.base import (
     DONE_LOG_SECONDS,
     MAX_ATTEMPTS,
-    RECENT_KEPT,
     SAMPLES_KEPT,
     AppendCall,
     Claim,
     Counters,
     Edge,
     Entry,
-    EntryRow,
     Lease,
     Limits,
     Load,
@@ -29,7 +26,6 @@ from streaming.waiting_list.base import (
     Place,
     QueueClosed,
     Renewal,
-    RunningLoad,
     Snapshot,
     State,
     Sweep,
@@ -47,6 +43,7 @@ from streaming.waiting_list.bounds import Bounds
 from streaming.waiting_list.event_logs import DoneLogs, EventLog
 from streaming.waiting_list.fair_order import FairOrder
 from streaming.waiting_list.lanes import Lanes
+from streaming.waiting_list.overview import Overview
 from streaming.waiting_list.roster import Roster
 from streaming.waiting_list.shelves import OpenResponse, Shelf
 from streaming.waiting_list.tallies import Tallies
@@ -75,10 +72,18 @@ class MemoryWaitingList(WaitingList):
         self._roster = Roster(clock)
         self._elected: dict[str, tuple[str, float]] = {}
         self._done = DoneLogs(clock, done_log_seconds)
-        self._recent: deque[tuple[int, float, int]] = deque(maxlen=RECENT_KEPT)
         self._tallies = Tallies(clock)
         self._closed: str | None = None
         self._tokens = 0
+        self._overview = Overview(
+            clock,
+            self._open,
+            self._order,
+            self._returned,
+            self._parked,
+            self._roster,
+            self._tallies,
+        )
 
     # Accepting
 
@@ -199,7 +204,7 @@ class MemoryWaitingList(WaitingList):
             raise WrongNumber([row.response_id])
         if counted and not row.tokens_before:
             seconds = self._clock() - row.since
-            self._recent.append((len(row.tokens), seconds, row.entry.max_tokens))
+            self._tallies.recent.append((len(row.tokens), seconds, row.entry.max_tokens))
         return self._end(row, event, row.token)
 
     async def release(self, lease: Lease) -> bool:
@@ -301,13 +306,9 @@ class MemoryWaitingList(WaitingList):
     def _look(self, response_id: str) -> Watched:
         row = self._open.get(response_id)
         if row is not None:
-            return Watched(row.state, self._position(row), row.log.tail)
+            return Watched(row.state, self._overview.position(row), row.log.tail)
         done = self._done.get(response_id)
         return Watched(State.DONE, None, done.log.tail) if done else Watched(State.UNKNOWN, None, 0)
-
-    def _position(self, row: OpenResponse) -> int | None:
-        rank = self._order.rank(row)
-        return None if rank is None else rank + 1
 
     def _place(self, response_id: str, *, created: bool) -> Place:
         seen = self._look(response_id)
@@ -341,19 +342,7 @@ class MemoryWaitingList(WaitingList):
         return self._roster.order(worker_id, capacity, drain)
 
     async def counters(self) -> Counters:
-        running = sum(map(len, self._roster.leases.values()))
-        serving = self._roster.serving()
-        return Counters(
-            at=time.time(),
-            running=running,
-            waiting=len(self._open) - running,
-            workers=len(serving),
-            capacity=sum(serving),
-            accepted=self._tallies.accepted,
-            rejected=self._tallies.rejected(),
-            tokens=self._tallies.tokens,
-            waits=self._tallies.waits(),
-        )
+        return self._overview.counters()
 
     async def sample(self, text: str) -> None:
         self._tallies.samples.append(text)
@@ -380,46 +369,19 @@ class MemoryWaitingList(WaitingList):
         return True
 
     async def snapshot(self) -> Snapshot:
-        running = sorted(self._in_state(State.RUNNING), key=lambda row: row.place)
-        waiting = self._returned.rows + self._order.rows + self._parked.rows
-        return Snapshot(
-            workers=self._roster.rows(),
-            running=[self._row(row) for row in running],
-            waiting=[self._row(row) for row in waiting + self._in_state(State.HELD)],
-            paused=self._roster.paused,
-            closed=self._closed,
-        )
+        return self._overview.snapshot(self._closed)
 
     async def workers(self) -> list[WorkerRow]:
         return self._roster.rows()
 
     async def load(self) -> Load:
-        now = self._clock()
-        return Load(
-            running=[
-                RunningLoad(
-                    response_id=row.response_id,
-                    worker_id=row.worker_id,
-                    tokens=len(row.tokens),
-                    max_tokens=row.entry.max_tokens,
-                    seconds=now - row.since,
-                    resumed=row.tokens_before,
-                )
-                for row in self._in_state(State.RUNNING)
-            ],
-            waiting=[
-                (row.response_id, row.entry.max_tokens)
-                for row in self._returned.rows + self._order.rows
-            ],
-            places=self._roster.places(),
-            recent=list(self._recent),
-        )
+        return self._overview.load()
 
     async def sweep(self, viewer_grace: float, queue_timeout: float | None = None) -> Sweep:
         now = self._clock()
         returned = [
             row.response_id
-            for row in self._in_state(State.RUNNING)
+            for row in self._overview.in_state(State.RUNNING)
             if row.expires <= now and self._give_back(row, forgive=False)
         ]
         self._roster.bury()
@@ -437,21 +399,3 @@ class MemoryWaitingList(WaitingList):
             if queue_timeout is not None and not row.token and row.asked <= now - queue_timeout
         ]
         return Sweep(returned, exhausted, cancelled + unseen, overdue)
-
-    def _in_state(self, state: State) -> list[OpenResponse]:
-        return [row for row in self._open.values() if row.state is state]
-
-    def _row(self, row: OpenResponse) -> EntryRow:
-        return EntryRow(
-            response_id=row.entry.response_id,
-            owner=row.entry.owner,
-            conversation_id=row.entry.conversation_id,
-            state=row.state,
-            position=self._position(row),
-            worker_id=row.worker_id,
-            attempt=row.attempt,
-            since=self._clock() - row.since,
-            tokens=len(row.tokens),
-            max_tokens=row.entry.max_tokens,
-            asked=self._clock() - row.asked,
-        )

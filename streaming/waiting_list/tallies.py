@@ -1,4 +1,5 @@
-"""What the waiting list in memory counts for operators, and the samples they look back on."""
+"""What the waiting list in memory counts for operators and forecasts, and the samples that
+operators look back on."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from streaming.waiting_list.base import REFUSALS, SAMPLES_KEPT, WAITS_KEPT
+from streaming.waiting_list.base import RECENT_KEPT, REFUSALS, SAMPLES_KEPT, WAITS_KEPT
 
 
 @dataclass(slots=True)
@@ -14,6 +15,8 @@ class Tallies:
     clock: Callable[[], float]
     accepted: int = 0
     tokens: int = 0
+    recent: deque[tuple[int, float, int]] = field(default_factory=lambda: deque(maxlen=RECENT_KEPT))
+    """Tokens, seconds and token limit of those finished in one go."""
     samples: deque[str] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
     _rejected: Counter[str] = field(default_factory=Counter)
     _waits: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=WAITS_KEPT))
