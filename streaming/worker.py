@@ -290,6 +290,7 @@ class QueueWorker:
     async def _listen_for_orders(self) -> None:
         channel = await self._layer.new_channel()
         await self._layer.group_add(responses.WORKERS_GROUP, channel)
+        self._ordered.set()  # what was ordered before we listened is asked for
         try:
             while True:
                 message = await self._layer.receive(channel)
