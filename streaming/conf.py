@@ -16,7 +16,14 @@ from typing import Any, Literal
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.signals import setting_changed
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 PREFIX = "CHATSTREAM_"
 
@@ -44,6 +51,13 @@ class ChatStreamSettings(BaseModel):
     )
     max_running: int = Field(
         4, ge=1, le=256, description="responses a worker generates concurrently"
+    )
+    max_rows: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="how far an operator may raise that while it runs, each a context's memory; "
+        "0: to twice as many on a CPU, where unused rows take none, else not at all",
     )
     max_waiting: int = Field(
         100,
@@ -133,6 +147,14 @@ class ChatStreamSettings(BaseModel):
     tracing: bool = Field(
         False, description="OpenTelemetry traces, sent where the `OTEL_*` variables say"
     )
+
+    @field_validator("max_rows")
+    @classmethod
+    def _room(cls, value: int, info: ValidationInfo) -> int:
+        running = info.data.get("max_running", 0)
+        if 0 < value < running:
+            raise ValueError(f"it is less than {PREFIX}MAX_RUNNING={running}")
+        return value
 
     @field_validator("trusted_proxies", "metrics_allow", mode="before")
     @classmethod

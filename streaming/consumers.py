@@ -205,6 +205,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         workers = await self.channel_layer.waiting_list.workers()
         details = workers[0].details if workers else {}
         context = details.get("context_tokens")
+        outlook = Viewers.here(self.channel_layer).outlook
         await self.send_event(
             SessionCreated(
                 model=str(details["model"]) if details.get("model") else None,
@@ -213,8 +214,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     max_tokens=settings.max_tokens,
                     context_tokens=int(context) if context else None,
                 ),
-                service=await Viewers.here(self.channel_layer).outlook.service(),
+                service=await outlook.service(),
                 session_token=None if self.user else owners.visitor_token(self.owner),
+                notice=await outlook.closed(),
             )
         )
 

@@ -64,7 +64,7 @@ WEBSOCKETS = Gauge(
 
 for _status in ("completed", "incomplete", "cancelled", "failed"):
     RESPONSES.labels(_status)  # there from the first scrape on, so that a rate misses nothing
-for _reason in ("queue_full", "user_limit", "address_limit", "unavailable"):
+for _reason in ("queue_full", "user_limit", "address_limit", "queue_closed", "unavailable"):
     REJECTIONS.labels(_reason)
 
 

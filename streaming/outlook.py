@@ -31,6 +31,8 @@ class Outlook:
         self._service_at = float("-inf")
         self._next_place: float | None = None
         self._next_place_at = float("-inf")
+        self._closed: str | None = None
+        self._closed_at = float("-inf")
 
     async def eta(self, response_id: str) -> float | None:
         """None without an honest answer: no worker, no finished answer yet, or too new."""
@@ -49,12 +51,19 @@ class Outlook:
             self._service = await self._look()
         return self._service
 
+    async def closed(self) -> str | None:
+        """The operator's message while no new prompt is taken."""
+        if time.monotonic() - self._closed_at >= FRESH_SECONDS:
+            self._closed_at = time.monotonic()
+            self._closed = await self._layer.waiting_list.closed()
+        return self._closed
+
     async def _look(self) -> Service:
         workers = await self._layer.waiting_list.workers()
         serving = [worker for worker in workers if worker.state is not WorkerState.DRAINING]
         if not serving:
             return "away"
-        if not (await self._layer.waiting_list.load()).places:
+        if not any((await self._layer.waiting_list.load()).places.values()):
             return "paused"
         if all(worker.state is WorkerState.LOADING for worker in serving):
             return "loading"

@@ -29,6 +29,7 @@ ErrorCode = Literal[
     "queue_full",
     "user_limit",
     "address_limit",
+    "queue_closed",  # by an operator, whose words the message is
     "not_found",
     "forbidden",
     "already_done",
@@ -239,12 +240,15 @@ another prompt; there is none. Prompts are taken in any case, and wait."""
 
 
 class SessionCreated(_ServerEvent):
+    """`notice`: no new prompt is taken, and these are the operator's words for it."""
+
     type: Literal["session.created"] = "session.created"
     protocol_version: int = PROTOCOL_VERSION
     model: str | None
     service: Service = "ready"
     limits: Limits
     session_token: str | None = None
+    notice: str | None = None
 
 
 class _PositionEvent(_ServerEvent):

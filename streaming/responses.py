@@ -36,7 +36,7 @@ NUMBERS_PER_LIFE = 1_000_000
 """More events than any response has."""
 
 WORKERS_GROUP = "workers"
-"""The group on which every worker hears of cancellations at once."""
+"""The group on which every worker hears of cancellations and orders at once."""
 
 
 def entry_of(response: Response) -> Entry:
@@ -210,6 +210,21 @@ async def withdraw_ended(layer: BaseChannelLayer, response_id: str) -> None:
 
 async def _tell_workers(layer: BaseChannelLayer, response_id: str) -> None:
     await layer.group_send(WORKERS_GROUP, {"type": "response.cancel", "response_id": response_id})
+
+
+async def order_worker(
+    layer: BaseChannelLayer,
+    worker_id: str,
+    *,
+    capacity: int | None = None,
+    drain: bool | None = None,
+) -> bool:
+    """An operator's order, as `WaitingList.order`; the worker hears of it now, not at its beat."""
+    known: bool = await layer.waiting_list.order(worker_id, capacity=capacity, drain=drain)
+    if known:
+        message = {"type": "worker.orders", "worker_id": worker_id}
+        await layer.group_send(WORKERS_GROUP, message)
+    return known
 
 
 def event_json(event: BaseModel) -> str:

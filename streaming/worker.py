@@ -1,8 +1,7 @@
-"""The worker: claims from the waiting list when it has a free place, feeds the engine,
-publishes what comes back, renews its leases, and writes each end into the record.
+"""The worker: claims from the waiting list when it has a free place, feeds the engine, renews
+its leases, and does what operators order. What the engine says, `publishing` passes on.
 
-It is the bridge between the engine's thread and the event loop; it decides nothing about
-order (the waiting list does) nor about steps (the engine does).
+It decides nothing about order (the waiting list does) nor about steps (the engine does).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import logging
 import os
 import platform
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from channels.layers import BaseChannelLayer, get_channel_layer
@@ -21,20 +20,19 @@ from django.db import DatabaseError
 from django.utils.module_loading import import_string
 from redis.exceptions import RedisError
 
-from streaming import conf, reconciler, record, responses
-from streaming.engine.base import Engine, EngineError, EngineEvent, Finished, GenerationRequest
+from streaming import conf, reconciler, record, responses, samples
+from streaming.engine.base import Engine, EngineError, GenerationRequest
 from streaming.models import Status
-from streaming.protocol import ErrorDetail, ProtocolError
-from streaming.running import Append, Running
-from streaming.waiting_list.base import Claim, WorkerBeat, WorkerState, WrongNumber
+from streaming.protocol import ErrorDetail
+from streaming.publishing import Publisher
+from streaming.running import Running
+from streaming.upkeep import Upkeep
+from streaming.waiting_list.base import Claim, Orders, WorkerBeat, WorkerState
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 """A lost doorbell is noticed after this long."""
-
-PUBLISH_SECONDS = 0.04
-"""Each response is published at most this often, all responses of an interval together."""
 
 _CANCEL_ATTEMPTS = 5
 
@@ -51,31 +49,49 @@ class QueueWorker:
 
     def __init__(self, engine: Engine, layer: BaseChannelLayer, capacity: int) -> None:
         self.worker_id = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(3)}"
-        self.capacity = capacity
         self.ready = asyncio.Event()
         self._engine = engine
         self._layer = layer
         self._list = layer.waiting_list
         self._lease_seconds = conf.get().lease_seconds
+        self._capacity = capacity
         self._state = WorkerState.LOADING
-        self._running: dict[str, Running] = {}
+        self._loaded = False
+        self._orders = Orders()
         self._bell = asyncio.Event()
-        self._news = asyncio.Event()
-        self._emptied = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._endings: set[asyncio.Task[None]] = set()
-        self._stale: dict[str, asyncio.Event] = {}  # lost by us; set when the engine ends them
+        self._ordered = asyncio.Event()
+        self._beating = asyncio.Lock()
+        self._publisher = Publisher(engine, self._list, self.worker_id, self._bell.set)
+        self._upkeep = Upkeep(layer, self.worker_id, self._bell.set)
+
+    @property
+    def capacity(self) -> int:
+        """How many it runs at most: as started, or as ordered, which may be up to all the rows
+        that its engine has."""
+        ordered = self._orders.capacity
+        if ordered is None:
+            return self._capacity
+        return min(ordered, self._engine.info.max_running if self._loaded else self._capacity)
+
+    @property
+    def state(self) -> WorkerState:
+        """Draining, too, while an operator wants it so; then it serves again, or is stopped."""
+        drains = self._orders.drain and self._state is WorkerState.READY
+        return WorkerState.DRAINING if drains else self._state
 
     # --- life ---
 
     async def run(self) -> None:
         """Load the model, then serve until stopped."""
-        self._loop = asyncio.get_running_loop()
         await self._beat_at_last()
-        beating = asyncio.create_task(self._every(self._lease_seconds / 3, self._beat))
+        beats = self._every(self._lease_seconds / 3, self._beat, sooner=self._ordered)
+        beating = asyncio.create_task(beats)
         try:
-            await asyncio.to_thread(self._engine.start, self._on_events)
-            self._state = WorkerState.READY
+            await asyncio.to_thread(self._engine.start, self._publisher.listen())
+            self._loaded = True
+            if self._state is WorkerState.LOADING:
+                self._state = WorkerState.READY
             await self._beat_at_last()
             self.ready.set()
             logger.info("Worker %s serves %s.", self.worker_id, self._engine.info.name)
@@ -89,13 +105,14 @@ class QueueWorker:
             asyncio.create_task(duty)
             for duty in (
                 self._claim_on(),
-                self._publish_on(),
+                self._publisher.publish_on(),
                 self._every(POLL_SECONDS, self._listen_for_bell),
-                self._every(POLL_SECONDS, self._listen_for_cancels),
+                self._every(POLL_SECONDS, self._listen_for_orders),
                 self._every(self._lease_seconds / 3, self._renew),
-                self._every(min(1.0, grace / 3), self._sweep),
+                self._every(min(1.0, grace / 3), self._upkeep.sweep),
                 self._every(POLL_SECONDS / 2, self._stop_overlong),
-                self._every(reconciler.INTERVAL_SECONDS, self._reconcile),
+                self._every(reconciler.INTERVAL_SECONDS, self._upkeep.reconcile),
+                self._every(samples.SAMPLE_SECONDS, self._upkeep.sample),
                 self._watch_engine(),
             )
         ]
@@ -113,41 +130,39 @@ class QueueWorker:
         What still runs goes back to its old place with its tokens.
         """
         self._state = WorkerState.DRAINING
-        if self._running and drain_seconds:
+        if self._publisher.running and drain_seconds:
             with contextlib.suppress(Exception):
                 await self._beat()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(drain_seconds):
-                    await self._drained()
+                    await self._publisher.drained()
         self._stopping.set()
-
-    async def _drained(self) -> None:
-        while self._running:
-            self._emptied.clear()
-            await self._emptied.wait()
 
     async def _end(self, beating: asyncio.Task[None]) -> None:
         await _cancel(beating)
-        if self._endings:
-            await asyncio.wait(self._endings, timeout=5 * POLL_SECONDS)
-        left = list(self._running.values())
-        self._running.clear()
-        for running in left:
+        for running in await self._publisher.settle(5 * POLL_SECONDS):
             with contextlib.suppress(Exception):
                 await self._list.release(running.lease)
         with contextlib.suppress(Exception):
             await self._list.retire(self.worker_id)
-        await _cancel(*self._endings)
+        await _cancel(*self._publisher.endings)
         await asyncio.to_thread(self._engine.close)
 
-    async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
+    async def _every(
+        self,
+        seconds: float,
+        duty: Callable[[], Awaitable[None]],
+        sooner: asyncio.Event | None = None,
+    ) -> None:
         """A duty again and again; its faults (the layer or the database away) are outlived."""
+        sooner = sooner or asyncio.Event()
         while True:
             try:
                 await duty()
             except Exception:
                 logger.exception("%s failed; trying again.", duty.__name__)
-            await asyncio.sleep(seconds)
+            await _wait(sooner, seconds)
+            sooner.clear()
 
     # --- claiming ---
 
@@ -155,24 +170,24 @@ class QueueWorker:
         while True:
             self._bell.clear()
             try:
-                while self._state is WorkerState.READY and len(self._running) < self.capacity:
+                while self._has_place():
                     claim = await self._list.claim(self.worker_id, self._lease_seconds)
                     if claim is None:
                         break
                     await self._begin(claim)
             except Exception:
                 logger.exception("Claiming failed; trying again.")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._bell.wait()
+            await _wait(self._bell, POLL_SECONDS)
+
+    def _has_place(self) -> bool:
+        return self.state is WorkerState.READY and len(self._publisher.running) < self.capacity
 
     async def _begin(self, claim: Claim) -> None:
-        response_id = claim.entry.response_id
-        running = self._running[response_id] = Running(claim)
+        running = self._publisher.add(claim)
         try:
             await self._submit(running, claim)
         except BaseException:
-            self._forget(running)  # no bell: not at once again
+            self._publisher.forget(running)  # no bell: not at once again
             with contextlib.suppress(Exception):
                 await self._list.release(claim.lease)
             raise
@@ -183,13 +198,12 @@ class QueueWorker:
             work = await record.start(response_id, self.worker_id, claim.attempt)
             if work is None:
                 # It ended between its place and our claim; its readers still wait for the word.
-                await self._finish_by_record(running)
+                await self._publisher.finish_by_record(running)
                 return
             if events := await self._list.read(response_id):
                 running.resume(responses.text_of(events))
-            if ended := self._stale.get(response_id):
-                await ended.wait()
-            if not self._holds(running):
+            await self._publisher.rid_of(response_id)
+            if not self._publisher.holds(running):
                 return  # the lease was lost over all this
             request = GenerationRequest(response_id, work.messages, work.params, claim.tokens)
             self._engine.submit(request)
@@ -201,138 +215,40 @@ class QueueWorker:
             logger.exception("Response %s cannot be served.", response_id)
             error = ErrorDetail(code="internal_error", message="This prompt cannot be answered.")
             await record.end_lost(response_id, Status.FAILED, "", error)
-            await self._finish_by_record(running)
-
-    async def _finish_by_record(self, running: Running) -> None:
-        done = await record.done_event(running.response_id)
-        event = done or record.cancelled_event(running.response_id, "")
-        await self._list.finish(
-            running.lease,
-            responses.event_json(event),
-            running.tail + 1,
-            counted=running.is_typical,
-        )
-        self._drop(running)
-
-    def _drop(self, running: Running) -> None:
-        self._forget(running)
-        self._bell.set()
-
-    def _forget(self, running: Running) -> None:
-        if self._holds(running):
-            del self._running[running.response_id]
-        if not self._running:
-            self._emptied.set()
-
-    def _holds(self, running: Running) -> bool:
-        """Whether it runs still; the same response may do so under another lease of ours."""
-        return self._running.get(running.response_id) is running
-
-    # --- from the engine to the readers ---
-
-    def _on_events(self, events: Sequence[EngineEvent]) -> None:
-        """The engine's sink, on the engine's thread."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._take, tuple(events))
-
-    def _take(self, events: Sequence[EngineEvent]) -> None:
-        for event in events:
-            if event.response_id in self._stale:
-                # Said for a lease that we lost; we may hold the next one already.
-                if isinstance(event, Finished):
-                    self._stale.pop(event.response_id).set()
-            elif running := self._running.get(event.response_id):
-                running.take(event)
-        self._news.set()
-
-    async def _publish_on(self) -> None:
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            try:
-                await self._publish()
-            except Exception:
-                # What was not published stays in each Running and goes out with the next try.
-                logger.exception("Publishing failed; trying again.")
-                self._news.set()
-                await asyncio.sleep(POLL_SECONDS / 2)
-            await asyncio.sleep(PUBLISH_SECONDS)
-
-    async def _publish(self) -> None:
-        pending = [
-            (running, append) for running in self._running.values() for append in running.unsaid()
-        ]
-        numbers = await self._append(pending)
-        for (running, append), number in zip(pending, numbers, strict=True):
-            if not self._holds(running):
-                continue
-            if number is None:
-                self._lose(running)
-            else:
-                running.said(append)
-        for running in list(self._running.values()):
-            if running.is_over and not running.ending:
-                running.ending = True
-                ending = asyncio.create_task(self._finish(running))
-                self._endings.add(ending)
-                ending.add_done_callback(self._endings.discard)
-
-    async def _append(self, pending: list[tuple[Running, Append]]) -> list[int | None]:
-        """Publish all in one round trip. The numbers make it safe to say a thing twice."""
-        if not pending:
-            return []
-        try:
-            numbers: list[int | None] = await self._list.append_many(
-                [(r.lease, append.event, append.tokens, append.number) for r, append in pending]
-            )
-        except WrongNumber as error:
-            # We and the log disagree: whoever claims it next goes on from what the log says.
-            for running, _ in pending:
-                if running.response_id in error.response_ids and self._holds(running):
-                    self._lose(running)
-            raise
-        return numbers
-
-    async def _finish(self, running: Running) -> None:
-        """The record first, then the list; a database that is away for a moment is waited for."""
-        while self._holds(running):
-            try:
-                await record.finish(
-                    running.response_id, self.worker_id, running.attempt, running.outcome()
-                )
-                await self._finish_by_record(running)
-            except WrongNumber:
-                self._lose(running)  # the next one to claim it ends it by the record
-            except Exception:
-                logger.exception(
-                    "The end of %s was not written; trying again.", running.response_id
-                )
-                await asyncio.sleep(POLL_SECONDS)
-
-    def _lose(self, running: Running) -> None:
-        """Our lease is over and somebody else may answer now: say and write nothing more."""
-        logger.warning("The lease of %s was lost.", running.response_id)
-        if running.is_in_engine:
-            self._stale[running.response_id] = asyncio.Event()
-            self._engine.cancel(running.response_id)
-        self._drop(running)
+            await self._publisher.finish_by_record(running)
 
     # --- duties ---
 
     async def _beat(self) -> None:
+        """Say that it lives, and do what operators want, until the list has heard of that, too."""
+        async with self._beating:
+            while (orders := await self._list.heartbeat(self._present())) != self._orders:
+                self._orders = orders
+                logger.info(
+                    "Worker %s is ordered to run up to %s%s.",
+                    self.worker_id,
+                    "as many as it was started with" if orders.capacity is None else self.capacity,
+                    " and to claim nothing" if orders.drain else "",
+                )
+                self._bell.set()
+
+    def _present(self) -> WorkerBeat:
         details: dict[str, str | int | float] = {"pid": os.getpid(), "host": platform.node()}
-        if self._state is not WorkerState.LOADING:
+        if self._loaded:
             info, stats = self._engine.info, self._engine.stats()
             details |= {
                 "model": info.name,
                 "device": info.device,
                 "dtype": info.dtype,
                 "context_tokens": info.context_tokens,
+                "rows": info.max_running,
                 "steps": stats.steps,
                 "generated_tokens": stats.generated_tokens,
+                "tokens_per_second": round(stats.tokens_per_second, 1),
+                "kv_bytes": stats.kv_bytes,
+                "kv_bytes_used": stats.kv_bytes_used,
             }
-        beat = WorkerBeat(self.worker_id, self.capacity, self._state, self._lease_seconds, details)
-        await self._list.heartbeat(beat)
+        return WorkerBeat(self.worker_id, self.capacity, self.state, self._lease_seconds, details)
 
     async def _beat_at_last(self) -> None:
         """The layer may not be there yet when a worker starts: it is waited for."""
@@ -344,40 +260,21 @@ class QueueWorker:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _renew(self) -> None:
-        asked = list(self._running.values())
+        asked = list(self._publisher.running.values())
         leases = [running.lease for running in asked]
         renewal = await self._list.renew(self.worker_id, leases, self._lease_seconds)
         for response_id in renewal.cancelled:
             self._engine.cancel(response_id)
         for running in asked:
-            if running.response_id in renewal.lost and self._holds(running):
-                self._lose(running)
-
-    async def _sweep(self) -> None:
-        settings = conf.get()
-        timeout = settings.queue_timeout or None
-        sweep = await self._list.sweep(settings.disconnect_grace, timeout)
-        for response_id in sweep.exhausted:
-            await responses.fail_exhausted(self._layer, response_id)
-        for response_id in sweep.overdue:
-            await responses.fail_overdue(self._layer, response_id)
-        for response_id in sweep.abandoned:
-            with contextlib.suppress(ProtocolError):
-                await responses.cancel(self._layer, response_id)
-        if sweep.returned or sweep.abandoned:
-            self._bell.set()
+            if running.response_id in renewal.lost and self._publisher.holds(running):
+                self._publisher.lose(running)
 
     async def _stop_overlong(self) -> None:
         limit = conf.get().generation_timeout
-        for running in self._running.values():
+        for running in self._publisher.running.values():
             if limit and running.seconds > limit:
                 running.timed_out = True
                 self._engine.cancel(running.response_id)
-
-    async def _reconcile(self) -> None:
-        seconds = 1.5 * reconciler.INTERVAL_SECONDS
-        if await self._list.elect("reconcile", self.worker_id, seconds):
-            await reconciler.reconcile(self._layer)
 
     async def _watch_engine(self) -> None:
         while True:
@@ -390,17 +287,28 @@ class QueueWorker:
             await self._layer.receive(responses.DOORBELL)
             self._bell.set()
 
-    async def _listen_for_cancels(self) -> None:
+    async def _listen_for_orders(self) -> None:
         channel = await self._layer.new_channel()
         await self._layer.group_add(responses.WORKERS_GROUP, channel)
+        self._ordered.set()  # what was ordered before we listened is asked for
         try:
             while True:
                 message = await self._layer.receive(channel)
-                if message["response_id"] in self._running:
+                if message["type"] == "worker.orders":
+                    if message["worker_id"] == self.worker_id:
+                        self._ordered.set()
+                elif message["response_id"] in self._publisher.running:
                     self._engine.cancel(message["response_id"])
         finally:
             with contextlib.suppress(Exception):  # the layer may be away, and forgets it by itself
                 await self._layer.group_discard(responses.WORKERS_GROUP, channel)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Until it is set, or so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:
@@ -426,6 +334,7 @@ def build_engine() -> Engine:
         device=settings.device,
         dtype=settings.dtype,
         max_running=settings.max_running,
+        max_rows=settings.max_rows,
         context_tokens=settings.context_tokens or None,
         cache_dir=settings.cache_dir,
     )

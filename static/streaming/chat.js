@@ -180,6 +180,7 @@ function greet(event) {
     notice.announce(words.backText());
   }
   onState("open");
+  if (event.notice) notice.show(event.notice); // the operator's words: nothing new is taken
   for (const answer of path.open) {
     answer.interrupt(false);
     edits.send(answer);

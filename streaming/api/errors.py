@@ -32,6 +32,7 @@ _STATUS_OF_CODE = {
     "user_limit": 429,
     "address_limit": 429,
     "rate_limited": 429,
+    "queue_closed": 503,
     "unavailable": 503,
     "queue_timeout": 503,
     "generation_timeout": 504,

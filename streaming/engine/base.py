@@ -113,6 +113,8 @@ EventSink = Callable[[Sequence[EngineEvent]], None]
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
+    """`max_running`: the most that the engine can generate concurrently, whatever it is asked."""
+
     name: str
     device: str
     dtype: str
@@ -133,7 +135,11 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """`pending` are submitted but without a row yet; `free` rows can be claimed for."""
+    """`pending` are submitted but without a row yet; `free` rows can be claimed for.
+
+    `kv_bytes`: the memory set aside for keys and values, 0 before the first prompt; of it
+    `kv_bytes_used` hold tokens of running responses. `tokens_per_second` over the last 10 s.
+    """
 
     running: int
     pending: int
@@ -141,6 +147,9 @@ class EngineStats:
     steps: int
     generated_tokens: int
     alive: bool
+    kv_bytes: int = 0
+    kv_bytes_used: int = 0
+    tokens_per_second: float = 0.0
 
 
 class Engine(ABC):

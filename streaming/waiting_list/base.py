@@ -22,6 +22,15 @@ MAX_ATTEMPTS = 3
 RECENT_KEPT = 128
 """Finished responses whose lengths and times are remembered for forecasts."""
 
+WAITS_KEPT = 256
+"""First claims whose queue times are remembered."""
+
+SAMPLES_KEPT = 360
+"""Samples of the queue that are kept: an hour, at one every 10 s."""
+
+CLOSED_MESSAGE_CHARS = 300
+"""The most that an operator may tell people about a closed queue."""
+
 
 def group_name(response_id: str) -> str:
     """The channel-layer group that receives a response's events.
@@ -53,6 +62,18 @@ class AddressLimit(WaitingListError):
 
 class Unavailable(WaitingListError):
     code = "unavailable"
+
+
+class QueueClosed(WaitingListError):
+    """An operator takes no new prompts; the text is the operator's message."""
+
+    code = "queue_closed"
+
+
+REFUSALS = tuple(
+    error.code for error in (QueueFull, OwnerLimit, AddressLimit, QueueClosed, Unavailable)
+)
+"""Why a prompt may be kept out; `Counters.rejected` has each of them."""
 
 
 class WrongNumber(Exception):
@@ -166,6 +187,24 @@ class WorkerState(StrEnum):
     DRAINING = "draining"
 
 
+class Edge(StrEnum):
+    """Where `move` puts a waiting response."""
+
+    FRONT = "front"
+    BACK = "back"
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What an operator wants of one worker. `capacity` None: as many as it was started with.
+
+    `drain`: it claims no more and finishes what it runs, however long that takes, and stays.
+    """
+
+    capacity: int | None = None
+    drain: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerBeat:
     """A worker's heartbeat. `ttl` seconds without another one, and it counts as dead."""
@@ -181,6 +220,7 @@ class WorkerBeat:
 class WorkerRow:
     """A live worker in a snapshot; `age` is seconds since its heartbeat.
 
+    `capacity` and `state` are what counts: the heartbeat's, or `orders` where those say less.
     `paused` is its own switch; `Snapshot.paused` is the one for all.
     """
 
@@ -191,11 +231,13 @@ class WorkerRow:
     age: float
     details: dict[str, str | int | float]
     paused: bool = False
+    orders: Orders = Orders()
 
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
-    """An open response in a snapshot; `since` is seconds in its present state."""
+    """An open response in a snapshot: seconds in its present state (`since`) and since it was
+    accepted (`asked`)."""
 
     response_id: str
     owner: str
@@ -207,19 +249,22 @@ class EntryRow:
     since: float
     tokens: int
     max_tokens: int
+    asked: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Workers, then the running set, then the waiting list in order, held entries last.
 
-    `paused`: no worker claims anything.
+    `paused`: no worker claims anything. `closed`: no new prompt is accepted, and people are told
+    this.
     """
 
     workers: list[WorkerRow]
     running: list[EntryRow]
     waiting: list[EntryRow]
     paused: bool = False
+    closed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +299,8 @@ class Load:
     """What a forecast needs, all of one moment.
 
     `waiting` holds ids and token limits in the order of the claims to come, the returned ones
-    first. `places` are the capacities of the workers that claim (or will, once loaded). `recent`
+    first. `places` are the capacities of the workers that claim (or will, once loaded), as lowered
+    by orders. `recent`
     holds tokens, seconds from claim to finish, and token limit of the last responses finished in
     one go, the newest last.
     """
@@ -263,6 +309,28 @@ class Load:
     waiting: list[tuple[str, int]]
     places: dict[str, int]
     recent: list[tuple[int, float, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What the list has counted, and the present numbers, all of one moment.
+
+    `at` is Unix time by the list's clock. `waiting` are all that are open and do not run.
+    `capacity` is that of the `workers` that live and are not draining. `accepted`, `rejected` (by
+    each of REFUSALS) and `tokens` only grow, as long as the list keeps its memory. `waits` are
+    the last first claims, the newest last: how long ago, and how long the response had waited
+    since it was accepted, in seconds.
+    """
+
+    at: float
+    running: int
+    waiting: int
+    workers: int
+    capacity: int
+    accepted: int
+    rejected: dict[str, int]
+    tokens: int
+    waits: list[tuple[float, float]]
 
 
 AppendCall = tuple[Lease, str, Sequence[int]] | tuple[Lease, str, Sequence[int], int | None]
@@ -279,13 +347,20 @@ class WaitingList(ABC):
     after it stands behind it, and its position never grows. An entry that is withdrawn bequeaths
     its place to its owner's next one, that one's to the one after it, and so on: nobody else is
     overtaken, and only the owner's last place disappears.
+
+    A moved entry has its place from an operator, outside its owner's queue: it inherits nothing
+    and bequeaths nothing, and its owner's later ones are placed as if it were not there. So a
+    move changes no order but its own. It may empty a round; lest newcomers slip into the gap ahead
+    of those who wait, the virtual time then passes over all rounds up to the next that somebody
+    waits in.
     """
 
     @abstractmethod
     async def enqueue(
         self, entry: Entry, limits: Limits, *, readmit: bool = False, said: int = 0
     ) -> Place:
-        """Accept a response, or raise QueueFull, OwnerLimit, AddressLimit or Unavailable.
+        """Accept a response, or raise QueueClosed, QueueFull, OwnerLimit, AddressLimit or
+        Unavailable.
 
         Accepted while open responses are fewer than the capacities of the live, non-draining
         workers together plus `limits.max_waiting`. Idempotent: a known id changes nothing and
@@ -364,7 +439,45 @@ class WaitingList(ABC):
         """Those the list still holds as open (held, waiting or running)."""
 
     @abstractmethod
-    async def heartbeat(self, beat: WorkerBeat) -> None: ...
+    async def move(self, response_id: str, edge: Edge) -> bool:
+        """Put a waiting entry before or behind all others in the order; False if it has no
+        position.
+
+        Those with a position alone are overtaken, not those that came back from a lost worker.
+        At the back it stands behind all who wait now; later ones take their fair places.
+        """
+
+    @abstractmethod
+    async def close(self, message: str) -> None:
+        """Accept nothing new, and tell people why. What is open goes on.
+
+        Outlives all workers. Raises ValueError for a message that is empty, longer than
+        CLOSED_MESSAGE_CHARS, or not storable.
+        """
+
+    @abstractmethod
+    async def reopen(self) -> None: ...
+
+    @abstractmethod
+    async def closed(self) -> str | None:
+        """The operator's message while the queue is closed."""
+
+    @abstractmethod
+    async def heartbeat(self, beat: WorkerBeat) -> Orders:
+        """A worker lives. Answers what an operator wants of it."""
+
+    @abstractmethod
+    async def order(
+        self, worker_id: str, *, capacity: int | None = None, drain: bool | None = None
+    ) -> bool:
+        """Tell a worker how many it may run, or to drain or to serve again; None leaves either
+        as it is. False if there is no such worker. Raises ValueError for a capacity below 0.
+
+        The list obeys at once, whatever the worker does: a worker's capacity is never more than
+        the order, and one that is to drain claims nothing and counts for no bound. More than its
+        heartbeat says it gets when its heartbeat says so. What runs goes on. Orders are
+        forgotten with the worker.
+        """
 
     @abstractmethod
     async def retire(self, worker_id: str) -> None:
@@ -394,6 +507,17 @@ class WaitingList(ABC):
     async def workers(self) -> list[WorkerRow]:
         """The live workers alone."""
         return (await self.snapshot()).workers
+
+    @abstractmethod
+    async def counters(self) -> Counters: ...
+
+    @abstractmethod
+    async def sample(self, text: str) -> None:
+        """Keep one sample; the oldest beyond SAMPLES_KEPT goes."""
+
+    @abstractmethod
+    async def samples(self, last: int = SAMPLES_KEPT) -> list[str]:
+        """The last samples, the newest last."""
 
     @abstractmethod
     async def load(self) -> Load:

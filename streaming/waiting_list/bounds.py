@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from streaming.waiting_list import rules
 from streaming.waiting_list.base import (
@@ -13,7 +13,6 @@ from streaming.waiting_list.base import (
     OwnerLimit,
     QueueFull,
     Unavailable,
-    WorkerBeat,
 )
 
 
@@ -25,8 +24,8 @@ class Bounds:
         self.owners: Counter[str] = Counter()
         self.addresses: Counter[str] = Counter()
 
-    def check(self, entry: Entry, limits: Limits, serving: Sequence[WorkerBeat]) -> None:
-        """Raise what keeps the entry out, if anything does."""
+    def check(self, entry: Entry, limits: Limits, serving: Collection[int]) -> None:
+        """Raise what keeps the entry out, if anything does. `serving`: the workers' capacities."""
         if not serving:  # nobody else can ever serve this process's list
             raise rules.refusal(Unavailable.code, 0, 0)
         mine = self.owners[entry.owner]
@@ -35,7 +34,7 @@ class Bounds:
         here = self.addresses[entry.address]
         if entry.address and 0 < limits.max_per_address <= here:
             raise rules.refusal(AddressLimit.code, here, limits.max_per_address)
-        bound = sum(worker.capacity for worker in serving) + limits.max_waiting
+        bound = sum(serving) + limits.max_waiting
         if self.open >= bound:
             raise rules.refusal(QueueFull.code, self.open, bound)
 

@@ -2,12 +2,15 @@
 
 `lua/fair_order.lua` is the same for Redis; the rule is told in `base.WaitingList`. No owner's
 last tag needs to be kept: while the owner has something waiting it is the tag of the last one,
-and otherwise the virtual time has passed it.
+and otherwise the virtual time has passed it. Entries that were moved are in no owner's queue.
 """
 
 from __future__ import annotations
 
-from streaming.waiting_list.shelves import OpenResponse, Shelf, Slot
+from bisect import bisect_left
+
+from streaming.waiting_list.base import Edge
+from streaming.waiting_list.shelves import OpenResponse, Shelf, Slot, place_of
 
 
 class FairOrder(Shelf):
@@ -23,8 +26,8 @@ class FairOrder(Shelf):
         """Give a response its place and let it stand there."""
         queue = self._by_owner.setdefault(row.entry.owner, [])
         last = queue[-1].place.tag if queue else 0
-        self._tickets += 1
-        row.place = Slot(max(self._virtual_time, last) + 1, self._tickets)
+        self._close_gap()
+        row.place = Slot(max(self._virtual_time, last) + 1, self._ticket())
         queue.append(row)
         self.add(row)
 
@@ -41,8 +44,8 @@ class FairOrder(Shelf):
         at = self.rank(row)
         if at is None:
             return
-        queue = self._by_owner[row.entry.owner]
-        for later in queue[queue.index(row) + 1 :]:
+        queue = self._by_owner.get(row.entry.owner, [])
+        for later in queue[queue.index(row) + 1 :] if row in queue else ():
             behind = self.rank(later)
             assert behind is not None
             self.rows[at], later.place, row.place = later, row.place, later.place
@@ -50,8 +53,35 @@ class FairOrder(Shelf):
         del self.rows[at]
         self._forget(row)
 
+    def move(self, row: OpenResponse, edge: Edge) -> bool:
+        """Put one before or behind all others; False if it is not here."""
+        at = self.rank(row)
+        if at is None:
+            return False
+        del self.rows[at]
+        self._forget(row)
+        if self.rows and edge is Edge.FRONT:
+            self._close_gap()  # so that no newcomer gets a tag that is as small
+            row.place = Slot(self.rows[0].place.tag - 1, self._ticket())
+        elif self.rows:
+            row.place = Slot(self.rows[-1].place.tag, self._ticket())
+        self.add(row)
+        return True
+
+    def _close_gap(self) -> None:
+        """Pass over rounds that moves have emptied: the next one is that of somebody who waits."""
+        later = bisect_left(self.rows, Slot(self._virtual_time + 1, 0), key=place_of)
+        if later < len(self.rows):
+            self._virtual_time = self.rows[later].place.tag - 1
+
+    def _ticket(self) -> int:
+        self._tickets += 1
+        return self._tickets
+
     def _forget(self, row: OpenResponse) -> None:
-        queue = self._by_owner[row.entry.owner]
-        queue.remove(row)
-        if not queue:
-            del self._by_owner[row.entry.owner]
+        """Take it out of its owner's queue, if no move has."""
+        queue = self._by_owner.get(row.entry.owner, [])
+        if row in queue:
+            queue.remove(row)
+            if not queue:
+                del self._by_owner[row.entry.owner]

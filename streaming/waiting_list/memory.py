@@ -7,28 +7,30 @@ else: that is its atomicity. Call it on the loop that the consumers run on.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from streaming.waiting_list import rules
 from streaming.waiting_list.base import (
     DONE_LOG_SECONDS,
     MAX_ATTEMPTS,
-    RECENT_KEPT,
+    SAMPLES_KEPT,
     AppendCall,
     Claim,
+    Counters,
+    Edge,
     Entry,
-    EntryRow,
     Lease,
     Limits,
     Load,
+    Orders,
     Place,
+    QueueClosed,
     Renewal,
-    RunningLoad,
     Snapshot,
     State,
     Sweep,
     WaitingList,
+    WaitingListError,
     Watch,
     Watched,
     Withdrawal,
@@ -41,8 +43,10 @@ from streaming.waiting_list.bounds import Bounds
 from streaming.waiting_list.event_logs import DoneLogs, EventLog
 from streaming.waiting_list.fair_order import FairOrder
 from streaming.waiting_list.lanes import Lanes
+from streaming.waiting_list.overview import Overview
 from streaming.waiting_list.roster import Roster
 from streaming.waiting_list.shelves import OpenResponse, Shelf
+from streaming.waiting_list.tallies import Tallies
 
 Publish = Callable[[str, dict[str, object]], None]
 
@@ -68,8 +72,18 @@ class MemoryWaitingList(WaitingList):
         self._roster = Roster(clock)
         self._elected: dict[str, tuple[str, float]] = {}
         self._done = DoneLogs(clock, done_log_seconds)
-        self._recent: deque[tuple[int, float, int]] = deque(maxlen=RECENT_KEPT)
+        self._tallies = Tallies(clock)
+        self._closed: str | None = None
         self._tokens = 0
+        self._overview = Overview(
+            clock,
+            self._open,
+            self._order,
+            self._returned,
+            self._parked,
+            self._roster,
+            self._tallies,
+        )
 
     # Accepting
 
@@ -81,7 +95,7 @@ class MemoryWaitingList(WaitingList):
         if self._look(response_id).state is not State.UNKNOWN:
             return self._place(response_id, created=False)
         if not readmit:
-            self._bounds.check(entry, limits, self._roster.serving())
+            self._accept(entry, limits)
         now = self._clock()
         self._open[response_id] = row = OpenResponse(
             entry, asked=now, since=now, seen=now, log=EventLog(said)
@@ -90,6 +104,17 @@ class MemoryWaitingList(WaitingList):
         if self._lanes.join(entry):
             self._take_place(row)
         return self._place(response_id, created=True)
+
+    def _accept(self, entry: Entry, limits: Limits) -> None:
+        """Count the entry as accepted, or raise what keeps it out."""
+        try:
+            if self._closed is not None:
+                raise QueueClosed(self._closed)
+            self._bounds.check(entry, limits, self._roster.serving())
+        except WaitingListError as refusal:
+            self._tallies.reject(refusal.code)
+            raise
+        self._tallies.accepted += 1
 
     def _take_place(self, row: OpenResponse) -> None:
         row.state, row.since = State.WAITING, self._clock()
@@ -104,6 +129,8 @@ class MemoryWaitingList(WaitingList):
         if row is None:
             return None
         now = self._clock()
+        if not row.token:
+            self._tallies.claim(now - row.asked)
         self._tokens += 1
         self._roster.lease(worker_id, row.response_id)
         row.state, row.since, row.worker_id = State.RUNNING, now, worker_id
@@ -161,6 +188,7 @@ class MemoryWaitingList(WaitingList):
         if not is_next:
             return number
         row.tokens.extend(tokens)
+        self._tallies.tokens += len(tokens)
         return self._say(row, event, last=False)
 
     async def finish(
@@ -176,7 +204,7 @@ class MemoryWaitingList(WaitingList):
             raise WrongNumber([row.response_id])
         if counted and not row.tokens_before:
             seconds = self._clock() - row.since
-            self._recent.append((len(row.tokens), seconds, row.entry.max_tokens))
+            self._tallies.recent.append((len(row.tokens), seconds, row.entry.max_tokens))
         return self._end(row, event, row.token)
 
     async def release(self, lease: Lease) -> bool:
@@ -278,33 +306,59 @@ class MemoryWaitingList(WaitingList):
     def _look(self, response_id: str) -> Watched:
         row = self._open.get(response_id)
         if row is not None:
-            return Watched(row.state, self._position(row), row.log.tail)
+            return Watched(row.state, self._overview.position(row), row.log.tail)
         done = self._done.get(response_id)
         return Watched(State.DONE, None, done.log.tail) if done else Watched(State.UNKNOWN, None, 0)
-
-    def _position(self, row: OpenResponse) -> int | None:
-        rank = self._order.rank(row)
-        return None if rank is None else rank + 1
 
     def _place(self, response_id: str, *, created: bool) -> Place:
         seen = self._look(response_id)
         return Place(seen.state, seen.position, len(self._order), created)
 
-    # Workers and upkeep
+    # An operator's side
 
-    async def heartbeat(self, beat: WorkerBeat) -> None:
-        self._roster.beat(beat)
+    async def move(self, response_id: str, edge: Edge) -> bool:
+        row = self._open.get(response_id)
+        return row is not None and self._order.move(row, edge)
 
-    async def retire(self, worker_id: str) -> None:
-        for response_id in list(self._roster.leases.get(worker_id, ())):
-            self._give_back(self._open[response_id], forgive=True)
-        self._roster.remove(worker_id)
+    async def close(self, message: str) -> None:
+        self._closed = rules.check_closing(message)
+
+    async def reopen(self) -> None:
+        self._closed = None
+
+    async def closed(self) -> str | None:
+        return self._closed
 
     async def pause(self, worker_id: str | None = None) -> bool:
         return self._roster.pause(worker_id, True)
 
     async def unpause(self, worker_id: str | None = None) -> bool:
         return self._roster.pause(worker_id, False)
+
+    async def order(
+        self, worker_id: str, *, capacity: int | None = None, drain: bool | None = None
+    ) -> bool:
+        rules.check_capacity(capacity)
+        return self._roster.order(worker_id, capacity, drain)
+
+    async def counters(self) -> Counters:
+        return self._overview.counters()
+
+    async def sample(self, text: str) -> None:
+        self._tallies.samples.append(text)
+
+    async def samples(self, last: int = SAMPLES_KEPT) -> list[str]:
+        return list(self._tallies.samples)[-last:] if last > 0 else []
+
+    # Workers and upkeep
+
+    async def heartbeat(self, beat: WorkerBeat) -> Orders:
+        return self._roster.beat(beat)
+
+    async def retire(self, worker_id: str) -> None:
+        for response_id in list(self._roster.leases.get(worker_id, ())):
+            self._give_back(self._open[response_id], forgive=True)
+        self._roster.remove(worker_id)
 
     async def elect(self, name: str, holder: str, seconds: float) -> bool:
         now = self._clock()
@@ -315,45 +369,19 @@ class MemoryWaitingList(WaitingList):
         return True
 
     async def snapshot(self) -> Snapshot:
-        running = sorted(self._in_state(State.RUNNING), key=lambda row: row.place)
-        waiting = self._returned.rows + self._order.rows + self._parked.rows
-        return Snapshot(
-            workers=self._roster.rows(),
-            running=[self._row(row) for row in running],
-            waiting=[self._row(row) for row in waiting + self._in_state(State.HELD)],
-            paused=self._roster.paused,
-        )
+        return self._overview.snapshot(self._closed)
 
     async def workers(self) -> list[WorkerRow]:
         return self._roster.rows()
 
     async def load(self) -> Load:
-        now = self._clock()
-        return Load(
-            running=[
-                RunningLoad(
-                    response_id=row.response_id,
-                    worker_id=row.worker_id,
-                    tokens=len(row.tokens),
-                    max_tokens=row.entry.max_tokens,
-                    seconds=now - row.since,
-                    resumed=row.tokens_before,
-                )
-                for row in self._in_state(State.RUNNING)
-            ],
-            waiting=[
-                (row.response_id, row.entry.max_tokens)
-                for row in self._returned.rows + self._order.rows
-            ],
-            places=self._roster.places(),
-            recent=list(self._recent),
-        )
+        return self._overview.load()
 
     async def sweep(self, viewer_grace: float, queue_timeout: float | None = None) -> Sweep:
         now = self._clock()
         returned = [
             row.response_id
-            for row in self._in_state(State.RUNNING)
+            for row in self._overview.in_state(State.RUNNING)
             if row.expires <= now and self._give_back(row, forgive=False)
         ]
         self._roster.bury()
@@ -371,20 +399,3 @@ class MemoryWaitingList(WaitingList):
             if queue_timeout is not None and not row.token and row.asked <= now - queue_timeout
         ]
         return Sweep(returned, exhausted, cancelled + unseen, overdue)
-
-    def _in_state(self, state: State) -> list[OpenResponse]:
-        return [row for row in self._open.values() if row.state is state]
-
-    def _row(self, row: OpenResponse) -> EntryRow:
-        return EntryRow(
-            response_id=row.entry.response_id,
-            owner=row.entry.owner,
-            conversation_id=row.entry.conversation_id,
-            state=row.state,
-            position=self._position(row),
-            worker_id=row.worker_id,
-            attempt=row.attempt,
-            since=self._clock() - row.since,
-            tokens=len(row.tokens),
-            max_tokens=row.entry.max_tokens,
-        )

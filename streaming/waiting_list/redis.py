@@ -16,14 +16,20 @@ from redis.asyncio import Redis
 from streaming.waiting_list import rules
 from streaming.waiting_list.base import (
     DONE_LOG_SECONDS,
+    REFUSALS,
+    SAMPLES_KEPT,
     AppendCall,
     Claim,
+    Counters,
+    Edge,
     Entry,
     EntryRow,
     Lease,
     Limits,
     Load,
+    Orders,
     Place,
+    QueueClosed,
     Renewal,
     RunningLoad,
     Snapshot,
@@ -79,6 +85,7 @@ class RedisWaitingList(WaitingList):
         rules.check_entry(entry)
         code, *rest = await self._run(
             "enqueue",
+            _nonce(),
             entry.response_id,
             entry.owner,
             entry.conversation_id,
@@ -90,6 +97,8 @@ class RedisWaitingList(WaitingList):
             int(readmit),
             said,
         )
+        if code == QueueClosed.code:
+            raise QueueClosed(*rest)
         if code != "ok":
             raise rules.refusal(code, *rest)
         created, state, position, size = rest
@@ -199,16 +208,20 @@ class RedisWaitingList(WaitingList):
         touches = await self._client().zmscore(f"{self._base}open", list(response_ids))
         return {name for name, at in zip(response_ids, touches, strict=True) if at is not None}
 
-    # Workers and upkeep
+    # An operator's side
 
-    async def heartbeat(self, beat: WorkerBeat) -> None:
-        details = json.dumps(beat.details)
-        await self._run(
-            "heartbeat", beat.worker_id, beat.capacity, beat.state, _ms(beat.ttl), details
-        )
+    async def move(self, response_id: str, edge: Edge) -> bool:
+        return bool(await self._run("move", _nonce(), response_id, edge))
 
-    async def retire(self, worker_id: str) -> None:
-        await self._run("retire", worker_id)
+    async def close(self, message: str) -> None:
+        await self._run("close", rules.check_closing(message))
+
+    async def reopen(self) -> None:
+        await self._run("close")
+
+    async def closed(self) -> str | None:
+        message = await self._client().hget(f"{self._base}meta", "closed")
+        return None if message is None else _text(message)
 
     async def pause(self, worker_id: str | None = None) -> bool:
         return await self._switch("1", worker_id)
@@ -219,16 +232,63 @@ class RedisWaitingList(WaitingList):
     async def _switch(self, paused: str, worker_id: str | None) -> bool:
         return bool(await self._run("pause", paused, *([] if worker_id is None else [worker_id])))
 
+    async def order(
+        self, worker_id: str, *, capacity: int | None = None, drain: bool | None = None
+    ) -> bool:
+        rules.check_capacity(capacity)
+        draining = "" if drain is None else int(drain)
+        return bool(await self._run("order", worker_id, _optional(capacity), draining))
+
+    async def counters(self) -> Counters:
+        ms, running, waiting, workers, capacity, waits, *counts = await self._run(
+            "counters", "accepted", "tokens", *REFUSALS
+        )
+        accepted, tokens, *rejected = (int(count or 0) for count in counts)
+        ages = [map(int, wait.split(":")) for wait in waits]
+        return Counters(
+            at=ms / 1000,
+            running=running,
+            waiting=waiting,
+            workers=workers,
+            capacity=capacity,
+            accepted=accepted,
+            rejected=dict(zip(REFUSALS, rejected, strict=True)),
+            tokens=tokens,
+            waits=[((ms - at) / 1000, waited / 1000) for at, waited in ages],
+        )
+
+    async def sample(self, text: str) -> None:
+        await self._run("sample", _nonce(), text)
+
+    async def samples(self, last: int = SAMPLES_KEPT) -> list[str]:
+        if last < 1:
+            return []
+        texts = await self._client().lrange(f"{self._base}samples", -last, -1)
+        return [_text(text) for text in texts]
+
+    # Workers and upkeep
+
+    async def heartbeat(self, beat: WorkerBeat) -> Orders:
+        details = json.dumps(beat.details)
+        capacity, drain = await self._run(
+            "heartbeat", beat.worker_id, beat.capacity, beat.state, _ms(beat.ttl), details
+        )
+        return Orders(capacity, drain)
+
+    async def retire(self, worker_id: str) -> None:
+        await self._run("retire", worker_id)
+
     async def elect(self, name: str, holder: str, seconds: float) -> bool:
         return bool(await self._run("elect", name, holder, _ms(seconds)))
 
     async def snapshot(self) -> Snapshot:
-        workers, running, waiting, paused = await self._run("snapshot", "all")
+        workers, running, waiting, paused, closed = await self._run("snapshot", "all")
         return Snapshot(
             workers=[_worker_row(row) for row in sorted(workers)],
             running=[_entry_row(row) for row in sorted(running, key=lambda row: row[-2:])],
             waiting=[_entry_row(row) for row in waiting],
             paused=paused,
+            closed=closed,
         )
 
     async def workers(self) -> list[WorkerRow]:
@@ -256,15 +316,28 @@ class RedisWaitingList(WaitingList):
         return Sweep(*map(list, answer))  # cjson writes an empty list as {}
 
 
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def _worker_row(row: list[Any]) -> WorkerRow:
-    worker_id, capacity, state, running, age, details, paused = row
+    worker_id, capacity, state, running, age, details, paused, ordered, drain = row
     return WorkerRow(
-        worker_id, capacity, WorkerState(state), running, age / 1000, json.loads(details), paused
+        worker_id=worker_id,
+        capacity=capacity,
+        state=WorkerState(state),
+        running=running,
+        age=age / 1000,
+        details=json.loads(details),
+        paused=paused,
+        orders=Orders(ordered, drain),
     )
 
 
 def _entry_row(row: list[Any]) -> EntryRow:
-    name, owner, conversation, state, position, worker, attempt, since, tokens, limit, *_ = row
+    name, owner, conversation, state, position, worker, attempt, since, tokens, limit, asked, *_ = (
+        row
+    )
     return EntryRow(
         response_id=name,
         owner=owner,
@@ -276,4 +349,5 @@ def _entry_row(row: list[Any]) -> EntryRow:
         since=since / 1000,
         tokens=tokens,
         max_tokens=limit,
+        asked=asked / 1000,
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from streaming.waiting_list.base import WorkerBeat, WorkerRow, WorkerState
+from streaming.waiting_list.base import Orders, WorkerBeat, WorkerRow, WorkerState
 
 
 @dataclass(slots=True)
@@ -13,6 +13,18 @@ class KnownWorker:
     beat: WorkerBeat
     at: float
     paused: bool = False
+    orders: Orders = field(default_factory=Orders)
+
+    @property
+    def capacity(self) -> int:
+        """The heartbeat's, or the ordered one if that is less."""
+        if self.orders.capacity is None:
+            return self.beat.capacity
+        return min(self.beat.capacity, self.orders.capacity)
+
+    @property
+    def state(self) -> WorkerState:
+        return WorkerState.DRAINING if self.orders.drain else self.beat.state
 
 
 @dataclass(slots=True)
@@ -24,11 +36,10 @@ class Roster:
     """What each worker runs; that outlives a dead one's row."""
     _workers: dict[str, KnownWorker] = field(default_factory=dict)
 
-    def beat(self, beat: WorkerBeat) -> None:
-        known = self._workers.get(beat.worker_id)
-        self._workers[beat.worker_id] = KnownWorker(
-            beat, self.clock(), known is not None and known.paused
-        )
+    def beat(self, beat: WorkerBeat) -> Orders:
+        known = self._workers.setdefault(beat.worker_id, KnownWorker(beat, 0))
+        known.beat, known.at = beat, self.clock()
+        return known.orders
 
     def remove(self, worker_id: str) -> None:
         self._workers.pop(worker_id, None)
@@ -46,6 +57,16 @@ class Roster:
             return False
         return True
 
+    def order(self, worker_id: str, capacity: int | None, drain: bool | None) -> bool:
+        known = self._workers.get(worker_id)
+        if known is None:
+            return False
+        if capacity is not None:
+            known.orders = replace(known.orders, capacity=capacity)
+        if drain is not None:
+            known.orders = replace(known.orders, drain=drain)
+        return True
+
     def lease(self, worker_id: str, response_id: str) -> None:
         self.leases.setdefault(worker_id, set()).add(response_id)
 
@@ -61,19 +82,19 @@ class Roster:
         return (
             worker is not None
             and self._alive(worker)
-            and worker.beat.state is WorkerState.READY
+            and worker.state is WorkerState.READY
             and not (self.paused or worker.paused)
-            and len(self.leases.get(worker_id, ())) < worker.beat.capacity
+            and len(self.leases.get(worker_id, ())) < worker.capacity
         )
 
-    def serving(self) -> list[WorkerBeat]:
-        """The live workers that are not draining: their capacities are the bound."""
-        return [worker.beat for worker in self._live() if _serves(worker)]
+    def serving(self) -> list[int]:
+        """The capacities of the live workers that are not draining: together the bound."""
+        return [worker.capacity for worker in self._live() if _serves(worker)]
 
     def places(self) -> dict[str, int]:
         """The capacities of those that claim, or will once they are loaded."""
         return {
-            worker.beat.worker_id: worker.beat.capacity
+            worker.beat.worker_id: worker.capacity
             for worker in self._live()
             if _serves(worker) and not (self.paused or worker.paused)
         }
@@ -82,12 +103,13 @@ class Roster:
         return [
             WorkerRow(
                 worker_id=worker.beat.worker_id,
-                capacity=worker.beat.capacity,
-                state=worker.beat.state,
+                capacity=worker.capacity,
+                state=worker.state,
                 running=len(self.leases.get(worker.beat.worker_id, ())),
                 age=self.clock() - worker.at,
                 details=dict(worker.beat.details),
                 paused=worker.paused,
+                orders=worker.orders,
             )
             for worker in self._live()
         ]
@@ -104,4 +126,4 @@ class Roster:
 
 
 def _serves(worker: KnownWorker) -> bool:
-    return worker.beat.state is not WorkerState.DRAINING
+    return worker.state is not WorkerState.DRAINING

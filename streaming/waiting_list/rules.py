@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from streaming.waiting_list.base import (
+    CLOSED_MESSAGE_CHARS,
     AddressLimit,
     Entry,
     OwnerLimit,
@@ -36,6 +37,26 @@ def check_event(event: str) -> str:
     if not (event.startswith('{"') and event.endswith("}")):
         raise ValueError(f"an event must be the JSON text of a non-empty object: {event[:60]!r}")
     return event
+
+
+def check_closing(message: str) -> str:
+    """An operator's message to people who ask while the queue is closed."""
+    text = message.strip()
+    if not text:
+        raise ValueError("the message of a closed queue is empty")
+    if len(text) > CLOSED_MESSAGE_CHARS:
+        raise ValueError(
+            f"the message of a closed queue has {len(text):,} characters; "
+            f"at most {CLOSED_MESSAGE_CHARS} are allowed"
+        )
+    if "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("the message of a closed queue has a character that no text may have")
+    return text
+
+
+def check_capacity(capacity: int | None) -> None:
+    if capacity is not None and capacity < 0:
+        raise ValueError(f"a worker cannot run {capacity} responses")
 
 
 def is_next(number: int | None, tail: int, tail_at_claim: int) -> bool | None:

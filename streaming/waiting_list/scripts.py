@@ -12,9 +12,14 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from streaming.waiting_list.base import MAX_ATTEMPTS, RECENT_KEPT
+from streaming.waiting_list.base import MAX_ATTEMPTS, RECENT_KEPT, SAMPLES_KEPT, WAITS_KEPT
 
-_CONSTANTS = f"local MAX_ATTEMPTS, RECENT_KEPT = {MAX_ATTEMPTS}, {RECENT_KEPT}"
+_CONSTANTS = "\n".join(
+    (
+        f"local MAX_ATTEMPTS, RECENT_KEPT = {MAX_ATTEMPTS}, {RECENT_KEPT}",
+        f"local WAITS_KEPT, SAMPLES_KEPT = {WAITS_KEPT}, {SAMPLES_KEPT}",
+    )
+)
 _COMMON = ("prelude", "fair_order", "ending")
 
 

@@ -48,7 +48,7 @@ class OpenResponse:
         return self.entry.response_id
 
 
-def _place(row: OpenResponse) -> Slot:
+def place_of(row: OpenResponse) -> Slot:
     return row.place
 
 
@@ -62,10 +62,10 @@ class Shelf:
         return len(self.rows)
 
     def add(self, row: OpenResponse) -> None:
-        insort(self.rows, row, key=_place)
+        insort(self.rows, row, key=place_of)
 
     def rank(self, row: OpenResponse) -> int | None:
-        at = bisect_left(self.rows, row.place, key=_place)
+        at = bisect_left(self.rows, row.place, key=place_of)
         return at if at < len(self.rows) and self.rows[at] is row else None
 
     def discard(self, row: OpenResponse) -> None:

@@ -13,6 +13,7 @@ from streaming.waiting_list.base import (
     Claim,
     Entry,
     Limits,
+    Orders,
     Place,
     State,
     WaitingList,
@@ -67,8 +68,8 @@ class Backend:
         state: WorkerState = WorkerState.READY,
         ttl: float = LONG,
         **details: str | int | float,
-    ) -> None:
-        await self.list.heartbeat(WorkerBeat(worker_id, capacity, state, ttl, details))
+    ) -> Orders:
+        return await self.list.heartbeat(WorkerBeat(worker_id, capacity, state, ttl, details))
 
     async def ask(
         self,
@@ -163,7 +164,7 @@ class RedisBackend(Backend):
             name
             for name in short
             if not name.startswith(("once:", "worker:"))
-            and name not in ("workers", "meta", "recent")
+            and name not in ("workers", "meta", "recent", "counters", "waits", "samples")
         }
 
     async def counted(self) -> tuple[dict[str, int], dict[str, int]]:

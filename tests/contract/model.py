@@ -5,9 +5,10 @@ Everything is worked out again from the entries each time somebody asks.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
-from streaming.waiting_list.base import MAX_ATTEMPTS, Limits, State, WorkerState
+from streaming.waiting_list.base import MAX_ATTEMPTS, Edge, Limits, State, WorkerState
 
 
 @dataclass
@@ -25,6 +26,7 @@ class ModelEntry:
     attempt: int = 0
     cancelled: bool = False
     returned: bool = False
+    moved: bool = False
     claimed: bool = False
     events: int = 0
     tokens: list[int] = field(default_factory=list)
@@ -53,10 +55,20 @@ class ModelEntry:
 
 @dataclass
 class ModelWorker:
-    capacity: int
-    state: WorkerState
+    told: int
+    says: WorkerState
     alive: bool = True
     paused: bool = False
+    ordered: int | None = None
+    drain: bool = False
+
+    @property
+    def capacity(self) -> int:
+        return self.told if self.ordered is None else min(self.told, self.ordered)
+
+    @property
+    def state(self) -> WorkerState:
+        return WorkerState.DRAINING if self.drain else self.says
 
 
 class Model:
@@ -66,6 +78,8 @@ class Model:
         self.tickets = 0
         self.virtual_time = 0
         self.paused = False
+        self.closed: str | None = None
+        self.counted: Counter[str] = Counter()
         self.leases: list[str] = []  # every lease ever given: its response
         self.recent: list[int] = []  # the tokens of what was finished and counted
 
@@ -96,8 +110,9 @@ class Model:
         return [name for _, name in sorted(back)]
 
     def queue_of(self, owner: str) -> list[ModelEntry]:
-        """What an owner has in the order, first to last."""
-        mine = [e for e in self.entries.values() if e.counted and e.owner == owner]
+        """What an owner has in the order, first to last, but for what was moved."""
+        counted = [e for e in self.entries.values() if e.counted and not e.moved]
+        mine = [e for e in counted if e.owner == owner]
         return sorted(mine, key=lambda entry: entry.place)
 
     def heads(self) -> dict[str, str]:
@@ -107,12 +122,44 @@ class Model:
             heads.setdefault(self.entries[name].owner, name)
         return heads
 
+    def tags(self) -> list[int]:
+        return [entry.tag for entry in self.entries.values() if entry.counted]
+
+    def round(self, tags: list[int]) -> int:
+        """The virtual time, past rounds in which nobody waits."""
+        later = [tag for tag in tags if tag > self.virtual_time]
+        return min(later, default=self.virtual_time + 1) - 1
+
+    def safe(self) -> list[str]:
+        """Those whom no newcomer can overtake: first heads, while nothing was ever moved."""
+        newest = self.round(self.tags()) + 1
+        safe = [name for name in self.order() if self.entries[name].tag <= newest]
+        if not any(entry.moved for entry in self.entries.values()):
+            assert set(self.heads().values()) <= set(safe)
+        return safe
+
+    def move(self, name: str, edge: Edge) -> bool:
+        entry = self.entries.get(name)
+        if entry is None or not entry.counted:
+            return False
+        tags = self.tags()
+        tags.remove(entry.tag)
+        entry.moved = True
+        if tags and edge is Edge.FRONT:
+            self.virtual_time = self.round(tags)
+            entry.tag, entry.ticket = min(tags) - 1, self.ticket()
+        elif tags:
+            entry.tag, entry.ticket = max(tags), self.ticket()
+        return True
+
     def position(self, name: str) -> int | None:
         order = self.order()
         return order.index(name) + 1 if name in order else None
 
     def refused(self, owner: str, address: str, limits: Limits, needs_worker: bool) -> str | None:
         present = list(self.open().values())
+        if self.closed is not None:
+            return "queue_closed"
         if needs_worker and not self.serving():
             return "unavailable"
         if 0 < limits.max_per_owner <= sum(entry.owner == owner for entry in present):
@@ -131,11 +178,14 @@ class Model:
 
     def enter(self, entry: ModelEntry) -> None:
         last = max((other.tag for other in self.queue_of(entry.owner)), default=0)
+        self.virtual_time = self.round(self.tags())
         entry.tag, entry.ticket = max(self.virtual_time, last) + 1, self.ticket()
         entry.state = State.WAITING
 
     def leave(self, entry: ModelEntry) -> None:
         """The owner's places stay but for the last; those behind the entry move up."""
+        if entry.moved:
+            return
         queue = self.queue_of(entry.owner)
         places = [other.place for other in queue]
         queue.remove(entry)

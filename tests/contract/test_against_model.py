@@ -22,8 +22,11 @@ from hypothesis.stateful import (
 from redis import Redis
 
 from streaming.waiting_list.base import (
+    REFUSALS,
+    Edge,
     Lease,
     Limits,
+    Orders,
     State,
     WaitingListError,
     Withdrawal,
@@ -62,7 +65,7 @@ class Machine(RuleBasedStateMachine):
         self.model = Model()
         self.leases: list[Lease] = []
         self.positions: dict[str, int] = {}  # as the list itself tells them
-        self.heads: dict[str, tuple[str, int]] = {}
+        self.safe: dict[str, int] = {}
         self.backend = self.make_backend()
 
     def make_backend(self) -> Backend:
@@ -105,6 +108,8 @@ class Machine(RuleBasedStateMachine):
         if not known and not readmit:
             needs_worker = self.backend.capacity_needed
             refused = self.model.refused(owner, address, limits, needs_worker)
+        if not known and not readmit:
+            self.model.counted[refused or "accepted"] += 1
         if not known and not refused:
             self.model.enqueue(name, owner, conversation, address)
         call = self.backend.ask(name, owner, conversation, address, limits, readmit=readmit)
@@ -112,6 +117,8 @@ class Machine(RuleBasedStateMachine):
             with pytest.raises(WaitingListError) as refusal:
                 self.run(call)
             assert refusal.value.code == refused
+            if refused == "queue_closed":
+                assert str(refusal.value) == self.model.closed
             return
         place = self.run(call)
         assert place.created is not known
@@ -126,10 +133,10 @@ class Machine(RuleBasedStateMachine):
         alive=st.sampled_from([True] * 5 + [False]),
     )
     def beat(self, worker: str, capacity: int, state: WorkerState, alive: bool) -> None:
-        known = self.model.workers.get(worker)
-        paused = known is not None and known.paused
-        self.model.workers[worker] = ModelWorker(capacity, state, alive, paused)
-        self.run(self.backend.beat(worker, capacity, state, LONG if alive else 0.001))
+        known = self.model.workers.setdefault(worker, ModelWorker(capacity, state))
+        known.told, known.says, known.alive = capacity, state, alive
+        orders = self.run(self.backend.beat(worker, capacity, state, LONG if alive else 0.001))
+        assert orders == Orders(known.ordered, known.drain)
         if not alive:
             self.run(self.backend.pass_time(0.005))
 
@@ -164,6 +171,7 @@ class Machine(RuleBasedStateMachine):
         elif number is None or number == tail + 1:
             entry.events += 1
             entry.tokens += tokens
+            self.model.counted["tokens"] += len(tokens)
             assert self.run(call) == entry.events
         elif entry.events_before < number <= tail:
             assert self.run(call) == number
@@ -276,6 +284,37 @@ class Machine(RuleBasedStateMachine):
         kept = self.backend.list
         assert self.run((kept.pause if paused else kept.unpause)(worker)) is known
 
+    @rule(back=BACK, edge=st.sampled_from(Edge))
+    def move(self, back: int, edge: Edge) -> None:
+        name = self.name(back)
+        others = [other for other in self.model.order() if other != name]
+        moved = self.model.move(name, edge)
+        assert self.run(self.backend.list.move(name, edge)) is moved
+        if moved:  # and nobody else
+            order = [name, *others] if edge is Edge.FRONT else [*others, name]
+            assert self.model.order() == order
+            self.safe.clear()
+
+    @rule(message=st.sampled_from([None, None, None, None, "Back at noon.", "Später"]))
+    def close(self, message: str | None) -> None:
+        self.model.closed = message
+        kept = self.backend.list
+        self.run(kept.reopen() if message is None else kept.close(message))
+
+    @rule(
+        worker=WORKERS,
+        capacity=st.sampled_from([None, 0, 1, 2, 5]),
+        drain=st.sampled_from([None, False, False, True]),
+    )
+    def order(self, worker: str, capacity: int | None, drain: bool | None) -> None:
+        known = self.model.workers.get(worker)
+        if known and capacity is not None:
+            known.ordered = capacity
+        if known and drain is not None:
+            known.drain = drain
+        call = self.backend.list.order(worker, capacity=capacity, drain=drain)
+        assert self.run(call) is (known is not None)
+
     @rule()
     def sweep(self) -> None:
         returned, exhausted, cancelled = self.model.sweep()
@@ -291,11 +330,12 @@ class Machine(RuleBasedStateMachine):
         self.nobody_moves_backward()
 
     def nobody_moves_backward(self) -> None:
-        """The first of an owner's entries, and so the only one, never sees its position grow."""
-        for owner, (name, position) in self.heads.items():
+        """The first of an owner's entries, and so the only one, never sees its position grow,
+        but by an operator's move."""
+        for name, position in self.safe.items():
             now = self.positions.get(name)
-            assert now is None or now <= position, f"{owner}'s {name}: {position} -> {now}"
-        self.heads = {owner: (n, self.positions[n]) for owner, n in self.model.heads().items()}
+            assert now is None or now <= position, f"{name}: {position} -> {now}"
+        self.safe = {name: self.positions[name] for name in self.model.safe()}
 
     async def check(self) -> None:
         model, names = self.model, list(self.model.entries)
@@ -325,9 +365,13 @@ class Machine(RuleBasedStateMachine):
         assert len(rows) == len(model.open())
         running = Counter(row.worker_id for row in snapshot.running)
         assert snapshot.paused is model.paused
+        assert snapshot.closed == model.closed == await self.backend.list.closed()
         for worker in snapshot.workers:
+            expected = model.workers[worker.worker_id]
             assert worker.running == running[worker.worker_id]
-            assert worker.paused is model.workers[worker.worker_id].paused
+            assert worker.paused is expected.paused
+            assert (worker.capacity, worker.state) == (expected.capacity, expected.state)
+            assert worker.orders == Orders(expected.ordered, expected.drain)
         load = await self.backend.list.load()
         assert [name for name, _ in load.waiting] == firsts
         assert {
@@ -343,10 +387,23 @@ class Machine(RuleBasedStateMachine):
             if worker in model.serving() and not (model.paused or worker.paused)
         }
         assert [tokens for tokens, *_ in load.recent] == model.recent
+        await self.check_counters()
         owners, addresses = await self.backend.counted()
         present = model.open().values()
         assert owners == Counter(entry.owner for entry in present)
         assert addresses == Counter(entry.address for entry in present if entry.address)
+
+    async def check_counters(self) -> None:
+        model, counters = self.model, await self.backend.list.counters()
+        present = model.open().values()
+        assert counters.running == sum(entry.state is State.RUNNING for entry in present)
+        assert counters.waiting == len(present) - counters.running
+        assert counters.workers == len(model.serving())
+        assert counters.capacity == sum(worker.capacity for worker in model.serving())
+        assert counters.accepted == model.counted["accepted"]
+        assert counters.rejected == {code: model.counted[code] for code in REFUSALS}
+        assert counters.tokens == model.counted["tokens"]
+        assert len(counters.waits) == sum(entry.claimed for entry in model.entries.values())
 
 
 def run(machine: Any, examples: int, steps: int) -> None:

@@ -11,7 +11,15 @@ import pytest_asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streaming.layers import RedisChannelLayer
-from streaming.waiting_list.base import Entry, State, Withdrawal
+from streaming.waiting_list.base import (
+    Edge,
+    Entry,
+    Limits,
+    Orders,
+    QueueFull,
+    State,
+    Withdrawal,
+)
 from tests.contract.backends import DELTA, DONE, LONG, ROOMY, RedisBackend
 from tests.valkey import Valkey, start_or_skip
 
@@ -63,6 +71,27 @@ async def test_after_a_kill_and_a_restart(
     assert (await backend.list.read("r0", heard["sequence_number"] - 1))[0] == heard["event"]
     assert len(await backend.list.read("r0")) == number
     assert await backend.list.finish(before.lease, DONE) == number + 1
+    await backend.close()
+
+
+async def test_orders_and_counts_are_kept_as_well_as_all_the_rest(
+    own_valkey: Valkey, request: pytest.FixtureRequest
+) -> None:
+    durable = "durable" in request.node.name
+    backend = RedisBackend(own_valkey.url)
+    await backend.beat("w1", 4)
+    await backend.ask("a0", "a")
+    await backend.ask("b0", "b")
+    await backend.list.move("b0", Edge.FRONT)
+    await backend.list.order("w1", capacity=1, drain=True)
+    await backend.list.close("Moving.")
+    await backend.list.sample("{}")
+    own_valkey.restart()
+    assert await backend.list.closed() == ("Moving." if durable else None)
+    assert await backend.beat("w1", 4) == (Orders(1, True) if durable else Orders())
+    assert (await backend.list.counters()).accepted == (2 if durable else 0)
+    assert await backend.list.samples() == (["{}"] if durable else [])
+    assert await backend.positions("b0", "a0") == ([1, 2] if durable else [None, None])
     await backend.close()
 
 
@@ -165,6 +194,19 @@ async def test_a_lost_answer_makes_nothing_happen_twice(
     assert proxy.forgot == 6
     assert (await backend.counted())[0] == {"user:r3": 1}
 
+    await backend.ask("r4")
+    proxy.forget = True
+    assert await backend.list.move("r4", Edge.FRONT) is True
+    proxy.forget = True
+    with pytest.raises(QueueFull):
+        await backend.ask("r5", limits=Limits(0))
+    proxy.forget = True
+    await backend.list.sample("{}")
+    assert proxy.forgot == 9
+    counters = await backend.list.counters()
+    assert (counters.accepted, counters.rejected["queue_full"], counters.tokens) == (5, 1, 2)
+    assert await backend.list.samples() == ["{}"]
+
 
 async def test_two_processes_share_one_list(empty_valkey: Valkey) -> None:
     backend = RedisBackend(empty_valkey.url)
@@ -224,6 +266,12 @@ async def test_every_operation_survives_a_script_flush(empty_valkey: Valkey) -> 
         kept.load,
         lambda: kept.pause("w1"),
         lambda: kept.elect("duty", "p1", LONG),
+        lambda: kept.move("r", Edge.BACK),
+        lambda: kept.close("No."),
+        kept.reopen,
+        lambda: kept.order("w1", capacity=1),
+        lambda: kept.sample("{}"),
+        kept.counters,
         lambda: kept.sweep(LONG),
         lambda: kept.retire("w1"),
         lambda: kept.finish(claim.lease, DONE),

@@ -31,8 +31,10 @@ FAST = {
 }
 """The fast engine, no bound in the way, and leases that end soon."""
 
-
 PATIENCE = 60.0
+
+KEPT = ("workers", "worker", "meta", "recent", "counters", "waits", "samples")
+"""Keys of a bounded size that an idle waiting list keeps."""
 
 
 class Row(NamedTuple):
@@ -204,6 +206,6 @@ class Cluster:
                 if name in ("log", "said", "once", "elected"):
                     if await client.ttl(key) == -1:
                         found.append(f"{key} without an end")
-                elif name not in ("workers", "worker", "meta", "recent"):
+                elif name not in KEPT:
                     found.append(key)
         return sorted(found)

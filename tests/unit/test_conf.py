@@ -43,6 +43,14 @@ def test_a_wrong_value_is_named(name: str, value: str) -> None:
     assert description in fault
 
 
+def test_rows_hold_what_runs() -> None:
+    (fault,) = conf.faults({"max_running": "4", "max_rows": "3"})
+    assert "CHATSTREAM_MAX_ROWS='3'" in fault
+    assert "less than CHATSTREAM_MAX_RUNNING=4" in fault
+    assert conf.faults({"max_running": "4", "max_rows": "4"}) == []
+    assert len(conf.faults({"max_running": "none", "max_rows": "3"})) == 1
+
+
 def test_an_unknown_setting_is_named_with_what_there_is() -> None:
     (fault,) = conf.faults({"max_runing": "2"})
     assert "CHATSTREAM_MAX_RUNING" in fault

@@ -49,6 +49,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         self._place = place
         self._rows = rows
         self._max_len = max_len
+        self.bytes = 0
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Shapes are known at the first call: [batch, kv_heads, n, head_dim]."""
@@ -56,6 +57,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         for name, states in (("keys", key_states), ("values", value_states)):
             shape = (self._rows, states.shape[1], self._max_len, states.shape[3])
             setattr(self, name, _zeros(shape, states.dtype, states.device))
+            self.bytes += getattr(self, name).nbytes
         self.is_initialized = True
 
     def update(
@@ -96,6 +98,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     def reset(self) -> None:
         """Give the memory back; the next update takes it anew."""
         self.keys = self.values = None
+        self.bytes = 0
         self.is_initialized = False
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
@@ -114,7 +117,18 @@ class SlotCache(Cache):
     def __init__(self, layers: int, rows: int, max_len: int) -> None:
         self._place = _Place()
         self._slots = [SlotLayer(self._place, rows, max_len) for _ in range(layers)]
+        self._tokens = rows * max_len
         super().__init__(layers=list(self._slots))
+
+    @property
+    def bytes(self) -> int:
+        """The memory set aside, 0 before the first prompt. On a CPU the system gives it a page
+        at a time, when first written to."""
+        return sum(layer.bytes for layer in self._slots)
+
+    @property
+    def bytes_per_token(self) -> int:
+        return self.bytes // self._tokens
 
     def decode_rows(self, positions: Tensor, length: int) -> None:
         """The next forward adds one token to each of the rows 0..B-1, at `positions` [B].

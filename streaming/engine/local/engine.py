@@ -33,6 +33,7 @@ from streaming.engine.local.runner import ModelRunner, choose_device, choose_dty
 from streaming.engine.local.stepper import Stepper
 from streaming.engine.model_store import ensure_model
 from streaming.engine.model_support import check_supported
+from streaming.engine.speed import Speed
 
 logger = logging.getLogger("streaming.engine")
 step_logger = logging.getLogger("streaming.engine.steps")
@@ -45,9 +46,11 @@ class LocalEngine(Engine):
     """Generates with a model in this process.
 
     `model` None is the bundled small one. `device` and `dtype` may be `auto`. `context_tokens`
-    None means the model's own context or 4096, the smaller. `prefill_chunk` bounds the prompt
-    tokens read in one step, all prompts together (None: 128 on a CPU, 512 elsewhere). `threads`
-    None leaves torch's own choice.
+    None means the model's own context or 4096, the smaller. `max_rows`: so many can run at most,
+    though the caller means to run `max_running` for now (None: no more than these; 0: twice as
+    many on a CPU, where an unused row takes no memory). `prefill_chunk` bounds the prompt tokens
+    read in one step, all prompts together (None: 128 on a CPU, 512 elsewhere). `threads` None
+    leaves torch's own choice.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class LocalEngine(Engine):
         device: str = "auto",
         dtype: str = "auto",
         max_running: int = 4,
+        max_rows: int | None = None,
         context_tokens: int | None = None,
         cache_dir: Path | None = None,
         prefill_chunk: int | None = None,
@@ -69,6 +73,8 @@ class LocalEngine(Engine):
                 raise EngineError(f"{name}={value} is too small: 1 is the least.")
         self._model, self._device, self._dtype = model, device, dtype
         self._max_running = max_running
+        self._max_rows = max_rows
+        self._rows = max_running  # known at the start
         self._context_tokens = context_tokens
         self._cache_dir = cache_dir
         self._prefill_chunk = prefill_chunk
@@ -86,6 +92,8 @@ class LocalEngine(Engine):
         self._records: deque[StepRecord] = deque(maxlen=_STEPS_KEPT)
         self._steps = 0
         self._generated_tokens = 0
+        self._speed = Speed()
+        self._kv_bytes = (0, 0)
         self._stepper: Stepper  # touched by the stepping thread only
 
     # The face: any thread.
@@ -112,21 +120,28 @@ class LocalEngine(Engine):
             torch.set_num_threads(self._threads)
         from transformers import AutoTokenizer
 
-        runner = ModelRunner(folder.path, device, dtype, self._max_running, context)
+        self._rows = self._choose_rows(device)
+        runner = ModelRunner(folder.path, device, dtype, self._rows, context)
         prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder.path)))
         budget = self._prefill_chunk or (128 if device.type == "cpu" else 512)
-        self._stepper = Stepper(runner, prompts, self._max_running, budget)
+        self._stepper = Stepper(runner, prompts, self._rows, budget)
         self._info = ModelInfo(
             name=folder.display_name,
             device=str(device),
             dtype=str(dtype).removeprefix("torch."),
             context_tokens=context,
-            max_running=self._max_running,
+            max_running=self._rows,
             parameters=runner.parameters,
         )
         self._sink = sink
         self._thread = threading.Thread(target=self._run, name="chatstream-engine", daemon=True)
         self._thread.start()
+
+    def _choose_rows(self, device: torch.device) -> int:
+        if self._max_rows is None:
+            return self._max_running
+        doubled = 2 if device.type == "cpu" else 1
+        return max(self._max_running, self._max_rows or doubled * self._max_running)
 
     def submit(self, request: GenerationRequest) -> None:
         """See `Engine.submit`. An id that is still open raises EngineError (`duplicate`)."""
@@ -150,7 +165,8 @@ class LocalEngine(Engine):
             pending = len(self._pending)
             running = len(self._open) - pending
             alive = self._thread is not None and self._thread.is_alive() and not self._closing
-            free = max(0, self._max_running - running - pending) if alive else 0
+            free = max(0, self._rows - running - pending) if alive else 0
+            kv_bytes, kv_bytes_used = self._kv_bytes
             return EngineStats(
                 running=running,
                 pending=pending,
@@ -158,6 +174,9 @@ class LocalEngine(Engine):
                 steps=self._steps,
                 generated_tokens=self._generated_tokens,
                 alive=alive,
+                kv_bytes=kv_bytes,
+                kv_bytes_used=kv_bytes_used,
+                tokens_per_second=self._speed.per_second(),
             )
 
     def recent_steps(self) -> list[StepRecord]:
@@ -221,6 +240,8 @@ class LocalEngine(Engine):
         if advanced := stepper.step():
             decoded, prefilled = advanced
             self._record(decoded, prefilled, time.perf_counter() - began)
+        with self._wake:
+            self._kv_bytes = stepper.kv_bytes
         self._publish(stepper.take_events())
 
     def _take_cancelled(self) -> set[str]:
@@ -262,6 +283,7 @@ class LocalEngine(Engine):
         with self._wake:
             record = StepRecord(self._steps, decoded, prefilled, seconds)
             self._steps += 1
+            self._speed.add(self._stepper.generated_tokens - self._generated_tokens)
             self._generated_tokens = self._stepper.generated_tokens
             self._records.append(record)
         if step_logger.isEnabledFor(logging.DEBUG):

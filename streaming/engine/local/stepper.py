@@ -52,6 +52,13 @@ class Stepper:
         return self._scheduler.free
 
     @property
+    def kv_bytes(self) -> tuple[int, int]:
+        """The memory set aside for keys and values, and how much of it running responses use."""
+        cache = self._runner.cache
+        tokens = sum(sequence.cached for sequence in self._scheduler.running)
+        return cache.bytes, tokens * cache.bytes_per_token
+
+    @property
     def running(self) -> int:
         return len(self._sequences)
 

@@ -6,9 +6,9 @@ local worker, expires = ARGV[2], now + tonumber(ARGV[3])
 
 local alive_until = call('ZSCORE', WORKERS, worker)
 if not alive_until or tonumber(alive_until) <= now then return 'null' end
-local row = call('HMGET', worker_key(worker), 'state', 'capacity', 'paused')
-if row[1] ~= 'ready' or row[3] or call('HEXISTS', META, 'paused') == 1 then return 'null' end
-if call('SCARD', leases_key(worker)) >= tonumber(row[2]) then return 'null' end
+local capacity, state, paused = strength(worker)
+if state ~= 'ready' or paused or call('HEXISTS', META, 'paused') == 1 then return 'null' end
+if call('SCARD', leases_key(worker)) >= capacity then return 'null' end
 
 local returned = call('ZPOPMIN', RETURNED)[1]
 local id = returned and id_at(returned) or claim_first()
@@ -20,7 +20,12 @@ local token = string.format('%d', math.max(last + 1, now))
 call('HSET', META, 'token', token)
 call('ZADD', RUNNING, expires, id)
 call('SADD', leases_key(worker), id)
-call('ZREM', UNCLAIMED, id)
+local asked = call('ZSCORE', UNCLAIMED, id)
+if asked then
+  call('ZREM', UNCLAIMED, id)
+  call('RPUSH', WAITS, string.format('%d:%d', now, now - asked))
+  call('LTRIM', WAITS, -WAITS_KEPT, -1)
+end
 local said = call('HMGET', entry_key(id), 'tail', 'tokens')
 call('HSET', entry_key(id), 'state', 'running', 'worker', worker, 'token', token,
   'expires', expires, 'since', now, 'tail_before', said[1], 'tokens_before', said[2])

@@ -15,11 +15,9 @@ for _, shelf in ipairs({RETURNED, ORDER}) do
   end
 end
 if call('HEXISTS', META, 'paused') == 0 then
-  for _, worker in ipairs(call('ZRANGEBYSCORE', WORKERS, '(' .. now, '+inf')) do
-    local row = call('HMGET', worker_key(worker), 'capacity', 'state', 'paused')
-    if row[2] ~= 'draining' and not row[3] then
-      places[#places + 1] = {worker, tonumber(row[1])}
-    end
+  for _, worker in ipairs(live_workers()) do
+    local capacity, state, paused = strength(worker)
+    if state ~= 'draining' and not paused then places[#places + 1] = {worker, capacity} end
   end
 end
 return cjson.encode({running, waiting, places, call('LRANGE', RECENT, 0, -1)})

@@ -18,7 +18,10 @@
 --   leases:WORKER set                    owners, addresses  hash  open responses of each
 --   said:ID   text  the lease that said the last event     once:NONCE  answers, against retries
 --   recent    list  "tokens:ms:limit" of the finished          elected:NAME text  who holds the duty
---   meta      hash  the ticket and lease token counters, the virtual time, paused
+--   meta      hash  the ticket and lease token counters, the virtual time, paused, closed
+--   counters  hash  accepted, tokens, and how often each code was the refusal
+--   waits     list  "at:ms" of first claims: when, and how long the response had waited
+--   samples   list  what operators look back on
 --
 -- Members of order, returned, parked and queue:OWNER are places: see fair_order.lua.
 
@@ -30,6 +33,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local OPEN, RUNNING, HELD = BASE .. 'open', BASE .. 'running', BASE .. 'held'
 local ORDER, RETURNED, PARKED = BASE .. 'order', BASE .. 'returned', BASE .. 'parked'
 local UNCLAIMED, RECENT = BASE .. 'unclaimed', BASE .. 'recent'
+local COUNTERS, WAITS, SAMPLES = BASE .. 'counters', BASE .. 'waits', BASE .. 'samples'
 local OWNERS, ADDRESSES = BASE .. 'owners', BASE .. 'addresses'
 local WORKERS, META = BASE .. 'workers', BASE .. 'meta'
 
@@ -51,16 +55,26 @@ local function answer(nonce, value)
   return text
 end
 
+-- Those that are alive, in no order.
+local function live_workers() return call('ZRANGEBYSCORE', WORKERS, '(' .. now, '+inf') end
+
+-- What counts of a worker: its capacity and state as the heartbeat has them, or the operator's
+-- orders where those say less; then whether it is paused itself.
+local function strength(worker)
+  local row = call('HMGET', worker_key(worker), 'capacity', 'state', 'ordered', 'drain', 'paused')
+  local capacity = tonumber(row[1])
+  if row[3] then capacity = math.min(capacity, tonumber(row[3])) end
+  return capacity, row[4] and 'draining' or row[2], row[5] == '1'
+end
+
 -- The capacity and the number of the workers that are alive and not draining.
 local function serving()
-  local capacity, count = 0, 0
-  for _, worker in ipairs(call('ZRANGEBYSCORE', WORKERS, '(' .. now, '+inf')) do
-    local row = call('HMGET', worker_key(worker), 'capacity', 'state')
-    if row[2] ~= 'draining' then
-      capacity, count = capacity + tonumber(row[1]), count + 1
-    end
+  local total, count = 0, 0
+  for _, worker in ipairs(live_workers()) do
+    local capacity, state = strength(worker)
+    if state ~= 'draining' then total, count = total + capacity, count + 1 end
   end
-  return capacity, count
+  return total, count
 end
 
 -- May this lease speak for the response? By token and by time, swept or not.

@@ -458,3 +458,30 @@ def test_a_wrong_setting_is_named(
     engine = LocalEngine(None, cache_dir=gathered.engine._cache_dir, max_running=1, **arguments)
     with pytest.raises(EngineError, match=names):
         engine.start(lambda events: None)
+
+
+@pytest.mark.parametrize(
+    ("max_rows", "device", "rows"),
+    [(None, "cpu", 4), (0, "cpu", 8), (0, "cuda", 4), (6, "cpu", 6), (6, "cuda", 6), (3, "cpu", 4)],
+)
+def test_rows_beyond_the_running_ones(max_rows: int | None, device: str, rows: int) -> None:
+    engine = LocalEngine(max_running=4, max_rows=max_rows)
+    assert engine._choose_rows(torch.device(device)) == rows
+
+
+def test_memory_and_speed_are_told(gathered: Gathered) -> None:
+    name = next(ids)
+    gathered.engine.submit(
+        GenerationRequest(name, (ChatMessage("user", "Count to 300."),), SamplingParams(500, 1))
+    )
+    gathered.wait(name, TextDelta)
+    stats = gathered.engine.stats()
+    config = gathered.engine._stepper._runner.model.config
+    token = 2 * 4 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    assert stats.kv_bytes == 16 * gathered.engine.info.context_tokens * token
+    assert 0 < stats.kv_bytes_used < stats.kv_bytes / 16
+    assert stats.kv_bytes_used % token == 0
+    assert stats.tokens_per_second > 0
+    gathered.engine.cancel(name)
+    gathered.wait(name)
+    assert gathered.engine.stats().kv_bytes_used == 0

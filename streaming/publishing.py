@@ -1,0 +1,196 @@
+"""The running set of one worker: from the engine's events to the readers, and to each end.
+
+It says only what a lease allows. It decides nothing about who runs: the worker puts responses in,
+and hears by `on_free` that one is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+
+from streaming import record, responses
+from streaming.engine.base import Engine, EngineEvent, EventSink, Finished
+from streaming.running import Append, Running
+from streaming.waiting_list.base import Claim, WaitingList, WrongNumber
+
+logger = logging.getLogger(__name__)
+
+PUBLISH_SECONDS = 0.04
+"""Each response is published at most this often, all responses of an interval together."""
+
+_RETRY_SECONDS = 1.0
+
+
+class Publisher:
+    """Holds what runs on `engine` for the worker `worker_id`; all on one event loop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        waiting_list: WaitingList,
+        worker_id: str,
+        on_free: Callable[[], None],
+    ) -> None:
+        self.running: dict[str, Running] = {}
+        self._engine = engine
+        self._list = waiting_list
+        self._worker_id = worker_id
+        self._on_free = on_free
+        self._news = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._endings: set[asyncio.Task[None]] = set()
+        self._stale: dict[str, asyncio.Event] = {}  # lost by us; set when the engine ends them
+
+    # --- what runs ---
+
+    def add(self, claim: Claim) -> Running:
+        running = self.running[claim.entry.response_id] = Running(claim)
+        return running
+
+    def holds(self, running: Running) -> bool:
+        """Whether it runs still; the same response may do so under another lease of ours."""
+        return self.running.get(running.response_id) is running
+
+    def forget(self, running: Running) -> None:
+        """It runs no more, and nobody need hurry to the free place."""
+        if self.holds(running):
+            del self.running[running.response_id]
+        if not self.running:
+            self._emptied.set()
+
+    def lose(self, running: Running) -> None:
+        """Our lease is over and somebody else may answer now: say and write nothing more."""
+        logger.warning("The lease of %s was lost.", running.response_id)
+        if running.is_in_engine:
+            self._stale[running.response_id] = asyncio.Event()
+            self._engine.cancel(running.response_id)
+        self._drop(running)
+
+    async def rid_of(self, response_id: str) -> None:
+        """Wait until the engine has ended what it ran under an earlier lease of ours."""
+        if ended := self._stale.get(response_id):
+            await ended.wait()
+
+    async def drained(self) -> None:
+        """Wait until nothing runs."""
+        while self.running:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    async def settle(self, seconds: float) -> list[Running]:
+        """Let ends that are being written be written, then let go of all that runs: these."""
+        if self._endings:
+            await asyncio.wait(self._endings, timeout=seconds)
+        left = list(self.running.values())
+        self.running.clear()
+        return left
+
+    @property
+    def endings(self) -> Sequence[asyncio.Task[None]]:
+        """The tasks that write ends."""
+        return tuple(self._endings)
+
+    def _drop(self, running: Running) -> None:
+        self.forget(running)
+        self._on_free()
+
+    # --- from the engine to the readers ---
+
+    def listen(self) -> EventSink:
+        """The engine's sink, for its thread, into the running event loop."""
+        loop = asyncio.get_running_loop()
+
+        def sink(events: Sequence[EngineEvent]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._take, tuple(events))
+
+        return sink
+
+    def _take(self, events: Sequence[EngineEvent]) -> None:
+        for event in events:
+            if event.response_id in self._stale:
+                # Said for a lease that we lost; we may hold the next one already.
+                if isinstance(event, Finished):
+                    self._stale.pop(event.response_id).set()
+            elif running := self.running.get(event.response_id):
+                running.take(event)
+        self._news.set()
+
+    async def publish_on(self) -> None:
+        """Publish what the engine says, again and again."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._publish()
+            except Exception:
+                # What was not published stays in each Running and goes out with the next try.
+                logger.exception("Publishing failed; trying again.")
+                self._news.set()
+                await asyncio.sleep(_RETRY_SECONDS / 2)
+            await asyncio.sleep(PUBLISH_SECONDS)
+
+    async def _publish(self) -> None:
+        pending = [
+            (running, append) for running in self.running.values() for append in running.unsaid()
+        ]
+        numbers = await self._append(pending)
+        for (running, append), number in zip(pending, numbers, strict=True):
+            if not self.holds(running):
+                continue
+            if number is None:
+                self.lose(running)
+            else:
+                running.said(append)
+        for running in list(self.running.values()):
+            if running.is_over and not running.ending:
+                running.ending = True
+                ending = asyncio.create_task(self._finish(running))
+                self._endings.add(ending)
+                ending.add_done_callback(self._endings.discard)
+
+    async def _append(self, pending: list[tuple[Running, Append]]) -> list[int | None]:
+        """Publish all in one round trip. The numbers make it safe to say a thing twice."""
+        if not pending:
+            return []
+        try:
+            return await self._list.append_many(
+                [(r.lease, append.event, append.tokens, append.number) for r, append in pending]
+            )
+        except WrongNumber as error:
+            # We and the log disagree: whoever claims it next goes on from what the log says.
+            for running, _ in pending:
+                if running.response_id in error.response_ids and self.holds(running):
+                    self.lose(running)
+            raise
+
+    async def _finish(self, running: Running) -> None:
+        """The record first, then the list; a database that is away for a moment is waited for."""
+        while self.holds(running):
+            try:
+                await record.finish(
+                    running.response_id, self._worker_id, running.attempt, running.outcome()
+                )
+                await self.finish_by_record(running)
+            except WrongNumber:
+                self.lose(running)  # the next one to claim it ends it by the record
+            except Exception:
+                logger.exception(
+                    "The end of %s was not written; trying again.", running.response_id
+                )
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def finish_by_record(self, running: Running) -> None:
+        """Say the end that the record has, and free the place."""
+        done = await record.done_event(running.response_id)
+        event = done or record.cancelled_event(running.response_id, "")
+        await self._list.finish(
+            running.lease,
+            responses.event_json(event),
+            running.tail + 1,
+            counted=running.is_typical,
+        )
+        self._drop(running)

@@ -1,0 +1,3 @@
+-- ARGV: the operator's message, or nothing to reopen
+if ARGV[1] then call('HSET', META, 'closed', ARGV[1]) else call('HDEL', META, 'closed') end
+return 'true'

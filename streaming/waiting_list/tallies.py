@@ -1,0 +1,36 @@
+"""What the waiting list in memory counts for operators and forecasts, and the samples that
+operators look back on."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from streaming.waiting_list.base import RECENT_KEPT, REFUSALS, SAMPLES_KEPT, WAITS_KEPT
+
+
+@dataclass(slots=True)
+class Tallies:
+    clock: Callable[[], float]
+    accepted: int = 0
+    tokens: int = 0
+    recent: deque[tuple[int, float, int]] = field(default_factory=lambda: deque(maxlen=RECENT_KEPT))
+    """Tokens, seconds and token limit of those finished in one go."""
+    samples: deque[str] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
+    _rejected: Counter[str] = field(default_factory=Counter)
+    _waits: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=WAITS_KEPT))
+
+    def reject(self, code: str) -> None:
+        self._rejected[code] += 1
+
+    def rejected(self) -> dict[str, int]:
+        return {code: self._rejected[code] for code in REFUSALS}
+
+    def claim(self, waited: float) -> None:
+        """A response was claimed for the first time, so many seconds after it was accepted."""
+        self._waits.append((self.clock(), waited))
+
+    def waits(self) -> list[tuple[float, float]]:
+        now = self.clock()
+        return [(now - at, waited) for at, waited in self._waits]

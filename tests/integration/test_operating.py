@@ -1,0 +1,152 @@
+"""What an operator orders, and a worker and people make of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from streaming import responses, samples
+from streaming.models import Response, Status
+from streaming.waiting_list.base import Edge, Orders, WorkerRow, WorkerState
+from streaming.worker import QueueWorker
+from tests.fake_engine import FakeEngine
+from tests.integration.conftest import PATIENCE, ChatClient, eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+async def three_rows(layer: Any, chatstream: Any) -> AsyncIterator[QueueWorker]:
+    """A worker that runs one, whose engine could run three, and whose beat is a minute off."""
+    chatstream(lease_seconds=180)
+    worker = QueueWorker(FakeEngine(max_running=3, step_seconds=0.02), layer, 1)
+    task = asyncio.create_task(worker.run())
+    await asyncio.wait_for(worker.ready.wait(), PATIENCE)
+    yield worker
+    await worker.stop()
+    await asyncio.wait_for(task, PATIENCE)
+
+
+async def row_of(layer: Any) -> WorkerRow:
+    (row,) = await layer.waiting_list.workers()
+    return row
+
+
+def runs(layer: Any, count: int) -> Callable[[], Awaitable[bool]]:
+    async def looked() -> bool:
+        return (await row_of(layer)).running == count
+
+    return looked
+
+
+async def test_a_cap_is_raised_and_lowered_live(
+    three_rows: QueueWorker, layer: Any, client: Any
+) -> None:
+    chat = await client()
+    for _ in range(5):
+        await chat.ask("go", params={"max_tokens": 1000})
+    await eventually(runs(layer, 1))
+    assert (await row_of(layer)).details["rows"] == 3
+    assert await responses.order_worker(layer, three_rows.worker_id, capacity=99) is True
+    await eventually(runs(layer, 3))  # all its rows, and no more
+    row = await row_of(layer)
+    assert (row.capacity, row.orders) == (3, Orders(99, False))
+    await responses.order_worker(layer, three_rows.worker_id, capacity=2)
+    assert (await row_of(layer)).capacity == 2
+    snapshot = await layer.waiting_list.snapshot()
+    assert len(snapshot.running) == 3  # nobody is thrown out
+    for entry in snapshot.running[:2]:
+        await responses.cancel(layer, entry.response_id)
+    await eventually(runs(layer, 2))
+    assert [e["status"] for e in chat.received if e["type"] == "response.done"].count("failed") == 0
+    assert await responses.order_worker(layer, "nobody", capacity=1) is False
+
+
+async def test_a_drained_worker_finishes_stays_and_can_be_taken_back(
+    three_rows: QueueWorker, layer: Any, client: Any
+) -> None:
+    chat = await client()
+    running = await chat.ask("stop 60")
+    await chat.until("response.output_text.delta")
+    waiting = await chat.ask("stop 2")
+    await responses.order_worker(layer, three_rows.worker_id, drain=True)
+    done = await chat.until("response.done")
+    assert (done["response_id"], done["status"]) == (running["response_id"], "completed")
+
+    async def told() -> bool:
+        return three_rows.state is WorkerState.DRAINING
+
+    await eventually(told)
+    await asyncio.sleep(1.2)  # longer than the worker's poll
+    assert (await Response.objects.aget(pk=waiting["response_id"])).status == Status.QUEUED
+    row = await row_of(layer)
+    assert (row.state, row.running) == (WorkerState.DRAINING, 0)
+    await chat.send("response.create", input="stop 1")
+    assert (await chat.until("error"))["code"] == "unavailable"
+    await responses.order_worker(layer, three_rows.worker_id, drain=False)
+    done = await chat.until("response.done")
+    assert (done["response_id"], done["status"]) == (waiting["response_id"], "completed")
+    assert (await row_of(layer)).state is WorkerState.READY
+
+
+async def test_a_moved_prompt_is_next(three_rows: QueueWorker, layer: Any, client: Any) -> None:
+    chat = await client()
+    first = await chat.ask("stop 30")
+    await chat.until("response.in_progress")
+    asked = [(await chat.ask("stop 2"))["response_id"] for _ in range(3)]
+    assert await layer.waiting_list.move(asked[2], Edge.FRONT) is True
+    place = await chat.until("response.queue_position", response_id=asked[2])
+    assert place["position"] == 1
+    ended = [(await chat.until("response.done"))["response_id"] for _ in range(4)]
+    assert ended == [first["response_id"], asked[2], asked[0], asked[1]]
+
+
+async def test_people_read_why_the_queue_is_closed(
+    three_rows: QueueWorker, layer: Any, client: Any
+) -> None:
+    chat = await client()
+    assert chat.received[0]["notice"] is None
+    running = await chat.ask("stop 20")
+    await layer.waiting_list.close("We move house. Back at noon.")
+    await chat.send("response.create", input="stop 1", event_id="mine")
+    error = await chat.until("error")
+    assert (error["code"], error["event_id"]) == ("queue_closed", "mine")
+    assert error["message"] == "We move house. Back at noon."
+    assert await Response.objects.acount() == 1
+    done = await chat.until("response.done")
+    assert (done["response_id"], done["status"]) == (running["response_id"], "completed")
+    late = ChatClient()
+
+    async def greeted() -> bool:
+        nonlocal late
+        late = ChatClient()
+        created = await late.connect()
+        await late.leave()
+        return created["notice"] == "We move house. Back at noon."
+
+    await eventually(greeted)
+    await layer.waiting_list.reopen()
+    await chat.ask("stop 1")
+    assert (await chat.until("response.done"))["status"] == "completed"
+
+
+async def test_the_worker_takes_samples(
+    three_rows: QueueWorker, layer: Any, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = await client()
+    await chat.ask("stop 7")
+    await chat.until("response.done")
+
+    async def sampled() -> list[samples.Sample]:
+        return await samples.read(layer.waiting_list)
+
+    (first,) = await eventually(sampled)
+    assert (first.seconds, first.workers, first.capacity) == (0, 1, 1)
+    monkeypatch.setattr(samples, "SAMPLE_SECONDS", 0)  # the last one is old enough
+    assert await samples.take_in_turn(layer.waiting_list, three_rows.worker_id) is True
+    second = (await sampled())[-1]
+    assert (second.accepted_in_all, second.tokens) == (1, 7)
+    assert second.accepted == 1 - first.accepted_in_all
