@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.pages import (
+from tests.e2e.visitors import (
     PASSWORD,
     Visitors,
     ask,

@@ -16,7 +16,7 @@ from tests.e2e.page import (
     stop,
     wait_for_text,
 )
-from tests.e2e.pages import bytes_moved
+from tests.e2e.visitors import bytes_moved
 from tests.processes import ServeProcess
 
 RICH = (
