@@ -10,10 +10,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from tests.e2e.page import ask
 from tests.e2e.visitors import (
     PASSWORD,
     Visitors,
-    ask,
     ask_and_read,
     new_name,
     serve_fast,

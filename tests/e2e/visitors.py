@@ -9,6 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from tests.e2e.page import ask
 from tests.processes import ServeProcess
 
 PASSWORD = "correct horse battery"
@@ -73,16 +74,6 @@ class Visitors:
         for context in self._contexts:
             context.close()
         assert self.complaints == []
-
-
-def ask(page: Page, text: str) -> Locator:
-    """Type and send; the answer's element."""
-    count = page.locator(".answer").count()
-    page.locator("#prompt").fill(text)
-    page.locator("#prompt").press("Enter")
-    answer = page.locator(".answer").nth(count)
-    expect(answer).to_be_attached()
-    return answer
 
 
 def ask_and_read(page: Page, text: str) -> Locator:
