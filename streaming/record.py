@@ -415,7 +415,7 @@ def done_event(response_id: UUID | str) -> ResponseDone | None:
         timings=Timings(
             queue_ms=_ms(response.created_at, response.started_at or response.finished_at),
             ttft_ms=_ms(response.created_at, response.first_token_at),
-            total_ms=_ms(response.created_at, response.finished_at) or 0,
+            total_ms=total_ms(response),
         ),
         error=(
             ErrorDetail(code=response.error_code, message=response.error_message)
@@ -435,6 +435,11 @@ def cancelled_event(response_id: UUID | str, text: str) -> ResponseDone:
         usage=Usage(prompt_tokens=0, completion_tokens=0),
         timings=Timings(queue_ms=None, ttft_ms=None, total_ms=0),
     )
+
+
+def total_ms(response: Response) -> int:
+    """From when it was accepted to its end, in whole milliseconds; 0 while it is open."""
+    return _ms(response.created_at, response.finished_at) or 0
 
 
 def _ms(since: datetime, until: datetime | None) -> int | None:

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 
 from streaming import markup, thread
 from streaming.models import OPEN, TERMINAL, Conversation, Response, Status
-from streaming.record import prefix_of
+from streaming.record import prefix_of, total_ms
 
 WINDOW = 20
 """So many turns are shown at a time; earlier ones on demand."""
@@ -114,15 +114,10 @@ def _done(chain: Sequence[Response]) -> dict[str, Any] | None:
     ended = [response for response in chain if response.finished_at is not None]
     if last.finished_at is None:
         return None
-    milliseconds = sum(
-        max(0.0, (response.finished_at - response.created_at).total_seconds() * 1000)
-        for response in ended
-        if response.finished_at is not None
-    )
     return {
         "status": last.status,
         "usage": {"completion_tokens": sum(response.completion_tokens for response in ended)},
-        "timings": {"total_ms": round(milliseconds)},
+        "timings": {"total_ms": sum(total_ms(response) for response in ended)},
         "error": {"code": last.error_code, "message": last.error_message},
         "began": any(response.started_at is not None for response in ended),
     }

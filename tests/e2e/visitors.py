@@ -84,7 +84,10 @@ def ask_and_read(page: Page, text: str) -> Locator:
 
 
 def bytes_moved(page: Page, load: Callable[[], object]) -> dict[str, int]:
-    """What a load moves over the wire, headers included, with nothing cached: bytes by URL."""
+    """What a load moves over the wire, headers included, with nothing cached: bytes by URL.
+
+    What was under way before is not the load's; Chromium tells of its end all the same.
+    """
     network = page.context.new_cdp_session(page)
     urls: dict[str, str] = {}
     moved: dict[str, int] = {}
@@ -94,7 +97,9 @@ def bytes_moved(page: Page, load: Callable[[], object]) -> dict[str, int]:
     )
     network.on(
         "Network.loadingFinished",
-        lambda e: moved.update({urls[e["requestId"]]: e["encodedDataLength"]}),
+        lambda e: (
+            e["requestId"] in urls and moved.update({urls[e["requestId"]]: e["encodedDataLength"]})
+        ),
     )
     network.send("Network.enable")
     network.send("Network.setCacheDisabled", {"cacheDisabled": True})
