@@ -77,12 +77,14 @@ class FinishReason(StrEnum):
 class Started:
     """The prompt was tokenized and its prefill begins.
 
-    `trimmed_messages` counts the oldest messages left out because the context was full.
+    `trimmed_messages` counts the oldest messages left out because the context was full;
+    `cached_tokens` of the prompt's tokens need not be read, since the engine still has them.
     """
 
     response_id: str
     prompt_tokens: int
     trimmed_messages: int = 0
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
