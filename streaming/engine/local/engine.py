@@ -50,7 +50,8 @@ class LocalEngine(Engine):
     None means the model's own context or 4096, the smaller. `max_rows`: so many can run at most,
     though the caller means to run `max_running` for now (None: no more than these; 0: twice as
     many on a CPU, where an unused row takes no memory). `prefill_chunk` bounds the prompt tokens
-    read in one step, all prompts together (None: 128 on a CPU, 512 elsewhere). `threads` None
+    read in one step, all prompts together (None: 512 on a CPU, 2048 elsewhere); while others
+    decode they are fewer, see `Pace`. `threads` None
     leaves torch's own choice.
     """
 
@@ -123,8 +124,8 @@ class LocalEngine(Engine):
         self._rows = self._choose_rows(device)
         runner = ModelRunner(folder.path, device, self._dtype, self._rows, context)
         prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder.path)))
-        budget = self._prefill_chunk or (128 if device.type == "cpu" else 512)
-        self._stepper = Stepper(runner, prompts, self._rows, budget)
+        chunk = self._prefill_chunk or (512 if device.type == "cpu" else 2048)
+        self._stepper = Stepper(runner, prompts, self._rows, chunk)
         self._info = ModelInfo(
             name=folder.display_name,
             device=str(device),

@@ -29,12 +29,9 @@ class StepPlan:
 
 
 class Scheduler:
-    """Who runs in the `rows`, and at most `prefill_budget` prompt tokens per step."""
+    """Who runs in the `rows`, and how a step's prompt tokens are shared out."""
 
-    def __init__(self, rows: Rows, prefill_budget: int) -> None:
-        if rows.free < 1 or prefill_budget < 1:
-            raise ValueError("rows and prefill_budget must be at least 1")
-        self.prefill_budget = prefill_budget
+    def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self._decoding = 0
         self._prefilling: list[TokenSequence] = []  # oldest first
@@ -47,21 +44,26 @@ class Scheduler:
     def free(self) -> int:
         return self._rows.free
 
+    @property
+    def decoding(self) -> int:
+        """How many are in the next step with one token."""
+        return self._decoding
+
     def admit(self, sequence: TokenSequence) -> None:
         """Give a row; the caller has checked `free`."""
         self._rows.give(sequence)
         sequence.phase = Phase.PREFILL
         self._prefilling.append(sequence)
 
-    def plan(self) -> StepPlan:
-        """All that decode, and chunks of prompts within the budget.
+    def plan(self, budget: int) -> StepPlan:
+        """All that decode, and chunks of prompts within the budget of tokens.
 
         The oldest prompt may take half of the budget whatever its length, so that it is never
         starved; the rest goes to those with the least left to read, so that a short prompt does
         not wait behind a long one.
         """
         decode = tuple(s for row in range(self._decoding) if (s := self._rows[row]) is not None)
-        left = self.prefill_budget
+        left = budget
         counts: dict[TokenSequence, int] = {}
         if self._prefilling:
             oldest = self._prefilling[0]

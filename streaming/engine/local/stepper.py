@@ -7,6 +7,7 @@ know how scheduling, sampling or the cache work.
 from __future__ import annotations
 
 import logging
+import time
 
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from streaming.engine.base import (
 )
 from streaming.engine.local.decoder import Span
 from streaming.engine.local.detokenizer import Detokenizer
+from streaming.engine.local.pace import Pace
 from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.local.rows import Rows
 from streaming.engine.local.runner import ModelRunner
@@ -37,13 +39,14 @@ class Stepper:
     """The running responses of one model, `step` by step."""
 
     def __init__(
-        self, runner: ModelRunner, prompts: PromptBuilder, max_running: int, prefill_budget: int
+        self, runner: ModelRunner, prompts: PromptBuilder, max_running: int, prefill_chunk: int
     ) -> None:
         self.generated_tokens = 0
         self._runner = runner
         self._prompts = prompts
         rows = Rows(max_running, runner.cache.swap_rows, runner.cache.copy_row)
-        self._scheduler = Scheduler(rows, prefill_budget)
+        self._scheduler = Scheduler(rows)
+        self._pace = Pace(prefill_chunk)
         self._stop_ids = prompts.stop_ids(runner.generation_config)
         self._sequences: dict[str, TokenSequence] = {}
         self._events: list[EngineEvent] = []
@@ -100,13 +103,16 @@ class Stepper:
         prefilled: dict[str, int] = {}
         decoded: list[str] = []
         try:
-            plan = self._scheduler.plan()
+            began = time.perf_counter()
+            plan = self._scheduler.plan(self._pace.budget(self._scheduler.decoding))
             if not plan.decode and not plan.prefill:
                 return None
             prefilled = {chunk.sequence.id: chunk.count for chunk in plan.prefill}
             logits, sequences = self._forward(plan)
             if sequences:
                 decoded = self._advance(sequences, logits)
+            seconds = time.perf_counter() - began
+            self._pace.learn(len(plan.decode), sum(prefilled.values()), seconds)
         except Exception:
             logger.exception("A step failed; the responses that were running fail with it")
             self.end_all(FinishReason.ERROR, "engine_error", "The model failed while answering.")

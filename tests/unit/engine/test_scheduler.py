@@ -30,7 +30,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.rows: list[list[int]] = [[] for _ in range(ROWS)]
-        self.scheduler = Scheduler(Rows(ROWS, self.swap, self.copy), BUDGET)
+        self.scheduler = Scheduler(Rows(ROWS, self.swap, self.copy))
 
     def copy(self, source: int, target: int, length: int) -> None:
         self.rows[target][:length] = self.rows[source][:length]
@@ -40,7 +40,7 @@ class Machine:
         self.rows[a][:length], self.rows[b][:length] = second, first
 
     def step(self) -> StepPlan:
-        plan = self.scheduler.plan()
+        plan = self.scheduler.plan(BUDGET)
         for row, one in enumerate(plan.decode):
             assert one.row == row
             self.write(one, 1)
@@ -124,7 +124,11 @@ def test_a_short_prompt_does_not_wait_for_a_long_one_nor_starve_it() -> None:
         before = long.cached
         machine.step()
         assert long.cached >= before + BUDGET // 2
-    assert {one.id for one in machine.scheduler.plan().decode} == {"short0", "short1", "short2"}
+    assert {one.id for one in machine.scheduler.plan(BUDGET).decode} == {
+        "short0",
+        "short1",
+        "short2",
+    }
 
 
 def test_an_only_prompt_takes_the_whole_budget() -> None:

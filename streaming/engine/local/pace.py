@@ -1,0 +1,52 @@
+"""How many prompt tokens a step may read, so that those who decode hardly notice.
+
+Chunked prefill beside decoding: Agrawal et al. 2023, "Sarathi", arXiv:2308.16369. The size of a
+chunk follows from what steps have taken lately, since a token of a long prompt takes longer than
+one of a short prompt, and every machine and model has its own speed.
+"""
+
+from __future__ import annotations
+
+STRETCH = 2.0
+"""A step that also reads prompts may last so many times as long as one that only decodes."""
+
+LEAST = 16
+"""A prompt must get on, however slow the machine is."""
+
+_FIRST = 128  # before anything is known
+_WEIGHT = 0.2  # of the newest step in the moving averages
+
+
+class Pace:
+    """`most` bounds the tokens of any step; what nobody has to wait for is read in such steps."""
+
+    def __init__(self, most: int) -> None:
+        if most < 1:
+            raise ValueError("most must be at least 1")
+        self.most = most
+        self._decode_seconds: float | None = None  # a step that only decodes
+        self._token_seconds: float | None = None  # what one prompt token adds to a step
+
+    def budget(self, decoding: int) -> int:
+        """The prompt tokens for the next step, in which so many rows decode."""
+        if not decoding:
+            return self.most
+        if self._decode_seconds is None or self._token_seconds is None:
+            return min(self.most, _FIRST)
+        spare = (STRETCH - 1) * self._decode_seconds
+        return min(self.most, max(LEAST, int(spare / self._token_seconds)))
+
+    def learn(self, decoded: int, read: int, seconds: float) -> None:
+        """A step in which `decoded` rows got a token and `read` prompt tokens were read took so
+        long."""
+        if not read:
+            self._decode_seconds = _average(self._decode_seconds, seconds)
+            return
+        alone = (self._decode_seconds or 0.0) if decoded else 0.0
+        # A step never costs less than nothing; the bound keeps a fluke from opening the door.
+        added = max(seconds - alone, seconds / 4)
+        self._token_seconds = _average(self._token_seconds, added / read)
+
+
+def _average(known: float | None, newest: float) -> float:
+    return newest if known is None else known + _WEIGHT * (newest - known)

@@ -1,0 +1,62 @@
+"""The prompt tokens of a step follow from what steps have taken."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaming.engine.local.pace import LEAST, STRETCH, Pace
+
+
+def test_a_prompt_that_delays_nobody_is_read_in_large_steps() -> None:
+    pace = Pace(512)
+    pace.learn(4, 0, 0.02)
+    pace.learn(4, 100, 1.0)
+    assert pace.budget(decoding=0) == 512
+
+
+def test_a_step_that_reads_is_as_long_as_it_may_be() -> None:
+    pace = Pace(512)
+    for _ in range(100):
+        pace.learn(4, 0, 0.020)
+        read = pace.budget(decoding=4)
+        pace.learn(4, read, 0.020 + read * 0.0005)
+    seconds = 0.020 + pace.budget(decoding=4) * 0.0005
+    assert seconds == pytest.approx(STRETCH * 0.020, rel=0.05)
+
+
+def test_tokens_that_take_longer_are_fewer() -> None:
+    pace = Pace(512)
+    pace.learn(1, 0, 0.010)
+    budgets = []
+    for token_seconds in (0.0001, 0.0005, 0.001):
+        for _ in range(40):
+            read = pace.budget(decoding=1)
+            pace.learn(1, read, 0.010 + read * token_seconds)
+        budgets.append(pace.budget(decoding=1))
+    assert budgets[0] > budgets[1] > budgets[2] >= LEAST
+
+
+def test_before_anything_is_known() -> None:
+    assert 1 <= Pace(512).budget(decoding=3) < 512
+    assert Pace(8).budget(decoding=3) == 8
+
+
+@given(
+    st.integers(1, 4096),
+    st.lists(st.tuples(st.integers(0, 64), st.integers(0, 4096), st.floats(1e-9, 1e3))),
+    st.integers(0, 64),
+)
+def test_it_is_always_within_bounds(
+    most: int, steps: list[tuple[int, int, float]], decoding: int
+) -> None:
+    pace = Pace(most)
+    for decoded, read, seconds in steps:
+        pace.learn(decoded, read, seconds)
+    assert min(LEAST, most) <= pace.budget(decoding) <= most
+
+
+def test_nothing_is_not_a_bound() -> None:
+    with pytest.raises(ValueError, match="most"):
+        Pace(0)
