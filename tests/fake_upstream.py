@@ -179,7 +179,10 @@ class FakeUpstream:
             writer.transport.abort() if self._ended.is_set() else writer.close()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        first = await reader.readexactly(1)
+        if first == b"\x16":
+            return  # it speaks TLS, we do not
+        head = (first + await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {}
         for line in head[1:]:
             name, _, value = line.partition(": ")

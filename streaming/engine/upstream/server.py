@@ -52,14 +52,15 @@ class UpstreamServer:
         await self._client.aclose()
 
     async def models(self) -> list[ServedModel] | None:
-        """The models that it lists; None if it lists none at all (404). Raises UpstreamFault."""
+        """The models that it lists; None if it is there and cannot list them, as `transformers
+        serve` without a Hub cache. Raises UpstreamFault."""
         url = f"{self._url}/models"
         try:
             async with (
                 asyncio.timeout(self._probe_seconds),
                 self._client.stream("GET", url) as response,
             ):
-                if response.status_code in (404, 405):
+                if response.status_code in (404, 405, 500, 501):
                     return None
                 body = await _read(response)
         except (TimeoutError, httpx2.TimeoutException) as error:
