@@ -201,10 +201,10 @@ class FakeUpstream:
         try:
             leaving = asyncio.ensure_future(reader.read(1))
             await asyncio.wait([acting, leaving], return_when=asyncio.FIRST_COMPLETED)
-            if leaving.done() and not acting.done():
-                exchange.left.set()
             leaving.cancel()
-            if acting.done():
+            if not acting.done() or isinstance(acting.exception(), OSError):
+                exchange.left.set()
+            else:
                 acting.result()
         finally:
             acting.cancel()

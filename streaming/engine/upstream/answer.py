@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, Protocol
@@ -22,6 +21,7 @@ from streaming.engine.base import (
 from streaming.engine.upstream import faults
 from streaming.engine.upstream.dialect import Dialect, complained_of
 from streaming.engine.upstream.faults import Kind, UpstreamFault
+from streaming.engine.upstream.patience import Patience
 from streaming.engine.upstream.server import ServedModel, UpstreamServer
 from streaming.engine.upstream.stream import Piece, finish_reason, pieces
 
@@ -30,7 +30,7 @@ logger = logging.getLogger("streaming.engine.upstream")
 _BREAKS = 1
 _REFUSALS = 4  # a server may complain of one field after the other
 _USAGE_SECONDS = 5.0  # the usage comes after the reason to end, from some
-_LONGEST_PAUSE = 10.0
+_PIECES_A_TOKEN = 8  # at most: a character may be one
 _SMALL_CONTEXT = 2048  # where nobody says how large it is
 
 
@@ -83,8 +83,7 @@ class UpstreamAnswer:
         self._breaks = 0
         self._refusals = 0
         self._left_out: set[str] = set()
-        self._pauses = 0
-        self._waits_since: float | None = None
+        self._patience = Patience(upstream.patience_seconds, upstream.pause_seconds)
 
     def _continues_one(self) -> bool:
         return bool(self._messages) and self._messages[-1].role == "assistant"
@@ -154,6 +153,10 @@ class UpstreamAnswer:
                         if piece.reason and not reason:
                             reason = piece.reason
                             limit.reschedule(asyncio.get_running_loop().time() + _USAGE_SECONDS)
+                        if self._generated > _PIECES_A_TOKEN * self._params.max_tokens:
+                            logger.warning("Response %s: the server does not stop", self._id)
+                            reason = reason or "length"
+                            break
         except (UpstreamFault, TimeoutError):
             if not reason:
                 raise
@@ -187,10 +190,11 @@ class UpstreamAnswer:
         tokens = 1 if piece.has_output else 0
         if piece.completion_tokens:
             tokens = max(0, before + piece.completion_tokens - self._generated)
+            tokens = min(tokens, self._params.max_tokens)
         if text or tokens:
             self._said += text
             self._generated += tokens
-            self._waits_since, self._pauses = None, 0
+            self._patience.renew()
             self._emit(TextDelta(self._id, text, (UNKNOWN_TOKEN,) * tokens))
         if piece.completion_tokens:
             self._generated = before + piece.completion_tokens  # it knows better
@@ -204,13 +208,13 @@ class UpstreamAnswer:
         match fault.kind:
             case Kind.AWAY:
                 self._upstream.look()
-                await self._pause(fault)
+                await self._patience.wait(fault)
                 return True
             case Kind.BROKEN if self._breaks < _BREAKS:
                 self._breaks += 1
                 self._upstream.look()
                 self._take_up()
-                await self._pause(fault)
+                await self._patience.wait(fault)
                 return True
             case Kind.REFUSED if self._refusals < _REFUSALS:
                 self._refusals += 1
@@ -220,20 +224,6 @@ class UpstreamAnswer:
             case Kind.TOO_LONG:
                 return self._shorten(fault, body)
         raise fault
-
-    async def _pause(self, fault: UpstreamFault) -> None:
-        """Wait as long as the server wants, or longer each time. Raises UpstreamFault when the
-        patience is at its end."""
-        pause = self._upstream.pause_seconds * 2**self._pauses
-        pause = min(_LONGEST_PAUSE, pause) * random.uniform(0.5, 1)
-        if fault.retry_after is not None:
-            pause = fault.retry_after * random.uniform(1, 1.1)  # not all of them at once
-        now = asyncio.get_running_loop().time()
-        self._waits_since = since = self._waits_since or now
-        if fault.kind is Kind.AWAY and now + pause - since > self._upstream.patience_seconds:
-            raise fault
-        self._pauses += 1
-        await asyncio.sleep(pause)
 
     def _shorten(self, fault: UpstreamFault, body: dict[str, Any]) -> bool:
         """Leave less room for the answer, then leave out the older half of the turns, again and

@@ -15,6 +15,8 @@ from streaming.engine.upstream import faults
 from streaming.engine.upstream.dialect import whole
 from streaming.engine.upstream.faults import Kind, UpstreamFault
 
+_MOST_TOKENS = 100_000_000  # more is nonsense, which the record could not hold
+
 _REASONS = {
     "stop": FinishReason.STOP,
     "eos": FinishReason.STOP,
@@ -110,7 +112,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and value >= 0 else None
+    return value if isinstance(value, int) and 0 <= value <= _MOST_TOKENS else None
 
 
 def _text(content: Any) -> str:

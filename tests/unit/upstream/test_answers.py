@@ -159,6 +159,31 @@ def test_odd_events_count_for_nothing(start: Start, upstream: FakeUpstream) -> N
     assert gathered.text("r") == "part \ufffd日本"
 
 
+def test_nonsense_counts_are_not_believed(start: Start, upstream: FakeUpstream) -> None:
+    async def boast(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.say("a", usage={"prompt_tokens": 10**12, "completion_tokens": 10**12})
+        await exchange.say("b", usage={"prompt_tokens": -1, "completion_tokens": -5})
+        await exchange.end()
+
+    upstream.acts.append(boast)
+    gathered = start()
+    assert gathered.ask("r", "x") == Finished("r", FinishReason.STOP, 0, 2)
+
+
+def test_a_server_that_does_not_stop_is_left(start: Start, upstream: FakeUpstream) -> None:
+    async def go_on(exchange: Exchange) -> None:
+        await exchange.begin()
+        while True:
+            await exchange.say("word ")
+
+    upstream.acts.append(go_on)
+    gathered = start()
+    assert gathered.ask("r", "x", max_tokens=2).reason is FinishReason.LENGTH
+    assert gathered.text("r") == "word " * 17
+    assert upstream.exchange(0).left.wait(30)
+
+
 def test_a_character_may_be_torn_between_packets(start: Start, upstream: FakeUpstream) -> None:
     async def tear(exchange: Exchange) -> None:
         await exchange.begin()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from streaming.engine.base import EngineError
-from streaming.engine.upstream import UpstreamEngine
+from streaming.engine.upstream import UpstreamEngine, faults
+from streaming.engine.upstream.health import Health
 from tests.fake_upstream import MODEL, FakeUpstream
 from tests.unit.engine.gathered import Gathered
 from tests.unit.upstream.conftest import KEY
@@ -33,11 +34,11 @@ def test_the_named_model_is_served(start: Start, upstream: FakeUpstream) -> None
     assert upstream.bodies[0]["model"] == "other"
 
 
-@pytest.mark.parametrize("listed", [[MODEL], [], None])
+@pytest.mark.parametrize(("status", "listed"), [(200, [MODEL]), (200, []), (404, 0), (500, 0)])
 def test_a_named_model_need_not_be_listed(
-    start: Start, upstream: FakeUpstream, listed: Any
+    start: Start, upstream: FakeUpstream, status: int, listed: Any
 ) -> None:
-    upstream.models, upstream.models_status = {"data": listed}, 404 if listed is None else 200
+    upstream.models, upstream.models_status = {"data": listed}, status
     engine = start(model="alias", context_tokens=99).engine
     assert not engine.absence
     assert (engine.info.name, engine.info.context_tokens) == ("alias", 99)
@@ -90,6 +91,26 @@ def test_no_tls_there(upstream: FakeUpstream) -> None:
     engine = UpstreamEngine(upstream.url.replace("http:", "https:"), probe_seconds=2)
     engine.prepare()
     assert engine.absence
+
+
+class Slow:
+    """A server that does not answer in time."""
+
+    async def models(self) -> None:
+        raise faults.away("no answer") from TimeoutError()
+
+
+async def test_one_that_streams_may_be_too_busy_to_be_asked() -> None:
+    health = Health(Slow(), "m", 5.0)  # type: ignore[arg-type]
+    health.absence = ""
+    health.heard()
+    await health.look()
+    assert not health.absence
+    silent = Health(Slow(), "m", 5.0)  # type: ignore[arg-type]
+    silent.absence = ""
+    await silent.look()
+    assert "no answer" in silent.absence
+    assert not silent.is_refused
 
 
 def test_before_the_start(upstream: FakeUpstream) -> None:
