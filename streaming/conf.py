@@ -49,8 +49,8 @@ class ChatStreamSettings(BaseModel):
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
         description="dotted path of the engine's class",
     )
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="auto, float32, bfloat16 or float16"
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
+        "auto", description="auto, float32, bfloat16, float16 or int8 (CPU)"
     )
     max_running: int = Field(
         4, ge=1, le=256, description="responses a worker generates concurrently"

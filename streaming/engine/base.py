@@ -84,13 +84,15 @@ class Started:
     """The prompt was tokenized and its prefill begins.
 
     `prompt_tokens` 0: not known yet, `Finished` says it. `trimmed_messages` counts the oldest
-    messages left out because the context was full. `anew`: what was said of this response before,
-    by this attempt or an earlier one, is void; the answer begins again.
+    messages left out because the context was full; `cached_tokens` of the prompt's tokens need not
+    be read, since the engine still has them. `anew`: what was said of this response before, by
+    this attempt or an earlier one, is void; the answer begins again.
     """
 
     response_id: str
     prompt_tokens: int
     trimmed_messages: int = 0
+    cached_tokens: int = 0
     anew: bool = False
 
 

@@ -28,8 +28,9 @@ from streaming.engine.base import (
     ModelInfo,
     StepRecord,
 )
+from streaming.engine.local.precision import choose_device
 from streaming.engine.local.prompt import PromptBuilder
-from streaming.engine.local.runner import ModelRunner, choose_device, choose_dtype
+from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.stepper import Stepper
 from streaming.engine.model_store import ensure_model
 from streaming.engine.model_support import check_supported
@@ -113,7 +114,6 @@ class LocalEngine(Engine):
         if self._thread is not None:
             raise EngineError("The engine has already been started.")
         device = choose_device(self._device)
-        dtype = choose_dtype(self._dtype, device)
         folder = ensure_model(self._model, self._cache_dir, self._progress)
         context = check_supported(folder.path, self._context_tokens)
         if self._threads is not None:
@@ -121,14 +121,14 @@ class LocalEngine(Engine):
         from transformers import AutoTokenizer
 
         self._rows = self._choose_rows(device)
-        runner = ModelRunner(folder.path, device, dtype, self._rows, context)
+        runner = ModelRunner(folder.path, device, self._dtype, self._rows, context)
         prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder.path)))
         budget = self._prefill_chunk or (128 if device.type == "cpu" else 512)
         self._stepper = Stepper(runner, prompts, self._rows, budget)
         self._info = ModelInfo(
             name=folder.display_name,
             device=str(device),
-            dtype=str(dtype).removeprefix("torch."),
+            dtype=runner.precision.name,
             context_tokens=context,
             max_running=self._rows,
             parameters=runner.parameters,

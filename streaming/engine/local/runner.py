@@ -1,4 +1,4 @@
-"""The only file that touches the model: token ids in, logits out.
+"""The only file that loads a model: token ids in, logits out.
 
 It knows rows and positions, but not whose they are.
 """
@@ -15,99 +15,51 @@ from torch import Tensor
 
 from streaming.engine.base import EngineError
 from streaming.engine.gguf_conversion import without_progress_bars
+from streaming.engine.local import decoder
 from streaming.engine.local.cache import SlotCache
+from streaming.engine.local.decoder import Decoder, Span
+from streaming.engine.local.precision import choose_precision
+from streaming.engine.local.stock import StockModel
 
 logger = logging.getLogger("streaming.engine")
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA, then Apple's MPS, then the CPU. Raises EngineError if not usable."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        if torch.backends.mps.is_available():
-            return torch.device("mps")
-        return torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise EngineError(f"CHATSTREAM_DEVICE={name} cannot be used here: {reason}") from error
-    return device
-
-
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 where the hardware multiplies it, else float32."""
-    if name != "auto":
-        try:
-            return _DTYPES[name]
-        except KeyError:
-            allowed = ", ".join(["auto", *_DTYPES])
-            raise EngineError(f"CHATSTREAM_DTYPE={name} is not one of {allowed}.") from None
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if device.type == "mps":
-        return torch.float16
-    for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        if getattr(torch.cpu, probe, lambda: False)():
-            return torch.bfloat16
-    return torch.float32
-
 
 class ModelRunner:
-    """A causal language model with a slot cache of `rows` rows, `context_tokens` tokens each."""
+    """A causal language model with a slot cache of `rows` rows, `context_tokens` tokens each.
+
+    Models built like Llama run in our own pass, all others in transformers' (`stock` True: these,
+    too). `dtype` is a name of CHATSTREAM_DTYPE. Raises EngineError.
+    """
 
     def __init__(
-        self, path: Path | str, device: torch.device, dtype: torch.dtype, rows: int,
-        context_tokens: int,
+        self, path: Path | str, device: torch.device, dtype: str, rows: int,
+        context_tokens: int, *, stock: bool = False,
     ) -> None:  # fmt: skip
-        self.device, self.dtype = device, dtype
+        config = _config(path)
+        packable = decoder.fits(config) and not stock
+        self.device = device
+        self.precision = choose_precision(dtype, device, packable=packable)
         self.context_tokens = context_tokens
-        self.model = _load(path, device, dtype)
-        self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        self.cache = SlotCache(self.model.config.num_hidden_layers, rows, context_tokens)
-        self._boolean_mask = self.model.config._attn_implementation == "sdpa"
+        model = _load(path, device, self.precision.activations)
+        self.vocabulary: int = model.config.vocab_size
+        self.generation_config: Any = model.generation_config
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self.cache = SlotCache(model.config.num_hidden_layers, rows, context_tokens)
+        self._model: Decoder | StockModel
+        if packable:
+            self._model = Decoder(model, self.cache, self.precision, context_tokens)
+        else:
+            self._model = StockModel(model, self.cache)
 
-    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> Tensor:
-        """One token for each of the rows 0..B-1; logits [B, vocabulary] in float32.
+    def step(
+        self, tokens: Sequence[int], positions: Sequence[int], spans: Sequence[Span] = ()
+    ) -> Tensor:
+        """One token for each of the rows 0..B-1, and spans of prompts for other rows.
 
-        `positions[i]` is where `tokens[i]` stands in row i.
+        `positions[i]` is where `tokens[i]` stands in row i. Returns the float32 logits
+        [B + spans, vocabulary] that follow each of those tokens and each span's last one.
         """
-        length = max(positions) + 1
-        at = torch.tensor(positions, device=self.device)
-        self.cache.decode_rows(at, length)
-        visible = torch.arange(length, device=self.device)[None, :] <= at[:, None]
-        ids = torch.tensor(tokens, device=self.device)[:, None]
-        return self._forward(ids, at[:, None], visible[:, None, None, :])
-
-    def prefill(self, row: int, tokens: Sequence[int], start: int) -> Tensor:
-        """Read `tokens` into `row` from position `start`; logits [1, vocabulary] of the last."""
-        count = len(tokens)
-        self.cache.prefill_row(row, start, count)
-        at = torch.arange(start, start + count, device=self.device)
-        visible = torch.arange(start + count, device=self.device)[None, :] <= at[:, None]
-        ids = torch.tensor(tokens, device=self.device)[None, :]
-        return self._forward(ids, at[None, :], visible[None, None, :, :])
-
-    def _forward(self, ids: Tensor, positions: Tensor, visible: Tensor) -> Tensor:
-        """ids [B, n], positions [B, n], visible [B, 1, n, length]; the last token's logits."""
-        mask = visible
-        if not self._boolean_mask:
-            mask = torch.zeros(visible.shape, dtype=self.dtype, device=self.device)
-            mask.masked_fill_(~visible, torch.finfo(self.dtype).min)
-        output = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits: Tensor = output.logits[:, -1]
-        return logits.float()
+        return self._model.step(tokens, positions, spans)
 
     def clear_row(self, row: int) -> None:
         """Zero a row whose content is not finite: even masked, it would poison longer rows."""
@@ -115,10 +67,15 @@ class ModelRunner:
 
     def recover(self) -> None:
         """After a failed step: drop what the rows hold, and give memory back."""
-        for layer in self.cache.layers:
-            layer.reset()
+        self.cache.reset()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _config(path: Path | str) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(str(path), trust_remote_code=False)
 
 
 def _load(path: Path | str, device: torch.device, dtype: torch.dtype) -> Any:

@@ -16,6 +16,8 @@ from torch import Tensor
 from streaming.engine.base import SamplingParams
 
 _NUCLEUS_CANDIDATES = 1024  # enough for nearly every nucleus without top-k; else the row is sorted
+_FEW = 256  # up to this top-k, nothing but the largest logits is looked at
+_TIES = 32  # so many more of them, for equals of the last one
 
 
 def uniform(seed: int, index: int) -> float:
@@ -41,19 +43,65 @@ def sample(
     """
     usable = torch.isfinite(logits.amax(dim=-1))
     logits = _penalised(logits, params, seen)
-    tokens = logits.argmax(dim=-1)
-    drawn = [row for row, p in enumerate(params) if p.temperature > 0.0]
-    if drawn:
-        whole = len(drawn) == len(params)
-        chosen = [params[row] for row in drawn]
-        filtered = _filtered(logits if whole else logits[drawn], chosen)
-        numbers = [uniform(params[row].seed, indices[row]) for row in drawn]
-        picked = _pick(filtered, torch.tensor(numbers, dtype=torch.float64, device=logits.device))
-        if whole:
-            tokens = picked
-        else:
-            tokens[drawn] = picked
+    greedy, narrow, wide = _sorts(params, logits.shape[-1])
+    tokens = torch.zeros(len(params), dtype=torch.long, device=logits.device)
+    for rows, pick in ((greedy, _largest), (narrow, _pick_of_few), (wide, _pick_of_all)):
+        if rows:
+            numbers = [uniform(params[row].seed, indices[row]) for row in rows]
+            part = logits if len(rows) == len(params) else logits[rows]
+            tokens[rows] = pick(
+                part,
+                [params[row] for row in rows],
+                torch.tensor(numbers, dtype=torch.float64, device=logits.device)[:, None],
+            )
     return tokens.tolist(), usable.tolist()
+
+
+def _sorts(params: Sequence[SamplingParams], size: int) -> tuple[list[int], list[int], list[int]]:
+    """The rows that take the largest, those whose top-k leaves few to choose from, the others."""
+    greedy: list[int] = []
+    narrow: list[int] = []
+    wide: list[int] = []
+    for row, p in enumerate(params):
+        if p.temperature <= 0.0:
+            greedy.append(row)
+        else:
+            (narrow if 0 < p.top_k <= min(_FEW, size) else wide).append(row)
+    return greedy, narrow, wide
+
+
+def _largest(logits: Tensor, params: Sequence[SamplingParams], numbers: Tensor) -> Tensor:
+    return logits.argmax(dim=-1)
+
+
+def _pick_of_few(logits: Tensor, params: Sequence[SamplingParams], numbers: Tensor) -> Tensor:
+    """What `_pick_of_all` picks, from the largest logits alone."""
+    device = logits.device
+    ks = torch.tensor([p.top_k for p in params], device=device)[:, None]
+    candidates = min(logits.shape[-1], max(p.top_k for p in params) + _TIES)
+    values, ids = logits.topk(candidates, dim=-1)  # [S, M], descending
+    values = _cooled(values, params)
+    values = values.masked_fill(values < values.gather(-1, ks - 1), -torch.inf)
+    if any(p.top_p < 1.0 for p in params):
+        top_p = _column([p.top_p for p in params], device)
+        floor, _ = _nucleus_floor(values, values, top_p)
+        values = values.masked_fill((values < floor) & (top_p < 1.0), -torch.inf)
+    ids, order = ids.sort(dim=-1)  # in the order of all tokens, whatever the order of equals was
+    return ids.gather(-1, _pick(values.gather(-1, order), numbers))[:, 0]
+
+
+def _pick_of_all(logits: Tensor, params: Sequence[SamplingParams], numbers: Tensor) -> Tensor:
+    return _pick(_filtered(logits, params), numbers)[:, 0]
+
+
+def _cooled(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
+    """Relative to the maximum, so that a tiny temperature cannot overflow."""
+    scale = torch.tensor([p.temperature for p in params], device=logits.device)[:, None]
+    return (logits - logits.amax(dim=-1, keepdim=True)) / scale.clamp(min=1e-6)
+
+
+def _column(numbers: Sequence[float], device: torch.device) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float64, device=device)[:, None]
 
 
 def _penalised(
@@ -75,10 +123,7 @@ def _filtered(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
     """Scaled logits [S, V] with -inf wherever top-k or top-p excludes a token."""
     size = logits.shape[-1]
     device = logits.device
-    # relative to the maximum, so that a tiny temperature cannot overflow
-    scale = torch.tensor([p.temperature for p in params], device=device)[:, None]
-    scale = scale.clamp(min=1e-6)
-    logits = (logits - logits.amax(dim=-1, keepdim=True)) / scale
+    logits = _cooled(logits, params)
     ks = [p.top_k if 0 < p.top_k < size else size for p in params]
     if not any(k < size or p.top_p < 1.0 for k, p in zip(ks, params, strict=True)):
         return logits
@@ -90,7 +135,7 @@ def _filtered(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
     logits = logits.masked_fill(logits < floor, -torch.inf)
     if all(p.top_p >= 1.0 for p in params):
         return logits
-    top_p = torch.tensor([p.top_p for p in params], dtype=torch.float64, device=device)[:, None]
+    top_p = _column([p.top_p for p in params], device)
     floor, reached = _nucleus_floor(logits, values, top_p)
     for row, (k, p) in enumerate(zip(ks, params, strict=True)):
         if p.top_p >= 1.0:
@@ -116,10 +161,10 @@ def _nucleus_floor(logits: Tensor, values: Tensor, top_p: Tensor) -> tuple[Tenso
 
 
 def _pick(logits: Tensor, numbers: Tensor) -> Tensor:
-    """Inverse transform sampling [S]: the first token whose cumulative mass exceeds the number."""
+    """Inverse transform sampling [S, 1]: the first index whose cumulative mass exceeds the
+    number [S, 1]."""
     mass = logits.softmax(dim=-1).double().cumsum(dim=-1)
     total = mass[:, -1:].clone()
-    picked = torch.searchsorted(mass, numbers[:, None] * total, right=True)
-    # rounding must never reach past the last token that has any mass
-    last = torch.searchsorted(mass, total)
-    return torch.minimum(picked, last)[:, 0]
+    picked = torch.searchsorted(mass, numbers * total, right=True)
+    # rounding must never reach past the last one that has any mass
+    return torch.minimum(picked, torch.searchsorted(mass, total))

@@ -1,14 +1,14 @@
-"""Decides who is in the next step. Only it owns `running` and says which row belongs to whom.
+"""Decides who is in the next step. Only it owns `running`.
 
 Decoding responses always occupy the rows 0..B-1, so that one step reads the cache as a view.
-It does not touch tensors: it reports which rows must change places, and the caller moves them.
+It does not touch tensors: it says which rows change places, and the caller moves them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from streaming.engine.local.rows import Rows
 from streaming.engine.local.sequence import Phase, TokenSequence
 
 
@@ -29,36 +29,28 @@ class StepPlan:
 
 
 class Scheduler:
-    """Rows for `rows` responses and at most `prefill_budget` prompt tokens per step.
+    """Who runs in the `rows`, and at most `prefill_budget` prompt tokens per step."""
 
-    `swap_rows(a, b, length)` is called before the two rows' occupants change places; `length`
-    is how many cached tokens of either are worth keeping.
-    """
-
-    def __init__(
-        self, rows: int, prefill_budget: int, swap_rows: Callable[[int, int, int], None]
-    ) -> None:
-        if rows < 1 or prefill_budget < 1:
+    def __init__(self, rows: Rows, prefill_budget: int) -> None:
+        if rows.free < 1 or prefill_budget < 1:
             raise ValueError("rows and prefill_budget must be at least 1")
         self.prefill_budget = prefill_budget
-        self._swap_rows = swap_rows
-        self._rows: list[TokenSequence | None] = [None] * rows
+        self._rows = rows
         self._decoding = 0
         self._prefilling: list[TokenSequence] = []  # oldest first
 
     @property
     def running(self) -> list[TokenSequence]:
-        return [sequence for sequence in self._rows if sequence is not None]
+        return self._rows.occupants
 
     @property
     def free(self) -> int:
-        return self._rows.count(None)
+        return self._rows.free
 
     def admit(self, sequence: TokenSequence) -> None:
         """Give a row; the caller has checked `free`."""
-        row = self._rows.index(None)
-        self._rows[row] = sequence
-        sequence.row, sequence.phase, sequence.cached = row, Phase.PREFILL, 0
+        self._rows.give(sequence)
+        sequence.phase = Phase.PREFILL
         self._prefilling.append(sequence)
 
     def plan(self) -> StepPlan:
@@ -68,7 +60,7 @@ class Scheduler:
         starved; the rest goes to those with the least left to read, so that a short prompt does
         not wait behind a long one.
         """
-        decode = tuple(s for s in self._rows[: self._decoding] if s is not None)
+        decode = tuple(s for row in range(self._decoding) if (s := self._rows[row]) is not None)
         left = self.prefill_budget
         counts: dict[TokenSequence, int] = {}
         if self._prefilling:
@@ -86,39 +78,23 @@ class Scheduler:
     def prefill_done(self, sequence: TokenSequence) -> None:
         """From the next step on the sequence decodes."""
         self._prefilling.remove(sequence)
-        self._exchange(sequence.row, self._decoding)
+        self._rows.exchange(sequence.row, self._decoding)
         sequence.phase = Phase.DECODE
         self._decoding += 1
 
-    def remove(self, sequence: TokenSequence) -> None:
-        """Free the sequence's row at once."""
+    def remove(self, sequence: TokenSequence, *, keep: bool = True) -> None:
+        """Free the sequence's row at once. `keep` False: what it holds must not be used again."""
         if sequence.phase is Phase.DECODE:
-            sequence.cached = 0  # nothing of it is worth moving
-            self._exchange(sequence.row, self._decoding - 1)
+            self._rows.exchange(sequence.row, self._decoding - 1)
             self._decoding -= 1
         else:
             self._prefilling.remove(sequence)
-        self._rows[sequence.row] = None
-        sequence.row = -1
+        self._rows.take_back(sequence, keep=keep)
 
     def clear(self) -> list[TokenSequence]:
-        """Free every row and return who had one."""
+        """Free every row, forget what it holds, and return who had one."""
         gone = self.running
-        self._rows = [None] * len(self._rows)
+        self._rows.clear()
         self._decoding = 0
         self._prefilling.clear()
         return gone
-
-    def _exchange(self, a: int, b: int) -> None:
-        if a == b:
-            return
-        first, second = self._rows[a], self._rows[b]
-        self._swap_rows(a, b, max(_cached(first), _cached(second)))
-        self._rows[a], self._rows[b] = second, first
-        for row, sequence in ((a, second), (b, first)):
-            if sequence is not None:
-                sequence.row = row
-
-
-def _cached(sequence: TokenSequence | None) -> int:
-    return 0 if sequence is None else sequence.cached

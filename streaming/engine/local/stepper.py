@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 
-import torch
 from torch import Tensor
 
 from streaming.engine.base import (
@@ -20,11 +19,13 @@ from streaming.engine.base import (
     Started,
     TextDelta,
 )
+from streaming.engine.local.decoder import Span
 from streaming.engine.local.detokenizer import Detokenizer
 from streaming.engine.local.prompt import PromptBuilder
+from streaming.engine.local.rows import Rows
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.sampler import sample
-from streaming.engine.local.scheduler import Scheduler, StepPlan
+from streaming.engine.local.scheduler import Chunk, Scheduler, StepPlan
 from streaming.engine.local.sequence import TokenSequence, check_params
 
 logger = logging.getLogger("streaming.engine")
@@ -41,8 +42,9 @@ class Stepper:
         self.generated_tokens = 0
         self._runner = runner
         self._prompts = prompts
-        self._scheduler = Scheduler(max_running, prefill_budget, runner.cache.swap_rows)
-        self._stop_ids = prompts.stop_ids(runner.model.generation_config)
+        rows = Rows(max_running, runner.cache.swap_rows, runner.cache.copy_row)
+        self._scheduler = Scheduler(rows, prefill_budget)
+        self._stop_ids = prompts.stop_ids(runner.generation_config)
         self._sequences: dict[str, TokenSequence] = {}
         self._events: list[EngineEvent] = []
 
@@ -104,7 +106,6 @@ class Stepper:
             prefilled = {chunk.sequence.id: chunk.count for chunk in plan.prefill}
             logits, sequences = self._forward(plan)
             if sequences:
-                assert logits is not None
                 decoded = self._advance(sequences, logits)
         except Exception:
             logger.exception("A step failed; the responses that were running fail with it")
@@ -123,8 +124,7 @@ class Stepper:
         check_params(params)
         room = max(1, min(params.max_tokens, context // 4))
         prompt, trimmed = self._prompts.fit(request.messages, context - room)
-        vocabulary = self._runner.model.config.vocab_size
-        if any(not 0 <= token < vocabulary for token in request.prior_tokens):
+        if any(not 0 <= token < self._runner.vocabulary for token in request.prior_tokens):
             raise EngineError("prior_tokens holds a token that the model lacks.", "invalid_params")
         continued = request.messages[-1].role == "assistant"
         detokenizer = Detokenizer(
@@ -139,36 +139,31 @@ class Stepper:
             request, [*prompt, *request.prior_tokens], len(prompt), detokenizer
         )
         self._sequences[sequence.id] = sequence
-        self._events.append(Started(sequence.id, len(prompt), trimmed))
-        if reason := self._reason_to_end(sequence):
-            self._end(sequence, reason)
-        else:
+        reason = self._reason_to_end(sequence)
+        if reason is None:
             self._scheduler.admit(sequence)
+        self._events.append(Started(sequence.id, len(prompt), trimmed, sequence.cached))
+        if reason:
+            self._end(sequence, reason)
 
-    def _forward(self, plan: StepPlan) -> tuple[Tensor | None, list[TokenSequence]]:
+    def _forward(self, plan: StepPlan) -> tuple[Tensor, list[TokenSequence]]:
         """Run the model; logits [N, vocabulary] and the N sequences that get a token by them."""
-        outputs: list[Tensor] = []
-        sequences = list(plan.decode)
-        if plan.decode:
-            last = [sequence.tokens[-1] for sequence in plan.decode]
-            positions = [sequence.cached for sequence in plan.decode]
-            outputs.append(self._runner.decode(last, positions))
-            for sequence in plan.decode:
-                sequence.cached += 1
-        for chunk in plan.prefill:
-            sequence, start = chunk.sequence, chunk.sequence.cached
-            tokens = sequence.tokens[start : start + chunk.count]
-            logits = self._runner.prefill(sequence.row, tokens, start)
-            sequence.cached += chunk.count
-            if not sequence.unread:
-                outputs.append(logits)
-                sequences.append(sequence)
-        for chunk in plan.prefill:  # rows may move only when all have been read
-            if not chunk.sequence.unread:
-                self._scheduler.prefill_done(chunk.sequence)
-        if not outputs:
-            return None, []
-        return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)), sequences
+        logits = self._runner.step(
+            [sequence.tokens[-1] for sequence in plan.decode],
+            [sequence.cached for sequence in plan.decode],
+            [_span(part) for part in plan.prefill],
+        )
+        for sequence in plan.decode:
+            sequence.cached += 1
+        for part in plan.prefill:
+            part.sequence.cached += part.count
+        read = [part.sequence for part in plan.prefill if not part.sequence.unread]
+        for sequence in read:
+            self._scheduler.prefill_done(sequence)
+        if len(read) < len(plan.prefill):  # those that read on get no token
+            got = [row for row, part in enumerate(plan.prefill) if not part.sequence.unread]
+            logits = logits[[*range(len(plan.decode)), *(len(plan.decode) + row for row in got)]]
+        return logits, [*plan.decode, *read]
 
     def _advance(self, sequences: list[TokenSequence], logits: Tensor) -> list[str]:
         """Give each sequence its next token; the ids of those that got one."""
@@ -183,7 +178,7 @@ class Stepper:
             if not ok:
                 self._runner.clear_row(sequence.row)
                 self._end(sequence, FinishReason.ERROR, "engine_error",
-                          "The model's output is not a number.")  # fmt: skip
+                          "The model's output is not a number.", keep=False)  # fmt: skip
                 continue
             decoded.append(sequence.id)
             try:
@@ -215,11 +210,12 @@ class Stepper:
         return None
 
     def _end(
-        self, sequence: TokenSequence, reason: FinishReason, code: str = "", message: str = ""
-    ) -> None:
-        """Free the row and say the last words."""
+        self, sequence: TokenSequence, reason: FinishReason, code: str = "", message: str = "",
+        *, keep: bool = True,
+    ) -> None:  # fmt: skip
+        """Free the row and say the last words; `keep` as in Scheduler.remove."""
         if sequence.row >= 0:
-            self._scheduler.remove(sequence)
+            self._scheduler.remove(sequence, keep=keep)
         whole = reason in (FinishReason.STOP, FinishReason.LENGTH)
         if whole and (held := sequence.detokenizer.flush()):
             self._events.append(TextDelta(sequence.id, held, ()))
@@ -232,3 +228,9 @@ class Stepper:
         prompt = sequence.prompt_tokens if sequence else 0
         generated = sequence.generated if sequence else 0
         self._events.append(Finished(response_id, reason, prompt, generated, code, message))
+
+
+def _span(chunk: Chunk) -> Span:
+    """The tokens of a chunk, and where they go."""
+    sequence, start = chunk.sequence, chunk.sequence.cached
+    return Span(sequence.row, sequence.tokens[start : start + chunk.count], start)

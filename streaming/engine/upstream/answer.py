@@ -168,7 +168,7 @@ class UpstreamAnswer:
         if self._anew:
             self._said, self._generated = "", 0
         if self._anew or not self._started:
-            started = Started(self._id, self._prompt_tokens, self._trimmed, self._anew)
+            started = Started(self._id, self._prompt_tokens, self._trimmed, anew=self._anew)
             self._emit(started)
         self._started, self._anew = True, False
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from streaming.engine.base import (
     ChatMessage,
@@ -22,6 +23,8 @@ from streaming.engine.base import (
     TextDelta,
 )
 from streaming.engine.local import LocalEngine
+from streaming.engine.local.decoder import Span
+from streaming.engine.model_store import ModelFolder
 from tests.unit.engine.gathered import Gathered, ask
 
 ids = (f"r{number}" for number in itertools.count())
@@ -45,9 +48,15 @@ QUESTIONS = [
 ]
 
 
-def reference(engine: LocalEngine, tokens: list[int], count: int) -> list[int]:
+@pytest.fixture(scope="module")
+def stock(model_folder: ModelFolder) -> Any:
+    """The model as transformers runs it."""
+    loaded: Any = AutoModelForCausalLM
+    return loaded.from_pretrained(model_folder.path, dtype=torch.float32).eval()
+
+
+def reference(model: Any, tokens: list[int], count: int) -> list[int]:
     """What transformers' own greedy generate answers."""
-    model = engine._stepper._runner.model
     with torch.inference_mode():
         output = model.generate(
             torch.tensor([tokens]),
@@ -77,12 +86,12 @@ def test_it_knows_the_capital_of_france(gathered: Gathered) -> None:
     assert finished.prompt_tokens == started.prompt_tokens > 0
 
 
-def test_text_equals_generate_alone_and_in_a_crowd(gathered: Gathered) -> None:
+def test_text_equals_generate_alone_and_in_a_crowd(gathered: Gathered, stock: Any) -> None:
     question = "Explain in two sentences what a queue is."
     alone, crowded = next(ids), next(ids)
     gathered.ask(alone, question, max_tokens=40)
     prompt = gathered.engine._stepper._prompts.encode((ChatMessage("user", question),))
-    assert gathered.tokens(alone) == reference(gathered.engine, prompt, 40)
+    assert gathered.tokens(alone) == reference(stock, prompt, 40)
     others = [next(ids) for _ in QUESTIONS]
     for other, text in zip(others, QUESTIONS, strict=True):
         gathered.engine.submit(ask(other, text, max_tokens=30))
@@ -123,7 +132,10 @@ def test_a_long_prompt_does_not_stop_the_others(gathered: Gathered) -> None:
         gathered.wait(name)
     steps = gathered.steps(long)
     reading = [step for step in steps if long in step.prefilled]
-    assert sum(step.prefilled[long] for step in reading) == finished.prompt_tokens
+    started = gathered.of(long)[0]
+    assert isinstance(started, Started)
+    read = sum(step.prefilled[long] for step in reading)
+    assert read + started.cached_tokens == finished.prompt_tokens
     assert all(sum(step.prefilled.values()) <= 128 for step in gathered.engine.recent_steps())
     for name in short:
         own = [step.index for step in gathered.steps(name) if name in step.decoded]
@@ -313,7 +325,7 @@ def test_a_failing_step_fails_the_running_and_serves_the_next(
         raise torch.OutOfMemoryError("out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(gathered.engine._stepper._runner, "decode", explode)
+        patch.setattr(gathered.engine._stepper._runner, "step", explode)
         for name in names:
             finished = gathered.wait(name)
             assert (finished.reason, finished.error_code) == (FinishReason.ERROR, "engine_error")
@@ -330,20 +342,22 @@ def test_nan_fails_its_own_response_only(
     good, bad = next(ids), next(ids)
     alone = next(ids)
     gathered.ask(alone, "Name a fruit.", max_tokens=12)
-    decode = gathered.engine._stepper._runner.decode
+    step = gathered.engine._stepper._runner.step
 
-    def poison(tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
-        logits = decode(tokens, positions)
+    def poison(
+        tokens: Sequence[int], positions: Sequence[int], spans: Sequence[Span]
+    ) -> torch.Tensor:
+        logits = step(tokens, positions, spans)
         rows = gathered.engine._stepper._scheduler.running
         for sequence in rows[: len(tokens)]:
             if sequence.id == bad:
                 logits[sequence.row] = float("nan")
-                for layer in gathered.engine._stepper._runner.cache.layers:
-                    layer.values[sequence.row].fill_(float("nan"))
+                for slots in gathered.engine._stepper._runner.cache.slots:
+                    slots.values[sequence.row].fill_(float("nan"))
         return logits
 
     with monkeypatch.context() as patch:
-        patch.setattr(gathered.engine._stepper._runner, "decode", poison)
+        patch.setattr(gathered.engine._stepper._runner, "step", poison)
         gathered.engine.submit(ask(bad, "Hi", max_tokens=50))
         gathered.engine.submit(ask(good, "Name a fruit.", max_tokens=12))
         assert gathered.wait(bad).reason is FinishReason.ERROR
@@ -469,14 +483,14 @@ def test_rows_beyond_the_running_ones(max_rows: int | None, device: str, rows: i
     assert engine._choose_rows(torch.device(device)) == rows
 
 
-def test_memory_and_speed_are_told(gathered: Gathered) -> None:
+def test_memory_and_speed_are_told(gathered: Gathered, stock: Any) -> None:
     name = next(ids)
     gathered.engine.submit(
         GenerationRequest(name, (ChatMessage("user", "Count to 300."),), SamplingParams(500, 1))
     )
     gathered.wait(name, TextDelta)
     stats = gathered.engine.stats()
-    config = gathered.engine._stepper._runner.model.config
+    config = stock.config
     token = 2 * 4 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
     assert stats.kv_bytes == 16 * gathered.engine.info.context_tokens * token
     assert 0 < stats.kv_bytes_used < stats.kv_bytes / 16

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.engine.base import GenerationRequest, SamplingParams
 from streaming.engine.local.detokenizer import Detokenizer
+from streaming.engine.local.rows import Rows
 from streaming.engine.local.scheduler import Scheduler, StepPlan
 from streaming.engine.local.sequence import Phase, TokenSequence
 
 ROWS, BUDGET = 4, 10
+numbers = itertools.count(1000)
 
 
-def sequence(name: str, tokens: int) -> TokenSequence:
+def sequence(name: str, tokens: int | list[int]) -> TokenSequence:
+    """With its own tokens, or as many that nobody else has."""
+    if isinstance(tokens, int):
+        tokens = [next(numbers) for _ in range(tokens)]
     request = GenerationRequest(name, (), SamplingParams(max_tokens=9, seed=0))
-    return TokenSequence(request, [0] * tokens, tokens, Detokenizer(lambda part: ""))
+    return TokenSequence(request, tokens, len(tokens), Detokenizer(lambda part: ""))
 
 
 class Machine:
-    """Carries out plans on rows of letters instead of tensors."""
+    """Carries out plans on rows of tokens instead of tensors."""
 
     def __init__(self) -> None:
-        self.rows: list[list[str]] = [[] for _ in range(ROWS)]
-        self.scheduler = Scheduler(ROWS, BUDGET, self.swap)
+        self.rows: list[list[int]] = [[] for _ in range(ROWS)]
+        self.scheduler = Scheduler(Rows(ROWS, self.swap, self.copy), BUDGET)
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        self.rows[target][:length] = self.rows[source][:length]
 
     def swap(self, a: int, b: int, length: int) -> None:
         first, second = self.rows[a][:length], self.rows[b][:length]
@@ -34,24 +44,26 @@ class Machine:
         for row, one in enumerate(plan.decode):
             assert one.row == row
             self.write(one, 1)
-            one.tokens.append(0)
+            one.tokens.append(next(numbers))
         for chunk in plan.prefill:
             self.write(chunk.sequence, chunk.count)
         for chunk in plan.prefill:
             if not chunk.sequence.unread:
                 self.scheduler.prefill_done(chunk.sequence)
-                chunk.sequence.tokens.append(0)
+                chunk.sequence.tokens.append(next(numbers))
         return plan
 
     def write(self, one: TokenSequence, count: int) -> None:
-        self.rows[one.row][one.cached : one.cached + count] = [one.id] * count
+        part = slice(one.cached, one.cached + count)
+        self.rows[one.row][part] = one.tokens[part]
         one.cached += count
 
     def check(self) -> None:
         running = self.scheduler.running
         assert len({one.row for one in running}) == len(running) == ROWS - self.scheduler.free
         for one in running:
-            assert self.rows[one.row][: one.cached] == [one.id] * one.cached
+            assert self.rows[one.row][: one.cached] == one.tokens[: one.cached]
+            assert one.cached < len(one.tokens)
         decoding = sorted(one.row for one in running if one.phase is Phase.DECODE)
         assert decoding == list(range(len(decoding)))
 
@@ -59,6 +71,7 @@ class Machine:
 actions = st.lists(
     st.one_of(
         st.tuples(st.just("admit"), st.integers(1, 35)),
+        st.tuples(st.just("again"), st.integers(0, 60)),
         st.tuples(st.just("remove"), st.integers(0, ROWS - 1)),
         st.tuples(st.just("step"), st.just(0)),
     ),
@@ -71,12 +84,20 @@ def test_rows_stay_whole_and_every_decoding_row_is_in_every_step(
     operations: list[tuple[str, int]],
 ) -> None:
     machine = Machine()
+    seen: list[TokenSequence] = []
     for number, (operation, value) in enumerate(operations):
         running = machine.scheduler.running
         if operation == "admit" and machine.scheduler.free:
-            machine.scheduler.admit(sequence(f"s{number}", value))
+            machine.scheduler.admit(one := sequence(f"s{number}", value))
+            seen.append(one)
+        elif operation == "again" and machine.scheduler.free and seen:
+            # what begins as somebody did, up to some token, and goes on otherwise
+            earlier = seen[value % len(seen)]
+            tokens = [*earlier.tokens[:value], next(numbers)]
+            machine.scheduler.admit(one := sequence(f"s{number}", tokens))
+            seen.append(one)
         elif operation == "remove" and value < len(running):
-            machine.scheduler.remove(running[value])
+            machine.scheduler.remove(running[value], keep=value % 2 == 0)
         elif operation == "step":
             decoding = {one for one in running if one.phase is Phase.DECODE}
             reading = [one for one in running if one.phase is Phase.PREFILL]

@@ -1,0 +1,118 @@
+"""Attention of one step over the rows of the slot cache.
+
+The decoding rows lie side by side, so one call reads them all; rows of very different lengths
+are read in several calls, so that a short one does not pay for a long one. With grouped-query
+attention (Ainslie et al. 2023, arXiv:2305.13245) the query heads that share a key head stand
+as more queries of that head, so that no key is ever repeated in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_CALL_TOKENS = 256
+"""A further call of the kernel costs as much as reading so many tokens of one row, on a CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Decoding rows `first` to `last` (excluded), read up to `length`; queries [first:last]."""
+
+    first: int
+    last: int
+    length: int
+    mask: Tensor | None  # added to the scores [rows, 1, 1, length]
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+        """Queries [n, kv_heads, group, d], of the whole step, to the same shape for these rows."""
+        part = slice(self.first, self.last)
+        return functional.scaled_dot_product_attention(
+            queries[part],
+            keys[part, :, : self.length],
+            values[part, :, : self.length],
+            attn_mask=self.mask,
+            scale=scale,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`count` tokens of `row` from `start`; their queries begin at `first` in the step."""
+
+    first: int
+    row: int
+    start: int
+    count: int
+    mask: Tensor  # added to the scores [group * count, start + count]
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+        """As Rows.attend, for these tokens."""
+        length, row = self.start + self.count, slice(self.row, self.row + 1)
+        part = queries[self.first : self.first + self.count]
+        count, heads, group, d = part.shape
+        output = functional.scaled_dot_product_attention(
+            part.permute(1, 2, 0, 3).reshape(1, heads, group * count, d),
+            keys[row, :, :length],
+            values[row, :, :length],
+            attn_mask=self.mask,
+            scale=scale,
+        )
+        return output.view(heads, group, count, d).permute(2, 0, 1, 3)
+
+
+def rows_of(lengths: Sequence[int], dtype: torch.dtype, device: torch.device) -> Iterator[Rows]:
+    """The calls that read decoding rows of these lengths, the newest token included."""
+    cost = _CALL_TOKENS if device.type == "cpu" else 1 << 30
+    for first, last in partition(lengths, cost):
+        part = lengths[first:last]
+        longest, mask = max(part), None
+        if min(part) != longest:
+            ends = torch.tensor(part, device=device)[:, None, None, None]
+            hidden = torch.arange(longest, device=device) >= ends
+            mask = _hiding(hidden, dtype)
+        yield Rows(first, last, longest, mask)
+
+
+def reading_of(
+    first: int, row: int, start: int, count: int, group: int, dtype: torch.dtype,
+    device: torch.device,
+) -> Reading:  # fmt: skip
+    """Every token sees those before it and itself."""
+    at = torch.arange(start, start + count, device=device)[:, None]
+    hidden = torch.arange(start + count, device=device) > at
+    return Reading(first, row, start, count, _hiding(hidden, dtype).repeat(group, 1))
+
+
+def _hiding(hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
+    return mask.masked_fill_(hidden, -torch.inf)
+
+
+def partition(lengths: Sequence[int], call: int) -> list[tuple[int, int]]:
+    """Neighbours that are read together, as (first, last): the cheapest way to cut, where a part
+    costs `call` plus its count times its longest."""
+    count = len(lengths)
+    if not count:
+        return []
+    if count * max(lengths) - sum(lengths) <= call:
+        return [(0, count)]
+    best = [0] * (count + 1)  # cost of the first i
+    cut = [0] * (count + 1)
+    for last in range(1, count + 1):
+        longest, cheapest = 0, None
+        for first in range(last - 1, -1, -1):
+            longest = max(longest, lengths[first])
+            cost = best[first] + call + (last - first) * longest
+            if cheapest is None or cost < cheapest:
+                cheapest, cut[last] = cost, first
+        best[last] = cheapest or 0
+    parts = []
+    while count:
+        parts.append((cut[count], count))
+        count = cut[count]
+    return parts[::-1]

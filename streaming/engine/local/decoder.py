@@ -1,0 +1,197 @@
+"""The forward pass of models built like Llama, over the slot cache, in as few operations as it
+takes: all tokens of a step go through the matrix products together, whoever they belong to.
+
+The architecture: Touvron et al. 2023, "LLaMA", arXiv:2302.13971; rotary positions: Su et al.
+2021, arXiv:2104.09864. The weights, and the angles of the rotary positions, come from a loaded
+transformers model, whose layers are emptied meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from streaming.engine.local import attention
+from streaming.engine.local.cache import SlotCache
+from streaming.engine.local.linear import Linear, pack
+from streaming.engine.local.precision import Precision
+
+_MODEL_TYPES = {"llama", "mistral", "qwen2", "qwen3"}
+
+
+def fits(config: Any) -> bool:
+    """Whether a model of this configuration is one that this pass computes exactly."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    layer_types = set(getattr(config, "layer_types", None) or ())
+    head_dim = getattr(config, "head_dim", None)
+    return (
+        config.model_type in _MODEL_TYPES
+        and config.hidden_act in ("silu", "swish")
+        and rope.get("rope_type", "default") in ("default", "linear", "llama3", "yarn")
+        and rope.get("partial_rotary_factor", 1.0) == 1.0
+        and layer_types <= {"full_attention"}
+        and (config.model_type != "mistral" or not getattr(config, "sliding_window", None))
+        and (head_dim or config.hidden_size // config.num_attention_heads) % 2 == 0
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`tokens` to be read into `row` from position `start`."""
+
+    row: int
+    tokens: Sequence[int]
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    before_attention: Tensor
+    query_key_value: Linear
+    query_norm: Tensor | None
+    key_norm: Tensor | None
+    output: Linear
+    before_mlp: Tensor
+    gate_up: Linear
+    down: Linear
+
+
+class Decoder:
+    """`model` is a transformers model that `fits`; it is of no use afterwards."""
+
+    def __init__(self, model: Any, cache: SlotCache, precision: Precision, context: int) -> None:
+        config = model.config
+        self._cache, self._precision = cache, precision
+        self._heads, self._kv_heads = config.num_attention_heads, config.num_key_value_heads
+        attend = model.model.layers[0].self_attn
+        self._head_dim: int = attend.head_dim
+        self._scale: float = attend.scaling
+        self._epsilon: float = config.rms_norm_eps
+        self.device: torch.device = model.device
+        self._cos, self._sin = self._angles(model.model.rotary_emb, context)
+        self._embedding = self._float(model.model.embed_tokens.weight)
+        self._last_norm = self._float(model.model.norm.weight)
+        self._head = self._pack(model.lm_head)
+        self._layers = [self._take(layer) for layer in model.model.layers]
+
+    def step(
+        self, tokens: Sequence[int], positions: Sequence[int], spans: Sequence[Span]
+    ) -> Tensor:
+        """One token for each of the rows 0..B-1, and spans of prompts for other rows.
+
+        `positions[i]` is where `tokens[i]` stands in row i. Returns the float32 logits
+        [B + spans, vocabulary] that follow each of those tokens and each span's last one.
+        """
+        device = self.device
+        ids = [*tokens, *(token for span in spans for token in span.tokens)]
+        at = [*positions]
+        lengths = [position + 1 for position in positions]
+        rows = list(attention.rows_of(lengths, self._precision.cache, device))
+        reading = []
+        last = list(range(len(tokens)))
+        for span in spans:
+            count = len(span.tokens)
+            reading.append(
+                attention.reading_of(
+                    len(at), span.row, span.start, count, self._heads // self._kv_heads,
+                    self._precision.cache, device,
+                )
+            )  # fmt: skip
+            at += range(span.start, span.start + count)
+            last.append(len(at) - 1)
+        where = torch.tensor(at, device=device)
+        x = functional.embedding(torch.tensor(ids, device=device), self._embedding)
+        x = self._through_layers(x, where, len(tokens), rows, reading)
+        if spans:
+            x = x[torch.tensor(last, device=device)]
+        return self._head(self._norm(x, self._last_norm)).float()
+
+    def _through_layers(
+        self,
+        x: Tensor,
+        where: Tensor,
+        decoding: int,
+        rows: Sequence[attention.Rows],
+        reading: Sequence[attention.Reading],
+    ) -> Tensor:
+        """x [n, hidden] at positions `where` [n], of which the first `decoding` decode."""
+        count = x.shape[0]
+        heads, kv_heads, d = self._heads, self._kv_heads, self._head_dim
+        parts: list[attention.Rows | attention.Reading] = [*rows, *reading]
+        cos, sin = self._cos[where][:, None], self._sin[where][:, None]
+        places = torch.arange(decoding, device=self.device), where[:decoding]
+        self._cache.allocate(kv_heads, d, d, self._precision.cache, self.device)
+        for layer, slots in zip(self._layers, self._cache.slots, strict=True):
+            y = layer.query_key_value(self._norm(x, layer.before_attention))
+            y = y.view(count, heads + 2 * kv_heads, d)
+            query, key = y[:, :heads], y[:, heads : heads + kv_heads]
+            if layer.query_norm is not None and layer.key_norm is not None:
+                query = self._norm(query, layer.query_norm)
+                key = self._norm(key, layer.key_norm)
+                rotating = torch.cat((query, key), dim=1)
+            else:
+                rotating = y[:, : heads + kv_heads]
+            turned = torch.addcmul(rotating * cos, rotating.roll(d // 2, -1), sin)
+            turned = turned.to(self._precision.cache)
+            fresh = y[:, heads + kv_heads :].to(self._precision.cache)
+            slots.write(turned[:, heads:], fresh, places, reading)
+            query = turned[:, :heads].reshape(count, kv_heads, heads // kv_heads, d)
+            keys, values = slots.keys, slots.values
+            seen = [part.attend(query, keys, values, self._scale) for part in parts]
+            joined = seen[0] if len(seen) == 1 else torch.cat(seen)
+            joined = joined.reshape(count, heads * d).to(x.dtype)
+            x = x.add_(layer.output(joined))
+            gate, up = layer.gate_up(self._norm(x, layer.before_mlp)).chunk(2, dim=-1)
+            x = x.add_(layer.down(functional.silu(gate).mul_(up)))
+        return x
+
+    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Root mean square normalisation (Zhang and Sennrich 2019, arXiv:1910.07467)."""
+        wide = x.float()
+        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True).add_(self._epsilon))
+        return wide.to(x.dtype).mul_(weight)
+
+    # --- taking the weights over ---
+
+    def _angles(self, rotary: Any, context: int) -> tuple[Tensor, Tensor]:
+        """Cosines and sines [context, d]; the first half of the sines is negative, so that
+        turning a pair is a product with its halves exchanged."""
+        at = torch.arange(context, device=self.device)[None]
+        cos, sin = rotary(torch.zeros(1, device=self.device), at)
+        sin = sin[0].clone()
+        sin[:, : sin.shape[1] // 2].neg_()
+        dtype = self._precision.activations
+        return cos[0].to(dtype).contiguous(), sin.to(dtype).contiguous()
+
+    def _take(self, layer: Any) -> _Layer:
+        attend, mlp = layer.self_attn, layer.mlp
+        taken = _Layer(
+            self._float(layer.input_layernorm.weight),
+            self._pack(attend.q_proj, attend.k_proj, attend.v_proj),
+            self._float(attend.q_norm.weight) if hasattr(attend, "q_norm") else None,
+            self._float(attend.k_norm.weight) if hasattr(attend, "k_norm") else None,
+            self._pack(attend.o_proj),
+            self._float(layer.post_attention_layernorm.weight),
+            self._pack(mlp.gate_proj, mlp.up_proj),
+            self._pack(mlp.down_proj),
+        )
+        layer._modules.clear()  # so that no more than one layer is there twice
+        return taken
+
+    def _float(self, weight: Tensor) -> Tensor:
+        return weight.detach().to(self._precision.activations)
+
+    def _pack(self, *modules: Any) -> Linear:
+        """Several products of the same activations are one."""
+        weights = [self._float(module.weight) for module in modules]
+        biases = [module.bias for module in modules if module.bias is not None]
+        if biases and len(biases) < len(modules):
+            raise ValueError("some of the products have a bias and others none")
+        bias = torch.cat([self._float(bias) for bias in biases]) if biases else None
+        weight = weights[0] if len(weights) == 1 else torch.cat(weights)
+        return pack(weight, bias, int8=self._precision.is_int8)

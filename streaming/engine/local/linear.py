@@ -1,0 +1,114 @@
+"""Matrix products with weights that are laid out once, when the model is loaded.
+
+Each is called with activations [n, inputs] and returns [n, outputs] in the same format.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Linear = Callable[[Tensor], Tensor]
+
+_ROWS_EXPECTED = 16  # oneDNN lays weights out for about so many rows
+_TINY = 1e-12  # instead of a division by zero
+
+
+def pack(weight: Tensor, bias: Tensor | None, *, int8: bool = False) -> Linear:
+    """The fastest form of a product with `weight` [outputs, inputs] on its device."""
+    if int8:
+        return Int8Linear(weight, bias)
+    if weight.device.type == "cpu" and _can_prepack(weight.dtype):
+        return PrepackedLinear(weight, bias)
+    return PlainLinear(weight, bias)
+
+
+class PlainLinear:
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight, self._bias = weight.contiguous(), bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self._weight, self._bias)
+
+
+class PrepackedLinear:
+    """oneDNN's own layout. Without it the weights are laid out anew in every single product,
+    which takes as long as the product itself when there are few rows."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS_EXPECTED)
+        self._bias = bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, self._weight, self._bias, "none", [], ""
+        )
+        return result
+
+
+class Int8Linear:
+    """Weights and activations of 8 bits, sums of 32: half the memory traffic of bfloat16, and
+    four times the multiplications of float32 where the CPU has VNNI.
+
+    Symmetric scales, one for each output of the weights and one for each row of activations
+    (Dettmers et al. 2022, "LLM.int8()", arXiv:2208.07339, without its outlier columns; Xiao et
+    al. 2023, "SmoothQuant", arXiv:2211.10438, its O1). A row's scale is its own, so an answer
+    does not depend on who is answered beside it.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        weight = weight.float()
+        scales = (weight.abs().amax(dim=1) / 127).clamp_(min=_TINY)
+        whole = (weight / scales[:, None]).round_().to(torch.int8)
+        zeros = torch.zeros(len(scales), dtype=torch.int64)
+        with warnings.catch_warnings():
+            # torch means to remove quantized tensors some day; `can_int8` says when it has.
+            warnings.filterwarnings("ignore", message="torch.quantize_per_tensor")
+            quantized = torch._make_per_channel_quantized_tensor(whole, scales.double(), zeros, 0)
+        self._weight = torch.ops.quantized.linear_prepack(quantized, None)
+        self._bias = None if bias is None else bias.float()
+        # Without VNNI two products are summed in 16 bits, which 7-bit activations cannot overflow.
+        self._scale = 1 / (127 if has_vnni() else 63)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        largest = torch.linalg.vector_norm(x, torch.inf, -1, True).clamp_(min=_TINY)
+        result: Tensor = _int8_product()(x / largest, self._scale, 128, self._weight)
+        result.mul_(largest)
+        return result if self._bias is None else result.add_(self._bias)
+
+
+@functools.cache
+def _int8_product() -> Callable[..., Tensor]:
+    product: Callable[..., Tensor]
+    product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
+    return product
+
+
+@functools.cache
+def has_vnni() -> bool:
+    """Whether the CPU multiplies bytes and sums in 32 bits in one instruction."""
+    return bool(getattr(torch.cpu, "_is_vnni_supported", lambda: False)())
+
+
+@functools.cache
+def can_int8() -> bool:
+    """Whether this torch has an 8-bit product for this CPU: told by trying one."""
+    try:
+        product = Int8Linear(torch.eye(8), None)(torch.ones(2, 8))
+    except (RuntimeError, AttributeError, NotImplementedError):
+        return False
+    return torch.allclose(product, torch.ones(2, 8), atol=0.05)
+
+
+@functools.cache
+def _can_prepack(dtype: torch.dtype) -> bool:
+    try:
+        product = PrepackedLinear(torch.eye(8, dtype=dtype), None)(torch.ones(2, 8, dtype=dtype))
+    except (RuntimeError, AttributeError, NotImplementedError):
+        return False
+    return torch.allclose(product.float(), torch.ones(2, 8), atol=0.05)

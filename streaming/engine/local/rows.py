@@ -1,0 +1,119 @@
+"""The rows of the cache: who has which, and what the free ones still hold.
+
+A row that is given back keeps its keys and values until its place is needed, the one that was
+given back first before the others. A newcomer whose tokens begin as some row's do need not have
+that prefix read again: the next turn of a conversation, another answer to the same prompt, a
+system prompt that many share. (Kwon et al. 2023, arXiv:2309.06180, share blocks of a prefix;
+whole rows are enough where rows are few.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from streaming.engine.local.sequence import TokenSequence
+
+LEAST_PREFIX = 16
+"""A shorter common beginning (any chat template's first words) is not worth a copy."""
+
+
+class Rows:
+    """`count` rows. `swap(a, b, length)` and `copy(source, target, length)` move what the first
+    `length` tokens of a row have in the cache."""
+
+    def __init__(
+        self,
+        count: int,
+        swap: Callable[[int, int, int], None],
+        copy: Callable[[int, int, int], None],
+    ) -> None:
+        self._swap, self._copy = swap, copy
+        self._count = count
+        self.clear()
+
+    def clear(self) -> None:
+        """Nobody has a row, and no row holds anything."""
+        self._rows = [_Row() for _ in range(self._count)]
+        self._clock = 0
+
+    @property
+    def occupants(self) -> list[TokenSequence]:
+        return [row.occupant for row in self._rows if row.occupant is not None]
+
+    @property
+    def free(self) -> int:
+        return sum(row.is_free for row in self._rows)
+
+    def __getitem__(self, row: int) -> TokenSequence | None:
+        return self._rows[row].occupant
+
+    def give(self, sequence: TokenSequence) -> None:
+        """Give a free row, with the longest beginning of the sequence that any row holds.
+
+        The last token is never taken over: what follows it is only known by reading it. Raises
+        IndexError if no row is free.
+        """
+        wanted, rows = sequence.tokens[:-1], self._rows
+        free = [number for number, row in enumerate(rows) if row.is_free]
+        if not free:
+            raise IndexError("no row is free")
+        target = min(free, key=lambda number: rows[number].given_back)
+        length, source = max(
+            ((_common(wanted, row.held), number) for number, row in enumerate(rows)),
+            key=lambda found: (found[0], rows[found[1]].is_free),
+        )
+        if length < LEAST_PREFIX:
+            length = 0
+        elif rows[source].is_free and 2 * length >= len(rows[source].left):
+            target = source  # most of what it holds goes on in this sequence
+        elif source != target:
+            self._copy(source, target, length)
+        rows[target].occupant, rows[target].left = sequence, []
+        sequence.row, sequence.cached = target, length
+
+    def take_back(self, sequence: TokenSequence, *, keep: bool = True) -> None:
+        """Free the sequence's row. `keep` False: what it holds must not be used again."""
+        row, self._clock = self._rows[sequence.row], self._clock + 1
+        row.occupant = None
+        row.left = sequence.tokens[: sequence.cached] if keep else []
+        row.given_back = self._clock if keep else 0
+        sequence.row = -1
+
+    def exchange(self, a: int, b: int) -> None:
+        """Two rows change places, with all they hold."""
+        if a == b:
+            return
+        first, second = self._rows[a], self._rows[b]
+        self._swap(a, b, max(len(first.held), len(second.held)))
+        self._rows[a], self._rows[b] = second, first
+        for number, row in ((a, second), (b, first)):
+            if row.occupant:
+                row.occupant.row = number
+
+
+@dataclass(slots=True)
+class _Row:
+    """`left` are the tokens that a free row still holds; `given_back` is when, by a counter."""
+
+    occupant: TokenSequence | None = None
+    left: list[int] = field(default_factory=list)
+    given_back: int = 0
+
+    @property
+    def is_free(self) -> bool:
+        return self.occupant is None
+
+    @property
+    def held(self) -> list[int]:
+        """The tokens whose keys and values are in the cache."""
+        occupant = self.occupant
+        return self.left if occupant is None else occupant.tokens[: occupant.cached]
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens two sequences begin with in common."""
+    length = min(len(a), len(b))
+    if a[:length] == b[:length]:
+        return length
+    return next(at for at in range(length) if a[at] != b[at])
