@@ -229,6 +229,7 @@ if HTTPS:
 
 _secrets = [SECRET_KEY, str(DATABASES["default"].get("PASSWORD") or "")]
 _secrets += [_redis_password(REDIS_URL), CHATSTREAM.get("metrics_token", "")]
+_secrets += [CHATSTREAM.get("upstream_key", "")]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

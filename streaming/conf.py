@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
@@ -26,6 +27,8 @@ from pydantic import (
 )
 
 PREFIX = "CHATSTREAM_"
+
+LOCAL_ENGINE = "streaming.engine.local.LocalEngine"
 
 
 class ChatStreamSettings(BaseModel):
@@ -42,7 +45,7 @@ class ChatStreamSettings(BaseModel):
         description="auto, cpu, cuda, cuda:N or mps",
     )
     engine: str = Field(
-        "streaming.engine.local.LocalEngine",
+        LOCAL_ENGINE,
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
         description="dotted path of the engine's class",
     )
@@ -144,6 +147,33 @@ class ChatStreamSettings(BaseModel):
         0, ge=0, le=65_535, description="where `runworker` serves its own `/metrics`; 0: nowhere"
     )
     worker_metrics_host: str = Field("127.0.0.1", description="the address of that port")
+    upstream_url: str = Field(
+        "",
+        description="base URL of an OpenAI-compatible server that answers instead of a model in "
+        "this process, such as `http://host:8000/v1`",
+    )
+    upstream_key: str = Field(
+        "",
+        pattern=r"^[!-~]*$",
+        repr=False,
+        description="bearer token for that server, printable ASCII without spaces",
+    )
+    upstream_model: str = Field(
+        "",
+        max_length=500,
+        description="name of its model; empty for `CHATSTREAM_MODEL`, or else the first it lists",
+    )
+    upstream_continues: Literal["auto", "yes", "no"] = Field(
+        "auto",
+        description="whether it goes on with an assistant message at the end; auto: as known of "
+        "vLLM, SGLang, llama.cpp and Ollama, else no",
+    )
+    upstream_patience: float = Field(
+        120,
+        ge=0,
+        le=86_400,
+        description="seconds that a claimed response waits for a server that is away or busy",
+    )
     tracing: bool = Field(
         False, description="OpenTelemetry traces, sent where the `OTEL_*` variables say"
     )
@@ -155,6 +185,24 @@ class ChatStreamSettings(BaseModel):
         if 0 < value < running:
             raise ValueError(f"it is less than {PREFIX}MAX_RUNNING={running}")
         return value
+
+    @field_validator("upstream_url")
+    @classmethod
+    def _base_url(cls, value: str, info: ValidationInfo) -> str:
+        parts = urlsplit(value)
+        if not value:
+            return value
+        if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable():
+            raise ValueError("it is no http or https URL")
+        if "@" in parts.netloc:
+            raise ValueError(f"a credential belongs into {PREFIX}UPSTREAM_KEY")
+        if parts.query or parts.fragment or " " in value:
+            raise ValueError("it ends with a path")
+        if parts.port == 0:
+            raise ValueError("port 0 is none")
+        if info.data.get("engine", LOCAL_ENGINE) != LOCAL_ENGINE:
+            raise ValueError(f"{PREFIX}ENGINE is set, too; only one of them chooses the engine")
+        return value.rstrip("/")
 
     @field_validator("trusted_proxies", "metrics_allow", mode="before")
     @classmethod
@@ -186,7 +234,7 @@ def from_environ(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-SECRETS = ("metrics_token",)
+SECRETS = ("metrics_token", "upstream_key")
 """Settings that are never shown, not even when they are wrong."""
 
 _NOT_OURS = {"REQUIRE_ALL", "API_KEY"}  # the test suite's own switch; `manage.py chat`'s key
@@ -220,7 +268,8 @@ def _sentence(fault: Mapping[str, Any]) -> str:
         )
         return f"{variable} is no setting of ChatStream. The settings are {known}."
     description = ChatStreamSettings.model_fields[name].description
-    value = "(hidden)" if name in SECRETS else repr(fault["input"])
+    hidden = name in SECRETS or (name == "upstream_url" and "@" in str(fault["input"]))
+    value = "(hidden)" if hidden else repr(fault["input"])
     return f"{variable}={value} is not allowed: {fault['msg']}. It is: {description}."
 
 

@@ -22,7 +22,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from streaming.engine.base import EngineEvent, Started, TextDelta
+from streaming.engine.base import EngineEvent, Finished, Started, TextDelta
 from streaming.waiting_list.base import Snapshot, State, WorkerState
 
 if TYPE_CHECKING:
@@ -73,11 +73,13 @@ class TokenMeter:
 
     def __init__(self) -> None:
         self._at: float | None = None
+        self._counted_prompt = False
 
     def hear(self, event: EngineEvent) -> None:
         """Take one event of the engine. Tokens that come together share the time they took."""
-        if isinstance(event, Started):
+        if isinstance(event, Started | Finished) and not self._counted_prompt:
             PROMPT_TOKENS.inc(event.prompt_tokens)
+            self._counted_prompt = event.prompt_tokens > 0
         elif isinstance(event, TextDelta) and event.tokens:
             now = time.monotonic()
             GENERATION_TOKENS.inc(len(event.tokens))

@@ -290,8 +290,9 @@ class _Numbered(_ServerEvent):
 class ResponseInProgress(_Numbered):
     """The answer begins; `trimmed_messages` of the oldest were left out, the context being full.
 
-    A second one (its number has jumped ahead) means that the queue lost its memory: the answer
-    begins anew, and what was received of it before is void.
+    A second one means that the answer begins anew, and what was received of it before is void:
+    the queue lost its memory (the number has jumped ahead then), or the model's server broke off
+    and cannot go on.
     """
 
     type: Literal["response.in_progress"] = "response.in_progress"

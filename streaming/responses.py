@@ -177,8 +177,14 @@ async def published_text(layer: BaseChannelLayer, response_id: str) -> str:
 
 
 def text_of(events: Iterable[str]) -> str:
-    """The text of an answer's events, as the waiting list stores them."""
-    return "".join(json.loads(event).get("delta", "") for event in events)
+    """The text of an answer's events, as the waiting list stores them. `response.in_progress`
+    voids what stands before it."""
+    parts: list[str] = []
+    for event in map(json.loads, events):
+        if event.get("type") == "response.in_progress":
+            parts.clear()
+        parts.append(event.get("delta", ""))
+    return "".join(parts)
 
 
 async def _end_lost(

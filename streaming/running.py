@@ -19,12 +19,16 @@ from streaming.waiting_list.base import Claim
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """One event to publish, its number, the tokens it makes known, and the text it adds."""
+    """One event to publish, its number, the tokens it makes known, and the text it adds.
+
+    `life`: how often the answer had begun anew when it was said.
+    """
 
     event: str
     number: int
     tokens: tuple[int, ...] = ()
     text: str = ""
+    life: int = 0
 
 
 class Running:
@@ -40,6 +44,7 @@ class Running:
         self.submitted = False
         self._began = time.monotonic()
         self._announced = False
+        self._life = 0
         self._started: Started | None = None
         self._finished: Finished | None = None
         self._said = ""
@@ -63,6 +68,8 @@ class Running:
         match event:
             case Started():
                 self._started = event
+                if event.anew:
+                    self._begin_anew()
             case TextDelta():
                 self._first_token_at = self._first_token_at or timezone.now()
                 # PostgreSQL stores no U+0000, and an end that cannot be written never comes.
@@ -70,6 +77,13 @@ class Running:
                 self._tokens.extend(event.tokens)
             case Finished():
                 self._finished = self._timed_out(event) if self.timed_out else event
+
+    def _begin_anew(self) -> None:
+        """Forget what was said; the next `in_progress` tells the readers to do so, too."""
+        self._life += 1
+        self._announced = False
+        self._said = ""
+        self._unsaid, self._tokens = [], []
 
     def unsaid(self) -> Iterator[Append]:
         """What is to be published now; `said` afterwards takes it off."""
@@ -81,14 +95,17 @@ class Running:
                 prompt_tokens=self._started.prompt_tokens,
                 trimmed_messages=self._started.trimmed_messages,
             )
-            yield Append(event.model_dump_json(), number)
+            yield Append(event.model_dump_json(), number, life=self._life)
             number += 1
         if text := "".join(self._unsaid):
             delta = OutputTextDelta(response_id=response_id, delta=text, offset=len(self._said))
-            yield Append(delta.model_dump_json(), number, tuple(self._tokens), text)
+            tokens = tuple(self._tokens)
+            yield Append(delta.model_dump_json(), number, tokens, text, self._life)
 
     def said(self, append: Append) -> None:
         self.tail = append.number
+        if append.life != self._life:
+            return  # it began anew meanwhile
         if not append.text:
             self._announced = True
             return

@@ -72,12 +72,17 @@ def _trace(tracer: Any, response: Response) -> None:
     whole.end(_nanoseconds(end))
 
 
+def _model_name() -> str:
+    settings = conf.get()
+    return (settings.upstream_url and settings.upstream_model) or settings.model or "default"
+
+
 def _attributes(response: Response) -> dict[str, str | int | float | list[str]]:
     params = response.params
     attributes: dict[str, Any] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": SERVICE,
-        "gen_ai.request.model": conf.get().model or "default",
+        "gen_ai.request.model": _model_name(),
         "gen_ai.response.id": str(response.pk),
         "gen_ai.conversation.id": str(response.conversation_id),
         "gen_ai.request.max_tokens": params.get("max_tokens"),

@@ -57,6 +57,7 @@ class QueueWorker:
         self._capacity = capacity
         self._state = WorkerState.LOADING
         self._loaded = False
+        self._absence = ""
         self._orders = Orders()
         self._bell = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -76,9 +77,13 @@ class QueueWorker:
 
     @property
     def state(self) -> WorkerState:
-        """Draining, too, while an operator wants it so; then it serves again, or is stopped."""
-        drains = self._orders.drain and self._state is WorkerState.READY
-        return WorkerState.DRAINING if drains else self._state
+        """Draining, too, while an operator wants it so; then it serves again, or is stopped.
+        Loading, again, while the engine cannot answer: prompts wait."""
+        if self._state is not WorkerState.READY:
+            return self._state
+        if self._orders.drain:
+            return WorkerState.DRAINING
+        return WorkerState.LOADING if self._absence else WorkerState.READY
 
     # --- life ---
 
@@ -92,12 +97,19 @@ class QueueWorker:
             self._loaded = True
             if self._state is WorkerState.LOADING:
                 self._state = WorkerState.READY
+            self._absence = self._engine.absence
             await self._beat_at_last()
-            self.ready.set()
-            logger.info("Worker %s serves %s.", self.worker_id, self._engine.info.name)
+            self._be_ready()
             await self._serve()
         finally:
             await self._end(beating)
+
+    def _be_ready(self) -> None:
+        if self._absence:
+            logger.warning("Worker %s claims nothing: %s", self.worker_id, self._absence)
+        else:
+            self.ready.set()
+            logger.info("Worker %s serves %s.", self.worker_id, self._engine.info.name)
 
     async def _serve(self) -> None:
         grace = conf.get().disconnect_grace
@@ -200,12 +212,14 @@ class QueueWorker:
                 # It ended between its place and our claim; its readers still wait for the word.
                 await self._publisher.finish_by_record(running)
                 return
+            text = ""
             if events := await self._list.read(response_id):
-                running.resume(responses.text_of(events))
+                text = responses.text_of(events)
+                running.resume(text)
             await self._publisher.rid_of(response_id)
             if not self._publisher.holds(running):
                 return  # the lease was lost over all this
-            request = GenerationRequest(response_id, work.messages, work.params, claim.tokens)
+            request = GenerationRequest(response_id, work.messages, work.params, claim.tokens, text)
             self._engine.submit(request)
             running.submitted = True
         except (EngineError, *_AWAY):
@@ -281,6 +295,12 @@ class QueueWorker:
             await asyncio.sleep(POLL_SECONDS)
             if not self._engine.stats().alive:
                 raise RuntimeError("The engine's thread has died.")
+            if (absence := self._engine.absence) != self._absence:
+                was_away, self._absence = bool(self._absence), absence
+                if was_away != bool(absence):
+                    self._ordered.set()  # say it now, not at the next beat
+                    self._be_ready()
+                    self._bell.set()
 
     async def _listen_for_bell(self) -> None:
         while True:
@@ -328,6 +348,19 @@ async def _cancel(*tasks: asyncio.Task[Any]) -> None:
 def build_engine() -> Engine:
     """The engine that the settings ask for, its model not loaded yet."""
     settings = conf.get()
+    if settings.upstream_url:
+        from streaming.engine.upstream import UpstreamEngine
+
+        return UpstreamEngine(
+            settings.upstream_url,
+            key=settings.upstream_key,
+            model=settings.upstream_model or settings.model,
+            continues={"auto": None, "yes": True, "no": False}[settings.upstream_continues],
+            patience_seconds=settings.upstream_patience,
+            max_running=settings.max_running,
+            max_rows=settings.max_rows,
+            context_tokens=settings.context_tokens,
+        )
     engine_class = import_string(settings.engine)  # not earlier: torch takes seconds to import
     engine: Engine = engine_class(
         settings.model or None,

@@ -61,6 +61,11 @@ class ManagedProcess:
     def output(self) -> str:
         return "\n".join(self.lines)
 
+    def has_loaded(self, library: str) -> bool:
+        """Whether it has mapped a shared library, as far as this system says (Linux)."""
+        maps = Path(f"/proc/{self.process.pid}/maps")
+        return maps.exists() and library in maps.read_text()
+
     def wait_for(self, pattern: str, seconds: float = START_SECONDS) -> re.Match[str]:
         """The first match of a line; fails with the output if the process ends or stays silent."""
 

@@ -92,6 +92,11 @@ const FAULTS = {
   engine_error: () => gettext("The model failed at this answer."),
   worker_lost: () => gettext("The workers that wrote this answer were lost."),
   queue_timeout: () => gettext("It waited too long for a place."),
+  upstream_unavailable: () => gettext("The model's server is away or too busy. Try again later."),
+  upstream_refused: () => gettext("The model's server refused; the operator has to look."),
+  not_continuable: () => gettext("The model's server cannot go on with an answer."),
+  tool_calls: () => gettext("The model wants to use a tool, and there is none here."),
+  content_filter: () => gettext("The model's server withheld the rest of this answer."),
   generation_timeout: () => gettext("The answer took too long and was ended."),
   internal_error: () => gettext("Something went wrong on the server."),
 };

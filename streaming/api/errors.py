@@ -34,6 +34,8 @@ _STATUS_OF_CODE = {
     "rate_limited": 429,
     "queue_closed": 503,
     "unavailable": 503,
+    "upstream_unavailable": 503,
+    "not_continuable": 400,
     "queue_timeout": 503,
     "generation_timeout": 504,
 }

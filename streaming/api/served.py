@@ -38,7 +38,10 @@ async def find(layer: BaseChannelLayer, name: str) -> Model:
 
 
 def _set_name() -> str:
-    name = conf.get().model.strip()
+    settings = conf.get()
+    if settings.upstream_url:
+        return settings.upstream_model or settings.model or ALIAS
+    name = settings.model.strip()
     if not name:
         return DEFAULT_MODEL.display_name
     # A path of this machine is nobody else's business.

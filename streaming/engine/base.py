@@ -56,14 +56,20 @@ class GenerationRequest:
     """One response to generate.
 
     When the last message is the assistant's, the answer continues it mid-sentence and repeats
-    none of it. `prior_tokens` are tokens that an earlier attempt already generated and published:
-    the engine continues right after them and repeats none of their text.
+    none of it. `prior_tokens` are tokens that an earlier attempt already generated and published,
+    and `prior_text` is what they say: the engine continues right after them and repeats none of
+    their text. One that cannot says so by a `Started` with `anew`.
     """
 
     response_id: str
     messages: tuple[ChatMessage, ...]
     params: SamplingParams
     prior_tokens: tuple[int, ...] = ()
+    prior_text: str = ""
+
+
+UNKNOWN_TOKEN = -1
+"""A token that was generated, but by somebody who does not say which."""
 
 
 class FinishReason(StrEnum):
@@ -77,19 +83,25 @@ class FinishReason(StrEnum):
 class Started:
     """The prompt was tokenized and its prefill begins.
 
-    `trimmed_messages` counts the oldest messages left out because the context was full;
-    `cached_tokens` of the prompt's tokens need not be read, since the engine still has them.
+    `prompt_tokens` 0: not known yet, `Finished` says it. `trimmed_messages` counts the oldest
+    messages left out because the context was full; `cached_tokens` of the prompt's tokens need not
+    be read, since the engine still has them. `anew`: what was said of this response before, by
+    this attempt or an earlier one, is void; the answer begins again.
     """
 
     response_id: str
     prompt_tokens: int
     trimmed_messages: int = 0
     cached_tokens: int = 0
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """New tokens and the text they complete; `text` may be empty while a character is half-done."""
+    """New tokens and the text they complete; `text` may be empty while a character is half-done.
+
+    An engine that is told no token ids gives as many UNKNOWN_TOKEN as there are tokens.
+    """
 
     response_id: str
     text: str
@@ -183,6 +195,11 @@ class Engine(ABC):
     @abstractmethod
     def cancel(self, response_id: str) -> None:
         """End a response before the next step; unknown ids are ignored."""
+
+    @property
+    def absence(self) -> str:
+        """Why nothing can be answered just now, though the engine is alive; empty if it can."""
+        return ""
 
     @abstractmethod
     def stats(self) -> EngineStats: ...

@@ -72,3 +72,41 @@ def test_a_secret_is_not_shown_even_if_it_is_wrong() -> None:
     (fault,) = conf.faults({"metrics_token": "too-short"})
     assert "CHATSTREAM_METRICS_TOKEN" in fault
     assert "too-short" not in fault
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("gpu.example.org:8000/v1", "no http or https URL"),
+        ("ftp://host/v1", "no http or https URL"),
+        ("http:///v1", "no http or https URL"),
+        ("http://host:99999/v1", "Port out of range"),
+        ("http://host/v1?key=1", "ends with a path"),
+        ("http://host/v1#x", "ends with a path"),
+    ],
+)
+def test_an_upstream_is_an_address(url: str, why: str) -> None:
+    (fault,) = conf.faults({"upstream_url": url})
+    assert f"CHATSTREAM_UPSTREAM_URL={url!r}" in fault
+    assert why in fault
+
+
+def test_an_upstream_beside_an_engine_of_ones_own() -> None:
+    (fault,) = conf.faults({"engine": "a.B", "upstream_url": "http://host/v1"})
+    assert "CHATSTREAM_ENGINE is set, too" in fault
+
+
+def test_an_upstreams_credentials_are_not_shown() -> None:
+    raw = {"upstream_url": "http://me:hunter22@host/v1", "upstream_key": "two words"}
+    faults = " ".join(conf.faults(raw))
+    assert "CHATSTREAM_UPSTREAM_KEY=(hidden)" in faults
+    assert "a credential belongs into CHATSTREAM_UPSTREAM_KEY" in faults
+    assert "hunter22" not in faults
+    assert "two words" not in faults
+    known = ChatStreamSettings.model_validate({"upstream_key": "sk-secret"})
+    assert "sk-secret" not in repr(known)
+
+
+def test_an_upstreams_address_ends_without_a_slash() -> None:
+    settings = ChatStreamSettings.model_validate({"upstream_url": "https://host:8000/v1/"})
+    assert settings.upstream_url == "https://host:8000/v1"

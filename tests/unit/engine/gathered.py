@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from streaming.engine.base import (
     ChatMessage,
+    Engine,
     EngineEvent,
     Finished,
     GenerationRequest,
@@ -14,7 +15,6 @@ from streaming.engine.base import (
     StepRecord,
     TextDelta,
 )
-from streaming.engine.local import LocalEngine
 
 PATIENCE = 120.0  # seconds; only so that a broken engine cannot hang the run
 
@@ -22,7 +22,7 @@ PATIENCE = 120.0  # seconds; only so that a broken engine cannot hang the run
 class Gathered:
     """All events of an engine; waits by condition, never by time."""
 
-    def __init__(self, engine: LocalEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.events: list[EngineEvent] = []
         self.calls: list[list[EngineEvent]] = []

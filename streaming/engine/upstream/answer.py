@@ -1,0 +1,246 @@
+"""One response: from its request to its end, over as many connections as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from streaming.engine.base import (
+    UNKNOWN_TOKEN,
+    ChatMessage,
+    EngineEvent,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    Started,
+    TextDelta,
+)
+from streaming.engine.upstream import faults
+from streaming.engine.upstream.dialect import Dialect, complained_of
+from streaming.engine.upstream.faults import Kind, UpstreamFault
+from streaming.engine.upstream.patience import Patience
+from streaming.engine.upstream.server import ServedModel, UpstreamServer
+from streaming.engine.upstream.stream import Piece, finish_reason, pieces
+
+logger = logging.getLogger("streaming.engine.upstream")
+
+_BREAKS = 1
+_REFUSALS = 4  # a server may complain of one field after the other
+_USAGE_SECONDS = 5.0  # the usage comes after the reason to end, from some
+_PIECES_A_TOKEN = 8  # at most: a character may be one
+_SMALL_CONTEXT = 2048  # where nobody says how large it is
+
+
+class Upstream(Protocol):
+    """What an answer needs to know of its engine."""
+
+    server: UpstreamServer
+    dialect: Dialect
+    patience_seconds: float
+    pause_seconds: float
+
+    @property
+    def model(self) -> ServedModel: ...
+
+    @property
+    def context_tokens(self) -> int: ...
+
+    def look(self) -> None:
+        """Ask for the server's health now."""
+
+    def heard(self) -> None:
+        """It has just said something."""
+
+
+class UpstreamAnswer:
+    """Says everything through `emit`, a Finished at the end whatever happens.
+
+    `said` is the text of this response that readers have, `generated` how many tokens it is.
+    """
+
+    def __init__(
+        self,
+        request: GenerationRequest,
+        upstream: Upstream,
+        emit: Callable[[EngineEvent], None],
+    ) -> None:
+        self._id = request.response_id
+        self._params = request.params
+        self._messages = list(request.messages)
+        self._begun = self._messages.pop().content if self._continues_one() else ""
+        self._said = request.prior_text
+        self._generated = len(request.prior_tokens)
+        self._upstream = upstream
+        self._emit = emit
+        self._prompt_tokens = 0
+        self._trimmed = 0
+        self._room = request.params.max_tokens
+        self._started = False
+        self._anew = False
+        self._breaks = 0
+        self._refusals = 0
+        self._left_out: set[str] = set()
+        self._patience = Patience(upstream.patience_seconds, upstream.pause_seconds)
+
+    def _continues_one(self) -> bool:
+        return bool(self._messages) and self._messages[-1].role == "assistant"
+
+    async def run(self) -> None:
+        """To the end. Cancelled, it closes its connection, which ends the generation there."""
+        reason, code, message = FinishReason.ERROR, "", ""
+        try:
+            reason = await self._answer()
+        except asyncio.CancelledError:
+            reason = FinishReason.CANCELLED
+        except UpstreamFault as fault:
+            logger.error("Response %s failed: %s (%s)", self._id, fault, fault.detail)
+            code, message = fault.code, str(fault)
+        except Exception:
+            logger.exception("Response %s failed", self._id)
+            code, message = "engine_error", "The answer could not be passed on."
+        self._emit(Finished(self._id, reason, self._prompt_tokens, self._generated, code, message))
+
+    async def _answer(self) -> FinishReason:
+        if not self._messages:
+            message = "There is no message to answer."
+            raise UpstreamFault(Kind.FATAL, "no messages", message, "invalid_messages")
+        self._take_up()
+        while self._generated < self._params.max_tokens or self._anew:
+            body = self._body()
+            try:
+                return await self._attempt(body)
+            except UpstreamFault as fault:
+                logger.info("Response %s: %s (%s)", self._id, fault.kind, fault.detail)
+                if await self._heed(fault, body) is False:
+                    return FinishReason.LENGTH
+        return FinishReason.LENGTH
+
+    def _take_up(self) -> None:
+        """Go on after what was said before, or begin anew."""
+        if self._upstream.dialect.continues:
+            return
+        if self._begun:
+            raise faults.cannot_continue()
+        self._anew = bool(self._said or self._generated)
+
+    def _body(self) -> dict[str, Any]:
+        messages, text = list(self._messages), self._begun
+        left = self._params.max_tokens
+        if not self._anew:
+            text += self._said
+            left -= self._generated
+        if text := text.rstrip():  # templates strip it, and a model makes its own blank
+            messages.append(ChatMessage("assistant", text))
+        model, dialect = self._upstream.model, self._upstream.dialect
+        max_tokens = min(left, self._room)
+        return dialect.body(model.name, messages, self._params, max_tokens, self._left_out)
+
+    # --- one connection ---
+
+    async def _attempt(self, body: dict[str, Any]) -> FinishReason:
+        upstream, reason = self._upstream, ""
+        try:
+            async with asyncio.timeout(None) as limit, upstream.server.answer(body) as source:
+                self._start()
+                before, blanks = self._generated, self._trailing_blanks()
+                async with aclosing(pieces(source)) as stream:  # type: ignore[type-var]
+                    async for piece in stream:
+                        upstream.heard()
+                        blanks = self._take(piece, before, blanks)
+                        if piece.reason and not reason:
+                            reason = piece.reason
+                            limit.reschedule(asyncio.get_running_loop().time() + _USAGE_SECONDS)
+                        if self._generated > _PIECES_A_TOKEN * self._params.max_tokens:
+                            logger.warning("Response %s: the server does not stop", self._id)
+                            reason = reason or "length"
+                            break
+        except (UpstreamFault, TimeoutError):
+            if not reason:
+                raise
+        return finish_reason(reason)
+
+    def _start(self) -> None:
+        """The server has begun to answer, so it did not mind what was left out."""
+        self._upstream.dialect.refused |= self._left_out
+        if self._anew:
+            self._said, self._generated = "", 0
+        if self._anew or not self._started:
+            started = Started(self._id, self._prompt_tokens, self._trimmed, anew=self._anew)
+            self._emit(started)
+        self._started, self._anew = True, False
+
+    def _trailing_blanks(self) -> str:
+        """Blanks that readers have and the server was not told."""
+        text = self._begun + self._said
+        return text[len(text.rstrip()) :]
+
+    def _take(self, piece: Piece, before: int, blanks: str) -> str:
+        """Pass a piece on; `before` so many tokens were said when the connection was made. The
+        `blanks` that are still to be left out, since readers have them already."""
+        if piece.prompt_tokens is not None:
+            self._prompt_tokens = piece.prompt_tokens
+        text = piece.text
+        while blanks and text and text[0] == blanks[0]:
+            text, blanks = text[1:], blanks[1:]
+        if text:
+            blanks = ""
+        tokens = 1 if piece.has_output else 0
+        if piece.completion_tokens:
+            tokens = max(0, before + piece.completion_tokens - self._generated)
+            tokens = min(tokens, self._params.max_tokens)
+        if text or tokens:
+            self._said += text
+            self._generated += tokens
+            self._patience.renew()
+            self._emit(TextDelta(self._id, text, (UNKNOWN_TOKEN,) * tokens))
+        if piece.completion_tokens:
+            self._generated = before + piece.completion_tokens  # it knows better
+        return blanks
+
+    # --- what goes wrong ---
+
+    async def _heed(self, fault: UpstreamFault, body: dict[str, Any]) -> bool:
+        """Prepare the next attempt. False if there is no room for more; raises UpstreamFault if
+        there is no use."""
+        match fault.kind:
+            case Kind.AWAY:
+                self._upstream.look()
+                await self._patience.wait(fault)
+                return True
+            case Kind.BROKEN if self._breaks < _BREAKS:
+                self._breaks += 1
+                self._upstream.look()
+                self._take_up()
+                await self._patience.wait(fault)
+                return True
+            case Kind.REFUSED if self._refusals < _REFUSALS:
+                self._refusals += 1
+                if names := complained_of(body, fault.detail):
+                    self._left_out |= names
+                    return True
+            case Kind.TOO_LONG:
+                return self._shorten(fault, body)
+        raise fault
+
+    def _shorten(self, fault: UpstreamFault, body: dict[str, Any]) -> bool:
+        """Leave less room for the answer, then leave out the older half of the turns, again and
+        again. The first system messages stay, and so does the newest turn."""
+        least = max(1, (self._upstream.context_tokens or _SMALL_CONTEXT) // 4)
+        if self._room > least:
+            self._room = least
+            return True
+        if self._said and not self._anew:
+            return False
+        head = 0
+        while head < len(self._messages) - 1 and self._messages[head].role == "system":
+            head += 1
+        turns = [n for n, m in enumerate(self._messages) if m.role == "user" and n > head]
+        if not turns:
+            raise fault
+        cut = turns[(len(turns) - 1) // 2]
+        self._trimmed += cut - head
+        del self._messages[head:cut]
+        return True

@@ -1,0 +1,95 @@
+"""What is asked of the server, in the words that it understands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from streaming.engine.base import ChatMessage, SamplingParams
+
+CONTINUING = {"vllm", "sglang", "llamacpp", "library"}
+"""Servers that go on with an assistant's message, by the `owned_by` of their models; the last is
+Ollama's."""
+
+_CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
+
+_OPTIONAL = (
+    "stream_options",
+    "continuous_usage_stats",
+    "top_k",
+    "repetition_penalty",
+    "repeat_penalty",
+    "seed",
+    *_CONTINUE,
+)
+"""Fields without which an answer is still an answer."""
+
+
+class Dialect:
+    """`refused` are fields that the server does not take. `continues` None: as its name tells."""
+
+    def __init__(self, continues: bool | None = None) -> None:
+        self.server = ""  # the model's `owned_by`
+        self._continues = continues
+        self.refused: set[str] = set()
+
+    @property
+    def continues(self) -> bool:
+        """Whether the server goes on with an assistant's message."""
+        return self.server in CONTINUING if self._continues is None else self._continues
+
+    def body(
+        self,
+        model: str,
+        messages: Sequence[ChatMessage],
+        params: SamplingParams,
+        max_tokens: int,
+        left_out: set[str],
+    ) -> dict[str, Any]:
+        """The request's JSON, without what is refused or to be left out. A last message of the
+        assistant's is to be continued."""
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": [{"role": m.role, "content": whole(m.content)} for m in messages],
+            "stream": True,
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+            "max_tokens": max_tokens,
+            "seed": params.seed & 0x7FFFFFFF,  # some servers keep 32 bits
+            "top_k": params.top_k or -1,  # no top-k, for vLLM, SGLang and llama.cpp
+            "stream_options": {"include_usage": True, "continuous_usage_stats": True},
+        }
+        if params.stop:
+            body["stop"] = [whole(text) for text in params.stop]
+        if params.repetition_penalty != 1:
+            is_llama = self.server == "llamacpp"
+            body["repeat_penalty" if is_llama else "repetition_penalty"] = params.repetition_penalty
+        if messages[-1].role == "assistant" and self.server not in ("llamacpp", "library"):
+            body |= _CONTINUE
+        return _without(body, self.refused | left_out)
+
+
+def complained_of(body: dict[str, Any], complaint: str) -> set[str]:
+    """Fields that may be left out of a refused request: the optional ones that the server names,
+    or else all. Empty if there is nothing to leave out."""
+    options = body.get("stream_options", {})
+    sent = {name for name in _OPTIONAL if name in body or name in options}
+    named = {name for name in sent if re.search(rf"\b{name}\b", complaint)}
+    if "max_completion_tokens" in complaint and "max_tokens" in body:
+        named.add("max_tokens")  # it wants the newer name
+    return named or sent
+
+
+def _without(body: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    kept = {name: value for name, value in body.items() if name not in names}
+    if "max_tokens" in names:
+        kept["max_completion_tokens"] = body["max_tokens"]
+    if "stream_options" in kept and "continuous_usage_stats" in names:
+        kept["stream_options"] = {"include_usage": True}
+    return kept
+
+
+def whole(text: str) -> str:
+    """`text` without lone surrogates, which no JSON text may hold; pairs become characters."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

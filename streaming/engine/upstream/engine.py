@@ -1,0 +1,247 @@
+"""The thread with the connections, and its thread-safe face.
+
+Other threads only leave requests and cancellations; one task for each response, and one that asks
+for the server's health, run on the thread's event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+
+from streaming.engine.base import (
+    Engine,
+    EngineError,
+    EngineEvent,
+    EngineStats,
+    EventSink,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    ModelInfo,
+    StepRecord,
+    TextDelta,
+)
+from streaming.engine.speed import Speed
+from streaming.engine.upstream.answer import UpstreamAnswer
+from streaming.engine.upstream.dialect import Dialect
+from streaming.engine.upstream.health import Health
+from streaming.engine.upstream.server import ServedModel, UpstreamServer
+
+logger = logging.getLogger("streaming.engine.upstream")
+
+
+class UpstreamEngine(Engine):
+    """Forwards to the server at `url`, such as `http://host:8000/v1`, with the bearer token `key`.
+
+    `model` empty is the first that the server lists. `continues`: whether it goes on with an
+    assistant's message; None: as its kind is known to. A response waits `patience_seconds` for a
+    server that is away or busy. `max_rows` as for the local engine: 0 is twice `max_running`.
+    `context_tokens` 0: what the server says, if it does.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str = "",
+        model: str = "",
+        continues: bool | None = None,
+        patience_seconds: float = 120.0,
+        max_running: int = 4,
+        max_rows: int = 0,
+        context_tokens: int = 0,
+        probe_seconds: float = 5.0,
+        pause_seconds: float = 0.5,
+    ) -> None:
+        self.server = UpstreamServer(url, key, probe_seconds)
+        self.dialect = Dialect(continues)
+        self.patience_seconds = patience_seconds
+        self.pause_seconds = pause_seconds
+        self._health = Health(self.server, model, probe_seconds)
+        self._context_tokens = context_tokens
+        self._rows = max(max_running, max_rows or 2 * max_running)
+        self._sink: EventSink = lambda events: None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._looked = threading.Event()
+        self._stop: asyncio.Event
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # the loop's
+        # Guarded by _lock:
+        self._lock = threading.Lock()
+        self._open: set[str] = set()  # submitted and not finished: guards "exactly one Finished"
+        self._closing = False
+        self._generated_tokens = 0
+        self._speed = Speed()
+
+    # The face: any thread.
+
+    @property
+    def info(self) -> ModelInfo:
+        if self._thread is None:
+            raise EngineError("The engine has not started.")
+        return ModelInfo(self.model.name, "upstream", "", self.context_tokens, self._rows, 0)
+
+    @property
+    def model(self) -> ServedModel:
+        """Its name is empty until the server has said which it serves."""
+        return self._health.model
+
+    @property
+    def context_tokens(self) -> int:
+        """0 if nobody says."""
+        return self._context_tokens or self.model.context_tokens
+
+    @property
+    def absence(self) -> str:
+        return self._health.absence
+
+    def prepare(self) -> None:
+        """Ask the server for its models. One that is away is no error, one that refuses is."""
+
+        async def look() -> None:
+            async with self.server:
+                await self._health.look()
+
+        asyncio.run(look())
+        if self._health.is_refused:
+            raise EngineError(self.absence)
+        if self.absence:
+            logger.warning("%s", self.absence)
+
+    def start(self, sink: EventSink) -> None:
+        """Begin to forward; a server that is away is waited for later. See `Engine.start`."""
+        if self._thread is not None:
+            raise EngineError("The engine has already been started.")
+        self._sink = sink
+        self._thread = threading.Thread(target=self._run, name="chatstream-upstream", daemon=True)
+        self._thread.start()
+        self._looked.wait()
+
+    def submit(self, request: GenerationRequest) -> None:
+        """See `Engine.submit`. An id that is still open raises EngineError (`duplicate`)."""
+        with self._lock:
+            if self._thread is None or self._closing:
+                raise EngineError("The engine is not running.", "unavailable")
+            if request.response_id in self._open:
+                raise EngineError(f"Response {request.response_id} is already open.", "duplicate")
+            self._open.add(request.response_id)
+            self._call(self._begin, request)
+
+    def cancel(self, response_id: str) -> None:
+        with self._lock:
+            if response_id in self._open and not self._closing:
+                self._call(self._cancel, response_id)
+
+    def stats(self) -> EngineStats:
+        with self._lock:
+            running = len(self._open)
+            alive = self._thread is not None and self._thread.is_alive() and not self._closing
+            return EngineStats(
+                running=running,
+                pending=0,
+                free=max(0, self._rows - running) if alive else 0,
+                steps=0,
+                generated_tokens=self._generated_tokens,
+                alive=alive,
+                tokens_per_second=self._speed.per_second(),
+            )
+
+    def recent_steps(self) -> list[StepRecord]:
+        """None: the steps are the server's."""
+        return []
+
+    def close(self, timeout: float = 10.0) -> None:
+        with self._lock:
+            if self._thread is None or self._closing:
+                return
+            self._closing = True
+            self._call(self._stop.set)
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+            if self._thread.is_alive():
+                logger.error("The connections did not end within %.1f s", timeout)
+            self._finish_all(FinishReason.CANCELLED)
+
+    def _call(self, function: Callable[..., object], *args: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(function, *args)
+
+    # The thread with the event loop.
+
+    def look(self) -> None:
+        self._health.hurry()
+
+    def heard(self) -> None:
+        self._health.heard()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException:
+            logger.exception("The engine's thread failed")
+            with self._lock:
+                self._closing = True
+            self._finish_all(FinishReason.ERROR, "engine_error", "The engine stopped.")
+            raise
+        finally:
+            self._looked.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with self.server:
+            await self._health.look()
+            self._follow()
+            self._looked.set()
+            watching = asyncio.create_task(self._health.watch(self._follow))
+            stopping = asyncio.create_task(self._stop.wait())
+            await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                watching.result()  # it never ends by itself
+            tasks = [*self._tasks.values(), watching]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _follow(self) -> None:
+        """Keep to what the server says of itself."""
+        self.dialect.server = self.model.server
+
+    def _begin(self, request: GenerationRequest) -> None:
+        answer = UpstreamAnswer(request, self, self._publish)
+        task = self._loop.create_task(answer.run())
+        self._tasks[request.response_id] = task
+        task.add_done_callback(lambda _: self._ended(request.response_id))
+
+    def _ended(self, response_id: str) -> None:
+        self._tasks.pop(response_id, None)
+        # Cancelled before it ran at all, it could not say so.
+        self._publish(Finished(response_id, FinishReason.CANCELLED))
+
+    def _cancel(self, response_id: str) -> None:
+        if task := self._tasks.get(response_id):
+            task.cancel()
+
+    def _finish_all(self, reason: FinishReason, code: str = "", message: str = "") -> None:
+        with self._lock:
+            left = sorted(self._open)
+        for response_id in left:
+            self._publish(Finished(response_id, reason, 0, 0, code, message))
+
+    def _publish(self, event: EngineEvent) -> None:
+        """Hand on what is still awaited; exactly one Finished per submit."""
+        with self._lock:
+            if event.response_id not in self._open:
+                return
+            if isinstance(event, Finished):
+                self._open.discard(event.response_id)
+            if isinstance(event, TextDelta):
+                self._generated_tokens += len(event.tokens)
+                self._speed.add(len(event.tokens))
+        try:
+            self._sink([event])
+        except Exception:
+            logger.exception("The engine's event sink failed")

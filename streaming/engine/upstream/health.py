@@ -1,0 +1,98 @@
+"""Whether the server is there, and which model it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import httpx2
+
+from streaming.engine.upstream.faults import Kind, UpstreamFault
+from streaming.engine.upstream.server import ServedModel, UpstreamServer
+
+logger = logging.getLogger("streaming.engine.upstream")
+
+
+class Health:
+    """Asks for the models every `probe_seconds`. `absence` and `model` are for any thread.
+
+    `model` is the one to be served, or empty for the first that the server lists.
+    """
+
+    def __init__(self, server: UpstreamServer, model: str, probe_seconds: float) -> None:
+        self.absence = "The model's server has not been asked yet."
+        self.is_refused = False
+        self.model = ServedModel(model)
+        self._server = server
+        self._wanted = model
+        self._seconds = probe_seconds
+        self._hurry = asyncio.Event()
+        self._heard_at = float("-inf")
+        self._warned = ""
+
+    def heard(self) -> None:
+        """It has just answered somebody."""
+        self._heard_at = time.monotonic()
+
+    def hurry(self) -> None:
+        """Look now."""
+        self._hurry.set()
+
+    async def watch(self, on_look: Callable[[], None]) -> None:
+        """Look again and again, for ever."""
+        while True:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await self._hurry.wait()
+                    # A crowd whose connections have all broken needs one look, not one each.
+                    await asyncio.sleep(min(1.0, self._seconds / 5))
+            except TimeoutError:
+                pass
+            self._hurry.clear()
+            await self.look()
+            on_look()
+
+    async def look(self) -> None:
+        """Ask once. Raises nothing."""
+        try:
+            listed = await self._server.models()
+        except UpstreamFault as fault:
+            is_busy = isinstance(fault.__cause__, TimeoutError | httpx2.TimeoutException)
+            if is_busy and time.monotonic() - self._heard_at < 3 * self._seconds:
+                return  # it streams, and is too busy for this
+            self.is_refused = fault.kind is not Kind.AWAY and fault.kind is not Kind.BROKEN
+            self._be_away(f"The model's server does not answer as it should: {fault.detail}.")
+        except Exception as error:
+            logger.exception("The model's server could not be asked.")
+            self._be_away(f"The model's server could not be asked: {type(error).__name__}.")
+        else:
+            self._choose(listed)
+
+    def _choose(self, listed: list[ServedModel] | None) -> None:
+        self.is_refused = False
+        if not listed and not self._wanted:
+            self._be_away(
+                "The model's server lists no model: name one with CHATSTREAM_UPSTREAM_MODEL."
+            )
+            return
+        named = [model for model in listed or () if model.name == self._wanted or not self._wanted]
+        if listed and not named:
+            # It may serve it all the same, under an alias.
+            self._warn(f"The model's server does not list {self._wanted!r}.")
+        like = (listed or [ServedModel("")])[0].server
+        self.model = named[0] if named else ServedModel(self._wanted, like)
+        if self.absence:
+            logger.info("The model's server is there, with %s.", self.model.name)
+        self.absence = ""
+
+    def _be_away(self, why: str) -> None:
+        if why != self.absence:
+            logger.warning("%s", why)
+        self.absence = why
+
+    def _warn(self, text: str) -> None:
+        if text != self._warned:
+            logger.warning("%s", text)
+        self._warned = text
