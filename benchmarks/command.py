@@ -73,9 +73,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=30.0, help="of the part soak")
     parser.add_argument("--readme", type=Path, help="page whose benchmark table is to be replaced")
     found = parser.parse_args(arguments)
-    found.parts = [name for name in every if name in (*found.parts, *found.only)] if not (
-        unknown := {*found.parts, *found.only} - set(every)
-    ) else parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(every)}")  # fmt: skip
+    wanted = {*found.parts, *found.only}
+    if unknown := wanted - set(every):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(every)}")
+    found.parts = [name for name in every if name in wanted]
     found.parts = found.parts or list(PARTS)
     if found.prompts and not found.prompts.is_file():
         parser.error(f"--prompts {found.prompts} is no file")
@@ -198,7 +199,7 @@ def write(
     minutes: float,
     readme: Path | None = None,
 ) -> str:
-    """Write `<name>.md`, `.json` and the plots, and the table into `readme`; returns the Markdown."""
+    """Write `<name>.md`, `.json` and the plots, and the table into `readme`; the Markdown."""
     plots = folder / name
     for section in sections:
         for chart in section.charts:

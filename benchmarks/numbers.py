@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ def ratio(value: float, other: float) -> float:
 
 def gaps(moments: Sequence[float]) -> list[float]:
     """The times between successive moments."""
-    return [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    return [later - earlier for earlier, later in itertools.pairwise(moments)]
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:

@@ -33,7 +33,7 @@ def prompt_of(words: int, seed: int) -> str:
     The task asks for a long answer, so that every answer runs to its limit of tokens.
     """
     chance = random.Random(seed)
-    said = [str(chance.randrange(10**8)), "is the number of this report:"]
+    said = [str(chance.randrange(10**8)), "is", "this", "report's", "number."]
     room = words - len(_TASK.split())
     while len(said) < room:
         parts = (chance.choice(choices) for choices in (_WHO, _DID, _WHAT, _WHEN))

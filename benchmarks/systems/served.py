@@ -88,10 +88,12 @@ async def ask(
     socket: ClientConnection,
     prompt: str,
     params: dict[str, Any],
-    began: Callable[[], None] = lambda: None,
+    reached: Callable[[], None] = lambda: None,
+    after: int = 1,
     **fields: Any,
 ) -> Stream:
-    """Send one prompt and note what comes until its end; `began` is called at the first text.
+    """Send one prompt and note what comes until its end; `reached` is called when as many texts
+    as `after` have come.
 
     An error is the stream's `status`, by its code.
     """
@@ -104,9 +106,9 @@ async def ask(
         event = json.loads(frame)
         match event["type"]:
             case "response.output_text.delta":
-                if not stream.moments:
-                    began()
                 stream.moments.append(now)
+                if len(stream.moments) == after:
+                    reached()
             case "response.queued":
                 stream.eta = event.get("eta_seconds")
             case "response.in_progress":
