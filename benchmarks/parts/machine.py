@@ -10,6 +10,7 @@ import platform
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -79,9 +80,7 @@ def arithmetic(hidden: int, inner: int, seconds: float = 0.3) -> dict[tuple[str,
             weight = torch.randn(inner, hidden).to(dtype)
             for rows in GEMM_ROWS:
                 left = torch.randn(rows, hidden).to(dtype)
-                took = best_seconds(
-                    lambda a=left, b=weight: torch.nn.functional.linear(a, b), seconds
-                )  # type: ignore[misc]
+                took = best_seconds(partial(torch.nn.functional.linear, left, weight), seconds)
                 name = str(dtype).removeprefix("torch.")
                 rates[name, rows] = 2 * rows * hidden * inner / took / 1e9
     return rates

@@ -29,6 +29,7 @@ class Stream:
     status: str = ""
     eta: float | None = None
     started: float | None = None
+    conversation: str = ""
 
     @property
     def ttft(self) -> float:

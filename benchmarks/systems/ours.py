@@ -73,7 +73,7 @@ class RawEngine(System):
 
 
 class SeedsWay(System):
-    """Responses take turns, one token each, in a pass of its own; whole prompts are read at once."""
+    """Responses take turns, one token each, in a pass of its own; a prompt is read at once."""
 
     name = "one pass per response"
 

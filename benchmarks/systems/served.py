@@ -111,6 +111,7 @@ async def ask(
                     reached()
             case "response.queued":
                 stream.eta = event.get("eta_seconds")
+                stream.conversation = event["conversation_id"]
             case "response.in_progress":
                 stream.started = now
             case "response.done":
