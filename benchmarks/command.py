@@ -43,6 +43,8 @@ ON_REQUEST = ("soak",)
 PATIENCE_SECONDS = 1800.0
 """So long a part may take, those that go by `--minutes` longer."""
 
+_ENDING_SECONDS = 40.0
+
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -70,6 +72,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--prompts", type=Path, help="JSON lines with `turns`, as MT-bench's")
     parser.add_argument("--peer-url", default="", help="base URL of any OpenAI-compatible server")
     parser.add_argument("--peer-model", default="", help="its model (default: the first it lists)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        type=_setting,
+        default=[],
+        metavar="NAME=VALUE",
+        help="of the environment of the servers that are measured",
+    )
     parser.add_argument("--minutes", type=float, default=30.0, help="of the part soak")
     parser.add_argument("--readme", type=Path, help="page whose benchmark table is to be replaced")
     found = parser.parse_args(arguments)
@@ -91,6 +101,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
+    return name, value
+
+
 def main(arguments: list[str]) -> int:
     """The exit status: 0, or 1 if a part failed, or 130 if it was interrupted."""
     found = parse(arguments)
@@ -104,6 +121,7 @@ def main(arguments: list[str]) -> int:
         peer_url=found.peer_url,
         peer_model=found.peer_model,
         minutes=found.minutes,
+        settings=tuple(found.set),
     )
     began, sections, interrupted = time.monotonic(), [], False
     for name in found.parts:
@@ -144,6 +162,9 @@ def run_part(name: str, options: Options, patience: float = PATIENCE_SECONDS) ->
         section.error = f"its process ended with status {process.exitcode}"
     except TimeoutError as error:
         section.error = str(error)
+    except KeyboardInterrupt:
+        process.join(_ENDING_SECONDS)  # it was interrupted, too, and ends what it started
+        raise
     finally:
         end_with_children(process.pid)
         process.join()

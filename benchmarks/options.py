@@ -15,8 +15,9 @@ _began = time.monotonic()
 @dataclass(frozen=True)
 class Options:
     """`repeat`: interleaved repetitions of what is compared. `prompts`: JSON lines with `turns`
-    (MT-bench's form), None for those of `workloads/`. `earlier`: the figures of the parts that
-    ran before, by `part.figure`.
+    (MT-bench's form), None for those of `workloads/`. `settings`: more of the environment of the
+    servers that are measured. `earlier`: the figures of the parts that ran before, by
+    `part.figure`.
     """
 
     quick: bool = False
@@ -28,6 +29,7 @@ class Options:
     peer_url: str = ""
     peer_model: str = ""
     minutes: float = 30.0
+    settings: tuple[tuple[str, str], ...] = ()
     earlier: tuple[tuple[str, float], ...] = ()
 
     def figure(self, name: str) -> float | None:
@@ -43,7 +45,8 @@ class Options:
             "CHATSTREAM_MAX_SOCKETS": "100000",
             "LOG_LEVEL": "WARNING",
         }
-        return {**settings, **({"CHATSTREAM_MODEL": self.model} if self.model else {})}
+        model = {"CHATSTREAM_MODEL": self.model} if self.model else {}
+        return {**settings, **model, **dict(self.settings)}
 
 
 def say(text: str) -> None:

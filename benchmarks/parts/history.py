@@ -12,7 +12,7 @@ from benchmarks.report import Section, Table
 from benchmarks.systems.base import Stream
 from benchmarks.systems.served import Served, ask
 
-HISTORY_WORDS = 1560
+HISTORY_WORDS = 1700
 """About 2,000 tokens of the default model with the answer."""
 
 TURN_WORDS = 60

@@ -60,11 +60,17 @@ def measure(options: Options) -> Section:
                    "divergence, nats a token", "same best token, %"])  # fmt: skip
     for dtype, score in scores.items():
         beside = score.perplexity / first.perplexity
-        table.add(dtype, f"{score.perplexity:.4f}", f"{beside:.4f}",
-                  f"{score.divergence / score.tokens:.5f}", 100 * score.same / score.tokens)  # fmt: skip
+        divergence = score.divergence / score.tokens
+        table.add(
+            dtype,
+            f"{score.perplexity:.4f}",
+            f"{beside:.4f}",
+            f"{divergence:.5f}",
+            100 * score.same / score.tokens,
+        )
         section.figures[f"perplexity_{dtype}"] = score.perplexity
         section.figures[f"perplexity_ratio_{dtype}"] = beside
-        section.figures[f"divergence_{dtype}"] = score.divergence / score.tokens
+        section.figures[f"divergence_{dtype}"] = divergence
     section.tables.append(table)
     section.notes.append(
         f"{len(prompts)} prompts of {options.prompts.name if options.prompts else 'ours'}, "

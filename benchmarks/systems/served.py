@@ -77,11 +77,15 @@ class Served(System):
         return streams
 
     async def open(self) -> ClientConnection:
+        """A socket that the server has greeted, of a visitor of its own."""
+        return (await self.open_greeted())[0]
+
+    async def open_greeted(self) -> tuple[ClientConnection, dict[str, Any]]:
+        """The same, and the greeting."""
         socket = await connect(
             self.url, open_timeout=OPEN_SECONDS, compression=None, ping_interval=None
         )
-        await socket.recv()  # session.created
-        return socket
+        return socket, json.loads(await socket.recv())
 
 
 async def ask(
