@@ -44,6 +44,11 @@ class Served(System):
         assert self._server is not None
         return self._server.process.pid
 
+    def manage(self, *args: str) -> str:
+        """Another command on the server's settings and database; its output."""
+        assert self._server is not None
+        return self._server.manage(*args)
+
     def start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="chatstream-benchmark-")
         self._server = ServeProcess(Path(self._folder.name), env=self._settings)
