@@ -74,6 +74,8 @@ async def read(socket: Any, account: Account, until: int) -> str:
             case "response.done":
                 account.end(event["response_id"], event)
                 return ""
+            case "error" if event["code"] == "already_done":
+                continue  # it was stopped too late; the end is on its way
             case "error":
                 account.refused[event["code"]] += 1
                 return ""
