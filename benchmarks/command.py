@@ -1,21 +1,16 @@
 """`python -m benchmarks`: runs the parts one after the other and writes what they found.
 
-Each part is a process of its own: what one leaves in memory or loads into it meets no other, and
-one that fails or hangs is named, and the others go on.
+A part that fails or hangs is named, and the others go on.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import multiprocessing
 import re
 import sys
 import time
-import traceback
 from dataclasses import replace
 from datetime import UTC, datetime
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +20,7 @@ from benchmarks.charts import svg
 from benchmarks.goals import goal_list, goal_table
 from benchmarks.options import FOLDER, Options, say
 from benchmarks.report import Section, as_json, markdown_section, markdown_table, write_between
+from benchmarks.running import run_part
 
 PARTS = (
     "machine",
@@ -39,11 +35,6 @@ PARTS = (
 )
 ON_REQUEST = ("soak",)
 """Parts that run only when they are named."""
-
-PATIENCE_SECONDS = 1800.0
-"""So long a part may take, those that go by `--minutes` longer."""
-
-_ENDING_SECONDS = 40.0
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -123,7 +114,8 @@ def main(arguments: list[str]) -> int:
         minutes=found.minutes,
         settings=tuple(found.set),
     )
-    began, sections, interrupted = time.monotonic(), [], False
+    sections: list[Section] = []
+    began, interrupted = time.monotonic(), False
     for name in found.parts:
         try:
             sections.append(
@@ -140,64 +132,6 @@ def main(arguments: list[str]) -> int:
     if failed:
         print(f"Failed: {', '.join(failed)}.", file=sys.stderr)
     return 130 if interrupted else int(bool(failed))
-
-
-def run_part(name: str, options: Options, patience: float = PATIENCE_SECONDS) -> Section:
-    """The part's section; if it fails, one that holds the error."""
-    print(f"{name}:", file=sys.stderr, flush=True)
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(name, options, theirs))
-    began = time.monotonic()
-    process.start()
-    theirs.close()
-    section = Section(name, name)
-    try:
-        if not ours.poll(patience + 60 * options.minutes * (name in ON_REQUEST)):
-            raise TimeoutError(f"it did not end within {patience / 60:g} minutes")
-        section = ours.recv()
-        process.join(30)
-    except EOFError:
-        process.join()
-        section.error = f"its process ended with status {process.exitcode}"
-    except TimeoutError as error:
-        section.error = str(error)
-    except KeyboardInterrupt:
-        process.join(_ENDING_SECONDS)  # it was interrupted, too, and ends what it started
-        raise
-    finally:
-        end_with_children(process.pid)
-        process.join()
-    section.seconds = time.monotonic() - began
-    if section.error:
-        print(f"{name} failed: {section.error}", file=sys.stderr, flush=True)
-    say(f"{name} took {section.seconds:.0f} s")
-    return section
-
-
-def _measure(name: str, options: Options, answer: Connection) -> None:
-    """The part, in its own process."""
-    try:
-        found = importlib.import_module(f"benchmarks.parts.{name}").measure(options)
-    except KeyboardInterrupt:
-        return
-    except BaseException:
-        found = Section(name, name, error=traceback.format_exc())
-    answer.send(found)
-
-
-def end_with_children(pid: int | None) -> None:
-    """Kill a process that is still there, and those it started and left."""
-    try:
-        process = psutil.Process(pid)
-        left = [*process.children(recursive=True), process]
-    except psutil.NoSuchProcess:
-        return
-    for each in left:
-        try:
-            each.kill()
-        except psutil.NoSuchProcess:
-            continue
 
 
 def figures(sections: list[Section]) -> dict[str, float]:

@@ -41,7 +41,8 @@ def send_and_time(url: str, seconds: float, make: Callable[[str], bytes]) -> lis
     """Send frames that carry the time, and read it from what comes back."""
     socket = RawSocket(url)
     socket.until("session.created")
-    began, sent, took = time.monotonic(), 0, []
+    took: list[float] = []
+    began, sent = time.monotonic(), 0
     while (more := sent * EVERY_SECONDS < seconds) or len(took) < sent:
         due = began + sent * EVERY_SECONDS
         wait = due - time.monotonic() if more else PATIENCE

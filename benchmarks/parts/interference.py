@@ -76,13 +76,16 @@ async def one_round(server: Served, seeds: itertools.count[int]) -> tuple[list[S
             )
             for socket, event in zip(sockets, steady, strict=False)
         ]
-        waits = [asyncio.create_task(event.wait()) for event in steady]
-        await asyncio.wait([asyncio.gather(*waits), asyncio.gather(*tasks)],
-                           return_when=asyncio.FIRST_COMPLETED)  # fmt: skip
+        # An answer that ends early must not be waited for.
+        await asyncio.gather(*map(first_of, steady, tasks))
         long = await ask(sockets[-1], prompt_of(LONG_WORDS, next(seeds)), {"max_tokens": 4})
-        readers = await asyncio.gather(*tasks)
-        for wait in waits:
-            wait.cancel()
-        return readers, long
+        return await asyncio.gather(*tasks), long
     finally:
         await asyncio.gather(*(socket.close() for socket in sockets))
+
+
+async def first_of(event: asyncio.Event, task: asyncio.Task[Stream]) -> None:
+    """Until the event is set or the task is done."""
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait([waiting, task], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()

@@ -102,8 +102,7 @@ def measure(options: Options) -> Section:
     for package in PACKAGES:
         about.add(package, version(package))
     about.add("torch's threads", torch.get_num_threads())
-    about.add("bfloat16 in hardware", str(torch.backends.mkldnn.is_available()
-              and torch.ops.mkldnn._is_mkldnn_bf16_supported()))  # fmt: skip
+    about.add("bfloat16 in hardware", str(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
     about.add("load average before", os.getloadavg()[0])
     say("memory bandwidth")
     read = bandwidths(0.3 if options.quick else 1.0)

@@ -104,7 +104,7 @@ async def arrive(
 ) -> None:
     """Send for so many seconds, then wait for all answers."""
     began = due = time.perf_counter()
-    tasks = []
+    tasks: list[asyncio.Task[Stream]] = []
     while (due := due + chance.expovariate(outcome.rate)) < began + seconds:
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         prompt = prompts[len(tasks) % len(prompts)]

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -76,18 +77,16 @@ class Line:
         kept: Times = {name: [] for name in OPERATIONS}
         for _ in range(times):
             at = self._chance.randrange(len(self.waiting))
-            await timed(kept["position"], lambda at=at: self._list.place(self.waiting[at]))
+            await timed(kept["position"], partial(self._list.place, self.waiting[at]))
             entry = self.entry()
-            await timed(kept["enqueue"], lambda entry=entry: self._list.enqueue(entry, ROOM))
+            await timed(kept["enqueue"], partial(self._list.enqueue, entry, ROOM))
             self.keep(entry.response_id)
             claim: Claim = await timed(kept["claim"], lambda: self._list.claim("w", _LEASE))
             await self._list.finish(claim.lease, DONE)
             self.forget(claim.entry.response_id)
             left = self.entry()
             await self._list.enqueue(left, ROOM)
-            await timed(
-                kept["withdraw"], lambda left=left: self._list.withdraw(left.response_id, DONE)
-            )
+            await timed(kept["withdraw"], partial(self._list.withdraw, left.response_id, DONE))
         for _ in range(snapshots):
             try:
                 await timed(kept["snapshot"], self._list.snapshot)
@@ -133,7 +132,7 @@ def measure(options: Options) -> Section:
     for name, title, found in (("memory", "In memory", memory), ("valkey", "In Valkey", valkey)):
         section.tables.append(table_of(title, name, found, section))
         lines = {
-            operation: [(size, median(found[size][operation])) for size in sizes]
+            operation: [(float(size), median(found[size][operation])) for size in sizes]
             for operation in OPERATIONS
         }
         section.charts.append(

@@ -68,7 +68,8 @@ class TransformersBatching(System):
             max_batch_tokens=512,
             auto_switch_to_flash=False,
         )
-        generation = GenerationConfig(do_sample=False, eos_token_id=-1, max_new_tokens=max_tokens)
+        config: Any = GenerationConfig  # without types of its own
+        generation = config(do_sample=False, eos_token_id=-1, max_new_tokens=max_tokens)
         with self._model.continuous_batching_context_manager(
             generation_config=generation, continuous_batching_config=batching, warmup=False
         ) as manager:

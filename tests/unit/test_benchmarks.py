@@ -28,6 +28,7 @@ from benchmarks.report import (
     shown,
     write_between,
 )
+from benchmarks.running import run_part
 from benchmarks.systems.base import Stream, System, tokens_per_second
 from streaming.layers import MemoryChannelLayer
 
@@ -311,6 +312,6 @@ def test_a_failing_part_is_named_and_the_others_are_written(
 
 
 def test_a_part_that_cannot_be_run_is_a_section_with_its_error() -> None:
-    section = command.run_part("no_such_part", Options())
+    section = run_part("no_such_part", Options())
     assert "no_such_part" in section.error
     assert section.seconds > 0
