@@ -41,6 +41,11 @@ def processor() -> str:
     return found[1].strip() if found else platform.processor() or platform.machine()
 
 
+def multiplies_bfloat16() -> bool:
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+
+
 def best_seconds(run: Callable[[], object], seconds: float) -> float:
     """The shortest of the runs that fit in so many seconds, three at least, after a first one."""
     run()
@@ -102,7 +107,7 @@ def measure(options: Options) -> Section:
     for package in PACKAGES:
         about.add(package, version(package))
     about.add("torch's threads", torch.get_num_threads())
-    about.add("bfloat16 in hardware", str(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
+    about.add("bfloat16 in hardware", "yes" if multiplies_bfloat16() else "no")
     about.add("load average before", os.getloadavg()[0])
     say("memory bandwidth")
     read = bandwidths(0.3 if options.quick else 1.0)
