@@ -20,7 +20,7 @@ from benchmarks.charts import svg
 from benchmarks.goals import goal_list, goal_table
 from benchmarks.options import FOLDER, Options, say
 from benchmarks.report import Section, as_json, markdown_section, markdown_table, write_between
-from benchmarks.running import run_part
+from benchmarks.running import PATIENCE_SECONDS, run_part
 
 PARTS = (
     "machine",
@@ -118,9 +118,9 @@ def main(arguments: list[str]) -> int:
     began, interrupted = time.monotonic(), False
     for name in found.parts:
         try:
-            sections.append(
-                run_part(name, replace(options, earlier=tuple(figures(sections).items())))
-            )
+            earlier = tuple(figures(sections).items())
+            patience = PATIENCE_SECONDS + 60 * options.minutes * (name in ON_REQUEST)
+            sections.append(run_part(name, replace(options, earlier=earlier), patience))
         except KeyboardInterrupt:
             say("Interrupted: what was measured until now is written.")
             interrupted = True

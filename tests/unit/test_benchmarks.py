@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks import command
@@ -291,7 +294,7 @@ def test_a_wrong_command_line_is_named(
 def test_a_failing_part_is_named_and_the_others_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fake(name: str, options: Options) -> Section:
+    def fake(name: str, options: Options, patience: float) -> Section:
         if name == "machine":
             return Section(name, "The machine", error="Traceback\nOSError: no memory")
         assert options.figure("history.ratio") == (1.1 if name == "poisson" else None)
@@ -312,6 +315,26 @@ def test_a_failing_part_is_named_and_the_others_are_written(
 
 
 def test_a_part_that_cannot_be_run_is_a_section_with_its_error() -> None:
-    section = run_part("no_such_part", Options())
+    section = run_part("no_such_part", Options(), patience=60)
     assert "no_such_part" in section.error
     assert section.seconds > 0
+
+
+def test_what_a_dying_part_leaves_behind_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DYING_PART_LEFT", str(tmp_path / "pid"))
+    section = run_part("dying_part", Options(), patience=60, package="tests")
+    assert section.error == "its process ended with status 7"
+    left = int((tmp_path / "pid").read_text())
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process, until = psutil.Process(left), time.monotonic() + 30
+        while process.status() != psutil.STATUS_ZOMBIE:  # killed, and nobody there to notice
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
+def test_a_part_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DYING_PART_LEFT", raising=False)
+    section = run_part("dying_part", Options(), patience=0.01, package="tests")
+    assert "did not end within" in section.error
