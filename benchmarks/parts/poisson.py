@@ -63,7 +63,7 @@ def measure(options: Options) -> Section:
     limits = {"CHATSTREAM_MAX_WAITING": str(WAITING)}
     with Served(options, RUNNING, **limits) as server:
         say("how many answers it makes with all places taken")
-        capacity = asyncio.run(answers_per_second(server, prompts))
+        capacity = asyncio.run(answers_per_second(server, prompts, 1 if options.quick else 3))
         outcomes = []
         for load in loads:
             outcome = Outcome(load, load * capacity)
@@ -73,14 +73,14 @@ def measure(options: Options) -> Section:
     return report(outcomes, capacity, str(options.prompts.name if options.prompts else "ours"))
 
 
-async def answers_per_second(server: Served, prompts: list[str]) -> float:
-    """In a closed loop of RUNNING readers who ask three times each."""
+async def answers_per_second(server: Served, prompts: list[str], times: int) -> float:
+    """In a closed loop of RUNNING readers who ask so many times each."""
     began = time.perf_counter()
 
     async def reader(number: int) -> list[Stream]:
         return [
-            await visit(server, prompts[(3 * number + turn) % len(prompts)], number)
-            for turn in range(3)
+            await visit(server, prompts[(times * number + turn) % len(prompts)], number)
+            for turn in range(times)
         ]
 
     found = await asyncio.gather(*(reader(number) for number in range(RUNNING)))
