@@ -1,0 +1,119 @@
+"""The engine's runner without anything around it, and the least that a step could take.
+
+The only module here that reaches below the engine's public face: the parts that need single
+steps, logits or number formats come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from streaming.engine.local.prompt import PromptBuilder  # the package comes before torch
+from streaming.engine.local.runner import ModelRunner, choose_device, choose_dtype
+from streaming.engine.model_store import ensure_model
+
+import torch  # isort: skip
+from torch import Tensor  # isort: skip
+
+_CHUNK = 512
+
+
+def model_folder(model: str) -> Path:
+    import os
+
+    cache = os.environ.get("CHATSTREAM_CACHE_DIR")
+    return Path(ensure_model(model or None, Path(cache) if cache else None).path)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the floor needs to know of a model. `parameters` counts tied weights once."""
+
+    parameters: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    hidden: int
+    inner: int
+
+    @classmethod
+    def of(cls, model: str) -> Shape:
+        """From the model's configuration, no weights loaded."""
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        config = AutoConfig.from_pretrained(model_folder(model))
+        auto: Any = AutoModelForCausalLM
+        with torch.device("meta"):
+            parameters = sum(each.numel() for each in auto.from_config(config).parameters())
+        return cls(
+            parameters=parameters,
+            layers=config.num_hidden_layers,
+            heads=config.num_attention_heads,
+            kv_heads=getattr(config, "num_key_value_heads", None) or config.num_attention_heads,
+            head_size=getattr(config, "head_dim", None)
+            or config.hidden_size // config.num_attention_heads,
+            hidden=config.hidden_size,
+            inner=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
+        )
+
+    def step_bytes(self, rows: int, context: float) -> float:
+        """What a decode step must read in bfloat16: every weight once, and the live keys and
+        values of `rows` responses of `context` tokens each."""
+        kept = 2 * self.layers * self.kv_heads * self.head_size
+        return 2 * (self.parameters + rows * context * kept)
+
+    def operations(self, tokens: float, context: float) -> float:
+        """Of `tokens` tokens that each look at `context` tokens: 2 for each weight, 4 for each
+        number of a head and token looked at."""
+        attention = 4 * self.layers * self.heads * self.head_size * context
+        return tokens * (2 * self.parameters + attention)
+
+    def step_floor(self, rows: int, context: float, read: float, rate: float) -> float:
+        """Seconds: the memory's time or the arithmetic's, whichever is longer. `read` in bytes a
+        second, `rate` in operations a second."""
+        memory = self.step_bytes(rows, context) / read
+        return max(memory, self.operations(rows, context) / rate)
+
+
+class BareEngine:
+    """A model's runner with `rows` rows of `context` tokens; steps are called one by one."""
+
+    def __init__(self, model: str, dtype: str, rows: int, context: int) -> None:
+        from transformers import AutoTokenizer
+
+        self.folder = model_folder(model)
+        device = choose_device("auto")
+        self.runner = ModelRunner(self.folder, device, choose_dtype(dtype, device), rows, context)
+        self.format = f"{self.runner.dtype}".removeprefix("torch.")
+        self.prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(self.folder)))
+        self.stop_ids = self.prompts.stop_ids(self.runner.model.generation_config)
+        self._device = device
+
+    def read(self, row: int, tokens: Sequence[int], chunk: int = _CHUNK) -> Tensor:
+        """Prefill a row from its beginning; the last token's logits [1, vocabulary]."""
+        logits = None
+        with torch.inference_mode():
+            for start in range(0, len(tokens), chunk):
+                logits = self.runner.prefill(row, list(tokens[start : start + chunk]), start)
+        if logits is None:
+            raise ValueError("no tokens to read")
+        return logits
+
+    def step(self, tokens: Sequence[int], positions: Sequence[int]) -> Tensor:
+        """One token for each of the rows 0 to B-1, in one pass; logits [B, vocabulary]."""
+        with torch.inference_mode():
+            return self.runner.decode(list(tokens), list(positions))
+
+    def pass_of_one(self, row: int, token: int, position: int) -> Tensor:
+        """One token of one row in a pass of its own; logits [1, vocabulary]."""
+        with torch.inference_mode():
+            return self.runner.prefill(row, [token], position)
+
+    def wait(self) -> None:
+        """Until the device has done what it was given."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()

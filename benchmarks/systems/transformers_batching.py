@@ -1,0 +1,99 @@
+"""transformers' continuous batching, by its own Python interface, as suits it best here.
+
+No HTTP stands in its way, and it makes no text. Compilation is off: on a CPU its first level was
+measured to be far slower. The manager is made for each set of prompts, as `generate_batch` does,
+and that takes no part in the times.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.options import Options
+from benchmarks.systems.base import Stream, System
+from streaming.engine.base import ChatMessage
+from streaming.engine.local.prompt import PromptBuilder
+from streaming.engine.local.runner import choose_device, choose_dtype
+
+_PAGE = 256
+PATIENCE_SECONDS = 600
+
+
+class TransformersBatching(System):
+    """In the number format that our engine's `auto` takes, unless the options say another that it
+    knows; our own packed formats have no equal there, and it runs in bfloat16 then."""
+
+    name = "transformers' continuous batching"
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._model: Any = None
+
+    def start(self) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        from benchmarks.bare import model_folder
+
+        folder, device = model_folder(self._options.model), choose_device("auto")
+        known = ("float32", "bfloat16", "float16")
+        dtype = getattr(torch, self._options.dtype) if self._options.dtype in known else None
+        if dtype is None:
+            dtype = choose_dtype("auto", device)
+            dtype = dtype if isinstance(dtype, torch.dtype) else torch.bfloat16
+        auto: Any = AutoModelForCausalLM
+        model = auto.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
+        self._model = model.to(device).eval()
+        self._prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder)))
+        self.format = str(dtype).removeprefix("torch.")
+
+    def close(self) -> None:
+        self._model = None
+        gc.collect()
+
+    def answer(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:
+        from transformers import GenerationConfig
+        from transformers.generation.configuration_utils import ContinuousBatchingConfig
+
+        inputs = [self._prompts.encode([ChatMessage("user", prompt)]) for prompt in prompts]
+        pages = sum((len(tokens) + max_tokens) // _PAGE + 2 for tokens in inputs)
+        batching = ContinuousBatchingConfig(
+            default_compile_level=0,
+            use_cuda_graph=False,
+            page_size=_PAGE,
+            num_blocks=pages + 4,
+            max_batch_tokens=512,
+            auto_switch_to_flash=False,
+        )
+        config: Any = GenerationConfig  # without types of its own
+        generation = config(do_sample=False, eos_token_id=-1, max_new_tokens=max_tokens)
+        with self._model.continuous_batching_context_manager(
+            generation_config=generation, continuous_batching_config=batching, warmup=False
+        ) as manager:
+            time.sleep(0.5)  # its thread sets its cache up
+            shift = time.perf_counter()
+            streams = {}
+            for tokens in inputs:
+                stream = Stream(prompt_tokens=len(tokens))
+                name = manager.add_request(
+                    tokens, max_new_tokens=max_tokens, record_timestamps=True, eos_token_id=-1
+                )
+                streams[name] = stream
+            left = len(streams)
+            while left:
+                result = manager.get_result(timeout=PATIENCE_SECONDS)
+                if result is None or result.error:
+                    raise RuntimeError(f"continuous batching failed: {result and result.error}")
+                if not result.is_finished():
+                    continue
+                stream = streams[result.request_id]
+                stream.moments = list(result.timestamps)
+                stream.tokens = len(result.generated_tokens)
+                stream.ended, stream.status = time.perf_counter(), "done"
+                left -= 1
+        if any(stream.moments[0] < shift for stream in streams.values()):
+            raise RuntimeError("its timestamps are not by the clock that they were by")
+        return list(streams.values())
