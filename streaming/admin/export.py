@@ -135,8 +135,8 @@ def _with_what_is_needed(queryset: QuerySet[Response], with_texts: bool) -> Quer
     loaded += ["conversation__source", "conversation__user", "conversation__user__username"]
     if with_texts:
         loaded.append("prompt__content")
-    # `select_related` adds to what the list asked for: forgotten first.
-    return queryset.select_related(None).select_related(*related).only(*loaded)
+    # What the list fetches for its own rows is forgotten.
+    return queryset.prefetch_related(None).select_related(*related).only(*loaded)
 
 
 def _log(request: HttpRequest, count: int, what: str, with_texts: bool) -> None:

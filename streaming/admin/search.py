@@ -37,14 +37,14 @@ def id_begins(field: str, term: str) -> Q:
     return Q(**{f"{field}__gte": first, f"{field}__lte": last})
 
 
-def owner_is(field: str, term: str) -> Q:
-    """Owners that begin so, with or without `visitor:`; accounts by a part of their name."""
-    begins = Q(**{f"{field}__startswith": term})
-    return (
-        begins
-        | Q(**{f"{field}__startswith": f"visitor:{term}"})
-        | Q(**{f"{field}__in": _owners_named(term)})
-    )
+def owner_begins(field: str, term: str) -> Q:
+    """Owners that begin so, with or without `visitor:`."""
+    return Q(**{f"{field}__startswith": term}) | Q(**{f"{field}__startswith": f"visitor:{term}"})
+
+
+def owner_named(field: str, term: str) -> Q:
+    """Accounts by a part of their name."""
+    return Q(**{f"{field}__in": _owners_named(term)})
 
 
 def _owners_named(term: str) -> QuerySet[User, str]:
@@ -65,17 +65,21 @@ def condition(
 
     `ids`: fields searched by their first digits. `owner`: the field of the owner. `columns` and
     `texts`: fields searched for any part; a term in quotes is searched in texts alone. What
-    looks like an id or an owner is looked up as one, which is fast, and not in texts.
+    looks like an id is looked up as one (or as an account's name), which indexes make fast, and
+    what looks like an owner as an owner.
     """
     found = Q()
     for term, quoted in terms(query):
         anywhere = Q(pk__in=[])
-        if not quoted:
+        is_id = not quoted and LOOKS_LIKE_ID.fullmatch(term) is not None
+        is_owner = not quoted and LOOKS_LIKE_OWNER.match(term) is not None
+        if not quoted and not is_owner:
             for field in ids:
                 anywhere |= id_begins(field, term)
-            anywhere |= owner_is(owner, term)
-        exact = not quoted and (LOOKS_LIKE_ID.fullmatch(term) or LOOKS_LIKE_OWNER.match(term))
-        if not exact:
+            anywhere |= owner_named(owner, term)
+        if not quoted and not is_id:
+            anywhere |= owner_begins(owner, term)
+        if not is_id and not is_owner:
             for field in (*(() if quoted else columns), *texts):
                 anywhere |= Q(**{f"{field}__icontains": term})
         found &= anywhere
