@@ -82,10 +82,7 @@ def export(request: HttpRequest, queryset: QuerySet[Response], what: str) -> Str
     return StreamingHttpResponse(
         content,
         content_type="text/csv; charset=utf-8",
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Cache-Control": "no-store",
-        },
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
