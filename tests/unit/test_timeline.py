@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -130,7 +131,7 @@ def test_labels_of_the_drawing_neither_leave_it_nor_meet() -> None:
             spans.setdefault(y, []).append((float(x) - half, float(x) + half))
         for row in spans.values():
             row.sort()
-            assert all(left[1] <= right[0] for left, right in zip(row, row[1:], strict=False))
+            assert all(left[1] <= right[0] for left, right in pairwise(row))
 
 
 def test_the_drawing_is_said_in_words() -> None:
