@@ -14,7 +14,7 @@ from django.db.models.lookups import GreaterThan
 from django.http import HttpRequest
 from django.utils import timezone
 
-from streaming.admin.durations import DURATIONS, words
+from streaming.admin.durations import DURATIONS
 from streaming.models import Conversation, Response, Status
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class OwnerKind(admin.SimpleListFilter):
     parameter_name = "owner_kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("user", "account"), ("visitor", "visitor")]
+        return [("user", "Account"), ("visitor", "Visitor")]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
         if self.value() not in ("user", "visitor"):
@@ -47,7 +47,7 @@ class Source(admin.SimpleListFilter):
     parameter_name = "source"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(Conversation.Source.CHAT.value, "chat"), (Conversation.Source.API.value, "API")]
+        return [(Conversation.Source.CHAT.value, "Chat"), (Conversation.Source.API.value, "API")]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
         return queryset.filter(conversation__source=self.value()) if self.value() else None
@@ -89,7 +89,7 @@ class Rating(admin.SimpleListFilter):
     _conditions = {"like": Q(rating=1), "dislike": Q(rating=-1), "none": Q(rating=None)}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("like", "liked"), ("dislike", "disliked"), ("none", "not rated")]
+        return [("like", "Liked"), ("dislike", "Disliked"), ("none", "Not rated")]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
         condition = self._conditions.get(self.value() or "")
@@ -102,7 +102,7 @@ class Trouble(admin.SimpleListFilter):
     _conditions = {"attempts": Q(attempt__gt=1), "restarts": Q(restarts__gt=0)}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("attempts", "more than one attempt"), ("restarts", "forgotten by the list")]
+        return [("attempts", "More than one attempt"), ("restarts", "Forgotten by the list")]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
         condition = self._conditions.get(self.value() or "")
@@ -115,9 +115,9 @@ class Slow(admin.SimpleListFilter):
     title = "slow ones"
     parameter_name = "slow"
     bounds = {
-        "queue": ("queue time", (10, 60, 600)),
-        "ttft": ("first token", (5, 30, 300)),
-        "total": ("total", (60, 300)),
+        "queue": ("Queue time", (10, 60, 600)),
+        "ttft": ("First token", (5, 30, 300)),
+        "total": ("Total", (60, 300)),
     }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -135,7 +135,7 @@ class Slow(admin.SimpleListFilter):
 
 
 def _round(seconds: int) -> str:
-    return f"{seconds // 60} min" if seconds % 60 == 0 else words(seconds).replace(".0", "")
+    return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"
 
 
 class Created(ListFilter):
@@ -145,7 +145,7 @@ class Created(ListFilter):
     template = "admin/streaming/response/created_filter.html"
     first, last = "created_from", "created_to"
     _names = [first, last]
-    _spans = (("today", 0), ("past 7 days", 6), ("past 30 days", 29))
+    _spans = (("Today", 0), ("Past 7 days", 6), ("Past 30 days", 29))
 
     def __init__(
         self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
@@ -191,7 +191,7 @@ class Created(ListFilter):
             values = {self.first: (today - timedelta(days=days)).isoformat()}
             selected = values == self.values
             yield {
-                "display": display.capitalize(),
+                "display": display,
                 "selected": selected,
                 "query_string": query(values),
             }

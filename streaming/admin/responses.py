@@ -76,7 +76,6 @@ class ResponseAdmin(RecordAdmin):
         "short_id",
         "outcome",
         "short_owner",
-        "conversation_link",
         "created_at",
         "bar",
         "queue_time",
@@ -86,6 +85,7 @@ class ResponseAdmin(RecordAdmin):
         "completion_tokens",
         "rate",
         "worker",
+        "conversation_link",
     )
     list_filter = (
         "status",

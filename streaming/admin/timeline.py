@@ -247,16 +247,18 @@ def _marks(
     rows: Sequence[int],
     names: Sequence[str],
 ) -> str:
-    """A line down from each moment, and its name at the end of it."""
-    marks = [
-        (f"{x:.2f}", f"{x:.2f}", 47 + 15 * row, f"{(left + right) / 2:.2f}", 58 + 15 * row, name)
-        for x, (left, right), row, name in zip(ticks, extents, rows, names, strict=True)
+    """A line down from each moment, and its name at the end of it, over other moments' lines."""
+    lines = [(f"{x:.2f}", f"{x:.2f}", 47 + 15 * row) for x, row in zip(ticks, rows, strict=True)]
+    labels = [
+        (f"{(left + right) / 2:.2f}", 58 + 15 * row, name)
+        for (left, right), row, name in zip(extents, rows, names, strict=True)
     ]
-    return format_html_join(
-        "",
-        '<line class="cs-tick" x1="{}" y1="16" x2="{}" y2="{}"/>'
-        '<text class="cs-label" text-anchor="middle" x="{}" y="{}">{}</text>',
-        marks,
+    return format_html(
+        "{}{}",
+        format_html_join("", '<line class="cs-tick" x1="{}" y1="16" x2="{}" y2="{}"/>', lines),
+        format_html_join(
+            "", '<text class="cs-label" text-anchor="middle" x="{}" y="{}">{}</text>', labels
+        ),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -205,16 +206,24 @@ def test_filters(viewer: Client) -> None:
 def test_slow_ones(viewer: Client, slow: str, expected: set[str]) -> None:
     moments = {
         "quick": (0.1, 0.2, 0.3),
-        "exact": (10, None, 60),
+        "just below": (9.9, None, 59.9),
         "waited": (10.01, 10.5, 20),
         "read": (1, 59, 61),
         "long": (1, 2, 301),
         "given up": (None, None, 90),
         "open": (None, None, None),
     }
-    # A worker's clock may be behind; and the parts of a second count.
     names = {respond(moments=of).pk: name for name, of in moments.items()}  # type: ignore[arg-type]
     assert {names[pk] for pk in found(viewer, slow=slow)} == expected
+
+
+def test_bounds_of_slow_ones_are_said_as_they_are(viewer: Client) -> None:
+    html = viewer.get(LIST).content.decode()
+    said = re.findall(r"slow=(\w+-\d+)[^>]*>(.*?)</a>", html)
+    assert ("ttft-5", "First token over 5 s") in said
+    assert ("queue-10", "Queue time over 10 s") in said
+    assert ("queue-600", "Queue time over 10 min") in said
+    assert len(said) == 8
 
 
 def test_days_are_inclusive_and_malformed_ones_are_forgotten(viewer: Client) -> None:
