@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_GET
 
 from streaming import conf
@@ -33,6 +34,16 @@ from streaming.models import Conversation, Response
 
 SELECTED_SHOWN = 20
 """Ids of selected responses that the log of an export names."""
+
+
+def _retention(days: int) -> str:
+    if not days:
+        return gettext("Nothing is deleted by itself.")
+    return ngettext(
+        "prune deletes what nobody used for %(days)s day.",
+        "prune deletes what nobody used for %(days)s days.",
+        days,
+    ) % {"days": days}
 
 
 class HistoryList(ChangeList):
@@ -236,7 +247,8 @@ class ResponseAdmin(RecordAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = {"retention_days": conf.get().retention_days, **(extra_context or {})}
+        days = conf.get().retention_days
+        context = {"retention_days": days, "retention": _retention(days), **(extra_context or {})}
         response: HttpResponse = super().changelist_view(request, context)
         return response
 
