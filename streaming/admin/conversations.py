@@ -5,35 +5,136 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import Count, F, IntegerField, OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, Left
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
 
-from streaming.admin.record import RecordAdmin, link, open_ids, short, shown
+from streaming.admin import search, timeline
+from streaming.admin.durations import total_seconds, words
+from streaming.admin.record import (
+    RecordAdmin,
+    link,
+    may_view_text,
+    open_ids,
+    short,
+    shown,
+)
 from streaming.models import Conversation, Message, Response
+
+BEGINNING = 80
+"""Characters of a message in the list."""
+RESPONSES = 200
+"""Responses that a conversation's page lists; the history lists all."""
 
 
 @admin.register(Conversation)
 class ConversationAdmin(RecordAdmin):
     text_fields = ("title",)
-    list_display = ("short_id", "title", "owner", "message_count", "created_at", "updated_at")
-    list_filter = ("updated_at",)
-    search_fields = ("id", "owner", "title")
-    fields = ("id", "title", "owner", "user", "message_count", "created_at", "updated_at")
+    list_display = (
+        "short_id",
+        "title",
+        "short_owner",
+        "source",
+        "message_count",
+        "created_at",
+        "updated_at",
+    )
+    list_filter = ("source", "updated_at")
+    list_select_related = ("user",)
+    search_fields = ("id",)  # for the form; get_search_results says what is searched
+    search_help_text = "The beginning of an id, an owner or account; words of titles if allowed"
+    show_full_result_count = False
+    fields = (
+        "id",
+        "title",
+        "owner",
+        "user",
+        "source",
+        "message_count",
+        "created_at",
+        "updated_at",
+        "turns",
+    )
+
+    class Media:
+        css = {"all": ["streaming/admin-history.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        counted: QuerySet[Any] = super().get_queryset(request).annotate(count=Count("messages"))
+        # Counted for the rows of the page alone: a join would count all messages to sort them.
+        messages = Message.objects.order_by().filter(conversation=OuterRef("pk"))
+        counts = messages.values("conversation").annotate(count=Count("pk")).values("count")
+        count = Coalesce(Subquery(counts, output_field=IntegerField()), Value(0))
+        counted: QuerySet[Any] = super().get_queryset(request).annotate(count=count)
         return counted
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        texts = ("title",) if may_view_text(request) else ()
+        condition = search.condition(search_term, ids=("pk",), owner="owner", texts=texts)
+        return queryset.filter(condition), False
 
     @admin.display(description="conversation", ordering="id")
     def short_id(self, obj: Conversation) -> str:
         return short(obj.pk)
 
+    @admin.display(description="owner", ordering="owner")
+    def short_owner(self, obj: Conversation) -> str:
+        if obj.user is None:
+            return obj.owner
+        return format_html('<span title="{}">{}</span>', obj.owner, obj.user.get_username())
+
     @admin.display(description="messages", ordering="count")
     def message_count(self, obj: Any) -> int:
         return int(obj.count)
 
+    @admin.display(description="responses")
+    def turns(self, obj: Conversation) -> str:
+        """Its responses in the order of their prompts, without a word of them."""
+        found = obj.responses.order_by("created_at", "pk")
+        rows = list(found.defer("text", "params", "error_message")[: RESPONSES + 1])
+        if not rows:
+            return "–"
+        body = format_html_join(
+            "",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>"
+            '<td class="cs-number">{}</td></tr>',
+            (
+                (
+                    link(Response, row.pk, short(row.pk)),
+                    row.get_status_display(),
+                    row.error_code or "–",
+                    f"{row.created_at:%Y-%m-%d %H:%M:%S}",
+                    timeline.small(row),
+                    words(total_seconds(row)),
+                )
+                for row in rows[:RESPONSES]
+            ),
+        )
+        return format_html(
+            '<div class="cs-scroll" tabindex="0" role="region" aria-label="Responses">'
+            '<table class="cs-turns"><thead><tr><th scope="col">response</th>'
+            '<th scope="col">status</th><th scope="col">error code</th>'
+            '<th scope="col">created (UTC)</th><th scope="col">timeline</th>'
+            '<th scope="col">total</th></tr></thead><tbody>{}</tbody></table></div>'
+            '<p class="cs-note"><a href="{}">{}</a></p>',
+            body,
+            _history_of(obj),
+            f"The first {RESPONSES}; all of them in the history"
+            if len(rows) > RESPONSES
+            else "In the history",
+        )
+
     def open_responses(self, queryset: QuerySet[Any]) -> list[str]:
         return open_ids(Response.objects.filter(conversation__in=queryset))
+
+
+def _history_of(conversation: Conversation) -> str:
+    address = reverse("admin:streaming_response_changelist")
+    return f"{address}?{urlencode({'conversation__id__exact': str(conversation.pk)})}"
 
 
 @admin.register(Message)
@@ -41,18 +142,41 @@ class MessageAdmin(RecordAdmin):
     text_fields = ("content", "content_text", "beginning")
     list_display = ("short_id", "role", "beginning", "conversation_link", "created_at")
     list_filter = ("role", "created_at")
-    search_fields = ("id", "conversation__id", "content")
+    search_fields = ("id",)  # for the form; get_search_results says what is searched
+    search_help_text = (
+        "The beginning of a message's or conversation's id, an owner or account; words if allowed"
+    )
+    show_full_result_count = False
+    ordering = ("-created_at",)
     fields = ("id", "role", "conversation_link", "parent_link", "content_text", "created_at")
 
     content_text = shown("content", "text")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        # One character more than is shown says that there is more.
+        start = Left(F("content"), BEGINNING + 1)
+        found: QuerySet[Any] = super().get_queryset(request).annotate(start=start)
+        return found.defer("content")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        condition = search.condition(
+            search_term,
+            ids=("pk", "conversation_id"),
+            owner="conversation__owner",
+            texts=("content",) if may_view_text(request) else (),
+        )
+        return queryset.filter(condition), False
 
     @admin.display(description="message", ordering="id")
     def short_id(self, obj: Message) -> str:
         return short(obj.pk)
 
     @admin.display(description="text")
-    def beginning(self, obj: Message) -> str:
-        return obj.content if len(obj.content) <= 80 else f"{obj.content[:79]}…"
+    def beginning(self, obj: Any) -> str:
+        start: str = obj.start
+        return start if len(start) <= BEGINNING else f"{start[: BEGINNING - 1]}…"
 
     @admin.display(description="conversation", ordering="conversation_id")
     def conversation_link(self, obj: Message) -> str:

@@ -1,22 +1,81 @@
-"""The history: every response with its timings."""
+"""The history: every response with its timings, found, filtered, sorted and exported."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.urls import URLPattern
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.translation import gettext, ngettext
+from django.views.decorators.http import require_GET
 
-from streaming.admin import queue
-from streaming.admin.record import RecordAdmin, link, open_ids, short, shown
+from streaming import conf
+from streaming.admin import filters, queue, search, timeline
+from streaming.admin.durations import (
+    DURATIONS,
+    queue_seconds,
+    tokens_per_second,
+    total_seconds,
+    ttft_seconds,
+    words,
+)
+from streaming.admin.export import export, of_filter
+from streaming.admin.record import RecordAdmin, link, may_view_text, open_ids, short, shown
 from streaming.models import Conversation, Response
 
+SELECTED_SHOWN = 20
+"""Ids of selected responses that the log of an export names."""
 
-def _seconds(since: datetime, until: datetime | None) -> str:
-    return "–" if until is None else f"{(until - since).total_seconds():.2f} s"
+
+def _retention(days: int) -> str:
+    if not days:
+        return gettext("Nothing is deleted by itself.")
+    return ngettext(
+        "prune deletes what nobody used for %(days)s day.",
+        "prune deletes what nobody used for %(days)s days.",
+        days,
+    ) % {"days": days}
+
+
+class HistoryList(ChangeList):
+    """The list without what its columns do not show: texts are long."""
+
+    loaded = (
+        "id",
+        "status",
+        "error_code",
+        "owner",
+        "conversation_id",
+        "created_at",
+        "started_at",
+        "first_token_at",
+        "finished_at",
+        "prompt_tokens",
+        "completion_tokens",
+        "attempt",
+        "restarts",
+        "worker",
+    )
+
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> QuerySet[Any]:
+        found: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
+        # Not joined: a sort would carry the other tables' columns of every row.
+        accounts = User.objects.only("username")
+        conversations = Conversation.objects.only("user").prefetch_related(
+            Prefetch("user", accounts)
+        )
+        return found.only(*self.loaded).prefetch_related(Prefetch("conversation", conversations))
 
 
 @admin.register(Response)
@@ -26,75 +85,200 @@ class ResponseAdmin(RecordAdmin):
     text_fields = ("prompt_text", "answer_text", "text", "params")
     list_display = (
         "short_id",
-        "status",
+        "outcome",
         "short_owner",
-        "conversation_link",
         "created_at",
+        "bar",
         "queue_time",
         "ttft",
         "total",
         "prompt_tokens",
         "completion_tokens",
+        "rate",
         "worker",
+        "conversation_link",
     )
-    list_filter = ("status", "created_at", "worker")
-    search_fields = ("id", "owner")
-    date_hierarchy = "created_at"
-    show_full_result_count = False
+    list_filter = (
+        "status",
+        filters.Created,
+        filters.Slow,
+        filters.OwnerKind,
+        filters.Source,
+        filters.ErrorCode,
+        filters.Trouble,
+        filters.Rating,
+        filters.Worker,
+    )
+    search_fields = ("id",)  # for the form; get_search_results says what is searched
+    search_help_text = (
+        "The beginning of an id, an owner or account, an error code, a worker; words of prompts "
+        "and answers for those who may read them, in quotes for these alone"
+    )
+    show_full_result_count = False  # it would count the whole table beside what was found
+    show_facets = admin.ShowFacets.NEVER  # each filter would count the table once more
+    actions = ("export_selected",)
     fields = (
         "id",
         "status",
         "finish_reason",
         "error_code",
         "error_message",
-        "owner",
-        "address",
-        "conversation_link",
-        "prompt_text",
-        "answer_text",
-        "params",
-        "prompt_tokens",
-        "completion_tokens",
-        "trimmed_messages",
-        "worker",
-        "attempt",
-        "created_at",
+        "life",
         "queue_time",
         "ttft",
         "total",
+        "prompt_tokens",
+        "completion_tokens",
+        "rate",
+        "trimmed_messages",
+        "attempt",
+        "restarts",
+        "worker_link",
+        "created_at",
+        "owner",
+        "account",
+        "address",
+        "conversation_link",
+        "previous_link",
+        "continues_link",
+        "rating",
+        "prompt_text",
+        "answer_text",
+        "params",
     )
+
+    class Media:
+        css = {"all": ["streaming/admin-history.css"]}
 
     prompt_text = shown("prompt.content", "prompt")
     answer_text = shown("text", "answer")
+
+    # Columns and fields.
 
     @admin.display(description="response", ordering="id")
     def short_id(self, obj: Response) -> str:
         return short(obj.pk)
 
+    @admin.display(description="status", ordering="status")
+    def outcome(self, obj: Response) -> str:
+        if not obj.error_code:
+            return obj.get_status_display()
+        return format_html(
+            '{} <span class="cs-quiet">{}</span>', obj.get_status_display(), obj.error_code
+        )
+
     @admin.display(description="owner", ordering="owner")
     def short_owner(self, obj: Response) -> str:
+        if user := obj.conversation.user:
+            return format_html('<span title="{}">{}</span>', obj.owner, user.get_username())
         if len(obj.owner) <= 16:
             return obj.owner
         return format_html('<span title="{}">{}…</span>', obj.owner, obj.owner[:15])
+
+    @admin.display(description="account")
+    def account(self, obj: Response) -> str:
+        user = obj.conversation.user
+        return user.get_username() if user else "–"
 
     @admin.display(description="conversation", ordering="conversation_id")
     def conversation_link(self, obj: Response) -> str:
         return link(Conversation, obj.conversation_id, short(obj.conversation_id))
 
-    @admin.display(description="queue time")
+    @admin.display(description="follows")
+    def previous_link(self, obj: Response) -> str:
+        return link(Response, obj.previous_id, short(obj.previous_id)) if obj.previous_id else "–"
+
+    @admin.display(description="continues")
+    def continues_link(self, obj: Response) -> str:
+        if not obj.continues_id:
+            return "–"
+        return link(Response, obj.continues_id, short(obj.continues_id))
+
+    @admin.display(description="worker")
+    def worker_link(self, obj: Response) -> str:
+        if not obj.worker:
+            return "–"
+        address = reverse("admin:streaming_response_changelist")
+        query = urlencode({filters.Worker.parameter_name: obj.worker})
+        return format_html('<a href="{}?{}">{}</a>', address, query, obj.worker)
+
+    @admin.display(description="timeline")
+    def bar(self, obj: Response) -> str:
+        return timeline.small(obj)
+
+    @admin.display(description="timeline")
+    def life(self, obj: Response) -> str:
+        return timeline.large(obj)
+
+    @admin.display(description="queue time", ordering=DURATIONS["queue"])
     def queue_time(self, obj: Response) -> str:
-        return _seconds(obj.created_at, obj.started_at)
+        return words(queue_seconds(obj))
 
-    @admin.display(description="first token")
+    @admin.display(description="first token", ordering=DURATIONS["ttft"])
     def ttft(self, obj: Response) -> str:
-        return _seconds(obj.created_at, obj.first_token_at)
+        return words(ttft_seconds(obj))
 
-    @admin.display(description="total")
+    @admin.display(description="total", ordering=DURATIONS["total"])
     def total(self, obj: Response) -> str:
-        return _seconds(obj.created_at, obj.finished_at)
+        return words(total_seconds(obj))
+
+    @admin.display(description="tokens/s")
+    def rate(self, obj: Response) -> str:
+        rate = tokens_per_second(obj)
+        return "–" if rate is None else f"{rate:.1f}"
+
+    # What the list finds.
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return HistoryList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        condition = search.condition(
+            search_term,
+            ids=("pk", "conversation_id"),
+            owner="owner",
+            columns=("error_code", "worker"),
+            texts=("prompt__content", "text") if may_view_text(request) else (),
+        )
+        return queryset.filter(condition), False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        days = conf.get().retention_days
+        context = {"retention_days": days, "retention": _retention(days), **(extra_context or {})}
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
 
     def open_responses(self, queryset: QuerySet[Any]) -> list[str]:
         return open_ids(queryset)
 
+    # Exports.
+
+    @admin.action(description="Export the selected as CSV", permissions=["view"])
+    def export_selected(
+        self, request: HttpRequest, queryset: QuerySet[Response]
+    ) -> HttpResponseBase:
+        if request.POST.get("select_across") == "1":
+            return export(request, queryset, of_filter(request.GET.urlencode()))
+        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        more = ", …" if len(chosen) > SELECTED_SHOWN else ""
+        return export(request, queryset, f"selected {', '.join(chosen[:SELECTED_SHOWN])}{more}")
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """All that the list's query string finds."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            found = self.get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            address = reverse("admin:streaming_response_changelist")
+            return HttpResponseRedirect(f"{address}?{ERROR_FLAG}=1")
+        return export(request, found.queryset, of_filter(request.GET.urlencode()))
+
     def get_urls(self) -> list[URLPattern]:
-        return queue.urls(self) + super().get_urls()
+        view = self.admin_site.admin_view(require_GET(self.export_view))
+        exporting = path("export/", view, name="streaming_response_export")
+        return [*queue.urls(self), exporting, *super().get_urls()]

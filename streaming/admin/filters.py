@@ -1,0 +1,211 @@
+"""The history's filters: those that Django's own do not cover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.admin.filters import ListFilter
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Q, QuerySet
+from django.db.models.lookups import GreaterThan
+from django.http import HttpRequest
+from django.utils import timezone
+
+from streaming.admin.durations import DURATIONS
+from streaming.models import Conversation, Response, Status
+
+if TYPE_CHECKING:
+    Rows = QuerySet[Response]
+
+RECENT = 2000
+"""Of so many newest responses the workers are offered: each process has a name of its own."""
+
+
+def _choices(names: Iterable[str], chosen: str | None) -> list[tuple[str, str]]:
+    """Each name once, and the chosen one even if it is not there any more."""
+    return [(name, name) for name in sorted({*names, chosen or ""}) if name]
+
+
+class OwnerKind(admin.SimpleListFilter):
+    title = "owner"
+    parameter_name = "owner_kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("user", "Account"), ("visitor", "Visitor")]
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        if self.value() not in ("user", "visitor"):
+            return None
+        return queryset.filter(owner__startswith=f"{self.value()}:")
+
+
+class Source(admin.SimpleListFilter):
+    title = "source"
+    parameter_name = "source"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(Conversation.Source.CHAT.value, "Chat"), (Conversation.Source.API.value, "API")]
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        return queryset.filter(conversation__source=self.value()) if self.value() else None
+
+
+class Worker(admin.SimpleListFilter):
+    """Workers of late; any other by `?worker=` and its name, as a response's page links it."""
+
+    title = "worker"
+    parameter_name = "worker"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        recent = Response.objects.order_by("-created_at").values_list("worker", flat=True)
+        return _choices(recent[:RECENT], self.value())
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        return queryset.filter(worker=self.value()) if self.value() else None
+
+
+class ErrorCode(admin.SimpleListFilter):
+    title = "error code"
+    parameter_name = "error"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        # Nothing else has one, and the index on the status finds these.
+        failed = Response.objects.filter(status=Status.FAILED).exclude(error_code="")
+        codes = failed.order_by().values_list("error_code", flat=True).distinct()
+        return _choices(codes, self.value())
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        if not self.value():
+            return None
+        return queryset.filter(status=Status.FAILED, error_code=self.value())
+
+
+class Rating(admin.SimpleListFilter):
+    title = "rating"
+    parameter_name = "rating"
+    _conditions = {"like": Q(rating=1), "dislike": Q(rating=-1), "none": Q(rating=None)}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("like", "Liked"), ("dislike", "Disliked"), ("none", "Not rated")]
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        condition = self._conditions.get(self.value() or "")
+        return None if condition is None else queryset.filter(condition)
+
+
+class Trouble(admin.SimpleListFilter):
+    title = "interruptions"
+    parameter_name = "interrupted"
+    _conditions = {"attempts": Q(attempt__gt=1), "restarts": Q(restarts__gt=0)}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("attempts", "More than one attempt"), ("restarts", "Forgotten by the list")]
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        condition = self._conditions.get(self.value() or "")
+        return None if condition is None else queryset.filter(condition)
+
+
+class Slow(admin.SimpleListFilter):
+    """What took long. The value has a name of DURATIONS and a bound in seconds."""
+
+    title = "slow ones"
+    parameter_name = "slow"
+    bounds = {
+        "queue": ("Queue time", (10, 60, 600)),
+        "ttft": ("First token", (5, 30, 300)),
+        "total": ("Total", (60, 300)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            (f"{name}-{bound}", f"{title} over {_round(bound)}")
+            for name, (title, bounds) in self.bounds.items()
+            for bound in bounds
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        if self.value() not in dict(self.lookup_choices):
+            return None
+        name, _, bound = str(self.value()).partition("-")
+        return queryset.filter(GreaterThan(DURATIONS[name], int(bound)))
+
+
+def _round(seconds: int) -> str:
+    return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"
+
+
+class Created(ListFilter):
+    """Today, the past days, or from one day to another, both included."""
+
+    title = "created"
+    template = "admin/streaming/response/created_filter.html"
+    first, last = "created_from", "created_to"
+    _names = [first, last]
+    _spans = (("Today", 0), ("Past 7 days", 6), ("Past 30 days", 29))
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        for name in self._names:
+            if name in params and (value := params.pop(name)[-1]):
+                self.used_parameters[name] = value
+
+    def has_output(self) -> bool:
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        return [self.first, self.last]
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What the fields of the form begin with: what is no date is forgotten."""
+        return {name: day.isoformat() for name in self._names if (day := self._day(name))}
+
+    def _day(self, name: str) -> date | None:
+        """What was asked for; None without, and for what is no date."""
+        try:
+            found = date.fromisoformat(str(self.used_parameters.get(name)))
+        except ValueError:
+            return None
+        return found if date(1970, 1, 1) <= found <= date(9998, 12, 31) else None
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        if begin := self._day(self.first):
+            queryset = queryset.filter(created_at__gte=_midnight(begin))
+        if end := self._day(self.last):
+            queryset = queryset.filter(created_at__lt=_midnight(end + timedelta(days=1)))
+        return queryset
+
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+        def query(values: dict[str, str]) -> str:
+            return changelist.get_query_string(values, self._names)
+
+        yield {"display": "Any date", "selected": not self.values, "query_string": query({})}
+        today = timezone.localdate()
+        for display, days in self._spans:
+            values = {self.first: (today - timedelta(days=days)).isoformat()}
+            selected = values == self.values
+            yield {
+                "display": display,
+                "selected": selected,
+                "query_string": query(values),
+            }
+
+    def hidden(self) -> list[tuple[str, str]]:
+        """What the form of the two days must carry along."""
+        ours = {*self._names, "p", "e"}
+        return [
+            (name, value)
+            for name, values in self.request.GET.lists()
+            for value in values
+            if name not in ours
+        ]
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time()))
