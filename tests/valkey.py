@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import socket
 import tempfile
@@ -15,10 +17,16 @@ REQUIRE_ALL = os.environ.get("CHATSTREAM_REQUIRE_ALL") == "1"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that stays free, also over a kill and a restart of who listens there.
+
+    None of those which the system itself gives out: between here and the start of the server,
+    such a one may become the other end of anybody's connection.
+    """
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_768)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Valkey:
