@@ -15,6 +15,8 @@ import pytest
 
 REQUIRE_ALL = os.environ.get("CHATSTREAM_REQUIRE_ALL") == "1"
 
+_SECONDS = 60.0
+
 
 def free_port() -> int:
     """A port that stays free, also over a kill and a restart of who listens there.
@@ -49,13 +51,16 @@ class Valkey:
         self._server = ValkeyServer(
             port=self.port, data_dir=self._folder, config=config, persist=True
         )
-        self._server.start()
+        self._server.start(timeout=_SECONDS)
         return self
 
     def kill(self) -> None:
         """SIGKILL, as when the machine's memory runs out."""
         if self._server is not None:
+            process = self._server._process
             self._server.terminate()
+            if process is not None:
+                process.wait(_SECONDS)  # `terminate` waits for one; the port is taken till then
             # Let go of it here: its destructor complains when the interpreter is ending.
             self._server = None
 

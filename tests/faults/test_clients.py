@@ -145,7 +145,8 @@ def server(deployment: Deployment) -> Iterator[Deployment]:
         nothing = {"open": 0, "watched": []}
         eventually(lambda: deployment.left_in_valkey() == nothing, "entries or viewers are left")
     assert_all_sockets_are_free(deployment)
-    assert faults_in(deployment.web.lines[said:]) == []
+    faults = faults_in(deployment.web.lines[said:])
+    assert not faults, "\n".join(faults)
 
 
 def eventually(condition: Callable[[], bool], otherwise: str, seconds: float = 60) -> None:
