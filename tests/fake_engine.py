@@ -191,10 +191,8 @@ class ProcessEngine(FakeEngine):
         command, _, number = row.request.messages[-1].content.partition(" ")
         if command == "die" and not row.request.prior_tokens and row.done >= int(number):
             self.die()
-        if self._gate and row.done == self._end(row) - 1:
-            if not self._gate.exists():
-                return
-            self._gate = None  # once open, it stays so
+        if self._gate and row.done == self._end(row) - 1 and not self._gate.exists():
+            return
         yield from super()._step(row)
 
     def _run(self) -> None:
