@@ -166,6 +166,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         self.inbox_task = asyncio.create_task(self.handle_inbox())
 
+    async def disconnect(self, code: int) -> None:
+        self.gone = True  # the layer closes our channel next
+
     async def identify(self) -> User | None:
         """The account of the API key or the session; None for a visitor, who must be allowed."""
         secret = owners.bearer_of(self.scope["headers"])
@@ -393,7 +396,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             on_done=lambda: self.forget(response_id),
         )
         self.viewers[response_id] = viewer
-        await self.channel_layer.group_add(group_name(response_id), self.channel_name)
+        if not self.gone:  # a Redis layer refuses a channel that is closed
+            await self.channel_layer.group_add(group_name(response_id), self.channel_name)
         if self.gone:
             # An acceptance that outlived its socket: nobody watches.
             await self.channel_layer.group_discard(group_name(response_id), self.channel_name)

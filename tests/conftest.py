@@ -5,5 +5,11 @@ from __future__ import annotations
 from django.conf import settings
 
 
+def pytest_configure() -> None:
+    # The real one takes half a second for each password, on purpose. Servers that tests start as
+    # processes of their own have it.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 def pytest_report_header() -> str:
     return f"database: {settings.DATABASES['default']['ENGINE']}"

@@ -7,6 +7,7 @@ conftest is imported.
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -28,3 +29,7 @@ for name in (
 os.environ["SECRET_KEY"] = "only-for-tests"
 # TEST_DATABASE_URL: the same tests on another database, as `tests/e2e/test_on_postgresql.py` does.
 os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL", f"sqlite:///{_data}/db.sqlite3")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So it is in the background of a shell, and so the servers that tests interrupt would have it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)

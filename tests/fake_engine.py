@@ -31,6 +31,10 @@ def words(count: int) -> list[str]:
     return [f"w{number} " for number in range(count)]
 
 
+def _pieces(text: str) -> list[str]:
+    return [text[at : at + SAID] for at in range(0, len(text), SAID)]
+
+
 @dataclass
 class _Row:
     request: GenerationRequest
@@ -119,10 +123,8 @@ class FakeEngine(Engine):
             yield Started(request.response_id, prompt_tokens=len(request.messages))
             return
         command, _, argument = request.messages[-1].content.partition(" ")
-        end = int(argument) if command in ("stop", "fail") else request.params.max_tokens
-        pieces = [argument[at : at + SAID] for at in range(0, len(argument), SAID)]
-        if command == "say":
-            end = min(end, len(pieces))
+        end = self._end(row)
+        pieces = _pieces(argument)
         if row.done < end:
             text = pieces[row.done] if command == "say" else words(row.done + 1)[-1]
             row.done += 1
@@ -133,6 +135,14 @@ class FakeEngine(Engine):
                 reasons["say"] = FinishReason.STOP
             reason = reasons.get(command, FinishReason.LENGTH)
             yield self._finished(row, reason)
+
+    def _end(self, row: _Row) -> int:
+        """How many words the answer will have."""
+        command, _, argument = row.request.messages[-1].content.partition(" ")
+        most = row.request.params.max_tokens
+        if command in ("stop", "fail"):
+            return int(argument)
+        return min(most, len(_pieces(argument))) if command == "say" else most
 
     def _finished(self, row: _Row, reason: FinishReason) -> Finished:
         failed = reason is FinishReason.ERROR
@@ -152,13 +162,15 @@ class ProcessEngine(FakeEngine):
     `FAKE_STEPS` names a folder: each step's moment and ids go to a file of this process in it,
     which survives any kill. A prompt `die N` ends the engine's thread after N words, as a bug
     would; resumed elsewhere, it goes on. With `FAKE_CANCEL_SECONDS` a cancelled response says
-    more for so long, as in a long step of a big model.
+    more for so long, as in a long step of a big model. `FAKE_GATE` names a file: before it is
+    there, no answer says its last word.
     """
 
     def __init__(self, model: str | None, *, max_running: int, **arguments: object) -> None:
         seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.02"))
         super().__init__(max_running=max_running, step_seconds=seconds)
         self._cancel_seconds = float(os.environ.get("FAKE_CANCEL_SECONDS", "0"))
+        self._gate = Path(gate) if (gate := os.environ.get("FAKE_GATE")) else None
         self._log: int | None = None
         if folder := os.environ.get("FAKE_STEPS"):
             path = Path(folder) / f"{os.getpid()}.steps"
@@ -179,6 +191,8 @@ class ProcessEngine(FakeEngine):
         command, _, number = row.request.messages[-1].content.partition(" ")
         if command == "die" and not row.request.prior_tokens and row.done >= int(number):
             self.die()
+        if self._gate and row.done == self._end(row) - 1 and not self._gate.exists():
+            return
         yield from super()._step(row)
 
     def _run(self) -> None:

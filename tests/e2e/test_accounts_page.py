@@ -232,8 +232,8 @@ def test_every_page_keeps_to_the_policy(visitors: Visitors, fast: ServeProcess) 
 def test_the_watch_for_violations_sees_one(browser: Browser, fast: ServeProcess) -> None:
     them = Visitors(browser, fast)
     page = them.open("/accounts/login/")
-    page.evaluate("document.body.setAttribute('style', 'color: red')")
-    page.wait_for_timeout(100)
+    with page.expect_console_message(lambda message: "CSP" in message.text):
+        page.evaluate("document.body.setAttribute('style', 'color: red')")
     with pytest.raises(AssertionError):
         them.close()
 

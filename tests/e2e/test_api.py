@@ -177,7 +177,7 @@ CAP, WAITING, CALLS = 2, 10, 30
 
 @contextlib.contextmanager
 def full(folder: Path, **env: str) -> Iterator[ServeProcess]:
-    """A server with a known cap, whose answers go on until all calls are decided."""
+    """A server with a known cap, whose answers go on for a while."""
     server = ServeProcess(
         folder,
         env={
@@ -202,7 +202,7 @@ def full(folder: Path, **env: str) -> Iterator[ServeProcess]:
 async def test_thirty_at_once(tmp_path: Path, stream: bool) -> None:
     """Exactly as many are answered as have a place, all others are told when to come again."""
     refused, decided = 0, asyncio.Event()
-    words = 150
+    words, gate = 20, tmp_path / "gate"
 
     async def ask(client: openai.AsyncOpenAI) -> str:
         nonlocal refused
@@ -222,13 +222,14 @@ async def test_thirty_at_once(tmp_path: Path, stream: bool) -> None:
             refused += 1
             if refused == CALLS - CAP - WAITING:
                 decided.set()
+                gate.touch()
             assert error.code == "queue_full"
             assert error.type == "rate_limit_error"
             assert error.response.headers["content-type"] == "application/json"
             assert 1 <= int(error.response.headers["retry-after"]) <= 60
             return "refused"
 
-    with full(tmp_path) as server:
+    with full(tmp_path, FAKE_GATE=str(gate), FAKE_STEP_SECONDS="0.02") as server:
         async with openai.AsyncOpenAI(
             base_url=f"{server.url}/v1", api_key="anonymous", max_retries=0, timeout=PATIENCE
         ) as client:

@@ -180,12 +180,15 @@ def kill_who_runs(deployment: Deployment) -> None:
     generated = {}
     for port in deployment.worker_ports:
         generated[port] = deployment.metrics(port)["chatstream:generation_tokens_total"]
-    time.sleep(0.3)
-    (port,) = [
-        port
-        for port, before in generated.items()
-        if deployment.metrics(port)["chatstream:generation_tokens_total"] > before
-    ]
+
+    def grown() -> list[int]:
+        return [
+            port
+            for port, before in generated.items()
+            if deployment.metrics(port)["chatstream:generation_tokens_total"] > before
+        ]
+
+    (port,) = deployment.wait(grown, "nobody generates")
     (pid,) = [pid for pid in deployment.workers() if listens(pid, port)]
     os.kill(pid, signal.SIGKILL)
 

@@ -24,7 +24,7 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 def test_the_integration_tests_pass_on_postgresql(postgresql: PostgreSQL) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/integration", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "tests/integration"],
         cwd=ROOT,
         env={**os.environ, "TEST_DATABASE_URL": postgresql.url},
         capture_output=True,

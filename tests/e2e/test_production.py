@@ -176,18 +176,20 @@ def test_passwords_in_addresses_are_not_logged() -> None:
         "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
         "LOG_LEVEL": "DEBUG",
     }
-    outputs = []
-    for args in (["serve", "--port", "0"], ["checkworker"], ["migrate"]):
-        process = ManagedProcess(*args, env=env)
-        process.process.wait(120)
-        assert process.stop() != 0
-        outputs.append(process.output)
+    commands = (["serve", "--port", "0"], ["checkworker"], ["migrate"])
+    refused = [ManagedProcess(*args, env=env) for args in commands]  # at once: each waits long
     worker = ManagedProcess("runworker", "generation", env=env)
-    worker.wait_for("Waiting for the database")
-    worker.stop()
-    for output in (*outputs, worker.output):
-        assert "the-redis-password" not in output
-        assert "the-database-password" not in output
+    try:
+        for process in refused:
+            process.process.wait(120)
+        worker.wait_for("Waiting for the database")
+    finally:
+        statuses = [process.stop() for process in (*refused, worker)]
+    assert 0 not in statuses[:-1]
+    for process in (*refused, worker):
+        assert process.output
+        assert "the-redis-password" not in process.output
+        assert "the-database-password" not in process.output
 
 
 @pytest.mark.parametrize(

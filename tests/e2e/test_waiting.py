@@ -134,14 +134,17 @@ def test_a_reply_that_was_lost_makes_no_second_answer(open_fast: OpenPage) -> No
     """The server has the prompt, the page never learned of it."""
     page = open_fast()
     swallow = [True]
+    swallowed: list[str] = []
 
     def through(route: WebSocketRoute) -> None:
         server = route.connect_to_server()
 
         def to_page(message: str | bytes) -> None:
-            if swallow[0] and json.loads(message)["type"] != "session.created":
-                return
-            route.send(message)
+            type_ = json.loads(message)["type"]
+            if swallow[0] and type_ != "session.created":
+                swallowed.append(type_)
+            else:
+                route.send(message)
 
         server.on_message(to_page)
         routes.append(route)
@@ -151,7 +154,8 @@ def test_a_reply_that_was_lost_makes_no_second_answer(open_fast: OpenPage) -> No
     page.reload()
     expect_connected(page)
     answer = ask(page, "say once")
-    page.wait_for_timeout(1500)
+    while "response.done" not in swallowed:
+        page.wait_for_timeout(50)
     swallow[0] = False
     routes[-1].close(code=1011)
     expect_status(answer, "completed")

@@ -62,10 +62,13 @@ class Cluster:
         self.valkey = valkey
         self._steps = folder / "steps"
         self._steps.mkdir()
+        self._gate = folder / "gate"
+        self._gate.touch()
         self._env = {
             "REDIS_URL": valkey.url,
             "DATABASE_URL": f"sqlite:///{self.database}",
             "FAKE_STEPS": str(self._steps),
+            "FAKE_GATE": str(self._gate),
             **FAST,
             **env,
         }
@@ -157,6 +160,15 @@ class Cluster:
             connection.execute("BEGIN EXCLUSIVE")
             yield
             connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def held_answers(self) -> Iterator[None]:
+        """No answer says its last word meanwhile, however long it takes to start a process."""
+        self._gate.unlink()
+        try:
+            yield
+        finally:
+            self._gate.touch()
 
     def steps(self) -> dict[int, list[Step]]:
         """Every step of every engine there was, by process id."""

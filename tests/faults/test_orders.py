@@ -43,11 +43,13 @@ async def test_a_worker_hears_its_orders_at_once(
     (row,) = await layer.waiting_list.workers()
     await responses.order_worker(layer, row.worker_id, capacity=1)
     await asyncio.to_thread(process.wait_for, "is ordered to run up to 1\\.")
-    readers = [ask(cluster, "stop 100") for _ in range(3)]
-    await readers[0].accepted.wait()
-    await running(layer, 1)
-    await responses.order_worker(layer, row.worker_id, capacity=4, drain=True)
-    await asyncio.to_thread(process.wait_for, "up to 4 and to claim nothing")
+    with cluster.held_answers():
+        readers = [ask(cluster, "stop 100") for _ in range(3)]
+        for reader in readers:
+            await reader.accepted.wait()
+        await running(layer, 1)
+        await responses.order_worker(layer, row.worker_id, capacity=4, drain=True)
+        await asyncio.to_thread(process.wait_for, "up to 4 and to claim nothing")
     await running(layer, 0)  # the one has finished, the others wait
     (row,) = await layer.waiting_list.workers()
     assert (row.state, row.orders) == (WorkerState.DRAINING, Orders(4, True))

@@ -28,14 +28,15 @@ async def test_readers_of_a_killed_web_process_go_on_at_the_other(
     await asyncio.to_thread(cluster.start_worker)
     first, second = cluster.urls
     urls = [first]
-    running = [Reader(urls, "stop 150").start() for _ in range(cluster.cap)]
-    for reader in running:
-        await reader.words(10)
-    waiting = Reader(urls, "stop 10").start()
-    await waiting.accepted.wait()
-    urls[:] = [second]
-    try:
+    with cluster.held_answers():
+        running = [Reader(urls, "stop 150").start() for _ in range(cluster.cap)]
+        for reader in running:
+            await reader.words(10)
+        waiting = Reader(urls, "stop 10").start()
+        await waiting.accepted.wait()
+        urls[:] = [second]
         await asyncio.to_thread(cluster.kill_web, 0)
+    try:
         for reader in running:
             await told_as_recorded(cluster, reader, 150)
             assert reader.connections > 1

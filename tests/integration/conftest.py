@@ -21,7 +21,7 @@ from streaming.consumers import ChatConsumer
 from streaming.worker import QueueWorker
 from tests.fake_engine import FakeEngine
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class ChatClient:

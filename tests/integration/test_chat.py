@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import sync_to_async
 
+from streaming import responses
 from streaming.engine.base import TextDelta
 from streaming.models import Conversation, Message, Response, Status
 from tests.fake_engine import FakeEngine, words
@@ -349,6 +350,34 @@ async def test_an_unwatched_response_is_cancelled_wherever_it_stands(
     fresh = await client()
     await fresh.ask("stop 2")
     assert (await fresh.until("response.done"))["status"] == "completed"
+
+
+async def test_a_prompt_outlives_a_client_that_left_at_once(
+    start_worker: Any, client: Any, layer: Any, monkeypatch: Any, caplog: Any
+) -> None:
+    """It is in the record, then its client leaves, then it gets its place."""
+    recorded, left = asyncio.Event(), asyncio.Event()
+    create = responses.create
+
+    async def create_slowly(*args: Any, **options: Any) -> Any:
+        created = await create(*args, **options)
+        recorded.set()
+        await left.wait()
+        return created
+
+    async def refuse(group: str, channel: str) -> None:
+        raise RuntimeError("as the Redis layer does with a channel that is closed")
+
+    await start_worker(FakeEngine())
+    chat = await client()
+    monkeypatch.setattr(responses, "create", create_slowly)
+    await chat.send("response.create", input="stop 2")
+    await recorded.wait()
+    await chat.leave()
+    monkeypatch.setattr(layer, "group_add", refuse)
+    left.set()
+    await eventually(lambda: Response.objects.filter(status=Status.COMPLETED).aexists())
+    assert "could not be handled" not in caplog.text
 
 
 async def test_a_watched_response_outlives_the_grace(

@@ -10,7 +10,7 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 SESSION = {
     "type": "session.created",
     "protocol_version": 1,
