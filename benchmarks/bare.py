@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streaming.engine.local.prompt import PromptBuilder  # the package comes before torch
-from streaming.engine.local.runner import ModelRunner, choose_device, choose_dtype
+from streaming.engine.local.decoder import Span  # the package comes before torch
+from streaming.engine.local.precision import choose_device
+from streaming.engine.local.prompt import PromptBuilder
+from streaming.engine.local.runner import ModelRunner
 from streaming.engine.model_store import ensure_model
 
 import torch  # isort: skip
@@ -87,10 +89,10 @@ class BareEngine:
 
         self.folder = model_folder(model)
         device = choose_device("auto")
-        self.runner = ModelRunner(self.folder, device, choose_dtype(dtype, device), rows, context)
-        self.format = f"{self.runner.dtype}".removeprefix("torch.")
+        self.runner = ModelRunner(self.folder, device, dtype, rows, context)
+        self.format = self.runner.precision.name
         self.prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(self.folder)))
-        self.stop_ids = self.prompts.stop_ids(self.runner.model.generation_config)
+        self.stop_ids = self.prompts.stop_ids(self.runner.generation_config)
         self._device = device
 
     def read(self, row: int, tokens: Sequence[int], chunk: int = _CHUNK) -> Tensor:
@@ -98,7 +100,8 @@ class BareEngine:
         logits = None
         with torch.inference_mode():
             for start in range(0, len(tokens), chunk):
-                logits = self.runner.prefill(row, list(tokens[start : start + chunk]), start)
+                span = Span(row, list(tokens[start : start + chunk]), start)
+                logits = self.runner.step([], [], [span])
         if logits is None:
             raise ValueError("no tokens to read")
         return logits
@@ -106,12 +109,12 @@ class BareEngine:
     def step(self, tokens: Sequence[int], positions: Sequence[int]) -> Tensor:
         """One token for each of the rows 0 to B-1, in one pass; logits [B, vocabulary]."""
         with torch.inference_mode():
-            return self.runner.decode(list(tokens), list(positions))
+            return self.runner.step(list(tokens), list(positions))
 
     def pass_of_one(self, row: int, token: int, position: int) -> Tensor:
         """One token of one row in a pass of its own; logits [1, vocabulary]."""
         with torch.inference_mode():
-            return self.runner.prefill(row, [token], position)
+            return self.runner.step([], [], [Span(row, [token], position)])
 
     def wait(self) -> None:
         """Until the device has done what it was given."""

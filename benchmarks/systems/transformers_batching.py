@@ -15,8 +15,8 @@ from typing import Any
 from benchmarks.options import Options
 from benchmarks.systems.base import Stream, System
 from streaming.engine.base import ChatMessage
+from streaming.engine.local.precision import choose_device, choose_precision
 from streaming.engine.local.prompt import PromptBuilder
-from streaming.engine.local.runner import choose_device, choose_dtype
 
 _PAGE = 256
 PATIENCE_SECONDS = 600
@@ -42,8 +42,7 @@ class TransformersBatching(System):
         known = ("float32", "bfloat16", "float16")
         dtype = getattr(torch, self._options.dtype) if self._options.dtype in known else None
         if dtype is None:
-            dtype = choose_dtype("auto", device)
-            dtype = dtype if isinstance(dtype, torch.dtype) else torch.bfloat16
+            dtype = choose_precision("auto", device, packable=False).activations
         auto: Any = AutoModelForCausalLM
         model = auto.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
         self._model = model.to(device).eval()
