@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +17,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from websockets.sync.client import ClientConnection, connect
 
+from tests.documented import documented
 from tests.e2e.page import ask
 from tests.e2e.visitors import ENDLESS, PASSWORD, Visitors, new_name, serve_fast
-from tests.processes import ServeProcess
+from tests.processes import ROOT, ServeProcess
 
 PATIENCE = 30_000
 QUEUE = "/admin/streaming/response/queue/"
@@ -23,7 +28,11 @@ OPERATOR = ("view_queue", "view_response", "cancel_response", "control_queue")
 PRIVATE = "zebra crossing"
 """In a prompt; the fake engine says it, too."""
 
-NEW_USER = """
+NEW_ACCOUNT = """
+from django.contrib.auth.models import User
+User.objects.create_user({name!r}, password={password!r})
+"""
+NEW_STAFF = """
 from django.contrib.auth.models import Permission, User
 user = User.objects.create_user({name!r}, password={password!r}, is_staff=True)
 user.user_permissions.set(Permission.objects.filter(codename__in={permissions!r}))
@@ -83,7 +92,9 @@ class Crowd:
         self._sockets = ExitStack()
 
     def ask(self, text: str = ENDLESS) -> Asker:
-        return Asker(self._sockets.enter_context(connect(self._server.ws_url)), text)
+        return Asker(
+            self._sockets.enter_context(connect(self._server.ws_url, max_queue=None)), text
+        )
 
     def fill(self) -> tuple[Asker, Asker]:
         """Both places taken."""
@@ -105,18 +116,27 @@ def crowd(acted_on: ServeProcess, operator: Page) -> Iterator[Crowd]:
     clear(operator, acted_on)
 
 
+@pytest.fixture(scope="module")
+def operator_name(acted_on: ServeProcess) -> str:
+    """An account that may act, but not read what people write."""
+    return new_staff(acted_on, *OPERATOR)
+
+
 @pytest.fixture
-def operator(visitors: Visitors, acted_on: ServeProcess) -> Page:
-    """The live queue of somebody who may act, but not read what people write."""
-    return open_queue(visitors, acted_on, *OPERATOR)
+def operator(visitors: Visitors, operator_name: str) -> Page:
+    """The operator's live queue."""
+    return open_queue(visitors, operator_name)
 
 
-def open_queue(visitors: Visitors, server: ServeProcess, *permissions: str, **options: Any) -> Page:
+def new_staff(server: ServeProcess, *permissions: str) -> str:
     name = new_name()
-    code = NEW_USER.format(name=name, password=PASSWORD, permissions=permissions)
+    code = NEW_STAFF.format(name=name, password=PASSWORD, permissions=permissions)
     server.manage("shell", "-c", code)
+    return name
+
+
+def open_queue(visitors: Visitors, name: str, **options: Any) -> Page:
     page = visitors.open(f"/admin/login/?next={QUEUE}", **options)
-    page.operator = name  # type: ignore[attr-defined]
     page.locator("#id_username").fill(name)
     page.locator("#id_password").fill(PASSWORD)
     page.locator("input[type=submit]").click()
@@ -177,8 +197,8 @@ def confirm(page: Page, yes: str) -> None:
     expect(dialog).to_have_count(0)
 
 
-def log_of(page: Page, server: ServeProcess) -> list[list[str]]:
-    name = page.operator  # type: ignore[attr-defined]
+def log_of(server: ServeProcess, name: str) -> list[list[str]]:
+    """What the admin log has of somebody: names and messages, the oldest first."""
     output = server.manage("shell", "-c", LOG.format(name=name))
     found = re.search(r"^LOG (.*)$", output, re.MULTILINE)
     assert found, output
@@ -186,7 +206,9 @@ def log_of(page: Page, server: ServeProcess) -> list[list[str]]:
     return entries
 
 
-def test_an_operator_steers_the_queue(operator: Page, crowd: Crowd, acted_on: ServeProcess) -> None:
+def test_an_operator_steers_the_queue(
+    operator: Page, operator_name: str, crowd: Crowd, acted_on: ServeProcess
+) -> None:
     page = operator
     page.evaluate("window.stayed = true")  # no action reloads the page
     worker = worker_id(page)
@@ -257,7 +279,7 @@ def test_an_operator_steers_the_queue(operator: Page, crowd: Crowd, acted_on: Se
 
     assert page.evaluate("window.stayed")
     cancelled, at_front = "Cancelled in the live queue.", "Moved to the front of the waiting list."
-    assert log_of(page, acted_on) == [
+    assert log_of(acted_on, operator_name)[-12:] == [
         [waiting[0].id, cancelled],
         [waiting[3].id, at_front],
         [first.id, cancelled],
@@ -352,9 +374,13 @@ def test_a_response_that_ends_before_the_confirmation(operator: Page, crowd: Cro
 
 
 def test_all_works_without_javascript(
-    visitors: Visitors, operator: Page, crowd: Crowd, acted_on: ServeProcess
+    visitors: Visitors,
+    operator: Page,
+    operator_name: str,
+    crowd: Crowd,
+    acted_on: ServeProcess,
 ) -> None:
-    page = open_queue(visitors, acted_on, *OPERATOR, java_script_enabled=False)
+    page = open_queue(visitors, operator_name, java_script_enabled=False)
     page.goto(f"{acted_on.url}{QUEUE}?q=none")
     button(page, "pause", "all", "1").click()
     expect(page.get_by_role("heading", name="Pause all workers?")).to_be_visible()
@@ -370,18 +396,22 @@ def test_all_works_without_javascript(
     waits.until("response.in_progress")
 
 
-def test_a_lost_network_and_an_ended_session(operator: Page, crowd: Crowd) -> None:
+def test_a_lost_network_and_an_ended_session(
+    operator: Page, crowd: Crowd, visitors: Visitors
+) -> None:
     page = operator
 
     def cut(route: Route) -> None:
         route.abort()
 
     page.route("**/queue/pause/", cut)
-    page.evaluate("console.error = () => {}")
     button(page, "pause", "all", "1").click()
     expect_said(page, "The server cannot be reached.")
     expect(button(page, "pause", "all", "1")).to_be_enabled()
     page.unroute("**/queue/pause/", cut)
+    (told,) = visitors.complaints
+    assert "net::ERR_FAILED" in told
+    visitors.complaints.clear()
     button(page, "pause", "all", "1").click()
     confirm(page, "Yes, pause all")
     expect_said(page, "All workers are paused")
@@ -396,14 +426,18 @@ def test_a_lost_network_and_an_ended_session(operator: Page, crowd: Crowd) -> No
 
 
 def test_who_may_only_look_has_no_buttons_and_reads_no_text(
-    visitors: Visitors, operator: Page, crowd: Crowd, acted_on: ServeProcess
+    visitors: Visitors,
+    operator: Page,
+    operator_name: str,
+    crowd: Crowd,
+    acted_on: ServeProcess,
 ) -> None:
     said = f"say {PRIVATE} " + "and so on " * 500
     running = crowd.ask(said)
     running.until("response.output_text.delta")
     crowd.ask(ENDLESS).until("response.in_progress")
     waiting = crowd.ask(said)
-    viewer = open_queue(visitors, acted_on, "view_queue", "view_response")
+    viewer = open_queue(visitors, new_staff(acted_on, "view_queue", "view_response"))
     frames: list[str] = []
     for page in (viewer, operator):
         page.on(
@@ -431,4 +465,25 @@ def test_who_may_only_look_has_no_buttons_and_reads_no_text(
     assert "Cancelled in the live queue." in shown
     assert PRIVATE not in shown
     assert "zebra" not in "".join(frames)
-    assert "zebra" not in json.dumps(log_of(operator, acted_on))
+    assert "zebra" not in json.dumps(log_of(acted_on, operator_name))
+
+
+def test_the_documented_groups(visitors: Visitors, operator: Page, acted_on: ServeProcess) -> None:
+    """The commands of the documentation, as printed, make an account that may act."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    acted_on.manage("shell", "-c", NEW_ACCOUNT.format(name="ada", password=PASSWORD))
+    for name in ("groups", "groups", "operator"):
+        command = documented("operating-actions.md", name)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=ROOT,
+            env={**acted_on.env, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    page = open_queue(visitors, "ada")
+    button(page, "resume", "all", "1").click()
+    expect_said(page, "Resumed: the workers claim again.")
+    expect(button(page, "cancel", "selection", "selected")).to_have_count(1)
