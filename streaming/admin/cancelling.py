@@ -167,14 +167,18 @@ def _told(chosen: Chosen, tally: Tally) -> list[Said]:
 def _left_out(chosen: Chosen, ended: int) -> list[Said]:
     """What is not cancelled, and why."""
     said = []
-    if ended:
+    if chosen.alone and ended:
+        said.append(Said(_("This response had ended already."), messages.WARNING))
+    elif ended:
         text = ngettext(
             "%(count)d response had ended already.", "%(count)d responses had ended already.", ended
         )
         said.append(Said(text % {"count": ended}, messages.WARNING))
-    if chosen.unknown:
+    if chosen.alone and chosen.unknown:
+        said.append(Said(_("There is no such response, or it was deleted."), messages.WARNING))
+    elif chosen.unknown:
         text = ngettext(
-            "There is no such response, or it was deleted.",
+            "%(count)d of these responses does not exist, or was deleted.",
             "%(count)d of these responses do not exist, or were deleted.",
             chosen.unknown,
         )

@@ -42,6 +42,11 @@ class Chosen:
     owner: str = ""
 
     @property
+    def alone(self) -> bool:
+        """Whether one response is meant, whatever became of it."""
+        return not self.owner and len(self.rows) + self.ended + self.unknown == 1
+
+    @property
     def running(self) -> int:
         return sum(row.runs for row in self.rows)
 

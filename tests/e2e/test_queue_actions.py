@@ -370,7 +370,7 @@ def test_a_response_that_ends_before_the_confirmation(operator: Page, crowd: Cro
     expect(page.get_by_role("dialog")).to_be_visible()
     assert asker.until("response.done")["status"] == "completed"
     confirm(page, "Yes, cancel it")
-    expect_said(page, "1 response had ended already.")
+    expect_said(page, "This response had ended already.")
 
 
 def test_all_works_without_javascript(

@@ -371,7 +371,7 @@ def test_what_had_ended_or_never_was_is_named(memory_queue: Queue, operator: Ope
     ended = memory_queue.ask()
     operator.act("cancel", response_id=ended)
     operator.act("cancel", response_id=ended)
-    assert operator.said == ["1 response had ended already."]
+    assert operator.said == ["This response had ended already."]
     nothing = "There is no such response, or it was deleted."
     for unknown in (str(uuid.uuid4()), "nonsense", "\x00", "x" * 10_000, "<b>", f"{ended}0"):
         operator.act("cancel", response_id=unknown)
