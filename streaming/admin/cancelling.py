@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass, field
 
@@ -28,8 +27,8 @@ from streaming.protocol import ProtocolError
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 8
-"""Responses that are cancelled concurrently."""
+AT_ONCE = 100
+"""Responses that are cancelled in one transaction."""
 
 LOGGED = "Cancelled in the live queue."
 
@@ -48,7 +47,7 @@ async def cancel(order: Order) -> Answer:
     asks = chosen.running or len(chosen.rows) > 1 or (chosen.owner and chosen.rows)
     if asks and not order.confirmed:
         return _question(chosen)
-    tally = await _cancel(order, [row.response_id for row in chosen.rows])
+    tally = await _cancel(order, chosen.rows)
     tally.ended += chosen.ended
     return _told(chosen, tally)
 
@@ -103,22 +102,39 @@ def _name(row: Row) -> str:
 # --- doing it ---
 
 
-async def _cancel(order: Order, response_ids: list[str]) -> Tally:
-    """Each by itself, a few at a time. Stops when the layer does not answer."""
+async def _cancel(order: Order, rows: list[Row]) -> Tally:
+    """Those that wait, many at once; then what runs. Stops when the layer does not answer."""
     tally = Tally()
-    pending = iter(response_ids)
-
-    async def some() -> None:
-        for response_id in pending:
-            if tally.away:
-                tally.untried += 1
-            else:
-                await _cancel_one(order, response_id, tally)
-
-    async with asyncio.TaskGroup() as group:
-        for _task in range(min(AT_ONCE, len(response_ids))):
-            group.create_task(some())
+    waiting = [row.response_id for row in rows if not row.runs]
+    rest = [row.response_id for row in rows if row.runs]
+    for at in range(0, len(waiting), AT_ONCE):
+        some = waiting[at : at + AT_ONCE]
+        if tally.away:
+            tally.untried += len(some)
+        else:
+            rest += await _cancel_waiting(order, some, tally)
+    for response_id in rest:
+        if tally.away:
+            tally.untried += 1
+        else:
+            await _cancel_one(order, response_id, tally)
     return tally
+
+
+async def _cancel_waiting(order: Order, response_ids: list[str], tally: Tally) -> list[str]:
+    """Those that do not wait any more are left, and answered."""
+    events = await record.cancel_waiting(response_ids)
+    ended = [str(event.response_id) for event in events]
+    await trail.write(order.operator_id, [trail.response(name) for name in ended], LOGGED)
+    tally.cancelled += ended
+    try:
+        for event in events:
+            await responses.withdraw(order.layer, event)
+    except AWAY:
+        # The record has ended them: the reconciler takes them out of the list.
+        logger.exception("The queue did not answer while responses were cancelled.")
+        tally.away = True
+    return [name for name in response_ids if name not in set(ended)]
 
 
 async def _cancel_one(order: Order, response_id: str, tally: Tally) -> None:
@@ -151,7 +167,10 @@ def _told(chosen: Chosen, tally: Tally) -> list[Said]:
         )
         said.append(Said(text % {"count": count}))
     said += _left_out(chosen, tally.ended)
-    if tally.away:
+    if tally.away and not tally.untried:
+        text = _("The queue did not answer: what is cancelled leaves it as soon as it does.")
+        said.append(Said(text, messages.WARNING))
+    elif tally.away:
         text = ngettext(
             "The queue did not answer: %(count)d response was not cancelled.",
             "The queue did not answer: %(count)d responses were not cancelled.",

@@ -6,7 +6,7 @@ never what people wrote. In English, whatever the operator's language: it is kep
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from channels.db import database_sync_to_async
@@ -48,21 +48,26 @@ async def carried_out(
     try:
         done = await call
     except AWAY:
-        await write(operator_id, target, f"{message} {UNCERTAIN}")
+        await write(operator_id, [target], f"{message} {UNCERTAIN}")
         raise
     if done is False:
         return False
-    await write(operator_id, target, message)
+    await write(operator_id, [target], message)
     return True
 
 
 @database_sync_to_async
-def write(operator_id: int, target: Target, message: str) -> None:
-    LogEntry.objects.create(
-        user_id=operator_id,
-        content_type=ContentType.objects.get_for_model(Response),
-        object_id=target.object_id,
-        object_repr=target.name[:200],
-        action_flag=CHANGE,
-        change_message=message,
+def write(operator_id: int, targets: Sequence[Target], message: str) -> None:
+    """One entry for each."""
+    content_type = ContentType.objects.get_for_model(Response)
+    LogEntry.objects.bulk_create(
+        LogEntry(
+            user_id=operator_id,
+            content_type=content_type,
+            object_id=target.object_id,
+            object_repr=target.name[:200],
+            action_flag=CHANGE,
+            change_message=message,
+        )
+        for target in targets
     )

@@ -20,7 +20,7 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 from redis import Redis
 
-from streaming import responses
+from streaming import record, responses
 from streaming.admin import orders
 from streaming.models import Conversation, Message, Response, Status
 from streaming.waiting_list.base import (
@@ -774,18 +774,50 @@ def test_a_layer_that_goes_away_while_many_are_cancelled(
         return await withdraw(*args)
 
     monkeypatch.setattr(memory_queue.layer.waiting_list, "withdraw", fails)
+    monkeypatch.setattr("streaming.admin.cancelling.AT_ONCE", 10)
     page = operator.act("cancel", selection="selected", selected=ids)
     operator.confirm(page)
-    cancelled = Response.objects.filter(status=Status.CANCELLED).count()
-    assert 5 < cancelled <= 5 + 8  # those under way are ended in the record, the rest was not tried
+    # Ten are ended in the record, which the reconciler tells the list; the rest was not tried.
+    assert Response.objects.filter(status=Status.CANCELLED).count() == 10
     assert operator.said == [
-        f"{cancelled} responses are cancelled.",
-        f"The queue did not answer: {30 - cancelled} responses were not cancelled.",
+        "10 responses are cancelled.",
+        "The queue did not answer: 20 responses were not cancelled.",
     ]
-    assert len(operator.log()) == cancelled
+    assert len(operator.log()) == 10
+    operator.act("cancel", response_id=ids[0])
+    assert operator.said == [
+        f"Response {ids[0][:8]} is cancelled.",
+        "The queue did not answer: what is cancelled leaves it as soon as it does.",
+    ]
+    monkeypatch.setattr(memory_queue.layer.waiting_list, "flag", fails)
+    running = memory_queue.run()
+    operator.act("cancel", response_id=running, confirmed="1")
+    assert operator.said == ["The queue did not answer: 1 response was not cancelled."]
+    assert operator.log()[-1][2].endswith("(The queue did not answer; it may not have been done.)")
 
 
 # --- with a worker and people ---
+
+
+def test_what_starts_before_it_is_cancelled(
+    memory_queue: Queue, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited when it was looked at, and runs when it is ended: it is asked to stop."""
+    memory_queue.beat()
+    ids = [memory_queue.ask(f"user:{n}") for n in range(3)]
+    page = operator.act("cancel", selection="selected", selected=ids)
+    cancel_waiting = record.cancel_waiting
+
+    async def late(response_ids: list[str]) -> Any:
+        await database_sync_to_async(memory_queue.run)()
+        return await cancel_waiting(response_ids)
+
+    monkeypatch.setattr(record, "cancel_waiting", late)
+    operator.confirm(page)
+    assert operator.said == ["3 responses are cancelled."]
+    assert memory_queue.call("place", ids[0]).state is State.RUNNING
+    assert memory_queue.layer.waiting_list._open[ids[0]].cancelled
+    assert memory_queue.status(ids[0]) == Status.IN_PROGRESS  # its worker writes the end
 
 
 async def test_readers_are_told_and_the_next_one_starts(
