@@ -727,6 +727,16 @@ def test_the_index_links_only_to_what_has_a_page(memory_queue: Queue, operator: 
     assert not re.search(r"<a [^>]*>Worker host:1", index)
 
 
+def test_each_reads_their_own_language_and_all_the_same_log(memory_queue: Queue) -> None:
+    memory_queue.beat()
+    response_id = memory_queue.ask()
+    operator = Operator(*OPERATOR, headers={"accept-language": "ja"})
+    assert "すべてのワーカーを一時停止しますか?" in asked(operator.act("pause", all="1"))
+    operator.act("cancel", response_id=response_id)
+    assert operator.said == [f"回答 {response_id[:8]} をキャンセルしました。"]
+    assert operator.log() == [(response_id, response_id, "Cancelled in the live queue.")]
+
+
 # --- the layer is away ---
 
 
