@@ -64,7 +64,7 @@ function fillCells(row, cells) {
   cells.forEach(([className, content], index) => {
     const cell = row.cells[index] ?? row.appendChild(make("td", className));
     if (!(content instanceof Element)) setText(cell, content);
-    else if (cell.firstElementChild && (cell.firstElementChild.isEqualNode(content) || cell.querySelector('button'))) return;
+    else if (cell.firstElementChild?.isEqualNode(content)) return;
     else cell.replaceChildren(content);
   });
 }
@@ -77,7 +77,6 @@ function workerCells(row) {
     ["", row.details.device ?? "–"],
     ["cs-number", share(row.running, row.capacity)],
     ["cs-number", interpolate(gettext("%s s ago"), [Math.round(row.age)])],
-    ["", mayControl() ? box(field(`capacity:${row.worker_id}`, row.capacity), ...["capacity", "pause", "resume", "drain", "undrain"].map((name) => button(name, "worker_id", row.worker_id))) : ""],
   ];
 }
 
@@ -89,7 +88,6 @@ function runningCells(row) {
     ["cs-number", seconds(row.since)],
     ["cs-number", row.attempt],
     ["cs-id", row.worker_id],
-    ["", mayCancel() ? box(check(row.response_id), button("cancel", "response_id", row.response_id), button("cancel", "owner", row.owner)) : ""],
   ];
 }
 
@@ -99,21 +97,7 @@ function waitingCells(row) {
     ["cs-id", responseLink(row)],
     ["cs-id", row.owner],
     ["cs-number", seconds(row.since)],
-    ["", box(...(mayCancel() ? [check(row.response_id), button("cancel", "response_id", row.response_id), button("cancel", "owner", row.owner)] : []), ...(mayControl() ? [button("move", "front", row.response_id), button("move", "back", row.response_id)] : []))],
   ];
-}
-
-function mayControl() { return Boolean(document.querySelector("#queue-form [value='1'][name=all]")); }
-function mayCancel() { return Boolean(document.querySelector("#queue-form [name=selection]")); }
-function box(...parts) { const b = make("span"); b.append(...parts); return b; }
-function field(name, value) { const i = document.createElement("input"); i.name = name; i.size = 2; i.setAttribute("value", value); i.setAttribute("aria-label", name); return i; }
-function check(id) { const i = document.createElement("input"); i.type = "checkbox"; i.name = "selected"; i.value = id; i.setAttribute("aria-label", id); return i; }
-function button(action, name, value) {
-  const b = make("button", "", {}, `${action} ${name}`);
-  b.setAttribute("formaction", `/admin/streaming/response/queue/${action}/`);
-  b.setAttribute("name", name);
-  b.setAttribute("value", value);
-  return b;
 }
 
 function responseLink({ response_id: id }) {
