@@ -89,9 +89,17 @@ def _question(chosen: Chosen) -> Question:
         effects=effects,
         fields=chosen.fields,
         yes=ngettext("Yes, cancel it", "Yes, cancel them", count),
-        affected=[_name(row) for row in chosen.rows[:MOST_LISTED]],
-        more=max(0, count - MOST_LISTED),
+        affected=_names(chosen.rows),
     )
+
+
+def _names(rows: list[Row]) -> list[str]:
+    """The first of them, and how many more there are."""
+    names = [_name(row) for row in rows[:MOST_LISTED]]
+    if more := len(rows) - len(names):
+        text = ngettext("and %(count)d more", "and %(count)d more", more)
+        names.append(text % {"count": more})
+    return names
 
 
 def _name(row: Row) -> str:

@@ -53,7 +53,7 @@ class Said:
 class Question:
     """Asked before something that hurts. `fields` is the form that does it.
 
-    `effects` are sentences; `affected` names the first of what is meant, `more` counts the rest.
+    `effects` are sentences; `affected` names what is meant.
     """
 
     title: str
@@ -61,7 +61,6 @@ class Question:
     fields: list[tuple[str, str]]
     yes: str
     affected: list[str] = field(default_factory=list)
-    more: int = 0
 
 
 Answer = Question | list[Said]
