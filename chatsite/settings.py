@@ -199,6 +199,7 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000  # an operator may select thousands of responses
 
 # Everything comes from our own host. `connect-src 'self'` covers WebSockets to it in Chromium,
 # Firefox, and Safari from 15.4 on; the host's name, which older ones need, is not known here.

@@ -136,6 +136,8 @@ class Response(models.Model):
         permissions = [
             ("view_queue", "Can watch the live queue"),
             ("view_text", "Can read prompts and answers"),
+            ("cancel_response", "Can cancel anybody's responses"),
+            ("control_queue", "Can reorder, pause, drain and close the queue"),
         ]
 
     def __str__(self) -> str:

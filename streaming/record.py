@@ -358,6 +358,25 @@ def end_waiting(response_id: UUID | str, status: Status, error: ErrorDetail | No
 
 
 @database_sync_to_async
+def cancel_waiting(response_ids: Sequence[str]) -> list[ResponseDone]:
+    """Cancel those of many that nobody ever ran, all at once; the last event of each, in the
+    order of the ids."""
+    with transaction.atomic():
+        waits = Q(pk__in=response_ids, status__in=(Status.ACCEPTING, Status.QUEUED))
+        rows = Response.objects.select_for_update().filter(waits).order_by("pk").in_bulk()
+        now = timezone.now()
+        Response.objects.filter(pk__in=rows).update(
+            status=Status.CANCELLED, finish_reason=FinishReason.CANCELLED, finished_at=now
+        )
+        for row in rows.values():
+            row.status, row.finish_reason = Status.CANCELLED, FinishReason.CANCELLED
+            row.finished_at = now
+            telemetry.ended(row.pk)
+    ids = map(UUID, response_ids)
+    return [_done(rows[response_id]) for response_id in ids if response_id in rows]
+
+
+@database_sync_to_async
 def end_lost(
     response_id: UUID | str,
     status: Status,
@@ -402,8 +421,10 @@ def _end(
 def done_event(response_id: UUID | str) -> ResponseDone | None:
     """The `response.done` of an ended response, from its row; None while it is open or unknown."""
     response = Response.objects.filter(pk=response_id).exclude(status__in=OPEN).first()
-    if response is None:
-        return None
+    return None if response is None else _done(response)
+
+
+def _done(response: Response) -> ResponseDone:
     return ResponseDone(
         response_id=response.pk,
         status=response.status,

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from streaming import conf, metrics, record
 from streaming.models import TERMINAL, Response, Status
-from streaming.protocol import ErrorDetail, ProtocolError, ResponseCreate
+from streaming.protocol import ErrorDetail, ProtocolError, ResponseCreate, ResponseDone
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
     Entry,
@@ -210,6 +210,12 @@ async def withdraw_ended(layer: BaseChannelLayer, response_id: str) -> None:
             return
         # Deleted with its conversation. Rows are written before their place, so none will come.
         done = record.cancelled_event(response_id, await published_text(layer, response_id))
+    await withdraw(layer, done)
+
+
+async def withdraw(layer: BaseChannelLayer, done: ResponseDone) -> None:
+    """Take a response out of the list that the record has ended; `done` is its last event."""
+    response_id = str(done.response_id)
     if await layer.waiting_list.withdraw(response_id, event_json(done)) is Withdrawal.RUNNING:
         await _tell_workers(layer, response_id)
 

@@ -15,6 +15,7 @@ from django.urls import URLPattern, reverse
 from django.urls import path as url_path
 from django.utils.translation import gettext as _
 
+from streaming.admin import actions
 from streaming.waiting_list.base import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,10 @@ def urls(model_admin: Any) -> list[URLPattern]:
         return _queue_view(model_admin, request)
 
     view = model_admin.admin_site.admin_view(queue_view)
-    return [url_path("queue/", view, name="streaming_response_queue")]
+    return [
+        url_path("queue/", view, name="streaming_response_queue"),
+        *actions.urls(model_admin),
+    ]
 
 
 def _queue_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
