@@ -75,7 +75,7 @@ async def test_the_permission_taken_away_ends_the_view() -> None:
 
 
 async def test_a_layer_that_was_away_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting_list: Any = get_channel_layer().waiting_list  # type: ignore[union-attr]
+    waiting_list: Any = get_channel_layer().waiting_list
     snapshot, failures = waiting_list.snapshot, iter(range(2))
 
     async def away_at_first() -> Any:
