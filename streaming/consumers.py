@@ -1,4 +1,4 @@
-"""The WebSocket consumers: `ChatConsumer` for people and programs, `QueueConsumer` for operators.
+"""The WebSocket consumer for people and programs; that for operators is in `queue_consumer`.
 
 A consumer keeps nothing that matters: the record and the waiting list do. Client events are
 handled one after another in a task of their own, so that a slow database never holds up the
@@ -11,13 +11,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
-from django.contrib.auth import get_user_model
+from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
@@ -442,63 +440,4 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 event_id=cause.event_id if cause else event_id,
                 response_id=getattr(cause, "response_id", None),
             )
-        )
-
-
-class QueueConsumer(AsyncJsonWebsocketConsumer):
-    """Serves `/ws/queue/`: snapshots of the queue for staff, on change, at most one a second."""
-
-    interval = 1.0
-    recheck_every = 10
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.task: asyncio.Task[None] | None = None
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            if self.task:
-                self.task.cancel()
-
-    async def connect(self) -> None:
-        await self.accept()
-        if not await self.may_view():
-            await self.refuse()
-            return
-        self.task = asyncio.create_task(self.stream())
-
-    async def stream(self) -> None:
-        last: dict[str, Any] | None = None
-        beat = 0
-        while True:
-            if beat % self.recheck_every == 0 and not await self.may_view():
-                await self.refuse()
-                return
-            beat += 1
-            try:
-                snapshot = asdict(await self.channel_layer.waiting_list.snapshot())
-            except Exception:
-                logger.exception("The queue could not be read; trying again.")
-            else:
-                if snapshot != last:
-                    last = snapshot
-                    await self.send_json({"type": "queue.snapshot", **snapshot})
-            await asyncio.sleep(self.interval)
-
-    async def refuse(self) -> None:
-        message = "You may not watch the queue."
-        await self.send_json({"type": "error", "code": "forbidden", "message": message})
-        await self.close(CLOSE_FORBIDDEN)
-
-    @database_sync_to_async
-    def may_view(self) -> bool:
-        user = self.scope["user"]
-        if not user.is_authenticated:
-            return False
-        # Afresh from the database, since rights may have been taken away meanwhile.
-        current = get_user_model()._default_manager.filter(pk=user.pk).first()
-        return bool(
-            current
-            and current.is_active
-            and current.is_staff
-            and current.has_perm("streaming.view_queue")
         )

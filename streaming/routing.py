@@ -3,7 +3,8 @@
 from channels.security.websocket import WebsocketDenier
 from django.urls import path, re_path
 
-from streaming.consumers import ChatConsumer, QueueConsumer
+from streaming.consumers import ChatConsumer
+from streaming.queue_consumer import QueueConsumer
 
 websocket_urlpatterns = [
     path("ws/chat/", ChatConsumer.as_asgi()),
