@@ -1,31 +1,97 @@
-// The live queue in the admin: every snapshot replaces what the tables show.
-// It pauses while nobody looks at the page.
+// The live queue in the admin: what the socket says, merged, and shown in counts, banners and
+// tables. It pauses while nobody looks at the page.
 
+import { age, dated } from "./queue_clock.js";
+import { running, waiting, workers } from "./queue_cells.js";
+import { Filter } from "./queue_filter.js";
+import { Rates } from "./queue_rates.js";
+import { Rows, setText, swap } from "./queue_rows.js";
 import { Socket } from "./socket.js";
 
-const page = document.querySelector(".cs-queue");
-const live = document.getElementById("live");
+const SHOWN = 500; // waiting rows on the page
 
+const live = document.getElementById("live");
+const tables = {
+  workers: new Rows("workers", workers),
+  running: new Rows("running", running),
+  waiting: new Rows("waiting", waiting),
+};
+const rates = new Rates();
+const filter = new Filter(show);
 const socket = new Socket("/ws/queue/", { onEvent, onState: showState });
+
+// What is known: null before the first frame, in whose place the server rendered the page.
+let queue = null;
 
 function onEvent(event) {
   if (event.type === "queue.snapshot") {
     socket.settled();
     showState("open");
-    show(event);
+    queue = merged(queue, event);
+    rates.count(queue.running);
+    show();
+  } else if (event.type === "queue.samples") {
+    document.dispatchEvent(new CustomEvent("queue:samples", { detail: event }));
   } else if (event.type === "error" && event.code === "forbidden") showState("refused");
 }
 
-function show({ workers, running, waiting }) {
-  const held = waiting.filter((row) => row.position === null).length;
+// A frame says what has changed since the one before it; the first one says all.
+function merged(known, frame) {
+  const now = Date.now();
+  const next = { workers: [], running: [], waiting: [], paused: false, closed: null, ...known };
+  for (const name of Object.keys(tables)) {
+    if (frame[name]) next[name] = frame[name].map((row) => dated(row, now));
+  }
+  if (frame.paused !== undefined) next.paused = frame.paused;
+  if (frame.closed !== undefined) next.closed = frame.closed;
+  return next;
+}
+
+// --- showing ---
+
+function show() {
+  if (!queue) return;
+  showCounts(queue);
+  showDoors(queue);
+  const found = filter.found(queue);
+  tables.workers.show(found.workers, { allPaused: queue.paused });
+  tables.running.show(found.running, { rates });
+  tables.waiting.show(found.waiting.slice(0, SHOWN));
+  showMore(found.waiting.length - SHOWN);
+  for (const [name, table] of Object.entries(tables)) {
+    table.sayIfEmpty(queue[name].length, found[name].length);
+  }
+}
+
+function showCounts({ workers, running, waiting }) {
+  const held = waiting.filter((row) => row.state === "held").length;
   const capacity = workers.reduce((sum, row) => sum + row.capacity, 0);
+  const share = interpolate(gettext("%s of %s"), [running.length, capacity]);
   setText(document.getElementById("count-workers"), workers.length);
-  setText(document.getElementById("count-running"), share(running.length, capacity));
+  setText(document.getElementById("count-running"), share);
   setText(document.getElementById("count-waiting"), waiting.length - held);
   setText(document.getElementById("count-held"), held);
-  renderRows("workers", workers, "worker_id", workerCells);
-  renderRows("running", running, "response_id", runningCells);
-  renderRows("waiting", waiting, "response_id", waitingCells);
+}
+
+function showDoors({ paused, closed }) {
+  document.getElementById("paused").hidden = !paused;
+  document.getElementById("closed").hidden = closed === null;
+  setText(document.getElementById("closed-message"), closed ?? "");
+  const element = (id) => document.getElementById(id);
+  swap(element("pause-all"), element("resume-all"), paused);
+  swap(element("close-queue"), element("reopen-queue"), closed !== null);
+}
+
+function showMore(count) {
+  const more = document.getElementById("waiting-more");
+  more.hidden = count <= 0;
+  if (count <= 0) return;
+  const text = ngettext(
+    "%s more is not shown; the search looks through all.",
+    "%s more are not shown; the search looks through all.",
+    count,
+  );
+  setText(more, interpolate(text, [count]));
 }
 
 const STATE_WORDS = {
@@ -41,108 +107,6 @@ function showState(state) {
   setText(live.querySelector(".cs-live-text"), STATE_WORDS[state]);
 }
 
-// --- rows ---
-
-// Rows are kept by their key, so that a focused link stays focused.
-function renderRows(id, rows, key, cellsOf) {
-  const body = document.getElementById(id);
-  const known = new Map([...body.rows].map((row) => [row.dataset.key, row]));
-  const shown = rows.map((row) => {
-    const element = known.get(row[key]) ?? make("tr", "", { key: row[key] });
-    fillCells(element, cellsOf(row));
-    return element;
-  });
-  for (const element of known.values()) if (!shown.includes(element)) element.remove();
-  shown.forEach((element, index) => {
-    if (body.rows[index] !== element) body.insertBefore(element, body.rows[index] ?? null);
-  });
-  body.closest("section").querySelector(".cs-empty").hidden = rows.length > 0;
-}
-
-// A cell is [class, text or element].
-function fillCells(row, cells) {
-  cells.forEach(([className, content], index) => {
-    const cell = row.cells[index] ?? row.appendChild(make("td", className));
-    if (!(content instanceof Element)) setText(cell, content);
-    else if (cell.firstElementChild?.isEqualNode(content)) return;
-    else cell.replaceChildren(content);
-  });
-}
-
-function workerCells(row) {
-  return [
-    ["cs-id", row.worker_id],
-    ["", make("span", "cs-state", { state: row.state }, row.state)],
-    ["", row.details.model ?? "–"],
-    ["", row.details.device ?? "–"],
-    ["cs-number", share(row.running, row.capacity)],
-    ["cs-number", interpolate(gettext("%s s ago"), [Math.round(row.age)])],
-  ];
-}
-
-function runningCells(row) {
-  return [
-    ["cs-id", responseLink(row)],
-    ["cs-id", row.owner],
-    ["cs-number", progress(row)],
-    ["cs-number", seconds(row.since)],
-    ["cs-number", row.attempt],
-    ["cs-id", row.worker_id],
-  ];
-}
-
-function waitingCells(row) {
-  return [
-    ["cs-number", row.position ?? heldMark()],
-    ["cs-id", responseLink(row)],
-    ["cs-id", row.owner],
-    ["cs-number", seconds(row.since)],
-  ];
-}
-
-function responseLink({ response_id: id }) {
-  const url = page.dataset.responseUrl;
-  const link = make(url ? "a" : "span", "", {}, id.slice(0, 8));
-  if (url) link.setAttribute("href", url.replace("RESPONSE_ID", id));
-  return link;
-}
-
-function heldMark() {
-  const mark = make("span", "", {}, "—");
-  mark.title = gettext("Waits for the previous answer of its conversation");
-  return mark;
-}
-
-function progress({ tokens, max_tokens: max }) {
-  const bar = document.createElement("progress");
-  bar.setAttribute("value", tokens);
-  bar.setAttribute("max", max || 1);
-  bar.setAttribute("aria-label", gettext("Tokens"));
-  const box = make("span", "cs-progress");
-  box.append(bar, make("span", "", {}, `${tokens} / ${max}`));
-  return box;
-}
-
-function seconds(value) {
-  return interpolate(gettext("%s s"), [Math.round(value)]);
-}
-
-function share(part, whole) {
-  return interpolate(gettext("%s of %s"), [part, whole]);
-}
-
-function make(tag, className = "", dataset = {}, text = "") {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  Object.assign(element.dataset, dataset);
-  element.textContent = text;
-  return element;
-}
-
-function setText(element, text) {
-  if (element.textContent !== String(text)) element.textContent = text;
-}
-
 // --- looking and not looking ---
 
 document.addEventListener("visibilitychange", () => {
@@ -155,4 +119,5 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 
+setInterval(age, 1000);
 if (!document.hidden) socket.connect();

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -11,14 +10,32 @@ from channels.layers import get_channel_layer
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern
 from django.urls import path as url_path
 from django.utils.translation import gettext as _
 
-from streaming.admin import actions
-from streaming.waiting_list.base import Snapshot
+from streaming.admin import actions, queue_rows
+from streaming.live_queue import LiveQueue
+from streaming.waiting_list.base import CLOSED_MESSAGE_CHARS
 
 logger = logging.getLogger(__name__)
+
+NAMES = {
+    "response_id": "RESPONSE_ID",
+    "short": "SHORT_ID",
+    "owner": "OWNER",
+    "conversation_id": "CONVERSATION_ID",
+    "worker_id": "WORKER_ID",
+}
+"""What stands for the names in the rows that the script makes new ones from."""
+
+NOTHING: dict[str, Any] = {
+    "workers": [],
+    "running": [],
+    "waiting": [],
+    "paused": False,
+    "closed": None,
+}
 
 
 def urls(model_admin: Any) -> list[URLPattern]:
@@ -38,54 +55,33 @@ def _queue_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """The queue as it is now; the page's script keeps it so."""
     if not request.user.has_perm("streaming.view_queue"):
         raise PermissionDenied
-    snapshot = _snapshot()
+    look = _look()
+    query = request.GET.get("q", "").strip()
     context = {
         **model_admin.admin_site.each_context(request),
         "title": _("Live queue"),
         "opts": model_admin.opts,
-        "snapshot": snapshot,
-        "counts": _counts(snapshot or Snapshot([], [], [])),
+        "is_read": look is not None,
+        "look": look or NOTHING,
+        "counts": queue_rows.counts(look or NOTHING),
+        "tables": queue_rows.tables(look or NOTHING, query),
+        "query": query,
+        "names": NAMES,
+        "closed_chars": CLOSED_MESSAGE_CHARS,
         "can_view_responses": model_admin.has_view_permission(request),
-        "response_url": _response_url(model_admin, request),
+        "can_view_conversations": request.user.has_perm("streaming.view_conversation"),
+        "can_cancel": request.user.has_perm(actions.CANCEL),
+        "can_control": request.user.has_perm(actions.CONTROL),
     }
     return TemplateResponse(request, "admin/streaming/response/queue.html", context)
 
 
-def _response_url(model_admin: Any, request: HttpRequest) -> str:
-    """A response's address with a placeholder for its id; empty for who may not open it."""
-    if not model_admin.has_view_permission(request):
-        return ""
-    return reverse("admin:streaming_response_change", args=["RESPONSE_ID"])
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """The queue in four numbers; `queue.js` counts the same."""
-
-    workers: int
-    running: int
-    capacity: int
-    waiting: int
-    held: int
-
-
-def _counts(snapshot: Snapshot) -> Counts:
-    held = sum(row.position is None for row in snapshot.waiting)
-    return Counts(
-        workers=len(snapshot.workers),
-        running=len(snapshot.running),
-        capacity=sum(row.capacity for row in snapshot.workers),
-        waiting=len(snapshot.waiting) - held,
-        held=held,
-    )
-
-
-def _snapshot() -> Snapshot | None:
+def _look() -> dict[str, Any] | None:
     """None when the channel layer does not answer: the page says so and tries again."""
     try:
         layer: Any = get_channel_layer()
-        snapshot: Snapshot = async_to_sync(layer.waiting_list.snapshot)()
+        look: dict[str, Any] = async_to_sync(LiveQueue(layer.waiting_list).look)()
     except Exception:
         logger.exception("The queue could not be read.")
         return None
-    return snapshot
+    return look

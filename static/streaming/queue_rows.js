@@ -1,0 +1,102 @@
+// The rows of one table. A new one is made from the server's own row, which stands in a
+// `<template>` with marks for the names; so what somebody may do is the server's word alone.
+// Rows are kept by their key: what is focused, checked or half typed in them stays.
+
+const MARKS = /\b(RESPONSE_ID|SHORT_ID|OWNER|CONVERSATION_ID|WORKER_ID)\b/g;
+
+export class Rows {
+  #body;
+  #section;
+  #template;
+  #kind;
+  #parts = new WeakMap(); // by row: its elements that change, by their names
+
+  // kind: { key, names(row), fill(parts, row, context) } of `queue_cells.js`
+  constructor(id, kind) {
+    this.#body = document.getElementById(id);
+    this.#section = this.#body.closest("section");
+    this.#template = document.getElementById(`${id}-row`).content.firstElementChild;
+    this.#kind = kind;
+  }
+
+  show(rows, context = {}) {
+    const known = new Map([...this.#body.rows].map((row) => [row.dataset.key, row]));
+    const elements = rows.map((row) => {
+      const key = row[this.#kind.key];
+      const element = known.get(key) ?? this.#make(row);
+      known.delete(key);
+      this.#kind.fill(this.#partsOf(element), row, context);
+      return element;
+    });
+    const focused = document.activeElement;
+    const hadFocus = this.#body.contains(focused);
+    for (const element of known.values()) element.remove();
+    place(this.#body, elements);
+    if (hadFocus && focused !== document.activeElement) {
+      const region = this.#body.closest("[tabindex]");
+      (focused.isConnected ? focused : region).focus({ preventScroll: true });
+    }
+  }
+
+  // Why the table is empty: there is nothing, or nothing that is searched.
+  sayIfEmpty(all, found) {
+    this.#section.querySelector(".cs-empty").hidden = all > 0;
+    this.#section.querySelector(".cs-none").hidden = all === 0 || found > 0;
+  }
+
+  #make(row) {
+    const names = this.#kind.names(row);
+    const element = this.#template.cloneNode(true);
+    for (const each of [element, ...element.querySelectorAll("*")]) {
+      for (const attribute of each.attributes) {
+        const value = attribute.value.replace(MARKS, (mark) => names[mark] ?? "");
+        if (value !== attribute.value) attribute.value = value;
+      }
+    }
+    return element;
+  }
+
+  #partsOf(element) {
+    let parts = this.#parts.get(element);
+    if (!parts) {
+      const found = [...element.querySelectorAll("[data-part]")];
+      parts = Object.fromEntries(found.map((part) => [part.dataset.part, part]));
+      this.#parts.set(element, parts);
+    }
+    return parts;
+  }
+}
+
+// Puts the elements in this order, moving few: what is moved loses the focus.
+function place(body, elements) {
+  let at = body.firstElementChild;
+  for (const element of elements) {
+    if (at && at !== element && at.nextElementSibling === element) {
+      body.append(at); // it went backwards, and its turn comes
+      at = element;
+    }
+    if (at === element) at = at.nextElementSibling;
+    else body.insertBefore(element, at);
+  }
+}
+
+// --- for cells ---
+
+export function setText(element, text) {
+  if (element.textContent !== String(text)) element.textContent = text;
+}
+
+export function setAttribute(element, name, value) {
+  if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
+}
+
+// One of two controls, either of which may be missing for who may not: the second one if `other`.
+// The focus goes with them.
+export function swap(first, second, other) {
+  const [shown, hidden] = other ? [second, first] : [first, second];
+  const hadFocus = hidden?.contains(document.activeElement);
+  if (hidden) hidden.hidden = true;
+  if (shown) shown.hidden = false;
+  if (!hadFocus || !shown) return;
+  (shown.matches("button") ? shown : shown.querySelector("input, button")).focus();
+}
