@@ -76,11 +76,16 @@ function occupy(form) {
   };
 }
 
-// The live page may have replaced a row and its buttons meanwhile.
+// The live page may have replaced a row and its buttons meanwhile, or shows the other one of two.
 function finder(button) {
   const is = (other) =>
     ["formaction", "name", "value"].every((a) => other.getAttribute(a) === button.getAttribute(a));
-  return () => (button.isConnected ? button : [...document.querySelectorAll("button")].find(is));
+  return () => {
+    const same = button.isConnected ? button : [...document.querySelectorAll("button")].find(is);
+    if (!same?.closest("[hidden]")) return same;
+    const pair = same.closest(".cs-pair")?.querySelectorAll("button") ?? [];
+    return [...pair].find((other) => !other.closest("[hidden]"));
+  };
 }
 
 // The answering page, or nothing when there is none; that is said.

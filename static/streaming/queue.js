@@ -49,8 +49,9 @@ function merged(known, frame) {
 
 // --- showing ---
 
+// False before the first frame.
 function show() {
-  if (!queue) return;
+  if (!queue) return false;
   showCounts(queue);
   showDoors(queue);
   const found = filter.found(queue);
@@ -61,6 +62,7 @@ function show() {
   for (const [name, table] of Object.entries(tables)) {
     table.sayIfEmpty(queue[name].length, found[name].length);
   }
+  return true;
 }
 
 function showCounts({ workers, running, waiting }) {

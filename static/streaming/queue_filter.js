@@ -9,18 +9,15 @@ const note = document.getElementById("queue-found");
 const next = document.querySelector("#queue-form [name=next]"); // where an action comes back to
 
 export class Filter {
-  // onChange: called when other words are searched.
+  // onChange: called when other words are searched; true if that was done. The server does it
+  // otherwise.
   constructor(onChange) {
-    let query = field.value;
+    let isDone = false;
     field.addEventListener("input", () => {
-      if (field.value === query) return;
-      query = field.value;
-      remember(query.trim());
-      onChange();
+      remember(field.value.trim());
+      isDone = onChange();
     });
-    field.form.addEventListener("submit", (event) => {
-      if (field.value === query) event.preventDefault(); // it is searched already
-    });
+    field.form.addEventListener("submit", (event) => isDone && event.preventDefault());
   }
 
   // Of each table of the queue, the rows that are searched.
