@@ -112,7 +112,7 @@ function bins(recent, value) {
     const begin = Math.floor(sample.at / BIN) * BIN;
     sums.set(begin, (sums.get(begin) ?? 0) + value(sample));
   }
-  return [...sums];
+  return [...sums].sort(([a], [b]) => a - b);
 }
 
 function step([at, value], end) {
@@ -122,16 +122,13 @@ function step([at, value], end) {
   ];
 }
 
-// In parts, cut where a value or a sample is missing.
+// In parts, cut where nothing is known for longer, or a clock was set back.
 function joined(line, gap) {
   const parts = [];
   let before = -Infinity;
   for (const [at, value] of line) {
-    if (value === null) {
-      before = -Infinity;
-      continue;
-    }
-    if (at - before > gap) parts.push([]);
+    if (value === null) continue;
+    if (at < before || at - before > gap) parts.push([]);
     parts.at(-1).push([at, value]);
     before = at;
   }

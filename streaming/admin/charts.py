@@ -28,7 +28,7 @@ SPAN = 3600
 HEIGHT = 100
 BIN = 60
 GAP = 2.5 * SAMPLE_SECONDS
-"""Samples farther apart than so many seconds are not joined: nobody knows what was between."""
+"""What is farther apart than so many seconds is not joined: nobody knows what was between."""
 
 UNKNOWN = "–"
 
@@ -195,7 +195,7 @@ def _bins(found: Iterable[Sample], value: Callable[[Sample], float | None]) -> l
     for sample in found:
         begin = sample.at // BIN * BIN
         sums[begin] = sums.get(begin, 0.0) + (_finite(value(sample)) or 0.0)
-    return list(sums.items())
+    return sorted(sums.items())
 
 
 def _finite(value: float | None) -> float | None:
@@ -203,14 +203,13 @@ def _finite(value: float | None) -> float | None:
 
 
 def _joined(points: Iterable[Point], gap: float = GAP) -> list[list[tuple[float, float]]]:
-    """The points in parts, cut where a value or a sample is missing."""
+    """The points in parts, cut where nothing is known for longer, or a clock was set back."""
     parts: list[list[tuple[float, float]]] = []
     before = -math.inf
     for at, value in points:
         if value is None:
-            before = -math.inf
             continue
-        if at - before > gap:
+        if not 0 <= at - before <= gap:
             parts.append([])
         parts[-1].append((at, value))
         before = at

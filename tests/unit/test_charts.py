@@ -76,12 +76,17 @@ def test_a_late_sample_is_no_gap() -> None:
     assert line(board([sample(26), sample(0)], NOW), "running").path.count("M") == 2
 
 
-def test_missing_values_are_gaps_and_single_ones_dots() -> None:
-    waits = [1.0, 2.0, None, 0.5, None]
-    found = [sample(40 - 10 * n, queue_seconds=wait) for n, wait in enumerate(waits)]
+def test_values_are_joined_over_one_missing_but_not_over_more() -> None:
+    waits = [1.0, None, 2.0, None, None, 0.5, None]
+    found = [sample(60 - 10 * n, queue_seconds=wait) for n, wait in enumerate(waits)]
     queue = line(board(found, NOW), "queue")
-    assert queue.path == "M3560 50L3570 0M3590 75h0"
+    assert queue.path == "M3540 50L3560 0M3590 75h0"
     assert (queue.last, queue.most) == ("0.5 s", "2 s")
+
+
+def test_a_clock_that_was_set_back_draws_no_line_backwards() -> None:
+    found = [sample(20, running=4), sample(10), sample(15, running=4), sample(5)]
+    assert line(board(found, NOW), "running").path == "M3580 0L3590 100M3585 0L3595 100"
 
 
 def test_a_sample_that_knows_no_interval_has_no_speed() -> None:
