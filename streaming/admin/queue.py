@@ -14,7 +14,7 @@ from django.urls import URLPattern
 from django.urls import path as url_path
 from django.utils.translation import gettext as _
 
-from streaming.admin import actions, queue_rows
+from streaming.admin import actions, charts, queue_rows
 from streaming.live_queue import LiveQueue
 from streaming.waiting_list.base import CLOSED_MESSAGE_CHARS
 
@@ -65,6 +65,7 @@ def _queue_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         "look": look or NOTHING,
         "counts": queue_rows.counts(look or NOTHING),
         "tables": queue_rows.tables(look or NOTHING, query),
+        "charts": charts.read(),
         "query": query,
         "names": NAMES,
         "closed_chars": CLOSED_MESSAGE_CHARS,
