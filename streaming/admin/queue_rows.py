@@ -226,11 +226,9 @@ def time_left(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Bytes: `512 B`, `1.5 MiB`, `12 GiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            break
+    units = ["B", "KiB", "MiB", "GiB", "TiB"]
+    while count >= 1024 and len(units) > 1:
         count /= 1024
-    else:
-        unit = "TiB"
-    digits = 1 if unit != "B" and count < 10 else 0
-    return f"{count:.{digits}f} {unit}"
+        del units[0]
+    digits = 1 if units[0] != "B" and count < 10 else 0
+    return f"{count:.{digits}f} {units[0]}"

@@ -8,34 +8,35 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, Route, expect
-from websockets.sync.client import ClientConnection, connect
+from playwright.sync_api import Browser, Page, Route, expect
+from websockets.sync.client import connect
 
 from tests.documented import documented
+from tests.e2e.operators import (
+    OPERATOR,
+    PATIENCE,
+    QUEUE,
+    Crowd,
+    button,
+    new_staff,
+    open_queue,
+    row,
+    worker_id,
+)
 from tests.e2e.page import ask
-from tests.e2e.visitors import ENDLESS, PASSWORD, Visitors, new_name, serve_fast
+from tests.e2e.visitors import ENDLESS, PASSWORD, Visitors, serve_fast
 from tests.processes import ROOT, ServeProcess
 
-PATIENCE = 30_000
-QUEUE = "/admin/streaming/response/queue/"
-OPERATOR = ("view_queue", "view_response", "cancel_response", "control_queue")
 PRIVATE = "zebra crossing"
 """In a prompt; the fake engine says it, too."""
 
 NEW_ACCOUNT = """
 from django.contrib.auth.models import User
 User.objects.create_user({name!r}, password={password!r})
-"""
-NEW_STAFF = """
-from django.contrib.auth.models import Permission, User
-user = User.objects.create_user({name!r}, password={password!r}, is_staff=True)
-user.user_permissions.set(Permission.objects.filter(codename__in={permissions!r}))
 """
 LOG = """
 import json
@@ -65,48 +66,6 @@ def visitors(browser: Browser, acted_on: ServeProcess) -> Iterator[Visitors]:
     kept.close()
 
 
-class Asker:
-    """A visitor without a browser, who asks one thing and reads on."""
-
-    def __init__(self, socket: ClientConnection, text: str) -> None:
-        self._socket = socket
-        assert self._next()["type"] == "session.created"
-        self._socket.send(json.dumps({"type": "response.create", "input": text}))
-        self.id: str = self.until("response.queued")["response_id"]
-
-    def _next(self) -> dict[str, Any]:
-        event: dict[str, Any] = json.loads(self._socket.recv(PATIENCE / 1000))
-        return event
-
-    def until(self, type_: str) -> dict[str, Any]:
-        while (event := self._next())["type"] != type_:
-            assert event["type"] not in ("response.done", "error"), event
-        return event
-
-
-class Crowd:
-    """Visitors who ask one after the other."""
-
-    def __init__(self, server: ServeProcess) -> None:
-        self._server = server
-        self._sockets = ExitStack()
-
-    def ask(self, text: str = ENDLESS) -> Asker:
-        return Asker(
-            self._sockets.enter_context(connect(self._server.ws_url, max_queue=None)), text
-        )
-
-    def fill(self) -> tuple[Asker, Asker]:
-        """Both places taken."""
-        two = self.ask(), self.ask()
-        for asker in two:
-            asker.until("response.in_progress")
-        return two
-
-    def leave(self) -> None:
-        self._sockets.close()
-
-
 @pytest.fixture
 def crowd(acted_on: ServeProcess, operator: Page) -> Iterator[Crowd]:
     """At the end nothing is left open, and all orders are taken back."""
@@ -126,24 +85,6 @@ def operator_name(acted_on: ServeProcess) -> str:
 def operator(visitors: Visitors, operator_name: str) -> Page:
     """The operator's live queue."""
     return open_queue(visitors, operator_name)
-
-
-def new_staff(server: ServeProcess, *permissions: str) -> str:
-    name = new_name()
-    code = NEW_STAFF.format(name=name, password=PASSWORD, permissions=permissions)
-    server.manage("shell", "-c", code)
-    return name
-
-
-def open_queue(visitors: Visitors, name: str, **options: Any) -> Page:
-    page = visitors.open(f"/admin/login/?next={QUEUE}", **options)
-    page.locator("#id_username").fill(name)
-    page.locator("#id_password").fill(PASSWORD)
-    page.locator("input[type=submit]").click()
-    page.wait_for_url(re.compile(f"{QUEUE}$"))
-    if options.get("java_script_enabled", True):
-        expect(page.locator("#live")).to_have_attribute("data-state", "open", timeout=PATIENCE)
-    return page
 
 
 def clear(page: Page, server: ServeProcess) -> None:
@@ -169,20 +110,6 @@ def clear(page: Page, server: ServeProcess) -> None:
         )
         assert answer.ok, (action, answer.status)
     expect(page.locator("#running tr[data-key]")).to_have_count(0, timeout=PATIENCE)
-
-
-def button(page: Page, action: str, name: str, value: str) -> Locator:
-    return page.locator(
-        f"button[formaction$='/queue/{action}/'][name='{name}'][value='{value}']"
-    ).first
-
-
-def worker_id(page: Page) -> str:
-    return page.locator("#workers tr[data-key]").get_attribute("data-key") or ""
-
-
-def row(page: Page, state: str, response_id: str) -> Locator:
-    return page.locator(f"#{state} tr[data-key='{response_id}']")
 
 
 def expect_said(page: Page, text: str | re.Pattern[str]) -> None:
@@ -473,7 +400,7 @@ def test_the_documented_groups(visitors: Visitors, operator: Page, acted_on: Ser
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     acted_on.manage("shell", "-c", NEW_ACCOUNT.format(name="ada", password=PASSWORD))
     for name in ("groups", "groups", "operator"):
-        command = documented("operating-actions.md", name)
+        command = documented("operating.md", name)
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=ROOT,
@@ -484,6 +411,7 @@ def test_the_documented_groups(visitors: Visitors, operator: Page, acted_on: Ser
         )
         assert done.returncode == 0, done.stderr
     page = open_queue(visitors, "ada")
-    button(page, "resume", "all", "1").click()
-    expect_said(page, "Resumed: the workers claim again.")
-    expect(button(page, "cancel", "selection", "selected")).to_have_count(1)
+    button(page, "capacity", "worker_id", worker_id(page)).click()
+    expect_said(page, "runs up to 2 responses at once.")
+    button(page, "cancel", "selection", "selected").click()
+    expect_said(page, "No response is selected.")
