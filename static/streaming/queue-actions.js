@@ -30,7 +30,7 @@ document.addEventListener("keydown", (event) => {
 
 function buttonOf(field) {
   const [name, worker] = splitOnce(field.name ?? "", ":");
-  const all = [...field.form.elements].filter((element) => element.type === "submit");
+  const all = [...field.form.elements].filter((element) => element.matches("button"));
   const leadsTo = (end) => (button) => button.getAttribute("formaction")?.endsWith(end);
   if (field.name === "closed_message") return all.find(leadsTo("/close/"));
   if (name !== "capacity") return undefined;
@@ -67,7 +67,7 @@ async function act(form, submitter, url) {
 function occupy(form) {
   busy = true;
   form.setAttribute("aria-busy", "true");
-  const off = [...form.elements].filter((element) => element.type === "submit" && !element.disabled);
+  const off = [...form.elements].filter((element) => element.matches("button:not(:disabled)"));
   for (const button of off) button.disabled = true;
   return () => {
     busy = false;

@@ -17,6 +17,7 @@ export class Rows {
     this.#section = this.#body.closest("section");
     this.#template = document.getElementById(`${id}-row`).content.firstElementChild;
     this.#kind = kind;
+    for (const row of [this.#template, ...this.#body.rows]) rest(row);
   }
 
   show(rows, context = {}) {
@@ -66,6 +67,20 @@ export class Rows {
     return parts;
   }
 }
+
+// Whenever a submit button comes or goes, a browser looks through the whole form for the one that
+// Enter presses: seconds for hundreds of rows. So here they are submit buttons only when pressed.
+function rest(row) {
+  for (const button of row.querySelectorAll("button[formaction]")) button.type = "button";
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[type=button][formaction]");
+  if (!button?.form) return;
+  button.type = "submit";
+  button.form.requestSubmit(button);
+  button.type = "button";
+});
 
 // Puts the elements in this order, moving few: what is moved loses the focus.
 function place(body, elements) {
