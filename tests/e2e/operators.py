@@ -42,6 +42,12 @@ class Asker:
             assert event["type"] not in ("response.done", "error"), event
         return event
 
+    def cancel(self) -> None:
+        """And wait until it is."""
+        self._socket.send(json.dumps({"type": "response.cancel", "response_id": self.id}))
+        while self._next()["type"] != "response.done":
+            pass
+
 
 class Crowd:
     """Visitors who ask one after the other."""
