@@ -189,6 +189,7 @@ function sliderOf(element) {
   slider.setAttribute("aria-describedby", element.querySelector("desc").id);
   slider.setAttribute("aria-valuemin", -SPAN);
   slider.setAttribute("aria-valuemax", 0);
+  slider.setAttribute("aria-valuenow", 0);
   slider.addEventListener("pointermove", (event) => {
     const box = slider.getBoundingClientRect();
     choose(now() - SPAN * (1 - (event.clientX - box.left) / box.width));

@@ -219,7 +219,7 @@ def test_what_somebody_is_at_stays(
     # The row with the focus goes: its table has it.
     frames.send(waiting=[entry(1)])
     expect(page.locator("#waiting tr")).to_have_count(1)
-    expect(page.get_by_role("region", name="Waiting")).to_be_focused()
+    expect(page.get_by_role("group", name="Waiting")).to_be_focused()
     # Of two buttons the other one takes the place, and the focus.
     button(page, "pause", "worker_id", "gpu:1:abc").focus()
     frames.send(workers=[worker(1, paused=True)])
@@ -284,8 +284,8 @@ def test_the_search_looks_through_all(
     section = page.locator("section", has=page.locator("#workers"))
     expect(section.get_by_text("The search finds none of these.")).to_be_visible()
     expect(section.get_by_text("No worker is running.")).to_be_hidden()
-    expect(page).to_have_url(re.compile(r"\?q=c0000262\+WAITING$"))
-    assert page.locator("#queue-form [name=next]").input_value().endswith("?q=c0000262+WAITING")
+    expect(page).to_have_url(re.compile(r"\?q=C0000262\+WAITING$"))
+    assert page.locator("#queue-form [name=next]").input_value().endswith("?q=C0000262+WAITING")
     frames.send(waiting=[])
     expect(found).to_have_text("0 of 3")
     field.fill("gpu:1")
