@@ -126,7 +126,9 @@ def test_a_moment_is_chosen_by_keys(visitors: Visitors, operator: str) -> None:
     expect(last(page, "waiting")).to_have_text("9")
     expect(last(page, "rejected")).to_have_text("2")
     expect(slider).to_have_attribute("aria-valuetext", re.compile(r": .*Waiting 9$"))
-    expect(page.locator(".cs-chart-cursor").last).to_have_attribute("d", re.compile(r"^M3[23]\d\d 0V"))
+    expect(page.locator(".cs-chart-cursor").last).to_have_attribute(
+        "d", re.compile(r"^M3[23]\d\d 0V")
+    )
     expect_accessible(page)
     page.keyboard.press("Escape")
     expect(slider).to_have_attribute("aria-valuetext", "now")
