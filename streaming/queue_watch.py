@@ -118,6 +118,7 @@ class QueueWatch:
             # Whoever comes next must not be told what was, nor what an outage began.
             self.moment = self._fault = None
             self.history = History()
+            self._whole_at = self._samples_at = float("-inf")
 
     async def _look_on(self) -> None:
         while True:
