@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from streaming.forecast import forecast
-from streaming.waiting_list.base import EntryRow, WaitingList
+from streaming.waiting_list.base import EntryRow, WaitingList, WorkerRow
 
 _ENTRY_FIELDS = [field.name for field in fields(EntryRow)]
 
@@ -35,7 +35,7 @@ class LiveQueue:
         prompts = await self._prompt_tokens(row.response_id for row in snapshot.running)
         etas = forecast(await self._list.load()) if snapshot.waiting else {}
         return {
-            "workers": [asdict(row) for row in snapshot.workers],
+            "workers": [_worker(row) for row in snapshot.workers],
             "running": [
                 _entry(row) | {"prompt_tokens": prompts.get(row.response_id)}
                 for row in snapshot.running
@@ -53,7 +53,7 @@ class LiveQueue:
         for response_id in response_ids:
             tokens = known.get(response_id)
             if tokens is None:
-                tokens = _told(await self._list.read(response_id))
+                tokens = _told(await self._list.read(response_id, most=1))
             if tokens is not None:
                 prompts[response_id] = tokens
         self._known_prompts[self._list] = prompts
@@ -62,7 +62,12 @@ class LiveQueue:
 
 def _entry(row: EntryRow) -> dict[str, Any]:
     # `asdict` copies each value deeply, which takes ten times as long for what has no depth.
-    return {name: getattr(row, name) for name in _ENTRY_FIELDS}
+    values = {name: getattr(row, name) for name in _ENTRY_FIELDS}
+    return values | {"since": round(row.since, 1), "asked": round(row.asked, 1)}
+
+
+def _worker(row: WorkerRow) -> dict[str, Any]:
+    return asdict(row) | {"age": round(row.age, 1)}
 
 
 def _eta(etas: dict[str, float], row: EntryRow) -> float | None:

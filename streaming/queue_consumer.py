@@ -12,6 +12,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth import get_user_model
 
 from streaming.consumers import CLOSE_FORBIDDEN, CLOSE_UNAVAILABLE
+from streaming.outages import log_fault
 from streaming.protocol import ErrorEvent, ProtocolError
 from streaming.queue_watch import LOOK_SECONDS, QueueWatch
 
@@ -105,8 +106,8 @@ class QueueConsumer(AsyncWebsocketConsumer):
             if await self.may_view():
                 return None
             return ProtocolError("forbidden", "You may not watch the queue.")
-        except Exception:
-            logger.exception("A watcher's rights could not be read.")
+        except Exception as error:
+            log_fault(logger, error, "A watcher's rights could not be read.")
             return ProtocolError("unavailable", "The service cannot be reached right now.")
 
     async def refuse(self, error: ProtocolError) -> None:

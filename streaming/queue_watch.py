@@ -13,6 +13,7 @@ from channels.layers import BaseChannelLayer
 
 from streaming import samples
 from streaming.live_queue import LiveQueue
+from streaming.outages import log_fault
 from streaming.queue_frames import Moment, Moments, samples_frame
 from streaming.samples import SAMPLE_SECONDS, Sample
 from streaming.waiting_list.base import SAMPLES_KEPT
@@ -87,7 +88,7 @@ class QueueWatch:
         self._moments = Moments()
         self._watchers: set[object] = set()
         self._task: asyncio.Task[None] | None = None
-        self._away = False
+        self._fault: type[Exception] | None = None
         self._whole_at = self._sample_at = self._samples_at = float("-inf")
 
     @classmethod
@@ -115,22 +116,23 @@ class QueueWatch:
             self._task.cancel()
             self._task = None
             # Whoever comes next must not be told what was, nor what an outage began.
-            self.moment, self._away = None, False
+            self.moment = self._fault = None
             self.history = History()
+            self._whole_at = self._samples_at = float("-inf")
 
     async def _look_on(self) -> None:
         while True:
             try:
                 await self._look()
-            except Exception:
+            except Exception as error:
                 self.moment = None
-                if not self._away:
-                    logger.exception("The queue could not be read; trying again.")
-                self._away = True
+                if type(error) is not self._fault:  # once, however long it lasts
+                    log_fault(logger, error, "The queue could not be read; trying again.")
+                self._fault = type(error)
             else:
-                if self._away:
+                if self._fault:
                     logger.info("The queue can be read again.")
-                self._away = False
+                self._fault = None
                 self.news.set()
                 self.news = asyncio.Event()
             await asyncio.sleep(self.interval)
@@ -139,7 +141,7 @@ class QueueWatch:
         look = await self._queue.look()
         await self._follow_samples()
         now = time.monotonic()
-        whole = self._away or now - self._whole_at >= self.whole_seconds
+        whole = bool(self._fault) or now - self._whole_at >= self.whole_seconds
         if whole:
             self._whole_at = now
         self.moment = self._moments.next(look, now, whole=whole)
@@ -150,6 +152,6 @@ class QueueWatch:
         if now - self._sample_at >= SAMPLE_SECONDS:
             self._sample_at = now
             await samples.take_in_turn(self._layer.waiting_list, self._holder)
-        if self._away or now - self._samples_at >= _SAMPLES_LOOK_SECONDS:
+        if self._fault or now - self._samples_at >= _SAMPLES_LOOK_SECONDS:
             self._samples_at = now
-            await self.history.follow(self._layer.waiting_list, reload=self._away)
+            await self.history.follow(self._layer.waiting_list, reload=bool(self._fault))

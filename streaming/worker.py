@@ -16,13 +16,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from channels.layers import BaseChannelLayer, get_channel_layer
-from django.db import DatabaseError
 from django.utils.module_loading import import_string
-from redis.exceptions import RedisError
 
 from streaming import conf, reconciler, record, responses, samples
 from streaming.engine.base import Engine, EngineError, GenerationRequest
 from streaming.models import Status
+from streaming.outages import AWAY, log_fault
 from streaming.protocol import ErrorDetail
 from streaming.publishing import Publisher
 from streaming.running import Running
@@ -35,9 +34,6 @@ POLL_SECONDS = 1.0
 """A lost doorbell is noticed after this long."""
 
 _CANCEL_ATTEMPTS = 5
-
-_AWAY = (DatabaseError, RedisError, OSError)
-"""The database or the layer is away for a moment; the response is not to blame."""
 
 
 class QueueWorker:
@@ -171,8 +167,8 @@ class QueueWorker:
         while True:
             try:
                 await duty()
-            except Exception:
-                logger.exception("%s failed; trying again.", duty.__name__)
+            except Exception as error:
+                log_fault(logger, error, "%s failed; trying again.", duty.__name__)
             await _wait(sooner, seconds)
             sooner.clear()
 
@@ -187,8 +183,8 @@ class QueueWorker:
                     if claim is None:
                         break
                     await self._begin(claim)
-            except Exception:
-                logger.exception("Claiming failed; trying again.")
+            except Exception as error:
+                log_fault(logger, error, "Claiming failed; trying again.")
             await _wait(self._bell, POLL_SECONDS)
 
     def _has_place(self) -> bool:
@@ -222,7 +218,7 @@ class QueueWorker:
             request = GenerationRequest(response_id, work.messages, work.params, claim.tokens, text)
             self._engine.submit(request)
             running.submitted = True
-        except (EngineError, *_AWAY):
+        except (EngineError, *AWAY):
             raise
         except Exception:
             # Put back, it would come again and again and hold up everybody behind it.
@@ -269,7 +265,7 @@ class QueueWorker:
         while not self._stopping.is_set():
             try:
                 return await self._beat()
-            except _AWAY as error:
+            except AWAY as error:
                 logger.warning("The waiting list cannot be reached; trying again. (%s)", error)
                 await asyncio.sleep(POLL_SECONDS)
 

@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from streaming import samples
+from streaming.outages import log_fault
 from streaming.samples import SAMPLE_SECONDS, Sample
 
 logger = logging.getLogger(__name__)
@@ -130,8 +131,8 @@ def read() -> Board:
     try:
         layer: Any = get_channel_layer()
         found = async_to_sync(samples.read)(layer.waiting_list)
-    except Exception:
-        logger.exception("The samples of the queue could not be read.")
+    except Exception as error:
+        log_fault(logger, error, "The samples of the queue could not be read.")
         return board([], time.time(), _("The samples could not be read."))
     return board(found, time.time())
 

@@ -68,9 +68,9 @@ async def test_the_length_of_a_prompt_is_read_once(
     claim = await backend.claim()
     read, reads = backend.list.read, []
 
-    async def counted(response_id: str, after: int = 0) -> list[str]:
+    async def counted(response_id: str, **bounds: int) -> list[str]:
         reads.append(response_id)
-        return await read(response_id, after)
+        return await read(response_id, **bounds)
 
     monkeypatch.setattr(backend.list, "read", counted)
 

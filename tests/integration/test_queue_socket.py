@@ -345,7 +345,7 @@ async def test_frames_resume_after_an_outage_that_is_logged_once(
         await looks.more(2)
         messages = [r.getMessage() for r in caplog.records if r.name == queue_watch.__name__]
         assert [text for text in messages if "could not be read" in text] == [
-            "The queue could not be read; trying again."
+            "The queue could not be read; trying again. (ConnectionError: away)"
         ]
 
 
