@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from streaming.admin import actions, charts, queue_rows
 from streaming.live_queue import LiveQueue
+from streaming.outages import log_fault
 from streaming.waiting_list.base import CLOSED_MESSAGE_CHARS
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def _look() -> dict[str, Any] | None:
     try:
         layer: Any = get_channel_layer()
         look: dict[str, Any] = async_to_sync(LiveQueue(layer.waiting_list).look)()
-    except Exception:
-        logger.exception("The queue could not be read.")
+    except Exception as error:
+        log_fault(logger, error, "The queue could not be read.")
         return None
     return look
