@@ -77,6 +77,9 @@ def open_queue(visitors: Visitors, name: str, **options: Any) -> Page:
     page.locator("#id_password").fill(PASSWORD)
     page.locator("input[type=submit]").click()
     page.wait_for_url(re.compile(f"{QUEUE}$"))
+    if options.get("java_script_enabled", True):
+        # A page that is left while it connects complains of that.
+        expect(page.locator("#live")).to_have_attribute("data-state", "open", timeout=PATIENCE)
     return page
 
 
