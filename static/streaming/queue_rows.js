@@ -9,6 +9,7 @@ export class Rows {
   #section;
   #template;
   #kind;
+  #all; // ticks all rows; nobody else's than who may select
   #parts = new WeakMap(); // by row: its elements that change, by their names
 
   // kind: { key, names(row), fill(parts, row, context) } of `queue_cells.js`
@@ -18,6 +19,8 @@ export class Rows {
     this.#template = document.getElementById(`${id}-row`).content.firstElementChild;
     this.#kind = kind;
     for (const row of [this.#template, ...this.#body.rows]) rest(row);
+    this.#all = this.#section.querySelector("thead [type=checkbox]");
+    this.#offerAll();
   }
 
   show(rows, context = {}) {
@@ -37,12 +40,32 @@ export class Rows {
       const region = this.#body.closest("[tabindex]");
       (focused.isConnected ? focused : region).focus({ preventScroll: true });
     }
+    this.#sumUp();
   }
 
   // Why the table is empty: there is nothing, or nothing that is searched.
   sayIfEmpty(all, found) {
     this.#section.querySelector(".cs-empty").hidden = all > 0;
     this.#section.querySelector(".cs-none").hidden = all === 0 || found > 0;
+  }
+
+  #offerAll() {
+    if (!this.#all) return;
+    this.#all.hidden = false;
+    this.#all.addEventListener("change", () => {
+      for (const box of this.#boxes()) box.checked = this.#all.checked;
+    });
+    this.#body.addEventListener("change", () => this.#sumUp());
+  }
+
+  #sumUp() {
+    if (!this.#all) return;
+    const boxes = this.#boxes();
+    this.#all.checked = boxes.length > 0 && boxes.every((box) => box.checked);
+  }
+
+  #boxes() {
+    return [...this.#body.querySelectorAll("[name=selected]")];
   }
 
   #make(row) {
@@ -106,10 +129,10 @@ export function setAttribute(element, name, value) {
 }
 
 // One of two controls, either of which may be missing for who may not: the second one if `other`.
-// The focus goes with them.
+// The focus goes from button to button; who types in a field would press what they did not mean.
 export function swap(first, second, other) {
   const [shown, hidden] = other ? [second, first] : [first, second];
-  const hadFocus = hidden?.contains(document.activeElement);
+  const hadFocus = hidden && hidden === document.activeElement;
   if (hidden) hidden.hidden = true;
   if (shown) shown.hidden = false;
   if (!hadFocus || !shown) return;

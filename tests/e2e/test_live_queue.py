@@ -220,6 +220,13 @@ def test_what_somebody_is_at_stays(
     frames.send(waiting=[entry(1)])
     expect(page.locator("#waiting tr")).to_have_count(1)
     expect(page.get_by_role("group", name="Waiting")).to_be_focused()
+    # All that is shown; what comes later is not meant.
+    everything = page.get_by_label("Select all shown").last
+    everything.check()
+    expect(page.locator("[name=selected]:checked")).to_have_count(1)
+    frames.send(waiting=[entry(1), entry(2)])
+    expect(everything).not_to_be_checked()
+    expect(page.locator("[name=selected]:checked")).to_have_count(1)
     # Of two buttons the other one takes the place, and the focus.
     button(page, "pause", "worker_id", "gpu:1:abc").focus()
     frames.send(workers=[worker(1, paused=True)])
