@@ -28,6 +28,7 @@ export const workers = {
   fill(parts, row, { allPaused }) {
     const { details, capacity } = row;
     const { model, device, dtype, rows, tokens_per_second: rate } = details;
+    setText(parts.worker, row.worker_id);
     setText(parts.model, model ?? NOTHING);
     setText(parts.device, [device, dtype].filter((text) => text !== undefined).join(" · "));
     setText(parts.state, stateWord(row.state));

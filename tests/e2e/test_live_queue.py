@@ -155,7 +155,8 @@ def test_what_a_frame_leaves_out_stays_and_clocks_go_on(
     waits = [entry(1, eta=90.0), held]
     frames.open(workers=[worker(paused=True)], running=[running(9, since=10.0)], waiting=waits)
     machine = page.locator("#workers tr")
-    expect(machine).to_contain_text("SmolLM2-135M-Instruct")
+    expect(cell(machine, "worker")).to_have_text("gpu:1:abc")
+    expect(cell(machine, "model")).to_have_text("SmolLM2-135M-Instruct")
     expect(cell(machine, "device")).to_have_text("cpu · bfloat16")
     expect(cell(machine, "share")).to_have_text("2 of 4")
     expect(cell(machine, "rows")).to_have_text("8 rows")
@@ -163,6 +164,10 @@ def test_what_a_frame_leaves_out_stays_and_clocks_go_on(
     expect(cell(machine, "memory")).to_have_text("300 MiB of 1.5 GiB")
     expect(cell(machine, "paused")).to_be_visible()
     answer = row(page, "running", name("a", 9))
+    expect(cell(answer, "short")).to_have_text("a0000009")
+    expect(cell(answer, "owner")).to_have_text("visitor:0000000000000000000009")
+    expect(cell(answer, "conversation")).to_have_attribute("href", re.compile(name("c", 9)))
+    expect(cell(answer, "worker")).to_have_text("gpu:1:abc")
     expect(cell(answer, "prompt")).to_have_text("37")
     expect(cell(answer, "progress")).to_have_text("20 / 400")
     expect(cell(answer, "rate")).to_have_text("2.0")  # 20 tokens in 10 s
@@ -192,6 +197,9 @@ def test_what_a_frame_leaves_out_stays_and_clocks_go_on(
     expect(cell(first, "wait")).to_have_text("soon")
     expect(page.locator("#count-waiting")).to_have_text("1")
     expect(page.locator("#count-held")).to_have_text("1")
+    marks = re.compile("RESPONSE_ID|SHORT_ID|OWNER|CONVERSATION_ID|WORKER_ID")
+    bodies = page.locator("#queue-form tbody").evaluate_all("all => all.map((b) => b.outerHTML)")
+    assert not marks.search("".join(bodies))
 
 
 def test_what_somebody_is_at_stays(
