@@ -16,7 +16,8 @@ from torch import Tensor
 from streaming.engine.base import EngineError
 from streaming.engine.gguf_conversion import without_progress_bars
 from streaming.engine.local import decoder
-from streaming.engine.local.cache import SlotCache
+from streaming.engine.local.bags import BlockSlots, can_bag
+from streaming.engine.local.cache import SlotCache, Slots
 from streaming.engine.local.decoder import Decoder, Span
 from streaming.engine.local.precision import choose_precision
 from streaming.engine.local.stock import StockModel
@@ -44,7 +45,8 @@ class ModelRunner:
         self.vocabulary: int = model.config.vocab_size
         self.generation_config: Any = model.generation_config
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        self.cache = SlotCache(model.config.num_hidden_layers, rows, context_tokens)
+        kind = BlockSlots if packable and can_bag(device) else Slots
+        self.cache = SlotCache(model.config.num_hidden_layers, rows, context_tokens, kind)
         self._model: Decoder | StockModel
         if packable:
             self._model = Decoder(model, self.cache, self.precision, context_tokens)
