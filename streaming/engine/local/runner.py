@@ -6,6 +6,7 @@ It knows rows and positions, but not whose they are.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from streaming.engine.local.cache import SlotCache, Slots
 from streaming.engine.local.decoder import Decoder, Span
 from streaming.engine.local.precision import choose_precision
 from streaming.engine.local.stock import StockModel
+from streaming.engine.local.threads import Threads
 
 logger = logging.getLogger("streaming.engine")
 
@@ -47,6 +49,7 @@ class ModelRunner:
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         kind = BlockSlots if packable and can_bag(device) else Slots
         self.cache = SlotCache(model.config.num_hidden_layers, rows, context_tokens, kind)
+        self._threads = Threads(torch.get_num_threads()) if device.type == "cpu" else None
         self._model: Decoder | StockModel
         if packable:
             self._model = Decoder(model, self.cache, self.precision, context_tokens)
@@ -61,7 +64,14 @@ class ModelRunner:
         `positions[i]` is where `tokens[i]` stands in row i. Returns the float32 logits
         [B + spans, vocabulary] that follow each of those tokens and each span's last one.
         """
-        return self._model.step(tokens, positions, spans)
+        if self._threads is None:
+            return self._model.step(tokens, positions, spans)
+        count = len(tokens) + sum(len(span.tokens) for span in spans)
+        torch.set_num_threads(self._threads.choose(count))
+        began = time.perf_counter()
+        logits = self._model.step(tokens, positions, spans)
+        self._threads.learn(count, time.perf_counter() - began)
+        return logits
 
     def clear_row(self, row: int) -> None:
         """Zero a row whose content is not finite: even masked, it would poison longer rows."""
