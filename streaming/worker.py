@@ -43,7 +43,7 @@ class QueueWorker:
     thread dies.
     """
 
-    def __init__(self, engine: Engine, layer: BaseChannelLayer, capacity: int) -> None:
+    def __init__(self, engine: Engine, layer: BaseChannelLayer, capacity: int | None) -> None:
         self.worker_id = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(3)}"
         self.ready = asyncio.Event()
         self._engine = engine
@@ -64,12 +64,14 @@ class QueueWorker:
 
     @property
     def capacity(self) -> int:
-        """How many it runs at most: as started, or as ordered, which may be up to all the rows
-        that its engine has."""
+        """How many it runs at most: as started (None: as its engine finds right, once loaded), or
+        as ordered, which may be up to all the rows that its engine has."""
         ordered = self._orders.capacity
-        if ordered is None:
-            return self._capacity
-        return min(ordered, self._engine.info.max_running if self._loaded else self._capacity)
+        own, most = self._capacity or 0, self._capacity or 0
+        if self._loaded:
+            info = self._engine.info
+            own, most = own or info.capacity or info.max_running, info.max_running
+        return own if ordered is None else min(ordered, most)
 
     @property
     def state(self) -> WorkerState:
@@ -345,6 +347,9 @@ def build_engine() -> Engine:
     """The engine that the settings ask for, its model not loaded yet."""
     settings = conf.get()
     if settings.upstream_url:
+        if settings.max_running is None:
+            message = "CHATSTREAM_MAX_RUNNING=auto is for models that run here, not upstream."
+            raise EngineError(f"{message} Say how many the server takes.", "settings")
         from streaming.engine.upstream import UpstreamEngine
 
         return UpstreamEngine(
