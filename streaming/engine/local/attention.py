@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streaming.engine.local.cache import Slots
+from streaming.engine.local.cache import Places, Slots
 
 READ_TOKENS = 128
 """So many tokens of a prompt are read by one call: what comes after them is not looked at."""
@@ -54,6 +54,7 @@ class Reading:
     start: int
     count: int
     mask: Tensor  # added to the scores [group * count, start + count]
+    places: Places
 
     def attend(self, queries: Tensor, slots: Slots, scale: float) -> Tensor:
         """As Rows.attend, for these tokens."""
@@ -88,9 +89,10 @@ def reading_of(
     device: torch.device,
 ) -> Reading:  # fmt: skip
     """Every token sees those before it and itself."""
-    at = torch.arange(start, start + count, device=device)[:, None]
-    hidden = torch.arange(start + count, device=device) > at
-    return Reading(first, row, start, count, _hiding(hidden, dtype).repeat(group, 1))
+    at = torch.arange(start, start + count, device=device)
+    hidden = torch.arange(start + count, device=device) > at[:, None]
+    mask = _hiding(hidden, dtype).repeat(group, 1)
+    return Reading(first, row, start, count, mask, Places(torch.full_like(at, row), at))
 
 
 def _hiding(hidden: Tensor, dtype: torch.dtype) -> Tensor:

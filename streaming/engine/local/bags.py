@@ -19,10 +19,7 @@ import torch
 from torch import Tensor
 
 from streaming.engine.local.attention import Reading, partition
-from streaming.engine.local.cache import Slots, zeros
-
-BLOCK = 64
-"""Tokens whose keys are transposed together."""
+from streaming.engine.local.cache import BLOCK, Places, Slots, zeros
 
 _CALL_TOKENS = 512  # as in `attention`: what a further call costs, in tokens of one row
 _INDICES_KEPT = 8
@@ -48,19 +45,19 @@ class BlockSlots(Slots):
         self,
         keys: Tensor,
         values: Tensor,
-        decoding: tuple[Tensor, Tensor],
+        decoding: Places,
         reading: Iterable[Reading],
     ) -> None:
-        rows, positions = decoding
-        if count := len(rows):
-            self.keys[rows, :, positions // BLOCK, :, positions % BLOCK] = keys[:count]
-            self.values[rows, :, positions] = values[:count]
+        if count := len(decoding.rows):
+            block, at = decoding.blocks
+            self.keys[decoding.rows, :, block, :, at] = keys[:count]
+            self.values[decoding.rows, :, decoding.positions] = values[:count]
         for part in reading:
-            end = part.start + part.count
             here = slice(part.first, part.first + part.count)
-            at = torch.arange(part.start, end)
-            self.keys[part.row, :, at // BLOCK, :, at % BLOCK] = keys[here]
-            self.values[part.row, :, part.start : end] = values[here].transpose(0, 1)
+            block, at = part.places.blocks
+            self.keys[part.row, :, block, :, at] = keys[here]
+            there = slice(part.start, part.start + part.count)
+            self.values[part.row, :, there] = values[here].transpose(0, 1)
 
     def read(self, row: int, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         blocks = self.keys[row : row + 1, :, : -(-length // BLOCK)].to(dtype)

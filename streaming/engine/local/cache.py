@@ -6,7 +6,9 @@ are read as views, never copied for a step.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,23 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
     # numpy takes zeroed pages from the system untouched; torch.zeros would write them all
     size = int(np.prod(shape)) * dtype.itemsize
     return torch.from_numpy(np.zeros(size, dtype=np.uint8)).view(dtype).view(shape)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where new tokens of a step go: `positions` [n] of `rows` [n]."""
+
+    rows: Tensor
+    positions: Tensor
+
+    @functools.cached_property
+    def blocks(self) -> tuple[Tensor, Tensor]:
+        """For keys that lie in blocks: which block, and where in it."""
+        return self.positions // BLOCK, self.positions % BLOCK
+
+
+BLOCK = 64
+"""Tokens of a block, see `bags`."""
 
 
 class Slots:
@@ -54,15 +73,14 @@ class Slots:
         self,
         keys: Tensor,
         values: Tensor,
-        decoding: tuple[Tensor, Tensor],
+        decoding: Places,
         reading: Iterable[Reading],
     ) -> None:
-        """Write new keys and values [n, kv_heads, d]: the first ones go to the rows and positions
-        `decoding` names, the others where `reading` says."""
-        rows, positions = decoding
-        if count := len(rows):
-            self.keys[rows, :, positions] = keys[:count]
-            self.values[rows, :, positions] = values[:count]
+        """Write new keys and values [n, kv_heads, d]: the first ones go where `decoding` names,
+        the others where `reading` says."""
+        if count := len(decoding.rows):
+            self.keys[decoding.rows, :, decoding.positions] = keys[:count]
+            self.values[decoding.rows, :, decoding.positions] = values[:count]
         for part in reading:
             there = slice(part.start, part.start + part.count)
             here = slice(part.first, part.first + part.count)

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from streaming.engine.local import attention
 from streaming.engine.local.bags import BagRows, Bags, BlockSlots
-from streaming.engine.local.cache import SlotCache
+from streaming.engine.local.cache import Places, SlotCache
 from streaming.engine.local.linear import Linear, pack
 from streaming.engine.local.precision import Precision
 
@@ -78,7 +78,7 @@ class Decoder:
         if isinstance(cache.slots[0], BlockSlots):
             group = self._heads // self._kv_heads
             self._bags = Bags(self._kv_heads, group, self._head_dim, context)
-        self._cos, self._sin = self._angles(model.model.rotary_emb, context)
+        self._angles = self._take_angles(model.model.rotary_emb, context)
         self._embedding = self._float(model.model.embed_tokens.weight)
         self._last_norm = self._float(model.model.norm.weight)
         self._head = self._pack(model.lm_head)
@@ -133,24 +133,20 @@ class Decoder:
         count = x.shape[0]
         heads, kv_heads, d = self._heads, self._kv_heads, self._head_dim
         parts = [*rows, *reading]
-        cos, sin = self._cos[where][:, None], self._sin[where][:, None]
-        places = torch.arange(decoding, device=self.device), where[:decoding]
+        angles = self._angles[where][:, None]
+        places = Places(torch.arange(decoding, device=self.device), where[:decoding])
         self._cache.allocate(kv_heads, d, d, self._precision.cache, self.device)
         for layer, slots in zip(self._layers, self._cache.slots, strict=True):
             y = layer.query_key_value(self._norm(x, layer.before_attention))
-            y = y.view(count, heads + 2 * kv_heads, d)
-            query, key = y[:, :heads], y[:, heads : heads + kv_heads]
+            y = y.float().view(count, heads + 2 * kv_heads, d)
+            turning = y[:, : heads + kv_heads]
             if layer.query_norm is not None and layer.key_norm is not None:
-                query = self._norm(query, layer.query_norm)
-                key = self._norm(key, layer.key_norm)
-                rotating = torch.cat((query, key), dim=1)
-            else:
-                rotating = y[:, : heads + kv_heads]
-            turned = torch.addcmul(rotating * cos, rotating.roll(d // 2, -1), sin)
-            kept = self._precision.cache
-            fresh = y[:, heads + kv_heads :].to(kept)
-            slots.write(turned[:, heads:].to(kept), fresh, places, reading)
-            query = turned[:, :heads].reshape(count, kv_heads, heads // kv_heads, d)
+                turning[:, :heads] = self._norm(turning[:, :heads], layer.query_norm)
+                turning[:, heads:] = self._norm(turning[:, heads:], layer.key_norm)
+            torch.view_as_complex(turning.view(count, -1, d // 2, 2)).mul_(angles)
+            fresh = y[:, heads:].to(self._precision.cache)
+            slots.write(fresh[:, :kv_heads], fresh[:, kv_heads:], places, reading)
+            query = y[:, :heads].view(count, kv_heads, heads // kv_heads, d)
             seen = [part.attend(query, slots, self._scale) for part in parts]
             joined = seen[0] if len(seen) == 1 else torch.cat([part.to(x.dtype) for part in seen])
             x = x.add_(layer.output(joined.reshape(count, heads * d).to(x.dtype)))
@@ -164,23 +160,22 @@ class Decoder:
 
     # --- taking the weights over ---
 
-    def _angles(self, rotary: Any, context: int) -> tuple[Tensor, Tensor]:
-        """Cosines and sines [context, d]; the first half of the sines is negative, so that
-        turning a pair is a product with its halves exchanged."""
+    def _take_angles(self, rotary: Any, context: int) -> Tensor:
+        """By which numbers d and d + 1 of a head are turned, as complex numbers [context, d / 2]:
+        so the product is one operation. transformers turns d and d + half of the head instead;
+        `_paired` puts these side by side, which no product of a query and a key notices."""
         at = torch.arange(context, device=self.device)[None]
         cos, sin = rotary(torch.zeros(1, device=self.device), at)
-        sin = sin[0].clone()
-        sin[:, : sin.shape[1] // 2].neg_()
-        dtype = self._precision.activations
-        return cos[0].to(dtype).contiguous(), sin.to(dtype).contiguous()
+        half = cos.shape[-1] // 2
+        return torch.complex(cos[0, :, :half].float(), sin[0, :, :half].float())
 
     def _take(self, layer: Any) -> _Layer:
         attend, mlp = layer.self_attn, layer.mlp
         taken = _Layer(
             self._float(layer.input_layernorm.weight),
-            self._pack(attend.q_proj, attend.k_proj, attend.v_proj),
-            self._float(attend.q_norm.weight) if hasattr(attend, "q_norm") else None,
-            self._float(attend.k_norm.weight) if hasattr(attend, "k_norm") else None,
+            self._pack(attend.q_proj, attend.k_proj, attend.v_proj, paired=2),
+            self._take_norm(attend, "q_norm"),
+            self._take_norm(attend, "k_norm"),
             self._pack(attend.o_proj),
             self._float(layer.post_attention_layernorm.weight),
             self._pack(mlp.gate_proj, mlp.up_proj),
@@ -189,13 +184,24 @@ class Decoder:
         layer._modules.clear()  # so that no more than one layer is there twice
         return taken
 
+    def _take_norm(self, attend: Any, name: str) -> Tensor | None:
+        norm = getattr(attend, name, None)
+        return None if norm is None else self._paired(norm.weight.detach().float())
+
+    def _paired(self, weight: Tensor) -> Tensor:
+        """The outputs (first dimension) of whole heads, in the order that `_angles` turn them."""
+        heads = weight.view(-1, 2, self._head_dim // 2, *weight.shape[1:])
+        return heads.transpose(1, 2).flatten(0, 2)
+
     def _float(self, weight: Tensor) -> Tensor:
         return weight.detach().to(self._precision.activations)
 
-    def _pack(self, *modules: Any) -> Linear:
-        """Several products of the same activations are one."""
+    def _pack(self, *modules: Any, paired: int = 0) -> Linear:
+        """Several products of the same activations are one; the first ones may be `_paired`."""
         weights = [self._float(module.weight) for module in modules]
         biases = [module.bias for module in modules if module.bias is not None]
+        for parameters in (weights, biases):
+            parameters[:paired] = [self._paired(each) for each in parameters[:paired]]
         if biases and len(biases) < len(modules):
             raise ValueError("some of the products have a bias and others none")
         bias = torch.cat([self._float(bias) for bias in biases]) if biases else None

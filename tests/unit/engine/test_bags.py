@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional
 
 from streaming.engine.local.attention import READ_TOKENS, reading_of
-from streaming.engine.local.bags import BLOCK, Bags, BlockSlots, can_bag
+from streaming.engine.local.bags import Bags, BlockSlots, can_bag
+from streaming.engine.local.cache import BLOCK, Places
 from tests.prerequisites import missing
 
 CPU = torch.device("cpu")
@@ -30,7 +31,7 @@ def filled(dtype: torch.dtype, lengths: list[int]) -> tuple[BlockSlots, torch.Te
     slots.values.fill_(100)
     keys = torch.randn(ROWS, KV_HEADS, CONTEXT, D).to(dtype)
     values = torch.randn(ROWS, KV_HEADS, CONTEXT, D).to(dtype)
-    nobody = torch.arange(0), torch.arange(0)
+    nobody = Places(torch.arange(0), torch.arange(0))
     for row, length in enumerate(lengths):
         if count := length - 1:
             part = reading_of(0, row, 0, count, GROUP, torch.float32, CPU)
@@ -39,7 +40,7 @@ def filled(dtype: torch.dtype, lengths: list[int]) -> tuple[BlockSlots, torch.Te
                         nobody, [part])  # fmt: skip
     last = torch.tensor(lengths) - 1
     rows = torch.arange(len(lengths))
-    slots.write(keys[rows, :, last], values[rows, :, last], (rows, last), [])
+    slots.write(keys[rows, :, last], values[rows, :, last], Places(rows, last), [])
     return slots, keys, values
 
 
