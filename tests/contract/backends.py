@@ -67,9 +67,11 @@ class Backend:
         capacity: int = 2,
         state: WorkerState = WorkerState.READY,
         ttl: float = LONG,
+        prefixes: int = 0,
         **details: str | int | float,
     ) -> Orders:
-        return await self.list.heartbeat(WorkerBeat(worker_id, capacity, state, ttl, details))
+        beat = WorkerBeat(worker_id, capacity, state, ttl, details, prefixes)
+        return await self.list.heartbeat(beat)
 
     async def ask(
         self,
@@ -85,7 +87,7 @@ class Backend:
 
     async def claim(self, worker_id: str = "w1", seconds: float = LONG) -> Claim:
         claim = await self.list.claim(worker_id, seconds)
-        assert claim is not None
+        assert isinstance(claim, Claim), claim
         return claim
 
     async def expire(self, claim: Claim) -> None:
