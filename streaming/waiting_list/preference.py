@@ -86,6 +86,8 @@ class Preference:
     def forget(self, worker_id: str) -> None:
         """A worker is gone, and its memory with it."""
         self._prefixes.forget(worker_id)
+        for row in self._left_to(worker_id):
+            row.left_to = ""
         self._left.pop(worker_id, None)
         self._missing.discard(worker_id)
 
@@ -120,7 +122,7 @@ class Preference:
     def _leave(self, row: OpenResponse, worker_id: str) -> bool:
         """Does this worker leave it to another one?"""
         if row.left_until:
-            return self._still_left(row)
+            return row.left_to != worker_id and self._still_left(row)
         holder = self._prefixes.holder(row.entry.conversation_id)
         if holder in ("", worker_id) or holder in self._missing:
             return False
@@ -141,4 +143,4 @@ class Preference:
             if free:
                 self._missing.add(row.left_to)
             return False
-        return len(self._left_to(row.left_to)) <= free
+        return row in self._left_to(row.left_to)[:free]  # places may have become fewer

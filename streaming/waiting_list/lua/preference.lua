@@ -26,14 +26,6 @@ local function keep_prefix(worker, conversation)
   end
 end
 
--- A worker is gone, and its memory with it.
-local function forget_prefixes(worker)
-  for _, conversation in ipairs(call('ZRANGE', prefixes_key(worker), 0, -1)) do
-    call('HDEL', HOLDERS, conversation)
-  end
-  call('DEL', prefixes_key(worker), left_key(worker))
-end
-
 -- What is left to a worker and still waits for it.
 local function left_to(worker)
   local ids = {}
@@ -46,22 +38,36 @@ local function left_to(worker)
   return ids
 end
 
+-- A worker is gone, and its memory with it.
+local function forget_prefixes(worker)
+  for _, conversation in ipairs(call('ZRANGE', prefixes_key(worker), 0, -1)) do
+    call('HDEL', HOLDERS, conversation)
+  end
+  for _, id in ipairs(left_to(worker)) do call('HSET', entry_key(id), 'left_to', '') end
+  call('DEL', prefixes_key(worker), left_key(worker))
+end
+
 -- For how many ms one that was left to a worker is to be had by nobody else; nil if it is.
-local function still_left(holder, left_until)
+local function still_left(id, holder, left_until)
   if holder == '' then return nil end
   local free = free_places(holder)
   if left_until <= now then
     if free > 0 then call('HSET', worker_key(holder), 'missing', '1') end
     return nil
   end
-  return #left_to(holder) <= free and left_until - now or nil
+  for place, other in ipairs(left_to(holder)) do
+    if place > free then return nil end -- places have become fewer
+    if other == id then return left_until - now end
+  end
 end
 
 -- For how many ms this worker leaves an entry to another one; nil if it does not.
 local function leave(id, worker, left_ms)
   local row = call('HMGET', entry_key(id), 'conversation', 'left_to', 'left_until')
   local left_until = tonumber(row[3] or 0)
-  if left_until > 0 then return still_left(row[2], left_until) end
+  if left_until > 0 then
+    return row[2] ~= worker and still_left(id, row[2], left_until) or nil
+  end
   local holder = row[1] ~= '' and call('HGET', HOLDERS, row[1])
   if not holder or holder == worker then return nil end
   if call('HEXISTS', worker_key(holder), 'missing') == 1 then return nil end
