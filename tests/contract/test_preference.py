@@ -30,7 +30,7 @@ events: Counter[str] = Counter()
 class Machine(RuleBasedStateMachine):
     """`promised`: to whom an entry was left that waits still, from when it was first passed over.
     `passed`: what a worker saw when all was left to others; `due`: that, once the time is over.
-    `prompt`: the workers that have claimed since."""
+    `prompt`: the workers that have claimed since, while nobody took what one had not come for."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -218,6 +218,8 @@ class Machine(RuleBasedStateMachine):
             assert expected == LEFT
             return
         assert got == expected
+        if got in left_before and got not in self.promised:
+            self.prompt.clear()
         self.claims.append(claim)
         self.promised.pop(got, None)
         for seen in (*self.passed.values(), *self.due.values()):
