@@ -49,6 +49,7 @@ class FakeEngine(Engine):
     with words, whatever it began with."""
 
     max_running: int = 2
+    kept_prefixes: int = 0
     step_seconds: float = 0.01
     load_error: str = ""
     rows: dict[str, _Row] = field(default_factory=dict)
@@ -63,6 +64,10 @@ class FakeEngine(Engine):
     @property
     def info(self) -> ModelInfo:
         return ModelInfo("fake", "cpu", "float32", 4096, self.max_running, 0)
+
+    @property
+    def prefixes(self) -> int:
+        return self.kept_prefixes
 
     def start(self, sink: EventSink) -> None:
         if self.load_error:
@@ -163,12 +168,13 @@ class ProcessEngine(FakeEngine):
     which survives any kill. A prompt `die N` ends the engine's thread after N words, as a bug
     would; resumed elsewhere, it goes on. With `FAKE_CANCEL_SECONDS` a cancelled response says
     more for so long, as in a long step of a big model. `FAKE_GATE` names a file: before it is
-    there, no answer says its last word.
+    there, no answer says its last word. `FAKE_PREFIXES`: it says it keeps so many prompts.
     """
 
     def __init__(self, model: str | None, *, max_running: int, **arguments: object) -> None:
         seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.02"))
-        super().__init__(max_running=max_running, step_seconds=seconds)
+        prefixes = int(os.environ.get("FAKE_PREFIXES", "0"))
+        super().__init__(max_running, prefixes, step_seconds=seconds)
         self._cancel_seconds = float(os.environ.get("FAKE_CANCEL_SECONDS", "0"))
         self._gate = Path(gate) if (gate := os.environ.get("FAKE_GATE")) else None
         self._log: int | None = None
