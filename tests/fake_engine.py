@@ -49,12 +49,12 @@ class FakeEngine(Engine):
     with words, whatever it began with."""
 
     max_running: int = 2
-    kept_prefixes: int = 0
     step_seconds: float = 0.01
     load_error: str = ""
     rows: dict[str, _Row] = field(default_factory=dict)
     steps: list[StepRecord] = field(default_factory=list)
     most_running: int = 0
+    kept_prefixes: int = 0
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -174,7 +174,7 @@ class ProcessEngine(FakeEngine):
     def __init__(self, model: str | None, *, max_running: int, **arguments: object) -> None:
         seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.02"))
         prefixes = int(os.environ.get("FAKE_PREFIXES", "0"))
-        super().__init__(max_running, prefixes, step_seconds=seconds)
+        super().__init__(max_running, seconds, kept_prefixes=prefixes)
         self._cancel_seconds = float(os.environ.get("FAKE_CANCEL_SECONDS", "0"))
         self._gate = Path(gate) if (gate := os.environ.get("FAKE_GATE")) else None
         self._log: int | None = None

@@ -33,7 +33,17 @@ FAST = {
 
 PATIENCE = 60.0
 
-KEPT = ("workers", "worker", "meta", "recent", "counters", "waits", "samples", "holders", "prefixes")
+KEPT = (
+    "workers",
+    "worker",
+    "meta",
+    "recent",
+    "counters",
+    "waits",
+    "samples",
+    "holders",
+    "prefixes",
+)
 """Keys of a bounded size that an idle waiting list keeps."""
 
 
