@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from streaming import conf, keys, logs, metrics, owners, record, responses
 from streaming.markup import MarkupDresser
 from streaming.models import TERMINAL, Response
+from streaming.outages import log_fault
 from streaming.protocol import (
     ClientEvent,
     ErrorEvent,
@@ -141,8 +142,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.send_error(error)
             await self.close(CLOSE_LOGIN_REQUIRED)
             return
-        except Exception:
-            await self.be_unavailable()
+        except Exception as error:
+            await self.be_unavailable(error)
             return
         self.owner = (
             owners.owner_of_user(self.user)
@@ -159,8 +160,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.counted = counted
         try:
             await self.greet()
-        except Exception:
-            await self.be_unavailable()
+        except Exception as error:
+            await self.be_unavailable(error)
             return
         self.inbox_task = asyncio.create_task(self.handle_inbox())
 
@@ -195,8 +196,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if not same:
             raise ProtocolError("session_changed", "Your session has changed; connect again.")
 
-    async def be_unavailable(self) -> None:
-        logger.exception("A client could not be greeted.")
+    async def be_unavailable(self, error: Exception) -> None:
+        log_fault(logger, error, "A client could not be greeted.")
         message = "The service cannot be reached right now. Try again in a moment."
         await self.send_error(ProtocolError("unavailable", message))
         await self.close(CLOSE_UNAVAILABLE)
@@ -261,8 +262,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     self.inbox_task = None  # this task, which has to send the close frame
                     await self.close(code)
                     return
-            except Exception:
-                logger.exception("The client event %s could not be handled.", event.type)
+            except Exception as error:
+                message = "The client event %s could not be handled."
+                log_fault(logger, error, message, event.type)
                 fault = ProtocolError("internal_error", "Something went wrong here. Try again.")
                 await self.send_error(fault, cause=event)
 
@@ -347,9 +349,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
             try:
                 await responses.ring(self.channel_layer)
                 await record.mark_queued(response.pk)
-            except Exception:
+            except Exception as error:
                 # It is accepted and its reader knows: the reconciler does the rest.
-                logger.exception("The acceptance of %s is not recorded yet.", response.pk)
+                message = "The acceptance of %s is not recorded yet."
+                log_fault(logger, error, message, response.pk)
 
     async def acknowledge(self, response: Response, told: Told) -> None:
         await self.send_event(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from streaming import record, responses
 from streaming.engine.base import Engine, EngineEvent, EventSink, Finished
+from streaming.outages import log_fault
 from streaming.running import Append, Running
 from streaming.waiting_list.base import Claim, WaitingList, WrongNumber
 
@@ -126,9 +127,9 @@ class Publisher:
             self._news.clear()
             try:
                 await self._publish()
-            except Exception:
+            except Exception as error:
                 # What was not published stays in each Running and goes out with the next try.
-                logger.exception("Publishing failed; trying again.")
+                log_fault(logger, error, "Publishing failed; trying again.")
                 self._news.set()
                 await asyncio.sleep(_RETRY_SECONDS / 2)
             await asyncio.sleep(PUBLISH_SECONDS)
@@ -177,10 +178,9 @@ class Publisher:
                 await self.finish_by_record(running)
             except WrongNumber:
                 self.lose(running)  # the next one to claim it ends it by the record
-            except Exception:
-                logger.exception(
-                    "The end of %s was not written; trying again.", running.response_id
-                )
+            except Exception as error:
+                message = "The end of %s was not written; trying again."
+                log_fault(logger, error, message, running.response_id)
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def finish_by_record(self, running: Running) -> None:

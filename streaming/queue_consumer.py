@@ -1,65 +1,119 @@
-"""The WebSocket consumer for operators: the live queue."""
+"""The WebSocket consumer for operators: the live queue and its last hour."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth import get_user_model
 
-from streaming.consumers import CLOSE_FORBIDDEN
+from streaming.consumers import CLOSE_FORBIDDEN, CLOSE_UNAVAILABLE
+from streaming.outages import log_fault
+from streaming.protocol import ErrorEvent, ProtocolError
+from streaming.queue_watch import LOOK_SECONDS, QueueWatch
 
 logger = logging.getLogger(__name__)
 
 
-class QueueConsumer(AsyncJsonWebsocketConsumer):
-    """Serves `/ws/queue/`: snapshots of the queue for staff, on change, at most one a second."""
+class QueueConsumer(AsyncWebsocketConsumer):
+    """Serves `/ws/queue/` to staff who may watch the queue. What a client sends is not read.
 
-    interval = 1.0
-    recheck_every = 5
-    """Looks at the queue between two looks at the rights: taken away, they end the view in 5 s."""
+    `queue.snapshot`: all of the queue at first and every 10 s; between, at most twice a second,
+    the parts that have changed. What is counted on by the client (ages, waits, ETAs) is no
+    change. `queue.samples`: the last hour, then each new sample. `streaming.queue_watch` looks
+    for all sockets together.
+
+    A reader who is slow is told less often, never something old: a frame is made when the one
+    before it is through.
+    """
+
+    interval = LOOK_SECONDS
+    recheck_seconds = 5.0
+    """How long a right that was taken away may still be used."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.task: asyncio.Task[None] | None = None
+        self.tasks: list[asyncio.Task[None]] = []
+        self.watch: QueueWatch | None = None
         try:
             await super().__call__(scope, receive, send)
         finally:
-            if self.task:
-                self.task.cancel()
+            # Not in `disconnect`: a server that ends cancels us without calling it.
+            for task in self.tasks:
+                task.cancel()
+            if self.watch:
+                self.watch.leave(self)
 
     async def connect(self) -> None:
         await self.accept()
-        if not await self.may_view():
-            await self.refuse()
+        if error := await self.objection():
+            await self.refuse(error)
             return
-        self.task = asyncio.create_task(self.stream())
+        self.watch = QueueWatch.here(self.channel_layer)
+        self.watch.enter(self)
+        self.tasks = [asyncio.create_task(work) for work in (self.tell(self.watch), self.guard())]
 
-    async def stream(self) -> None:
-        last: dict[str, Any] | None = None
-        beat = 0
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Nothing is asked of this socket: operators act by POST."""
+
+    async def tell(self, watch: QueueWatch) -> None:
+        """Send what is news, until the end."""
+        try:
+            await self.tell_on(watch)
+        except OSError:
+            pass  # the client has left, and the server has not said so yet
+        except Exception:
+            logger.exception("The queue could not be told to a watcher.")
+            await self.close(CLOSE_UNAVAILABLE)
+
+    async def tell_on(self, watch: QueueWatch) -> None:
+        told: Mapping[str, int] = {}
+        seen: tuple[int, int] | None = None
         while True:
-            if beat % self.recheck_every == 0 and not await self.may_view():
-                await self.refuse()
-                return
-            beat += 1
-            try:
-                snapshot = asdict(await self.channel_layer.waiting_list.snapshot())
-            except Exception:
-                logger.exception("The queue could not be read; trying again.")
+            news, moment = watch.news, watch.moment
+            snapshot = moment.frame(told) if moment else None
+            if moment and snapshot:
+                await self.send_patiently(snapshot)
+                told = moment.versions
+            if told:
+                samples, seen = watch.history.frame(seen)
+                if samples:
+                    await self.send_patiently(samples)
+            if snapshot:
+                await asyncio.sleep(self.interval)
             else:
-                if snapshot != last:
-                    last = snapshot
-                    await self.send_json({"type": "queue.snapshot", **snapshot})
-            await asyncio.sleep(self.interval)
+                await news.wait()
 
-    async def refuse(self) -> None:
-        message = "You may not watch the queue."
-        await self.send_json({"type": "error", "code": "forbidden", "message": message})
-        await self.close(CLOSE_FORBIDDEN)
+    async def send_patiently(self, text: str) -> None:
+        """Return when the reader has room for more; who reads nothing at all is cut off."""
+        await self.base_send({"type": "websocket.send", "text": text, "patient": True})
+
+    async def guard(self) -> None:
+        """See that whoever watches still may."""
+        error = None
+        while not error:
+            await asyncio.sleep(self.recheck_seconds)
+            error = await self.objection()
+        self.tasks[0].cancel()
+        await self.refuse(error)
+
+    async def objection(self) -> ProtocolError | None:
+        """Why this one may not watch now."""
+        try:
+            if await self.may_view():
+                return None
+            return ProtocolError("forbidden", "You may not watch the queue.")
+        except Exception as error:
+            log_fault(logger, error, "A watcher's rights could not be read.")
+            return ProtocolError("unavailable", "The service cannot be reached right now.")
+
+    async def refuse(self, error: ProtocolError) -> None:
+        event = ErrorEvent(code=error.code, message=error.message)
+        await self.send(event.model_dump_json(exclude_none=True))
+        await self.close(CLOSE_FORBIDDEN if error.code == "forbidden" else CLOSE_UNAVAILABLE)
 
     @database_sync_to_async
     def may_view(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Any
 
 from streaming.waiting_list.base import SAMPLES_KEPT, Counters, WaitingList
 
@@ -90,6 +91,20 @@ async def take_in_turn(waiting_list: WaitingList, holder: str) -> bool:
 async def read(waiting_list: WaitingList, last: int = SAMPLES_KEPT) -> list[Sample]:
     """The last samples, the oldest first. What another version has written is left out."""
     return [s for text in await waiting_list.samples(last) if (s := _parse(text)) is not None]
+
+
+def outline(sample: Sample) -> dict[str, Any]:
+    """What charts need of a sample, as JSON can write it; `rejected` for whatever reason."""
+    return {
+        "at": round(sample.at, 2),
+        "seconds": round(sample.seconds, 2),
+        "running": sample.running,
+        "waiting": sample.waiting,
+        "capacity": sample.capacity,
+        "tokens_per_second": round(sample.tokens_per_second, 2),
+        "queue_seconds": None if sample.queue_seconds is None else round(sample.queue_seconds, 3),
+        "rejected": sum(sample.rejected.values()),
+    }
 
 
 def _parse(text: str) -> Sample | None:

@@ -18,6 +18,7 @@ from channels.layers import BaseChannelLayer
 
 from streaming import record, responses
 from streaming.models import Response
+from streaming.outages import log_fault
 from streaming.protocol import ProtocolError
 from streaming.viewers import Told, Viewer, Viewers
 from streaming.waiting_list.base import group_name
@@ -135,9 +136,9 @@ class Subscription:
         try:
             await responses.ring(self._layer)
             await record.mark_queued(response.pk)
-        except Exception:
+        except Exception as error:
             # It is accepted: the reconciler does the rest.
-            logger.exception("The acceptance of %s is not recorded yet.", response_id)
+            log_fault(logger, error, "The acceptance of %s is not recorded yet.", response_id)
         return told
 
     # --- what comes ---
@@ -147,9 +148,9 @@ class Subscription:
         while True:
             try:
                 await viewer.feed(await self._layer.receive(self._channel))
-            except Exception:
+            except Exception as error:
                 # The layer is away. Until it is back the viewer looks into the log.
-                logger.exception("Events of %s cannot be received.", viewer.response_id)
+                log_fault(logger, error, "Events of %s cannot be received.", viewer.response_id)
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _take(self, text: str) -> None:
@@ -194,6 +195,7 @@ class Subscription:
             await responses.cancel(self._layer, response_id)
         except ProtocolError:
             pass  # it has just ended by itself
-        except Exception:
+        except Exception as error:
             # Nobody watches it any more: that ends it after the grace.
-            logger.exception("The response %s of a client that left runs on.", response_id)
+            message = "The response %s of a client that left runs on."
+            log_fault(logger, error, message, response_id)

@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 from channels.layers import BaseChannelLayer
 
 from streaming import conf, record
+from streaming.outages import log_fault
 from streaming.outlook import Outlook
 from streaming.protocol import ResponseQueuePosition, Service
 from streaming.waiting_list.base import Place, State, Watched
@@ -95,9 +96,9 @@ class Viewer:
             self._open = True
         try:
             await self._catch_up()
-        except Exception:
+        except Exception as error:
             # An error now would contradict the place that was told.
-            logger.exception("The next look catches up with %s.", self.response_id)
+            log_fault(logger, error, "The next look catches up with %s.", self.response_id)
 
     async def feed(self, message: dict[str, Any]) -> None:
         """Take one `response.event` message of the group."""
@@ -142,8 +143,9 @@ class Viewer:
     async def _log_faults(self, repair: Callable[[], Awaitable[None]]) -> None:
         try:
             await repair()
-        except Exception:
-            logger.exception("A viewer of %s could not catch up; trying again.", self.response_id)
+        except Exception as error:
+            message = "A viewer of %s could not catch up; trying again."
+            log_fault(logger, error, message, self.response_id)
 
     async def _tell_place(self, place: Told) -> None:
         if not self._is_news(place):
@@ -244,8 +246,8 @@ class Viewers:
         while self._viewers:
             try:
                 await self._look()
-            except Exception:
-                logger.exception("The waiting list could not be looked at; trying again.")
+            except Exception as error:
+                log_fault(logger, error, "The waiting list could not be looked at; trying again.")
             await asyncio.sleep(interval)
 
     async def _look(self) -> None:

@@ -16,13 +16,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from channels.layers import BaseChannelLayer, get_channel_layer
-from django.db import DatabaseError
 from django.utils.module_loading import import_string
-from redis.exceptions import RedisError
 
 from streaming import conf, reconciler, record, responses, samples
 from streaming.engine.base import Engine, EngineError, GenerationRequest
 from streaming.models import Status
+from streaming.outages import AWAY, log_fault
 from streaming.protocol import ErrorDetail
 from streaming.publishing import Publisher
 from streaming.running import Running
@@ -43,9 +42,6 @@ POLL_SECONDS = 1.0
 
 _CANCEL_ATTEMPTS = 5
 
-_AWAY = (DatabaseError, RedisError, OSError)
-"""The database or the layer is away for a moment; the response is not to blame."""
-
 
 class QueueWorker:
     """Owns one engine. `run` until `stop`; both on one event loop.
@@ -54,7 +50,7 @@ class QueueWorker:
     thread dies.
     """
 
-    def __init__(self, engine: Engine, layer: BaseChannelLayer, capacity: int) -> None:
+    def __init__(self, engine: Engine, layer: BaseChannelLayer, capacity: int | None) -> None:
         self.worker_id = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(3)}"
         self.ready = asyncio.Event()
         self._engine = engine
@@ -75,12 +71,14 @@ class QueueWorker:
 
     @property
     def capacity(self) -> int:
-        """How many it runs at most: as started, or as ordered, which may be up to all the rows
-        that its engine has."""
+        """How many it runs at most: as started (None: as its engine finds right, once loaded), or
+        as ordered, which may be up to all the rows that its engine has."""
         ordered = self._orders.capacity
-        if ordered is None:
-            return self._capacity
-        return min(ordered, self._engine.info.max_running if self._loaded else self._capacity)
+        own, most = self._capacity or 0, self._capacity or 0
+        if self._loaded:
+            info = self._engine.info
+            own, most = own or info.capacity or info.max_running, info.max_running
+        return own if ordered is None else min(ordered, most)
 
     @property
     def state(self) -> WorkerState:
@@ -178,8 +176,8 @@ class QueueWorker:
         while True:
             try:
                 await duty()
-            except Exception:
-                logger.exception("%s failed; trying again.", duty.__name__)
+            except Exception as error:
+                log_fault(logger, error, "%s failed; trying again.", duty.__name__)
             await _wait(sooner, seconds)
             sooner.clear()
 
@@ -191,8 +189,8 @@ class QueueWorker:
             pause = POLL_SECONDS
             try:
                 pause = await self._claim_all()
-            except Exception:
-                logger.exception("Claiming failed; trying again.")
+            except Exception as error:
+                log_fault(logger, error, "Claiming failed; trying again.")
             await _wait(self._bell, pause)
 
     async def _claim_all(self) -> float:
@@ -237,7 +235,7 @@ class QueueWorker:
             request = GenerationRequest(response_id, work.messages, work.params, claim.tokens, text)
             self._engine.submit(request)
             running.submitted = True
-        except (EngineError, *_AWAY):
+        except (EngineError, *AWAY):
             raise
         except Exception:
             # Put back, it would come again and again and hold up everybody behind it.
@@ -288,7 +286,7 @@ class QueueWorker:
         while not self._stopping.is_set():
             try:
                 return await self._beat()
-            except _AWAY as error:
+            except AWAY as error:
                 logger.warning("The waiting list cannot be reached; trying again. (%s)", error)
                 await asyncio.sleep(POLL_SECONDS)
 
@@ -371,6 +369,9 @@ def build_engine() -> Engine:
     """The engine that the settings ask for, its model not loaded yet."""
     settings = conf.get()
     if settings.upstream_url:
+        if settings.max_running is None:
+            message = "CHATSTREAM_MAX_RUNNING=auto is for models that run here, not upstream."
+            raise EngineError(f"{message} Say how many the server takes.", "settings")
         from streaming.engine.upstream import UpstreamEngine
 
         return UpstreamEngine(

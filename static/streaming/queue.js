@@ -1,10 +1,11 @@
-// The live queue in the admin: every snapshot replaces what the tables show.
+// The live queue in the admin: what a snapshot brings replaces what the tables show.
 // It pauses while nobody looks at the page.
 
 import { Socket } from "./socket.js";
 
 const page = document.querySelector(".cs-queue");
 const live = document.getElementById("live");
+let known = {};
 
 const socket = new Socket("/ws/queue/", { onEvent, onState: showState });
 
@@ -12,7 +13,9 @@ function onEvent(event) {
   if (event.type === "queue.snapshot") {
     socket.settled();
     showState("open");
-    show(event);
+    show((known = { ...known, ...event })); // what is left out is as before
+  } else if (event.type === "queue.samples") {
+    document.dispatchEvent(new CustomEvent("queue:samples", { detail: event }));
   } else if (event.type === "error" && event.code === "forbidden") showState("refused");
 }
 

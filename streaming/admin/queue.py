@@ -15,7 +15,7 @@ from django.urls import URLPattern, reverse
 from django.urls import path as url_path
 from django.utils.translation import gettext as _
 
-from streaming.admin import actions
+from streaming.admin import actions, charts
 from streaming.waiting_list.base import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ def _queue_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         "snapshot": snapshot,
         "counts": _counts(snapshot or Snapshot([], [], [])),
         "can_view_responses": model_admin.has_view_permission(request),
+        "charts": charts.read(),
         "response_url": _response_url(model_admin, request),
     }
     return TemplateResponse(request, "admin/streaming/response/queue.html", context)

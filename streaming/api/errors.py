@@ -8,17 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
-from redis.exceptions import RedisError
 
+from streaming.outages import AWAY
 from streaming.protocol import ErrorDetail, ProtocolError
 
 logger = logging.getLogger(__name__)
 
-_AWAY = (DatabaseError, RedisError, OSError)
 
 _PARAM_CHARS = 100
 """So much of a field's name is repeated; the client may have made up a long one."""
@@ -146,7 +144,7 @@ def unavailable(retry_after: int = 5) -> ApiError:
 
 def of_fault(error: Exception) -> ApiError:
     """Something that went wrong here."""
-    if isinstance(error, _AWAY):
+    if isinstance(error, AWAY):
         return unavailable()
     return ApiError(500, "internal_error", "Something went wrong here. Try again.")
 

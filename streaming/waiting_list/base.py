@@ -422,8 +422,9 @@ class WaitingList(ABC):
         """`append` for each, in one round trip. WrongNumber comes after all others are said."""
 
     @abstractmethod
-    async def read(self, response_id: str, after: int = 0) -> list[str]:
-        """The stored events with numbers greater than `after`, each a complete JSON text."""
+    async def read(self, response_id: str, after: int = 0, most: int | None = None) -> list[str]:
+        """The stored events with numbers greater than `after`, the first `most` of them, each a
+        complete JSON text."""
 
     @abstractmethod
     async def finish(

@@ -17,8 +17,9 @@ class EventLog:
     def tail(self) -> int:
         return self.before + len(self.events)
 
-    def after(self, number: int) -> list[str]:
-        return self.events[max(number - self.before, 0) :]
+    def after(self, number: int, most: int | None = None) -> list[str]:
+        first = max(number - self.before, 0)
+        return self.events[first : None if most is None else first + most]
 
 
 @dataclass(frozen=True, slots=True)

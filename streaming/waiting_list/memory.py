@@ -289,11 +289,11 @@ class MemoryWaitingList(WaitingList):
 
     # A viewer's side
 
-    async def read(self, response_id: str, after: int = 0) -> list[str]:
+    async def read(self, response_id: str, after: int = 0, most: int | None = None) -> list[str]:
         if response_id in self._open:
-            return self._open[response_id].log.after(after)
+            return self._open[response_id].log.after(after, most)
         done = self._done.get(response_id)
-        return done.log.after(after) if done else []
+        return done.log.after(after, most) if done else []
 
     async def watch(self, response_ids: Sequence[str]) -> Watch:
         now = self._clock()

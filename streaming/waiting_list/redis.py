@@ -194,8 +194,8 @@ class RedisWaitingList(WaitingList):
 
     # A viewer's side
 
-    async def read(self, response_id: str, after: int = 0) -> list[str]:
-        return list(await self._run("read", response_id, after))
+    async def read(self, response_id: str, after: int = 0, most: int | None = None) -> list[str]:
+        return list(await self._run("read", response_id, after, _optional(most)))
 
     async def watch(self, response_ids: Sequence[str]) -> Watch:
         return await self._look(response_ids, touch=True)

@@ -90,6 +90,8 @@ async def test_reading_after_a_number(backend: Backend) -> None:
     assert [json.loads(event)["sequence_number"] for event in whole] == [1, 2, 3, 4, 5]
     for after in range(7):
         assert await backend.list.read("r", after) == whole[after:]
+        for most in (0, 1, 3, 9):
+            assert await backend.list.read("r", after, most) == whole[after : after + most]
     assert await backend.list.read("r", -3) == whole
     assert await backend.list.read("never") == []
     await backend.list.finish(lease, DONE)

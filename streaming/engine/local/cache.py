@@ -7,16 +7,17 @@ are read as views, never copied for a step.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from streaming.engine.local.attention import Reading
+if TYPE_CHECKING:
+    from streaming.engine.local.attention import Reading
 
 
-def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Zeros whose physical memory is taken only when first written (on CPU)."""
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
@@ -30,7 +31,7 @@ class Slots:
     `allocate`."""
 
     def __init__(self, rows: int, max_len: int) -> None:
-        self._rows, self.max_len = rows, max_len
+        self.rows, self.max_len = rows, max_len
         self.reset()
 
     def reset(self) -> None:
@@ -41,8 +42,8 @@ class Slots:
     def allocate(
         self, heads: int, key_dim: int, value_dim: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        self.keys = _zeros((self._rows, heads, self.max_len, key_dim), dtype, device)
-        self.values = _zeros((self._rows, heads, self.max_len, value_dim), dtype, device)
+        self.keys = zeros((self.rows, heads, self.max_len, key_dim), dtype, device)
+        self.values = zeros((self.rows, heads, self.max_len, value_dim), dtype, device)
         self.is_allocated = True
 
     @property
@@ -68,6 +69,11 @@ class Slots:
             self.keys[part.row, :, there] = keys[here].transpose(0, 1)
             self.values[part.row, :, there] = values[here].transpose(0, 1)
 
+    def read(self, row: int, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Keys and values [1, kv_heads, length, d] of a row."""
+        part = slice(row, row + 1)
+        return self.keys[part, :, :length].to(dtype), self.values[part, :, :length].to(dtype)
+
     def swap(self, a: int, b: int, length: int) -> None:
         for tensor in (self.keys, self.values):
             saved = tensor[a, :, :length].clone()
@@ -84,10 +90,10 @@ class Slots:
 
 
 class SlotCache:
-    """`layers` Slots of `rows` rows and `max_len` tokens each."""
+    """`layers` Slots, of the kind given, of `rows` rows and `max_len` tokens each."""
 
-    def __init__(self, layers: int, rows: int, max_len: int) -> None:
-        self.slots = [Slots(rows, max_len) for _ in range(layers)]
+    def __init__(self, layers: int, rows: int, max_len: int, kind: type[Slots] = Slots) -> None:
+        self.slots = [kind(rows, max_len) for _ in range(layers)]
         self._tokens = rows * max_len
 
     @property

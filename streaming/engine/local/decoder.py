@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from streaming.engine.local import attention
+from streaming.engine.local.bags import BagRows, Bags, BlockSlots
 from streaming.engine.local.cache import SlotCache
 from streaming.engine.local.linear import Linear, pack
 from streaming.engine.local.precision import Precision
@@ -73,6 +74,10 @@ class Decoder:
         self._scale: float = attend.scaling
         self._epsilon: float = config.rms_norm_eps
         self.device: torch.device = model.device
+        self._bags: Bags | None = None
+        if isinstance(cache.slots[0], BlockSlots):
+            group = self._heads // self._kv_heads
+            self._bags = Bags(self._kv_heads, group, self._head_dim, context)
         self._cos, self._sin = self._angles(model.model.rotary_emb, context)
         self._embedding = self._float(model.model.embed_tokens.weight)
         self._last_norm = self._float(model.model.norm.weight)
@@ -91,18 +96,23 @@ class Decoder:
         ids = [*tokens, *(token for span in spans for token in span.tokens)]
         at = [*positions]
         lengths = [position + 1 for position in positions]
-        rows = list(attention.rows_of(lengths, self._precision.cache, device))
+        if self._bags:
+            rows: list[attention.Rows | BagRows] = list(self._bags.rows_of(lengths))
+        else:
+            rows = list(attention.rows_of(lengths, self._precision.cache, device))
         reading = []
         last = list(range(len(tokens)))
         for span in spans:
-            count = len(span.tokens)
-            reading.append(
-                attention.reading_of(
-                    len(at), span.row, span.start, count, self._heads // self._kv_heads,
-                    self._precision.cache, device,
-                )
-            )  # fmt: skip
-            at += range(span.start, span.start + count)
+            end = span.start + len(span.tokens)
+            for start in range(span.start, end, attention.READ_TOKENS):
+                count = min(attention.READ_TOKENS, end - start)
+                reading.append(
+                    attention.reading_of(
+                        len(at), span.row, start, count, self._heads // self._kv_heads,
+                        self._precision.reading, device,
+                    )
+                )  # fmt: skip
+                at += range(start, start + count)
             last.append(len(at) - 1)
         where = torch.tensor(at, device=device)
         x = functional.embedding(torch.tensor(ids, device=device), self._embedding)
@@ -116,13 +126,13 @@ class Decoder:
         x: Tensor,
         where: Tensor,
         decoding: int,
-        rows: Sequence[attention.Rows],
+        rows: Sequence[attention.Rows | BagRows],
         reading: Sequence[attention.Reading],
     ) -> Tensor:
         """x [n, hidden] at positions `where` [n], of which the first `decoding` decode."""
         count = x.shape[0]
         heads, kv_heads, d = self._heads, self._kv_heads, self._head_dim
-        parts: list[attention.Rows | attention.Reading] = [*rows, *reading]
+        parts = [*rows, *reading]
         cos, sin = self._cos[where][:, None], self._sin[where][:, None]
         places = torch.arange(decoding, device=self.device), where[:decoding]
         self._cache.allocate(kv_heads, d, d, self._precision.cache, self.device)
@@ -137,24 +147,20 @@ class Decoder:
             else:
                 rotating = y[:, : heads + kv_heads]
             turned = torch.addcmul(rotating * cos, rotating.roll(d // 2, -1), sin)
-            turned = turned.to(self._precision.cache)
-            fresh = y[:, heads + kv_heads :].to(self._precision.cache)
-            slots.write(turned[:, heads:], fresh, places, reading)
+            kept = self._precision.cache
+            fresh = y[:, heads + kv_heads :].to(kept)
+            slots.write(turned[:, heads:].to(kept), fresh, places, reading)
             query = turned[:, :heads].reshape(count, kv_heads, heads // kv_heads, d)
-            keys, values = slots.keys, slots.values
-            seen = [part.attend(query, keys, values, self._scale) for part in parts]
-            joined = seen[0] if len(seen) == 1 else torch.cat(seen)
-            joined = joined.reshape(count, heads * d).to(x.dtype)
-            x = x.add_(layer.output(joined))
+            seen = [part.attend(query, slots, self._scale) for part in parts]
+            joined = seen[0] if len(seen) == 1 else torch.cat([part.to(x.dtype) for part in seen])
+            x = x.add_(layer.output(joined.reshape(count, heads * d).to(x.dtype)))
             gate, up = layer.gate_up(self._norm(x, layer.before_mlp)).chunk(2, dim=-1)
             x = x.add_(layer.down(functional.silu(gate).mul_(up)))
         return x
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
         """Root mean square normalisation (Zhang and Sennrich 2019, arXiv:1910.07467)."""
-        wide = x.float()
-        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True).add_(self._epsilon))
-        return wide.to(x.dtype).mul_(weight)
+        return functional.rms_norm(x, weight.shape, weight, self._epsilon)
 
     # --- taking the weights over ---
 

@@ -1,6 +1,9 @@
--- ARGV: id, after
--- Answers the stored events with greater numbers.
+-- ARGV: id, after, most ('' for all)
+-- Answers the stored events with greater numbers, the first ones of them.
 local first = first_number(ARGV[1])
 if not first then return '[]' end
-local events = call('LRANGE', log_key(ARGV[1]), math.max(0, ARGV[2] + 1 - first), -1)
+if ARGV[3] == '0' then return '[]' end
+local from = math.max(0, ARGV[2] + 1 - first)
+local to = ARGV[3] == '' and -1 or from + ARGV[3] - 1
+local events = call('LRANGE', log_key(ARGV[1]), from, to)
 return #events > 0 and cjson.encode(events) or '[]'
