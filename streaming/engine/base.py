@@ -204,6 +204,12 @@ class Engine(ABC):
         """Why nothing can be answered just now, though the engine is alive; empty if it can."""
         return ""
 
+    @property
+    def prefixes(self) -> int:
+        """Of how many prompts it keeps what it read, the latest ones, so that one that begins as
+        one of them is read faster by this engine than by another. 0: of none."""
+        return 0
+
     @abstractmethod
     def stats(self) -> EngineStats: ...
 

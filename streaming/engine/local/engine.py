@@ -171,6 +171,10 @@ class LocalEngine(Engine):
                 self._cancelled.add(response_id)
                 self._wake.notify()
 
+    @property
+    def prefixes(self) -> int:
+        return self._rows  # see Rows: what a row held stays until another needs the row
+
     def stats(self) -> EngineStats:
         with self._wake:
             pending = len(self._pending)
