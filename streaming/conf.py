@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -19,6 +19,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.signals import setting_changed
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -29,6 +30,10 @@ from pydantic import (
 PREFIX = "CHATSTREAM_"
 
 LOCAL_ENGINE = "streaming.engine.local.LocalEngine"
+
+
+def _none_if_auto(value: Any) -> Any:
+    return None if value == "auto" else value
 
 
 class ChatStreamSettings(BaseModel):
@@ -52,8 +57,12 @@ class ChatStreamSettings(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto", description="auto, float32, bfloat16, float16 or int8 (CPU)"
     )
-    max_running: int = Field(
-        4, ge=1, le=256, description="responses a worker generates concurrently"
+    max_running: Annotated[int | None, BeforeValidator(_none_if_auto)] = Field(
+        4,
+        ge=1,
+        le=256,
+        description="responses a worker generates concurrently; auto: as many as leave each reader "
+        "10 tokens a second, measured when the model is loaded",
     )
     max_rows: int = Field(
         0,
@@ -181,7 +190,7 @@ class ChatStreamSettings(BaseModel):
     @field_validator("max_rows")
     @classmethod
     def _room(cls, value: int, info: ValidationInfo) -> int:
-        running = info.data.get("max_running", 0)
+        running = info.data.get("max_running") or 0
         if 0 < value < running:
             raise ValueError(f"it is less than {PREFIX}MAX_RUNNING={running}")
         return value

@@ -22,6 +22,7 @@ from redis.backoff import ExponentialBackoff
 
 from streaming.waiting_list.base import DONE_LOG_SECONDS, WaitingList
 from streaming.waiting_list.memory import MemoryWaitingList
+from streaming.waiting_list.preference import LEFT_SECONDS
 from streaming.waiting_list.redis import RedisWaitingList
 
 CLEAN_SECONDS = 5.0
@@ -45,6 +46,7 @@ class MemoryChannelLayer(InMemoryChannelLayer):
         *,
         clock: Callable[[], float] = time.monotonic,
         done_log_seconds: float = DONE_LOG_SECONDS,
+        left_seconds: float = LEFT_SECONDS,
     ) -> None:
         super().__init__(expiry=expiry, group_expiry=group_expiry, capacity=capacity)
         # The parent keeps the patterns as they come and fails on the first look-up.
@@ -52,7 +54,10 @@ class MemoryChannelLayer(InMemoryChannelLayer):
         self._receivers: Counter[str] = Counter()
         self._clean_at = 0.0
         self.waiting_list: WaitingList = MemoryWaitingList(
-            self.deliver, clock=clock, done_log_seconds=done_log_seconds
+            self.deliver,
+            clock=clock,
+            done_log_seconds=done_log_seconds,
+            left_seconds=left_seconds,
         )
 
     def deliver(self, group: str, message: dict[str, Any]) -> None:
@@ -135,6 +140,7 @@ class RedisChannelLayer(RedisPubSubChannelLayer):
         serializer_format: str = "json",
         symmetric_encryption_keys: Any = None,
         done_log_seconds: float = DONE_LOG_SECONDS,
+        left_seconds: float = LEFT_SECONDS,
         **kwargs: Any,
     ) -> None:
         found = decode_hosts(hosts)
@@ -153,7 +159,10 @@ class RedisChannelLayer(RedisPubSubChannelLayer):
         super().__init__(hosts=found, prefix=prefix, serializer_format="json", **kwargs)
         self.prefix = prefix
         self.waiting_list: WaitingList = RedisWaitingList(
-            lambda: self._get_layer().client(), prefix, done_log_seconds=done_log_seconds
+            lambda: self._get_layer().client(),
+            prefix,
+            done_log_seconds=done_log_seconds,
+            left_seconds=left_seconds,
         )
 
     def _get_layer(self) -> LoopLayer:

@@ -13,8 +13,9 @@ from typing import Any
 
 from streaming.waiting_list.base import EntryRow, WorkerRow
 
-ETA_TOLERANCE = 1.0
-"""An ETA that is off by less than so many seconds from one that counts down is no news."""
+ETA_TOLERANCE = 1.0, 0.1
+"""An ETA that is off from one that counts down by less than so many seconds, or by less than this
+share of it, is no news: with hundreds that wait, it would be in every frame."""
 
 _COUNTED_ON = {"age", "since", "asked"}
 """Seconds that grow by themselves, on the watcher's side too."""
@@ -95,7 +96,8 @@ def is_same(name: str, told: Any, value: Any, elapsed: float) -> bool:
 def _is_as_counted(told: float | None, eta: float | None, elapsed: float) -> bool:
     if told is None or eta is None:
         return told is eta
-    return abs(eta - max(0.0, told - elapsed)) < ETA_TOLERANCE
+    counted, (seconds, share) = max(0.0, told - elapsed), ETA_TOLERANCE
+    return abs(eta - counted) < max(seconds, share * counted)
 
 
 def samples_frame(samples: list[dict[str, Any]], *, whole: bool) -> str:

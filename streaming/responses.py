@@ -21,6 +21,7 @@ from streaming.models import TERMINAL, Response, Status
 from streaming.protocol import ErrorDetail, ProtocolError, ResponseCreate, ResponseDone
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
+    WORKERS_GROUP,
     Entry,
     Limits,
     Place,
@@ -34,9 +35,6 @@ DOORBELL = "generation"
 
 NUMBERS_PER_LIFE = 1_000_000
 """More events than any response has."""
-
-WORKERS_GROUP = "workers"
-"""The group on which every worker hears of cancellations and orders at once."""
 
 
 def entry_of(response: Response) -> Entry:

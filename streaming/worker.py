@@ -26,7 +26,14 @@ from streaming.protocol import ErrorDetail
 from streaming.publishing import Publisher
 from streaming.running import Running
 from streaming.upkeep import Upkeep
-from streaming.waiting_list.base import Claim, Orders, WorkerBeat, WorkerState
+from streaming.waiting_list.base import (
+    WORKERS_GROUP,
+    Claim,
+    Left,
+    Orders,
+    WorkerBeat,
+    WorkerState,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +50,7 @@ class QueueWorker:
     thread dies.
     """
 
-    def __init__(self, engine: Engine, layer: BaseChannelLayer, capacity: int) -> None:
+    def __init__(self, engine: Engine, layer: BaseChannelLayer, capacity: int | None) -> None:
         self.worker_id = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(3)}"
         self.ready = asyncio.Event()
         self._engine = engine
@@ -64,12 +71,14 @@ class QueueWorker:
 
     @property
     def capacity(self) -> int:
-        """How many it runs at most: as started, or as ordered, which may be up to all the rows
-        that its engine has."""
+        """How many it runs at most: as started (None: as its engine finds right, once loaded), or
+        as ordered, which may be up to all the rows that its engine has."""
         ordered = self._orders.capacity
-        if ordered is None:
-            return self._capacity
-        return min(ordered, self._engine.info.max_running if self._loaded else self._capacity)
+        own, most = self._capacity or 0, self._capacity or 0
+        if self._loaded:
+            info = self._engine.info
+            own, most = own or info.capacity or info.max_running, info.max_running
+        return own if ordered is None else min(ordered, most)
 
     @property
     def state(self) -> WorkerState:
@@ -177,15 +186,23 @@ class QueueWorker:
     async def _claim_on(self) -> None:
         while True:
             self._bell.clear()
+            pause = POLL_SECONDS
             try:
-                while self._has_place():
-                    claim = await self._list.claim(self.worker_id, self._lease_seconds)
-                    if claim is None:
-                        break
-                    await self._begin(claim)
+                pause = await self._claim_all()
             except Exception as error:
                 log_fault(logger, error, "Claiming failed; trying again.")
-            await _wait(self._bell, POLL_SECONDS)
+            await _wait(self._bell, pause)
+
+    async def _claim_all(self) -> float:
+        """Claim until nothing is to be had; answer after how many seconds to look again."""
+        while self._has_place():
+            claim = await self._list.claim(self.worker_id, self._lease_seconds)
+            if isinstance(claim, Left):
+                return min(claim.seconds, POLL_SECONDS)
+            if claim is None:
+                break
+            await self._begin(claim)
+        return POLL_SECONDS
 
     def _has_place(self) -> bool:
         return self.state is WorkerState.READY and len(self._publisher.running) < self.capacity
@@ -244,7 +261,9 @@ class QueueWorker:
 
     def _present(self) -> WorkerBeat:
         details: dict[str, str | int | float] = {"pid": os.getpid(), "host": platform.node()}
+        prefixes = 0
         if self._loaded:
+            prefixes = self._engine.prefixes
             info, stats = self._engine.info, self._engine.stats()
             details |= {
                 "model": info.name,
@@ -258,7 +277,9 @@ class QueueWorker:
                 "kv_bytes": stats.kv_bytes,
                 "kv_bytes_used": stats.kv_bytes_used,
             }
-        return WorkerBeat(self.worker_id, self.capacity, self.state, self._lease_seconds, details)
+        return WorkerBeat(
+            self.worker_id, self.capacity, self.state, self._lease_seconds, details, prefixes
+        )
 
     async def _beat_at_last(self) -> None:
         """The layer may not be there yet when a worker starts: it is waited for."""
@@ -305,7 +326,7 @@ class QueueWorker:
 
     async def _listen_for_orders(self) -> None:
         channel = await self._layer.new_channel()
-        await self._layer.group_add(responses.WORKERS_GROUP, channel)
+        await self._layer.group_add(WORKERS_GROUP, channel)
         self._ordered.set()  # what was ordered before we listened is asked for
         try:
             while True:
@@ -313,11 +334,14 @@ class QueueWorker:
                 if message["type"] == "worker.orders":
                     if message["worker_id"] == self.worker_id:
                         self._ordered.set()
+                elif message["type"] == "worker.claim":
+                    if message["worker_id"] == self.worker_id:
+                        self._bell.set()
                 elif message["response_id"] in self._publisher.running:
                     self._engine.cancel(message["response_id"])
         finally:
             with contextlib.suppress(Exception):  # the layer may be away, and forgets it by itself
-                await self._layer.group_discard(responses.WORKERS_GROUP, channel)
+                await self._layer.group_discard(WORKERS_GROUP, channel)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
@@ -345,6 +369,9 @@ def build_engine() -> Engine:
     """The engine that the settings ask for, its model not loaded yet."""
     settings = conf.get()
     if settings.upstream_url:
+        if settings.max_running is None:
+            message = "CHATSTREAM_MAX_RUNNING=auto is for models that run here, not upstream."
+            raise EngineError(f"{message} Say how many the server takes.", "settings")
         from streaming.engine.upstream import UpstreamEngine
 
         return UpstreamEngine(

@@ -54,6 +54,7 @@ class FakeEngine(Engine):
     rows: dict[str, _Row] = field(default_factory=dict)
     steps: list[StepRecord] = field(default_factory=list)
     most_running: int = 0
+    kept_prefixes: int = 0
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -63,6 +64,10 @@ class FakeEngine(Engine):
     @property
     def info(self) -> ModelInfo:
         return ModelInfo("fake", "cpu", "float32", 4096, self.max_running, 0)
+
+    @property
+    def prefixes(self) -> int:
+        return self.kept_prefixes
 
     def start(self, sink: EventSink) -> None:
         if self.load_error:
@@ -163,12 +168,13 @@ class ProcessEngine(FakeEngine):
     which survives any kill. A prompt `die N` ends the engine's thread after N words, as a bug
     would; resumed elsewhere, it goes on. With `FAKE_CANCEL_SECONDS` a cancelled response says
     more for so long, as in a long step of a big model. `FAKE_GATE` names a file: before it is
-    there, no answer says its last word.
+    there, no answer says its last word. `FAKE_PREFIXES`: it says it keeps so many prompts.
     """
 
     def __init__(self, model: str | None, *, max_running: int, **arguments: object) -> None:
         seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.02"))
-        super().__init__(max_running=max_running, step_seconds=seconds)
+        prefixes = int(os.environ.get("FAKE_PREFIXES", "0"))
+        super().__init__(max_running, seconds, kept_prefixes=prefixes)
         self._cancel_seconds = float(os.environ.get("FAKE_CANCEL_SECONDS", "0"))
         self._gate = Path(gate) if (gate := os.environ.get("FAKE_GATE")) else None
         self._log: int | None = None

@@ -127,7 +127,9 @@ EventSink = Callable[[Sequence[EngineEvent]], None]
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """`max_running`: the most that the engine can generate concurrently, whatever it is asked."""
+    """`max_running`: the most that the engine can generate concurrently, whatever it is asked.
+    `capacity`: as many as it is meant to, by the settings or by what it measured; 0 says nothing
+    else than `max_running`."""
 
     name: str
     device: str
@@ -135,6 +137,7 @@ class ModelInfo:
     context_tokens: int
     max_running: int
     parameters: int
+    capacity: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,12 @@ class Engine(ABC):
     def absence(self) -> str:
         """Why nothing can be answered just now, though the engine is alive; empty if it can."""
         return ""
+
+    @property
+    def prefixes(self) -> int:
+        """Of how many prompts it keeps what it read, the latest ones, so that one that begins as
+        one of them is read faster by this engine than by another. 0: of none."""
+        return 0
 
     @abstractmethod
     def stats(self) -> EngineStats: ...

@@ -32,6 +32,11 @@ CLOSED_MESSAGE_CHARS = 300
 """The most that an operator may tell people about a closed queue."""
 
 
+WORKERS_GROUP = "workers"
+"""The channel-layer group on which workers hear what concerns them at once. The list itself says
+`{"type": "worker.claim", "worker_id"}` there when it leaves an entry to a worker."""
+
+
 def group_name(response_id: str) -> str:
     """The channel-layer group that receives a response's events.
 
@@ -149,6 +154,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """All that waits is left, for so many seconds at most, to workers that hold its prefixes and
+    have a free place for it. Who asks again then gets what is still there."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Renewal:
     """`lost`: no longer this worker's; stop at once. `cancelled`: those of `held` asked to end."""
 
@@ -207,13 +220,18 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class WorkerBeat:
-    """A worker's heartbeat. `ttl` seconds without another one, and it counts as dead."""
+    """A worker's heartbeat. `ttl` seconds without another one, and it counts as dead.
+
+    `prefixes`: of how many prompts its engine still has what it read, so that the next turn of a
+    conversation is read faster there than elsewhere; 0 if of none.
+    """
 
     worker_id: str
     capacity: int
     state: WorkerState
     ttl: float
     details: dict[str, str | int | float] = field(default_factory=dict)
+    prefixes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,9 +390,12 @@ class WaitingList(ABC):
         """
 
     @abstractmethod
-    async def claim(self, worker_id: str, lease_seconds: float) -> Claim | None:
+    async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Left | None:
         """The next response for a worker whose heartbeat is alive and READY, that is not paused
-        and holds fewer leases than its capacity; None when nothing waits or it may not claim."""
+        and holds fewer leases than its capacity; None when nothing waits or it may not claim.
+
+        The next one is the first that is not left to another worker: see `preference`.
+        """
 
     @abstractmethod
     async def renew(

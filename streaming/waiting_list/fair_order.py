@@ -31,13 +31,11 @@ class FairOrder(Shelf):
         queue.append(row)
         self.add(row)
 
-    def claim(self) -> OpenResponse | None:
-        """Take the first one out."""
-        row = self.pop()
-        if row is not None:
-            self._virtual_time = max(self._virtual_time, row.place.tag)
-            self._forget(row)
-        return row
+    def claim(self, row: OpenResponse) -> None:
+        """Take one out whose turn it is."""
+        self.discard(row)
+        self._virtual_time = max(self._virtual_time, row.place.tag)
+        self._forget(row)
 
     def withdraw(self, row: OpenResponse) -> None:
         """Take one out, if it is here; its owner's later ones each move up by one place."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 
 from streaming.waiting_list import rules
 from streaming.waiting_list.base import (
@@ -20,6 +21,7 @@ from streaming.waiting_list.base import (
     Edge,
     Entry,
     Lease,
+    Left,
     Limits,
     Load,
     Orders,
@@ -44,6 +46,7 @@ from streaming.waiting_list.event_logs import DoneLogs, EventLog
 from streaming.waiting_list.fair_order import FairOrder
 from streaming.waiting_list.lanes import Lanes
 from streaming.waiting_list.overview import Overview
+from streaming.waiting_list.preference import LEFT_SECONDS, Preference
 from streaming.waiting_list.roster import Roster
 from streaming.waiting_list.shelves import OpenResponse, Shelf
 from streaming.waiting_list.tallies import Tallies
@@ -60,6 +63,7 @@ class MemoryWaitingList(WaitingList):
         *,
         clock: Callable[[], float] = time.monotonic,
         done_log_seconds: float = DONE_LOG_SECONDS,
+        left_seconds: float = LEFT_SECONDS,
     ) -> None:
         self._publish = publish
         self._clock = clock
@@ -70,6 +74,7 @@ class MemoryWaitingList(WaitingList):
         self._lanes = Lanes()
         self._bounds = Bounds()
         self._roster = Roster(clock)
+        self._preference = Preference(clock, self._roster, publish, left_seconds)
         self._elected: dict[str, tuple[str, float]] = {}
         self._done = DoneLogs(clock, done_log_seconds)
         self._tallies = Tallies(clock)
@@ -122,12 +127,14 @@ class MemoryWaitingList(WaitingList):
 
     # A worker's side
 
-    async def claim(self, worker_id: str, lease_seconds: float) -> Claim | None:
-        if not self._roster.may_claim(worker_id):
+    async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Left | None:
+        if not self._roster.free_places(worker_id):
             return None
-        row = self._returned.pop() or self._order.claim()
-        if row is None:
-            return None
+        row = self._preference.choose(worker_id, chain(self._returned.rows, self._order.rows))
+        if row is None or isinstance(row, Left):
+            return row
+        if not self._returned.discard(row):
+            self._order.claim(row)
         now = self._clock()
         if not row.token:
             self._tallies.claim(now - row.asked)
@@ -205,6 +212,7 @@ class MemoryWaitingList(WaitingList):
         if counted and not row.tokens_before:
             seconds = self._clock() - row.since
             self._tallies.recent.append((len(row.tokens), seconds, row.entry.max_tokens))
+        self._preference.keep(row.worker_id, row.entry.conversation_id)
         return self._end(row, event, row.token)
 
     async def release(self, lease: Lease) -> bool:
@@ -270,6 +278,7 @@ class MemoryWaitingList(WaitingList):
         self._order.withdraw(row)
         self._returned.discard(row)
         self._parked.discard(row)
+        self._preference.free(row)
         self._unlease(row)
         self._bounds.remove(entry)
         self._done.add(entry.response_id, row.log, token)
@@ -318,7 +327,10 @@ class MemoryWaitingList(WaitingList):
 
     async def move(self, response_id: str, edge: Edge) -> bool:
         row = self._open.get(response_id)
-        return row is not None and self._order.move(row, edge)
+        if row is None or not self._order.move(row, edge):
+            return False
+        row.left_to = ""  # it stands elsewhere now, and is nobody's in particular
+        return True
 
     async def close(self, message: str) -> None:
         self._closed = rules.check_closing(message)
@@ -359,6 +371,7 @@ class MemoryWaitingList(WaitingList):
         for response_id in list(self._roster.leases.get(worker_id, ())):
             self._give_back(self._open[response_id], forgive=True)
         self._roster.remove(worker_id)
+        self._preference.forget(worker_id)
 
     async def elect(self, name: str, holder: str, seconds: float) -> bool:
         now = self._clock()
@@ -384,7 +397,8 @@ class MemoryWaitingList(WaitingList):
             for row in self._overview.in_state(State.RUNNING)
             if row.expires <= now and self._give_back(row, forgive=False)
         ]
-        self._roster.bury()
+        for worker_id in self._roster.bury():
+            self._preference.forget(worker_id)
         parked = [row.response_id for row in self._parked.rows]
         cancelled = [name for name in parked if self._open[name].cancelled]
         exhausted = [name for name in parked if name not in cancelled]

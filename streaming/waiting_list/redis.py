@@ -18,6 +18,7 @@ from streaming.waiting_list.base import (
     DONE_LOG_SECONDS,
     REFUSALS,
     SAMPLES_KEPT,
+    WORKERS_GROUP,
     AppendCall,
     Claim,
     Counters,
@@ -25,6 +26,7 @@ from streaming.waiting_list.base import (
     Entry,
     EntryRow,
     Lease,
+    Left,
     Limits,
     Load,
     Orders,
@@ -45,6 +47,7 @@ from streaming.waiting_list.base import (
     WrongNumber,
     group_name,
 )
+from streaming.waiting_list.preference import LEFT_SECONDS
 from streaming.waiting_list.scripts import Scripts
 
 
@@ -69,13 +72,16 @@ class RedisWaitingList(WaitingList):
         prefix: str,
         *,
         done_log_seconds: float = DONE_LOG_SECONDS,
+        left_seconds: float = LEFT_SECONDS,
     ) -> None:
         self._client = client
         # Where channels_redis publishes a group's messages.
-        keys = (f"{prefix}:waiting:", f"{prefix}__group__{group_name('')}")
+        groups = [f"{prefix}__group__{name}" for name in (group_name(""), WORKERS_GROUP)]
+        keys = (f"{prefix}:waiting:", *groups)
         self._base = keys[0]
         self._run = Scripts(client, keys).run
         self._done_log_ms = _ms(done_log_seconds)
+        self._left_ms = _ms(left_seconds)
 
     # Accepting
 
@@ -106,10 +112,12 @@ class RedisWaitingList(WaitingList):
 
     # A worker's side
 
-    async def claim(self, worker_id: str, lease_seconds: float) -> Claim | None:
-        row = await self._run("claim", _nonce(), worker_id, _ms(lease_seconds))
+    async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Left | None:
+        row = await self._run("claim", _nonce(), worker_id, _ms(lease_seconds), self._left_ms)
         if row is None:
             return None
+        if isinstance(row, int):
+            return Left(row / 1000)
         response_id, token, attempt, tail, tokens, owner, conversation, address, max_tokens = row
         return Claim(
             lease=Lease(response_id, worker_id, int(token)),
@@ -271,7 +279,13 @@ class RedisWaitingList(WaitingList):
     async def heartbeat(self, beat: WorkerBeat) -> Orders:
         details = json.dumps(beat.details)
         capacity, drain = await self._run(
-            "heartbeat", beat.worker_id, beat.capacity, beat.state, _ms(beat.ttl), details
+            "heartbeat",
+            beat.worker_id,
+            beat.capacity,
+            beat.state,
+            _ms(beat.ttl),
+            details,
+            beat.prefixes,
         )
         return Orders(capacity, drain)
 

@@ -44,9 +44,12 @@ class Roster:
     def remove(self, worker_id: str) -> None:
         self._workers.pop(worker_id, None)
 
-    def bury(self) -> None:
-        """Forget those that have not been heard of in time."""
-        self._workers = {name: w for name, w in self._workers.items() if self._alive(w)}
+    def bury(self) -> list[str]:
+        """Forget those that have not been heard of in time: these."""
+        dead = [name for name, worker in self._workers.items() if not self._alive(worker)]
+        for name in dead:
+            del self._workers[name]
+        return dead
 
     def pause(self, worker_id: str | None, paused: bool) -> bool:
         if worker_id is None:
@@ -77,15 +80,23 @@ class Roster:
             if not leases:
                 del self.leases[worker_id]
 
-    def may_claim(self, worker_id: str) -> bool:
+    def free_places(self, worker_id: str) -> int:
+        """How many it may claim now."""
         worker = self._workers.get(worker_id)
-        return (
-            worker is not None
-            and self._alive(worker)
-            and worker.state is WorkerState.READY
-            and not (self.paused or worker.paused)
-            and len(self.leases.get(worker_id, ())) < worker.capacity
-        )
+        if (
+            worker is None
+            or not self._alive(worker)
+            or worker.state is not WorkerState.READY
+            or self.paused
+            or worker.paused
+        ):
+            return 0
+        return max(0, worker.capacity - len(self.leases.get(worker_id, ())))
+
+    def prefixes(self, worker_id: str) -> int:
+        """Of how many prompts it says it has what it read; 0 of one that is not known."""
+        worker = self._workers.get(worker_id)
+        return worker.beat.prefixes if worker else 0
 
     def serving(self) -> list[int]:
         """The capacities of the live workers that are not draining: together the bound."""

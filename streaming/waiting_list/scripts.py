@@ -13,14 +13,16 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from streaming.waiting_list.base import MAX_ATTEMPTS, RECENT_KEPT, SAMPLES_KEPT, WAITS_KEPT
+from streaming.waiting_list.preference import LOOK_AHEAD, PREFIXES_KEPT
 
 _CONSTANTS = "\n".join(
     (
         f"local MAX_ATTEMPTS, RECENT_KEPT = {MAX_ATTEMPTS}, {RECENT_KEPT}",
         f"local WAITS_KEPT, SAMPLES_KEPT = {WAITS_KEPT}, {SAMPLES_KEPT}",
+        f"local LOOK_AHEAD, PREFIXES_KEPT = {LOOK_AHEAD}, {PREFIXES_KEPT}",
     )
 )
-_COMMON = ("prelude", "fair_order", "ending")
+_COMMON = ("prelude", "fair_order", "ending", "preference")
 
 
 @cache

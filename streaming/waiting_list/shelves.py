@@ -24,7 +24,9 @@ NOWHERE = Slot(0, 0)
 class OpenResponse:
     """An open response. It keeps its place while it runs, to come back to it.
 
-    `tail_before` and `tokens_before` are how far it was at its last claim.
+    `tail_before` and `tokens_before` are how far it was at its last claim. `left_to` is the worker
+    that it was left to since it waits, if no operator moved it then, and `left_until` (0: not at
+    all) is when others need wait no longer.
     """
 
     entry: Entry
@@ -42,6 +44,8 @@ class OpenResponse:
     tokens: list[int] = field(default_factory=list)
     tail_before: int = 0
     tokens_before: int = 0
+    left_to: str = ""
+    left_until: float = 0.0
 
     @property
     def response_id(self) -> str:
@@ -68,10 +72,9 @@ class Shelf:
         at = bisect_left(self.rows, row.place, key=place_of)
         return at if at < len(self.rows) and self.rows[at] is row else None
 
-    def discard(self, row: OpenResponse) -> None:
+    def discard(self, row: OpenResponse) -> bool:
+        """Take one out; False if it is not here."""
         at = self.rank(row)
         if at is not None:
             del self.rows[at]
-
-    def pop(self) -> OpenResponse | None:
-        return self.rows.pop(0) if self.rows else None
+        return at is not None

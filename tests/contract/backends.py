@@ -21,6 +21,7 @@ from streaming.waiting_list.base import (
     WorkerState,
     group_name,
 )
+from streaming.waiting_list.preference import LEFT_SECONDS
 
 ROOMY = Limits(max_waiting=1000)
 LONG = 60.0
@@ -50,6 +51,14 @@ class Backend:
     async def pass_time(self, seconds: float) -> None:
         raise NotImplementedError
 
+    async def lapse(self) -> None:
+        """Let the time be over for which entries are left to workers."""
+        raise NotImplementedError
+
+    async def remembered(self) -> int:
+        """Of how many conversations it is known who holds the prefix."""
+        raise NotImplementedError
+
     async def remains(self) -> set[str]:
         """What is still kept, but for workers, counters, times and answers to repeated calls."""
         raise NotImplementedError
@@ -67,9 +76,11 @@ class Backend:
         capacity: int = 2,
         state: WorkerState = WorkerState.READY,
         ttl: float = LONG,
+        prefixes: int = 0,
         **details: str | int | float,
     ) -> Orders:
-        return await self.list.heartbeat(WorkerBeat(worker_id, capacity, state, ttl, details))
+        beat = WorkerBeat(worker_id, capacity, state, ttl, details, prefixes)
+        return await self.list.heartbeat(beat)
 
     async def ask(
         self,
@@ -85,7 +96,7 @@ class Backend:
 
     async def claim(self, worker_id: str = "w1", seconds: float = LONG) -> Claim:
         claim = await self.list.claim(worker_id, seconds)
-        assert claim is not None
+        assert isinstance(claim, Claim), claim
         return claim
 
     async def expire(self, claim: Claim) -> None:
@@ -121,6 +132,12 @@ class MemoryBackend(Backend):
     async def pass_time(self, seconds: float) -> None:
         self.now += seconds
 
+    async def lapse(self) -> None:
+        await self.pass_time(LEFT_SECONDS)
+
+    async def remembered(self) -> int:
+        return len(self.list._preference._prefixes)  # type: ignore[attr-defined]
+
     async def remains(self) -> set[str]:
         kept = self.list
         await kept.sweep(LONG)
@@ -140,7 +157,8 @@ class RedisBackend(Backend):
 
     def __init__(self, url: str, **options: Any) -> None:
         self.url = url
-        self._options = {"hosts": [url], "prefix": "test", **options}
+        # Nothing lapses by itself, however slow the machine is: see `lapse`.
+        self._options = {"hosts": [url], "prefix": "test", "left_seconds": LONG, **options}
         self.layer = self.another_process()
         self._others: list[Any] = []
 
@@ -149,6 +167,24 @@ class RedisBackend(Backend):
 
     async def pass_time(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    async def lapse(self) -> None:
+        async with Redis.from_url(self.url, decode_responses=True) as client:
+            for key in await client.keys("test:waiting:entry:*"):
+                if int(await client.hget(key, "left_until") or 0):
+                    await client.hset(key, "left_until", 1)
+
+    async def remembered(self) -> int:
+        async with Redis.from_url(self.url, decode_responses=True) as client:
+            holders = await client.hgetall("test:waiting:holders")
+            held = {
+                str(name): set(await client.zrange(name, 0, -1))
+                for name in await client.keys("test:waiting:prefixes:*")
+            }
+        for conversation, worker in holders.items():
+            assert conversation in held[f"test:waiting:prefixes:{worker}"]
+        assert sum(map(len, held.values())) == len(holders)
+        return len(holders)
 
     async def keys(self) -> dict[str, int]:
         """Every key with its time to live in milliseconds (-1: for ever)."""

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 
 from streaming.waiting_list.base import MAX_ATTEMPTS, Edge, Limits, State, WorkerState
 
+LEFT = "(left to others)"
+"""What `Model.claim` answers when it passed over all that waits."""
+
 
 @dataclass
 class ModelEntry:
@@ -33,6 +36,9 @@ class ModelEntry:
     events_before: int = 0
     tokens_before: int = 0
     ended_by: int = -1
+    left_to: str = ""
+    left: int = 0  # when it was, by a counter; 0: not since it waits
+    lapsed: bool = False
 
     @property
     def place(self) -> tuple[int, int]:
@@ -61,6 +67,8 @@ class ModelWorker:
     paused: bool = False
     ordered: int | None = None
     drain: bool = False
+    prefixes: int = 0
+    missing: bool = False
 
     @property
     def capacity(self) -> int:
@@ -82,6 +90,8 @@ class Model:
         self.counted: Counter[str] = Counter()
         self.leases: list[str] = []  # every lease ever given: its response
         self.recent: list[int] = []  # the tokens of what was finished and counted
+        self.holders: dict[str, str] = {}  # worker by conversation, the latest one last
+        self.leavings = 0
 
     def ticket(self) -> int:
         self.tickets += 1
@@ -145,6 +155,7 @@ class Model:
         tags = self.tags()
         tags.remove(entry.tag)
         entry.moved = True
+        entry.left_to = ""
         if tags and edge is Edge.FRONT:
             self.virtual_time = self.round(tags)
             entry.tag, entry.ticket = min(tags) - 1, self.ticket()
@@ -195,17 +206,53 @@ class Model:
     def in_conversation(self, conversation: str) -> list[ModelEntry]:
         return [e for e in self.open().values() if e.conversation == conversation]
 
-    def claim(self, worker_id: str) -> str | None:
+    def free(self, worker_id: str) -> int:
+        """How many a worker may claim."""
         worker = self.workers.get(worker_id)
         if not worker or not worker.alive or worker.state is not WorkerState.READY:
-            return None
+            return 0
         if self.paused or worker.paused:
+            return 0
+        runs = sum(entry.worker == worker_id for entry in self.open().values())
+        return max(0, worker.capacity - runs)
+
+    def left_to(self, worker_id: str) -> list[str]:
+        """What is left to a worker, in the order of being left."""
+        left = [
+            (entry.left, name)
+            for name, entry in self.entries.items()
+            if entry.state is State.WAITING and entry.left_to == worker_id and not entry.lapsed
+        ]
+        return [name for _, name in sorted(left)]
+
+    def passes_over(self, worker_id: str, name: str) -> bool:
+        """Does a worker leave an entry to another one?"""
+        entry = self.entries[name]
+        if entry.left:
+            to, free = entry.left_to, self.free(entry.left_to)
+            if entry.lapsed and free:
+                self.workers[to].missing = True
+            return bool(to) and name in self.left_to(to)[:free]
+        holder = self.holders.get(entry.conversation, "")
+        if holder in ("", worker_id) or self.workers[holder].missing:
+            return False
+        if len(self.left_to(holder)) >= self.free(holder):
+            return False
+        self.leavings += 1
+        entry.left_to, entry.left, entry.lapsed = holder, self.leavings, False
+        return True
+
+    def claim(self, worker_id: str) -> str | None:
+        if not self.free(worker_id):
             return None
-        if sum(entry.worker == worker_id for entry in self.open().values()) >= worker.capacity:
-            return None
-        for name in self.returned() + self.order():
+        self.workers[worker_id].missing = False
+        waiting = self.left_to(worker_id) or self.returned() + self.order()
+        for name in waiting:
+            if self.entries[name].left_to != worker_id and self.passes_over(worker_id, name):
+                continue
             entry = self.entries[name]
             entry.state, entry.worker, entry.expired = State.RUNNING, worker_id, False
+            entry.left_to, entry.left, entry.lapsed = "", 0, False
             self.virtual_time = max(self.virtual_time, entry.tag)
             entry.returned, entry.claimed = False, True
             entry.events_before, entry.tokens_before = entry.events, len(entry.tokens)
@@ -213,7 +260,28 @@ class Model:
             entry.lease = len(self.leases)
             self.leases.append(name)
             return name
-        return None
+        return LEFT if waiting else None
+
+    def lapse(self) -> None:
+        for entry in self.entries.values():
+            entry.lapsed = bool(entry.left)
+
+    def hold(self, entry: ModelEntry) -> None:
+        """A worker has finished it and may hold its conversation's prefix now."""
+        worker = self.workers.get(entry.worker)
+        if worker is None or not worker.prefixes or not entry.conversation:
+            return
+        self.holders.pop(entry.conversation, None)
+        self.holders[entry.conversation] = entry.worker
+        mine = [name for name, holder in self.holders.items() if holder == entry.worker]
+        for name in mine[: -worker.prefixes]:
+            del self.holders[name]
+
+    def forget(self, worker_id: str) -> None:
+        for name in self.left_to(worker_id):
+            self.entries[name].left_to = ""
+        self.workers.pop(worker_id, None)
+        self.holders = {c: holder for c, holder in self.holders.items() if holder != worker_id}
 
     def speaker(self, lease: int) -> ModelEntry | None:
         entry = self.entries[self.leases[lease]]
@@ -242,7 +310,7 @@ class Model:
             if entry.state is State.RUNNING and entry.expired and self.give_back(entry, False)
         }
         for name in [name for name, worker in self.workers.items() if not worker.alive]:
-            del self.workers[name]
+            self.forget(name)
         parked = {name: entry for name, entry in self.open().items() if entry.parked}
         cancelled = {name for name, entry in parked.items() if entry.cancelled}
         return returned, set(parked) - cancelled, cancelled

@@ -25,6 +25,7 @@ from streaming.waiting_list.base import (
     REFUSALS,
     Edge,
     Lease,
+    Left,
     Limits,
     Orders,
     State,
@@ -42,7 +43,7 @@ from tests.contract.backends import (
     MemoryBackend,
     RedisBackend,
 )
-from tests.contract.model import Model, ModelWorker
+from tests.contract.model import LEFT, Model, ModelWorker
 from tests.valkey import Valkey
 
 BACK = st.integers(1, 6)
@@ -88,7 +89,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         again=st.sampled_from([0, 0, 0, 0, 0, 1, 3]),
         owner=st.sampled_from("aabc"),
-        conversation=st.sampled_from(["", "", "c", "d"]),
+        conversation=st.sampled_from(["", "", "c", "d", "e"]),
         address=st.sampled_from(["", "1", "2"]),
         limits=LIMITS,
         readmit=st.sampled_from([False, False, False, True]),
@@ -131,11 +132,16 @@ class Machine(RuleBasedStateMachine):
         capacity=st.integers(1, 3),
         state=st.sampled_from([*[WorkerState.READY] * 6, *WorkerState]),
         alive=st.sampled_from([True] * 5 + [False]),
+        prefixes=st.sampled_from([0, 1, 2, 2, 2]),
     )
-    def beat(self, worker: str, capacity: int, state: WorkerState, alive: bool) -> None:
+    def beat(
+        self, worker: str, capacity: int, state: WorkerState, alive: bool, prefixes: int = 2
+    ) -> None:
         known = self.model.workers.setdefault(worker, ModelWorker(capacity, state))
         known.told, known.says, known.alive = capacity, state, alive
-        orders = self.run(self.backend.beat(worker, capacity, state, LONG if alive else 0.001))
+        known.prefixes = prefixes
+        ttl = LONG if alive else 0.001
+        orders = self.run(self.backend.beat(worker, capacity, state, ttl, prefixes))
         assert orders == Orders(known.ordered, known.drain)
         if not alive:
             self.run(self.backend.pass_time(0.005))
@@ -144,6 +150,11 @@ class Machine(RuleBasedStateMachine):
     def claim(self, worker: str) -> None:
         expected = self.model.claim(worker)
         claim = self.run(self.backend.list.claim(worker, LONG))
+        if expected is LEFT:
+            assert isinstance(claim, Left)
+            assert claim.seconds > 0
+            return
+        assert not isinstance(claim, Left)
         assert (claim and claim.entry.response_id) == expected
         if claim:
             entry = self.model.entries[claim.entry.response_id]
@@ -198,6 +209,7 @@ class Machine(RuleBasedStateMachine):
         elif numbers in (None, 1):
             if counted and not entry.events_before:
                 self.model.recent.append(len(entry.tokens))
+            self.model.hold(entry)
             self.model.end(entry)
             entry.ended_by = chosen
             assert self.run(call) == entry.events
@@ -266,7 +278,7 @@ class Machine(RuleBasedStateMachine):
         for entry in self.model.open().values():
             if entry.worker == worker:
                 self.model.give_back(entry, forgive=True)
-        self.model.workers.pop(worker, None)
+        self.model.forget(worker)
         self.run(self.backend.list.retire(worker))
 
     @rule(
@@ -283,6 +295,12 @@ class Machine(RuleBasedStateMachine):
             known = False
         kept = self.backend.list
         assert self.run((kept.pause if paused else kept.unpause)(worker)) is known
+
+    @rule()
+    def lapse(self) -> None:
+        """What was left to workers is so no longer."""
+        self.model.lapse()
+        self.run(self.backend.lapse())
 
     @rule(back=BACK, edge=st.sampled_from(Edge))
     def move(self, back: int, edge: Edge) -> None:
@@ -388,6 +406,7 @@ class Machine(RuleBasedStateMachine):
         }
         assert [tokens for tokens, *_ in load.recent] == model.recent
         await self.check_counters()
+        assert await self.backend.remembered() == len(model.holders)
         owners, addresses = await self.backend.counted()
         present = model.open().values()
         assert owners == Counter(entry.owner for entry in present)

@@ -33,7 +33,17 @@ FAST = {
 
 PATIENCE = 60.0
 
-KEPT = ("workers", "worker", "meta", "recent", "counters", "waits", "samples")
+KEPT = (
+    "workers",
+    "worker",
+    "meta",
+    "recent",
+    "counters",
+    "waits",
+    "samples",
+    "holders",
+    "prefixes",
+)
 """Keys of a bounded size that an idle waiting list keeps."""
 
 
@@ -215,7 +225,7 @@ class Cluster:
         async with self.client() as client:
             async for key in client.scan_iter("chatstream:waiting:*", count=1000):
                 name = key.removeprefix("chatstream:waiting:").partition(":")[0]
-                if name in ("log", "said", "once", "elected"):
+                if name in ("log", "said", "once", "elected", "left"):
                     if await client.ttl(key) == -1:
                         found.append(f"{key} without an end")
                 elif name not in KEPT:

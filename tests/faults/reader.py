@@ -28,12 +28,20 @@ class Reader:
     every delta says where it goes."""
 
     def __init__(
-        self, urls: Sequence[str], prompt: str, *, token: str = "", seed: int = 0, **params: Any
+        self,
+        urls: Sequence[str],
+        prompt: str,
+        *,
+        token: str = "",
+        conversation: str = "",
+        seed: int = 0,
+        **params: Any,
     ) -> None:
         self.id = str(uuid4())
         self.prompt = prompt
         self.params = params
         self.token = token
+        self.conversation = conversation  # a new one if empty, known when it is accepted
         self.text = ""
         self.sequence = 0
         self.begun = 0
@@ -132,8 +140,9 @@ class Reader:
             await self._say("response.cancel", response_id=self.id)
 
     async def _create(self) -> None:
+        fields = {"conversation_id": self.conversation} if self.conversation else {}
         await self._say(
-            "response.create", response_id=self.id, input=self.prompt, params=self.params
+            "response.create", response_id=self.id, input=self.prompt, params=self.params, **fields
         )
 
     async def _take(self, event: dict[str, Any]) -> None:
@@ -143,6 +152,7 @@ class Reader:
         if event["response_id"] != self.id:
             raise Garbled(f"somebody else's event: {event}")
         self.accepted.set()
+        self.conversation = event.get("conversation_id", self.conversation)
         if "sequence_number" in event:
             self._take_numbered(event)
         async with self._news:

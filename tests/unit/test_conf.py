@@ -51,6 +51,11 @@ def test_rows_hold_what_runs() -> None:
     assert len(conf.faults({"max_running": "none", "max_rows": "3"})) == 1
 
 
+def test_the_capacity_may_be_left_to_the_engine() -> None:
+    assert ChatStreamSettings.model_validate({"max_running": "auto"}).max_running is None
+    assert conf.faults({"max_running": "auto", "max_rows": "3"}) == []
+
+
 def test_an_unknown_setting_is_named_with_what_there_is() -> None:
     (fault,) = conf.faults({"max_runing": "2"})
     assert "CHATSTREAM_MAX_RUNING" in fault

@@ -31,4 +31,5 @@ def test_a_bug_keeps_its_traceback(caplog: pytest.LogCaptureFixture, error: Exce
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert record.getMessage() == "beat failed; trying again."
-    assert record.exc_info and record.exc_info[1] is error
+    assert record.exc_info
+    assert record.exc_info[1] is error

@@ -65,7 +65,7 @@ def test_what_is_counted_on_is_no_news() -> None:
 
 @pytest.mark.parametrize(
     ("eta", "is_news"),
-    [(50.0, False), (50.9, False), (49.2, False), (51.1, True), (48.5, True), (None, True)],
+    [(50.0, False), (54.9, False), (45.2, False), (55.1, True), (44.5, True), (None, True)],
 )
 def test_an_eta_is_news_when_it_does_not_count_down(eta: float | None, is_news: bool) -> None:
     after = look()
@@ -75,8 +75,10 @@ def test_an_eta_is_news_when_it_does_not_count_down(eta: float | None, is_news: 
 
 def test_an_eta_stays_at_nought() -> None:
     after = look()
-    after["waiting"][0]["eta"] = 0.3
+    after["waiting"][0]["eta"] = 0.9
     assert news(look(), after, 300.0) == set()
+    after["waiting"][0]["eta"] = 1.1
+    assert news(look(), after, 300.0) == {"waiting"}
 
 
 def test_a_drift_is_compared_with_what_was_told_not_with_the_look_before() -> None:
@@ -84,7 +86,7 @@ def test_a_drift_is_compared_with_what_was_told_not_with_the_look_before() -> No
     first = moments.next(look(), 100.0)
     for step in range(1, 4):
         after = look()
-        after["waiting"][0]["eta"] = 60.0 + 0.4 * step  # of a queue that stands still
+        after["waiting"][0]["eta"] = 60.0 + 3 * step  # of a queue that stands still
         moment = moments.next(after, 100.0)
     assert set(json.loads(moment.frame(first.versions) or "")) == {"type", "waiting"}
 

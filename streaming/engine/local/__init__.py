@@ -2,10 +2,13 @@
 
 import os
 
-# libgomp's threads spin while they wait for each other. Beside a busy event loop (or anything
-# else on the same cores) the spinner takes the time that the awaited thread needs, and a step
-# of 60 ms was measured to take 1 s and more. Must be set before torch is first imported.
+# libgomp's threads spin while they wait for each other, by default for long. Beside a busy event
+# loop (or anything else on the same cores) the spinner takes the time that the awaited thread
+# needs, and a step of 60 ms was measured to take 1 s and more. Threads that sleep at once are no
+# faster than one thread alone. So they spin for a moment, and `threads` finds out when one thread
+# is better. Must be set before torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 from streaming.engine.local.engine import LocalEngine
 

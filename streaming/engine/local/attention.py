@@ -15,6 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from streaming.engine.local.cache import Places, Slots
+
+READ_TOKENS = 128
+"""So many tokens of a prompt are read by one call: what comes after them is not looked at."""
+
 _CALL_TOKENS = 256
 """A further call of the kernel costs as much as reading so many tokens of one row, on a CPU."""
 
@@ -28,13 +33,13 @@ class Rows:
     length: int
     mask: Tensor | None  # added to the scores [rows, 1, 1, length]
 
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    def attend(self, queries: Tensor, slots: Slots, scale: float) -> Tensor:
         """Queries [n, kv_heads, group, d], of the whole step, to the same shape for these rows."""
         part = slice(self.first, self.last)
         return functional.scaled_dot_product_attention(
-            queries[part],
-            keys[part, :, : self.length],
-            values[part, :, : self.length],
+            queries[part].to(slots.keys.dtype),
+            slots.keys[part, :, : self.length],
+            slots.values[part, :, : self.length],
             attn_mask=self.mask,
             scale=scale,
         )
@@ -49,16 +54,17 @@ class Reading:
     start: int
     count: int
     mask: Tensor  # added to the scores [group * count, start + count]
+    places: Places
 
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    def attend(self, queries: Tensor, slots: Slots, scale: float) -> Tensor:
         """As Rows.attend, for these tokens."""
-        length, row = self.start + self.count, slice(self.row, self.row + 1)
-        part = queries[self.first : self.first + self.count]
+        keys, values = slots.read(self.row, self.start + self.count, self.mask.dtype)
+        part = queries[self.first : self.first + self.count].to(self.mask.dtype)
         count, heads, group, d = part.shape
         output = functional.scaled_dot_product_attention(
             part.permute(1, 2, 0, 3).reshape(1, heads, group * count, d),
-            keys[row, :, :length],
-            values[row, :, :length],
+            keys,
+            values,
             attn_mask=self.mask,
             scale=scale,
         )
@@ -83,9 +89,10 @@ def reading_of(
     device: torch.device,
 ) -> Reading:  # fmt: skip
     """Every token sees those before it and itself."""
-    at = torch.arange(start, start + count, device=device)[:, None]
-    hidden = torch.arange(start + count, device=device) > at
-    return Reading(first, row, start, count, _hiding(hidden, dtype).repeat(group, 1))
+    at = torch.arange(start, start + count, device=device)
+    hidden = torch.arange(start + count, device=device) > at[:, None]
+    mask = _hiding(hidden, dtype).repeat(group, 1)
+    return Reading(first, row, start, count, mask, Places(torch.full_like(at, row), at))
 
 
 def _hiding(hidden: Tensor, dtype: torch.dtype) -> Tensor:

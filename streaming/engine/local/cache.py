@@ -6,17 +6,20 @@ are read as views, never copied for a step.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from streaming.engine.local.attention import Reading
+if TYPE_CHECKING:
+    from streaming.engine.local.attention import Reading
 
 
-def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Zeros whose physical memory is taken only when first written (on CPU)."""
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
@@ -25,12 +28,29 @@ def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> 
     return torch.from_numpy(np.zeros(size, dtype=np.uint8)).view(dtype).view(shape)
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where new tokens of a step go: `positions` [n] of `rows` [n]."""
+
+    rows: Tensor
+    positions: Tensor
+
+    @functools.cached_property
+    def blocks(self) -> tuple[Tensor, Tensor]:
+        """For keys that lie in blocks: which block, and where in it."""
+        return self.positions // BLOCK, self.positions % BLOCK
+
+
+BLOCK = 64
+"""Tokens of a block, see `bags`."""
+
+
 class Slots:
     """One layer's keys and values [rows, kv_heads, max_len, head_dim]; no memory until
     `allocate`."""
 
     def __init__(self, rows: int, max_len: int) -> None:
-        self._rows, self.max_len = rows, max_len
+        self.rows, self.max_len = rows, max_len
         self.reset()
 
     def reset(self) -> None:
@@ -41,8 +61,8 @@ class Slots:
     def allocate(
         self, heads: int, key_dim: int, value_dim: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        self.keys = _zeros((self._rows, heads, self.max_len, key_dim), dtype, device)
-        self.values = _zeros((self._rows, heads, self.max_len, value_dim), dtype, device)
+        self.keys = zeros((self.rows, heads, self.max_len, key_dim), dtype, device)
+        self.values = zeros((self.rows, heads, self.max_len, value_dim), dtype, device)
         self.is_allocated = True
 
     @property
@@ -53,20 +73,24 @@ class Slots:
         self,
         keys: Tensor,
         values: Tensor,
-        decoding: tuple[Tensor, Tensor],
+        decoding: Places,
         reading: Iterable[Reading],
     ) -> None:
-        """Write new keys and values [n, kv_heads, d]: the first ones go to the rows and positions
-        `decoding` names, the others where `reading` says."""
-        rows, positions = decoding
-        if count := len(rows):
-            self.keys[rows, :, positions] = keys[:count]
-            self.values[rows, :, positions] = values[:count]
+        """Write new keys and values [n, kv_heads, d]: the first ones go where `decoding` names,
+        the others where `reading` says."""
+        if count := len(decoding.rows):
+            self.keys[decoding.rows, :, decoding.positions] = keys[:count]
+            self.values[decoding.rows, :, decoding.positions] = values[:count]
         for part in reading:
             there = slice(part.start, part.start + part.count)
             here = slice(part.first, part.first + part.count)
             self.keys[part.row, :, there] = keys[here].transpose(0, 1)
             self.values[part.row, :, there] = values[here].transpose(0, 1)
+
+    def read(self, row: int, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Keys and values [1, kv_heads, length, d] of a row."""
+        part = slice(row, row + 1)
+        return self.keys[part, :, :length].to(dtype), self.values[part, :, :length].to(dtype)
 
     def swap(self, a: int, b: int, length: int) -> None:
         for tensor in (self.keys, self.values):
@@ -84,10 +108,10 @@ class Slots:
 
 
 class SlotCache:
-    """`layers` Slots of `rows` rows and `max_len` tokens each."""
+    """`layers` Slots, of the kind given, of `rows` rows and `max_len` tokens each."""
 
-    def __init__(self, layers: int, rows: int, max_len: int) -> None:
-        self.slots = [Slots(rows, max_len) for _ in range(layers)]
+    def __init__(self, layers: int, rows: int, max_len: int, kind: type[Slots] = Slots) -> None:
+        self.slots = [kind(rows, max_len) for _ in range(layers)]
         self._tokens = rows * max_len
 
     @property

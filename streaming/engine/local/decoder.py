@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from streaming.engine.local import attention
-from streaming.engine.local.cache import SlotCache
+from streaming.engine.local.bags import BagRows, Bags, BlockSlots
+from streaming.engine.local.cache import Places, SlotCache
 from streaming.engine.local.linear import Linear, pack
 from streaming.engine.local.precision import Precision
 
@@ -73,7 +74,11 @@ class Decoder:
         self._scale: float = attend.scaling
         self._epsilon: float = config.rms_norm_eps
         self.device: torch.device = model.device
-        self._cos, self._sin = self._angles(model.model.rotary_emb, context)
+        self._bags: Bags | None = None
+        if isinstance(cache.slots[0], BlockSlots):
+            group = self._heads // self._kv_heads
+            self._bags = Bags(self._kv_heads, group, self._head_dim, context)
+        self._angles = self._take_angles(model.model.rotary_emb, context)
         self._embedding = self._float(model.model.embed_tokens.weight)
         self._last_norm = self._float(model.model.norm.weight)
         self._head = self._pack(model.lm_head)
@@ -91,18 +96,23 @@ class Decoder:
         ids = [*tokens, *(token for span in spans for token in span.tokens)]
         at = [*positions]
         lengths = [position + 1 for position in positions]
-        rows = list(attention.rows_of(lengths, self._precision.cache, device))
+        if self._bags:
+            rows: list[attention.Rows | BagRows] = list(self._bags.rows_of(lengths))
+        else:
+            rows = list(attention.rows_of(lengths, self._precision.cache, device))
         reading = []
         last = list(range(len(tokens)))
         for span in spans:
-            count = len(span.tokens)
-            reading.append(
-                attention.reading_of(
-                    len(at), span.row, span.start, count, self._heads // self._kv_heads,
-                    self._precision.cache, device,
-                )
-            )  # fmt: skip
-            at += range(span.start, span.start + count)
+            end = span.start + len(span.tokens)
+            for start in range(span.start, end, attention.READ_TOKENS):
+                count = min(attention.READ_TOKENS, end - start)
+                reading.append(
+                    attention.reading_of(
+                        len(at), span.row, start, count, self._heads // self._kv_heads,
+                        self._precision.reading, device,
+                    )
+                )  # fmt: skip
+                at += range(start, start + count)
             last.append(len(at) - 1)
         where = torch.tensor(at, device=device)
         x = functional.embedding(torch.tensor(ids, device=device), self._embedding)
@@ -116,65 +126,56 @@ class Decoder:
         x: Tensor,
         where: Tensor,
         decoding: int,
-        rows: Sequence[attention.Rows],
+        rows: Sequence[attention.Rows | BagRows],
         reading: Sequence[attention.Reading],
     ) -> Tensor:
         """x [n, hidden] at positions `where` [n], of which the first `decoding` decode."""
         count = x.shape[0]
         heads, kv_heads, d = self._heads, self._kv_heads, self._head_dim
-        parts: list[attention.Rows | attention.Reading] = [*rows, *reading]
-        cos, sin = self._cos[where][:, None], self._sin[where][:, None]
-        places = torch.arange(decoding, device=self.device), where[:decoding]
+        parts = [*rows, *reading]
+        angles = self._angles[where][:, None]
+        places = Places(torch.arange(decoding, device=self.device), where[:decoding])
         self._cache.allocate(kv_heads, d, d, self._precision.cache, self.device)
         for layer, slots in zip(self._layers, self._cache.slots, strict=True):
             y = layer.query_key_value(self._norm(x, layer.before_attention))
-            y = y.view(count, heads + 2 * kv_heads, d)
-            query, key = y[:, :heads], y[:, heads : heads + kv_heads]
+            y = y.float().view(count, heads + 2 * kv_heads, d)
+            turning = y[:, : heads + kv_heads]
             if layer.query_norm is not None and layer.key_norm is not None:
-                query = self._norm(query, layer.query_norm)
-                key = self._norm(key, layer.key_norm)
-                rotating = torch.cat((query, key), dim=1)
-            else:
-                rotating = y[:, : heads + kv_heads]
-            turned = torch.addcmul(rotating * cos, rotating.roll(d // 2, -1), sin)
-            turned = turned.to(self._precision.cache)
-            fresh = y[:, heads + kv_heads :].to(self._precision.cache)
-            slots.write(turned[:, heads:], fresh, places, reading)
-            query = turned[:, :heads].reshape(count, kv_heads, heads // kv_heads, d)
-            keys, values = slots.keys, slots.values
-            seen = [part.attend(query, keys, values, self._scale) for part in parts]
-            joined = seen[0] if len(seen) == 1 else torch.cat(seen)
-            joined = joined.reshape(count, heads * d).to(x.dtype)
-            x = x.add_(layer.output(joined))
+                turning[:, :heads] = self._norm(turning[:, :heads], layer.query_norm)
+                turning[:, heads:] = self._norm(turning[:, heads:], layer.key_norm)
+            torch.view_as_complex(turning.view(count, -1, d // 2, 2)).mul_(angles)
+            fresh = y[:, heads:].to(self._precision.cache)
+            slots.write(fresh[:, :kv_heads], fresh[:, kv_heads:], places, reading)
+            query = y[:, :heads].view(count, kv_heads, heads // kv_heads, d)
+            seen = [part.attend(query, slots, self._scale) for part in parts]
+            joined = seen[0] if len(seen) == 1 else torch.cat([part.to(x.dtype) for part in seen])
+            x = x.add_(layer.output(joined.reshape(count, heads * d).to(x.dtype)))
             gate, up = layer.gate_up(self._norm(x, layer.before_mlp)).chunk(2, dim=-1)
             x = x.add_(layer.down(functional.silu(gate).mul_(up)))
         return x
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
         """Root mean square normalisation (Zhang and Sennrich 2019, arXiv:1910.07467)."""
-        wide = x.float()
-        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True).add_(self._epsilon))
-        return wide.to(x.dtype).mul_(weight)
+        return functional.rms_norm(x, weight.shape, weight, self._epsilon)
 
     # --- taking the weights over ---
 
-    def _angles(self, rotary: Any, context: int) -> tuple[Tensor, Tensor]:
-        """Cosines and sines [context, d]; the first half of the sines is negative, so that
-        turning a pair is a product with its halves exchanged."""
+    def _take_angles(self, rotary: Any, context: int) -> Tensor:
+        """By which numbers d and d + 1 of a head are turned, as complex numbers [context, d / 2]:
+        so the product is one operation. transformers turns d and d + half of the head instead;
+        `_paired` puts these side by side, which no product of a query and a key notices."""
         at = torch.arange(context, device=self.device)[None]
         cos, sin = rotary(torch.zeros(1, device=self.device), at)
-        sin = sin[0].clone()
-        sin[:, : sin.shape[1] // 2].neg_()
-        dtype = self._precision.activations
-        return cos[0].to(dtype).contiguous(), sin.to(dtype).contiguous()
+        half = cos.shape[-1] // 2
+        return torch.complex(cos[0, :, :half].float(), sin[0, :, :half].float())
 
     def _take(self, layer: Any) -> _Layer:
         attend, mlp = layer.self_attn, layer.mlp
         taken = _Layer(
             self._float(layer.input_layernorm.weight),
-            self._pack(attend.q_proj, attend.k_proj, attend.v_proj),
-            self._float(attend.q_norm.weight) if hasattr(attend, "q_norm") else None,
-            self._float(attend.k_norm.weight) if hasattr(attend, "k_norm") else None,
+            self._pack(attend.q_proj, attend.k_proj, attend.v_proj, paired=2),
+            self._take_norm(attend, "q_norm"),
+            self._take_norm(attend, "k_norm"),
             self._pack(attend.o_proj),
             self._float(layer.post_attention_layernorm.weight),
             self._pack(mlp.gate_proj, mlp.up_proj),
@@ -183,13 +184,24 @@ class Decoder:
         layer._modules.clear()  # so that no more than one layer is there twice
         return taken
 
+    def _take_norm(self, attend: Any, name: str) -> Tensor | None:
+        norm = getattr(attend, name, None)
+        return None if norm is None else self._paired(norm.weight.detach().float())
+
+    def _paired(self, weight: Tensor) -> Tensor:
+        """The outputs (first dimension) of whole heads, in the order that `_angles` turn them."""
+        heads = weight.view(-1, 2, self._head_dim // 2, *weight.shape[1:])
+        return heads.transpose(1, 2).flatten(0, 2)
+
     def _float(self, weight: Tensor) -> Tensor:
         return weight.detach().to(self._precision.activations)
 
-    def _pack(self, *modules: Any) -> Linear:
-        """Several products of the same activations are one."""
+    def _pack(self, *modules: Any, paired: int = 0) -> Linear:
+        """Several products of the same activations are one; the first ones may be `_paired`."""
         weights = [self._float(module.weight) for module in modules]
         biases = [module.bias for module in modules if module.bias is not None]
+        for parameters in (weights, biases):
+            parameters[:paired] = [self._paired(each) for each in parameters[:paired]]
         if biases and len(biases) < len(modules):
             raise ValueError("some of the products have a bias and others none")
         bias = torch.cat([self._float(bias) for bias in biases]) if biases else None

@@ -28,6 +28,7 @@ from streaming.engine.base import (
     ModelInfo,
     StepRecord,
 )
+from streaming.engine.local.capacity import most_rows
 from streaming.engine.local.precision import choose_device
 from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.local.runner import ModelRunner
@@ -46,8 +47,9 @@ _ADMITTED_PER_STEP = 2  # tokenizing a long prompt takes milliseconds that every
 class LocalEngine(Engine):
     """Generates with a model in this process.
 
-    `model` None is the bundled small one. `device` and `dtype` may be `auto`. `context_tokens`
-    None means the model's own context or 4096, the smaller. `max_rows`: so many can run at most,
+    `model` None is the bundled small one. `device` and `dtype` may be `auto`. `max_running` None
+    finds out how many the machine generates well, see `capacity`. `context_tokens` None means
+    the model's own context or 4096, the smaller. `max_rows`: so many can run at most,
     though the caller means to run `max_running` for now (None: no more than these; 0: twice as
     many on a CPU, where an unused row takes no memory). `prefill_chunk` bounds the prompt tokens
     read in one step, all prompts together (None: 512 on a CPU, 2048 elsewhere); while others
@@ -61,7 +63,7 @@ class LocalEngine(Engine):
         *,
         device: str = "auto",
         dtype: str = "auto",
-        max_running: int = 4,
+        max_running: int | None = 4,
         max_rows: int | None = None,
         context_tokens: int | None = None,
         cache_dir: Path | None = None,
@@ -76,7 +78,7 @@ class LocalEngine(Engine):
         self._model, self._device, self._dtype = model, device, dtype
         self._max_running = max_running
         self._max_rows = max_rows
-        self._rows = max_running  # known at the start
+        self._rows = max_running or 1  # known at the start
         self._context_tokens = context_tokens
         self._cache_dir = cache_dir
         self._prefill_chunk = prefill_chunk
@@ -121,8 +123,15 @@ class LocalEngine(Engine):
             torch.set_num_threads(self._threads)
         from transformers import AutoTokenizer
 
-        self._rows = self._choose_rows(device)
-        runner = ModelRunner(folder.path, device, self._dtype, self._rows, context)
+        if self._max_running is None:
+            runner = ModelRunner(folder.path, device, self._dtype, None, context)
+            capacity = most_rows(runner.step_seconds, runner.rows)
+            logger.info("This machine generates %d responses at once comfortably.", capacity)
+            self._rows = min(runner.rows, self._choose_rows(device, capacity))
+        else:
+            capacity = self._max_running
+            self._rows = self._choose_rows(device, capacity)
+            runner = ModelRunner(folder.path, device, self._dtype, self._rows, context)
         prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder.path)))
         chunk = self._prefill_chunk or (512 if device.type == "cpu" else 2048)
         self._stepper = Stepper(runner, prompts, self._rows, chunk)
@@ -133,16 +142,17 @@ class LocalEngine(Engine):
             context_tokens=context,
             max_running=self._rows,
             parameters=runner.parameters,
+            capacity=capacity,
         )
         self._sink = sink
         self._thread = threading.Thread(target=self._run, name="chatstream-engine", daemon=True)
         self._thread.start()
 
-    def _choose_rows(self, device: torch.device) -> int:
+    def _choose_rows(self, device: torch.device, capacity: int) -> int:
         if self._max_rows is None:
-            return self._max_running
+            return capacity
         doubled = 2 if device.type == "cpu" else 1
-        return max(self._max_running, self._max_rows or doubled * self._max_running)
+        return max(capacity, self._max_rows or doubled * capacity)
 
     def submit(self, request: GenerationRequest) -> None:
         """See `Engine.submit`. An id that is still open raises EngineError (`duplicate`)."""
@@ -160,6 +170,10 @@ class LocalEngine(Engine):
             if response_id in self._open:
                 self._cancelled.add(response_id)
                 self._wake.notify()
+
+    @property
+    def prefixes(self) -> int:
+        return self._rows  # see Rows: what a row held stays until another needs the row
 
     def stats(self) -> EngineStats:
         with self._wake:

@@ -76,7 +76,7 @@ class Int8Linear:
         self._scale = 1 / (127 if has_vnni() else 63)
 
     def __call__(self, x: Tensor) -> Tensor:
-        largest = torch.linalg.vector_norm(x, torch.inf, -1, True).clamp_(min=_TINY)
+        largest = x.abs().amax(-1, keepdim=True).clamp_(min=_TINY)  # vector_norm is slower
         result: Tensor = _int8_product()(x / largest, self._scale, 128, self._weight)
         result.mul_(largest)
         return result if self._bias is None else result.add_(self._bias)

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from streaming.engine.base import EngineError
 from streaming.engine.local import linear
+from streaming.engine.local.bags import can_bag
 
 AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """`name` is what people set and see. Activations and the cache have torch's own formats;
-    the weights of the matrix products have those of `activations`, or 8 bits (`is_int8`)."""
+    """`name` is what people set and see. Activations, the cache, and attention where prompts are
+    read have torch's own formats; the weights of the matrix products have that of `activations`,
+    or 8 bits (`is_int8`)."""
 
     name: str
     activations: torch.dtype
     cache: torch.dtype
+    reading: torch.dtype
     is_int8: bool = False
 
 
 _FLOATS = {
-    name: Precision(name, dtype, dtype)
+    name: Precision(name, dtype, dtype, dtype)
     for name, dtype in (
         ("float32", torch.float32),
         ("bfloat16", torch.bfloat16),
@@ -52,11 +55,21 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device, *, packable: bool) -> Precision:
+    """The formats that `name` stands for on this device; `packable` says that the model runs in
+    our own pass. Raises EngineError for what cannot be had here."""
+    precision = _named(name, device, packable)
+    if packable and can_bag(device) and precision.name != "float32":
+        # Of the formats of 16 bits, the more exact one: keys and values are far from its bounds.
+        return replace(precision, cache=torch.float16, reading=torch.float32)
+    return precision
+
+
+def _named(name: str, device: torch.device, packable: bool) -> Precision:
     """`auto` is int8 where the CPU multiplies it and the model's weights can be packed
     (`packable`), else what the hardware multiplies fastest among the floats.
 
     It follows from what the hardware can do, never from a timing: a seeded answer that goes on
-    after a crash must not change its numbers. Raises EngineError for what cannot be had here.
+    after a crash must not change its numbers.
     """
     if name == "int8":
         if device.type != "cpu":
@@ -82,8 +95,7 @@ def choose_precision(name: str, device: torch.device, *, packable: bool) -> Prec
 
 
 def _int8() -> Precision:
-    cache = torch.bfloat16 if _multiplies_bfloat16() else torch.float32
-    return Precision("int8", torch.float32, cache, is_int8=True)
+    return Precision("int8", torch.float32, torch.float32, torch.float32, is_int8=True)
 
 
 def _multiplies_bfloat16() -> bool:

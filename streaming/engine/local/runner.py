@@ -6,6 +6,7 @@ It knows rows and positions, but not whose they are.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,29 @@ from torch import Tensor
 from streaming.engine.base import EngineError
 from streaming.engine.gguf_conversion import without_progress_bars
 from streaming.engine.local import decoder
-from streaming.engine.local.cache import SlotCache
+from streaming.engine.local.bags import BlockSlots, can_bag
+from streaming.engine.local.cache import SlotCache, Slots
+from streaming.engine.local.capacity import rows_in_memory
 from streaming.engine.local.decoder import Decoder, Span
 from streaming.engine.local.precision import choose_precision
 from streaming.engine.local.stock import StockModel
+from streaming.engine.local.threads import Threads
 
 logger = logging.getLogger("streaming.engine")
 
+_USUAL_TOKENS = 512  # of a response, its prompt included
+
 
 class ModelRunner:
-    """A causal language model with a slot cache of `rows` rows, `context_tokens` tokens each.
+    """A causal language model with a slot cache of `rows` rows, `context_tokens` tokens each
+    (None: as many as memory has room for, see `capacity`).
 
     Models built like Llama run in our own pass, all others in transformers' (`stock` True: these,
     too). `dtype` is a name of CHATSTREAM_DTYPE. Raises EngineError.
     """
 
     def __init__(
-        self, path: Path | str, device: torch.device, dtype: str, rows: int,
+        self, path: Path | str, device: torch.device, dtype: str, rows: int | None,
         context_tokens: int, *, stock: bool = False,
     ) -> None:  # fmt: skip
         config = _config(path)
@@ -44,7 +51,11 @@ class ModelRunner:
         self.vocabulary: int = model.config.vocab_size
         self.generation_config: Any = model.generation_config
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        self.cache = SlotCache(model.config.num_hidden_layers, rows, context_tokens)
+        kept = self.precision.cache
+        self.rows = rows or rows_in_memory(model.config, kept, context_tokens, device)
+        kind = BlockSlots if packable and can_bag(device) else Slots
+        self.cache = SlotCache(model.config.num_hidden_layers, self.rows, context_tokens, kind)
+        self._threads = Threads(torch.get_num_threads()) if device.type == "cpu" else None
         self._model: Decoder | StockModel
         if packable:
             self._model = Decoder(model, self.cache, self.precision, context_tokens)
@@ -59,7 +70,27 @@ class ModelRunner:
         `positions[i]` is where `tokens[i]` stands in row i. Returns the float32 logits
         [B + spans, vocabulary] that follow each of those tokens and each span's last one.
         """
-        return self._model.step(tokens, positions, spans)
+        if self._threads is None:
+            return self._model.step(tokens, positions, spans)
+        count = len(tokens) + sum(len(span.tokens) for span in spans)
+        torch.set_num_threads(self._threads.choose(count))
+        began = time.perf_counter()
+        logits = self._model.step(tokens, positions, spans)
+        self._threads.learn(count, time.perf_counter() - began)
+        return logits
+
+    def step_seconds(self, rows: int) -> float:
+        """How long a step of so many decoding rows takes, of usual length. The cache is empty
+        before and after."""
+        where = min(_USUAL_TOKENS, self.context_tokens - 1)
+        taken = []
+        with torch.inference_mode():
+            for _ in range(4):  # the first one warms up
+                began = time.perf_counter()
+                self.step([0] * rows, [where] * rows).argmax(-1).tolist()
+                taken.append(time.perf_counter() - began)
+        self.recover()
+        return min(taken[1:])
 
     def clear_row(self, row: int) -> None:
         """Zero a row whose content is not finite: even masked, it would poison longer rows."""

@@ -1,18 +1,14 @@
--- ARGV: nonce, worker, lease_ms
--- Answers null, or {id, token, attempt, tail, tokens, owner, conversation, address, max_tokens}.
+-- ARGV: nonce, worker, lease_ms, left_ms
+-- Answers null; or for how many ms all that waits is left to others, which needs no keeping
+-- against a retry; or {id, token, attempt, tail, tokens, owner, conversation, address, max_tokens}.
 local before = answer_before(ARGV[1])
 if before then return before end
 local worker, expires = ARGV[2], now + tonumber(ARGV[3])
 
-local alive_until = call('ZSCORE', WORKERS, worker)
-if not alive_until or tonumber(alive_until) <= now then return 'null' end
-local capacity, state, paused = strength(worker)
-if state ~= 'ready' or paused or call('HEXISTS', META, 'paused') == 1 then return 'null' end
-if call('SCARD', leases_key(worker)) >= capacity then return 'null' end
-
-local returned = call('ZPOPMIN', RETURNED)[1]
-local id = returned and id_at(returned) or claim_first()
-if not id then return 'null' end
+if free_places(worker) == 0 then return 'null' end
+local id, left_ms = choose(worker, tonumber(ARGV[4]))
+if not id then return left_ms and cjson.encode(left_ms) or 'null' end
+claim_place(id)
 
 -- At least the clock, so that the tokens still grow when a restart has lost the counter.
 local last = tonumber(call('HGET', META, 'token') or 0)
@@ -28,7 +24,8 @@ if asked then
 end
 local said = call('HMGET', entry_key(id), 'tail', 'tokens')
 call('HSET', entry_key(id), 'state', 'running', 'worker', worker, 'token', token,
-  'expires', expires, 'since', now, 'tail_before', said[1], 'tokens_before', said[2])
+  'expires', expires, 'since', now, 'tail_before', said[1], 'tokens_before', said[2],
+  'left_to', '', 'left_until', 0)
 local attempt = call('HINCRBY', entry_key(id), 'attempt', 1)
 local entry = call('HMGET', entry_key(id), 'tail', 'owner', 'conversation', 'address', 'max_tokens')
 return answer(ARGV[1], {

@@ -38,7 +38,7 @@ local ticket = next_ticket()
 call('HSET', entry_key(id), 'owner', owner, 'conversation', conversation, 'address', address,
   'max_tokens', ARGV[6], 'state', 'held', 'tag', 0, 'place', '', 'asked', now, 'since', now,
   'attempt', 0, 'worker', '', 'token', '', 'expires', 0, 'cancelled', '', 'tail', ARGV[11],
-  'tokens', 0)
+  'tokens', 0, 'left_to', '', 'left_until', 0)
 call('ZADD', OPEN, now, id)
 call('ZADD', UNCLAIMED, now, id)
 call('HINCRBY', OWNERS, owner, 1)

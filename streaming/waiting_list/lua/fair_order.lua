@@ -41,15 +41,17 @@ local function enter_order(id, owner, ticket)
   stand_in_queue(id, owner, string.format('%d', tag), string.format('%016d:', ticket) .. id)
 end
 
--- Take the first one out; its id, or nil.
-local function claim_first()
-  local place, tag = unpack(call('ZPOPMIN', ORDER))
-  if not place then return nil end
+-- Take one out whose turn it is, wherever it waits.
+local function claim_place(id)
+  local row = call('HMGET', entry_key(id), 'place', 'tag', 'owner')
+  local place, tag = row[1], row[2]
+  if call('ZREM', ORDER, place) == 0 then
+    call('ZREM', RETURNED, place)
+    return
+  end
   local virtual_time = call('HGET', META, 'virtual_time') or 0
   if tonumber(tag) > tonumber(virtual_time) then call('HSET', META, 'virtual_time', tag) end
-  local id = id_at(place)
-  call('ZREM', queue_key(call('HGET', entry_key(id), 'owner')), place)
-  return id
+  call('ZREM', queue_key(row[3]), place)
 end
 
 -- Take an entry out, if it is in the order; its owner's later ones each move up by one place.
@@ -85,5 +87,6 @@ local function move(id, edge)
     tag = tag - 1
   end
   stand(id, string.format('%d', tag), new_place(id))
+  call('HSET', entry_key(id), 'left_to', '') -- it is nobody's in particular now
   return true
 end

@@ -8,7 +8,9 @@ if not leased(id, token) then
   return said and last_number(id) == tonumber(ARGV[6]) and ARGV[6] or 'null'
 end
 if fate_of_number(id, ARGV[6]) ~= 'next' then return '"wrong"' end
-local row = call('HMGET', entry_key(id), 'tokens_before', 'tokens', 'since', 'max_tokens')
+local row = call('HMGET', entry_key(id), 'tokens_before', 'tokens', 'since', 'max_tokens',
+  'worker', 'conversation')
+keep_prefix(row[5], row[6])
 if ARGV[7] == '1' and row[1] == '0' then
   call('RPUSH', RECENT, row[2] .. ':' .. string.format('%d', now - row[3]) .. ':' .. row[4])
   call('LTRIM', RECENT, -RECENT_KEPT, -1)

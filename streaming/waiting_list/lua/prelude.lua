@@ -1,6 +1,7 @@
 -- Goes before every script. The lines in front of it, written by scripts.py, set the constants.
 --
--- KEYS[1] is the prefix of all keys, KEYS[2] that of the pub/sub channels of response groups.
+-- KEYS[1] is the prefix of all keys, KEYS[2] that of the pub/sub channels of response groups,
+-- KEYS[3] the pub/sub channel of the workers' group.
 -- Scripts build the other keys themselves: the layer has exactly one host, never a cluster.
 -- Times are milliseconds of this server's clock. Every script answers one JSON text.
 --
@@ -22,6 +23,9 @@
 --   counters  hash  accepted, tokens, and how often each code was the refusal
 --   waits     list  "at:ms" of first claims: when, and how long the response had waited
 --   samples   list  what operators look back on
+--   holders   hash  conversation -> the worker that holds its prefix
+--   prefixes:WORKER zset  those conversations of one worker, by when they were last answered
+--   left:WORKER list  ids that were left to it; gone when the last of them is not any more
 --
 -- Members of order, returned, parked and queue:OWNER are places: see fair_order.lua.
 
@@ -65,6 +69,15 @@ local function strength(worker)
   local capacity = tonumber(row[1])
   if row[3] then capacity = math.min(capacity, tonumber(row[3])) end
   return capacity, row[4] and 'draining' or row[2], row[5] == '1'
+end
+
+-- How many a worker may claim now.
+local function free_places(worker)
+  local alive_until = call('ZSCORE', WORKERS, worker)
+  if not alive_until or tonumber(alive_until) <= now then return 0 end
+  local capacity, state, paused = strength(worker)
+  if state ~= 'ready' or paused or call('HEXISTS', META, 'paused') == 1 then return 0 end
+  return math.max(0, capacity - call('SCARD', leases_key(worker)))
 end
 
 -- The capacity and the number of the workers that are alive and not draining.

@@ -7,6 +7,7 @@ end
 for _, worker in ipairs(call('ZRANGEBYSCORE', WORKERS, '-inf', now)) do
   call('ZREM', WORKERS, worker)
   call('DEL', worker_key(worker))
+  forget_prefixes(worker)
 end
 for _, place in ipairs(call('ZRANGE', PARKED, 0, -1)) do
   local id = id_at(place)

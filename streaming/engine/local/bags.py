@@ -1,0 +1,170 @@
+"""Attention of decoding rows on a CPU, as weighted sums of table rows ("bags").
+
+One query token per row makes the products of attention thin: matrix kernels spend their time
+on laying out keys and values that are used once. Weighted sums of rows are what embedding tables
+are read with, and fbgemm's kernel for that (Khudia et al. 2021, arXiv:2101.05615) reads each key
+and value once, as they lie. Values are rows as they are. For the scores, the sum over d has to be
+the sum over rows: keys lie in blocks of BLOCK tokens, transposed, so that a row holds one of the
+d numbers of each of a block's tokens, and the query's numbers are the weights. Measured on two
+cores: 16 rows of 512 tokens took 14 ms in 30 layers, scaled_dot_product_attention 24 ms.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from streaming.engine.local.attention import Reading, partition
+from streaming.engine.local.cache import BLOCK, Places, Slots, zeros
+
+_CALL_TOKENS = 512  # as in `attention`: what a further call costs, in tokens of one row
+_INDICES_KEPT = 8
+
+
+def can_bag(device: torch.device) -> bool:
+    """Whether the kernel is there; without fbgemm torch's own is slower than anything."""
+    return device.type == "cpu" and "fbgemm" in torch.backends.quantized.supported_engines
+
+
+class BlockSlots(Slots):
+    """Keys [rows, kv_heads, blocks, d, BLOCK], values [rows, kv_heads, blocks * BLOCK, d]."""
+
+    def allocate(
+        self, heads: int, key_dim: int, value_dim: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        blocks = -(-self.max_len // BLOCK)
+        self.keys = zeros((self.rows, heads, blocks, key_dim, BLOCK), dtype, device)
+        self.values = zeros((self.rows, heads, blocks * BLOCK, value_dim), dtype, device)
+        self.is_allocated = True
+
+    def write(
+        self,
+        keys: Tensor,
+        values: Tensor,
+        decoding: Places,
+        reading: Iterable[Reading],
+    ) -> None:
+        if count := len(decoding.rows):
+            block, at = decoding.blocks
+            self.keys[decoding.rows, :, block, :, at] = keys[:count]
+            self.values[decoding.rows, :, decoding.positions] = values[:count]
+        for part in reading:
+            here = slice(part.first, part.first + part.count)
+            block, at = part.places.blocks
+            self.keys[part.row, :, block, :, at] = keys[here]
+            there = slice(part.start, part.start + part.count)
+            self.values[part.row, :, there] = values[here].transpose(0, 1)
+
+    def read(self, row: int, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        blocks = self.keys[row : row + 1, :, : -(-length // BLOCK)].to(dtype)
+        keys = blocks.transpose(-1, -2).flatten(2, 3)[:, :, :length]
+        return keys, self.values[row : row + 1, :, :length].to(dtype)
+
+    def swap(self, a: int, b: int, length: int) -> None:
+        blocks = -(-length // BLOCK)
+        for tensor, end in ((self.keys, blocks), (self.values, length)):
+            saved = tensor[a, :, :end].clone()
+            tensor[a, :, :end] = tensor[b, :, :end]
+            tensor[b, :, :end] = saved
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        for tensor, end in ((self.keys, -(-length // BLOCK)), (self.values, length)):
+            tensor[target, :, :end] = tensor[source, :, :end]
+
+
+@dataclass(frozen=True, slots=True)
+class _Indices:
+    """Which table rows are summed, bag after bag, and where each bag begins."""
+
+    keys: Tensor
+    key_bags: Tensor
+    values: Tensor
+    value_bags: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class BagRows:
+    """Decoding rows `first` to `last` (excluded), read up to `blocks` blocks."""
+
+    first: int
+    last: int
+    blocks: int
+    mask: Tensor  # added to the scores [rows, 1, 1, blocks * BLOCK]
+    indices: _Indices
+
+    def attend(self, queries: Tensor, slots: Slots, scale: float) -> Tensor:
+        """Queries [n, kv_heads, group, d], of the whole step, to the same shape for these rows."""
+        dtype, indices = slots.keys.dtype, self.indices
+        part = queries[self.first : self.last]
+        count, heads, group, _d = part.shape
+        weights = (part * scale).to(dtype)  # scaled first: a float16 sum must not overflow
+        if self.blocks > 1:
+            weights = weights[:, :, :, None].expand(-1, -1, -1, self.blocks, -1)
+        scores = _sums(slots.keys.view(-1, BLOCK), indices.keys, indices.key_bags, weights)
+        scores = scores.view(count, heads, group, self.blocks * BLOCK)
+        shares = torch.add(self.mask, scores).softmax(-1).to(dtype)
+        values = slots.values.view(-1, slots.values.shape[-1])
+        output = _sums(values, indices.values, indices.value_bags, shares)
+        return output.view(count, heads, group, -1)
+
+
+class Bags:
+    """Says how decoding rows are read. The indices of a layout hold for BLOCK steps, and for all
+    layers; those of the last few layouts are kept."""
+
+    def __init__(self, kv_heads: int, group: int, d: int, max_len: int) -> None:
+        self._shape = kv_heads, group, d
+        self._blocks_per_row = -(-max_len // BLOCK)
+        self._kept: OrderedDict[tuple[int, int, int], _Indices] = OrderedDict()
+
+    def rows_of(self, lengths: Sequence[int]) -> Iterator[BagRows]:
+        """The calls that read decoding rows of these lengths, the newest token included."""
+        blocks = [-(-length // BLOCK) for length in lengths]
+        for first, last in partition([count * BLOCK for count in blocks], _CALL_TOKENS):
+            most = max(blocks[first:last])
+            ends = torch.tensor(lengths[first:last])[:, None, None, None]
+            hidden = torch.arange(most * BLOCK) >= ends
+            mask = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
+            yield BagRows(first, last, most, mask, self._indices(first, last, most))
+
+    def _indices(self, first: int, last: int, blocks: int) -> _Indices:
+        layout = first, last, blocks
+        if layout not in self._kept:
+            self._kept[layout] = self._make(first, last, blocks)
+            if len(self._kept) > _INDICES_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(layout)
+        return self._kept[layout]
+
+    def _make(self, first: int, last: int, blocks: int) -> _Indices:
+        kv_heads, group, d = self._shape
+        heads = torch.arange(first * kv_heads, last * kv_heads)[:, None]  # of all rows, one each
+        of_block = heads * self._blocks_per_row + torch.arange(blocks)
+        keys = of_block[..., None] * d + torch.arange(d)  # [heads, blocks, d]
+        of_row = heads * self._blocks_per_row * BLOCK
+        values = of_row + torch.arange(blocks * BLOCK)  # [heads, blocks * BLOCK]
+        queries = len(heads) * group
+        return _Indices(
+            _repeated(keys.flatten(1), group),
+            torch.arange(0, queries * blocks * d, d, dtype=torch.int32),
+            _repeated(values, group),
+            torch.arange(0, queries * blocks * BLOCK, blocks * BLOCK, dtype=torch.int32),
+        )
+
+
+def _repeated(indices: Tensor, group: int) -> Tensor:
+    """[heads, n] for each of the `group` queries of a head, flat."""
+    if int(indices[-1, -1]) > torch.iinfo(torch.int32).max:
+        raise ValueError("the cache has too many rows for this kernel")
+    return indices[:, None].expand(-1, group, -1).to(torch.int32).reshape(-1)
+
+
+def _sums(table: Tensor, indices: Tensor, bags: Tensor, weights: Tensor) -> Tensor:
+    """[bags, width]: for each bag, the sum of its table rows times their weights."""
+    flat = weights.reshape(-1)
+    sums: Tensor = torch.embedding_bag(table, indices, bags, False, 0, False, flat)[0]
+    return sums

@@ -1,0 +1,70 @@
+"""How many responses a machine generates well at once: CHATSTREAM_MAX_RUNNING=auto.
+
+The most rows that leave each reader a comfortable speed and fit into the memory. More rows give
+more tokens a second in all, but each reader fewer; whoever has no row waits in the list, where
+waiting is shown, instead of in front of a text that creeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+READING_SPEED = 10.0
+"""Tokens a second, some 7 English words: faster than most people read (Brysbaert 2019, "How many
+words do we read per minute?": about 4 words a second)."""
+
+MOST = 256
+"""Rows, whatever the machine."""
+
+MEMORY_SHARE = 0.5
+"""Of the memory that is free when the model is loaded, for keys and values."""
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def most_rows(step_seconds: Callable[[int], float], ceiling: int) -> int:
+    """The most rows, 1 to `ceiling`, whose decode step is short enough; `step_seconds` measures
+    one of so many rows. Few measurements, so it is exact to an eighth."""
+    if ceiling < 1:
+        raise ValueError("ceiling must be at least 1")
+    longest = 1 / READING_SPEED
+    good, bad = 1, ceiling + 1
+    while good < ceiling:
+        rows = min(2 * good, ceiling)
+        if step_seconds(rows) > longest:
+            bad = rows
+            break
+        good = rows
+    while bad - good > max(1, good // 8) and good < ceiling:
+        rows = (good + bad) // 2
+        if step_seconds(rows) > longest:
+            bad = rows
+        else:
+            good = rows
+    return good
+
+
+def rows_in_memory(config: Any, dtype: torch.dtype, context: int, device: torch.device) -> int:
+    """How many rows of `context` tokens the free memory holds: at least 1, at most MOST."""
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    row = 2 * config.num_hidden_layers * heads * size * context * dtype.itemsize
+    return max(1, min(MOST, int(MEMORY_SHARE * free_memory(device) / row)))
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that may still be taken on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free: int = psutil.virtual_memory().available
+    try:  # a container's limit
+        most = (_CGROUP / "memory.max").read_text().strip()
+        used = int((_CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return free if most == "max" else max(0, min(free, int(most) - used))

@@ -1,0 +1,112 @@
+"""How many threads a step takes on a CPU: what was faster lately, found by trying.
+
+A step is some 200 parallel regions of a few hundred microseconds each, and all threads wait for
+the last one at the end of each. On idle cores two threads nearly halve a step of many rows, and
+gain little with one row. Beside other busy processes the slowest thread is one that has lost its
+core for milliseconds, again and again: two threads were measured to take five times as long as
+one. No number is right for both, and which one it is changes while a server runs.
+
+A hill climb over powers of two (a bandit with two arms at a time): now and then a few steps take
+half or twice the threads, and the faster number stays.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import fmean
+
+TRIAL = 4
+"""Steps that a number is tried for."""
+
+FIRST, LAST = 8, 256
+"""Steps from one trial to the next: doubled while nothing changes."""
+
+_BETTER = 0.95  # of the time before, or it is not worth the change
+_HOPELESS = 2.0  # times as long: no second step is needed to know
+_JUMP = 1.5  # times as long as before: something else has begun to run
+_LONG = 64  # tokens; from here on a step's time is in proportion to them
+
+
+class Threads:
+    """`most` is as many as there are cores for. Steps of different sizes have numbers of their
+    own."""
+
+    def __init__(self, most: int) -> None:
+        if most < 1:
+            raise ValueError("most must be at least 1")
+        self._most = most
+        self._climbs: dict[int, _Climb] = {}
+
+    def choose(self, tokens: int) -> int:
+        """For the next step, of so many tokens."""
+        return self._climb(tokens).number
+
+    def learn(self, tokens: int, seconds: float) -> None:
+        """That step took so long."""
+        self._climb(tokens).learn(seconds / max(tokens, _LONG))
+
+    def _climb(self, tokens: int) -> _Climb:
+        size = tokens.bit_length()
+        if size not in self._climbs:
+            self._climbs[size] = _Climb(self._most)
+        return self._climbs[size]
+
+
+class _Climb:
+    def __init__(self, most: int) -> None:
+        self._numbers = [*(1 << power for power in range((most - 1).bit_length())), most]
+        self._now = len(self._numbers) - 1
+        self._tried: int | None = None
+        self._costs: deque[float] = deque(maxlen=TRIAL)  # of the number that holds
+        self._trial: list[float] = []
+        self._usual = 0.0  # what it cost over a longer time
+        self._upwards = False
+        self._interval = self._left = FIRST
+
+    @property
+    def number(self) -> int:
+        return self._numbers[self._now if self._tried is None else self._tried]
+
+    def learn(self, cost: float) -> None:
+        if self._tried is not None:
+            self._judge(cost)
+            return
+        self._costs.append(cost)
+        if len(self._costs) < TRIAL:
+            return
+        mean = fmean(self._costs)
+        if mean > _JUMP * self._usual > 0:
+            self._left, self._interval = 0, FIRST
+            self._usual = mean
+        self._usual = mean if not self._usual else 0.9 * self._usual + 0.1 * mean
+        self._left -= 1
+        if self._left <= 0:
+            self._try()
+
+    def _try(self) -> None:
+        self._left = self._interval
+        ways = (1, -1) if self._upwards else (-1, 1)
+        others = [self._now + way for way in ways if 0 <= self._now + way < len(self._numbers)]
+        if others:
+            self._tried = others[0]
+            self._trial = []
+
+    def _judge(self, cost: float) -> None:
+        assert self._tried is not None
+        self._trial.append(cost)
+        before = fmean(self._costs)
+        if len(self._trial) < TRIAL and cost < _HOPELESS * before:
+            return
+        mean = fmean(self._trial)
+        self._upwards = self._tried > self._now
+        if len(self._trial) == TRIAL and mean < _BETTER * before:
+            self._now = self._tried
+            self._costs.clear()
+            self._costs.extend(self._trial)
+            self._usual = mean
+            self._interval = FIRST
+        else:
+            self._upwards = not self._upwards
+            self._interval = min(2 * self._interval, LAST)
+        self._left = self._interval
+        self._tried = None

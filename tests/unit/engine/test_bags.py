@@ -1,0 +1,127 @@
+"""Attention as sums of table rows, against torch's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from streaming.engine.local.attention import READ_TOKENS, reading_of
+from streaming.engine.local.bags import Bags, BlockSlots, can_bag
+from streaming.engine.local.cache import BLOCK, Places
+from tests.prerequisites import missing
+
+CPU = torch.device("cpu")
+ROWS, KV_HEADS, GROUP, D, CONTEXT = 5, 2, 3, 16, 3 * BLOCK + 7
+
+
+@pytest.fixture(autouse=True)
+def fbgemm() -> None:
+    if not can_bag(CPU):
+        missing("torch with fbgemm")
+
+
+def filled(dtype: torch.dtype, lengths: list[int]) -> tuple[BlockSlots, torch.Tensor, torch.Tensor]:
+    """Slots whose rows hold so many tokens each, read as a prompt but for the last, and the same
+    keys and values [rows, kv_heads, length, d] plainly; what is beyond a row's end is stale."""
+    torch.manual_seed(1)
+    slots = BlockSlots(ROWS, CONTEXT)
+    slots.allocate(KV_HEADS, D, D, dtype, CPU)
+    slots.keys.fill_(100)
+    slots.values.fill_(100)
+    keys = torch.randn(ROWS, KV_HEADS, CONTEXT, D).to(dtype)
+    values = torch.randn(ROWS, KV_HEADS, CONTEXT, D).to(dtype)
+    nobody = Places(torch.arange(0), torch.arange(0))
+    for row, length in enumerate(lengths):
+        if count := length - 1:
+            part = reading_of(0, row, 0, count, GROUP, torch.float32, CPU)
+            here = slice(0, count)
+            slots.write(keys[row, :, here].transpose(0, 1), values[row, :, here].transpose(0, 1),
+                        nobody, [part])  # fmt: skip
+    last = torch.tensor(lengths) - 1
+    rows = torch.arange(len(lengths))
+    slots.write(keys[rows, :, last], values[rows, :, last], Places(rows, last), [])
+    return slots, keys, values
+
+
+def plainly(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """[kv_heads, group, d] over [kv_heads, length, d]."""
+    return functional.scaled_dot_product_attention(
+        query[None], keys[None].float(), values[None].float(), scale=0.25
+    )[0]
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        [1],
+        [CONTEXT],
+        [BLOCK, BLOCK, BLOCK],
+        [BLOCK + 1, BLOCK - 1, 1, 2 * BLOCK],
+        [CONTEXT, 1, 1, CONTEXT, 3],
+    ],
+)
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.float16, 4e-3)])
+def test_every_row_sees_its_own_tokens(
+    dtype: torch.dtype, error: float, lengths: list[int]
+) -> None:
+    slots, keys, values = filled(dtype, lengths)
+    queries = torch.randn(len(lengths), KV_HEADS, GROUP, D)
+    parts = list(Bags(KV_HEADS, GROUP, D, CONTEXT).rows_of(lengths))
+    seen = torch.cat([part.attend(queries, slots, 0.25) for part in parts])
+    for row, length in enumerate(lengths):
+        expected = plainly(queries[row], keys[row, :, :length], values[row, :, :length])
+        assert torch.allclose(seen[row].float(), expected, atol=error), row
+
+
+def test_a_row_is_read_back_as_it_was_written() -> None:
+    lengths = [CONTEXT, BLOCK, 5]
+    slots, keys, values = filled(torch.float16, lengths)
+    for row, length in enumerate(lengths):
+        for asked in (1, length):
+            found = slots.read(row, asked, torch.float32)
+            assert torch.equal(found[0][0], keys[row, :, :asked].float())
+            assert torch.equal(found[1][0], values[row, :, :asked].float())
+
+
+def test_rows_change_places_and_are_copied() -> None:
+    slots, keys, values = filled(torch.float16, [CONTEXT, BLOCK + 3, 2])
+    slots.swap(0, 1, CONTEXT)
+    slots.copy(0, 2, BLOCK + 3)
+    for row in (0, 2):
+        found = slots.read(row, BLOCK + 3, torch.float16)
+        assert torch.equal(found[0][0], keys[1, :, : BLOCK + 3])
+        assert torch.equal(found[1][0], values[1, :, : BLOCK + 3])
+    found = slots.read(1, CONTEXT, torch.float16)
+    assert torch.equal(found[0][0], keys[0])
+    assert torch.equal(found[1][0], values[0])
+    slots.clear(1)
+    assert not slots.keys[1].any()
+    assert not slots.values[1].any()
+
+
+def test_a_large_query_does_not_overflow() -> None:
+    slots, _, _ = filled(torch.float16, [BLOCK])
+    slots.keys[0].fill_(50.0)
+    queries = torch.full((1, KV_HEADS, GROUP, D), 3000.0)  # unscaled, 2,400,000
+    (part,) = Bags(KV_HEADS, GROUP, D, CONTEXT).rows_of([BLOCK])
+    assert torch.isfinite(part.attend(queries, slots, 1 / 64)).all()
+
+
+def test_the_indices_of_a_layout_are_made_once_and_few_are_kept() -> None:
+    bags = Bags(KV_HEADS, GROUP, D, 20 * BLOCK)
+    (first,) = bags.rows_of([BLOCK + 1])
+    (same,) = bags.rows_of([2 * BLOCK])
+    assert same.indices is first.indices
+    for blocks in range(3, 20):
+        list(bags.rows_of([blocks * BLOCK]))
+    (again,) = bags.rows_of([2 * BLOCK])
+    assert again.indices is not first.indices
+    assert torch.equal(again.indices.keys, first.indices.keys)
+
+
+def test_a_prompt_is_read_in_parts_that_end_where_it_does() -> None:
+    part = reading_of(7, 2, READ_TOKENS, 3, GROUP, torch.float32, CPU)
+    assert part.mask.shape == (GROUP * 3, READ_TOKENS + 3)
+    assert part.mask[0, READ_TOKENS] == 0
+    assert part.mask[0, READ_TOKENS + 1] == -torch.inf

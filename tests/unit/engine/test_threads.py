@@ -1,0 +1,77 @@
+"""The number of threads follows what steps cost, on machines made up."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from streaming.engine.local.threads import LAST, Threads
+
+
+def taken(threads: Threads, cost: Callable[[int], float], steps: int, tokens: int = 8) -> list[int]:
+    """The numbers that so many steps took, where `cost` says how long a step is with a number."""
+    numbers = []
+    for _ in range(steps):
+        number = threads.choose(tokens)
+        numbers.append(number)
+        threads.learn(tokens, cost(number))
+    return numbers
+
+
+def usual(numbers: list[int]) -> int:
+    return max(set(numbers), key=numbers.count)
+
+
+@pytest.mark.parametrize(("most", "best"), [(1, 1), (2, 1), (2, 2), (6, 4), (6, 6), (16, 1)])
+def test_the_fastest_number_is_found_and_kept(most: int, best: int) -> None:
+    threads = Threads(most)
+
+    def cost(number: int) -> float:
+        return 1.0 + abs(number - best) / 8
+
+    taken(threads, cost, 100)
+    numbers = taken(threads, cost, 1000)
+    assert usual(numbers) == best
+    assert numbers.count(best) > 950
+    assert all(1 <= number <= most for number in numbers)
+
+
+def test_it_turns_when_the_machine_does() -> None:
+    threads = Threads(2)
+    assert usual(taken(threads, lambda number: 2 / number, 1000)) == 2
+    crowded = taken(threads, lambda number: 1.2 if number == 1 else 5.0, 3 * LAST)
+    assert crowded.index(1) < 20  # at once, not at the next trial that was due
+    assert crowded[20:].count(2) < 10
+    quiet = taken(threads, lambda number: 2 / number, 6 * LAST)
+    assert usual(quiet[2 * LAST :]) == 2
+
+
+def test_a_number_that_is_hopeless_is_tried_for_one_step() -> None:
+    threads = Threads(2)
+    numbers = taken(threads, lambda number: 1.0 if number == 2 else 3.0, 500)
+    ones = [index for index, number in enumerate(numbers) if number == 1]
+    assert ones
+    assert all(later - earlier > 1 for earlier, later in itertools.pairwise(ones))
+
+
+def test_sizes_of_steps_have_their_own_numbers() -> None:
+    threads = Threads(2)
+    for _ in range(100):
+        taken(threads, lambda number: number, 1, tokens=1)
+        taken(threads, lambda number: 1 / number, 1, tokens=300)
+    assert usual(taken(threads, lambda number: number, 100, tokens=1)) == 1
+    assert usual(taken(threads, lambda number: 1 / number, 100, tokens=300)) == 2
+
+
+def test_noise_does_not_make_it_wander() -> None:
+    threads = Threads(4)
+    noise = iter(range(10_000))
+    numbers = taken(threads, lambda number: 1.0 + (next(noise) * 7 % 5) / 100, 2000)
+    assert numbers.count(4) > 1900
+
+
+def test_there_is_at_least_one() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Threads(0)
