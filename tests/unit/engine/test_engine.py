@@ -480,7 +480,7 @@ def test_a_wrong_setting_is_named(
 )
 def test_rows_beyond_the_running_ones(max_rows: int | None, device: str, rows: int) -> None:
     engine = LocalEngine(max_running=4, max_rows=max_rows)
-    assert engine._choose_rows(torch.device(device)) == rows
+    assert engine._choose_rows(torch.device(device), 4) == rows
 
 
 def test_memory_and_speed_are_told(gathered: Gathered, stock: Any) -> None:
