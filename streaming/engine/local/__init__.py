@@ -8,7 +8,7 @@ import os
 # faster than one thread alone. So they spin for a moment, and `threads` finds out when one thread
 # is better. Must be set before torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from streaming.engine.local.engine import LocalEngine
 

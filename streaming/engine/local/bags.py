@@ -106,7 +106,7 @@ class BagRows:
             weights = weights[:, :, :, None].expand(-1, -1, -1, self.blocks, -1)
         scores = _sums(slots.keys.view(-1, BLOCK), indices.keys, indices.key_bags, weights)
         scores = scores.view(count, heads, group, self.blocks * BLOCK)
-        shares = torch.add(self.mask, scores).softmax(-1).to(dtype)
+        shares = scores.add_(self.mask).softmax(-1)  # summed in float32, whatever the format
         values = slots.values.view(-1, slots.values.shape[-1])
         output = _sums(values, indices.values, indices.value_bags, shares)
         return output.view(count, heads, group, -1)
@@ -121,14 +121,15 @@ class Bags:
         self._blocks_per_row = -(-max_len // BLOCK)
         self._kept: OrderedDict[tuple[int, int, int], _Indices] = OrderedDict()
 
-    def rows_of(self, lengths: Sequence[int]) -> Iterator[BagRows]:
-        """The calls that read decoding rows of these lengths, the newest token included."""
+    def rows_of(self, lengths: Sequence[int], dtype: torch.dtype) -> Iterator[BagRows]:
+        """The calls that read decoding rows of these lengths, the newest token included, from a
+        cache of this format."""
         blocks = [-(-length // BLOCK) for length in lengths]
         for first, last in partition([count * BLOCK for count in blocks], _CALL_TOKENS):
             most = max(blocks[first:last])
             ends = torch.tensor(lengths[first:last])[:, None, None, None]
             hidden = torch.arange(most * BLOCK) >= ends
-            mask = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
+            mask = torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, -torch.inf)
             yield BagRows(first, last, most, mask, self._indices(first, last, most))
 
     def _indices(self, first: int, last: int, blocks: int) -> _Indices:

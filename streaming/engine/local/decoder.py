@@ -97,7 +97,9 @@ class Decoder:
         at = [*positions]
         lengths = [position + 1 for position in positions]
         if self._bags:
-            rows: list[attention.Rows | BagRows] = list(self._bags.rows_of(lengths))
+            rows: list[attention.Rows | BagRows] = list(
+                self._bags.rows_of(lengths, self._precision.cache)
+            )
         else:
             rows = list(attention.rows_of(lengths, self._precision.cache, device))
         reading = []

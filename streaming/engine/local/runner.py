@@ -73,10 +73,11 @@ class ModelRunner:
         if self._threads is None:
             return self._model.step(tokens, positions, spans)
         count = len(tokens) + sum(len(span.tokens) for span in spans)
-        torch.set_num_threads(self._threads.choose(count))
+        seen = sum(positions) + sum(span.start for span in spans)
+        torch.set_num_threads(self._threads.choose(count, seen))
         began = time.perf_counter()
         logits = self._model.step(tokens, positions, spans)
-        self._threads.learn(count, time.perf_counter() - began)
+        self._threads.learn(count, seen, time.perf_counter() - began)
         return logits
 
     def step_seconds(self, rows: int) -> float:

@@ -29,24 +29,24 @@ _LONG = 64  # tokens; from here on a step's time is in proportion to them
 
 class Threads:
     """`most` is as many as there are cores for. Steps of different sizes have numbers of their
-    own."""
+    own: of so many tokens, which look at so many in all (each to the next power of two)."""
 
     def __init__(self, most: int) -> None:
         if most < 1:
             raise ValueError("most must be at least 1")
         self._most = most
-        self._climbs: dict[int, _Climb] = {}
+        self._climbs: dict[tuple[int, int], _Climb] = {}
 
-    def choose(self, tokens: int) -> int:
-        """For the next step, of so many tokens."""
-        return self._climb(tokens).number
+    def choose(self, tokens: int, seen: int) -> int:
+        """For the next step, of so many tokens, which see so many."""
+        return self._climb(tokens, seen).number
 
-    def learn(self, tokens: int, seconds: float) -> None:
+    def learn(self, tokens: int, seen: int, seconds: float) -> None:
         """That step took so long."""
-        self._climb(tokens).learn(seconds / max(tokens, _LONG))
+        self._climb(tokens, seen).learn(seconds / max(tokens, _LONG))
 
-    def _climb(self, tokens: int) -> _Climb:
-        size = tokens.bit_length()
+    def _climb(self, tokens: int, seen: int) -> _Climb:
+        size = tokens.bit_length(), seen.bit_length()
         if size not in self._climbs:
             self._climbs[size] = _Climb(self._most)
         return self._climbs[size]

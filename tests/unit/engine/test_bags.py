@@ -67,7 +67,7 @@ def test_every_row_sees_its_own_tokens(
 ) -> None:
     slots, keys, values = filled(dtype, lengths)
     queries = torch.randn(len(lengths), KV_HEADS, GROUP, D)
-    parts = list(Bags(KV_HEADS, GROUP, D, CONTEXT).rows_of(lengths))
+    parts = list(Bags(KV_HEADS, GROUP, D, CONTEXT).rows_of(lengths, dtype))
     seen = torch.cat([part.attend(queries, slots, 0.25) for part in parts])
     for row, length in enumerate(lengths):
         expected = plainly(queries[row], keys[row, :, :length], values[row, :, :length])
@@ -104,18 +104,18 @@ def test_a_large_query_does_not_overflow() -> None:
     slots, _, _ = filled(torch.float16, [BLOCK])
     slots.keys[0].fill_(50.0)
     queries = torch.full((1, KV_HEADS, GROUP, D), 3000.0)  # unscaled, 2,400,000
-    (part,) = Bags(KV_HEADS, GROUP, D, CONTEXT).rows_of([BLOCK])
+    (part,) = Bags(KV_HEADS, GROUP, D, CONTEXT).rows_of([BLOCK], torch.float16)
     assert torch.isfinite(part.attend(queries, slots, 1 / 64)).all()
 
 
 def test_the_indices_of_a_layout_are_made_once_and_few_are_kept() -> None:
     bags = Bags(KV_HEADS, GROUP, D, 20 * BLOCK)
-    (first,) = bags.rows_of([BLOCK + 1])
-    (same,) = bags.rows_of([2 * BLOCK])
+    (first,) = bags.rows_of([BLOCK + 1], torch.float16)
+    (same,) = bags.rows_of([2 * BLOCK], torch.float16)
     assert same.indices is first.indices
     for blocks in range(3, 20):
-        list(bags.rows_of([blocks * BLOCK]))
-    (again,) = bags.rows_of([2 * BLOCK])
+        list(bags.rows_of([blocks * BLOCK], torch.float16))
+    (again,) = bags.rows_of([2 * BLOCK], torch.float16)
     assert again.indices is not first.indices
     assert torch.equal(again.indices.keys, first.indices.keys)
 

@@ -14,9 +14,9 @@ def taken(threads: Threads, cost: Callable[[int], float], steps: int, tokens: in
     """The numbers that so many steps took, where `cost` says how long a step is with a number."""
     numbers = []
     for _ in range(steps):
-        number = threads.choose(tokens)
+        number = threads.choose(tokens, 100)
         numbers.append(number)
-        threads.learn(tokens, cost(number))
+        threads.learn(tokens, 100, cost(number))
     return numbers
 
 
