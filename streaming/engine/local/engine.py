@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import torch
@@ -116,37 +117,15 @@ class LocalEngine(Engine):
         """Load the model and begin to step. An engine starts once; see `Engine.start`."""
         if self._thread is not None:
             raise EngineError("The engine has already been started.")
-        device = choose_device(self._device)
-        folder = ensure_model(self._model, self._cache_dir, self._progress)
-        context = check_supported(folder.path, self._context_tokens)
-        if self._threads is not None:
-            torch.set_num_threads(self._threads)
-        from transformers import AutoTokenizer
-
-        if self._max_running is None:
-            runner = ModelRunner(folder.path, device, self._dtype, None, context)
-            capacity = most_rows(runner.step_seconds, runner.rows)
-            logger.info("This machine generates %d responses at once comfortably.", capacity)
-            self._rows = min(runner.rows, self._choose_rows(device, capacity))
-        else:
-            capacity = self._max_running
-            self._rows = self._choose_rows(device, capacity)
-            runner = ModelRunner(folder.path, device, self._dtype, self._rows, context)
-        prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder.path)))
-        chunk = self._prefill_chunk or (512 if device.type == "cpu" else 2048)
-        self._stepper = Stepper(runner, prompts, self._rows, chunk)
-        self._info = ModelInfo(
-            name=folder.display_name,
-            device=str(device),
-            dtype=runner.precision.name,
-            context_tokens=context,
-            max_running=self._rows,
-            parameters=runner.parameters,
-            capacity=capacity,
-        )
         self._sink = sink
-        self._thread = threading.Thread(target=self._run, name="chatstream-engine", daemon=True)
-        self._thread.start()
+        loaded: Future[ModelInfo] = Future()
+        name = "chatstream-engine"
+        thread = threading.Thread(target=self._live, args=(loaded,), name=name, daemon=True)
+        thread.start()
+        info = loaded.result()
+        with self._wake:
+            self._info, self._thread = info, thread
+            self._wake.notify()
 
     def _choose_rows(self, device: torch.device, capacity: int) -> int:
         if self._max_rows is None:
@@ -214,9 +193,49 @@ class LocalEngine(Engine):
 
     # The thread that steps.
 
-    def _run(self) -> None:
+    def _live(self, loaded: Future[ModelInfo]) -> None:
+        """Load, then step. All in one thread: OpenMP gives each thread that computes a team of
+        its own, and lets none spin once the teams together have more threads than there are
+        cores. The model loaded elsewhere made steps half as fast."""
+        try:
+            info = self._load()
+        except BaseException as error:
+            loaded.set_exception(error)
+            return
+        loaded.set_result(info)
+        self._run()
+
+    def _load(self) -> ModelInfo:
+        device = choose_device(self._device)
+        folder = ensure_model(self._model, self._cache_dir, self._progress)
+        context = check_supported(folder.path, self._context_tokens)
         if self._threads is not None:
-            torch.set_num_threads(self._threads)  # OpenMP keeps the number per thread
+            torch.set_num_threads(self._threads)
+        from transformers import AutoTokenizer
+
+        if self._max_running is None:
+            runner = ModelRunner(folder.path, device, self._dtype, None, context)
+            capacity = most_rows(runner.step_seconds, runner.rows)
+            logger.info("This machine generates %d responses at once comfortably.", capacity)
+            self._rows = min(runner.rows, self._choose_rows(device, capacity))
+        else:
+            capacity = self._max_running
+            self._rows = self._choose_rows(device, capacity)
+            runner = ModelRunner(folder.path, device, self._dtype, self._rows, context)
+        prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder.path)))
+        chunk = self._prefill_chunk or (512 if device.type == "cpu" else 2048)
+        self._stepper = Stepper(runner, prompts, self._rows, chunk)
+        return ModelInfo(
+            name=folder.display_name,
+            device=str(device),
+            dtype=runner.precision.name,
+            context_tokens=context,
+            max_running=self._rows,
+            parameters=runner.parameters,
+            capacity=capacity,
+        )
+
+    def _run(self) -> None:
         try:
             while self._wait_for_work():
                 with torch.inference_mode():

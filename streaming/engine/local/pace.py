@@ -8,7 +8,12 @@ one of a short prompt, and every machine and model has its own speed.
 from __future__ import annotations
 
 STRETCH = 2.0
-"""A step that also reads prompts may last so many times as long as one that only decodes."""
+"""A step that also reads prompts may last so many times as long as one that only decodes,"""
+
+UNNOTICED = 0.08
+"""or so many seconds, if that is more: readers still get 12 tokens a second. With short steps the
+first rule alone would read prompts in small pieces, and let those who wait for their first token
+pay for a speed that nobody reads at."""
 
 LEAST = 16
 """A prompt must get on, however slow the machine is."""
@@ -33,7 +38,7 @@ class Pace:
             return self.most
         if self._decode_seconds is None or self._token_seconds is None:
             return min(self.most, _FIRST)
-        spare = (STRETCH - 1) * self._decode_seconds
+        spare = max(STRETCH * self._decode_seconds, UNNOTICED) - self._decode_seconds
         return min(self.most, max(LEAST, int(spare / self._token_seconds)))
 
     def learn(self, decoded: int, read: int, seconds: float) -> None:

@@ -24,7 +24,9 @@ FIRST, LAST = 8, 256
 _BETTER = 0.95  # of the time before, or it is not worth the change
 _HOPELESS = 2.0  # times as long: no second step is needed to know
 _JUMP = 1.5  # times as long as before: something else has begun to run
-_LONG = 64  # tokens; from here on a step's time is in proportion to them
+_FIXED = 16
+"""What a step costs whatever it computes, in tokens. Costs are compared by the token: `Pace` gives
+a slow step fewer of them, and all steps would seem to take equally long."""
 
 
 class Threads:
@@ -43,7 +45,7 @@ class Threads:
 
     def learn(self, tokens: int, seen: int, seconds: float) -> None:
         """That step took so long."""
-        self._climb(tokens, seen).learn(seconds / max(tokens, _LONG))
+        self._climb(tokens, seen).learn(seconds / (tokens + _FIXED))
 
     def _climb(self, tokens: int, seen: int) -> _Climb:
         size = tokens.bit_length(), seen.bit_length()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.engine.local.pace import LEAST, STRETCH, Pace
+from streaming.engine.local.pace import LEAST, STRETCH, UNNOTICED, Pace
 
 
 def test_a_prompt_that_delays_nobody_is_read_in_large_steps() -> None:
@@ -16,14 +16,16 @@ def test_a_prompt_that_delays_nobody_is_read_in_large_steps() -> None:
     assert pace.budget(decoding=0) == 512
 
 
-def test_a_step_that_reads_is_as_long_as_it_may_be() -> None:
+@pytest.mark.parametrize(
+    ("decode", "whole"), [(0.100, STRETCH * 0.100), (0.020, UNNOTICED), (0.001, UNNOTICED)]
+)
+def test_a_step_that_reads_is_as_long_as_it_may_be(decode: float, whole: float) -> None:
     pace = Pace(512)
     for _ in range(100):
-        pace.learn(4, 0, 0.020)
+        pace.learn(4, 0, decode)
         read = pace.budget(decoding=4)
-        pace.learn(4, read, 0.020 + read * 0.0005)
-    seconds = 0.020 + pace.budget(decoding=4) * 0.0005
-    assert seconds == pytest.approx(STRETCH * 0.020, rel=0.05)
+        pace.learn(4, read, decode + read * 0.0005)
+    assert decode + pace.budget(decoding=4) * 0.0005 == pytest.approx(whole, rel=0.05)
 
 
 def test_tokens_that_take_longer_are_fewer() -> None:

@@ -72,6 +72,17 @@ def test_noise_does_not_make_it_wander() -> None:
     assert numbers.count(4) > 1900
 
 
+def test_steps_that_are_made_equally_long_are_compared_by_their_tokens() -> None:
+    threads = Threads(2)
+    ones = 0
+    for _ in range(400):
+        number = threads.choose(40, 100)
+        ones += number == 1
+        threads.learn(58 if number == 2 else 34, 100, 0.08)
+        threads.learn(1, 1, 0.01)  # another size
+    assert ones < 40
+
+
 def test_there_is_at_least_one() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Threads(0)
