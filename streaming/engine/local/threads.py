@@ -22,7 +22,7 @@ FIRST, LAST = 8, 256
 """Steps from one trial to the next: doubled while nothing changes."""
 
 _BETTER = 0.95  # of the time before, or it is not worth the change
-_HOPELESS = 2.0  # times as long: no second step is needed to know
+_HOPELESS = 1.5  # times as long: no second step is needed to know
 _JUMP = 1.5  # times as long as before: something else has begun to run
 _FIXED = 16
 """What a step costs whatever it computes, in tokens. Costs are compared by the token: `Pace` gives
