@@ -40,7 +40,8 @@ def plan(options: Options) -> list[tuple[int, int, set[str], int]]:
 
 @contextlib.contextmanager
 def systems(options: Options, rows: int) -> Iterator[dict[str, System]]:
-    """All that can be had, loaded side by side; each rests while another one answers."""
+    """All that can be had, in processes side by side; each rests while another one answers."""
+    from benchmarks.systems.apart import Apart
     from benchmarks.systems.openai_server import OpenAIServer
     from benchmarks.systems.ours import RawEngine, SeedsWay
     from benchmarks.systems.served import Served
@@ -48,9 +49,9 @@ def systems(options: Options, rows: int) -> Iterator[dict[str, System]]:
 
     found: dict[str, System] = {
         "served": Served(options, rows),
-        "raw": RawEngine(options, rows),
-        "transformers": TransformersBatching(options),
-        "seed": SeedsWay(options, min(rows, 16), 1024),
+        "raw": Apart(RawEngine, options, rows),
+        "transformers": Apart(TransformersBatching, options, as_torch_is=True),
+        "seed": Apart(SeedsWay, options, min(rows, 16), 1024),
     }
     if options.peer_url:
         found["peer"] = OpenAIServer(options.peer_url, options.peer_model)

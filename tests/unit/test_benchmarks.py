@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -32,10 +34,46 @@ from benchmarks.report import (
     write_between,
 )
 from benchmarks.running import run_part
+from benchmarks.systems.apart import Apart
 from benchmarks.systems.base import Stream, System, tokens_per_second
 from streaming.layers import MemoryChannelLayer
 
 NAN = float("nan")
+
+
+class Parrot(System):
+    """Says each prompt's length in tokens; in a process of its own it may fail and die."""
+
+    name = "parrot"
+
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+
+    def start(self) -> None:
+        if self.fault == "start":
+            raise ValueError("no feathers")
+
+    def close(self) -> None:
+        pass
+
+    def answer(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:
+        if "fail" in prompts:
+            raise ValueError("no voice")
+        if "die" in prompts:
+            os._exit(3)
+        return [Stream(tokens=min(len(prompt), max_tokens)) for prompt in prompts]
+
+
+def test_a_system_answers_from_a_process_of_its_own() -> None:
+    with Apart(Parrot, "", as_torch_is=True) as parrot:
+        assert parrot.name == "parrot"
+        assert [stream.tokens for stream in parrot.answer(["a", "four"], 3)] == [1, 3]
+        with pytest.raises(RuntimeError, match="no voice"):
+            parrot.answer(["fail"], 3)
+    with Apart(Parrot, "") as parrot, pytest.raises(RuntimeError, match="has ended"):
+        parrot.answer(["die"], 3)
+    with pytest.raises(RuntimeError, match="no feathers"):
+        Apart(Parrot, "start").__enter__()
 
 
 def stream(sent: float, *moments: float, tokens: int = 0, status: str = "completed") -> Stream:
