@@ -7,10 +7,13 @@ import logging
 from django.db import DatabaseError, InterfaceError, OperationalError
 from redis.exceptions import RedisError
 
-AWAY = (DatabaseError, RedisError, OSError)
-"""What the database or the layer raises when it is away; whose work it was is not to blame."""
+LAYER_AWAY = (RedisError, OSError)
+"""What the channel layer raises when it is away."""
 
-_PLAIN = (OperationalError, InterfaceError, RedisError, OSError)
+AWAY = (DatabaseError, *LAYER_AWAY)
+"""The same of the layer or the database; whose work it was is not to blame."""
+
+_PLAIN = (OperationalError, InterfaceError, *LAYER_AWAY)
 
 
 def log_fault(logger: logging.Logger, error: Exception, message: str, *args: object) -> None:

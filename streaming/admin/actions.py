@@ -28,7 +28,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from streaming.admin import cancelling, steering, workers
-from streaming.admin.orders import AWAY, Answer, Order, Question, Refused, Said
+from streaming.admin.orders import Answer, Order, Question, Refused, Said
+from streaming.outages import LAYER_AWAY, log_fault
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +105,8 @@ def _carry_out(request: HttpRequest, action: Action) -> Answer:
         answer: Answer = async_to_sync(action.carry_out)(order)
     except Refused as refusal:
         return [Said(str(refusal), messages.ERROR)]
-    except AWAY:
-        logger.exception("The queue did not answer to %s.", action.name)
+    except LAYER_AWAY as error:
+        log_fault(logger, error, "The queue did not answer to %s.", action.name)
         text = _(
             "The queue did not answer. Look at what it shows before you try again: this may have "
             "been done, or not."

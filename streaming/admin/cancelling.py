@@ -13,7 +13,6 @@ from streaming import record, responses
 from streaming.admin import trail
 from streaming.admin.chosen import Chosen, Row, choose
 from streaming.admin.orders import (
-    AWAY,
     MOST_LISTED,
     SHORT_ID,
     Answer,
@@ -23,6 +22,7 @@ from streaming.admin.orders import (
     shown,
 )
 from streaming.models import Status
+from streaming.outages import LAYER_AWAY, log_fault
 from streaming.protocol import ProtocolError
 
 logger = logging.getLogger(__name__)
@@ -138,9 +138,9 @@ async def _cancel_waiting(order: Order, response_ids: list[str], tally: Tally) -
     try:
         for event in events:
             await responses.withdraw(order.layer, event)
-    except AWAY:
+    except LAYER_AWAY as error:
         # The record has ended them: the reconciler takes them out of the list.
-        logger.exception("The queue did not answer while responses were cancelled.")
+        log_fault(logger, error, "The queue did not answer while responses were cancelled.")
         tally.away = True
     return [name for name in response_ids if name not in set(ended)]
 
@@ -152,8 +152,8 @@ async def _cancel_one(order: Order, response_id: str, tally: Tally) -> None:
         await trail.carried_out(order.operator_id, target, LOGGED, call)
     except ProtocolError:
         tally.ended += 1  # or deleted with its conversation
-    except AWAY:
-        logger.exception("The queue did not answer while %s was cancelled.", response_id)
+    except LAYER_AWAY as error:
+        log_fault(logger, error, "The queue did not answer while %s was cancelled.", response_id)
         tally.away = True
         row = await record.get(response_id)
         if row is not None and row.status == Status.CANCELLED:

@@ -7,10 +7,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import QueryDict
-from redis.exceptions import RedisError
-
-AWAY = (RedisError, OSError)
-"""The channel layer does not answer."""
 
 MOST_AFFECTED = 5_000
 """Responses that one action may end. `DATA_UPLOAD_MAX_NUMBER_FIELDS` leaves room for their ids."""

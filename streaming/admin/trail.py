@@ -13,8 +13,8 @@ from channels.db import database_sync_to_async
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 
-from streaming.admin.orders import AWAY
 from streaming.models import Response
+from streaming.outages import LAYER_AWAY
 
 UNCERTAIN = "(The queue did not answer; it may not have been done.)"
 
@@ -47,7 +47,7 @@ async def carried_out(
     """
     try:
         done = await call
-    except AWAY:
+    except LAYER_AWAY:
         await write(operator_id, [target], f"{message} {UNCERTAIN}")
         raise
     if done is False:

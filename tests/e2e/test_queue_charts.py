@@ -14,16 +14,12 @@ from websockets.sync.client import connect
 
 from streaming.admin.charts import board
 from streaming.samples import Sample
-from tests.e2e.visitors import ENDLESS, PASSWORD, Visitors, new_name, serve_fast
+from tests.e2e.operators import new_staff, open_queue
+from tests.e2e.visitors import ENDLESS, Visitors, serve_fast
 from tests.processes import ServeProcess
 
 PATIENCE = 90_000
 QUEUE = "/admin/streaming/response/queue/"
-NEW_STAFF = """
-from django.contrib.auth.models import Permission, User
-user = User.objects.create_user({name!r}, password={password!r}, is_staff=True)
-user.user_permissions.set(Permission.objects.filter(codename="view_queue"))
-"""
 SHOW = """([whole, next]) => {
     const others = (event) => event.detail.ours || event.stopImmediatePropagation();
     document.addEventListener("queue:samples", others, { capture: true });
@@ -59,9 +55,7 @@ def charted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
 
 @pytest.fixture(scope="module")
 def operator(charted: ServeProcess) -> str:
-    name = new_name()
-    charted.manage("shell", "-c", NEW_STAFF.format(name=name, password=PASSWORD))
-    return name
+    return new_staff(charted, "view_queue")
 
 
 @pytest.fixture
@@ -69,18 +63,6 @@ def visitors(browser: Browser, charted: ServeProcess) -> Iterator[Visitors]:
     kept = Visitors(browser, charted)
     yield kept
     kept.close()
-
-
-def open_queue(visitors: Visitors, name: str, **options: Any) -> Page:
-    page = visitors.open(f"/admin/login/?next={QUEUE}", **options)
-    page.locator("#id_username").fill(name)
-    page.locator("#id_password").fill(PASSWORD)
-    page.locator("input[type=submit]").click()
-    page.wait_for_url(re.compile(f"{QUEUE}$"))
-    if options.get("java_script_enabled", True):
-        # A page that is left while it connects complains of that.
-        expect(page.locator("#live")).to_have_attribute("data-state", "open", timeout=PATIENCE)
-    return page
 
 
 def last(page: Page, line: str) -> Locator:

@@ -100,15 +100,13 @@ class _Climb:
         if len(self._trial) < TRIAL and cost < _HOPELESS * before:
             return
         mean = fmean(self._trial)
-        self._upwards = self._tried > self._now
-        if len(self._trial) == TRIAL and mean < _BETTER * before:
-            self._now = self._tried
-            self._costs.clear()
-            self._costs.extend(self._trial)
-            self._usual = mean
+        better = len(self._trial) == TRIAL and mean < _BETTER * before
+        self._upwards = (self._tried > self._now) is better  # on that way, or the other one
+        if better:
+            self._now, self._usual = self._tried, mean
+            self._costs.extend(self._trial)  # in the place of all the others
             self._interval = FIRST
         else:
-            self._upwards = not self._upwards
             self._interval = min(2 * self._interval, LAST)
         self._left = self._interval
         self._tried = None

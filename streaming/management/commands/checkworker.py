@@ -14,8 +14,8 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError
-from redis.exceptions import RedisError
 
+from streaming.outages import LAYER_AWAY
 from streaming.waiting_list.base import WorkerRow, WorkerState
 
 
@@ -36,7 +36,7 @@ class Command(BaseCommand):
             )
         try:
             workers = async_to_sync(_workers)()
-        except (RedisError, OSError) as error:
+        except LAYER_AWAY as error:
             raise CommandError(f"The channel layer does not answer: {error}") from None
         host = platform.node()
         ours = [worker for worker in workers if worker.details.get("host") == host]
