@@ -53,21 +53,26 @@ class Reading:
     row: int
     start: int
     count: int
-    mask: Tensor  # added to the scores [group * count, start + count]
+    mask: Tensor  # added to the scores of the newest tokens [group * count, count]
     places: Places
 
     def attend(self, queries: Tensor, slots: Slots, scale: float) -> Tensor:
         """As Rows.attend, for these tokens."""
-        keys, values = slots.read(self.row, self.start + self.count, self.mask.dtype)
-        part = queries[self.first : self.first + self.count].to(self.mask.dtype)
+        dtype, end = self.mask.dtype, self.start + self.count
+        keys, values = slots.read(self.row, end, dtype)
+        part = queries[self.first : self.first + self.count]
         count, heads, group, d = part.shape
-        output = functional.scaled_dot_product_attention(
-            part.permute(1, 2, 0, 3).reshape(1, heads, group * count, d),
-            keys,
-            values,
-            attn_mask=self.mask,
-            scale=scale,
-        )
+        part = part.permute(1, 2, 0, 3).reshape(heads, group * count, d)
+        if dtype is torch.bfloat16 and self.mask.device.type == "cpu":
+            scores = torch.bmm((part * scale).to(dtype), keys)
+            scores[:, :, self.start :] += self.mask
+            output = torch.bmm(scores.softmax(-1), values)
+        else:
+            mask = functional.pad(self.mask, (self.start, 0))
+            output = functional.scaled_dot_product_attention(
+                part.to(dtype)[None], keys.transpose(1, 2).contiguous()[None], values[None],
+                attn_mask=mask, scale=scale,
+            )  # fmt: skip
         return output.view(heads, group, count, d).permute(2, 0, 1, 3)
 
 
@@ -89,9 +94,9 @@ def reading_of(
     device: torch.device,
 ) -> Reading:  # fmt: skip
     """Every token sees those before it and itself."""
-    at = torch.arange(start, start + count, device=device)
-    hidden = torch.arange(start + count, device=device) > at[:, None]
-    mask = _hiding(hidden, dtype).repeat(group, 1)
+    newest = torch.arange(count, device=device)
+    mask = _hiding(newest > newest[:, None], dtype).repeat(group, 1)
+    at = newest + start
     return Reading(first, row, start, count, mask, Places(torch.full_like(at, row), at))
 
 

@@ -60,9 +60,9 @@ class BlockSlots(Slots):
             self.values[part.row, :, there] = values[here].transpose(0, 1)
 
     def read(self, row: int, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        blocks = self.keys[row : row + 1, :, : -(-length // BLOCK)].to(dtype)
-        keys = blocks.transpose(-1, -2).flatten(2, 3)[:, :, :length]
-        return keys, self.values[row : row + 1, :, :length].to(dtype)
+        blocks = self.keys[row, :, : -(-length // BLOCK)].transpose(1, 2)
+        keys = blocks.to(dtype, memory_format=torch.contiguous_format).flatten(2)[..., :length]
+        return keys, self.values[row, :, :length].to(dtype)
 
     def swap(self, a: int, b: int, length: int) -> None:
         blocks = -(-length // BLOCK)

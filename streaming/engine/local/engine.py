@@ -42,7 +42,7 @@ logger = logging.getLogger("streaming.engine")
 step_logger = logging.getLogger("streaming.engine.steps")
 
 _STEPS_KEPT = 4096
-_ADMITTED_PER_STEP = 2  # tokenizing a long prompt takes milliseconds that everyone waits
+_ADMITTING_SECONDS = 0.005  # tokenizing a long prompt takes milliseconds that everyone waits
 
 
 class LocalEngine(Engine):
@@ -264,9 +264,10 @@ class LocalEngine(Engine):
         try:
             for response_id in self._take_cancelled():
                 stepper.cancel(response_id)
-            for _ in range(_ADMITTED_PER_STEP):
-                if stepper.free and (request := self._next_pending()):
-                    stepper.begin(request)
+            while stepper.free and (request := self._next_pending()):
+                stepper.begin(request)
+                if time.perf_counter() - began > _ADMITTING_SECONDS:
+                    break
         except Exception:
             logger.exception("Rows could not be given or freed; the running responses fail")
             message = "The engine failed while answering."

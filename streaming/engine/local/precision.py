@@ -60,7 +60,8 @@ def choose_precision(name: str, device: torch.device, *, packable: bool) -> Prec
     precision = _named(name, device, packable)
     if packable and can_bag(device) and precision.name != "float32":
         # Of the formats of 16 bits, the more exact one: keys and values are far from its bounds.
-        return replace(precision, cache=torch.float16, reading=torch.float32)
+        reading = torch.bfloat16 if _multiplies_bfloat16() else torch.float32
+        return replace(precision, cache=torch.float16, reading=reading)
     return precision
 
 

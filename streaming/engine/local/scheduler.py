@@ -49,6 +49,11 @@ class Scheduler:
         """How many are in the next step with one token."""
         return self._decoding
 
+    @property
+    def reading(self) -> int:
+        """How many have a prompt that is not read yet."""
+        return len(self._prefilling)
+
     def admit(self, sequence: TokenSequence) -> None:
         """Give a row; the caller has checked `free`."""
         self._rows.give(sequence)

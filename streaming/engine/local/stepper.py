@@ -104,7 +104,8 @@ class Stepper:
         decoded: list[str] = []
         try:
             began = time.perf_counter()
-            plan = self._scheduler.plan(self._pace.budget(self._scheduler.decoding))
+            decoding, reading = self._scheduler.decoding, self._scheduler.reading
+            plan = self._scheduler.plan(self._pace.budget(decoding, reading))
             if not plan.decode and not plan.prefill:
                 return None
             prefilled = {chunk.sequence.id: chunk.count for chunk in plan.prefill}

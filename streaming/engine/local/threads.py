@@ -38,6 +38,7 @@ class Threads:
             raise ValueError("most must be at least 1")
         self._most = most
         self._climbs: dict[tuple[int, int], _Climb] = {}
+        self._last: _Climb | None = None
 
     def choose(self, tokens: int, seen: int) -> int:
         """For the next step, of so many tokens, which see so many."""
@@ -50,20 +51,23 @@ class Threads:
     def _climb(self, tokens: int, seen: int) -> _Climb:
         size = tokens.bit_length(), seen.bit_length()
         if size not in self._climbs:
-            self._climbs[size] = _Climb(self._most)
-        return self._climbs[size]
+            self._climbs[size] = _Climb(self._most, self._last)
+        self._last = self._climbs[size]
+        return self._last
 
 
 class _Climb:
-    def __init__(self, most: int) -> None:
+    """`like` is where to begin: what held for steps of another size."""
+
+    def __init__(self, most: int, like: _Climb | None = None) -> None:
         self._numbers = [*(1 << power for power in range((most - 1).bit_length())), most]
-        self._now = len(self._numbers) - 1
+        self._now = like._now if like else len(self._numbers) - 1
         self._tried: int | None = None
         self._costs: deque[float] = deque(maxlen=TRIAL)  # of the number that holds
         self._trial: list[float] = []
         self._usual = 0.0  # what it cost over a longer time
         self._upwards = False
-        self._interval = self._left = FIRST
+        self._interval = self._left = like._interval if like else FIRST
 
     @property
     def number(self) -> int:

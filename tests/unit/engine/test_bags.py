@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from streaming.engine.local.attention import READ_TOKENS, reading_of
+from streaming.engine.local.attention import reading_of
 from streaming.engine.local.bags import Bags, BlockSlots, can_bag
 from streaming.engine.local.cache import BLOCK, Places
 from tests.prerequisites import missing
@@ -80,8 +80,8 @@ def test_a_row_is_read_back_as_it_was_written() -> None:
     for row, length in enumerate(lengths):
         for asked in (1, length):
             found = slots.read(row, asked, torch.float32)
-            assert torch.equal(found[0][0], keys[row, :, :asked].float())
-            assert torch.equal(found[1][0], values[row, :, :asked].float())
+            assert torch.equal(found[0], keys[row, :, :asked].float().transpose(1, 2))
+            assert torch.equal(found[1], values[row, :, :asked].float())
 
 
 def test_rows_change_places_and_are_copied() -> None:
@@ -90,11 +90,11 @@ def test_rows_change_places_and_are_copied() -> None:
     slots.copy(0, 2, BLOCK + 3)
     for row in (0, 2):
         found = slots.read(row, BLOCK + 3, torch.float16)
-        assert torch.equal(found[0][0], keys[1, :, : BLOCK + 3])
-        assert torch.equal(found[1][0], values[1, :, : BLOCK + 3])
+        assert torch.equal(found[0], keys[1, :, : BLOCK + 3].transpose(1, 2))
+        assert torch.equal(found[1], values[1, :, : BLOCK + 3])
     found = slots.read(1, CONTEXT, torch.float16)
-    assert torch.equal(found[0][0], keys[0])
-    assert torch.equal(found[1][0], values[0])
+    assert torch.equal(found[0], keys[0].transpose(1, 2))
+    assert torch.equal(found[1], values[0])
     slots.clear(1)
     assert not slots.keys[1].any()
     assert not slots.values[1].any()
@@ -120,8 +120,17 @@ def test_the_indices_of_a_layout_are_made_once_and_few_are_kept() -> None:
     assert torch.equal(again.indices.keys, first.indices.keys)
 
 
-def test_a_prompt_is_read_in_parts_that_end_where_it_does() -> None:
-    part = reading_of(7, 2, READ_TOKENS, 3, GROUP, torch.float32, CPU)
-    assert part.mask.shape == (GROUP * 3, READ_TOKENS + 3)
-    assert part.mask[0, READ_TOKENS] == 0
-    assert part.mask[0, READ_TOKENS + 1] == -torch.inf
+@pytest.mark.parametrize("start", [0, 5, BLOCK, BLOCK + 7])
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
+def test_a_token_of_a_prompt_sees_those_before_it_and_itself(
+    dtype: torch.dtype, error: float, start: int
+) -> None:
+    slots, keys, values = filled(torch.float32, [1, CONTEXT, 1])
+    part = reading_of(2, 1, start, 9, GROUP, dtype, CPU)
+    queries = torch.randn(2 + 9, KV_HEADS, GROUP, D)
+    seen = part.attend(queries, slots, 0.25)
+    assert seen.shape == (9, KV_HEADS, GROUP, D)
+    for at in range(9):
+        end = start + at + 1
+        expected = plainly(queries[2 + at], keys[1, :, :end], values[1, :, :end])
+        assert torch.allclose(seen[at].float(), expected, atol=error), at
