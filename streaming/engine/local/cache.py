@@ -34,12 +34,15 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
     return torch.frombuffer(memory, dtype=dtype).view(shape)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Places:
     """Where new tokens of a step go: `positions` [n] of `rows` [n]."""
 
     rows: Tensor
     positions: Tensor
+    numbers: tuple[Tensor, Tensor] | None = None
+    """Where each of their numbers lies in a layer's keys and values, as if these were flat. The
+    layers are alike: the first one finds out."""
 
     @functools.cached_property
     def blocks(self) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from streaming.engine.local import attention
 from streaming.engine.local.bags import BagRows, Bags, BlockSlots
 from streaming.engine.local.cache import Places, SlotCache
-from streaming.engine.local.linear import Linear, pack
+from streaming.engine.local.linear import Linear, Norm, pack
 from streaming.engine.local.precision import Precision
 
 _MODEL_TYPES = {"llama", "mistral", "qwen2", "qwen3"}
@@ -52,12 +52,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    before_attention: Tensor
     query_key_value: Linear
-    query_norm: Tensor | None
-    key_norm: Tensor | None
+    query_norm: Norm | None
+    key_norm: Norm | None
     output: Linear
-    before_mlp: Tensor
     gate_up: Linear
     down: Linear
 
@@ -80,8 +78,7 @@ class Decoder:
             self._bags = Bags(self._kv_heads, group, self._head_dim, context)
         self._angles = self._take_angles(model.model.rotary_emb, context)
         self._embedding = self._float(model.model.embed_tokens.weight)
-        self._last_norm = self._float(model.model.norm.weight)
-        self._head = self._pack(model.lm_head)
+        self._head = self._pack(model.lm_head, norm=model.model.norm)
         self._layers = [self._take(layer) for layer in model.model.layers]
 
     def step(
@@ -121,7 +118,7 @@ class Decoder:
         x = self._through_layers(x, where, len(tokens), rows, reading)
         if spans:
             x = x[torch.tensor(last, device=device)]
-        return self._head(self._norm(x, self._last_norm)).float()
+        return self._head(x).float()
 
     def _through_layers(
         self,
@@ -139,12 +136,11 @@ class Decoder:
         places = Places(torch.arange(decoding, device=self.device), where[:decoding])
         self._cache.allocate(kv_heads, d, d, self._precision.cache, self.device)
         for layer, slots in zip(self._layers, self._cache.slots, strict=True):
-            y = layer.query_key_value(self._norm(x, layer.before_attention))
-            y = y.float().view(count, heads + 2 * kv_heads, d)
+            y = layer.query_key_value(x).float().view(count, heads + 2 * kv_heads, d)
             turning = y[:, : heads + kv_heads]
             if layer.query_norm is not None and layer.key_norm is not None:
-                turning[:, :heads] = self._norm(turning[:, :heads], layer.query_norm)
-                turning[:, heads:] = self._norm(turning[:, heads:], layer.key_norm)
+                turning[:, :heads] = layer.query_norm(turning[:, :heads])
+                turning[:, heads:] = layer.key_norm(turning[:, heads:])
             torch.view_as_complex(turning.view(count, -1, d // 2, 2)).mul_(angles)
             fresh = y[:, heads:].to(self._precision.cache)
             slots.write(fresh[:, :kv_heads], fresh[:, kv_heads:], places, reading)
@@ -152,13 +148,9 @@ class Decoder:
             seen = [part.attend(query, slots, self._scale) for part in parts]
             joined = seen[0] if len(seen) == 1 else torch.cat([part.to(x.dtype) for part in seen])
             x = x.add_(layer.output(joined.reshape(count, heads * d).to(x.dtype)))
-            gate, up = layer.gate_up(self._norm(x, layer.before_mlp)).chunk(2, dim=-1)
+            gate, up = layer.gate_up(x).chunk(2, dim=-1)
             x = x.add_(layer.down(functional.silu(gate).mul_(up)))
         return x
-
-    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Root mean square normalisation (Zhang and Sennrich 2019, arXiv:1910.07467)."""
-        return functional.rms_norm(x, weight.shape, weight, self._epsilon)
 
     # --- taking the weights over ---
 
@@ -174,21 +166,23 @@ class Decoder:
     def _take(self, layer: Any) -> _Layer:
         attend, mlp = layer.self_attn, layer.mlp
         taken = _Layer(
-            self._float(layer.input_layernorm.weight),
-            self._pack(attend.q_proj, attend.k_proj, attend.v_proj, paired=2),
+            self._pack(
+                attend.q_proj, attend.k_proj, attend.v_proj, paired=2, norm=layer.input_layernorm
+            ),
             self._take_norm(attend, "q_norm"),
             self._take_norm(attend, "k_norm"),
             self._pack(attend.o_proj),
-            self._float(layer.post_attention_layernorm.weight),
-            self._pack(mlp.gate_proj, mlp.up_proj),
+            self._pack(mlp.gate_proj, mlp.up_proj, norm=layer.post_attention_layernorm),
             self._pack(mlp.down_proj),
         )
         layer._modules.clear()  # so that no more than one layer is there twice
         return taken
 
-    def _take_norm(self, attend: Any, name: str) -> Tensor | None:
+    def _take_norm(self, attend: Any, name: str) -> Norm | None:
         norm = getattr(attend, name, None)
-        return None if norm is None else self._paired(norm.weight.detach().float())
+        if norm is None:
+            return None
+        return Norm(self._paired(norm.weight.detach().float()), self._epsilon)
 
     def _paired(self, weight: Tensor) -> Tensor:
         """The outputs (first dimension) of whole heads, in the order that `_angles` turn them."""
@@ -198,7 +192,7 @@ class Decoder:
     def _float(self, weight: Tensor) -> Tensor:
         return weight.detach().to(self._precision.activations)
 
-    def _pack(self, *modules: Any, paired: int = 0) -> Linear:
+    def _pack(self, *modules: Any, paired: int = 0, norm: Any = None) -> Linear:
         """Several products of the same activations are one; the first ones may be `_paired`."""
         weights = [self._float(module.weight) for module in modules]
         biases = [module.bias for module in modules if module.bias is not None]
@@ -208,4 +202,5 @@ class Decoder:
             raise ValueError("some of the products have a bias and others none")
         bias = torch.cat([self._float(bias) for bias in biases]) if biases else None
         weight = weights[0] if len(weights) == 1 else torch.cat(weights)
-        return pack(weight, bias, int8=self._precision.is_int8)
+        before = norm and Norm(self._float(norm.weight), self._epsilon)
+        return pack(weight, bias, int8=self._precision.is_int8, norm=before)

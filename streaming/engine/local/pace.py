@@ -10,15 +10,19 @@ from __future__ import annotations
 STRETCH = 2.0
 """A step that also reads prompts may last so many times as long as one that only decodes,"""
 
-UNNOTICED = 0.1
-"""or so many seconds, if that is more: readers still get 10 tokens a second. With short steps the
+UNNOTICED = 0.06
+"""or so many seconds, if that is more: readers still get 16 tokens a second. With short steps the
 first rule alone would read prompts in small pieces, and let those who wait for their first token
 pay for a speed that nobody reads at."""
 
 BEARABLE = 0.25
-"""Where more prompts wait to be read than answers are being written, a step may last longer in
-that proportion, up to so many seconds: all of them start sooner, and a step that decodes few rows
-costs nearly as much as one that decodes many. Four tokens a second are still read as they come."""
+"""Where several prompts wait to be read, a step may last up to so many seconds: four tokens a
+second are still read as they come, and all who wait start sooner. For each step costs much the
+same however few rows decode in it."""
+
+CROWD = 8
+"""One more prompt for so many readers still goes unnoticed; more make the step longer in
+proportion."""
 
 LEAST = 16
 """A prompt must get on, however slow the machine is."""
@@ -44,8 +48,9 @@ class Pace:
             return self.most
         if self._decode_seconds is None or self._token_seconds is None:
             return min(self.most, _FIRST)
-        crowded = min(BEARABLE, UNNOTICED * max(1.0, reading / decoding))
-        spare = max(STRETCH * self._decode_seconds, crowded) - self._decode_seconds
+        crowd = CROWD * (reading - 1) / decoding
+        patience = min(BEARABLE, UNNOTICED * max(1.0, crowd))
+        spare = max(STRETCH * self._decode_seconds, patience) - self._decode_seconds
         return min(self.most, max(LEAST, int(spare / self._token_seconds)))
 
     def learn(self, decoded: int, read: int, seconds: float) -> None:
