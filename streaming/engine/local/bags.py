@@ -12,14 +12,15 @@ cores: 16 rows of 512 tokens took 14 ms in 30 layers, scaled_dot_product_attenti
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from streaming.engine.local.attention import Reading, partition
 from streaming.engine.local.cache import BLOCK, Places, Slots, zeros
+from streaming.engine.local.recording import recorded
 
 _CALL_TOKENS = 512  # as in `attention`: what a further call costs, in tokens of one row
 _INDICES_KEPT = 8
@@ -106,28 +107,39 @@ class _Indices:
 
 @dataclass(frozen=True, slots=True)
 class BagRows:
-    """Decoding rows `first` to `last` (excluded), read up to `blocks` blocks."""
+    """Decoding rows `first` to `last` (excluded), read up to the same number of blocks."""
 
     first: int
     last: int
-    blocks: int
-    mask: Tensor  # added to the scores [rows, 1, 1, blocks * BLOCK]
+    mask: Tensor  # added to the scores [rows, 1, 1, blocks, BLOCK]
     indices: _Indices
+
+    kernel: Callable[..., Tensor]
 
     def attend(self, queries: Tensor, slots: Slots, scale: float) -> Tensor:
         """Queries [n, kv_heads, group, d], of the whole step, to the same shape for these rows."""
-        dtype, indices = slots.keys.dtype, self.indices
-        part = queries[self.first : self.last]
-        count, heads, group, _d = part.shape
-        weights = (part * scale).to(dtype)  # scaled first: a float16 sum must not overflow
-        if self.blocks > 1:
-            weights = weights[:, :, :, None].expand(-1, -1, -1, self.blocks, -1)
-        scores = _sums(slots.keys.view(-1, BLOCK), indices.keys, indices.key_bags, weights)
-        scores = scores.view(count, heads, group, self.blocks * BLOCK)
-        shares = scores.add_(self.mask).softmax(-1)  # summed in float32, whatever the format
-        values = slots.values.view(-1, slots.values.shape[-1])
-        output = _sums(values, indices.values, indices.value_bags, shares)
-        return output.view(count, heads, group, -1)
+        part, at = queries[self.first : self.last] * scale, self.indices
+        seen: Tensor = self.kernel(
+            part, slots.keys, slots.values, self.mask,
+            at.keys, at.key_bags, at.values, at.value_bags,
+        )  # fmt: skip
+        return seen
+
+
+class _Attend(nn.Module):
+    def forward(
+        self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor,
+        at_keys: Tensor, key_bags: Tensor, at_values: Tensor, value_bags: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """Scaled queries [rows, kv_heads, group, d] to the same shape; the others as in BagRows."""
+        weights = queries.to(keys.dtype)  # scaled before: a float16 sum must not overflow
+        weights = torch.broadcast_tensors(weights[:, :, :, None], mask[..., :1])[0]
+        scores = _sums(keys.view(-1, BLOCK), at_keys, key_bags, weights)
+        shape = queries.shape
+        scores = scores.view(shape[0], shape[1], shape[2], -1, BLOCK).add_(mask)
+        shares = scores.flatten(3).softmax(-1)  # summed in float32, whatever the format
+        seen = _sums(values.view(-1, values.shape[-1]), at_values, value_bags, shares)
+        return seen.view(shape)
 
 
 class Bags:
@@ -137,6 +149,7 @@ class Bags:
     def __init__(self, kv_heads: int, group: int, d: int, max_len: int) -> None:
         self._shape = kv_heads, group, d
         self._blocks_per_row = -(-max_len // BLOCK)
+        self._kernels: dict[torch.dtype, Callable[..., Tensor]] = {}
         self._kept: OrderedDict[tuple[int, int, int], _Indices] = OrderedDict()
 
     def rows_of(self, lengths: Sequence[int], dtype: torch.dtype) -> Iterator[BagRows]:
@@ -146,9 +159,22 @@ class Bags:
         for first, last in partition([count * BLOCK for count in blocks], _CALL_TOKENS):
             most = max(blocks[first:last])
             ends = torch.tensor(lengths[first:last])[:, None, None, None]
-            hidden = torch.arange(most * BLOCK) >= ends
+            hidden = (torch.arange(most * BLOCK) >= ends).unflatten(3, (most, BLOCK))
             mask = torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, -torch.inf)
-            yield BagRows(first, last, most, mask, self._indices(first, last, most))
+            yield BagRows(first, last, mask, self._indices(first, last, most), self._kernel(dtype))
+
+    def _kernel(self, dtype: torch.dtype) -> Callable[..., Tensor]:
+        if dtype not in self._kernels:
+            slots = BlockSlots(1, BLOCK)
+            kv_heads, group, d = self._shape
+            slots.allocate(kv_heads, d, d, dtype, torch.device("cpu"))
+            at = self._make(0, 1, 1)
+            self._kernels[dtype] = recorded(
+                _Attend(), torch.zeros(1, kv_heads, group, d), slots.keys, slots.values,
+                torch.zeros(1, 1, 1, 1, BLOCK, dtype=dtype),
+                at.keys, at.key_bags, at.values, at.value_bags,
+            )  # fmt: skip
+        return self._kernels[dtype]
 
     def _indices(self, first: int, last: int, blocks: int) -> _Indices:
         layout = first, last, blocks

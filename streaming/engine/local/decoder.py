@@ -8,12 +8,12 @@ transformers model, whose layers are emptied meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from streaming.engine.local import attention
@@ -21,6 +21,7 @@ from streaming.engine.local.bags import BagRows, Bags, BlockSlots
 from streaming.engine.local.cache import Places, SlotCache
 from streaming.engine.local.linear import Linear, Norm, pack
 from streaming.engine.local.precision import Precision
+from streaming.engine.local.recording import recorded
 
 _MODEL_TYPES = {"llama", "mistral", "qwen2", "qwen3"}
 
@@ -50,14 +51,51 @@ class Span:
     start: int
 
 
+class _Before(nn.Module):
+    """Of a layer, what comes before attention: the products, and the turning by position."""
+
+    def __init__(
+        self, product: Linear, heads: int, kv_heads: int, d: int, cache: torch.dtype,
+        query_norm: Norm | None, key_norm: Norm | None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self._product, self._cache = product, cache
+        self._heads, self._kv_heads, self._d = heads, kv_heads, d
+        self._query_norm, self._key_norm = query_norm, key_norm
+
+    def forward(self, x: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x [n, hidden], angles [n, 1, d / 2] to queries [n, kv_heads, group, d], and keys and
+        values [n, kv_heads, d] for the cache."""
+        heads, kv_heads, d = self._heads, self._kv_heads, self._d
+        y = self._product(x).float().view(-1, heads + 2 * kv_heads, d)
+        turning = y[:, : heads + kv_heads]
+        if self._query_norm is not None and self._key_norm is not None:
+            turning[:, :heads] = self._query_norm(turning[:, :heads])
+            turning[:, heads:] = self._key_norm(turning[:, heads:])
+        torch.view_as_complex(turning.view(-1, heads + kv_heads, d // 2, 2)).mul_(angles)
+        fresh = y[:, heads:].to(self._cache)
+        query = y[:, :heads].view(-1, kv_heads, heads // kv_heads, d)
+        return query, fresh[:, :kv_heads], fresh[:, kv_heads:]
+
+
+class _After(nn.Module):
+    """Of a layer, what comes after attention; x is changed."""
+
+    def __init__(self, output: Linear, gate_up: Linear, down: Linear) -> None:
+        super().__init__()
+        self._output, self._gate_up, self._down = output, gate_up, down
+
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """x [n, hidden], and what attention saw, [n, kv_heads, group, d]."""
+        x = x.add_(self._output(seen.flatten(1).to(x.dtype)))
+        gate, up = self._gate_up(x).chunk(2, dim=-1)
+        return x.add_(self._down(functional.silu(gate).mul_(up)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    query_key_value: Linear
-    query_norm: Norm | None
-    key_norm: Norm | None
-    output: Linear
-    gate_up: Linear
-    down: Linear
+    before: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+    after: Callable[[Tensor, Tensor], Tensor]
 
 
 class Decoder:
@@ -129,27 +167,17 @@ class Decoder:
         reading: Sequence[attention.Reading],
     ) -> Tensor:
         """x [n, hidden] at positions `where` [n], of which the first `decoding` decode."""
-        count = x.shape[0]
-        heads, kv_heads, d = self._heads, self._kv_heads, self._head_dim
+        kv_heads, d = self._kv_heads, self._head_dim
         parts = [*rows, *reading]
         angles = self._angles[where][:, None]
         places = Places(torch.arange(decoding, device=self.device), where[:decoding])
         self._cache.allocate(kv_heads, d, d, self._precision.cache, self.device)
         for layer, slots in zip(self._layers, self._cache.slots, strict=True):
-            y = layer.query_key_value(x).float().view(count, heads + 2 * kv_heads, d)
-            turning = y[:, : heads + kv_heads]
-            if layer.query_norm is not None and layer.key_norm is not None:
-                turning[:, :heads] = layer.query_norm(turning[:, :heads])
-                turning[:, heads:] = layer.key_norm(turning[:, heads:])
-            torch.view_as_complex(turning.view(count, -1, d // 2, 2)).mul_(angles)
-            fresh = y[:, heads:].to(self._precision.cache)
-            slots.write(fresh[:, :kv_heads], fresh[:, kv_heads:], places, reading)
-            query = y[:, :heads].view(count, kv_heads, heads // kv_heads, d)
+            query, keys, values = layer.before(x, angles)
+            slots.write(keys, values, places, reading)
             seen = [part.attend(query, slots, self._scale) for part in parts]
             joined = seen[0] if len(seen) == 1 else torch.cat([part.to(x.dtype) for part in seen])
-            x = x.add_(layer.output(joined.reshape(count, heads * d).to(x.dtype)))
-            gate, up = layer.gate_up(x).chunk(2, dim=-1)
-            x = x.add_(layer.down(functional.silu(gate).mul_(up)))
+            x = layer.after(x, joined)
         return x
 
     # --- taking the weights over ---
@@ -165,18 +193,23 @@ class Decoder:
 
     def _take(self, layer: Any) -> _Layer:
         attend, mlp = layer.self_attn, layer.mlp
-        taken = _Layer(
+        heads, kv_heads, d = self._heads, self._kv_heads, self._head_dim
+        before = _Before(
             self._pack(
                 attend.q_proj, attend.k_proj, attend.v_proj, paired=2, norm=layer.input_layernorm
             ),
-            self._take_norm(attend, "q_norm"),
-            self._take_norm(attend, "k_norm"),
+            heads, kv_heads, d, self._precision.cache,
+            self._take_norm(attend, "q_norm"), self._take_norm(attend, "k_norm"),
+        )  # fmt: skip
+        after = _After(
             self._pack(attend.o_proj),
             self._pack(mlp.gate_proj, mlp.up_proj, norm=layer.post_attention_layernorm),
             self._pack(mlp.down_proj),
         )
         layer._modules.clear()  # so that no more than one layer is there twice
-        return taken
+        x = torch.zeros(2, self._embedding.shape[1], dtype=self._embedding.dtype).to(self.device)
+        seen = torch.zeros(2, kv_heads, heads // kv_heads, d, device=self.device)
+        return _Layer(recorded(before, x, self._angles[:2, None]), recorded(after, x, seen))
 
     def _take_norm(self, attend: Any, name: str) -> Norm | None:
         norm = getattr(attend, name, None)

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-Linear = Callable[[Tensor], Tensor]
+Linear = nn.Module
 
 _ROWS_EXPECTED = 16  # oneDNN lays weights out for about so many rows
 _TINY = 1e-12  # instead of a division by zero
@@ -36,7 +36,7 @@ class Norm:
     def factor(self, x: Tensor) -> Tensor:
         """1 / root mean square [..., 1] of float32 activations [..., inputs]."""
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        mean = length.square_().div_(x.shape[-1])
+        mean = length.square_().div_(self.weight.shape[0])
         return mean.add_(self.epsilon).rsqrt_()
 
 
@@ -49,33 +49,45 @@ def pack(
         return Int8Linear(weight, bias, norm)
     prepacked = weight.device.type == "cpu" and _can_prepack(weight.dtype)
     linear: Linear = (PrepackedLinear if prepacked else PlainLinear)(weight, bias)
-    return linear if norm is None else lambda x: linear(norm(x))
+    return linear if norm is None else Normed(linear, norm)
 
 
-class PlainLinear:
+class Normed(nn.Module):
+    def __init__(self, linear: Linear, norm: Norm) -> None:
+        super().__init__()
+        self._linear, self._norm = linear, norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self._linear(self._norm(x))
+        return result
+
+
+class PlainLinear(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
         self._weight, self._bias = weight.contiguous(), bias
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return functional.linear(x, self._weight, self._bias)
 
 
-class PrepackedLinear:
+class PrepackedLinear(nn.Module):
     """oneDNN's own layout. Without it the weights are laid out anew in every single product,
     which takes as long as the product itself when there are few rows."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS_EXPECTED)
         self._bias = bias
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         result: Tensor = torch.ops.mkldnn._linear_pointwise(
             x, self._weight, self._bias, "none", [], ""
         )
         return result
 
 
-class Int8Linear:
+class Int8Linear(nn.Module):
     """Weights and activations of 8 bits, sums of 32: half the memory traffic of bfloat16, and
     four times the multiplications of float32 where the CPU has VNNI.
 
@@ -86,6 +98,7 @@ class Int8Linear:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, norm: Norm | None = None) -> None:
+        super().__init__()
         weight = weight.float()
         scales = (weight.abs().amax(dim=1) / 127).clamp_(min=_TINY)
         whole = (weight / scales[:, None]).round_().to(torch.int8)
@@ -100,7 +113,7 @@ class Int8Linear:
         # Without VNNI two products are summed in 16 bits, which 7-bit activations cannot overflow.
         self._scale = 1 / (127 if has_vnni() else 63)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         norm, factor = self._norm, None
         if norm is not None:
             factor = norm.factor(x)  # to be multiplied with at the end, like the scale
