@@ -1,7 +1,6 @@
 """The engine that runs a model in this process, with torch and transformers."""
 
 import os
-import sys
 
 # libgomp's threads spin while they wait for each other, by default for long. Beside a busy event
 # loop (or anything else on the same cores) the spinner takes the time that the awaited thread
@@ -10,11 +9,6 @@ import sys
 # is better. Must be set before torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-
-# torch gives the interpreter's lock back in each of a step's thousand operations, and has to have
-# it again for the next. Python lets another thread keep it for 5 ms: a busy event loop made steps
-# half as fast.
-sys.setswitchinterval(20e-6)
 
 from streaming.engine.local.engine import LocalEngine
 

@@ -25,6 +25,9 @@ from streaming.engine.local.recording import recorded
 _CALL_TOKENS = 512  # as in `attention`: what a further call costs, in tokens of one row
 _INDICES_KEPT = 8
 
+PARTS = 2
+"""Rows are read in so many calls at most: what a step computes is recorded for each number."""
+
 
 def can_bag(device: torch.device) -> bool:
     """Whether the kernel is there; without fbgemm torch's own is slower than anything."""
@@ -50,9 +53,7 @@ class BlockSlots(Slots):
         reading: Iterable[Reading],
     ) -> None:
         if count := len(decoding.rows):
-            if decoding.numbers is None:
-                decoding.numbers = self._numbers(decoding)
-            at_keys, at_values = decoding.numbers
+            at_keys, at_values = self.numbers_of(decoding)
             self.keys.view(-1).put_(at_keys, keys[:count])
             self.values.view(-1).put_(at_values, values[:count])
         for part in reading:
@@ -62,9 +63,14 @@ class BlockSlots(Slots):
             there = slice(part.start, part.start + part.count)
             self.values[part.row, :, there] = values[here].transpose(0, 1)
 
-    def _numbers(self, places: Places) -> tuple[Tensor, Tensor]:
+    def numbers_of(self, places: Places) -> tuple[Tensor, Tensor]:
         """As of Places, [n, kv_heads, d] each: one `put_` is faster than an assignment with four
         indices."""
+        if places.numbers is None:
+            places.numbers = self._find(places)
+        return places.numbers
+
+    def _find(self, places: Places) -> tuple[Tensor, Tensor]:
         _, heads, blocks, d, _ = self.keys.shape
         block, at = places.blocks
         head = places.rows[:, None] * heads + torch.arange(heads)
@@ -118,28 +124,30 @@ class BagRows:
 
     def attend(self, queries: Tensor, slots: Slots, scale: float) -> Tensor:
         """Queries [n, kv_heads, group, d], of the whole step, to the same shape for these rows."""
-        part, at = queries[self.first : self.last] * scale, self.indices
-        seen: Tensor = self.kernel(
-            part, slots.keys, slots.values, self.mask,
-            at.keys, at.key_bags, at.values, at.value_bags,
-        )  # fmt: skip
-        return seen
+        part = queries[self.first : self.last] * scale
+        return self.kernel(part, slots.keys, slots.values, *self.told)
+
+    @property
+    def told(self) -> tuple[Tensor, ...]:
+        """What the kernel is told, besides queries, keys and values."""
+        at = self.indices
+        return self.mask, at.keys, at.key_bags, at.values, at.value_bags
 
 
-class _Attend(nn.Module):
+class Attend(nn.Module):
     def forward(
         self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor,
         at_keys: Tensor, key_bags: Tensor, at_values: Tensor, value_bags: Tensor,
     ) -> Tensor:  # fmt: skip
         """Scaled queries [rows, kv_heads, group, d] to the same shape; the others as in BagRows."""
         weights = queries.to(keys.dtype)  # scaled before: a float16 sum must not overflow
-        weights = torch.broadcast_tensors(weights[:, :, :, None], mask[..., :1])[0]
+        rows, heads, group, d = queries.shape
+        weights = weights[:, :, :, None].expand(-1, -1, -1, mask.shape[3], -1)
         scores = _sums(keys.view(-1, BLOCK), at_keys, key_bags, weights)
-        shape = queries.shape
-        scores = scores.view(shape[0], shape[1], shape[2], -1, BLOCK).add_(mask)
+        scores = scores.view(rows, heads, group, -1, BLOCK).add_(mask)
         shares = scores.flatten(3).softmax(-1)  # summed in float32, whatever the format
         seen = _sums(values.view(-1, values.shape[-1]), at_values, value_bags, shares)
-        return seen.view(shape)
+        return seen.view(rows, heads, group, d)
 
 
 class Bags:
@@ -155,13 +163,20 @@ class Bags:
     def rows_of(self, lengths: Sequence[int], dtype: torch.dtype) -> Iterator[BagRows]:
         """The calls that read decoding rows of these lengths, the newest token included, from a
         cache of this format."""
-        blocks = [-(-length // BLOCK) for length in lengths]
-        for first, last in partition([count * BLOCK for count in blocks], _CALL_TOKENS):
-            most = max(blocks[first:last])
-            ends = torch.tensor(lengths[first:last])[:, None, None, None]
-            hidden = (torch.arange(most * BLOCK) >= ends).unflatten(3, (most, BLOCK))
-            mask = torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, -torch.inf)
-            yield BagRows(first, last, mask, self._indices(first, last, most), self._kernel(dtype))
+        blocks = [-(-length // BLOCK) * BLOCK for length in lengths]
+        cost = _CALL_TOKENS
+        while len(cuts := partition(blocks, cost)) > PARTS:
+            cost *= 2
+        for first, last in cuts:
+            yield self.part(first, lengths[first:last], dtype)
+
+    def part(self, first: int, lengths: Sequence[int], dtype: torch.dtype) -> BagRows:
+        """One such call, for the rows from `first`."""
+        last, blocks = first + len(lengths), -(-max(lengths) // BLOCK)
+        ends = torch.tensor(lengths)[:, None, None, None]
+        hidden = (torch.arange(blocks * BLOCK) >= ends).view(-1, 1, 1, blocks, BLOCK)
+        mask = torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, -torch.inf)
+        return BagRows(first, last, mask, self._indices(first, last, blocks), self._kernel(dtype))
 
     def _kernel(self, dtype: torch.dtype) -> Callable[..., Tensor]:
         if dtype not in self._kernels:
@@ -170,7 +185,7 @@ class Bags:
             slots.allocate(kv_heads, d, d, dtype, torch.device("cpu"))
             at = self._make(0, 1, 1)
             self._kernels[dtype] = recorded(
-                _Attend(), torch.zeros(1, kv_heads, group, d), slots.keys, slots.values,
+                Attend(), torch.zeros(1, kv_heads, group, d), slots.keys, slots.values,
                 torch.zeros(1, 1, 1, 1, BLOCK, dtype=dtype),
                 at.keys, at.key_bags, at.values, at.value_bags,
             )  # fmt: skip

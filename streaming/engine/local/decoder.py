@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from streaming.engine.local import attention
-from streaming.engine.local.bags import BagRows, Bags, BlockSlots
+from streaming.engine.local.bags import PARTS, Attend, BagRows, Bags, BlockSlots
 from streaming.engine.local.cache import Places, SlotCache
+from streaming.engine.local.layers import After, Before, Decode, Layer
 from streaming.engine.local.linear import Linear, Norm, pack
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.recording import recorded
@@ -51,49 +52,10 @@ class Span:
     start: int
 
 
-class _Before(nn.Module):
-    """Of a layer, what comes before attention: the products, and the turning by position."""
-
-    def __init__(
-        self, product: Linear, heads: int, kv_heads: int, d: int, cache: torch.dtype,
-        query_norm: Norm | None, key_norm: Norm | None,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self._product, self._cache = product, cache
-        self._heads, self._kv_heads, self._d = heads, kv_heads, d
-        self._query_norm, self._key_norm = query_norm, key_norm
-
-    def forward(self, x: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x [n, hidden], angles [n, 1, d / 2] to queries [n, kv_heads, group, d], and keys and
-        values [n, kv_heads, d] for the cache."""
-        heads, kv_heads, d = self._heads, self._kv_heads, self._d
-        y = self._product(x).float().view(-1, heads + 2 * kv_heads, d)
-        turning = y[:, : heads + kv_heads]
-        if self._query_norm is not None and self._key_norm is not None:
-            turning[:, :heads] = self._query_norm(turning[:, :heads])
-            turning[:, heads:] = self._key_norm(turning[:, heads:])
-        torch.view_as_complex(turning.view(-1, heads + kv_heads, d // 2, 2)).mul_(angles)
-        fresh = y[:, heads:].to(self._cache)
-        query = y[:, :heads].view(-1, kv_heads, heads // kv_heads, d)
-        return query, fresh[:, :kv_heads], fresh[:, kv_heads:]
-
-
-class _After(nn.Module):
-    """Of a layer, what comes after attention; x is changed."""
-
-    def __init__(self, output: Linear, gate_up: Linear, down: Linear) -> None:
-        super().__init__()
-        self._output, self._gate_up, self._down = output, gate_up, down
-
-    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
-        """x [n, hidden], and what attention saw, [n, kv_heads, group, d]."""
-        x = x.add_(self._output(seen.flatten(1).to(x.dtype)))
-        gate, up = self._gate_up(x).chunk(2, dim=-1)
-        return x.add_(self._down(functional.silu(gate).mul_(up)))
-
-
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class _Pieces:
+    """Of a layer, recorded."""
+
     before: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
     after: Callable[[Tensor, Tensor], Tensor]
 
@@ -117,7 +79,9 @@ class Decoder:
         self._angles = self._take_angles(model.model.rotary_emb, context)
         self._embedding = self._float(model.model.embed_tokens.weight)
         self._head = self._pack(model.lm_head, norm=model.model.norm)
-        self._layers = [self._take(layer) for layer in model.model.layers]
+        taken = [self._take(layer) for layer in model.model.layers]
+        self._layers = [self._record(layer) for layer in taken]
+        self._decode = self._record_decode(taken, self._bags) if self._bags else {}
 
     def step(
         self, tokens: Sequence[int], positions: Sequence[int], spans: Sequence[Span]
@@ -156,7 +120,8 @@ class Decoder:
         x = self._through_layers(x, where, len(tokens), rows, reading)
         if spans:
             x = x[torch.tensor(last, device=device)]
-        return self._head(x).float()
+        logits: Tensor = self._head(x)
+        return logits.float()
 
     def _through_layers(
         self,
@@ -172,6 +137,9 @@ class Decoder:
         angles = self._angles[where][:, None]
         places = Places(torch.arange(decoding, device=self.device), where[:decoding])
         self._cache.allocate(kv_heads, d, d, self._precision.cache, self.device)
+        if not reading and (decode := self._decode.get(len(rows))):
+            result: Tensor = decode(*self._told(x, angles, places, rows))
+            return result
         for layer, slots in zip(self._layers, self._cache.slots, strict=True):
             query, keys, values = layer.before(x, angles)
             slots.write(keys, values, places, reading)
@@ -179,6 +147,41 @@ class Decoder:
             joined = seen[0] if len(seen) == 1 else torch.cat([part.to(x.dtype) for part in seen])
             x = layer.after(x, joined)
         return x
+
+    def _told(
+        self, x: Tensor, angles: Tensor, places: Places, rows: Sequence[attention.Rows | BagRows]
+    ) -> tuple[Any, ...]:
+        """What `Decode` is told."""
+        slots = [each for each in self._cache.slots if isinstance(each, BlockSlots)]
+        bags = [each for each in rows if isinstance(each, BagRows)]
+        return (
+            x, angles, *slots[0].numbers_of(places),
+            [each.keys for each in slots], [each.values for each in slots],
+            tuple((torch.arange(each.first, each.last), *each.told) for each in bags),
+        )  # fmt: skip
+
+    # --- recording ---
+
+    def _record(self, layer: Layer) -> _Pieces:
+        x = self._embedding[:2].clone()
+        group = self._heads // self._kv_heads
+        seen = torch.zeros(2, self._kv_heads, group, self._head_dim, device=self.device)
+        before = recorded(layer.before, x, self._angles[:2, None])
+        return _Pieces(before, recorded(layer.after, x, seen))
+
+    def _record_decode(self, layers: Sequence[Layer], bags: Bags) -> dict[int, Callable[..., Any]]:
+        """By the number of parts that the decoding rows are read in."""
+        whole, dtype = Decode(layers, Attend(), self._scale), self._precision.cache
+        self._cache.allocate(self._kv_heads, self._head_dim, self._head_dim, dtype, self.device)
+        found = {}
+        for count in range(1, min(PARTS, self._cache.slots[0].rows) + 1):
+            where = torch.zeros(count, dtype=torch.int64)
+            rows = [bags.part(row, [1], dtype) for row in range(count)]
+            places, x = Places(torch.arange(count), where), self._embedding[:count].clone()
+            angles = self._angles[where][:, None]
+            found[count] = recorded(whole, *self._told(x, angles, places, rows))
+        self._cache.reset()
+        return found
 
     # --- taking the weights over ---
 
@@ -191,25 +194,23 @@ class Decoder:
         half = cos.shape[-1] // 2
         return torch.complex(cos[0, :, :half].float(), sin[0, :, :half].float())
 
-    def _take(self, layer: Any) -> _Layer:
+    def _take(self, layer: Any) -> Layer:
         attend, mlp = layer.self_attn, layer.mlp
         heads, kv_heads, d = self._heads, self._kv_heads, self._head_dim
-        before = _Before(
+        before = Before(
             self._pack(
                 attend.q_proj, attend.k_proj, attend.v_proj, paired=2, norm=layer.input_layernorm
             ),
             heads, kv_heads, d, self._precision.cache,
             self._take_norm(attend, "q_norm"), self._take_norm(attend, "k_norm"),
         )  # fmt: skip
-        after = _After(
+        after = After(
             self._pack(attend.o_proj),
             self._pack(mlp.gate_proj, mlp.up_proj, norm=layer.post_attention_layernorm),
             self._pack(mlp.down_proj),
         )
         layer._modules.clear()  # so that no more than one layer is there twice
-        x = torch.zeros(2, self._embedding.shape[1], dtype=self._embedding.dtype).to(self.device)
-        seen = torch.zeros(2, kv_heads, heads // kv_heads, d, device=self.device)
-        return _Layer(recorded(before, x, self._angles[:2, None]), recorded(after, x, seen))
+        return Layer(before, after)
 
     def _take_norm(self, attend: Any, name: str) -> Norm | None:
         norm = getattr(attend, name, None)

@@ -37,7 +37,8 @@ class Norm:
         """1 / root mean square [..., 1] of float32 activations [..., inputs]."""
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         mean = length.square_().div_(self.weight.shape[0])
-        return mean.add_(self.epsilon).rsqrt_()
+        factor: Tensor = mean.add_(self.epsilon).rsqrt_()
+        return factor
 
 
 def pack(

@@ -20,17 +20,18 @@ from torch import Tensor, nn
 logger = logging.getLogger("streaming.engine")
 
 
-def recorded(module: nn.Module, *examples: Tensor) -> Callable[..., Any]:
-    """`module`, whose `forward` takes tensors like `examples`, as a graph; itself where that
-    cannot be had. Its sizes may differ from the examples' as far as `forward` does not look at
-    them in Python."""
-    if any(example.device.type != "cpu" for example in examples):
+def recorded(module: nn.Module, *examples: Any) -> Callable[..., Any]:
+    """`module` as a graph, or itself where that cannot be had. `forward` is called with
+    `examples` once: tensors, or lists and tuples of them. Later ones may have other sizes, as far
+    as `forward` does not look at these in Python."""
+    if isinstance(examples[0], Tensor) and examples[0].device.type != "cpu":
         return module  # launching is not what takes the time, and graphs of CUDA are another thing
     try:
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
-            graph: Callable[..., Any] = torch.jit.trace(module, examples, check_trace=False)
+            trace: Callable[..., Any] = torch.jit.trace
+            graph: Callable[..., Any] = trace(module, examples, check_trace=False)
+            return graph
     except (RuntimeError, AttributeError, NotImplementedError):
         logger.info("This torch records no graphs; steps will take a little longer.")
-        return module
-    return graph
+    return module

@@ -61,13 +61,14 @@ class _Climb:
 
     def __init__(self, most: int, like: _Climb | None = None) -> None:
         self._numbers = [*(1 << power for power in range((most - 1).bit_length())), most]
-        self._now = like._now if like else len(self._numbers) - 1
+        self._now: int = like._now if like else len(self._numbers) - 1
         self._tried: int | None = None
         self._costs: deque[float] = deque(maxlen=TRIAL)  # of the number that holds
         self._trial: list[float] = []
         self._usual = 0.0  # what it cost over a longer time
         self._upwards = False
-        self._interval = self._left = like._interval if like else FIRST
+        self._interval: int = like._interval if like else FIRST
+        self._left = self._interval
 
     @property
     def number(self) -> int:
