@@ -74,7 +74,8 @@ class PlainLinear(nn.Module):
 
 class PrepackedLinear(nn.Module):
     """oneDNN's own layout. Without it the weights are laid out anew in every single product,
-    which takes as long as the product itself when there are few rows."""
+    which takes as long as the product itself when there are few rows. Its operation cannot be
+    recorded (see `recording`): one of its arguments is of a type that graphs do not have."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ everything runs as it is written.
 
 from __future__ import annotations
 
+import functools
 import logging
 import warnings
 from collections.abc import Callable
@@ -33,5 +34,10 @@ def recorded(module: nn.Module, *examples: Any) -> Callable[..., Any]:
             graph: Callable[..., Any] = trace(module, examples, check_trace=False)
             return graph
     except (RuntimeError, AttributeError, NotImplementedError):
-        logger.info("This torch records no graphs; steps will take a little longer.")
+        _say_so()
     return module
+
+
+@functools.cache
+def _say_so() -> None:
+    logger.info("The model's steps cannot be recorded, and take some milliseconds more.")

@@ -106,6 +106,47 @@ def test_neighbours_change_nothing(tmp_path: Path) -> None:
         torch.testing.assert_close(many[:1], one)
 
 
+@pytest.mark.parametrize("name", ["llama, tied, biased", "qwen3"])
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("lengths", [[1], [60, 61], [3, 3, 128, 100, 5], [199, 1, 1, 1, 1, 1]])
+def test_the_recorded_step_is_the_written_one(
+    dtype: str,
+    name: str,
+    lengths: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Bit by bit, in sizes that it was not recorded with."""
+    monkeypatch.setattr(linear, "_can_prepack", lambda dtype: False)
+    if dtype == "int8" and not linear.can_int8():
+        pytest.skip("this torch has no 8-bit product for this CPU")
+    runner = ModelRunner(folder(tmp_path, CONFIGS[name]), torch.device("cpu"), dtype, 6, 200)
+    model = runner._model
+    assert isinstance(model, Decoder)
+    assert set(model._decode) == {1, 2}
+    assert all(isinstance(graph, torch.jit.ScriptModule) for graph in model._decode.values())
+    rows = range(len(lengths))
+    with torch.inference_mode():
+        for row, length in enumerate(lengths):
+            runner.step([], [], [Span(row, TOKENS[:length], 0)])
+        recorded = runner.step([7 + row for row in rows], lengths)
+        model._decode = {}
+        pieces = runner.step([7 + row for row in rows], lengths)
+    assert torch.equal(recorded, pieces)
+    assert recorded.isfinite().all()
+
+
+def test_without_graphs_it_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, device = folder(tmp_path, CONFIGS["llama"]), torch.device("cpu")
+    expected = logits(ModelRunner(path, device, "float32", 4, 200))
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("TorchScript is gone.")
+
+    monkeypatch.setattr(torch.jit, "trace", refuse)
+    torch.testing.assert_close(logits(ModelRunner(path, device, "float32", 4, 200)), expected)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
 def test_the_default_model_in_fewer_bits_says_nearly_the_same(
     dtype: str, model_folder: ModelFolder

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.engine.local.pace import LEAST, STRETCH, UNNOTICED, Pace
+from streaming.engine.local.pace import BEARABLE, CROWD, LEAST, STRETCH, UNNOTICED, Pace
 
 
 def test_a_prompt_that_delays_nobody_is_read_in_large_steps() -> None:
@@ -26,6 +26,26 @@ def test_a_step_that_reads_is_as_long_as_it_may_be(decode: float, whole: float) 
         read = pace.budget(decoding=4)
         pace.learn(4, read, decode + read * 0.0005)
     assert decode + pace.budget(decoding=4) * 0.0005 == pytest.approx(whole, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("decoding", "reading", "whole"),
+    [
+        (8, 1, UNNOTICED),  # one more reader, however long the prompt
+        (1, 1, UNNOTICED),
+        (CROWD, 2, UNNOTICED),
+        (CROWD, 3, 2 * UNNOTICED),
+        (1, 30, BEARABLE),
+    ],
+)
+def test_a_crowd_of_prompts_makes_steps_longer(decoding: int, reading: int, whole: float) -> None:
+    pace = Pace(4096)
+    for _ in range(100):
+        pace.learn(decoding, 0, 0.010)
+        read = pace.budget(decoding, reading)
+        pace.learn(decoding, read, 0.010 + read * 0.0005)
+    took = 0.010 + pace.budget(decoding, reading) * 0.0005
+    assert took == pytest.approx(whole, rel=0.05)
 
 
 def test_tokens_that_take_longer_are_fewer() -> None:
@@ -49,14 +69,15 @@ def test_before_anything_is_known() -> None:
     st.integers(1, 4096),
     st.lists(st.tuples(st.integers(0, 64), st.integers(0, 4096), st.floats(1e-9, 1e3))),
     st.integers(0, 64),
+    st.integers(0, 64),
 )
 def test_it_is_always_within_bounds(
-    most: int, steps: list[tuple[int, int, float]], decoding: int
+    most: int, steps: list[tuple[int, int, float]], decoding: int, reading: int
 ) -> None:
     pace = Pace(most)
     for decoded, read, seconds in steps:
         pace.learn(decoded, read, seconds)
-    assert min(LEAST, most) <= pace.budget(decoding) <= most
+    assert min(LEAST, most) <= pace.budget(decoding, reading) <= most
 
 
 def test_nothing_is_not_a_bound() -> None:

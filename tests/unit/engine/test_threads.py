@@ -65,6 +65,12 @@ def test_sizes_of_steps_have_their_own_numbers() -> None:
     assert usual(taken(threads, lambda number: 1 / number, 100, tokens=300)) == 2
 
 
+def test_a_new_size_begins_with_what_held_for_the_last_one() -> None:
+    threads = Threads(2)
+    assert usual(taken(threads, lambda number: number, 1000)) == 1
+    assert taken(threads, lambda number: number, 20, tokens=300) == [1] * 20
+
+
 def test_noise_does_not_make_it_wander() -> None:
     threads = Threads(4)
     noise = iter(range(10_000))
