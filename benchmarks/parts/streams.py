@@ -29,7 +29,7 @@ def plan(options: Options) -> list[tuple[int, int, set[str], int]]:
         cells = [(SHORT, n, every, options.repeat) for n in (1, 8)]
         return [*cells, (SHORT, 16, every - {"seed"}, options.repeat), (LONG, 1, {"served"}, 1)]
     ours = {"served", "raw", "peer"}
-    by_streams = {1: every, 4: ours, 8: every, 16: every, 32: ours}
+    by_streams = {1: every, 4: ours, 8: every, 16: every | {"one_each"}, 32: ours}
     long = {1: ours | {"transformers"}, 4: {"served", "transformers", "peer"}, 8: ours,
             16: {"served", "peer"}, 32: {"served", "peer"}}  # fmt: skip
     return [
@@ -42,6 +42,7 @@ def plan(options: Options) -> list[tuple[int, int, set[str], int]]:
 def systems(options: Options, rows: int) -> Iterator[dict[str, System]]:
     """All that can be had, in processes side by side; each rests while another one answers."""
     from benchmarks.systems.apart import Apart
+    from benchmarks.systems.one_each import OneEach
     from benchmarks.systems.openai_server import OpenAIServer
     from benchmarks.systems.ours import RawEngine, SeedsWay
     from benchmarks.systems.served import Served
@@ -52,6 +53,7 @@ def systems(options: Options, rows: int) -> Iterator[dict[str, System]]:
         "raw": Apart(RawEngine, options, rows),
         "transformers": Apart(TransformersBatching, options, as_torch_is=True),
         "seed": Apart(SeedsWay, options, min(rows, 16), 1024),
+        "one_each": Apart(OneEach, options, as_torch_is=True),
     }
     if options.peer_url:
         found["peer"] = OpenAIServer(options.peer_url, options.peer_model)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import gc
 import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from benchmarks.bare import BareEngine
 from benchmarks.options import Options
@@ -91,25 +91,32 @@ class SeedsWay(System):
     def answer(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:
         bare = self._bare
         assert bare is not None
-        streams = [Stream() for _ in prompts]
-        rows = []
-        for row, prompt in enumerate(prompts):
-            tokens = bare.prompts.encode([ChatMessage("user", prompt)])
-            streams[row].prompt_tokens = len(tokens)
-            rows.append(tokens)
-            token = int(bare.read(row, tokens, chunk=len(tokens)).argmax())
-            tokens.append(token)
+
+        def forward(row: int, tokens: Sequence[int]) -> int:
+            if len(tokens) > 1:
+                return int(bare.read(row, tokens, chunk=len(tokens)).argmax())
+            return int(bare.pass_of_one(row, tokens[0], len(rows[row]) - 1).argmax())
+
+        rows = [bare.prompts.encode([ChatMessage("user", prompt)]) for prompt in prompts]
+        return in_turn(rows, forward, max_tokens)
+
+
+def in_turn(
+    rows: Sequence[list[int]], forward: Callable[[int, Sequence[int]], int], max_tokens: int
+) -> list[Stream]:
+    """One pass after the other: `forward(row, tokens)` reads further tokens of a row and says the
+    next one. Each prompt is read at once; `rows` grow by what is said."""
+    streams = [Stream(prompt_tokens=len(tokens)) for tokens in rows]
+    for row, tokens in enumerate(rows):
+        tokens.append(forward(row, tokens))
+        note(streams[row])
+    for _ in range(max_tokens - 1):
+        for row, tokens in enumerate(rows):
+            tokens.append(forward(row, tokens[-1:]))
             note(streams[row])
-        while running := [row for row, stream in enumerate(streams) if not stream.status]:
-            for row in running:
-                tokens = rows[row]
-                if tokens[-1] in bare.stop_ids or streams[row].tokens >= max_tokens:
-                    streams[row].ended, streams[row].status = time.perf_counter(), "done"
-                    continue
-                logits = bare.pass_of_one(row, tokens[-1], len(tokens) - 1)
-                tokens.append(int(logits.argmax()))
-                note(streams[row])
-        return streams
+    for stream in streams:
+        stream.ended, stream.status = stream.moments[-1], "done"
+    return streams
 
 
 def note(stream: Stream) -> None:

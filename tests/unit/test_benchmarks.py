@@ -247,7 +247,7 @@ class Counting(System):
 def test_streams_have_the_figures_that_the_goals_name(monkeypatch: pytest.MonkeyPatch) -> None:
     from contextlib import contextmanager
 
-    rates = {"served": 90, "raw": 100, "transformers": 30, "seed": 10}
+    rates = {"served": 90, "raw": 100, "transformers": 30, "seed": 10, "one_each": 9}
 
     @contextmanager
     def fake(options: Options, rows: int):  # type: ignore[no-untyped-def]
@@ -260,7 +260,7 @@ def test_streams_have_the_figures_that_the_goals_name(monkeypatch: pytest.Monkey
     assert section.figures["ratio_transformers_16"] == pytest.approx(3)
     assert section.figures["delivered_32"] == pytest.approx(0.9)
     assert section.figures["tokens_per_second_8"] == pytest.approx(720)
-    assert "| 16 | 0.900 | 3.00 | 9.00 |" in markdown_section(section)
+    assert "| 16 | 0.900 | 3.00 | 9.00 | 10.0 |" in markdown_section(section)
 
 
 def test_arrivals_are_counted_by_what_became_of_them() -> None:
