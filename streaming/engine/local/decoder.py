@@ -22,7 +22,7 @@ from streaming.engine.local.cache import Places, SlotCache
 from streaming.engine.local.layers import After, Before, Decode, Layer
 from streaming.engine.local.linear import Linear, Norm, pack
 from streaming.engine.local.precision import Precision
-from streaming.engine.local.recording import recorded
+from streaming.engine.local.recording import recorded, unplanned
 
 _MODEL_TYPES = {"llama", "mistral", "qwen2", "qwen3"}
 
@@ -117,7 +117,8 @@ class Decoder:
             last.append(len(at) - 1)
         where = torch.tensor(at, device=device)
         x = functional.embedding(torch.tensor(ids, device=device), self._embedding)
-        x = self._through_layers(x, where, len(tokens), rows, reading)
+        with unplanned():
+            x = self._through_layers(x, where, len(tokens), rows, reading)
         if spans:
             x = x[torch.tensor(last, device=device)]
         logits: Tensor = self._head(x)

@@ -13,6 +13,7 @@ import functools
 import logging
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -36,6 +37,13 @@ def recorded(module: nn.Module, *examples: Any) -> Callable[..., Any]:
     except (RuntimeError, AttributeError, NotImplementedError):
         _say_so()
     return module
+
+
+def unplanned() -> AbstractContextManager[None]:
+    """Graphs run as they were recorded. TorchScript would spend the first two calls, ten times as
+    long as others, on planning, and finds nothing here."""
+    context: AbstractContextManager[None] = torch.jit.optimized_execution(False)
+    return context
 
 
 @functools.cache
