@@ -42,7 +42,8 @@ def recorded(module: nn.Module, *examples: Any) -> Callable[..., Any]:
 def unplanned() -> AbstractContextManager[None]:
     """Graphs run as they were recorded. TorchScript would spend the first two calls, ten times as
     long as others, on planning, and finds nothing here."""
-    context: AbstractContextManager[None] = torch.jit.optimized_execution(False)
+    jit: Any = torch.jit  # says nothing about its types
+    context: AbstractContextManager[None] = jit.optimized_execution(False)
     return context
 
 
