@@ -20,6 +20,11 @@ from streaming.engine.local.cache import Places, Slots
 READ_TOKENS = 128
 """So many tokens of a prompt are read by one call: what comes after them is not looked at."""
 
+_QUERIES, _KEYS, _KEYS_FINE = 16, 128, 1024
+"""Plain products have sizes that are multiples of these (of keys, four times as much beyond the
+last). oneDNN keeps something of every size that it has seen: memory grew by 100 MB in some 1,000
+steps."""
+
 _CALL_TOKENS = 256
 """A further call of the kernel costs as much as reading so many tokens of one row, on a CPU."""
 
@@ -53,27 +58,29 @@ class Reading:
     row: int
     start: int
     count: int
-    mask: Tensor  # added to the scores of the newest tokens [group * count, count]
+    mask: Tensor  # added to the scores from `start` on [group * queries, keys - start]
     places: Places
 
     def attend(self, queries: Tensor, slots: Slots, scale: float) -> Tensor:
         """As Rows.attend, for these tokens."""
-        dtype, end = self.mask.dtype, self.start + self.count
-        keys, values = slots.read(self.row, end, dtype)
+        dtype = self.mask.dtype
+        keys, values = slots.read(self.row, self.start + self.mask.shape[1], dtype)
         part = queries[self.first : self.first + self.count]
         count, heads, group, d = part.shape
-        part = part.permute(1, 2, 0, 3).reshape(heads, group * count, d)
-        if dtype is torch.bfloat16 and self.mask.device.type == "cpu":
-            scores = torch.bmm((part * scale).to(dtype), keys)
+        part = part.permute(1, 2, 0, 3)
+        if _multiplies_plainly(self.mask.device, dtype):
+            spare = self.mask.shape[0] // group - count
+            part = functional.pad(part * scale, (0, 0, 0, spare)).flatten(1, 2).to(dtype)
+            scores = torch.bmm(part, keys)
             scores[:, :, self.start :] += self.mask
             output = torch.bmm(scores.softmax(-1), values)
         else:
             mask = functional.pad(self.mask, (self.start, 0))
             output = functional.scaled_dot_product_attention(
-                part.to(dtype)[None], keys.transpose(1, 2).contiguous()[None], values[None],
-                attn_mask=mask, scale=scale,
+                part.flatten(1, 2).to(dtype)[None], keys.transpose(1, 2).contiguous()[None],
+                values[None], attn_mask=mask, scale=scale,
             )  # fmt: skip
-        return output.view(heads, group, count, d).permute(2, 0, 1, 3)
+        return output.view(heads, group, -1, d)[:, :, :count].permute(2, 0, 1, 3)
 
 
 def rows_of(lengths: Sequence[int], dtype: torch.dtype, device: torch.device) -> Iterator[Rows]:
@@ -91,13 +98,23 @@ def rows_of(lengths: Sequence[int], dtype: torch.dtype, device: torch.device) ->
 
 def reading_of(
     first: int, row: int, start: int, count: int, group: int, dtype: torch.dtype,
-    device: torch.device,
+    device: torch.device, most: int,
 ) -> Reading:  # fmt: skip
-    """Every token sees those before it and itself."""
-    newest = torch.arange(count, device=device)
-    mask = _hiding(newest > newest[:, None], dtype).repeat(group, 1)
-    at = newest + start
+    """Every token sees those before it and itself; a row has room for `most`."""
+    queries, end = count, start + count
+    if _multiplies_plainly(device, dtype):
+        queries = -(-count // _QUERIES) * _QUERIES
+        step = _KEYS if end <= _KEYS_FINE else 4 * _KEYS
+        end = max(end, min(most, -(-end // step) * step))
+    at = torch.arange(start, start + queries, device=device)
+    mask = _hiding(torch.arange(start, end, device=device) > at[:, None], dtype).repeat(group, 1)
+    at = at[:count]
     return Reading(first, row, start, count, mask, Places(torch.full_like(at, row), at))
+
+
+def _multiplies_plainly(device: torch.device, dtype: torch.dtype) -> bool:
+    """With plain products: faster than the fused kernel where the CPU multiplies bfloat16."""
+    return device.type == "cpu" and dtype is torch.bfloat16
 
 
 def _hiding(hidden: Tensor, dtype: torch.dtype) -> Tensor:

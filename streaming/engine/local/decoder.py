@@ -110,7 +110,7 @@ class Decoder:
                 reading.append(
                     attention.reading_of(
                         len(at), span.row, start, count, self._heads // self._kv_heads,
-                        self._precision.reading, device,
+                        self._precision.reading, device, len(self._angles),
                     )
                 )  # fmt: skip
                 at += range(start, start + count)

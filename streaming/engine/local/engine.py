@@ -6,6 +6,8 @@ to the stepping thread and its `Stepper`. Each turn: cancellations, newcomers, o
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import logging
 import sys
@@ -231,6 +233,7 @@ class LocalEngine(Engine):
         prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder.path)))
         chunk = self._prefill_chunk or (512 if device.type == "cpu" else 2048)
         self._stepper = Stepper(runner, prompts, self._rows, chunk)
+        _trim_memory()
         return ModelInfo(
             name=folder.display_name,
             device=str(device),
@@ -330,3 +333,9 @@ class LocalEngine(Engine):
         if step_logger.isEnabledFor(logging.DEBUG):
             line = {"step": record.index, "decoded": decoded, "prefilled": prefilled}
             step_logger.debug("%s", json.dumps(line))
+
+
+def _trim_memory() -> None:
+    """glibc keeps what is freed, and loading a model frees more than the model takes."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)

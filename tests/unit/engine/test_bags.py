@@ -34,7 +34,7 @@ def filled(dtype: torch.dtype, lengths: list[int]) -> tuple[BlockSlots, torch.Te
     nobody = Places(torch.arange(0), torch.arange(0))
     for row, length in enumerate(lengths):
         if count := length - 1:
-            part = reading_of(0, row, 0, count, GROUP, torch.float32, CPU)
+            part = reading_of(0, row, 0, count, GROUP, torch.float32, CPU, CONTEXT)
             here = slice(0, count)
             slots.write(keys[row, :, here].transpose(0, 1), values[row, :, here].transpose(0, 1),
                         nobody, [part])  # fmt: skip
@@ -120,13 +120,13 @@ def test_the_indices_of_a_layout_are_made_once_and_few_are_kept() -> None:
     assert torch.equal(again.indices.keys, first.indices.keys)
 
 
-@pytest.mark.parametrize("start", [0, 5, BLOCK, BLOCK + 7])
+@pytest.mark.parametrize("start", [0, 5, BLOCK, BLOCK + 7, CONTEXT - 9])
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
 def test_a_token_of_a_prompt_sees_those_before_it_and_itself(
     dtype: torch.dtype, error: float, start: int
 ) -> None:
     slots, keys, values = filled(torch.float32, [1, CONTEXT, 1])
-    part = reading_of(2, 1, start, 9, GROUP, dtype, CPU)
+    part = reading_of(2, 1, start, 9, GROUP, dtype, CPU, CONTEXT)
     queries = torch.randn(2 + 9, KV_HEADS, GROUP, D)
     seen = part.attend(queries, slots, 0.25)
     assert seen.shape == (9, KV_HEADS, GROUP, D)
