@@ -22,15 +22,16 @@ _PAGE = 256
 PATIENCE_SECONDS = 600
 
 
-class TransformersModel:
-    """In the number format that our engine's `auto` takes, unless the options say another that it
-    knows; our own packed formats have no equal there, and it runs in bfloat16 then."""
+class TransformersSystem(System):
+    """transformers' own model and forward pass, in the number format that our engine's `auto`
+    takes, unless the options say another that it knows; our own packed formats have no equal
+    there, and it runs in bfloat16 then."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self.model: Any = None
 
-    def load(self) -> None:
+    def start(self) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -46,28 +47,19 @@ class TransformersModel:
         self.model = model.to(device).eval()
         self.prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder)))
 
-    def unload(self) -> None:
-        self.model = None
-
-
-class TransformersBatching(System):
-    name = "transformers' continuous batching"
-
-    def __init__(self, options: Options) -> None:
-        self._loaded = TransformersModel(options)
-
-    def start(self) -> None:
-        self._loaded.load()
-
     def close(self) -> None:
-        self._loaded.unload()
+        self.model = None
         gc.collect()
+
+
+class TransformersBatching(TransformersSystem):
+    name = "transformers' continuous batching"
 
     def answer(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:
         from transformers import GenerationConfig
         from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-        inputs = [self._loaded.prompts.encode([ChatMessage("user", prompt)]) for prompt in prompts]
+        inputs = [self.prompts.encode([ChatMessage("user", prompt)]) for prompt in prompts]
         pages = sum((len(tokens) + max_tokens) // _PAGE + 2 for tokens in inputs)
         batching = ContinuousBatchingConfig(
             default_compile_level=0,
@@ -79,7 +71,7 @@ class TransformersBatching(System):
         )
         config: Any = GenerationConfig  # without types of its own
         generation = config(do_sample=False, eos_token_id=-1, max_new_tokens=max_tokens)
-        with self._loaded.model.continuous_batching_context_manager(
+        with self.model.continuous_batching_context_manager(
             generation_config=generation, continuous_batching_config=batching, warmup=False
         ) as manager:
             time.sleep(0.5)  # its thread sets its cache up

@@ -135,6 +135,8 @@ class BagRows:
 
 
 class Attend(nn.Module):
+    """The kernel of BagRows: two calls of `embedding_bag` and a softmax."""
+
     def forward(
         self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor,
         at_keys: Tensor, key_bags: Tensor, at_values: Tensor, value_bags: Tensor,
