@@ -85,6 +85,7 @@ class Params(_Event):
     stop: Annotated[
         list[StopText], BeforeValidator(_as_list, json_schema_input_type=StopText | list[StopText])
     ] = Field(default_factory=list, max_length=4)
+    ignore_eos: bool | None = Field(None, strict=True)
 
 
 class _ClientEvent(_Event):

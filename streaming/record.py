@@ -72,7 +72,7 @@ def resolve_params(params: Params, max_tokens: int) -> dict[str, Any]:
         )
     given = {
         name: value
-        for name in ("temperature", "top_p", "top_k", "repetition_penalty")
+        for name in ("temperature", "top_p", "top_k", "repetition_penalty", "ignore_eos")
         if (value := getattr(params, name)) is not None
     }
     return {

@@ -50,7 +50,7 @@ class RawEngine(System):
             self._asked += 1
             name = f"r{self._asked}"
             streams[name] = Stream()
-            params = SamplingParams(max_tokens=max_tokens, seed=1, temperature=0.0)
+            params = SamplingParams(max_tokens, seed=1, temperature=0.0, ignore_eos=True)
             self._engine.submit(GenerationRequest(name, (ChatMessage("user", prompt),), params))
         left = len(streams)
         while left:

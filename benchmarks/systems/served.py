@@ -71,7 +71,7 @@ class Served(System):
         """Each on a socket of its own, all opened before the first prompt is sent."""
         sockets = await asyncio.gather(*(self.open() for _ in prompts))
         try:
-            params = {"max_tokens": max_tokens, "temperature": 0}
+            params = {"max_tokens": max_tokens, "temperature": 0, "ignore_eos": True}
             asked = (ask(s, p, params) for s, p in zip(sockets, prompts, strict=True))
             streams = await asyncio.gather(*asked)
         finally:

@@ -35,6 +35,7 @@ class Sampling(TypedDict, total=False):
     seed: int
     repetition_penalty: float
     stop: str | list[str]
+    ignore_eos: bool
 
 
 class _Newest:

@@ -40,6 +40,8 @@ class SamplingParams:
     `temperature` 0 is greedy decoding. `top_k` 0 switches top-k off, `top_p` 1 top-p.
     `seed` is always concrete: the same seed gives the same answer alone, in a crowd, and
     after a crash. `max_tokens` bounds the generated tokens, those of earlier attempts included.
+    `ignore_eos`: the model's own end of its answer is a token like others, so that answers are
+    equally long where that is what one measures; `stop` still ends them.
     """
 
     max_tokens: int
@@ -49,6 +51,7 @@ class SamplingParams:
     top_k: int = 50
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
 
 
 @dataclass(frozen=True, slots=True)

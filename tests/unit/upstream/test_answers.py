@@ -64,6 +64,7 @@ def test_everything_is_asked_for(start: Start, upstream: FakeUpstream) -> None:
             top_k=0,
             repetition_penalty=1.2,
             stop=("\n", "END"),
+            ignore_eos=True,
         )
     )
     gathered.wait("r")
@@ -84,6 +85,7 @@ def test_everything_is_asked_for(start: Start, upstream: FakeUpstream) -> None:
         "top_k": -1,
         "repetition_penalty": 1.2,
         "stop": ["\n", "END"],
+        "ignore_eos": True,
     }
 
 
