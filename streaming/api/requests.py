@@ -130,8 +130,9 @@ class StreamOptions(BaseModel):
 
 
 class ChatCompletionRequest(Params):
-    """`top_k`, `repetition_penalty` and `ignore_eos` are extensions. `n` may be 1 only; penalties other than 0,
-    logprobs, tools and structured output are refused; what is unknown is ignored."""
+    """`top_k`, `repetition_penalty` and `ignore_eos` are extensions. `n` may be 1 only;
+    penalties other than 0, logprobs, tools and structured output are refused; what is unknown is
+    ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
