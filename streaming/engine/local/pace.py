@@ -15,6 +15,12 @@ UNNOTICED = 0.06
 first rule alone would read prompts in small pieces, and let those who wait for their first token
 pay for a speed that nobody reads at."""
 
+SHORT = 512
+BRIEF = 0.12
+"""or, where no prompt has more than SHORT tokens to be read, so many seconds. Each such step costs
+some milliseconds however few tokens it reads: two of them are over sooner than a dozen small ones,
+and readers have more text by then. A long prompt's would be a stutter that lasts."""
+
 BEARABLE = 0.25
 """Where several prompts wait to be read, a step may last up to so many seconds: four tokens a
 second are still read as they come, and all who wait start sooner. For each step costs much the
@@ -41,15 +47,17 @@ class Pace:
         self._decode_seconds: float | None = None  # a step that only decodes
         self._token_seconds: float | None = None  # what one prompt token adds to a step
 
-    def budget(self, decoding: int, reading: int = 1) -> int:
+    def budget(self, decoding: int, reading: int = 1, longest: int = SHORT + 1) -> int:
         """The prompt tokens for the next step, in which so many rows decode while so many prompts
-        are not read yet."""
+        are not read yet, of which the longest had so many tokens to be read at first."""
         if not decoding:
             return self.most
         if self._decode_seconds is None or self._token_seconds is None:
             return min(self.most, _FIRST)
         crowd = CROWD * (reading - 1) / decoding
         patience = min(BEARABLE, UNNOTICED * max(1.0, crowd))
+        if longest <= SHORT:
+            patience = max(BRIEF, patience)
         spare = max(STRETCH * self._decode_seconds, patience) - self._decode_seconds
         return min(self.most, max(LEAST, int(spare / self._token_seconds)))
 

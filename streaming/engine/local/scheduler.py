@@ -54,9 +54,15 @@ class Scheduler:
         """How many have a prompt that is not read yet."""
         return len(self._prefilling)
 
+    @property
+    def longest(self) -> int:
+        """The most tokens that any of them had to be read at first."""
+        return max((sequence.to_read for sequence in self._prefilling), default=0)
+
     def admit(self, sequence: TokenSequence) -> None:
         """Give a row; the caller has checked `free`."""
         self._rows.give(sequence)
+        sequence.to_read = sequence.unread
         sequence.phase = Phase.PREFILL
         self._prefilling.append(sequence)
 

@@ -21,7 +21,8 @@ class Phase(Enum):
 @dataclass(eq=False, slots=True)
 class TokenSequence:
     """`tokens` are the prompt's and then the generated ones; the first `prompt_tokens` are the
-    prompt. The cache row holds keys and values of the first `cached` of them.
+    prompt. The cache row holds keys and values of the first `cached` of them; `to_read` were
+    `unread` when it got the row.
     """
 
     request: GenerationRequest
@@ -30,6 +31,7 @@ class TokenSequence:
     detokenizer: Detokenizer
     row: int = -1
     cached: int = 0
+    to_read: int = 0
     phase: Phase = field(default=Phase.PREFILL)
 
     @property

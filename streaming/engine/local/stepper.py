@@ -104,8 +104,9 @@ class Stepper:
         decoded: list[str] = []
         try:
             began = time.perf_counter()
-            decoding, reading = self._scheduler.decoding, self._scheduler.reading
-            plan = self._scheduler.plan(self._pace.budget(decoding, reading))
+            waiting = self._scheduler
+            budget = self._pace.budget(waiting.decoding, waiting.reading, waiting.longest)
+            plan = waiting.plan(budget)
             if not plan.decode and not plan.prefill:
                 return None
             prefilled = {chunk.sequence.id: chunk.count for chunk in plan.prefill}

@@ -18,11 +18,11 @@ from statistics import fmean
 TRIAL = 4
 """Steps that a number is tried for."""
 
-FIRST, LAST = 8, 256
+FIRST, LAST = 16, 256
 """Steps from one trial to the next: doubled while nothing changes."""
 
 _BETTER = 0.95  # of the time before, or it is not worth the change
-_HOPELESS = 1.5  # times as long: no second step is needed to know
+_WORSE = 1.1  # times as long so far: no further step is needed to know
 _JUMP = 1.5  # times as long as before: something else has begun to run
 _FIXED = 16
 """What a step costs whatever it computes, in tokens. Costs are compared by the token: `Pace` gives
@@ -102,9 +102,9 @@ class _Climb:
         assert self._tried is not None
         self._trial.append(cost)
         before = fmean(self._costs)
-        if len(self._trial) < TRIAL and cost < _HOPELESS * before:
-            return
         mean = fmean(self._trial)
+        if len(self._trial) < TRIAL and mean < _WORSE * before:
+            return
         better = len(self._trial) == TRIAL and mean < _BETTER * before
         self._upwards = (self._tried > self._now) is better  # on that way, or the other one
         if better:
