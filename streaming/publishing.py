@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from streaming import record, responses
 from streaming.engine.base import Engine, EngineEvent, EventSink, Finished
 from streaming.outages import log_fault
+from streaming.protocol import ResponseDone
 from streaming.running import Append, Running
 from streaming.waiting_list.base import Claim, WaitingList, WrongNumber
 
@@ -184,10 +185,13 @@ class Publisher:
         """The record first, then the list; a database that is away for a moment is waited for."""
         while self.holds(running):
             try:
-                await record.finish(
+                done = await record.finish(
                     running.response_id, self._worker_id, running.attempt, running.outcome()
                 )
-                await self.finish_by_record(running)
+                if done is None:
+                    await self.finish_by_record(running)
+                else:
+                    await self._say_end(running, done)
             except WrongNumber:
                 self.lose(running)  # the next one to claim it ends it by the record
             except Exception as error:
@@ -198,10 +202,12 @@ class Publisher:
     async def finish_by_record(self, running: Running) -> None:
         """Say the end that the record has, and free the place."""
         done = await record.done_event(running.response_id)
-        event = done or record.cancelled_event(running.response_id, "")
+        await self._say_end(running, done or record.cancelled_event(running.response_id, ""))
+
+    async def _say_end(self, running: Running, done: ResponseDone) -> None:
         await self._list.finish(
             running.lease,
-            responses.event_json(event),
+            responses.event_json(done),
             running.tail + 1,
             counted=running.is_typical,
         )

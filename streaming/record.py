@@ -307,8 +307,9 @@ def _answer_before(response: Response) -> Message | None:
 
 
 @database_sync_to_async
-def finish(response_id: str, worker_id: str, attempt: int, outcome: Outcome) -> bool:
-    """Write a running response's end. False if it had ended, or is another attempt's by now."""
+def finish(response_id: str, worker_id: str, attempt: int, outcome: Outcome) -> ResponseDone | None:
+    """Write a running response's end; its last event. None if it had ended, or is another
+    attempt's by now."""
     finished = outcome.finished
     with transaction.atomic():
         ours = Response.objects.filter(
@@ -326,16 +327,18 @@ def finish(response_id: str, worker_id: str, attempt: int, outcome: Outcome) -> 
             first_token_at=outcome.first_token_at,
             finished_at=timezone.now(),
         )
-        if updated:
-            _keep_answer(response_id)
-            telemetry.ended(response_id)
-    return bool(updated)
+        if not updated:
+            return None
+        response = _keep_answer(response_id)
+        telemetry.ended(response)
+    return _done(response)
 
 
-def _keep_answer(response_id: UUID | str) -> None:
+def _keep_answer(response_id: UUID | str) -> Response:
+    """Make the text of an ended response, if it has any, a turn of its conversation."""
     response = Response.objects.select_related("continues__message").get(pk=response_id)
     if not response.text:
-        return
+        return response
     response.message = Message.objects.create(
         conversation_id=response.conversation_id,
         parent_id=response.prompt_id,
@@ -343,6 +346,7 @@ def _keep_answer(response_id: UUID | str) -> None:
         content=prefix_of(response) + response.text,
     )
     response.save(update_fields=["message"])
+    return response
 
 
 def prefix_of(response: Response) -> str:
@@ -371,7 +375,7 @@ def cancel_waiting(response_ids: Sequence[str]) -> list[ResponseDone]:
         for row in rows.values():
             row.status, row.finish_reason = Status.CANCELLED, FinishReason.CANCELLED
             row.finished_at = now
-            telemetry.ended(row.pk)
+            telemetry.ended(row)
     ids = map(UUID, response_ids)
     return [_done(rows[response_id]) for response_id in ids if response_id in rows]
 
@@ -410,10 +414,8 @@ def _end(
             error_message=error.message if error else "",
             finished_at=timezone.now(),
         )
-        if updated and text:
-            _keep_answer(response_id)
         if updated:
-            telemetry.ended(response_id)
+            telemetry.ended(_keep_answer(response_id))
     return bool(updated)
 
 

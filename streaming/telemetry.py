@@ -7,8 +7,6 @@ told, and no fault in here reaches the response.
 from __future__ import annotations
 
 import logging
-from uuid import UUID
-
 from django.db import transaction
 
 from streaming import metrics, tracing
@@ -17,13 +15,13 @@ from streaming.models import Response
 logger = logging.getLogger(__name__)
 
 
-def ended(response_id: UUID | str) -> None:
-    """To be called inside the transaction that ends it; told when that is committed."""
-    transaction.on_commit(lambda: _tell(response_id), robust=True)
+def ended(response: Response) -> None:
+    """To be called inside the transaction that ends it, with the row as it is then; told when that
+    is committed."""
+    transaction.on_commit(lambda: _tell(response), robust=True)
 
 
-def _tell(response_id: UUID | str) -> None:
-    response = Response.objects.defer("text").get(pk=response_id)
+def _tell(response: Response) -> None:
     metrics.count_end(response)
     logger.info(
         "Response %s: %s, %s tokens, attempt %s.",

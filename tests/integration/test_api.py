@@ -100,7 +100,9 @@ async def test_the_model_sees_the_messages_and_nothing_else(start_worker: Any) -
     engine.submit = lambda request: (seen.append(request), submit(request))  # type: ignore
     await start_worker(engine)
     await complete("stop 1")
-    await complete("stop 1", temperature=0, top_p=0.5, top_k=4, seed=7, stop="x", max_tokens=9)
+    await complete(
+        "stop 1", temperature=0, top_p=0.5, top_k=4, seed=7, stop="x", max_tokens=9, ignore_eos=True
+    )
     begun = [{"role": "user", "content": "stop 9"}, {"role": "assistant", "content": "stop 2"}]
     await complete("", messages=begun)
     assert [[(turn.role, turn.content) for turn in request.messages] for request in seen] == [
@@ -110,7 +112,7 @@ async def test_the_model_sees_the_messages_and_nothing_else(start_worker: Any) -
     ]
     params = seen[1].params
     assert (params.temperature, params.top_p, params.top_k, params.seed) == (0, 0.5, 4, 7)
-    assert (params.stop, params.max_tokens) == (("x",), 9)
+    assert (params.stop, params.max_tokens, params.ignore_eos) == (("x",), 9, True)
 
 
 async def test_an_answer_cut_by_its_limit_says_so(start_worker: Any) -> None:
