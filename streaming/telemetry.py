@@ -7,6 +7,7 @@ told, and no fault in here reaches the response.
 from __future__ import annotations
 
 import logging
+
 from django.db import transaction
 
 from streaming import metrics, tracing
