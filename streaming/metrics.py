@@ -9,7 +9,6 @@ maximum, not their sum. No label names an owner.
 
 from __future__ import annotations
 
-import time
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -75,13 +74,13 @@ class TokenMeter:
         self._at: float | None = None
         self._counted_prompt = False
 
-    def hear(self, event: EngineEvent) -> None:
-        """Take one event of the engine. Tokens that come together share the time they took."""
+    def hear(self, event: EngineEvent, now: float) -> None:
+        """Take one event of the engine, said at `now` by the monotonic clock. Tokens that come
+        together share the time they took."""
         if isinstance(event, Started | Finished) and not self._counted_prompt:
             PROMPT_TOKENS.inc(event.prompt_tokens)
             self._counted_prompt = event.prompt_tokens > 0
         elif isinstance(event, TextDelta) and event.tokens:
-            now = time.monotonic()
             GENERATION_TOKENS.inc(len(event.tokens))
             if self._at is not None:
                 for _ in event.tokens:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from streaming import record, responses
 from streaming.engine.base import Engine, EngineEvent, EventSink, Finished
 from streaming.outages import log_fault
 from streaming.protocol import ResponseDone
-from streaming.running import Append, Running
+from streaming.running import Append, Moment, Running
 from streaming.waiting_list.base import Claim, WaitingList, WrongNumber
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class Publisher:
         self._list = waiting_list
         self._worker_id = worker_id
         self._on_free = on_free
+        self._heard: deque[tuple[Moment, Sequence[EngineEvent]]] = deque()  # any thread appends
+        self._is_idle = False
         self._news = asyncio.Event()
         self._emptied = asyncio.Event()
         self._endings: set[asyncio.Task[None]] = set()
@@ -109,31 +112,43 @@ class Publisher:
     # --- from the engine to the readers ---
 
     def listen(self) -> EventSink:
-        """The engine's sink, for its thread, into the running event loop."""
+        """The engine's sink, for its thread, into the running event loop, which it wakes only if
+        the last events were published long ago: an engine on the same cores waits whenever the
+        loop runs, and has more to say with the next step."""
         loop = asyncio.get_running_loop()
 
         def sink(events: Sequence[EngineEvent]) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self._take, tuple(events))
+            self._heard.append((Moment(), tuple(events)))
+            if self._is_idle:
+                with contextlib.suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(self._news.set)
 
         return sink
 
-    def _take(self, events: Sequence[EngineEvent]) -> None:
-        for event in events:
-            if event.response_id in self._stale:
-                # Said for a lease that we lost; we may hold the next one already.
-                if isinstance(event, Finished):
-                    self._stale.pop(event.response_id).set()
-            elif running := self.running.get(event.response_id):
-                running.take(event)
-        self._news.set()
+    async def _wait_for_news(self) -> None:
+        self._is_idle = True  # before the look: what is heard after it sets `_news`
+        if not self._heard:
+            await self._news.wait()
+        self._is_idle = False
+        self._news.clear()
+
+    def _take_news(self) -> None:
+        while self._heard:
+            moment, events = self._heard.popleft()
+            for event in events:
+                if event.response_id in self._stale:
+                    # Said for a lease that we lost; we may hold the next one already.
+                    if isinstance(event, Finished):
+                        self._stale.pop(event.response_id).set()
+                elif running := self.running.get(event.response_id):
+                    running.take(event, moment)
 
     async def publish_on(self) -> None:
         """Publish what the engine says, again and again."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._wait_for_news()
             try:
+                self._take_news()
                 await self._publish()
             except Exception as error:
                 # What was not published stays in each Running and goes out with the next try.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -15,6 +15,14 @@ from streaming.metrics import TokenMeter
 from streaming.protocol import OutputTextDelta, ResponseInProgress
 from streaming.record import Outcome
 from streaming.waiting_list.base import Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When the engine said something, by the clock that never jumps and by the record's."""
+
+    monotonic: float = field(default_factory=time.monotonic)
+    time: datetime = field(default_factory=timezone.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +71,15 @@ class Running:
         """How long this attempt has been running."""
         return time.monotonic() - self._began
 
-    def take(self, event: EngineEvent) -> None:
-        self._meter.hear(event)
+    def take(self, event: EngineEvent, moment: Moment) -> None:
+        self._meter.hear(event, moment.monotonic)
         match event:
             case Started():
                 self._started = event
                 if event.anew:
                     self._begin_anew()
             case TextDelta():
-                self._first_token_at = self._first_token_at or timezone.now()
+                self._first_token_at = self._first_token_at or moment.time
                 # PostgreSQL stores no U+0000, and an end that cannot be written never comes.
                 self._unsaid.append(event.text.replace("\x00", "\ufffd"))
                 self._tokens.extend(event.tokens)
