@@ -21,7 +21,7 @@ TRIAL = 4
 FIRST, LAST = 16, 256
 """Steps from one trial to the next: doubled while nothing changes."""
 
-_BETTER = 0.95  # of the time before, or it is not worth the change
+_BETTER = 0.85  # of the time before: less may be noise, and a wrong number costs more
 _WORSE = 1.1  # times as long so far: no further step is needed to know
 _JUMP = 1.5  # times as long as before: something else has begun to run
 _FIXED = 16

@@ -29,7 +29,7 @@ def test_the_fastest_number_is_found_and_kept(most: int, best: int) -> None:
     threads = Threads(most)
 
     def cost(number: int) -> float:
-        return 1.0 + abs(number - best) / 8
+        return 1.0 + abs(number - best) / 4
 
     taken(threads, cost, 100)
     numbers = taken(threads, cost, 1000)
