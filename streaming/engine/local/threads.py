@@ -18,8 +18,9 @@ from statistics import fmean
 TRIAL = 4
 """Steps that a number is tried for."""
 
-FIRST, LAST = 16, 256
-"""Steps from one trial to the next: doubled while nothing changes."""
+FIRST, LAST = 64, 256
+"""Steps from one trial to the next: doubled while nothing changes. What was found better is left
+again, or gone on from, at the next trial after TRIAL steps."""
 
 _BETTER = 0.85  # of the time before: less may be noise, and a wrong number costs more
 _WORSE = 1.1  # times as long so far: no further step is needed to know
@@ -110,8 +111,7 @@ class _Climb:
         if better:
             self._now, self._usual = self._tried, mean
             self._costs.extend(self._trial)  # in the place of all the others
-            self._interval = FIRST
+            self._interval, self._left = FIRST, 0
         else:
-            self._interval = min(2 * self._interval, LAST)
-        self._left = self._interval
+            self._interval = self._left = min(2 * self._interval, LAST)
         self._tried = None

@@ -31,7 +31,7 @@ def test_the_fastest_number_is_found_and_kept(most: int, best: int) -> None:
     def cost(number: int) -> float:
         return 1.0 + abs(number - best) / 4
 
-    taken(threads, cost, 100)
+    taken(threads, cost, 200)
     numbers = taken(threads, cost, 1000)
     assert usual(numbers) == best
     assert numbers.count(best) > 950
