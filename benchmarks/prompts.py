@@ -28,10 +28,7 @@ _TASK = ("Tell this as a very long and detailed story, with many paragraphs, and
 
 def prompt_of(words: int, seed: int) -> str:
     """So many words (at least those of the task), of which prompts with another seed share no
-    beginning: an engine that remembers what it has read has no use of it.
-
-    The task asks for a long answer, so that every answer runs to its limit of tokens.
-    """
+    beginning: an engine that remembers what it has read has no use of it."""
     chance = random.Random(seed)
     said = [str(chance.randrange(10**8)), "is", "this", "report's", "number."]
     room = words - len(_TASK.split())
