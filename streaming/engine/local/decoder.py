@@ -2,8 +2,7 @@
 takes: all tokens of a step go through the matrix products together, whoever they belong to.
 
 The architecture: Touvron et al. 2023, "LLaMA", arXiv:2302.13971; rotary positions: Su et al.
-2021, arXiv:2104.09864. The weights, and the angles of the rotary positions, come from a loaded
-transformers model, whose layers are emptied meanwhile.
+2021, arXiv:2104.09864.
 """
 
 from __future__ import annotations
@@ -16,13 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streaming.engine.local import attention
+from streaming.engine.local import attention, flash
 from streaming.engine.local.bags import PARTS, Attend, BagRows, Bags, BlockSlots
 from streaming.engine.local.cache import Places, SlotCache
-from streaming.engine.local.layers import After, Before, Decode, Layer
-from streaming.engine.local.linear import Linear, Norm, pack
+from streaming.engine.local.flash import TokenSlots
+from streaming.engine.local.graphs import DecodeGraphs
+from streaming.engine.local.layers import Decode, Layer
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.recording import recorded, unplanned
+from streaming.engine.local.weights import Weights
 
 _MODEL_TYPES = {"llama", "mistral", "qwen2", "qwen3"}
 
@@ -64,24 +65,21 @@ class Decoder:
     """`model` is a transformers model that `fits`; it is of no use afterwards."""
 
     def __init__(self, model: Any, cache: SlotCache, precision: Precision, context: int) -> None:
-        config = model.config
         self._cache, self._precision = cache, precision
-        self._heads, self._kv_heads = config.num_attention_heads, config.num_key_value_heads
-        attend = model.model.layers[0].self_attn
-        self._head_dim: int = attend.head_dim
-        self._scale: float = attend.scaling
-        self._epsilon: float = config.rms_norm_eps
-        self.device: torch.device = model.device
+        weights = Weights(model, precision, context)
+        self._heads, self._kv_heads = weights.heads, weights.kv_heads
+        self._head_dim, self._scale = weights.head_dim, weights.scale
+        self._angles, self._embedding, self._head = weights.angles, weights.embedding, weights.head
+        self.device: torch.device = self._embedding.device
         self._bags: Bags | None = None
+        self._graphs: DecodeGraphs | None = None
         if isinstance(cache.slots[0], BlockSlots):
             group = self._heads // self._kv_heads
             self._bags = Bags(self._kv_heads, group, self._head_dim, context)
-        self._angles = self._take_angles(model.model.rotary_emb, context)
-        self._embedding = self._float(model.model.embed_tokens.weight)
-        self._head = self._pack(model.lm_head, norm=model.model.norm)
-        taken = [self._take(layer) for layer in model.model.layers]
-        self._layers = [self._record(layer) for layer in taken]
-        self._decode = self._record_decode(taken, self._bags) if self._bags else {}
+        elif isinstance(cache.slots[0], TokenSlots):
+            self._graphs = DecodeGraphs(self._pass, cache, self.device)
+        self._layers = [self._record(layer) for layer in weights.layers]
+        self._decode = self._record_decode(weights.layers, self._bags) if self._bags else {}
 
     def step(
         self, tokens: Sequence[int], positions: Sequence[int], spans: Sequence[Span]
@@ -91,6 +89,9 @@ class Decoder:
         `positions[i]` is where `tokens[i]` stands in row i. Returns the float32 logits
         [B + spans, vocabulary] that follow each of those tokens and each span's last one.
         """
+        self._allocate()
+        if self._graphs:
+            return self._flash(self._graphs, tokens, positions, spans)
         device = self.device
         ids = [*tokens, *(token for span in spans for token in span.tokens)]
         at = [*positions]
@@ -133,11 +134,9 @@ class Decoder:
         reading: Sequence[attention.Reading],
     ) -> Tensor:
         """x [n, hidden] at positions `where` [n], of which the first `decoding` decode."""
-        kv_heads, d = self._kv_heads, self._head_dim
         parts = [*rows, *reading]
         angles = self._angles[where][:, None]
         places = Places(torch.arange(decoding, device=self.device), where[:decoding])
-        self._cache.allocate(kv_heads, d, d, self._precision.cache, self.device)
         if not reading and (decode := self._decode.get(len(rows))):
             result: Tensor = decode(*self._told(x, angles, places, rows))
             return result
@@ -161,6 +160,42 @@ class Decoder:
             tuple((torch.arange(each.first, each.last), *each.told) for each in bags),
         )  # fmt: skip
 
+    def _allocate(self) -> None:
+        d = self._head_dim
+        self._cache.allocate(self._kv_heads, d, d, self._precision.cache, self.device)
+
+    # --- on CUDA ---
+
+    def _flash(
+        self, graphs: DecodeGraphs, tokens: Sequence[int], positions: Sequence[int],
+        spans: Sequence[Span],
+    ) -> Tensor:  # fmt: skip
+        """As `step`."""
+        if spans:
+            layout = flash.layout_of(positions, spans, self._cache.slots[0].max_len, self.device)
+            ids = [*tokens, *(token for span in spans for token in span.tokens)]
+            at = [*positions]
+            for span in spans:
+                at += range(span.start, span.start + len(span.tokens))
+            told = torch.tensor([ids, at], device=self.device)
+            x = self._pass(told[0], told[1], layout)
+            x = x.index_select(0, layout.queries[1:] - 1)
+        else:
+            x = graphs.step(tokens, positions)
+        logits: Tensor = self._head(x)
+        return logits.float()
+
+    def _pass(self, tokens: Tensor, positions: Tensor, layout: flash.Layout) -> Tensor:
+        """The last layer's [n, hidden] for tokens [n] at `positions` [n]."""
+        x = functional.embedding(tokens, self._embedding)
+        angles = self._angles[positions][:, None]
+        for layer, slots in zip(self._layers, self._cache.slots, strict=True):
+            assert isinstance(slots, TokenSlots)
+            query, keys, values = layer.before(x, angles)
+            slots.put(keys, values, layout.places)
+            x = layer.after(x, flash.attend(query, slots, layout, self._scale))
+        return x
+
     # --- recording ---
 
     def _record(self, layer: Layer) -> _Pieces:
@@ -173,7 +208,7 @@ class Decoder:
     def _record_decode(self, layers: Sequence[Layer], bags: Bags) -> dict[int, Callable[..., Any]]:
         """By the number of parts that the decoding rows are read in."""
         whole, dtype = Decode(layers, Attend(), self._scale), self._precision.cache
-        self._cache.allocate(self._kv_heads, self._head_dim, self._head_dim, dtype, self.device)
+        self._allocate()
         found = {}
         for count in range(1, min(PARTS, self._cache.slots[0].rows) + 1):
             where = torch.zeros(count, dtype=torch.int64)
@@ -183,59 +218,3 @@ class Decoder:
             found[count] = recorded(whole, *self._told(x, angles, places, rows))
         self._cache.reset()
         return found
-
-    # --- taking the weights over ---
-
-    def _take_angles(self, rotary: Any, context: int) -> Tensor:
-        """By which numbers d and d + 1 of a head are turned, as complex numbers [context, d / 2]:
-        so the product is one operation. transformers turns d and d + half of the head instead;
-        `_paired` puts these side by side, which no product of a query and a key notices."""
-        at = torch.arange(context, device=self.device)[None]
-        cos, sin = rotary(torch.zeros(1, device=self.device), at)
-        half = cos.shape[-1] // 2
-        return torch.complex(cos[0, :, :half].float(), sin[0, :, :half].float())
-
-    def _take(self, layer: Any) -> Layer:
-        attend, mlp = layer.self_attn, layer.mlp
-        heads, kv_heads, d = self._heads, self._kv_heads, self._head_dim
-        before = Before(
-            self._pack(
-                attend.q_proj, attend.k_proj, attend.v_proj, paired=2, norm=layer.input_layernorm
-            ),
-            heads, kv_heads, d, self._precision.cache,
-            self._take_norm(attend, "q_norm"), self._take_norm(attend, "k_norm"),
-        )  # fmt: skip
-        after = After(
-            self._pack(attend.o_proj),
-            self._pack(mlp.gate_proj, mlp.up_proj, norm=layer.post_attention_layernorm),
-            self._pack(mlp.down_proj),
-        )
-        layer._modules.clear()  # so that no more than one layer is there twice
-        return Layer(before, after)
-
-    def _take_norm(self, attend: Any, name: str) -> Norm | None:
-        norm = getattr(attend, name, None)
-        if norm is None:
-            return None
-        return Norm(self._paired(norm.weight.detach().float()), self._epsilon)
-
-    def _paired(self, weight: Tensor) -> Tensor:
-        """The outputs (first dimension) of whole heads, in the order that `_angles` turn them."""
-        heads = weight.view(-1, 2, self._head_dim // 2, *weight.shape[1:])
-        return heads.transpose(1, 2).flatten(0, 2)
-
-    def _float(self, weight: Tensor) -> Tensor:
-        return weight.detach().to(self._precision.activations)
-
-    def _pack(self, *modules: Any, paired: int = 0, norm: Any = None) -> Linear:
-        """Several products of the same activations are one; the first ones may be `_paired`."""
-        weights = [self._float(module.weight) for module in modules]
-        biases = [module.bias for module in modules if module.bias is not None]
-        for parameters in (weights, biases):
-            parameters[:paired] = [self._paired(each) for each in parameters[:paired]]
-        if biases and len(biases) < len(modules):
-            raise ValueError("some of the products have a bias and others none")
-        bias = torch.cat([self._float(bias) for bias in biases]) if biases else None
-        weight = weights[0] if len(weights) == 1 else torch.cat(weights)
-        before = norm and Norm(self._float(norm.weight), self._epsilon)
-        return pack(weight, bias, int8=self._precision.is_int8, norm=before)

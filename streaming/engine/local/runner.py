@@ -21,6 +21,7 @@ from streaming.engine.local.bags import BlockSlots, can_bag
 from streaming.engine.local.cache import SlotCache, Slots
 from streaming.engine.local.capacity import rows_in_memory
 from streaming.engine.local.decoder import Decoder, Span
+from streaming.engine.local.flash import TokenSlots, can_flash
 from streaming.engine.local.precision import choose_precision
 from streaming.engine.local.stock import StockModel
 from streaming.engine.local.threads import Threads
@@ -53,8 +54,10 @@ class ModelRunner:
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         kept = self.precision.cache
         self.rows = rows or rows_in_memory(model.config, kept, context_tokens, device)
-        kind = BlockSlots if packable and can_bag(device) else Slots
-        self.cache = SlotCache(model.config.num_hidden_layers, self.rows, context_tokens, kind)
+        self.cache = SlotCache(
+            model.config.num_hidden_layers, self.rows, context_tokens,
+            _slots(model.config, device, kept) if packable else Slots,
+        )  # fmt: skip
         self._threads = Threads(torch.get_num_threads()) if device.type == "cpu" else None
         self._model: Decoder | StockModel
         if packable:
@@ -102,6 +105,14 @@ class ModelRunner:
         self.cache.reset()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _slots(config: Any, device: torch.device, dtype: torch.dtype) -> type[Slots]:
+    """How our own pass keeps keys and values in this format on this device."""
+    if can_bag(device):
+        return BlockSlots
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return TokenSlots if can_flash(device, dtype, head_dim) else Slots
 
 
 def _config(path: Path | str) -> Any:

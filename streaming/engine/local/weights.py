@@ -1,0 +1,84 @@
+"""A transformers model's weights, in the form that our own pass takes them. The model is of no use
+afterwards: its layers are emptied meanwhile, so that no more than one is there twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from streaming.engine.local.layers import After, Before, Layer
+from streaming.engine.local.linear import Linear, Norm, pack
+from streaming.engine.local.precision import Precision
+
+
+class Weights:
+    """Of a model built like Llama, for positions below `context`."""
+
+    def __init__(self, model: Any, precision: Precision, context: int) -> None:
+        config, attend = model.config, model.model.layers[0].self_attn
+        self._precision = precision
+        self._epsilon: float = config.rms_norm_eps
+        self.heads: int = config.num_attention_heads
+        self.kv_heads: int = config.num_key_value_heads
+        self.head_dim: int = attend.head_dim
+        self.scale: float = attend.scaling
+        self.angles = self._take_angles(model.model.rotary_emb, model.device, context)
+        self.embedding = self._float(model.model.embed_tokens.weight)
+        self.head = self._pack(model.lm_head, norm=model.model.norm)
+        self.layers = [self._take(layer) for layer in model.model.layers]
+
+    def _take_angles(self, rotary: Any, device: torch.device, context: int) -> Tensor:
+        """By which numbers d and d + 1 of a head are turned, as complex numbers [context, d / 2]:
+        so the product is one operation. transformers turns d and d + half of the head instead;
+        `_paired` puts these side by side, which no product of a query and a key notices."""
+        at = torch.arange(context, device=device)[None]
+        cos, sin = rotary(torch.zeros(1, device=device), at)
+        half = cos.shape[-1] // 2
+        return torch.complex(cos[0, :, :half].float(), sin[0, :, :half].float())
+
+    def _take(self, layer: Any) -> Layer:
+        attend, mlp = layer.self_attn, layer.mlp
+        heads, kv_heads, d = self.heads, self.kv_heads, self.head_dim
+        before = Before(
+            self._pack(
+                attend.q_proj, attend.k_proj, attend.v_proj, paired=2, norm=layer.input_layernorm
+            ),
+            heads, kv_heads, d, self._precision.cache,
+            self._take_norm(attend, "q_norm"), self._take_norm(attend, "k_norm"),
+        )  # fmt: skip
+        after = After(
+            self._pack(attend.o_proj),
+            self._pack(mlp.gate_proj, mlp.up_proj, norm=layer.post_attention_layernorm),
+            self._pack(mlp.down_proj),
+        )
+        layer._modules.clear()  # so that no more than one layer is there twice
+        return Layer(before, after)
+
+    def _take_norm(self, attend: Any, name: str) -> Norm | None:
+        norm = getattr(attend, name, None)
+        if norm is None:
+            return None
+        return Norm(self._paired(norm.weight.detach().float()), self._epsilon)
+
+    def _paired(self, weight: Tensor) -> Tensor:
+        """The outputs (first dimension) of whole heads, in the order that `angles` turn them."""
+        heads = weight.view(-1, 2, self.head_dim // 2, *weight.shape[1:])
+        return heads.transpose(1, 2).flatten(0, 2)
+
+    def _float(self, weight: Tensor) -> Tensor:
+        return weight.detach().to(self._precision.activations)
+
+    def _pack(self, *modules: Any, paired: int = 0, norm: Any = None) -> Linear:
+        """Several products of the same activations are one; the first ones may be `_paired`."""
+        weights = [self._float(module.weight) for module in modules]
+        biases = [module.bias for module in modules if module.bias is not None]
+        for parameters in (weights, biases):
+            parameters[:paired] = [self._paired(each) for each in parameters[:paired]]
+        if biases and len(biases) < len(modules):
+            raise ValueError("some of the products have a bias and others none")
+        bias = torch.cat([self._float(bias) for bias in biases]) if biases else None
+        weight = weights[0] if len(weights) == 1 else torch.cat(weights)
+        before = norm and Norm(self._float(norm.weight), self._epsilon)
+        return pack(weight, bias, int8=self._precision.is_int8, norm=before)
