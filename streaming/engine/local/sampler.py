@@ -44,17 +44,19 @@ def sample(
     usable = torch.isfinite(logits.amax(dim=-1))
     logits = _penalised(logits, params, seen)
     greedy, narrow, wide = _sorts(params, logits.shape[-1])
-    tokens = torch.zeros(len(params), dtype=torch.long, device=logits.device)
+    tokens = [0] * len(params)
     for rows, pick in ((greedy, _largest), (narrow, _pick_of_few), (wide, _pick_of_all)):
         if rows:
             numbers = [uniform(params[row].seed, indices[row]) for row in rows]
             part = logits if len(rows) == len(params) else logits[rows]
-            tokens[rows] = pick(
+            picked = pick(
                 part,
                 [params[row] for row in rows],
-                torch.tensor(numbers, dtype=torch.float64, device=logits.device)[:, None],
+                torch.tensor(numbers, dtype=torch.float64)[:, None],
             )
-    return tokens.tolist(), usable.tolist()
+            for row, token in zip(rows, picked.tolist(), strict=True):
+                tokens[row] = token
+    return tokens, usable.tolist()
 
 
 def _sorts(params: Sequence[SamplingParams], size: int) -> tuple[list[int], list[int], list[int]]:
@@ -75,15 +77,15 @@ def _largest(logits: Tensor, params: Sequence[SamplingParams], numbers: Tensor) 
 
 
 def _pick_of_few(logits: Tensor, params: Sequence[SamplingParams], numbers: Tensor) -> Tensor:
-    """What `_pick_of_all` picks, from the largest logits alone."""
-    device = logits.device
-    ks = torch.tensor([p.top_k for p in params], device=device)[:, None]
+    """What `_pick_of_all` picks, from the largest logits alone: so few that another device would
+    take longer to be told what to do with them than the CPU takes to do it."""
+    ks = torch.tensor([p.top_k for p in params])[:, None]
     candidates = min(logits.shape[-1], max(p.top_k for p in params) + _TIES)
-    values, ids = logits.topk(candidates, dim=-1)  # [S, M], descending
+    values, ids = (each.cpu() for each in logits.topk(candidates, dim=-1))  # [S, M], descending
     values = _cooled(values, params)
     values = values.masked_fill(values < values.gather(-1, ks - 1), -torch.inf)
     if any(p.top_p < 1.0 for p in params):
-        top_p = _column([p.top_p for p in params], device)
+        top_p = _column([p.top_p for p in params], values.device)
         floor, _ = _nucleus_floor(values, values, top_p)
         values = values.masked_fill((values < floor) & (top_p < 1.0), -torch.inf)
     ids, order = ids.sort(dim=-1)  # in the order of all tokens, whatever the order of equals was
@@ -91,7 +93,7 @@ def _pick_of_few(logits: Tensor, params: Sequence[SamplingParams], numbers: Tens
 
 
 def _pick_of_all(logits: Tensor, params: Sequence[SamplingParams], numbers: Tensor) -> Tensor:
-    return _pick(_filtered(logits, params), numbers)[:, 0]
+    return _pick(_filtered(logits, params), numbers.to(logits.device))[:, 0]
 
 
 def _cooled(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
@@ -137,12 +139,15 @@ def _filtered(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
         return logits
     top_p = _column([p.top_p for p in params], device)
     floor, reached = _nucleus_floor(logits, values, top_p)
-    for row, (k, p) in enumerate(zip(ks, params, strict=True)):
-        if p.top_p >= 1.0:
-            floor[row] = -torch.inf
-        elif not reached[row] and k == size and values.shape[-1] < size:
-            ordered = logits[row : row + 1].sort(dim=-1, descending=True).values
-            floor[row] = _nucleus_floor(logits[row : row + 1], ordered, top_p[row : row + 1])[0]
+    floor = floor.masked_fill(top_p >= 1.0, -torch.inf)
+    far = [
+        row
+        for row, (k, p, found) in enumerate(zip(ks, params, reached.tolist(), strict=True))
+        if p.top_p < 1.0 and not found and k == size and values.shape[-1] < size
+    ]
+    if far:  # a nucleus of more than the candidates
+        ordered = logits[far].sort(dim=-1, descending=True).values
+        floor[far] = _nucleus_floor(logits[far], ordered, top_p[far])[0]
     return logits.masked_fill(logits < floor, -torch.inf)
 
 
