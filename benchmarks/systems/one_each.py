@@ -10,6 +10,7 @@ from benchmarks.systems.base import Stream
 from benchmarks.systems.ours import in_turn
 from benchmarks.systems.transformers_batching import TransformersSystem
 from streaming.engine.base import ChatMessage
+from streaming.engine.model_support import cache_argument
 
 
 class OneEach(TransformersSystem):
@@ -20,12 +21,14 @@ class OneEach(TransformersSystem):
         from transformers import DynamicCache
 
         model: Any = self.model
+        cache = cache_argument(type(model))
         caches = [DynamicCache(config=model.config) for _ in prompts]
 
         @torch.inference_mode()
         def forward(row: int, tokens: Sequence[int]) -> int:
             ids = torch.tensor([tokens], device=model.device)
-            output = model(ids, past_key_values=caches[row], use_cache=True, logits_to_keep=1)
+            kept = {cache: caches[row]}
+            output = model(ids, use_cache=True, logits_to_keep=1, **kept)
             return int(output.logits[0, -1].argmax())
 
         rows = [self.prompts.encode([ChatMessage("user", each)]) for each in prompts]

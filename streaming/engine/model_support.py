@@ -14,6 +14,9 @@ from typing import Any
 from streaming.engine.base import EngineError
 
 DEFAULT_CONTEXT_TOKENS = 4096
+CACHE_ARGUMENTS = ("cache", "past_key_values")
+"""What transformers calls the cache since 5.24, and before."""
+
 _PLAIN_LAYERS = {"full_attention", "sliding_attention", "attention", "moe", "mlp"}
 
 
@@ -103,11 +106,19 @@ def _class_reason(config: Any) -> str:
         return f"models of the type {kind} do not generate text"
     if getattr(model_class, "_is_stateful", False):
         return f"models of the type {kind} keep a recurrent state (state space or linear attention)"
-    accepted = inspect.signature(model_class.forward).parameters
-    lacking = {"position_ids", "past_key_values", "attention_mask"} - set(accepted)
+    accepted = set(inspect.signature(model_class.forward).parameters)
+    lacking = {"position_ids", "attention_mask"} - accepted
+    if not accepted & set(CACHE_ARGUMENTS):
+        lacking.add("a cache")
     if lacking:
         return f"models of the type {kind} do not take {' or '.join(sorted(lacking))}"
     return ""
+
+
+def cache_argument(model_class: Any) -> str:
+    """Which of CACHE_ARGUMENTS a model that is supported takes."""
+    accepted = inspect.signature(model_class.forward).parameters
+    return next(name for name in CACHE_ARGUMENTS if name in accepted)
 
 
 def _tokenizer_reason(path: Path | str) -> str:

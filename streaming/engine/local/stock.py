@@ -16,6 +16,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from streaming.engine.local.cache import SlotCache, Slots
 from streaming.engine.local.decoder import Span
+from streaming.engine.model_support import cache_argument
 
 
 class StockModel:
@@ -25,7 +26,8 @@ class StockModel:
         self.device: torch.device = model.device
         self._model = model
         self._place = _Place()
-        self._cache = Cache(layers=[_Layer(self._place, slots) for slots in cache.slots])
+        layers: list[Any] = [_Layer(self._place, slots) for slots in cache.slots]
+        self._kept = {cache_argument(type(model)): Cache(layers=layers)}
         self._boolean_mask = model.config._attn_implementation == "sdpa"
 
     def step(
@@ -63,9 +65,9 @@ class StockModel:
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **self._kept,
         )
         logits: Tensor = output.logits[:, -1]
         return logits.float()
