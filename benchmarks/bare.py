@@ -93,7 +93,6 @@ class BareEngine:
         self.format = self.runner.precision.name
         self.prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(self.folder)))
         self.stop_ids = self.prompts.stop_ids(self.runner.generation_config)
-        self._device = device
 
     def read(self, row: int, tokens: Sequence[int], chunk: int = _CHUNK) -> Tensor:
         """Prefill a row from its beginning; the last token's logits [1, vocabulary]."""
@@ -116,7 +115,8 @@ class BareEngine:
         with torch.inference_mode():
             return self.runner.step([], [], [Span(row, [token], position)])
 
-    def wait(self) -> None:
-        """Until the device has done what it was given."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize()
+
+def wait_for(device: torch.device) -> None:
+    """Until it has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

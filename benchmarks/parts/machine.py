@@ -16,17 +16,18 @@ from pathlib import Path
 
 import psutil
 
-import streaming.engine.local  # noqa: F401  # sets how torch's threads wait, so it comes first
+from benchmarks.bare import Shape, wait_for  # sets how torch's threads wait, so it comes first
 from benchmarks.options import Options, say
 from benchmarks.report import Section, Table
+from streaming.engine.local.precision import choose_device
 
 import torch  # isort: skip
 
 ARRAY_BYTES = 1 << 30
 """Far more than any cache holds."""
 
-GEMM_ROWS = (1, 16, 128, 512)
-"""Rows that a step multiplies at once: one response, many, a chunk of a prompt."""
+GEMM_ROWS = (1, 16, 128, 512, 2048)
+"""Rows that a step multiplies at once: one response, many, chunks of a prompt."""
 
 PACKAGES = ("torch", "transformers", "django", "channels", "daphne", "redis")
 
@@ -46,23 +47,25 @@ def multiplies_bfloat16() -> bool:
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
-def best_seconds(run: Callable[[], object], seconds: float) -> float:
+def best_seconds(run: Callable[[], object], seconds: float, device: torch.device) -> float:
     """The shortest of the runs that fit in so many seconds, three at least, after a first one."""
     run()
     took: list[float] = []
     until = time.perf_counter() + seconds
     while len(took) < 3 or time.perf_counter() < until:
+        wait_for(device)
         began = time.perf_counter()
         run()
+        wait_for(device)
         took.append(time.perf_counter() - began)
     return min(took)
 
 
-def bandwidths(seconds: float = 1.0) -> dict[str, float]:
-    """GB/s of reading one large array with all threads, by number format."""
-    source = torch.ones(ARRAY_BYTES // 4, dtype=torch.float32)
+def bandwidths(device: torch.device, seconds: float = 1.0) -> dict[str, float]:
+    """GB/s of reading one large array, with all threads of a CPU, by number format."""
+    source = torch.ones(ARRAY_BYTES // 4, dtype=torch.float32, device=device)
     wide = source.view(-1, 4096)
-    factor = torch.ones(4096)
+    factor = torch.ones(4096, device=device)
     ways: dict[str, Callable[[], object]] = {
         "float32 sum": source.sum,
         "bfloat16 sum": source.view(torch.bfloat16).sum,
@@ -70,35 +73,43 @@ def bandwidths(seconds: float = 1.0) -> dict[str, float]:
         "int64 sum": source.view(torch.int64).sum,
         "float32 matrix times vector": lambda: wide @ factor,
         "bfloat16 matrix times vector": lambda: (
-            wide.view(torch.bfloat16) @ torch.ones(8192, dtype=torch.bfloat16)
+            wide.view(torch.bfloat16) @ torch.ones(8192, dtype=torch.bfloat16, device=device)
         ),
     }
     with torch.inference_mode():
-        return {name: ARRAY_BYTES / best_seconds(run, seconds) / 1e9 for name, run in ways.items()}
+        return {
+            name: ARRAY_BYTES / best_seconds(run, seconds, device) / 1e9
+            for name, run in ways.items()
+        }
 
 
-def arithmetic(hidden: int, inner: int, seconds: float = 0.3) -> dict[tuple[str, int], float]:
+def arithmetic(
+    device: torch.device, hidden: int, inner: int, seconds: float = 0.3
+) -> dict[tuple[str, int], float]:
     """GFLOP/s of [rows, hidden] @ [hidden, inner] by number format and rows."""
     rates = {}
     with torch.inference_mode():
         for dtype in (torch.bfloat16, torch.float32):
-            weight = torch.randn(inner, hidden).to(dtype)
+            weight = torch.randn(inner, hidden).to(device, dtype)
             for rows in GEMM_ROWS:
-                left = torch.randn(rows, hidden).to(dtype)
-                took = best_seconds(partial(torch.nn.functional.linear, left, weight), seconds)
+                left = torch.randn(rows, hidden).to(device, dtype)
+                product = partial(torch.nn.functional.linear, left, weight)
+                took = best_seconds(product, seconds, device)
                 name = str(dtype).removeprefix("torch.")
                 rates[name, rows] = 2 * rows * hidden * inner / took / 1e9
     return rates
 
 
 def measure(options: Options) -> Section:
-    from benchmarks.bare import Shape
-
+    device = choose_device("auto")
     shape = Shape.of(options.model)
     memory = psutil.virtual_memory().total / 2**30
     name = f"{processor()}, {psutil.cpu_count()} cores, {memory:.0f} GiB"
+    if device.type == "cuda":
+        name = f"{torch.cuda.get_device_name(device)}; {name}"
     section = Section("machine", "The machine", notes=[name])
     about = Table(["", "value"])
+    about.add("device", device.type)
     about.add("processor", processor())
     about.add("cores", psutil.cpu_count())
     about.add("memory, GiB", memory)
@@ -110,10 +121,10 @@ def measure(options: Options) -> Section:
     about.add("bfloat16 in hardware", "yes" if multiplies_bfloat16() else "no")
     about.add("load average before", os.getloadavg()[0])
     say("memory bandwidth")
-    read = bandwidths(0.3 if options.quick else 1.0)
+    read = bandwidths(device, 0.3 if options.quick else 1.0)
     say("arithmetic")
-    rates = arithmetic(shape.hidden, shape.inner, 0.1 if options.quick else 0.4)
-    speeds = Table(["read 1 GiB by", "GB/s"], title="Memory, all threads; the best is the floor's")
+    rates = arithmetic(device, shape.hidden, shape.inner, 0.1 if options.quick else 0.4)
+    speeds = Table(["read 1 GiB by", "GB/s"], title="Memory; the best is the floor's")
     for way, rate in read.items():
         speeds.add(way, rate)
     sums = Table(
