@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from streaming.engine import model_download, model_store
+from streaming.engine import model_download, model_store, model_support
 from streaming.engine.base import EngineError
 from streaming.engine.gguf_conversion import convert_gguf
 from streaming.engine.model_store import ModelFolder, ensure_model
@@ -250,3 +250,32 @@ def test_the_default_model_is_supported(model_folder: ModelFolder, tmp_path: Pat
             (tmp_path / path.name).symlink_to(path)
     with pytest.raises(EngineError, match="chat template"):
         check_supported(tmp_path)
+
+
+class _Forward:
+    def new(self, position_ids: Any, cache: Any, attention_mask: Any) -> None: ...
+    def both(
+        self, position_ids: Any, attention_mask: Any, cache: Any, past_key_values: Any
+    ) -> None: ...
+    def old(self, position_ids: Any, past_key_values: Any, attention_mask: Any) -> None: ...
+    def none(self, position_ids: Any, attention_mask: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("forward", "name"),
+    [(_Forward.new, "cache"), (_Forward.both, "cache"), (_Forward.old, "past_key_values")],
+)
+def test_the_cache_has_an_old_and_a_new_name(forward: Any, name: str) -> None:
+    """transformers renamed it in 5.24."""
+    assert model_support.cache_argument(type("Model", (), {"forward": forward})) == name
+
+
+def test_a_model_without_a_cache_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    config = LlamaConfig()
+    found = {type(config): type("Model", (), {"forward": _Forward.none})}
+    monkeypatch.setattr(AutoModelForCausalLM, "_model_mapping", found)
+    assert model_support._class_reason(config) == "models of the type llama do not take a cache"
+    found[type(config)] = type("Model", (), {"forward": _Forward.new})
+    assert model_support._class_reason(config) == ""
