@@ -140,6 +140,10 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+    # The thread of the sockets and the worker keeps its connection: when the last one is closed,
+    # SQLite moves all of its log into the file. Not for long: a file that was put in its place
+    # under a running server must be seen.
+    DATABASES["default"].setdefault("CONN_MAX_AGE", 10)
     # A file, since test connections of several threads cannot share a memory database.
     DATABASES["default"]["TEST"] = {"NAME": f"{DATABASES['default']['NAME']}.test"}
 

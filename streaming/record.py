@@ -99,10 +99,11 @@ def create(
     """
     try:
         with transaction.atomic():
-            if event.response_id and (known := _find(event.response_id)):
+            if event.response_id and (known := _row(event.response_id)):
                 return _own(known, owner), False
             turn = _turn(event, owner, user)
-            _touch(turn.conversation)
+            if not _begins_conversation(event):
+                _touch(turn.conversation)
             response = Response.objects.create(
                 id=event.response_id or uuid4(),
                 conversation=turn.conversation,
@@ -117,6 +118,10 @@ def create(
     except IntegrityError:
         # The same id arrived on another connection between our look and our insert.
         return _own(Response.objects.get(pk=str(event.response_id)), owner), False
+
+
+def _begins_conversation(event: ResponseCreate) -> bool:
+    return event.input is not None and not (event.conversation_id or event.previous_response_id)
 
 
 def _touch(conversation: Conversation) -> None:
@@ -183,6 +188,11 @@ def _place(
 def title_of(prompt: str) -> str:
     """A conversation's first title."""
     return " ".join(prompt.split())[:80]
+
+
+def _row(response_id: UUID | str) -> Response | None:
+    """The row alone: what it refers to is read if it is asked for."""
+    return Response.objects.filter(pk=response_id).first()
 
 
 def _find(response_id: UUID | str) -> Response | None:
@@ -275,9 +285,9 @@ def start(response_id: str, worker_id: str, attempt: int) -> Work | None:
             attempt=attempt,
             started_at=Coalesce("started_at", timezone.now()),
         )
-        response = _find(response_id)
-        if not started or response is None:
+        if not started:
             return None
+        response = Response.objects.select_related("prompt").get(pk=response_id)
         messages = _history(response)
     params = SamplingParams(**{**response.params, "stop": tuple(response.params["stop"])})
     return Work(messages, params)
@@ -286,12 +296,15 @@ def start(response_id: str, worker_id: str, attempt: int) -> Work | None:
 def _history(response: Response) -> tuple[ChatMessage, ...]:
     """The turns up to the prompt, and the answer that is continued."""
     prompt, continued = response.prompt, response.continues
-    turns = {message.pk: message for message in response.conversation.messages.all()}
     if prompt.parent_id is None and (answer := _answer_before(response)):
         prompt.parent = answer
         prompt.save(update_fields=["parent"])
+    newest = (continued and continued.message) or prompt
+    turns: dict[UUID, Message] = {}
+    if newest.parent_id:
+        turns = Message.objects.filter(conversation=response.conversation_id).in_bulk()
     chain: list[ChatMessage] = []
-    turn: Message | None = (continued and continued.message) or prompt
+    turn: Message | None = newest
     while turn is not None:
         chain.append(ChatMessage(turn.role, turn.content))  # type: ignore[arg-type]
         turn = turns.get(turn.parent_id) if turn.parent_id else None
@@ -318,7 +331,7 @@ def finish(response_id: str, worker_id: str, attempt: int, outcome: Outcome) -> 
         updated = ours.update(
             status=STATUS_OF_REASON[finished.reason],
             finish_reason=finished.reason,
-            text=outcome.text,
+            **_answer(outcome.text),
             prompt_tokens=finished.prompt_tokens,
             completion_tokens=finished.completion_tokens,
             trimmed_messages=outcome.trimmed_messages,
@@ -334,18 +347,23 @@ def finish(response_id: str, worker_id: str, attempt: int, outcome: Outcome) -> 
     return _done(response)
 
 
+def _answer(text: str) -> dict[str, Any]:
+    """The fields of an answer: its message, if there is any text, is written next. (The database
+    looks whether it is there when all is committed.)"""
+    return {"text": text, "message": uuid4() if text else None}
+
+
 def _keep_answer(response_id: UUID | str) -> Response:
     """Make the text of an ended response, if it has any, a turn of its conversation."""
-    response = Response.objects.select_related("continues__message").get(pk=response_id)
-    if not response.text:
-        return response
-    response.message = Message.objects.create(
-        conversation_id=response.conversation_id,
-        parent_id=response.prompt_id,
-        role=Message.Role.ASSISTANT,
-        content=prefix_of(response) + response.text,
-    )
-    response.save(update_fields=["message"])
+    response = Response.objects.get(pk=response_id)
+    if response.message_id:
+        response.message = Message.objects.create(
+            id=response.message_id,
+            conversation_id=response.conversation_id,
+            parent_id=response.prompt_id,
+            role=Message.Role.ASSISTANT,
+            content=prefix_of(response) + response.text,
+        )
     return response
 
 
@@ -409,7 +427,7 @@ def _end(
         updated = Response.objects.filter(pk=response_id, status__in=of, **attempt).update(
             status=status,
             finish_reason=reason,
-            text=text,
+            **_answer(text),
             error_code=error.code if error else "",
             error_message=error.message if error else "",
             finished_at=timezone.now(),

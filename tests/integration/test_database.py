@@ -1,0 +1,121 @@
+"""What a response costs in the database: statements, and connections."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from channels.db import database_sync_to_async
+from channels.testing import ApplicationCommunicator
+from django.core.asgi import get_asgi_application
+from django.core.signals import request_finished
+from django.db import connection
+from django.db.backends.signals import connection_created
+from django.test.utils import CaptureQueriesContext
+
+from streaming import record
+from streaming.engine.base import Finished, FinishReason
+from streaming.models import Message, Response, Status
+from streaming.protocol import Params, ResponseCreate
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def life(**fields: Any) -> Response:
+    """A response from its prompt to its end, in this thread."""
+    event = ResponseCreate(type="response.create", input="hello", **fields)
+    params = record.resolve_params(Params(), 10)
+    response, _ = record.create.func(event, params=params, owner="visitor:a", user=None, address="")
+    response_id = str(response.pk)
+    record.mark_queued.func(response_id)
+    assert record.start.func(response_id, "worker", 1)
+    finished = Finished(response_id, FinishReason.STOP, prompt_tokens=2, completion_tokens=1)
+    assert record.finish.func(response_id, "worker", 1, record.Outcome(finished, "hi", 0, None))
+    return Response.objects.get(pk=response_id)
+
+
+def statements(**fields: Any) -> list[str]:
+    """Those of a response's life, without what begins and ends a transaction."""
+    with CaptureQueriesContext(connection) as captured:
+        life(**fields)
+    words = [query["sql"].split()[0] for query in captured]
+    return [word for word in words if word in ("SELECT", "INSERT", "UPDATE", "DELETE")][:-1]
+
+
+def test_a_first_prompt_takes_nine_statements() -> None:
+    assert statements() == [
+        *("INSERT", "INSERT", "INSERT"),  # conversation, prompt, response
+        "UPDATE",  # queued
+        *("UPDATE", "SELECT"),  # in progress, the prompt
+        *("UPDATE", "SELECT", "INSERT"),  # ended, the row, the answer
+    ]
+
+
+def test_the_turns_of_a_long_conversation_take_no_more_statements() -> None:
+    response = life()
+    second = len(statements(previous_response_id=response.pk))
+    for _ in range(3):
+        response = life(previous_response_id=response.pk)
+    assert len(statements(previous_response_id=response.pk)) == second == 11
+
+
+def test_an_answer_becomes_a_turn_and_an_empty_one_none() -> None:
+    response = life()
+    assert response.message == Message.objects.get(role=Message.Role.ASSISTANT)
+    assert response.message.parent == response.prompt
+    queued = Response.objects.create(
+        conversation=response.conversation, prompt=response.prompt, owner="visitor:a"
+    )
+    assert record.end_waiting.func(queued.pk, Status.CANCELLED)
+    queued.refresh_from_db()
+    assert queued.message is None
+    assert Message.objects.count() == 2
+
+
+@database_sync_to_async
+def kept() -> Any:
+    """The connection of the sockets' thread, used."""
+    assert not Response.objects.filter(pk=uuid4()).exists()
+    return connection.connection
+
+
+@database_sync_to_async
+def grow_old() -> None:
+    connection.close_at = time.monotonic() - 1
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere a pool keeps them")
+async def test_the_sockets_thread_keeps_its_connection_for_a_while() -> None:
+    first = await kept()
+    assert await kept() is first
+    await grow_old()
+    assert await kept() is not first
+
+
+async def test_the_connection_of_a_request_ends_with_it() -> None:
+    opened: list[int] = []
+    left: list[tuple[int, Any]] = []
+
+    def note(**kwargs: Any) -> None:
+        opened.append(threading.get_ident())
+
+    def look(**kwargs: Any) -> None:
+        left.append((threading.get_ident(), connection.connection))
+
+    connection_created.connect(note)
+    request_finished.connect(look)
+    try:
+        scope = {"type": "http", "method": "GET", "path": "/", "query_string": b""}
+        scope |= {"headers": [(b"host", b"localhost")]}
+        request = ApplicationCommunicator(get_asgi_application(), scope)
+        await request.send_input({"type": "http.request"})
+        await request.receive_output(10)
+        await request.wait(10)
+    finally:
+        connection_created.disconnect(note)
+        request_finished.disconnect(look)
+    assert opened
+    assert left == [(thread, None) for thread in opened]
