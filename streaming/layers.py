@@ -61,20 +61,24 @@ class MemoryChannelLayer(InMemoryChannelLayer):
         )
 
     def deliver(self, group: str, message: dict[str, Any]) -> None:
-        """`group_send` without an await, so that two calls cannot overtake each other."""
-        for channel in self.groups.get(group, ()):
-            queue = self.channels.get(channel)
-            if queue is None:
-                queue = self.channels[channel] = asyncio.Queue(self.get_capacity(channel))
-            if not queue.full():
-                queue.put_nowait((time.time() + self.expiry, deepcopy(message)))
+        """`group_send` without an await, so that two calls cannot overtake each other, and of a
+        message whose values cannot change: it is not copied."""
+        self._put(group, lambda: message)
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send to every channel of the group, in the order of the calls."""
         assert isinstance(message, dict), "Message is not a dict"
         self.require_valid_group_name(group)
         self._clean_expired()
-        self.deliver(group, message)
+        self._put(group, lambda: deepcopy(message))
+
+    def _put(self, group: str, copy: Callable[[], dict[str, Any]]) -> None:
+        for channel in self.groups.get(group, ()):
+            queue = self.channels.get(channel)
+            if queue is None:
+                queue = self.channels[channel] = asyncio.Queue(self.get_capacity(channel))
+            if not queue.full():
+                queue.put_nowait((time.time() + self.expiry, copy()))
 
     async def receive(self, channel: str) -> dict[str, Any]:
         """The next message. The parent drops a queue that another receiver still waits on."""

@@ -48,6 +48,33 @@ def unsent(transport: Any) -> int:
     return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
 
 
+class Outbox:
+    """Writes to sockets what they were sent in one round of the event loop, all in the next.
+
+    Twisted has the loop tell when it may write, and tell no more, for each message: two calls of
+    the system beside the one that writes. It still does so for what could not be written.
+    """
+
+    def __init__(self) -> None:
+        self._due: set[Any] = set()
+
+    def take(self, transport: Any) -> None:
+        """From now on, `transport` is written to here."""
+        transport.startWriting = lambda: self._add(transport)
+
+    def _add(self, transport: Any) -> None:
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._due.add(transport)
+
+    def _write(self) -> None:
+        due, self._due = self._due, set()
+        for transport in due:
+            # A connection that has to end is left to Twisted, too: it meets the reason again.
+            if transport.connected and (transport.doWrite() or unsent(transport)):
+                type(transport).startWriting(transport)
+
+
 class ChatRequest(WebRequest):
     """A request of whose body no more is kept than Django would accept, and one byte."""
 
@@ -71,6 +98,16 @@ class ChatSocket(WebSocketProtocol):
     itself, and without the tracebacks that a client's handshake can put into Daphne's log."""
 
     maxMessagePayloadSize: int
+
+    def makeConnection(self, transport: Any) -> None:
+        self.factory.server_class.outbox.take(transport)
+        super().makeConnection(transport)
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        if sync or chopsize or self.send_queue:
+            super().sendData(data, sync, chopsize)
+        else:
+            self.transport.write(data)  # without the words of a debugging log that nobody reads
 
     def onConnect(self, request: Any) -> Any:
         names_and_protocols = "".join([*request.headers, *request.protocols, request.path])
@@ -125,6 +162,7 @@ class ChatServer(Server):
     ) -> None:
         super().__init__(*args, **{**kwargs, "ready_callable": self._prepare})
         self.failure: str | None = None
+        self.outbox = Outbox()
         self._embedded_worker = embedded_worker
         self._max_unsent = conf.get().max_unsent_bytes
         self._ample = self._max_unsent // 4  # a replay goes on below it

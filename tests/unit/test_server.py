@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streaming import server
-from streaming.server import ChatServer
+from streaming.server import ChatServer, Outbox
 
 
 class Transport:
@@ -70,3 +70,63 @@ async def test_who_reads_nothing_any_more_is_cut(
     monkeypatch.setattr(server, "_DOWNLOAD_PATIENCE_SECONDS", 0.1)
     await asyncio.wait_for(chat_server.handle_reply(protocol, part(2_000_000)), 20)
     assert protocol.transport.aborted
+
+
+class Socket(Transport):
+    """A transport whose network takes `room` bytes, and the times it was written to."""
+
+    def __init__(self, room: int = 1000, fault: Exception | None = None) -> None:
+        super().__init__()
+        self.connected = True
+        self.room = room
+        self.fault = fault
+        self.written: list[bytes] = []
+        self.left_to_twisted = 0
+
+    def write(self, data: bytes) -> None:
+        self.dataBuffer += data
+        self.startWriting()
+
+    def startWriting(self) -> None:
+        self.left_to_twisted += 1
+
+    def doWrite(self) -> Exception | None:
+        self.written.append(self.dataBuffer[: self.room])
+        self.dataBuffer = self.dataBuffer[self.room :]
+        return self.fault
+
+
+async def written_soon(*sockets: Socket) -> None:
+    outbox = Outbox()
+    for socket in sockets:
+        outbox.take(socket)
+        socket.write(b"one ")
+        socket.write(b"two ")
+        assert not socket.written
+    await asyncio.sleep(0)
+
+
+async def test_what_is_sent_in_one_round_is_written_together() -> None:
+    sockets = Socket(), Socket()
+    await written_soon(*sockets)
+    for socket in sockets:
+        assert (socket.written, socket.left_to_twisted) == ([b"one two "], 0)
+
+
+async def test_what_a_socket_does_not_take_is_left_to_twisted() -> None:
+    socket = Socket(room=3)
+    await written_soon(socket)
+    assert (socket.written, socket.left_to_twisted) == ([b"one"], 1)
+
+
+async def test_a_fault_is_left_to_twisted() -> None:
+    socket = Socket(fault=ConnectionResetError())
+    await written_soon(socket)
+    assert socket.left_to_twisted == 1
+
+
+async def test_a_lost_connection_is_not_written_to() -> None:
+    socket = Socket()
+    socket.connected = False
+    await written_soon(socket)
+    assert (socket.written, socket.left_to_twisted) == ([], 0)
