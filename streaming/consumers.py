@@ -15,11 +15,11 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
 from streaming import conf, keys, logs, metrics, owners, record, responses
+from streaming.listening import ListeningConsumer
 from streaming.markup import MarkupDresser
 from streaming.models import TERMINAL, Response
 from streaming.outages import log_fault
@@ -85,7 +85,7 @@ def _log_fault(task: asyncio.Future[None]) -> None:
         logger.error("A vanished client's event could not be handled.", exc_info=error)
 
 
-class ChatConsumer(AsyncWebsocketConsumer):
+class ChatConsumer(ListeningConsumer):
     """Serves `/ws/chat/`; the protocol is in `streaming.protocol`.
 
     With `?markup=html` the events of a response carry the HTML of its text, too.
@@ -124,13 +124,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Past Channels' own dispatch, which visits the database thread each time: what comes
         # often goes without, and a flood on one socket holds up no other one.
-        if message["type"] == "response.event":
-            if viewer := self.viewers.get(message["response_id"]):
-                await viewer.feed(message)
-        elif message["type"] == "websocket.receive":
+        if message["type"] == "websocket.receive":
             await self.receive(message.get("text"), message.get("bytes"))
         else:
             await super().dispatch(message)
+
+    async def hear(self, message: dict[str, Any]) -> None:
+        if viewer := self.viewers.get(message["response_id"]):
+            await viewer.feed(message)
 
     # --- the connection ---
 

@@ -82,9 +82,11 @@ class MemoryChannelLayer(InMemoryChannelLayer):
 
     async def receive(self, channel: str) -> dict[str, Any]:
         """The next message. The parent drops a queue that another receiver still waits on."""
-        self.require_valid_channel_name(channel)
         self._clean_expired()
-        queue = self.channels.setdefault(channel, asyncio.Queue(self.get_capacity(channel)))
+        queue = self.channels.get(channel)
+        if queue is None:
+            self.require_valid_channel_name(channel)
+            queue = self.channels[channel] = asyncio.Queue(self.get_capacity(channel))
         self._receivers[channel] += 1
         try:
             _, message = await queue.get()

@@ -112,14 +112,14 @@ class Publisher:
     # --- from the engine to the readers ---
 
     def listen(self) -> EventSink:
-        """The engine's sink, for its thread, into the running event loop, which it wakes only if
-        the last events were published long ago: an engine on the same cores waits whenever the
-        loop runs, and has more to say with the next step."""
+        """The engine's sink, for its thread, into the running event loop, which it wakes only for
+        an end, or if the last events were published long ago: an engine on the same cores waits
+        whenever the loop runs, and has more to say with the next step."""
         loop = asyncio.get_running_loop()
 
         def sink(events: Sequence[EngineEvent]) -> None:
             self._heard.append((Moment(), tuple(events)))
-            if self._is_idle:
+            if self._is_idle or any(isinstance(event, Finished) for event in events):
                 with contextlib.suppress(RuntimeError):  # the loop has ended
                     loop.call_soon_threadsafe(self._news.set)
 
@@ -131,6 +131,13 @@ class Publisher:
             await self._news.wait()
         self._is_idle = False
         self._news.clear()
+
+    async def _let_gather(self) -> None:
+        """A while in which more may come; an end, whose place somebody may wait for, ends it."""
+        wanted = max(PUBLISH_SECONDS, PUBLISH_SECONDS_EACH * len(self.running))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(MOST_PUBLISH_SECONDS, wanted)):
+                await self._news.wait()
 
     def _take_news(self) -> None:
         while self._heard:
@@ -155,12 +162,7 @@ class Publisher:
                 log_fault(logger, error, "Publishing failed; trying again.")
                 self._news.set()
                 await asyncio.sleep(_RETRY_SECONDS / 2)
-            await asyncio.sleep(self._pause)
-
-    @property
-    def _pause(self) -> float:
-        wanted = max(PUBLISH_SECONDS, PUBLISH_SECONDS_EACH * len(self.running))
-        return min(MOST_PUBLISH_SECONDS, wanted)
+            await self._let_gather()
 
     async def _publish(self) -> None:
         pending = [

@@ -276,8 +276,25 @@ def get(response_id: UUID | str) -> Response | None:
 
 
 @database_sync_to_async
-def start(response_id: str, worker_id: str, attempt: int) -> Work | None:
-    """Mark a claimed response `in_progress` and read its history; None if it may not run."""
+def start_all(
+    worker_id: str, claimed: Sequence[tuple[str, int]]
+) -> list[Work | Exception | None]:
+    """Mark claimed responses `in_progress`, each with its attempt, and read their histories.
+
+    One visit to the database's thread, but each a transaction of its own: None for one that may
+    not run, and what went wrong with one in its place.
+    """
+    return [_start_safely(response_id, worker_id, attempt) for response_id, attempt in claimed]
+
+
+def _start_safely(response_id: str, worker_id: str, attempt: int) -> Work | Exception | None:
+    try:
+        return _start(response_id, worker_id, attempt)
+    except Exception as error:
+        return error
+
+
+def _start(response_id: str, worker_id: str, attempt: int) -> Work | None:
     with transaction.atomic():
         started = Response.objects.filter(pk=response_id, status__in=OPEN).update(
             status=Status.IN_PROGRESS,

@@ -31,7 +31,7 @@ def life(**fields: Any) -> Response:
     response, _ = record.create.func(event, params=params, owner="visitor:a", user=None, address="")
     response_id = str(response.pk)
     record.mark_queued.func(response_id)
-    assert record.start.func(response_id, "worker", 1)
+    assert record.start_all.func("worker", [(response_id, 1)]) != [None]
     finished = Finished(response_id, FinishReason.STOP, prompt_tokens=2, completion_tokens=1)
     assert record.finish.func(response_id, "worker", 1, record.Outcome(finished, "hi", 0, None))
     return Response.objects.get(pk=response_id)

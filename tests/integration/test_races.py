@@ -67,12 +67,19 @@ def queued(prompt: str = "old") -> Response:
     )
 
 
+def start(response: Response) -> record.Work | Exception | None:
+    begun: list[record.Work | Exception | None] = in_thread(record.start_all)(
+        "worker", [(str(response.pk), 1)]
+    )
+    return begun[0]
+
+
 def test_an_edit_and_a_start_agree_on_the_prompt() -> None:
     for _ in range(ROUNDS):
         response = queued()
         edited, work = at_once(
             lambda r=response: in_thread(record.edit_prompt)(r.pk, "visitor:a", "new"),
-            lambda r=response: in_thread(record.start)(str(r.pk), "worker", 1),
+            lambda r=response: start(r),
         )
         read = work.messages[-1].content
         stored = Message.objects.get(pk=response.prompt_id).content
@@ -121,7 +128,7 @@ def test_two_ends_of_one_response_are_one() -> None:
         results = at_once(
             lambda r=response: in_thread(record.end_waiting)(r.pk, Status.CANCELLED),
             lambda r=response: in_thread(record.end_waiting)(r.pk, Status.FAILED),
-            lambda r=response: in_thread(record.start)(str(r.pk), "worker", 1),
+            lambda r=response: start(r),
         )
         assert sum(bool(result) for result in results) == 1, results
 

@@ -1,0 +1,51 @@
+"""A WebSocket consumer that hears the channel layer in a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.layers import get_channel_layer
+
+from streaming.outages import log_fault
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+
+
+class ListeningConsumer(AsyncWebsocketConsumer):
+    """What the layer sends goes to `hear`, what the socket sends to `dispatch`, side by side.
+
+    Channels waits for both together, which makes a task and two further rounds of the event loop
+    of each message: for the event of a token that is as much as all the rest of its way.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scope, self.base_send = scope, send
+        self.channel_layer = get_channel_layer(self.channel_layer_alias)
+        self.channel_name = await self.channel_layer.new_channel()
+        listening = asyncio.create_task(self._listen())
+        try:
+            while True:
+                await self.dispatch(await receive())
+        except StopConsumer:
+            pass
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])  # the layer forgets the channel
+
+    async def hear(self, message: dict[str, Any]) -> None:
+        """Take one message of the layer, and return at once."""
+        raise NotImplementedError
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self.hear(await self.channel_layer.receive(self.channel_name))
+            except Exception as error:
+                log_fault(logger, error, "Messages of the channel layer cannot be received.")
+                await asyncio.sleep(_RETRY_SECONDS)
