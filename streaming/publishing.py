@@ -35,19 +35,17 @@ _RETRY_SECONDS = 1.0
 
 
 class Publisher:
-    """Holds what runs on `engine` for the worker `worker_id`; all on one event loop."""
+    """Holds what runs on `engine` for one worker; all on one event loop."""
 
     def __init__(
         self,
         engine: Engine,
         waiting_list: WaitingList,
-        worker_id: str,
         on_free: Callable[[], None],
     ) -> None:
         self.running: dict[str, Running] = {}
         self._engine = engine
         self._list = waiting_list
-        self._worker_id = worker_id
         self._on_free = on_free
         self._heard: deque[tuple[Moment, Sequence[EngineEvent]]] = deque()  # any thread appends
         self._is_idle = False
@@ -202,9 +200,8 @@ class Publisher:
         """The record first, then the list; a database that is away for a moment is waited for."""
         while self.holds(running):
             try:
-                done = await record.finish(
-                    running.response_id, self._worker_id, running.attempt, running.outcome()
-                )
+                assert running.row is not None  # it was submitted
+                done = await record.finish(running.row, running.outcome())
                 if done is None:
                     await self.finish_by_record(running)
                 else:

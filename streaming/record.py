@@ -43,8 +43,10 @@ STATUS_OF_REASON = {
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a worker needs to generate: the turns, oldest first, and the sampling parameters."""
+    """What a worker needs to generate: the turns, oldest first, and the sampling parameters. `row`
+    is for `finish`."""
 
+    row: Response
     messages: tuple[ChatMessage, ...]
     params: SamplingParams
 
@@ -276,9 +278,7 @@ def get(response_id: UUID | str) -> Response | None:
 
 
 @database_sync_to_async
-def start_all(
-    worker_id: str, claimed: Sequence[tuple[str, int]]
-) -> list[Work | Exception | None]:
+def start_all(worker_id: str, claimed: Sequence[tuple[str, int]]) -> list[Work | Exception | None]:
     """Mark claimed responses `in_progress`, each with its attempt, and read their histories.
 
     One visit to the database's thread, but each a transaction of its own: None for one that may
@@ -307,7 +307,7 @@ def _start(response_id: str, worker_id: str, attempt: int) -> Work | None:
         response = Response.objects.select_related("prompt").get(pk=response_id)
         messages = _history(response)
     params = SamplingParams(**{**response.params, "stop": tuple(response.params["stop"])})
-    return Work(messages, params)
+    return Work(response, messages, params)
 
 
 def _history(response: Response) -> tuple[ChatMessage, ...]:
@@ -337,42 +337,43 @@ def _answer_before(response: Response) -> Message | None:
 
 
 @database_sync_to_async
-def finish(response_id: str, worker_id: str, attempt: int, outcome: Outcome) -> ResponseDone | None:
-    """Write a running response's end; its last event. None if it had ended, or is another
-    attempt's by now."""
+def finish(row: Response, outcome: Outcome) -> ResponseDone | None:
+    """Write the end of a running response, as its attempt started it; its last event. None if it
+    had ended, or is another attempt's by now."""
     finished = outcome.finished
+    ending = {
+        "status": STATUS_OF_REASON[finished.reason],
+        "finish_reason": finished.reason,
+        **_answer(outcome.text),
+        "prompt_tokens": finished.prompt_tokens,
+        "completion_tokens": finished.completion_tokens,
+        "trimmed_messages": outcome.trimmed_messages,
+        "error_code": finished.error_code,
+        "error_message": finished.error_message,
+        "first_token_at": outcome.first_token_at,
+        "finished_at": timezone.now(),
+    }
     with transaction.atomic():
         ours = Response.objects.filter(
-            pk=response_id, status=Status.IN_PROGRESS, worker=worker_id, attempt=attempt
+            pk=row.pk, status=Status.IN_PROGRESS, worker=row.worker, attempt=row.attempt
         )
-        updated = ours.update(
-            status=STATUS_OF_REASON[finished.reason],
-            finish_reason=finished.reason,
-            **_answer(outcome.text),
-            prompt_tokens=finished.prompt_tokens,
-            completion_tokens=finished.completion_tokens,
-            trimmed_messages=outcome.trimmed_messages,
-            error_code=finished.error_code,
-            error_message=finished.error_message,
-            first_token_at=outcome.first_token_at,
-            finished_at=timezone.now(),
-        )
-        if not updated:
+        if not ours.update(**ending):
             return None
-        response = _keep_answer(response_id)
-        telemetry.ended(response)
-    return _done(response)
+        for name, value in ending.items():
+            setattr(row, name, value)
+        _keep_answer(row)
+        telemetry.ended(row)
+    return _done(row)
 
 
 def _answer(text: str) -> dict[str, Any]:
     """The fields of an answer: its message, if there is any text, is written next. (The database
     looks whether it is there when all is committed.)"""
-    return {"text": text, "message": uuid4() if text else None}
+    return {"text": text, "message_id": uuid4() if text else None}
 
 
-def _keep_answer(response_id: UUID | str) -> Response:
+def _keep_answer(response: Response) -> None:
     """Make the text of an ended response, if it has any, a turn of its conversation."""
-    response = Response.objects.get(pk=response_id)
     if response.message_id:
         response.message = Message.objects.create(
             id=response.message_id,
@@ -381,7 +382,6 @@ def _keep_answer(response_id: UUID | str) -> Response:
             role=Message.Role.ASSISTANT,
             content=prefix_of(response) + response.text,
         )
-    return response
 
 
 def prefix_of(response: Response) -> str:
@@ -450,7 +450,9 @@ def _end(
             finished_at=timezone.now(),
         )
         if updated:
-            telemetry.ended(_keep_answer(response_id))
+            response = Response.objects.get(pk=response_id)
+            _keep_answer(response)
+            telemetry.ended(response)
     return bool(updated)
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from streaming.engine.base import EngineEvent, Finished, FinishReason, Started, TextDelta
 from streaming.metrics import TokenMeter
+from streaming.models import Response
 from streaming.protocol import OutputTextDelta, ResponseInProgress
 from streaming.record import Outcome
 from streaming.waiting_list.base import Claim
@@ -45,6 +46,7 @@ class Running:
     def __init__(self, claim: Claim) -> None:
         self.lease = claim.lease
         self.attempt = claim.attempt
+        self.row: Response | None = None  # as this attempt started it
         self.response_id = claim.entry.response_id
         self.ending = False
         self.tail = claim.tail

@@ -69,7 +69,7 @@ class QueueWorker:
         self._stopping = asyncio.Event()
         self._ordered = asyncio.Event()
         self._beating = asyncio.Lock()
-        self._publisher = Publisher(engine, self._list, self.worker_id, self._bell.set)
+        self._publisher = Publisher(engine, self._list, self._bell.set)
         self._upkeep = Upkeep(layer, self.worker_id, self._bell.set)
 
     @property
@@ -254,6 +254,7 @@ class QueueWorker:
                 # It ended between its place and our claim; its readers still wait for the word.
                 await self._publisher.finish_by_record(running)
                 return
+            running.row = work.row
             text = ""
             if claim.tail and (events := await self._list.read(response_id)):
                 text = responses.text_of(events)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
-from websockets.exceptions import WebSocketException
+from picows.websockets.exceptions import WebSocketException
 
 from benchmarks.numbers import slope
 from benchmarks.options import Options, say

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
+from picows.websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.options import Options
 from benchmarks.systems.base import Stream, System

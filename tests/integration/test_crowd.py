@@ -1,0 +1,172 @@
+"""Many prompts at once: they begin together, and what goes wrong with one is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from channels.db import database_sync_to_async
+from django.db import OperationalError
+
+from streaming import publishing, record, responses
+from streaming.models import Response, Status
+from streaming.waiting_list.base import State, group_name
+from tests.fake_engine import FakeEngine
+from tests.integration.conftest import ChatClient
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CROWD = 20
+
+
+@pytest.fixture(autouse=True)
+def no_bounds(chatstream: Any) -> None:
+    chatstream(max_per_owner=0, max_per_address=0)
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many responses each visit to the database began."""
+    visits: list[int] = []
+    begin: Callable[..., Any] = record.start_all
+
+    async def noted(worker_id: str, claimed: Any) -> Any:
+        visits.append(len(claimed))
+        return await begin(worker_id, claimed)
+
+    monkeypatch.setattr(record, "start_all", noted)
+    return visits
+
+
+@pytest.fixture
+def crowd(client: Any, layer: Any, start_worker: Any) -> Callable[..., Any]:
+    """So many clients, each with a prompt that waits, in this order, and with an engine that may
+    begin now."""
+
+    async def gather(engine: FakeEngine, count: int) -> list[tuple[ChatClient, str]]:
+        await layer.waiting_list.pause()
+        await start_worker(engine)
+        asked = []
+        for _ in range(count):
+            chat = await client()
+            asked.append((chat, (await chat.ask("stop 2"))["response_id"]))
+        return asked
+
+    return gather
+
+
+@pytest.fixture
+def let_go(layer: Any) -> Callable[[], Awaitable[None]]:
+    async def unpause() -> None:
+        await layer.waiting_list.unpause()
+        await responses.ring(layer)
+
+    return unpause
+
+
+async def test_a_crowd_begins_together_in_its_order(
+    crowd: Any, let_go: Any, starts: list[int]
+) -> None:
+    engine = FakeEngine(max_running=CROWD)
+    submitted: list[str] = []
+    submit = engine.submit
+    engine.submit = lambda request: (submitted.append(request.response_id), submit(request))[1]  # type: ignore[method-assign]
+    asked = await crowd(engine, CROWD)
+    await let_go()
+    for chat, _ in asked:
+        assert (await chat.until("response.done"))["status"] == "completed"
+    assert submitted == [response_id for _, response_id in asked]
+    assert starts == [16, 4]
+
+
+async def test_no_more_begin_than_there_are_places(
+    crowd: Any, let_go: Any, starts: list[int]
+) -> None:
+    engine = FakeEngine(max_running=2)
+    asked = await crowd(engine, 5)
+    await let_go()
+    for chat, _ in asked:
+        assert (await chat.until("response.done"))["status"] == "completed"
+    assert engine.most_running == 2
+    assert starts[0] == 2
+    assert sum(starts) == 5
+
+
+async def test_one_that_cannot_be_served_fails_alone(
+    crowd: Any, let_go: Any, starts: list[int]
+) -> None:
+    asked = await crowd(FakeEngine(max_running=4), 4)
+    broken = asked[1][1]
+    await Response.objects.filter(pk=broken).aupdate(params={})
+    await let_go()
+    ends = {response_id: await chat.until("response.done") for chat, response_id in asked}
+    statuses = [ends[response_id]["status"] for _, response_id in asked]
+    assert statuses == ["completed", "failed", "completed", "completed"]
+    assert ends[broken]["error"]["message"] == "This prompt cannot be answered."
+    assert starts[0] == 4
+
+
+async def test_when_the_database_goes_away_half_way_the_rest_keep_their_places(
+    crowd: Any, let_go: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = record._start
+    calls: list[str] = []
+
+    def away_at_first(response_id: str, worker_id: str, attempt: int) -> Any:
+        calls.append(response_id)
+        if len(calls) in (3, 4):
+            raise OperationalError("the server closed the connection")
+        return begin(response_id, worker_id, attempt)
+
+    monkeypatch.setattr(record, "_start", away_at_first)
+    asked = await crowd(FakeEngine(max_running=4), 4)
+    await let_go()
+    for chat, _ in asked:
+        assert (await chat.until("response.done"))["status"] == "completed"
+    ids = [response_id for _, response_id in asked]
+    assert calls == [*ids, *ids[2:]]  # the two that failed, once more, in their order
+    rows = Response.objects.filter(pk__in=ids)
+    attempts = await database_sync_to_async(lambda: set(rows.values_list("attempt", flat=True)))()
+    assert attempts == {1}
+
+
+async def test_one_that_ended_before_its_claim_is_told_so(crowd: Any, let_go: Any) -> None:
+    asked = await crowd(FakeEngine(max_running=3), 3)
+    await Response.objects.filter(pk=asked[0][1]).aupdate(status=Status.CANCELLED)
+    await let_go()
+    statuses = [(await chat.until("response.done"))["status"] for chat, _ in asked]
+    assert statuses == ["cancelled", "completed", "completed"]
+
+
+async def test_an_end_is_told_at_once(
+    client: Any, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PUBLISH_SECONDS", "MOST_PUBLISH_SECONDS"):
+        monkeypatch.setattr(publishing, name, 3600.0)
+    await start_worker(FakeEngine(max_running=2))
+    chat = await client()
+    await chat.ask("stop 30")
+    done = await chat.until("response.done")
+    assert done["text"].split() == [f"w{number}" for number in range(30)]
+    told = [e["delta"] for e in chat.received if e["type"] == "response.output_text.delta"]
+    assert "".join(told) == done["text"]
+
+
+async def test_a_socket_outlives_a_message_that_it_cannot_take(
+    crowd: Any, let_go: Any, layer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.listening._RETRY_SECONDS", 0.0)
+    [(chat, response_id)] = await crowd(FakeEngine(), 1)
+    await layer.group_send(group_name(response_id), {"type": "nonsense"})
+    await let_go()
+    assert (await chat.until("response.done"))["status"] == "completed"
+    assert (await layer.waiting_list.place(response_id)).state is State.DONE
+
+
+async def test_a_socket_that_ends_leaves_no_listener(layer: Any, client: Any) -> None:
+    chat = await client()
+    assert len(layer._receivers) == 1
+    await chat.leave()
+    assert not layer._receivers
+    assert not layer.channels
