@@ -32,6 +32,7 @@ class ListeningConsumer(AsyncWebsocketConsumer):
         try:
             while True:
                 await self.dispatch(await receive())
+                await asyncio.sleep(0)  # a flood of frames is no reason to let others wait
         except StopConsumer:
             pass
         finally:
