@@ -86,7 +86,8 @@ def measure(options: Options) -> Section:
                     continue
                 speeds: dict[str, float] = {}
                 asked = [key for key in found if key in who]
-                for key in reversed(asked) if repetition % 2 else asked:
+                is_odd = len(paired[asked[0], words, count]) % 2
+                for key in reversed(asked) if is_odd else asked:
                     prompts = [prompt_of(words, next(seeds)) for _ in range(count)]
                     answers = found[key].answer(prompts, MAX_TOKENS)
                     runs[key, words, count].append(answers)
