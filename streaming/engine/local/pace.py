@@ -10,8 +10,8 @@ from __future__ import annotations
 STRETCH = 2.0
 """A step that also reads prompts may last so many times as long as one that only decodes,"""
 
-UNNOTICED = 0.06
-"""or so many seconds, if that is more: readers still get 16 tokens a second. With short steps the
+UNNOTICED = 0.05
+"""or so many seconds, if that is more: readers still get 20 tokens a second. With short steps the
 first rule alone would read prompts in small pieces, and let those who wait for their first token
 pay for a speed that nobody reads at."""
 
