@@ -1,20 +1,34 @@
-"""A WebSocket consumer that hears the channel layer in a task of its own."""
+"""Hearing the channel layer in a task of one's own."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
-from channels.layers import get_channel_layer
+from channels.layers import BaseChannelLayer, get_channel_layer
 
 from streaming.outages import log_fault
 
 logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+
+
+async def listen(
+    layer: BaseChannelLayer, channel: str, hear: Callable[[dict[str, Any]], Awaitable[None]]
+) -> None:
+    """Hand on what comes on a channel, until cancelled. Faults are outlived: who misses an event of
+    a response looks into its log."""
+    while True:
+        try:
+            await hear(await layer.receive(channel))
+        except Exception as error:
+            log_fault(logger, error, "A message of the channel layer could not be taken.")
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 class ListeningConsumer(AsyncWebsocketConsumer):
@@ -28,7 +42,7 @@ class ListeningConsumer(AsyncWebsocketConsumer):
         self.scope, self.base_send = scope, send
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
         self.channel_name = await self.channel_layer.new_channel()
-        listening = asyncio.create_task(self._listen())
+        listening = asyncio.create_task(listen(self.channel_layer, self.channel_name, self.hear))
         try:
             while True:
                 await self.dispatch(await receive())
@@ -42,11 +56,3 @@ class ListeningConsumer(AsyncWebsocketConsumer):
     async def hear(self, message: dict[str, Any]) -> None:
         """Take one message of the layer, and return at once."""
         raise NotImplementedError
-
-    async def _listen(self) -> None:
-        while True:
-            try:
-                await self.hear(await self.channel_layer.receive(self.channel_name))
-            except Exception as error:
-                log_fault(logger, error, "Messages of the channel layer cannot be received.")
-                await asyncio.sleep(_RETRY_SECONDS)

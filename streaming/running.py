@@ -44,14 +44,15 @@ class Running:
     """Collects the engine's events and turns them into as few published ones as possible."""
 
     def __init__(self, claim: Claim) -> None:
+        self.claim = claim
         self.lease = claim.lease
-        self.attempt = claim.attempt
         self.row: Response | None = None  # as this attempt started it
         self.response_id = claim.entry.response_id
         self.ending = False
         self.tail = claim.tail
         self.timed_out = False
         self.submitted = False
+        self.cancelled = False
         self._began = time.monotonic()
         self._announced = False
         self._life = 0

@@ -17,6 +17,7 @@ from typing import Any
 from channels.layers import BaseChannelLayer
 
 from streaming import record, responses
+from streaming.listening import listen
 from streaming.models import Response
 from streaming.outages import log_fault
 from streaming.protocol import ProtocolError
@@ -27,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 _UNREAD_EVENTS = 50
 """So many events may wait for a slow reader. The others are in the log, which is read later."""
-
-_RETRY_SECONDS = 1.0
 
 _endings: set[asyncio.Task[None]] = set()
 
@@ -145,13 +144,7 @@ class Subscription:
 
     async def _read(self, viewer: Viewer, told: Told) -> None:
         await viewer.open(told)
-        while True:
-            try:
-                await viewer.feed(await self._layer.receive(self._channel))
-            except Exception as error:
-                # The layer is away. Until it is back the viewer looks into the log.
-                log_fault(logger, error, "Events of %s cannot be received.", viewer.response_id)
-                await asyncio.sleep(_RETRY_SECONDS)
+        await listen(self._layer, self._channel, viewer.feed)
 
     async def _take(self, text: str) -> None:
         event = json.loads(text)

@@ -208,9 +208,9 @@ class QueueWorker:
                 break
         return POLL_SECONDS
 
-    async def _claim_some(self) -> tuple[list[tuple[Running, Claim]], Claim | Left | None]:
+    async def _claim_some(self) -> tuple[list[Running], Claim | Left | None]:
         """Those to begin with together, and what the last try to claim gave."""
-        claimed: list[tuple[Running, Claim]] = []
+        claimed: list[Running] = []
         last: Claim | Left | None = None
         while self._has_place() and len(claimed) < _BEGUN_TOGETHER:
             try:
@@ -221,32 +221,30 @@ class QueueWorker:
                 break  # what is claimed begins; the next claim tells what is wrong
             if not isinstance(last, Claim):
                 break
-            claimed.append((self._publisher.add(last), last))
+            claimed.append(self._publisher.add(last))
         return claimed, last
 
     def _has_place(self) -> bool:
         return self.state is WorkerState.READY and len(self._publisher.running) < self.capacity
 
-    async def _begin(self, claimed: Sequence[tuple[Running, Claim]]) -> None:
+    async def _begin(self, claimed: Sequence[Running]) -> None:
         """All at once: an engine reads prompts that come together in fewer steps."""
         begun = 0
         try:
-            attempts = [(running.response_id, running.attempt) for running, _ in claimed]
+            attempts = [(running.response_id, running.claim.attempt) for running in claimed]
             works = await record.start_all(self.worker_id, attempts)
-            for (running, claim), work in zip(claimed, works, strict=True):
-                await self._submit(running, claim, work)
+            for running, work in zip(claimed, works, strict=True):
+                await self._submit(running, work)
                 begun += 1
         except BaseException:
-            for running, claim in claimed[begun:]:
+            for running in claimed[begun:]:
                 self._publisher.forget(running)  # no bell: not at once again
                 with contextlib.suppress(Exception):
-                    await self._list.release(claim.lease)
+                    await self._list.release(running.lease)
             raise
 
-    async def _submit(
-        self, running: Running, claim: Claim, work: record.Work | Exception | None
-    ) -> None:
-        response_id = running.response_id
+    async def _submit(self, running: Running, work: record.Work | Exception | None) -> None:
+        response_id, claim = running.response_id, running.claim
         try:
             if isinstance(work, Exception):
                 raise work
@@ -265,6 +263,8 @@ class QueueWorker:
             request = GenerationRequest(response_id, work.messages, work.params, claim.tokens, text)
             self._engine.submit(request)
             running.submitted = True
+            if running.cancelled:  # while it was being started
+                self._engine.cancel(response_id)
         except (EngineError, *AWAY):
             raise
         except Exception:
@@ -367,8 +367,9 @@ class QueueWorker:
                 elif message["type"] == "worker.claim":
                     if message["worker_id"] == self.worker_id:
                         self._bell.set()
-                elif message["response_id"] in self._publisher.running:
-                    self._engine.cancel(message["response_id"])
+                elif running := self._publisher.running.get(message["response_id"]):
+                    running.cancelled = True
+                    self._engine.cancel(running.response_id)
         finally:
             with contextlib.suppress(Exception):  # the layer may be away, and forgets it by itself
                 await self._layer.group_discard(WORKERS_GROUP, channel)

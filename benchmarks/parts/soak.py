@@ -22,13 +22,14 @@ from benchmarks.options import Options, say
 from benchmarks.prompts import turns
 from benchmarks.report import Chart, Section, Table
 from benchmarks.systems.served import Served
+from streaming.waiting_list.base import DONE_LOG_SECONDS
 
 RUNNING, WAITING, READERS = 16, 24, 48
 MAX_TOKENS = 96
 SAMPLE_SECONDS = 5.0
-SETTLED = 11.0
-"""Minutes that do not count for the slope, of a short soak the first half: the events of ended
-responses are kept for ten."""
+SETTLED = DONE_LOG_SECONDS / 60 + 1
+"""Minutes that do not count for the slope, of a short soak the first half: until then more and more
+events of ended responses are kept."""
 
 ENDS = ("completed", "incomplete", "cancelled", "failed")
 _COUNT = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -137,6 +138,28 @@ async def test_one_that_ended_before_its_claim_is_told_so(crowd: Any, let_go: An
     await let_go()
     statuses = [(await chat.until("response.done"))["status"] for chat, _ in asked]
     assert statuses == ["cancelled", "completed", "completed"]
+
+
+async def test_a_cancel_while_it_is_being_started_is_not_lost(
+    client: Any, start_worker: Any, layer: Any, chatstream: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chatstream(lease_seconds=600)  # the next renewal, which would tell of it, is minutes off
+    begin: Callable[..., Any] = record.start_all
+
+    async def cancelled_meanwhile(worker_id: str, claimed: Any) -> Any:
+        works = await begin(worker_id, claimed)
+        await responses.cancel(layer, claimed[0][0])
+        await asyncio.sleep(0.1)  # the worker hears of it
+        return works
+
+    monkeypatch.setattr(record, "start_all", cancelled_meanwhile)
+    engine = FakeEngine()
+    await start_worker(engine)
+    chat = await client()
+    await chat.ask("go", params={"max_tokens": 1000})
+    done = await chat.until("response.done")
+    assert done["status"] == "cancelled"
+    assert not engine.rows
 
 
 async def test_an_end_is_told_at_once(
