@@ -155,28 +155,41 @@ class FakeUpstream:
     async def _serve(self, listening: threading.Event) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
         self._meetings: set[asyncio.Task[None]] = set()
+        self._connections: list[asyncio.WriteTransport] = []
         server = await asyncio.start_server(
             self._meet, "127.0.0.1", self.port, limit=2**24, reuse_address=True
         )
         self.port = server.sockets[0].getsockname()[1]
         listening.set()
         await self._ended.wait()
+        # A connection that asyncio's server has accepted and not met when it is closed stays open.
+        for listener in server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        await asyncio.sleep(0)
         server.close()
+        for connection in self._connections:
+            connection.abort()
         for task in self._meetings:
             task.cancel()
         await asyncio.gather(*self._meetings, return_exceptions=True)
 
-    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._meetings.add(task)
+    def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Not a coroutine: a task that is cancelled before its first step would close nothing."""
+        self._connections.append(writer.transport)
+        if self._ended.is_set():
+            writer.transport.abort()
+        else:
+            task = asyncio.ensure_future(self._attend(reader, writer))
+            self._meetings.add(task)
+            task.add_done_callback(self._meetings.discard)
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._serve_one(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            self._meetings.discard(task)
-            writer.transport.abort() if self._ended.is_set() else writer.close()
+            writer.close()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await reader.readexactly(1)
