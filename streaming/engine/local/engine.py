@@ -281,7 +281,7 @@ class LocalEngine(Engine):
             logger.exception("Rows could not be given or freed; the running responses fail")
             message = "The engine failed while answering."
             stepper.end_all(FinishReason.ERROR, "engine_error", message)
-        if advanced := stepper.step():
+        if advanced := stepper.step(len(self._pending)):
             decoded, prefilled = advanced
             self._record(decoded, prefilled, time.perf_counter() - began)
         with self._wake:

@@ -95,8 +95,9 @@ class Stepper:
         if sequence := self._sequences.get(response_id):
             self._end(sequence, FinishReason.CANCELLED)
 
-    def step(self) -> tuple[tuple[str, ...], dict[str, int]] | None:
+    def step(self, pending: int = 0) -> tuple[tuple[str, ...], dict[str, int]] | None:
         """Advance everybody: who got a token, and prompt tokens read by id; None if nobody runs.
+        So many more are `pending`, whose prompts are to be read as well.
 
         A fault of the model fails all that run, and leaves the stepper fit for the next.
         """
@@ -105,7 +106,8 @@ class Stepper:
         try:
             began = time.perf_counter()
             waiting = self._scheduler
-            budget = self._pace.budget(waiting.decoding, waiting.reading, waiting.longest)
+            reading = waiting.reading + min(pending, waiting.free)
+            budget = self._pace.budget(waiting.decoding, reading, waiting.longest)
             plan = waiting.plan(budget)
             if not plan.decode and not plan.prefill:
                 return None

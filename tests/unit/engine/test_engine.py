@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ from streaming.engine.base import (
 from streaming.engine.local import LocalEngine
 from streaming.engine.local.decoder import Span
 from streaming.engine.model_store import ModelFolder
-from tests.unit.engine.gathered import Gathered, ask
+from tests.unit.engine.gathered import PATIENCE, Gathered, ask
 
 ids = (f"r{number}" for number in itertools.count())
 
@@ -153,6 +154,37 @@ def test_every_running_response_advances_in_every_step(gathered: Gathered) -> No
         assert own == list(range(own[0], own[0] + 8))
     assert max(len(step.decoded) for step in gathered.engine.recent_steps()) <= 16
     assert is_idle(gathered)
+
+
+def test_prompts_that_are_not_admitted_yet_count_as_waiting(
+    gathered: Gathered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepper = gathered.engine._stepper
+    step, budget = stepper._runner.step, stepper._pace.budget
+    begun, go_on = threading.Event(), threading.Event()
+    told: list[tuple[int, int]] = []
+
+    def held(*args: Any) -> Any:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return step(*args)
+
+    def noted(decoding: int, reading: int, longest: int) -> int:
+        told.append((decoding, reading))
+        return budget(decoding, reading, longest)
+
+    monkeypatch.setattr("streaming.engine.local.engine._ADMITTING_SECONDS", 0.0)  # one a turn
+    monkeypatch.setattr(stepper._runner, "step", held)
+    monkeypatch.setattr(stepper._pace, "budget", noted)
+    first, *others = (next(ids) for _ in range(6))
+    gathered.engine.submit(ask(first, "Count upwards from one."))
+    assert begun.wait(PATIENCE)
+    for name in others:
+        gathered.engine.submit(ask(name, "Count upwards from one.", max_tokens=2))
+    go_on.set()
+    for name in (first, *others):
+        gathered.wait(name)
+    assert told[:2] == [(0, 1), (1, 5)]
 
 
 @pytest.mark.parametrize("cut", range(1, 4))
