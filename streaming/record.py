@@ -281,33 +281,46 @@ def get(response_id: UUID | str) -> Response | None:
 def start_all(worker_id: str, claimed: Sequence[tuple[str, int]]) -> list[Work | Exception | None]:
     """Mark claimed responses `in_progress`, each with its attempt, and read their histories.
 
-    One visit to the database's thread, but each a transaction of its own: None for one that may
-    not run, and what went wrong with one in its place.
+    One visit to the database's thread, and one transaction if all goes well, else one each: None
+    for a response that may not run, and what went wrong with one in its place.
     """
-    return [_start_safely(response_id, worker_id, attempt) for response_id, attempt in claimed]
-
-
-def _start_safely(response_id: str, worker_id: str, attempt: int) -> Work | Exception | None:
     try:
-        return _start(response_id, worker_id, attempt)
+        return [*_start(worker_id, claimed)]
+    except Exception as error:
+        if len(claimed) == 1:
+            return [error]
+        return [_start_safely(worker_id, each) for each in claimed]
+
+
+def _start_safely(worker_id: str, claimed: tuple[str, int]) -> Work | Exception | None:
+    try:
+        return _start(worker_id, [claimed])[0]
     except Exception as error:
         return error
 
 
-def _start(response_id: str, worker_id: str, attempt: int) -> Work | None:
+def _start(worker_id: str, claimed: Sequence[tuple[str, int]]) -> list[Work | None]:
+    by_attempt: dict[int, list[str]] = {}
+    for response_id, attempt in claimed:
+        by_attempt.setdefault(attempt, []).append(response_id)
+    works: dict[tuple[str, int], Work] = {}
     with transaction.atomic():
-        started = Response.objects.filter(pk=response_id, status__in=OPEN).update(
-            status=Status.IN_PROGRESS,
-            worker=worker_id,
-            attempt=attempt,
-            started_at=Coalesce("started_at", timezone.now()),
-        )
-        if not started:
-            return None
-        response = Response.objects.select_related("prompt").get(pk=response_id)
-        messages = _history(response)
-    params = SamplingParams(**{**response.params, "stop": tuple(response.params["stop"])})
-    return Work(response, messages, params)
+        for attempt, ids in sorted(by_attempt.items()):
+            Response.objects.filter(pk__in=ids, status__in=OPEN).update(
+                status=Status.IN_PROGRESS,
+                worker=worker_id,
+                attempt=attempt,
+                started_at=Coalesce("started_at", timezone.now()),
+            )
+            ours = Response.objects.filter(pk__in=ids, status=Status.IN_PROGRESS)
+            for row in ours.select_related("prompt").order_by():
+                works[str(row.pk), attempt] = _work(row)
+    return [works.get(each) for each in claimed]
+
+
+def _work(row: Response) -> Work:
+    params = SamplingParams(**{**row.params, "stop": tuple(row.params["stop"])})
+    return Work(row, _history(row), params)
 
 
 def _history(response: Response) -> tuple[ChatMessage, ...]:

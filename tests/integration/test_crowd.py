@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from channels.db import database_sync_to_async
@@ -112,13 +113,13 @@ async def test_when_the_database_goes_away_half_way_the_rest_keep_their_places(
     crowd: Any, let_go: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin = record._start
-    calls: list[str] = []
+    calls: list[list[str]] = []
 
-    def away_at_first(response_id: str, worker_id: str, attempt: int) -> Any:
-        calls.append(response_id)
-        if len(calls) in (3, 4):
+    def away_at_first(worker_id: str, claimed: Any) -> Any:
+        calls.append([response_id for response_id, _ in claimed])
+        if len(calls) in (1, 4, 5):
             raise OperationalError("the server closed the connection")
-        return begin(response_id, worker_id, attempt)
+        return begin(worker_id, claimed)
 
     monkeypatch.setattr(record, "_start", away_at_first)
     asked = await crowd(FakeEngine(max_running=4), 4)
@@ -126,10 +127,20 @@ async def test_when_the_database_goes_away_half_way_the_rest_keep_their_places(
     for chat, _ in asked:
         assert (await chat.until("response.done"))["status"] == "completed"
     ids = [response_id for _, response_id in asked]
-    assert calls == [*ids, *ids[2:]]  # the two that failed, once more, in their order
+    # All together, each for itself, and the two that failed once more, in their order.
+    assert calls == [ids, *([each] for each in ids), ids[2:]]
     rows = Response.objects.filter(pk__in=ids)
     attempts = await database_sync_to_async(lambda: set(rows.values_list("attempt", flat=True)))()
     assert attempts == {1}
+
+
+async def test_each_begins_with_its_own_attempt(crowd: Any) -> None:
+    asked = await crowd(FakeEngine(max_running=3), 3)
+    ids = [response_id for _, response_id in asked]
+    claimed = [(ids[0], 1), (ids[1], 3), (ids[2], 1), (str(uuid4()), 2)]
+    works = await record.start_all("elsewhere", claimed)
+    assert [work and (str(work.row.pk), work.row.attempt) for work in works] == [*claimed[:3], None]
+    assert {work.messages[-1].content for work in works if work} == {"stop 2"}
 
 
 async def test_one_that_ended_before_its_claim_is_told_so(crowd: Any, let_go: Any) -> None:
