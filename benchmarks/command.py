@@ -9,7 +9,6 @@ import argparse
 import re
 import sys
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -118,9 +117,8 @@ def main(arguments: list[str]) -> int:
     began, interrupted = time.monotonic(), False
     for name in found.parts:
         try:
-            earlier = tuple(figures(sections).items())
             patience = PATIENCE_SECONDS + 60 * options.minutes * (name in ON_REQUEST)
-            sections.append(run_part(name, replace(options, earlier=earlier), patience))
+            sections.append(run_part(name, options, patience))
         except KeyboardInterrupt:
             say("Interrupted: what was measured until now is written.")
             interrupted = True

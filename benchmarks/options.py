@@ -16,8 +16,7 @@ _began = time.monotonic()
 class Options:
     """`repeat`: interleaved repetitions of what is compared. `prompts`: JSON lines with `turns`
     (MT-bench's form), None for those of `workloads/`. `settings`: more of the environment of the
-    servers that are measured. `earlier`: the figures of the parts that ran before, by
-    `part.figure`.
+    servers that are measured.
     """
 
     quick: bool = False
@@ -30,10 +29,6 @@ class Options:
     peer_model: str = ""
     minutes: float = 30.0
     settings: tuple[tuple[str, str], ...] = ()
-    earlier: tuple[tuple[str, float], ...] = ()
-
-    def figure(self, name: str) -> float | None:
-        return dict(self.earlier).get(name)
 
     @property
     def server_settings(self) -> dict[str, str]:

@@ -87,8 +87,8 @@ def measure(options: Options) -> Section:
                 speeds: dict[str, float] = {}
                 asked = [key for key in found if key in who]
                 is_odd = len(paired[asked[0], words, count]) % 2
+                prompts = [prompt_of(words, next(seeds)) for _ in range(count)]
                 for key in reversed(asked) if is_odd else asked:
-                    prompts = [prompt_of(words, next(seeds)) for _ in range(count)]
                     answers = found[key].answer(prompts, MAX_TOKENS)
                     runs[key, words, count].append(answers)
                     speeds[key] = tokens_per_second(answers)

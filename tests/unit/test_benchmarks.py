@@ -335,7 +335,6 @@ def test_a_failing_part_is_named_and_the_others_are_written(
     def fake(name: str, options: Options, patience: float) -> Section:
         if name == "machine":
             return Section(name, "The machine", error="Traceback\nOSError: no memory")
-        assert options.figure("history.ratio") == (1.1 if name == "poisson" else None)
         chart = Chart("plot", "A plot", "x", "y", {"a": [(1, 2)]})
         return Section(name, "History", {"ratio": 1.1}, charts=[chart])
 
