@@ -182,7 +182,7 @@ class Bags:
 
     def _kernel(self, dtype: torch.dtype) -> Callable[..., Tensor]:
         if dtype not in self._kernels:
-            slots = BlockSlots(1, BLOCK)
+            slots = BlockSlots(1, self._blocks_per_row * BLOCK)  # the indices are of whole rows
             kv_heads, group, d = self._shape
             slots.allocate(kv_heads, d, d, dtype, torch.device("cpu"))
             at = self._make(0, 1, 1)

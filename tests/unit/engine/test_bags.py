@@ -108,6 +108,12 @@ def test_a_large_query_does_not_overflow() -> None:
     assert torch.isfinite(part.attend(queries, slots, 1 / 64)).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_the_kernel_is_recorded(dtype: torch.dtype) -> None:
+    part = Bags(KV_HEADS, GROUP, D, CONTEXT).part(0, [1], dtype)
+    assert isinstance(part.kernel, torch.jit.ScriptModule)
+
+
 def test_the_indices_of_a_layout_are_made_once_and_few_are_kept() -> None:
     bags = Bags(KV_HEADS, GROUP, D, 20 * BLOCK)
     (first,) = bags.rows_of([BLOCK + 1], torch.float16)
