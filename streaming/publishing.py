@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 PUBLISH_SECONDS = 0.04
 """Each response is published at most this often, all responses of an interval together,"""
 
-PUBLISH_SECONDS_EACH = 0.0075
-"""or, where many run, so often that there are 130 events a second: each costs the readers' side
+PUBLISH_SECONDS_EACH = 0.01
+"""or, where many run, so often that there are 100 events a second: each costs the readers' side
 of the process a fifth of a millisecond, and an engine on the same cores waits twice as long."""
 
-MOST_PUBLISH_SECONDS = 0.15
-"""Text that comes seven times a second still flows."""
+MOST_PUBLISH_SECONDS = 0.2
+"""Text that comes five times a second, some three words each time, still flows."""
 
 _RETRY_SECONDS = 1.0
 

@@ -24,6 +24,7 @@ from streaming.engine.local.decoder import Decoder, Span
 from streaming.engine.local.flash import TokenSlots, can_flash
 from streaming.engine.local.precision import choose_precision
 from streaming.engine.local.stock import StockModel
+from streaming.engine.local.team import Team
 from streaming.engine.local.threads import Threads
 
 logger = logging.getLogger("streaming.engine")
@@ -59,6 +60,7 @@ class ModelRunner:
             _slots(model.config, device, kept) if packable else Slots,
         )  # fmt: skip
         self._threads = Threads(torch.get_num_threads()) if device.type == "cpu" else None
+        self._team = Team()
         self._model: Decoder | StockModel
         if packable:
             self._model = Decoder(model, self.cache, self.precision, context_tokens)
@@ -77,7 +79,7 @@ class ModelRunner:
             return self._model.step(tokens, positions, spans)
         count = len(tokens) + sum(len(span.tokens) for span in spans)
         seen = sum(positions) + sum(span.start for span in spans)
-        torch.set_num_threads(self._threads.choose(count, seen))
+        self._team.resize(self._threads.choose(count, seen))
         began = time.perf_counter()
         logits = self._model.step(tokens, positions, spans)
         self._threads.learn(count, seen, time.perf_counter() - began)
