@@ -7,10 +7,8 @@ and otherwise the virtual time has passed it. Entries that were moved are in no 
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 from streaming.waiting_list.base import Edge
-from streaming.waiting_list.shelves import OpenResponse, Shelf, Slot, place_of
+from streaming.waiting_list.shelves import OpenResponse, Shelf, Slot
 
 
 class FairOrder(Shelf):
@@ -39,38 +37,35 @@ class FairOrder(Shelf):
 
     def withdraw(self, row: OpenResponse) -> None:
         """Take one out, if it is here; its owner's later ones each move up by one place."""
-        at = self.rank(row)
-        if at is None:
+        if not self.discard(row):
             return
         queue = self._by_owner.get(row.entry.owner, [])
-        for later in queue[queue.index(row) + 1 :] if row in queue else ():
-            behind = self.rank(later)
-            assert behind is not None
-            self.rows[at], later.place, row.place = later, row.place, later.place
-            at = behind
-        del self.rows[at]
+        following = queue[queue.index(row) + 1 :] if row in queue else []
+        for later in following:
+            self.discard(later)
+        for later in following:
+            later.place, row.place = row.place, later.place
+            self.add(later)
         self._forget(row)
 
     def move(self, row: OpenResponse, edge: Edge) -> bool:
         """Put one before or behind all others; False if it is not here."""
-        at = self.rank(row)
-        if at is None:
+        if not self.discard(row):
             return False
-        del self.rows[at]
         self._forget(row)
-        if self.rows and edge is Edge.FRONT:
+        if self._rows and edge is Edge.FRONT:
             self._close_gap()  # so that no newcomer gets a tag that is as small
-            row.place = Slot(self.rows[0].place.tag - 1, self._ticket())
-        elif self.rows:
-            row.place = Slot(self.rows[-1].place.tag, self._ticket())
+            row.place = Slot(self._rows[0].place.tag - 1, self._ticket())
+        elif self._rows:
+            row.place = Slot(self._rows[-1].place.tag, self._ticket())
         self.add(row)
         return True
 
     def _close_gap(self) -> None:
         """Pass over rounds that moves have emptied: the next one is that of somebody who waits."""
-        later = bisect_left(self.rows, Slot(self._virtual_time + 1, 0), key=place_of)
-        if later < len(self.rows):
-            self._virtual_time = self.rows[later].place.tag - 1
+        later = self.first_from(Slot(self._virtual_time + 1, 0))
+        if later is not None:
+            self._virtual_time = later.place.tag - 1
 
     def _ticket(self) -> int:
         self._tickets += 1

@@ -130,7 +130,7 @@ class MemoryWaitingList(WaitingList):
     async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Left | None:
         if not self._roster.free_places(worker_id):
             return None
-        row = self._preference.choose(worker_id, chain(self._returned.rows, self._order.rows))
+        row = self._preference.choose(worker_id, chain(self._returned, self._order))
         if row is None or isinstance(row, Left):
             return row
         if not self._returned.discard(row):
@@ -399,7 +399,7 @@ class MemoryWaitingList(WaitingList):
         ]
         for worker_id in self._roster.bury():
             self._preference.forget(worker_id)
-        parked = [row.response_id for row in self._parked.rows]
+        parked = [row.response_id for row in self._parked]
         cancelled = [name for name in parked if self._open[name].cancelled]
         exhausted = [name for name in parked if name not in cancelled]
         unseen = [

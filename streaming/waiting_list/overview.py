@@ -49,11 +49,11 @@ class Overview:
 
     def snapshot(self, closed: str | None) -> Snapshot:
         running = sorted(self.in_state(State.RUNNING), key=lambda row: row.place)
-        waiting = self._returned.rows + self._order.rows + self._parked.rows
+        waiting = [*self._returned, *self._order, *self._parked, *self.in_state(State.HELD)]
         return Snapshot(
             workers=self._roster.rows(),
             running=[self._row(row) for row in running],
-            waiting=[self._row(row) for row in waiting + self.in_state(State.HELD)],
+            waiting=[self._row(row) for row in waiting],
             paused=self._roster.paused,
             closed=closed,
         )
@@ -88,8 +88,7 @@ class Overview:
                 for row in self.in_state(State.RUNNING)
             ],
             waiting=[
-                (row.response_id, row.entry.max_tokens)
-                for row in self._returned.rows + self._order.rows
+                (row.response_id, row.entry.max_tokens) for row in (*self._returned, *self._order)
             ],
             places=self._roster.places(),
             recent=list(self._tallies.recent),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from sortedcontainers import SortedKeyList
 
 from streaming.waiting_list.base import Entry, State
 from streaming.waiting_list.event_logs import EventLog
@@ -57,24 +59,37 @@ def place_of(row: OpenResponse) -> Slot:
 
 
 class Shelf:
-    """Waiting responses in order of their places."""
+    """Waiting responses in order of their places, which stay as they are while they are here."""
 
     def __init__(self) -> None:
-        self.rows: list[OpenResponse] = []
+        self._rows = SortedKeyList(key=place_of)
+        self._here: set[OpenResponse] = set()
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._here)
+
+    def __iter__(self) -> Iterator[OpenResponse]:
+        return iter(self._rows)
 
     def add(self, row: OpenResponse) -> None:
-        insort(self.rows, row, key=place_of)
+        self._rows.add(row)
+        self._here.add(row)
 
     def rank(self, row: OpenResponse) -> int | None:
-        at = bisect_left(self.rows, row.place, key=place_of)
-        return at if at < len(self.rows) and self.rows[at] is row else None
+        """How many are before it; None if it is not here."""
+        if row not in self._here:
+            return None
+        before: int = self._rows.bisect_key_left(row.place)
+        return before
 
     def discard(self, row: OpenResponse) -> bool:
         """Take one out; False if it is not here."""
-        at = self.rank(row)
-        if at is not None:
-            del self.rows[at]
-        return at is not None
+        if row not in self._here:
+            return False
+        self._here.discard(row)
+        self._rows.remove(row)
+        return True
+
+    def first_from(self, place: Slot) -> OpenResponse | None:
+        """The first that stands at this place or behind it."""
+        return next(self._rows.irange_key(min_key=place), None)
