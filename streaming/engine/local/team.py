@@ -27,7 +27,8 @@ class Team:
 
     def resize(self, size: int) -> None:
         """Compute with so many threads. As many as there are cores get one each; fewer go where
-        there is room: something else that runs would hold up the thread that has its core."""
+        there is room: something else that runs would hold up the thread that has its core.
+        The main thread and its helpers are never placed: what it starts would inherit its core."""
         if size == self._size:
             return
         for thread in self._placed:
@@ -35,7 +36,8 @@ class Team:
         self._placed = []
         torch.set_num_threads(size)
         self._size = size
-        if size == len(self._cores) > 1:
+        apart = threading.current_thread() is not threading.main_thread()
+        if apart and size == len(self._cores) > 1:
             self._placed = _members(size)
             for thread, core in zip(self._placed, self._cores, strict=False):
                 _allow(thread, [core])

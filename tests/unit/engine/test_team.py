@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -29,31 +30,56 @@ def apart() -> Iterator[ThreadPoolExecutor]:
 
 def cores_of_all() -> dict[int, set[int]]:
     """Where each thread of this process may run."""
-    return {int(task): os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task")}
+    found = {}
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):
+            found[int(task)] = os.sched_getaffinity(int(task))
+    return found
+
+
+def placed_since(before: dict[int, set[int]]) -> dict[int, set[int]]:
+    """Those that may not run everywhere, unless it was so before: other tests' engines may live."""
+    everywhere = os.sched_getaffinity(0)
+    return {
+        task: cores
+        for task, cores in cores_of_all().items()
+        if cores != before.get(task, everywhere)
+    }
 
 
 @linux_with_two_cores
 def test_as_many_as_there_are_cores_have_one_each(apart: ThreadPoolExecutor) -> None:
     cores = os.sched_getaffinity(0)
     team = apart.submit(Team).result()
-    before = set(cores_of_all())
+    before = cores_of_all()
     apart.submit(team.resize, len(cores)).result()
-    placed = {task: where for task, where in cores_of_all().items() if where != cores}
+    placed = placed_since(before)
     assert sorted(placed.values(), key=min) == [{core} for core in sorted(cores)]
     computing = apart.submit(threading.get_native_id).result()
     assert placed[computing] == {min(cores)}
-    assert before & set(placed) <= {computing}, "a thread that computes nothing was placed"
+    assert before.keys() & placed.keys() == {computing}, "one that computes nothing was placed"
 
 
 @linux_with_two_cores
 def test_fewer_go_anywhere(apart: ThreadPoolExecutor) -> None:
     cores = os.sched_getaffinity(0)
     team = apart.submit(Team).result()
+    before = cores_of_all()
     for size in (len(cores), 1, len(cores), len(cores) - 1):
         apart.submit(team.resize, size).result()
         assert apart.submit(torch.get_num_threads).result() == size
-        free = all(where == cores for where in cores_of_all().values())
-        assert free is (size < len(cores))
+        assert bool(placed_since(before)) is (size == len(cores))
+
+
+@linux_with_two_cores
+def test_the_main_thread_is_left_where_it_is() -> None:
+    """A process that it starts would inherit its core."""
+    before, threads = cores_of_all(), torch.get_num_threads()
+    try:
+        Team().resize(len(os.sched_getaffinity(0)))
+        assert not placed_since(before)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @linux_with_two_cores
