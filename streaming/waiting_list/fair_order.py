@@ -63,9 +63,9 @@ class FairOrder(Shelf):
 
     def _close_gap(self) -> None:
         """Pass over rounds that moves have emptied: the next one is that of somebody who waits."""
-        later = self.first_from(Slot(self._virtual_time + 1, 0))
-        if later is not None:
+        for later in self._rows.irange_key(min_key=Slot(self._virtual_time + 1, 0)):
             self._virtual_time = later.place.tag - 1
+            break
 
     def _ticket(self) -> int:
         self._tickets += 1

@@ -63,33 +63,25 @@ class Shelf:
 
     def __init__(self) -> None:
         self._rows = SortedKeyList(key=place_of)
-        self._here: set[OpenResponse] = set()
 
     def __len__(self) -> int:
-        return len(self._here)
+        return len(self._rows)
 
     def __iter__(self) -> Iterator[OpenResponse]:
         return iter(self._rows)
 
     def add(self, row: OpenResponse) -> None:
         self._rows.add(row)
-        self._here.add(row)
 
     def rank(self, row: OpenResponse) -> int | None:
         """How many are before it; None if it is not here."""
-        if row not in self._here:
+        if row not in self._rows:  # `index` would write all of it into an error's text
             return None
         before: int = self._rows.bisect_key_left(row.place)
         return before
 
     def discard(self, row: OpenResponse) -> bool:
         """Take one out; False if it is not here."""
-        if row not in self._here:
-            return False
-        self._here.discard(row)
-        self._rows.remove(row)
-        return True
-
-    def first_from(self, place: Slot) -> OpenResponse | None:
-        """The first that stands at this place or behind it."""
-        return next(self._rows.irange_key(min_key=place), None)
+        present = len(self._rows)
+        self._rows.discard(row)
+        return len(self._rows) < present
