@@ -18,7 +18,6 @@ from streaming.admin.record import (
     RecordAdmin,
     link,
     may_view_text,
-    open_ids,
     short,
     shown,
 )
@@ -128,9 +127,6 @@ class ConversationAdmin(RecordAdmin):
             else "In the history",
         )
 
-    def open_responses(self, queryset: QuerySet[Any]) -> list[str]:
-        return open_ids(Response.objects.filter(conversation__in=queryset))
-
 
 def _history_of(conversation: Conversation) -> str:
     address = reverse("admin:streaming_response_changelist")
@@ -185,6 +181,3 @@ class MessageAdmin(RecordAdmin):
     @admin.display(description="follows")
     def parent_link(self, obj: Message) -> str:
         return link(Message, obj.parent_id, short(obj.parent_id)) if obj.parent_id else "–"
-
-    def open_responses(self, queryset: QuerySet[Any]) -> list[str]:
-        return open_ids(Response.objects.filter(prompt__in=queryset))

@@ -6,29 +6,23 @@ with the permission `streaming.view_text`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.contrib import admin
-from django.db import models
+from django.db import models, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
-from streaming import responses
-from streaming.models import OPEN, Response
-from streaming.protocol import ProtocolError
+from streaming import removal
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
 else:
     ModelAdmin = admin.ModelAdmin
-
-logger = logging.getLogger(__name__)
 
 HIDDEN = "(hidden)"
 
@@ -101,30 +95,20 @@ class RecordAdmin(ModelAdmin):
     ) -> HttpResponse:
         found = self.get_object(request, object_id) if request.method == "POST" else None
         if found is not None and self.has_delete_permission(request, found):
-            _cancel(self.open_responses(self.model._default_manager.filter(pk=found.pk)))
+            removal.cancel_open(self._alone(found))
         response: HttpResponse = super().delete_view(request, object_id, extra_context)
         return response
 
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        _, late = removal.delete(self._alone(obj))
+        transaction.on_commit(partial(removal.withdraw, late))
+
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        _cancel(self.open_responses(queryset))
-        super().delete_queryset(request, queryset)
+        removal.remove(queryset)
 
-    def open_responses(self, queryset: QuerySet[Any]) -> list[str]:
-        """The ids of the open responses that go when these rows go."""
-        raise NotImplementedError
-
-
-def _cancel(response_ids: list[str]) -> None:
-    for response_id in response_ids:
-        try:
-            async_to_sync(responses.cancel)(get_channel_layer(), response_id)
-        except ProtocolError as error:
-            logger.info("%s was not cancelled: %s", response_id, error)
-
-
-def open_ids(queryset: QuerySet[Response]) -> list[str]:
-    still = queryset.filter(status__in=OPEN)
-    return [str(pk) for pk in still.values_list("pk", flat=True)]
+    def _alone(self, obj: Any) -> QuerySet[Any]:
+        rows: QuerySet[Any] = self.model._default_manager.filter(pk=obj.pk)
+        return rows
 
 
 def short(value: Any) -> str:

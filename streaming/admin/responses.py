@@ -29,7 +29,7 @@ from streaming.admin.durations import (
     words,
 )
 from streaming.admin.export import export, of_filter
-from streaming.admin.record import RecordAdmin, link, may_view_text, open_ids, short, shown
+from streaming.admin.record import RecordAdmin, link, may_view_text, short, shown
 from streaming.models import Conversation, Response
 
 SELECTED_SHOWN = 20
@@ -251,9 +251,6 @@ class ResponseAdmin(RecordAdmin):
         context = {"retention_days": days, "retention": _retention(days), **(extra_context or {})}
         response: HttpResponse = super().changelist_view(request, context)
         return response
-
-    def open_responses(self, queryset: QuerySet[Any]) -> list[str]:
-        return open_ids(queryset)
 
     # Exports.
 

@@ -15,8 +15,8 @@ from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
-from streaming import reconciler
-from streaming.conversations import removal, side_list
+from streaming import reconciler, removal
+from streaming.conversations import side_list
 from streaming.models import Conversation, Message, Response
 from streaming.owners import SESSION_KEY
 from tests.fake_engine import FakeEngine

@@ -15,9 +15,11 @@ from uuid import uuid4
 import pytest
 from channels.db import database_sync_to_async
 from django.db import connection
+from django.db.models.deletion import Collector
 from django.utils import timezone
 
-from streaming import record, retention
+from streaming import record, removal, retention
+from streaming.engine.base import Finished, FinishReason
 from streaming.models import Conversation, Message, Response, Status
 from streaming.protocol import ProtocolError, ResponseCreate
 from tests.fake_engine import FakeEngine
@@ -193,6 +195,37 @@ def test_a_conversation_pruned_under_a_prompt_is_not_found(monkeypatch: Any) -> 
     assert isinstance(created, ProtocolError), created
     assert created.code == "not_found"
     assert Message.objects.count() == 0
+
+
+@pytest.mark.parametrize("model", [Conversation, Message])
+def test_an_answer_that_ends_while_it_is_deleted_goes_with_the_rest(
+    model: type[Conversation | Message], monkeypatch: Any
+) -> None:
+    """Its turn is written when what is to be deleted has been collected, or waits for it."""
+    response = queued()
+    work = start(response)
+    assert isinstance(work, record.Work)
+    finished = Finished(str(response.pk), FinishReason.STOP)
+    outcome = record.Outcome(finished, "text", trimmed_messages=0, first_token_at=None)
+    ends: list[Any] = []
+    ending = threading.Thread(
+        target=lambda: ends.extend(at_once(lambda: in_thread(record.finish)(work.row, outcome)))
+    )
+    collect = Collector.collect
+
+    def collect_and_wait(*args: Any, **kwargs: Any) -> None:
+        collect(*args, **kwargs)
+        if not ending.ident:
+            ending.start()
+            ending.join(0.5)
+
+    monkeypatch.setattr(Collector, "collect", collect_and_wait)
+    count, late = removal.delete(model.objects.all())
+    ending.join()
+    assert (count, late) == (1, [str(response.pk)])
+    assert ends == [None]
+    assert not Response.objects.exists()
+    assert not Message.objects.exists()
 
 
 @pytest.fixture
