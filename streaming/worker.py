@@ -1,5 +1,6 @@
-"""The worker: claims from the waiting list when it has a free place, feeds the engine, renews
-its leases, and does what operators order. What the engine says, `publishing` passes on.
+"""The worker: owns an engine, says that it lives, renews its leases, and does what operators
+order. `claiming` fills its places from the waiting list; what the engine says, `publishing`
+passes on.
 
 It decides nothing about order (the waiting list does) nor about steps (the engine does).
 """
@@ -12,36 +13,26 @@ import logging
 import os
 import platform
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from channels.layers import BaseChannelLayer, get_channel_layer
 from django.utils.module_loading import import_string
 
-from streaming import conf, reconciler, record, responses, samples
-from streaming.engine.base import Engine, EngineError, GenerationRequest
-from streaming.models import Status
+from streaming import conf, reconciler, responses, samples
+from streaming.claiming import POLL_SECONDS, Claimer, wait
+from streaming.engine.base import Engine, EngineError
 from streaming.outages import AWAY, log_fault
-from streaming.protocol import ErrorDetail
 from streaming.publishing import Publisher
-from streaming.running import Running
 from streaming.upkeep import Upkeep
 from streaming.waiting_list.base import (
     WORKERS_GROUP,
-    Claim,
-    Left,
     Orders,
     WorkerBeat,
     WorkerState,
 )
 
 logger = logging.getLogger(__name__)
-
-POLL_SECONDS = 1.0
-"""A lost doorbell is noticed after this long."""
-
-_BEGUN_TOGETHER = 16
-"""Each takes the database's thread a millisecond or two, and other people's prompts wait for it."""
 
 _CANCEL_ATTEMPTS = 5
 
@@ -71,6 +62,15 @@ class QueueWorker:
         self._beating = asyncio.Lock()
         self._publisher = Publisher(engine, self._list, self._bell.set)
         self._upkeep = Upkeep(layer, self.worker_id, self._bell.set)
+        self._claimer = Claimer(
+            self.worker_id,
+            engine,
+            self._list,
+            self._publisher,
+            lease_seconds=self._lease_seconds,
+            has_place=self._has_place,
+            bell=self._bell,
+        )
 
     @property
     def capacity(self) -> int:
@@ -124,7 +124,7 @@ class QueueWorker:
         duties = [
             asyncio.create_task(duty)
             for duty in (
-                self._claim_on(),
+                self._claimer.claim_on(),
                 self._publisher.publish_on(),
                 self._every(POLL_SECONDS, self._listen_for_bell),
                 self._every(POLL_SECONDS, self._listen_for_orders),
@@ -181,98 +181,11 @@ class QueueWorker:
                 await duty()
             except Exception as error:
                 log_fault(logger, error, "%s failed; trying again.", duty.__name__)
-            await _wait(sooner, seconds)
+            await wait(sooner, seconds)
             sooner.clear()
-
-    # --- claiming ---
-
-    async def _claim_on(self) -> None:
-        while True:
-            self._bell.clear()
-            pause = POLL_SECONDS
-            try:
-                pause = await self._claim_all()
-            except Exception as error:
-                log_fault(logger, error, "Claiming failed; trying again.")
-            await _wait(self._bell, pause)
-
-    async def _claim_all(self) -> float:
-        """Claim until nothing is to be had; answer after how many seconds to look again."""
-        while self._has_place():
-            claimed, last = await self._claim_some()
-            if claimed:
-                await self._begin(claimed)
-            if isinstance(last, Left):
-                return min(last.seconds, POLL_SECONDS)
-            if last is None:
-                break
-        return POLL_SECONDS
-
-    async def _claim_some(self) -> tuple[list[Running], Claim | Left | None]:
-        """Those to begin with together, and what the last try to claim gave."""
-        claimed: list[Running] = []
-        last: Claim | Left | None = None
-        while self._has_place() and len(claimed) < _BEGUN_TOGETHER:
-            try:
-                last = await self._list.claim(self.worker_id, self._lease_seconds)
-            except Exception:
-                if not claimed:
-                    raise
-                break  # what is claimed begins; the next claim tells what is wrong
-            if not isinstance(last, Claim):
-                break
-            claimed.append(self._publisher.add(last))
-        return claimed, last
 
     def _has_place(self) -> bool:
         return self.state is WorkerState.READY and len(self._publisher.running) < self.capacity
-
-    async def _begin(self, claimed: Sequence[Running]) -> None:
-        """All at once: an engine reads prompts that come together in fewer steps."""
-        begun = 0
-        try:
-            attempts = [(running.response_id, running.claim.attempt) for running in claimed]
-            works = await record.start_all(self.worker_id, attempts)
-            for running, work in zip(claimed, works, strict=True):
-                await self._submit(running, work)
-                begun += 1
-        except BaseException:
-            for running in claimed[begun:]:
-                self._publisher.forget(running)  # no bell: not at once again
-                with contextlib.suppress(Exception):
-                    await self._list.release(running.lease)
-            raise
-
-    async def _submit(self, running: Running, work: record.Work | Exception | None) -> None:
-        response_id, claim = running.response_id, running.claim
-        try:
-            if isinstance(work, Exception):
-                raise work
-            if work is None:
-                # It ended between its place and our claim; its readers still wait for the word.
-                await self._publisher.finish_by_record(running)
-                return
-            running.row = work.row
-            text = ""
-            if claim.tail and (events := await self._list.read(response_id)):
-                text = responses.text_of(events)
-                running.resume(text)
-            await self._publisher.rid_of(response_id)
-            if not self._publisher.holds(running):
-                return  # the lease was lost over all this
-            request = GenerationRequest(response_id, work.messages, work.params, claim.tokens, text)
-            self._engine.submit(request)
-            running.submitted = True
-            if running.cancelled:  # while it was being started
-                self._engine.cancel(response_id)
-        except (EngineError, *AWAY):
-            raise
-        except Exception:
-            # Put back, it would come again and again and hold up everybody behind it.
-            logger.exception("Response %s cannot be served.", response_id)
-            error = ErrorDetail(code="internal_error", message="This prompt cannot be answered.")
-            await record.end_lost(response_id, Status.FAILED, "", error)
-            await self._publisher.finish_by_record(running)
 
     # --- duties ---
 
@@ -373,13 +286,6 @@ class QueueWorker:
         finally:
             with contextlib.suppress(Exception):  # the layer may be away, and forgets it by itself
                 await self._layer.group_discard(WORKERS_GROUP, channel)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Until it is set, or so many seconds."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

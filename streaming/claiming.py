@@ -1,0 +1,140 @@
+"""From the waiting list to the engine: claims while there is a free place, and submits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+
+from streaming import record, responses
+from streaming.engine.base import Engine, EngineError, GenerationRequest
+from streaming.models import Status
+from streaming.outages import AWAY, log_fault
+from streaming.protocol import ErrorDetail
+from streaming.publishing import Publisher
+from streaming.running import Running
+from streaming.waiting_list.base import Claim, Left, WaitingList
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+"""A lost doorbell is noticed after this long."""
+
+_BEGUN_TOGETHER = 16
+"""Each takes the database's thread a millisecond or two, and other people's prompts wait for it."""
+
+
+class Claimer:
+    """Claims for one worker. It looks again whenever `bell` rings; `has_place` says if it may."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        engine: Engine,
+        waiting_list: WaitingList,
+        publisher: Publisher,
+        *,
+        lease_seconds: float,
+        has_place: Callable[[], bool],
+        bell: asyncio.Event,
+    ) -> None:
+        self._worker_id = worker_id
+        self._engine = engine
+        self._list = waiting_list
+        self._publisher = publisher
+        self._lease_seconds = lease_seconds
+        self._has_place = has_place
+        self._bell = bell
+
+    async def claim_on(self) -> None:
+        while True:
+            self._bell.clear()
+            pause = POLL_SECONDS
+            try:
+                pause = await self._claim_all()
+            except Exception as error:
+                log_fault(logger, error, "Claiming failed; trying again.")
+            await wait(self._bell, pause)
+
+    async def _claim_all(self) -> float:
+        """Claim until nothing is to be had; answer after how many seconds to look again."""
+        while self._has_place():
+            claimed, last = await self._claim_some()
+            if claimed:
+                await self._begin(claimed)
+            if isinstance(last, Left):
+                return min(last.seconds, POLL_SECONDS)
+            if last is None:
+                break
+        return POLL_SECONDS
+
+    async def _claim_some(self) -> tuple[list[Running], Claim | Left | None]:
+        """Those to begin with together, and what the last try to claim gave."""
+        claimed: list[Running] = []
+        last: Claim | Left | None = None
+        while self._has_place() and len(claimed) < _BEGUN_TOGETHER:
+            try:
+                last = await self._list.claim(self._worker_id, self._lease_seconds)
+            except Exception:
+                if not claimed:
+                    raise
+                break  # what is claimed begins; the next claim tells what is wrong
+            if not isinstance(last, Claim):
+                break
+            claimed.append(self._publisher.add(last))
+        return claimed, last
+
+    async def _begin(self, claimed: Sequence[Running]) -> None:
+        """All at once: an engine reads prompts that come together in fewer steps."""
+        begun = 0
+        try:
+            attempts = [(running.response_id, running.claim.attempt) for running in claimed]
+            works = await record.start_all(self._worker_id, attempts)
+            for running, work in zip(claimed, works, strict=True):
+                await self._submit(running, work)
+                begun += 1
+        except BaseException:
+            for running in claimed[begun:]:
+                self._publisher.forget(running)  # no bell: not at once again
+                with contextlib.suppress(Exception):
+                    await self._list.release(running.lease)
+            raise
+
+    async def _submit(self, running: Running, work: record.Work | Exception | None) -> None:
+        response_id, claim = running.response_id, running.claim
+        try:
+            if isinstance(work, Exception):
+                raise work
+            if work is None:
+                # It ended between its place and our claim; its readers still wait for the word.
+                await self._publisher.finish_by_record(running)
+                return
+            running.row = work.row
+            text = ""
+            if claim.tail and (events := await self._list.read(response_id)):
+                text = responses.text_of(events)
+                running.resume(text)
+            await self._publisher.rid_of(response_id)
+            if not self._publisher.holds(running):
+                return  # the lease was lost over all this
+            request = GenerationRequest(response_id, work.messages, work.params, claim.tokens, text)
+            self._engine.submit(request)
+            running.submitted = True
+            if running.cancelled:  # while it was being started
+                self._engine.cancel(response_id)
+        except (EngineError, *AWAY):
+            raise
+        except Exception:
+            # Put back, it would come again and again and hold up everybody behind it.
+            logger.exception("Response %s cannot be served.", response_id)
+            error = ErrorDetail(code="internal_error", message="This prompt cannot be answered.")
+            await record.end_lost(response_id, Status.FAILED, "", error)
+            await self._publisher.finish_by_record(running)
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Until it is set, or so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
