@@ -130,6 +130,17 @@ async def reader(
             await asyncio.sleep(1 + chance.random())
 
 
+def filled(server: Served, prompts: list[str]) -> dict[str, int]:
+    """The record after an answer for every place and waiting place, each longer than any to come:
+    the cache keeps a row's memory as far as it was ever filled. That is bounded by the rows and
+    the context, and would be taken for growth as long as some row has not seen the longest."""
+    longest = max(prompts, key=len)
+    server.answer(
+        [f"{number}. {longest}\n{longest[:200]}" for number in range(RUNNING + WAITING)], MAX_TOKENS
+    )
+    return settled_record(server)
+
+
 async def load(
     server: Served, prompts: list[str], account: Account, seconds: float
 ) -> list[tuple[float, float]]:
@@ -175,10 +186,12 @@ def measure(options: Options) -> Section:
     account = Account()
     limits = {"CHATSTREAM_MAX_WAITING": str(WAITING), "CHATSTREAM_DISCONNECT_GRACE": "5"}
     with Served(options, RUNNING, **limits) as server:
+        before = filled(server, prompts)
         say(f"full load for {options.minutes:g} minutes")
         samples = asyncio.run(load(server, prompts, account, 60 * options.minutes))
         kept = settled_record(server)
-    return report(account, samples, kept, options.minutes)
+    since = {status: number - before.get(status, 0) for status, number in kept.items()}
+    return report(account, samples, since, options.minutes)
 
 
 def report(
