@@ -309,7 +309,6 @@ def test_the_reader_is_not_scrolled_away(open_page: OpenPage) -> None:
     assert scroller.evaluate("e => e.scrollTop") == 0
     page.locator("#latest").click()
     assert scroller.evaluate(bottom) < 64
-    stop(page, answer)
 
 
 def test_another_visitor_does_not_find_the_conversation(
