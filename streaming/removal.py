@@ -51,7 +51,7 @@ def remove(rows: QuerySet[Any]) -> int:
 def cancel_open(rows: QuerySet[Any]) -> None:
     """Cancel the open responses that go when these rows go. Not within a transaction."""
     layer = get_channel_layer()
-    for response_id in _open(rows):
+    for response_id in _ids(_open(rows)):
         try:
             async_to_sync(responses.cancel)(layer, response_id)
         except ProtocolError as error:
@@ -60,16 +60,19 @@ def cancel_open(rows: QuerySet[Any]) -> None:
 
 def delete(rows: QuerySet[Any]) -> tuple[int, list[str]]:
     """How many rows there were, and the ids of the responses that were still open."""
+    still_open = _open(rows)
     for attempt in range(_ATTEMPTS):
         try:
             with transaction.atomic():
-                # Locked, so that nothing that refers to them is written meanwhile.
-                locked = list(rows.select_for_update().values_list("pk", flat=True))
-                late = _open(rows)
+                # Locked, so that nothing that refers to them is written meanwhile; in the order
+                # of those who end a response: its row, then what its answer refers to.
+                _ids(still_open.select_for_update(no_key=True))
+                locked = _ids(rows.select_for_update())
+                late = _ids(still_open)
                 rows.delete()
             return len(locked), late
         except (IntegrityError, OperationalError):
-            # A worker wrote an answer's end at the same moment, and was there first.
+            # Somebody wrote at the same moment, and was there first.
             if attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError
@@ -85,6 +88,9 @@ def withdraw(late: Iterable[str]) -> None:
             logger.exception("%s is left to the reconciler.", response_id)
 
 
-def _open(rows: QuerySet[Any]) -> list[str]:
-    going = Response.objects.filter(**{_GO_WITH[rows.model]: rows})
-    return [str(pk) for pk in going.filter(status__in=OPEN).values_list("pk", flat=True)]
+def _open(rows: QuerySet[Any]) -> QuerySet[Response]:
+    return Response.objects.filter(**{_GO_WITH[rows.model]: rows}, status__in=OPEN)
+
+
+def _ids(rows: QuerySet[Any]) -> list[str]:
+    return [str(pk) for pk in rows.values_list("pk", flat=True)]

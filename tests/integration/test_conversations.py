@@ -275,9 +275,9 @@ async def test_what_was_accepted_after_the_cancelling_is_no_orphan(
     looked: list[Any] = []
     look = removal._open
 
-    def look_too_early(rows: Any) -> list[str]:
+    def look_too_early(rows: Any) -> QuerySet[Response]:
         looked.append(rows)
-        return [] if len(looked) == 1 else look(rows)
+        return look(rows).none() if len(looked) == 1 else look(rows)
 
     monkeypatch.setattr(removal, "_open", look_too_early)
     answer = await sync_to_async(browser.post)("/accounts/conversations/delete/")
