@@ -19,6 +19,7 @@ from django.contrib.auth.models import User
 from pydantic import BaseModel
 
 from streaming import conf, keys, logs, metrics, owners, record, responses
+from streaming.arrivals import Arrivals
 from streaming.listening import ListeningConsumer
 from streaming.markup import MarkupDresser
 from streaming.models import TERMINAL, Response
@@ -349,7 +350,7 @@ class ChatConsumer(ListeningConsumer):
         if place.created:
             try:
                 await responses.ring(self.channel_layer)
-                await record.mark_queued(response.pk)
+                await Arrivals.here().accept(response.pk)
             except Exception as error:
                 # It is accepted and its reader knows: the reconciler does the rest.
                 message = "The acceptance of %s is not recorded yet."

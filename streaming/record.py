@@ -7,6 +7,7 @@ an update that only an open row accepts: whoever comes second changes nothing.
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -257,8 +258,10 @@ def discard(response: Response) -> None:
 
 
 @database_sync_to_async
-def mark_queued(response_id: UUID | str) -> None:
-    Response.objects.filter(pk=response_id, status=Status.ACCEPTING).update(status=Status.QUEUED)
+def mark_queued(accepted: deque[UUID]) -> None:
+    """Say that the waiting list has them: all that are in `accepted` by now, which is emptied."""
+    ids = [accepted.popleft() for _ in range(len(accepted))]
+    Response.objects.filter(pk__in=ids, status=Status.ACCEPTING).update(status=Status.QUEUED)
 
 
 @database_sync_to_async

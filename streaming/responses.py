@@ -6,12 +6,10 @@ A process that dies between two writes leaves what the reconciler can put right.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Iterable
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer
@@ -19,6 +17,7 @@ from django.contrib.auth.models import User
 from pydantic import BaseModel
 
 from streaming import conf, metrics, record
+from streaming.arrivals import Arrivals
 from streaming.models import TERMINAL, Response, Status
 from streaming.protocol import ErrorDetail, ProtocolError, ResponseCreate, ResponseDone
 from streaming.waiting_list.base import (
@@ -37,12 +36,6 @@ DOORBELL = "generation"
 
 NUMBERS_PER_LIFE = 1_000_000
 """More events than any response has."""
-
-_CREATED_AT_ONCE = 4
-"""So many prompts of a crowd stand before the database's thread. Others wait where they do not hold
-up what starts and ends answers."""
-
-_turnstiles: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 def entry_of(response: Response) -> Entry:
@@ -65,18 +58,11 @@ async def create(
     if event.input is not None:
         check_prompt(event.input)
     params = record.resolve_params(event.params, conf.get().max_tokens)
-    async with _turnstile():
+    async with Arrivals.here().one():
         known_or_new: tuple[Response, bool] = await record.create(
             event, params=params, owner=owner, user=user, address=address
         )
     return known_or_new
-
-
-def _turnstile() -> asyncio.Semaphore:
-    loop = asyncio.get_running_loop()
-    if loop not in _turnstiles:
-        _turnstiles[loop] = asyncio.Semaphore(_CREATED_AT_ONCE)
-    return _turnstiles[loop]
 
 
 async def update(response_id: UUID, text: str, owner: str) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 from channels.layers import BaseChannelLayer
 
-from streaming import record, responses
+from streaming import responses
+from streaming.arrivals import Arrivals
 from streaming.listening import listen
 from streaming.models import Response
 from streaming.outages import log_fault
@@ -115,7 +116,8 @@ class Subscription:
         write: Coroutine[Any, Any, Response],
         discard: Callable[[Response], Awaitable[None]],
     ) -> Told:
-        self._response = response = await write
+        async with Arrivals.here().one():
+            self._response = response = await write
         response_id = str(response.pk)
         try:
             place = await responses.enqueue(self._layer, response, created=False)
@@ -134,7 +136,7 @@ class Subscription:
         self._reader = asyncio.create_task(self._read(self._viewer, told))
         try:
             await responses.ring(self._layer)
-            await record.mark_queued(response.pk)
+            await Arrivals.here().accept(response.pk)
         except Exception as error:
             # It is accepted: the reconciler does the rest.
             log_fault(logger, error, "The acceptance of %s is not recorded yet.", response_id)

@@ -11,7 +11,8 @@ import pytest
 from channels.db import database_sync_to_async
 from django.db import OperationalError
 
-from streaming import publishing, record, responses
+from streaming import claiming, publishing, record, responses
+from streaming.arrivals import Arrivals
 from streaming.models import Response, Status
 from streaming.waiting_list.base import State, group_name
 from tests.fake_engine import FakeEngine
@@ -93,6 +94,61 @@ async def test_no_more_begin_than_there_are_places(
     assert engine.most_running == 2
     assert starts[0] == 2
     assert sum(starts) == 5
+
+
+@pytest.fixture
+def asked_while_one_is_written(client: Any, start_worker: Any) -> Callable[..., Any]:
+    """Clients whose prompts are accepted while somebody else's is still being written."""
+
+    async def gather(count: int) -> list[ChatClient]:
+        chats = [await client() for _ in range(count)]
+        for chat in chats:
+            await chat.ask("stop 2")
+        return chats
+
+    return gather
+
+
+async def test_an_idle_engine_waits_for_prompts_that_are_being_written(
+    start_worker: Any,
+    asked_while_one_is_written: Any,
+    starts: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claiming, "_CROWD_SECONDS", 30)
+    await start_worker(FakeEngine(max_running=CROWD))
+    async with Arrivals.here().one():
+        chats = await asked_while_one_is_written(3)
+        assert starts == []
+    for chat in chats:
+        await chat.until("response.done")
+    assert starts == [3]
+
+
+async def test_it_does_not_wait_for_ever(
+    start_worker: Any, asked_while_one_is_written: Any, starts: list[int]
+) -> None:
+    await start_worker(FakeEngine(max_running=CROWD))
+    async with Arrivals.here().one():
+        for chat in await asked_while_one_is_written(2):
+            await chat.until("response.done")
+    assert sum(starts) == 2
+
+
+async def test_an_engine_that_runs_waits_for_nobody(
+    client: Any,
+    start_worker: Any,
+    asked_while_one_is_written: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claiming, "_CROWD_SECONDS", 30)
+    await start_worker(FakeEngine(max_running=CROWD))
+    first = await client()
+    await first.ask("hello", params={"max_tokens": 500})
+    await first.until("response.in_progress")
+    async with Arrivals.here().one():
+        [chat] = await asked_while_one_is_written(1)
+        await chat.until("response.done")
 
 
 async def test_one_that_cannot_be_served_fails_alone(

@@ -1,0 +1,70 @@
+"""Prompts on their way into this process's record and its waiting list, when many come at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from streaming import record
+
+_WRITTEN_AT_ONCE = 4
+"""So many prompts of a crowd stand before the database's thread. Others wait where they do not hold
+up what starts and ends answers."""
+
+
+class Arrivals:
+    """Those of one event loop."""
+
+    _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Arrivals] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._turnstile = asyncio.Semaphore(_WRITTEN_AT_ONCE)
+        self._coming = 0
+        self._none = asyncio.Event()
+        self._accepted: deque[UUID] = deque()
+        self._marking = False
+
+    @classmethod
+    def here(cls) -> Arrivals:
+        """The running loop's."""
+        loop = asyncio.get_running_loop()
+        if loop not in cls._of_loop:
+            cls._of_loop[loop] = cls()
+        return cls._of_loop[loop]
+
+    @contextlib.asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """While a prompt is written."""
+        self._coming += 1
+        try:
+            async with self._turnstile:
+                yield
+        finally:
+            self._coming -= 1
+            if not self._coming:
+                self._none.set()
+
+    async def over(self, seconds: float) -> None:
+        """Wait until none is being written, so long at most."""
+        if self._coming:
+            self._none.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._none.wait()
+
+    async def accept(self, response_id: UUID) -> None:
+        """Mark it `queued` in the record. What is accepted until a visit to the database's thread
+        begins goes with it, and whoever comes meanwhile does not wait."""
+        self._accepted.append(response_id)
+        if self._marking:
+            return
+        self._marking = True
+        try:
+            while self._accepted:
+                await record.mark_queued(self._accepted)
+        finally:
+            self._marking = False
