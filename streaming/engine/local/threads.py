@@ -7,7 +7,8 @@ core for milliseconds, again and again: two threads were measured to take five t
 one. No number is right for both, and which one it is changes while a server runs.
 
 A hill climb over powers of two (a bandit with two arms at a time): now and then a few steps take
-half or twice the threads, and the faster number stays.
+half or twice the threads, and the faster number stays. When more threads have become faster for
+steps of one size, those of others that take fewer are tried again, too.
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ class Threads:
 
     def learn(self, tokens: int, seen: int, seconds: float) -> None:
         """That step took so long."""
-        self._climb(tokens, seen).learn(seconds / (tokens + _FIXED))
+        climb = self._climb(tokens, seen)
+        if climb.learn(seconds / (tokens + _FIXED)):
+            # What held it back is gone, from all. Steps that come seldom would find out late.
+            for other in self._climbs.values():
+                other.doubt(climb.number)
 
     def _climb(self, tokens: int, seen: int) -> _Climb:
         size = tokens.bit_length(), seen.bit_length()
@@ -75,10 +80,22 @@ class _Climb:
     def number(self) -> int:
         return self._numbers[self._now if self._tried is None else self._tried]
 
-    def learn(self, cost: float) -> None:
+    def doubt(self, number: int) -> None:
+        """Another size has found so many threads faster than fewer: try more soon."""
+        if self._tried is None and self.number < number:
+            self._costs.clear()
+            self._left, self._interval, self._upwards = 0, FIRST, True
+
+    def learn(self, cost: float) -> bool:
+        """Whether this step made more threads the number that holds."""
+        held = self._now
         if self._tried is not None:
             self._judge(cost)
-            return
+        else:
+            self._note(cost)
+        return self._now > held
+
+    def _note(self, cost: float) -> None:
         self._costs.append(cost)
         if len(self._costs) < TRIAL:
             return

@@ -65,6 +65,22 @@ def test_sizes_of_steps_have_their_own_numbers() -> None:
     assert usual(taken(threads, lambda number: 1 / number, 100, tokens=300)) == 2
 
 
+def test_what_steps_that_come_often_find_helps_those_that_come_seldom() -> None:
+    threads = Threads(2)
+
+    def seldom_and_often(cost: Callable[[int], float], rounds: int) -> list[int]:
+        seldom = []
+        for _ in range(rounds):
+            taken(threads, cost, 60)
+            seldom += taken(threads, cost, 3, tokens=300)
+        return seldom
+
+    crowded = seldom_and_often(lambda number: 1.2 if number == 1 else 5.0, 200)
+    assert usual(crowded[300:]) == 1
+    quiet = seldom_and_often(lambda number: 1.2 / number, 20)
+    assert quiet[-30:] == [2] * 30
+
+
 def test_a_new_size_begins_with_what_held_for_the_last_one() -> None:
     threads = Threads(2)
     assert usual(taken(threads, lambda number: number, 1000)) == 1
