@@ -37,8 +37,8 @@ def plan(options: Options) -> list[tuple[int, int, set[str], int]]:
             16: {"served", "peer"}, 32: {"served", "peer"}}  # fmt: skip
     return [
         *((SHORT, n, who, options.repeat) for n, who in by_streams.items()),
-        # Four times as often, since their ratio is near 1.
-        *((SHORT, n, {"served", "raw"}, options.repeat) for n in (8, 16, 32) * 3),
+        # Six times as often, since their ratio is near 1.
+        *((SHORT, n, {"served", "raw"}, options.repeat) for n in (8, 16, 32) * 5),
         *((LONG, n, who, max(1, options.repeat // 3)) for n, who in long.items()),
     ]
 
