@@ -26,7 +26,6 @@ class Arrivals:
         self._coming = 0
         self._none = asyncio.Event()
         self._accepted: deque[UUID] = deque()
-        self._marking = False
 
     @classmethod
     def here(cls) -> Arrivals:
@@ -57,14 +56,13 @@ class Arrivals:
                     await self._none.wait()
 
     async def accept(self, response_id: UUID) -> None:
-        """Mark it `queued` in the record. What is accepted until a visit to the database's thread
-        begins goes with it, and whoever comes meanwhile does not wait."""
+        """Mark it `queued` in the record, or let a visit to the database's thread do it that has
+        not begun: the first one that it takes along waits for it."""
         self._accepted.append(response_id)
-        if self._marking:
+        if len(self._accepted) > 1:
             return
-        self._marking = True
         try:
-            while self._accepted:
-                await record.mark_queued(self._accepted)
-        finally:
-            self._marking = False
+            await record.mark_queued(self._accepted)
+        except BaseException:
+            self._accepted.clear()  # or nobody would be the first again
+            raise

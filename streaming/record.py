@@ -260,8 +260,11 @@ def discard(response: Response) -> None:
 @database_sync_to_async
 def mark_queued(accepted: deque[UUID]) -> None:
     """Say that the waiting list has them: all that are in `accepted` by now, which is emptied."""
-    ids = [accepted.popleft() for _ in range(len(accepted))]
-    Response.objects.filter(pk__in=ids, status=Status.ACCEPTING).update(status=Status.QUEUED)
+    ids = []
+    while accepted:  # not so many as there were: what comes now counts on us
+        ids.append(accepted.popleft())
+    if ids:
+        Response.objects.filter(pk__in=ids, status=Status.ACCEPTING).update(status=Status.QUEUED)
 
 
 @database_sync_to_async

@@ -13,19 +13,20 @@ from streaming.arrivals import Arrivals
 
 
 class Visits:
-    """Stands for the database: each visit takes what is there, and lasts until it is let go."""
+    """Stands for the database's thread: a visit begins, and ends, when it is let."""
 
     def __init__(self) -> None:
         self.taken: list[list[UUID]] = []
-        self.let_go = asyncio.Event()
+        self.begin, self.end = asyncio.Event(), asyncio.Event()
         self.error: Exception | None = None
 
     async def mark_queued(self, accepted: deque[UUID]) -> None:
-        self.taken.append(list(accepted))
-        accepted.clear()
-        await self.let_go.wait()
+        await self.begin.wait()
         if self.error:
             raise self.error
+        self.taken.append(list(accepted))
+        accepted.clear()
+        await self.end.wait()
 
 
 @pytest.fixture
@@ -35,26 +36,41 @@ def visits(monkeypatch: pytest.MonkeyPatch) -> Visits:
     return visits
 
 
-async def test_who_is_accepted_during_a_visit_goes_with_the_next(visits: Visits) -> None:
+async def test_a_visit_takes_along_all_that_are_accepted_before_it_begins(visits: Visits) -> None:
     arrivals = Arrivals()
-    first, *others = [uuid4() for _ in range(4)]
+    first, *others = together = [uuid4() for _ in range(4)]
     marking = asyncio.create_task(arrivals.accept(first))
     await asyncio.sleep(0)
     for other in others:
         await arrivals.accept(other)  # at once
-    assert visits.taken == [[first]]
-    visits.let_go.set()
-    await marking
-    assert visits.taken == [[first], others]
+    visits.begin.set()
+    await asyncio.sleep(0)
+    assert visits.taken == [together]
+    late = asyncio.create_task(arrivals.accept(last := uuid4()))
+    await asyncio.sleep(0)
+    assert visits.taken == [together, [last]]
+    visits.end.set()
+    await asyncio.gather(marking, late)
 
 
-async def test_a_visit_that_fails_does_not_end_the_next(visits: Visits) -> None:
+@pytest.mark.parametrize("how", ["fails", "is cancelled"])
+async def test_a_visit_that_is_lost_does_not_keep_the_next(visits: Visits, how: str) -> None:
     arrivals = Arrivals()
-    visits.let_go.set()
     visits.error = OSError("away")
-    with pytest.raises(OSError, match="away"):
-        await arrivals.accept(uuid4())
+    first = asyncio.create_task(arrivals.accept(uuid4()))
+    await asyncio.sleep(0)
+    await arrivals.accept(uuid4())  # the reconciler marks both
+    if how == "fails":
+        visits.begin.set()
+        with pytest.raises(OSError, match="away"):
+            await first
+    else:
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
     visits.error = None
+    visits.begin.set()
+    visits.end.set()
     await arrivals.accept(last := uuid4())
     assert visits.taken[-1] == [last]
 
