@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -62,7 +62,12 @@ class Arrivals:
         if len(self._accepted) > 1:
             return
         try:
-            await record.mark_queued(self._accepted)
+            await record.mark_queued(self._take())
         except BaseException:
             self._accepted.clear()  # or nobody would be the first again
             raise
+
+    def _take(self) -> Iterator[UUID]:
+        """All that are accepted, when the visit begins: it is that which asks for them."""
+        while self._accepted:
+            yield self._accepted.popleft()

@@ -26,8 +26,8 @@ _BEGUN_TOGETHER = 16
 """Each takes the database's thread a millisecond or two, and other people's prompts wait for it."""
 
 _CROWD_SECONDS = 0.1
-"""An engine that does nothing yet lets a crowd come in for so long. Beginning with the first prompt
-alone, on the cores that write the others, it made that take twice as long, and itself, too."""
+"""An engine that does nothing yet lets a crowd come in for so long. When it began with the first
+prompt alone, on the cores that write the others, both took twice as long."""
 
 
 class Claimer:

@@ -8,7 +8,6 @@ it at once; electing one of them comes with the faults' issue, to save work, not
 from __future__ import annotations
 
 import logging
-from collections import deque
 from datetime import timedelta
 from uuid import UUID
 
@@ -35,7 +34,7 @@ async def _put_back(layer: BaseChannelLayer) -> None:
     # A young `accepting` row is on its way into the list, and may yet be refused.
     rows = await record.open_rows(timezone.now() - timedelta(seconds=INTERVAL_SECONDS), _ROWS)
     known = await layer.waiting_list.known([str(row.pk) for row in rows])
-    accepted = deque[UUID]()
+    accepted: list[UUID] = []
     for row in rows:
         if str(row.pk) not in known:
             if not await _admit(layer, row):

@@ -7,7 +7,6 @@ an update that only an open row accepts: whoever comes second changes nothing.
 from __future__ import annotations
 
 import secrets
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -258,12 +257,9 @@ def discard(response: Response) -> None:
 
 
 @database_sync_to_async
-def mark_queued(accepted: deque[UUID]) -> None:
-    """Say that the waiting list has them: all that are in `accepted` by now, which is emptied."""
-    ids = []
-    while accepted:  # not so many as there were: what comes now counts on us
-        ids.append(accepted.popleft())
-    if ids:
+def mark_queued(response_ids: Iterable[UUID]) -> None:
+    """Say that the waiting list has them. The ids are asked for in the database's thread."""
+    if ids := list(response_ids):
         Response.objects.filter(pk__in=ids, status=Status.ACCEPTING).update(status=Status.QUEUED)
 
 

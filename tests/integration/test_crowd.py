@@ -97,28 +97,28 @@ async def test_no_more_begin_than_there_are_places(
 
 
 @pytest.fixture
-def asked_while_one_is_written(client: Any, start_worker: Any) -> Callable[..., Any]:
-    """Clients whose prompts are accepted while somebody else's is still being written."""
+def accepted(client: Any) -> Callable[..., Any]:
+    """So many clients, each with a prompt that has its place."""
 
-    async def gather(count: int) -> list[ChatClient]:
+    async def ask_all(count: int) -> list[ChatClient]:
         chats = [await client() for _ in range(count)]
         for chat in chats:
             await chat.ask("stop 2")
         return chats
 
-    return gather
+    return ask_all
 
 
 async def test_an_idle_engine_waits_for_prompts_that_are_being_written(
     start_worker: Any,
-    asked_while_one_is_written: Any,
+    accepted: Any,
     starts: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(claiming, "_CROWD_SECONDS", 30)
     await start_worker(FakeEngine(max_running=CROWD))
     async with Arrivals.here().one():
-        chats = await asked_while_one_is_written(3)
+        chats = await accepted(3)
         assert starts == []
     for chat in chats:
         await chat.until("response.done")
@@ -126,11 +126,11 @@ async def test_an_idle_engine_waits_for_prompts_that_are_being_written(
 
 
 async def test_it_does_not_wait_for_ever(
-    start_worker: Any, asked_while_one_is_written: Any, starts: list[int]
+    start_worker: Any, accepted: Any, starts: list[int]
 ) -> None:
     await start_worker(FakeEngine(max_running=CROWD))
     async with Arrivals.here().one():
-        for chat in await asked_while_one_is_written(2):
+        for chat in await accepted(2):
             await chat.until("response.done")
     assert sum(starts) == 2
 
@@ -138,7 +138,7 @@ async def test_it_does_not_wait_for_ever(
 async def test_an_engine_that_runs_waits_for_nobody(
     client: Any,
     start_worker: Any,
-    asked_while_one_is_written: Any,
+    accepted: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(claiming, "_CROWD_SECONDS", 30)
@@ -147,7 +147,7 @@ async def test_an_engine_that_runs_waits_for_nobody(
     await first.ask("hello", params={"max_tokens": 500})
     await first.until("response.in_progress")
     async with Arrivals.here().one():
-        [chat] = await asked_while_one_is_written(1)
+        [chat] = await accepted(1)
         await chat.until("response.done")
 
 

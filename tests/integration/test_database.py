@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from typing import Any
 from uuid import uuid4
 
@@ -31,7 +30,7 @@ def life(**fields: Any) -> Response:
     params = record.resolve_params(Params(), 10)
     response, _ = record.create.func(event, params=params, owner="visitor:a", user=None, address="")
     response_id = str(response.pk)
-    record.mark_queued.func(deque([response.pk]))
+    record.mark_queued.func([response.pk])
     [work] = record.start_all.func("worker", [(response_id, 1)])
     finished = Finished(response_id, FinishReason.STOP, prompt_tokens=2, completion_tokens=1)
     assert record.finish.func(work.row, record.Outcome(finished, "hi", 0, None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections.abc import Iterable
 from uuid import UUID, uuid4
 
 import pytest
@@ -20,12 +20,11 @@ class Visits:
         self.begin, self.end = asyncio.Event(), asyncio.Event()
         self.error: Exception | None = None
 
-    async def mark_queued(self, accepted: deque[UUID]) -> None:
+    async def mark_queued(self, response_ids: Iterable[UUID]) -> None:
         await self.begin.wait()
         if self.error:
             raise self.error
-        self.taken.append(list(accepted))
-        accepted.clear()
+        self.taken.append(list(response_ids))
         await self.end.wait()
 
 
