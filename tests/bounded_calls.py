@@ -1,0 +1,34 @@
+"""What `tests/unit/test_bounded.py` has run in other processes."""
+
+import os
+import re
+import time
+
+
+def echo(value: object) -> object:
+    return value
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def hold_the_lock() -> None:
+    """Spend years inside one regular expression."""
+    re.match(r"(a|a)*$", "a" * 60 + "b")
+
+
+def fill_memory() -> int:
+    return len("x" * 2**33)
+
+
+def die() -> None:
+    os._exit(3)
+
+
+def fail() -> None:
+    raise ValueError("of its own")

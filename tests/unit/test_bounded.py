@@ -1,0 +1,132 @@
+"""Calls in processes that are killed."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+
+from streaming.bounded import BoundedPool, Overrun
+from tests import bounded_calls
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[BoundedPool]:
+    pool = BoundedPool(2, seconds=1)
+    yield pool
+    pool.close()
+
+
+def test_a_call_returns_what_its_function_returns(pool: BoundedPool) -> None:
+    assert pool.run(bounded_calls.echo, "é" * 100_000) == "é" * 100_000
+
+
+def test_it_runs_in_another_process(pool: BoundedPool) -> None:
+    assert pool.run(bounded_calls.pid) != os.getpid()
+
+
+def test_what_the_function_raises_is_raised(pool: BoundedPool) -> None:
+    with pytest.raises(ValueError, match="of its own"):
+        pool.run(bounded_calls.fail)
+
+
+def test_a_call_that_takes_too_long_is_killed(pool: BoundedPool) -> None:
+    busy = pool.run(bounded_calls.pid)
+    with pytest.raises(Overrun):
+        pool.run(bounded_calls.hold_the_lock)
+    with pytest.raises(Overrun):
+        pool.run(bounded_calls.hold_the_lock)
+    assert pool.run(bounded_calls.echo, 1) == 1
+    assert not psutil.pid_exists(busy) or psutil.Process(busy).cpu_percent(0.1) < 50
+
+
+@pytest.mark.parametrize("call", [bounded_calls.fill_memory, bounded_calls.die])
+def test_a_call_that_takes_too_much_or_dies_is_told(pool: BoundedPool, call: object) -> None:
+    with pytest.raises(Overrun):
+        pool.run(call)  # type: ignore[arg-type]
+    assert pool.run(bounded_calls.echo, 2) == 2
+
+
+def test_processes_that_are_killed_from_outside_are_replaced(pool: BoundedPool) -> None:
+    for number in range(3):
+        psutil.Process(pool.run(bounded_calls.pid)).kill()
+        assert pool.run(bounded_calls.echo, number) == number
+
+
+def test_more_open_calls_than_allowed_are_refused() -> None:
+    pool = BoundedPool(1, seconds=2, most_open=3)
+    try:
+        pool.run(bounded_calls.echo, 0)
+        with ThreadPoolExecutor(3) as threads:
+            open_ones = [threads.submit(pool.run, bounded_calls.sleep, 0.5) for _ in range(3)]
+            while pool._room._value:  # until all three are in
+                time.sleep(0.01)
+            with pytest.raises(Overrun, match="wait"):
+                pool.run(bounded_calls.echo, 1)
+            for call in open_ones:
+                call.result()
+        assert pool.run(bounded_calls.echo, 1) == 1
+    finally:
+        pool.close()
+
+
+async def test_an_event_loop_goes_on_meanwhile(pool: BoundedPool) -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    with pytest.raises(Overrun):
+        await pool.arun(bounded_calls.hold_the_lock)
+    assert ticks > 20
+    ticking.cancel()
+    assert await pool.arun(bounded_calls.echo, "x") == "x"
+
+
+async def test_a_caller_that_leaves_kills_no_process() -> None:
+    pool = BoundedPool(1, seconds=10)
+    try:
+        before = await pool.arun(bounded_calls.pid)
+        leaving = asyncio.create_task(pool.arun(bounded_calls.sleep, 0.3))
+        await asyncio.sleep(0.1)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        assert await pool.arun(bounded_calls.pid) == before
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize("how", ["end", "kill", "interrupt"])
+def test_the_processes_end_with_their_parent(how: str) -> None:
+    program = textwrap.dedent("""
+        import sys, time
+        from streaming.bounded import BoundedPool
+        from tests import bounded_calls
+
+        if __name__ == "__main__":
+            pool = BoundedPool(2, seconds=3)
+            print(pool.run(bounded_calls.pid), flush=True)
+            if sys.argv[1] != "end":
+                pool.run(bounded_calls.hold_the_lock)
+    """)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program, how], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    if how != "end":
+        parent.send_signal(signal.SIGKILL if how == "kill" else signal.SIGINT)
+    parent.communicate(timeout=60)
+    psutil.wait_procs([child], timeout=30)
+    assert not child.is_running()
