@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 
-from streaming.admin import search, timeline
+from streaming.admin import filters, lists, search, timeline
 from streaming.admin.durations import total_seconds, words
 from streaming.admin.record import (
     RecordAdmin,
@@ -41,9 +41,9 @@ class ConversationAdmin(RecordAdmin):
         "created_at",
         "updated_at",
     )
-    list_filter = ("source", "updated_at")
+    list_filter = ("source", ("updated_at", lists.Moment))
     list_select_related = ("user",)
-    search_fields = ("id",)  # for the form; get_search_results says what is searched
+    search_fields = ("id",)  # for the form; `find` says what is searched
     search_help_text = "The beginning of an id, an owner or account; words of titles if allowed"
     show_full_result_count = False
     fields = (
@@ -69,12 +69,12 @@ class ConversationAdmin(RecordAdmin):
         counted: QuerySet[Any] = super().get_queryset(request).annotate(count=count)
         return counted
 
-    def get_search_results(
+    def find(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+    ) -> QuerySet[Any]:
         texts = ("title",) if may_view_text(request) else ()
         condition = search.condition(search_term, ids=("pk",), owner="owner", texts=texts)
-        return queryset.filter(condition), False
+        return queryset.filter(condition)
 
     @admin.display(description="conversation", ordering="id")
     def short_id(self, obj: Conversation) -> str:
@@ -130,15 +130,15 @@ class ConversationAdmin(RecordAdmin):
 
 def _history_of(conversation: Conversation) -> str:
     address = reverse("admin:streaming_response_changelist")
-    return f"{address}?{urlencode({'conversation__id__exact': str(conversation.pk)})}"
+    return f"{address}?{urlencode({filters.OfConversation.parameter_name: str(conversation.pk)})}"
 
 
 @admin.register(Message)
 class MessageAdmin(RecordAdmin):
     text_fields = ("content", "content_text", "beginning")
     list_display = ("short_id", "role", "beginning", "conversation_link", "created_at")
-    list_filter = ("role", "created_at")
-    search_fields = ("id",)  # for the form; get_search_results says what is searched
+    list_filter = ("role", ("created_at", lists.Moment))
+    search_fields = ("id",)  # for the form; `find` says what is searched
     search_help_text = (
         "The beginning of a message's or conversation's id, an owner or account; words if allowed"
     )
@@ -154,16 +154,16 @@ class MessageAdmin(RecordAdmin):
         found: QuerySet[Any] = super().get_queryset(request).annotate(start=start)
         return found.defer("content")
 
-    def get_search_results(
+    def find(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+    ) -> QuerySet[Any]:
         condition = search.condition(
             search_term,
             ids=("pk", "conversation_id"),
             owner="conversation__owner",
             texts=("content",) if may_view_text(request) else (),
         )
-        return queryset.filter(condition), False
+        return queryset.filter(condition)
 
     @admin.display(description="message", ordering="id")
     def short_id(self, obj: Message) -> str:

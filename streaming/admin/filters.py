@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.filters import ListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.db.models.lookups import GreaterThan
@@ -65,6 +67,43 @@ class Worker(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
         return queryset.filter(worker=self.value()) if self.value() else None
+
+
+class OfConversation(ListFilter):
+    """Of one conversation, as its page links them; not offered to choose from."""
+
+    title = "conversation"
+    template = "admin/filter.html"
+    parameter_name = "conversation__id__exact"
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        if values := params.pop(self.parameter_name, None):
+            try:
+                self.used_parameters[self.parameter_name] = UUID(values[-1])
+            except ValueError as error:
+                raise IncorrectLookupParameters(error) from error
+
+    def has_output(self) -> bool:
+        return bool(self.used_parameters)
+
+    def expected_parameters(self) -> list[str | None]:
+        return [self.parameter_name]
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        return queryset.filter(conversation=cast(UUID, self.used_parameters[self.parameter_name]))
+
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+        others = changelist.get_query_string(remove=[self.parameter_name])
+        yield {"display": "All", "selected": False, "query_string": others}
+        chosen = str(self.used_parameters[self.parameter_name])
+        yield {
+            "display": chosen[:8],
+            "selected": True,
+            "query_string": changelist.get_query_string(),
+        }
 
 
 class ErrorCode(admin.SimpleListFilter):

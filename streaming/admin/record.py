@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.db import models, transaction
@@ -18,11 +18,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from streaming import removal
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-else:
-    ModelAdmin = admin.ModelAdmin
+from streaming.admin.lists import OfferedAdmin
 
 HIDDEN = "(hidden)"
 
@@ -31,7 +27,7 @@ def may_view_text(request: HttpRequest) -> bool:
     return request.user.has_perm("streaming.view_text")
 
 
-class RecordAdmin(ModelAdmin):
+class RecordAdmin(OfferedAdmin):
     """Read-only. `text_fields` are what somebody wrote; they need `streaming.view_text`."""
 
     text_fields: Sequence[str] = ()

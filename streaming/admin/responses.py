@@ -29,6 +29,7 @@ from streaming.admin.durations import (
     words,
 )
 from streaming.admin.export import export, of_filter
+from streaming.admin.lists import OfferedList
 from streaming.admin.record import RecordAdmin, link, may_view_text, short, shown
 from streaming.models import Conversation, Response
 
@@ -46,7 +47,7 @@ def _retention(days: int) -> str:
     ) % {"days": days}
 
 
-class HistoryList(ChangeList):
+class HistoryList(OfferedList):
     """The list without what its columns do not show: texts are long."""
 
     loaded = (
@@ -108,8 +109,9 @@ class ResponseAdmin(RecordAdmin):
         filters.Trouble,
         filters.Rating,
         filters.Worker,
+        filters.OfConversation,
     )
-    search_fields = ("id",)  # for the form; get_search_results says what is searched
+    search_fields = ("id",)  # for the form; `find` says what is searched
     search_help_text = (
         "The beginning of an id, an owner or account, an error code, a worker; words of prompts "
         "and answers for those who may read them, in quotes for these alone"
@@ -232,9 +234,9 @@ class ResponseAdmin(RecordAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return HistoryList
 
-    def get_search_results(
+    def find(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+    ) -> QuerySet[Any]:
         condition = search.condition(
             search_term,
             ids=("pk", "conversation_id"),
@@ -242,7 +244,7 @@ class ResponseAdmin(RecordAdmin):
             columns=("error_code", "worker"),
             texts=("prompt__content", "text") if may_view_text(request) else (),
         )
-        return queryset.filter(condition), False
+        return queryset.filter(condition)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
