@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -29,7 +30,12 @@ from streaming.models import Response
 CHUNK = 500
 """Rows in memory at a time, with their texts."""
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-"""What makes a spreadsheet take a text for a formula when it stands first."""
+"""What makes a spreadsheet take a text for a formula when it stands first. Other forms of the
+signs, such as small ones, are found by what Unicode says they stand for."""
+_SIGNS = frozenset("=+-@−")
+_BREAKS = frozenset("\t\r\n")
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols, by their category, that show nothing."""
 LONGEST_QUERY = 1000
 
 Column = Callable[[Response], Any]
@@ -119,9 +125,20 @@ def cell(value: Any) -> Any:
     """A value as it stands in the file: moments in ISO 8601 (UTC), no text that is a formula."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds")
-    if isinstance(value, str) and value.startswith(FORMULA):
+    if isinstance(value, str) and _is_formula(value):
         return f"'{value}"
     return value
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a sign stands first, or behind nothing but what is not seen and may be dropped when
+    the file is read: blanks, controls, marks, what has no width."""
+    for character in text:
+        if character in _BREAKS:
+            return True
+        if unicodedata.category(character)[0] not in "CZM" and character not in _BLANK_LETTERS:
+            return unicodedata.normalize("NFKC", character)[0] in _SIGNS
+    return False
 
 
 def _with_what_is_needed(queryset: QuerySet[Response], with_texts: bool) -> QuerySet[Response]:
