@@ -1,10 +1,15 @@
-"""API keys in the Django admin: made here for anybody, their secret shown once; revoked here."""
+"""API keys in the Django admin: made here, their secret shown once; revoked here.
+
+A key acts as its account, so that only superusers make one for somebody else: everybody else with
+the permission to add keys makes their own.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -27,7 +32,7 @@ class ApiKeyAdmin(OfferedAdmin):
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
         if obj is None:
-            return ["user", "name"]
+            return ["user", "name"] if _for_anybody(request) else ["name"]
         return ["name", *self.get_readonly_fields(request, obj)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
@@ -35,11 +40,20 @@ class ApiKeyAdmin(OfferedAdmin):
             return []
         return ["user", "start", "created_at", "last_used_at", "revoked_at"]
 
+    def get_form(
+        self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        if obj is None and not _for_anybody(request):
+            text = f"The key is for yourself, {request.user.get_username()}."
+            kwargs["help_texts"] = {"name": text}
+        return super().get_form(request, obj, change, **kwargs)
+
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         if change:
             obj.save(update_fields=["name"])
             return
-        key, secret = keys.create(obj.user, obj.name)
+        user = obj.user if _for_anybody(request) else cast(User, request.user)
+        key, secret = keys.create(user, obj.name)
         obj.pk = key.pk
         obj.refresh_from_db()
         text = f"The key's secret, shown this once: {secret}"
@@ -53,3 +67,7 @@ class ApiKeyAdmin(OfferedAdmin):
             self.log_change(request, key, "Revoked.")
             count += 1
         self.message_user(request, f"{count} revoked.", messages.SUCCESS)
+
+
+def _for_anybody(request: HttpRequest) -> bool:
+    return cast(User, request.user).is_superuser

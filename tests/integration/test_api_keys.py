@@ -97,6 +97,63 @@ def test_keys_can_be_found_and_deleted(page: Client, ada: User) -> None:
     assert keys.user_of(secret) is None
 
 
+# --- whose key one may make ---
+
+
+def with_permission(*names: str) -> tuple[User, Client]:
+    user = User.objects.create_user("operator", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client = Client()
+    client.force_login(user)
+    return user, client
+
+
+def test_a_permission_to_add_keys_is_one_for_oneself(ada: User) -> None:
+    """Whoever makes a key of another account acts as that account."""
+    chief = User.objects.create_superuser("chief")
+    operator, client = with_permission("add_apikey", "view_apikey", "view_user")
+    for other in (ada, chief):
+        shown = add(client, other, f"of {other}")
+        (secret,) = set(SECRET.findall(shown.content.decode()))
+        assert keys.user_of(secret) == operator
+    assert {key.user for key in ApiKey.objects.all()} == {operator}
+    form = client.get(reverse("admin:streaming_apikey_add")).content.decode()
+    assert 'name="user"' not in form
+    assert "for yourself" in form
+
+
+def test_a_superuser_makes_keys_for_anybody(page: Client, ada: User) -> None:
+    form = page.get(reverse("admin:streaming_apikey_add")).content.decode()
+    assert 'name="user"' in form
+    add(page, ada)
+    assert ApiKey.objects.get().user == ada
+
+
+def test_a_key_stays_its_accounts_whatever_is_posted(ada: User) -> None:
+    operator, client = with_permission("add_apikey", "change_apikey", "view_apikey")
+    key, secret = keys.create(ada, "laptop")
+    address = reverse("admin:streaming_apikey_change", args=[key.pk])
+    posted = {"name": "phone", "user": operator.pk, "revoked_at": ""}
+    assert client.post(address, posted).status_code == 302
+    assert keys.user_of(secret) == ada
+    assert ApiKey.objects.get().name == "phone"
+    client.post(address, {**posted, "user": ada.pk, "_saveasnew": "1"})  # Django adds one then
+    assert ApiKey.objects.exclude(user=operator).get() == key
+    for changing in ({"digest": "x" * 64}, {"id": "99"}, {"start": "cs-zz"}):
+        client.post(address, {"name": "phone", **changing})
+        assert keys.user_of(secret) == ada
+
+
+def test_a_permission_to_change_or_delete_keys_makes_none(ada: User) -> None:
+    _, client = with_permission("change_apikey", "delete_apikey", "view_apikey")
+    assert add(client, ada).status_code == 403
+    key, secret = keys.create(ada, "laptop")
+    keys.revoke(key)
+    address = reverse("admin:streaming_apikey_change", args=[key.pk])
+    client.post(address, {"name": "laptop", "revoked_at": "", "revoked_at_0": "", "user": ada.pk})
+    assert keys.user_of(secret) is None
+
+
 # --- the command ---
 
 
