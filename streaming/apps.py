@@ -1,9 +1,13 @@
-"""The streaming app. `ready` only registers checks and a receiver: it also runs in `migrate` and in
+"""The streaming app. `ready` only registers checks and receivers: it also runs in `migrate` and in
 the autoreload parent, where no worker may start."""
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.conf import settings
 from django.core import checks
 from django.core.signals import request_finished
+from django.db.models.signals import pre_delete
 
 
 class StreamingConfig(AppConfig):
@@ -18,3 +22,11 @@ class StreamingConfig(AppConfig):
         checks.register(check_settings)
         checks.register(check_tracing)
         request_finished.connect(close_connections)
+        pre_delete.connect(_before_account_goes, sender=settings.AUTH_USER_MODEL)
+
+
+def _before_account_goes(instance: Any, **signal: Any) -> None:
+    """Whoever deletes an account, and however: what it has open does not run on."""
+    from streaming import removal
+
+    removal.remove_of(instance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -46,6 +47,13 @@ def remove(rows: QuerySet[Any]) -> int:
         withdraw(late)
         count += deleted
     return count
+
+
+def remove_of(user: Any) -> None:
+    """Delete an account's conversations before itself, within its transaction; what they have open
+    is withdrawn when that is committed."""
+    _, late = delete(Conversation.objects.filter(user=user))
+    transaction.on_commit(partial(withdraw, late))
 
 
 def cancel_open(rows: QuerySet[Any]) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.db import IntegrityError, OperationalError
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
 from streaming import reconciler, removal
 from streaming.conversations import side_list
-from streaming.models import Conversation, Message, Response
+from streaming.models import Conversation, Message, Response, Status
 from streaming.owners import SESSION_KEY
 from tests.fake_engine import FakeEngine
 from tests.integration.conftest import eventually
@@ -287,6 +287,81 @@ async def test_what_was_accepted_after_the_cancelling_is_no_orphan(
     await eventually(lambda: is_empty(layer))
     assert not engine.rows
     assert not await Conversation.objects.aexists()
+
+
+async def _in_its_admin_page(staff: Client, user: User) -> None:
+    address = f"/admin/auth/user/{user.pk}/delete/"
+    assert (await sync_to_async(staff.post)(address, {"post": "yes"})).status_code == 302
+
+
+async def _by_the_admins_action(staff: Client, user: User) -> None:
+    chosen = {"action": "delete_selected", "_selected_action": [user.pk], "post": "yes"}
+    assert (await sync_to_async(staff.post)("/admin/auth/user/", chosen)).status_code == 302
+
+
+async def _by_a_program(staff: Client, user: User) -> None:
+    await user.adelete()
+
+
+async def _with_many_others(staff: Client, user: User) -> None:
+    await User.objects.filter(is_superuser=False).adelete()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "delete", [_in_its_admin_page, _by_the_admins_action, _by_a_program, _with_many_others]
+)
+async def test_deleting_an_account_stops_what_it_has_open(
+    start_worker: Any, client: Any, layer: Any, monkeypatch: Any, delete: Any
+) -> None:
+    """At once, not when the reconciler finds no row any more."""
+
+    async def reconcile(layer: Any) -> None:
+        pass
+
+    monkeypatch.setattr(reconciler, "reconcile", reconcile)
+    engine = FakeEngine(max_running=1, step_seconds=0.05)
+    await start_worker(engine)
+    ada = await User.objects.acreate_user("ada")
+    bob = await User.objects.acreate_user("bob", is_superuser=True)
+    chat, others = await client(user=ada), await client(user=bob)
+    running = await chat.ask("go", params={"max_tokens": 1000})
+    await chat.until("response.output_text.delta")
+    waiting = await chat.ask("stop 1")
+    held = await chat.ask("stop 1", conversation_id=running["conversation_id"])
+    kept = await others.ask("stop 3")
+    staff = Client()
+    chief = await User.objects.acreate_superuser("chief")
+    await sync_to_async(staff.force_login)(chief)
+    await delete(staff, ada)
+    ends = {}
+    while len(ends) < 3:
+        done = await chat.until("response.done")
+        ends[done["response_id"]] = done["status"]
+    assert ends == {asked["response_id"]: "cancelled" for asked in (running, waiting, held)}
+    assert (await others.until("response.done"))["status"] == "completed"
+    assert [str(row.pk) async for row in Response.objects.all()] == [kept["response_id"]]
+    await eventually(lambda: is_empty(layer))
+    assert not engine.rows
+    assert len(engine.steps) < 1000  # it was not answered to its end
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_account_that_is_not_deleted_after_all_loses_nothing() -> None:
+    ada = User.objects.create_user("ada")
+    row = Conversation.objects.create(owner=f"user:{ada.pk}", user=ada)
+    prompt = Message.objects.create(conversation=row, role="user", content="hello")
+    Response.objects.create(conversation=row, prompt=prompt, owner=row.owner)
+
+    def withdraw(late: Any) -> None:
+        raise AssertionError("it is still there")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(removal, "withdraw", withdraw)
+        with transaction.atomic():
+            ada.delete()
+            transaction.set_rollback(True)
+    assert Response.objects.get().status == Status.ACCEPTING
 
 
 @pytest.mark.django_db(transaction=True)
