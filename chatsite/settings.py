@@ -252,6 +252,8 @@ LOGGING = {
         "streaming": {"level": LOG_LEVEL},
         # A traceback for every attempt to reconnect; our own operations say what is wrong.
         "channels_redis.pubsub": {"level": "CRITICAL"},
-        "django": {"handlers": []},  # ours alone, which hides secrets
+        # Ours alone, which hides secrets and escapes what strangers send.
+        "django": {"handlers": []},
+        "django.server": {"handlers": [], "propagate": True},
     },
 }

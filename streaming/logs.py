@@ -1,13 +1,13 @@
 """What a log line looks like: plain text or JSON, with the response it is about, without secrets.
 
 Prompts, answers, cookies and credentials are not logged anywhere; as a second guard, every line
-is searched for the configured secrets and for what looks like a credential.
+is searched for the configured secrets and for what looks like a credential. A record is one line
+whatever its arguments are; a traceback has more, none of which a text of its exceptions can forge.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
 import socket
@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from uuid import UUID
+
+from streaming.escaping import bounded, each_line, json_line, one_line, traceback_of
 
 HIDDEN = "***"
 
@@ -72,19 +74,28 @@ class _Formatter(logging.Formatter):
             text = text.replace(secret, HIDDEN)
         return _CREDENTIALS.sub(HIDDEN, text)
 
+    def traceback(self, record: logging.LogRecord) -> str:
+        """Empty without one. What another formatter has left in the record is not taken."""
+        if record.exc_info and record.exc_info[1] is not None:
+            return traceback_of(record.exc_info)
+        return each_line(record.exc_text) if record.exc_text else ""
+
 
 class PlainFormatter(_Formatter):
     """A line for people; the response's id stands at its end if the message does not name it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return self.without_secrets(super().format(record))
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        line = super().formatMessage(record)
+        record.message = bounded(record.getMessage())
+        if self.usesTime():
+            record.asctime = self.formatTime(record, self.datefmt)
+        line = self.formatMessage(record)
         response_id = response_of(record)
-        if response_id is None or response_id in line:
-            return line
-        return f"{line} [response {response_id}]"
+        if response_id is not None and response_id not in line:
+            line = f"{line} [response {response_id}]"
+        parts = [one_line(line), self.traceback(record)]
+        if record.stack_info:
+            parts.append(each_line(self.formatStack(record.stack_info)))
+        return self.without_secrets("\n".join(part for part in parts if part))
 
 
 class JsonFormatter(_Formatter):
@@ -99,19 +110,19 @@ class JsonFormatter(_Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": bounded(record.getMessage()),
             "process": record.process,
             "host": self.host,
         }
         if response_id := response_of(record):
             fields["response_id"] = response_id
         fields |= getattr(record, "data", {})
-        if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
+        if traceback := self.traceback(record):
+            fields["traceback"] = traceback
         if record.stack_info:
             fields["stack"] = self.formatStack(record.stack_info)
         clean = {
             name: self.without_secrets(value) if isinstance(value, str) else value
             for name, value in fields.items()
         }
-        return json.dumps(clean, ensure_ascii=False, default=str)
+        return json_line(clean)
