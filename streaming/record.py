@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from streaming import telemetry
 from streaming.engine.base import ChatMessage, Finished, FinishReason, SamplingParams
+from streaming.escaping import sentence
 from streaming.models import OPEN, Conversation, Message, Response, Status
 from streaming.protocol import (
     ErrorDetail,
@@ -364,7 +365,7 @@ def finish(row: Response, outcome: Outcome) -> ResponseDone | None:
         "completion_tokens": finished.completion_tokens,
         "trimmed_messages": outcome.trimmed_messages,
         "error_code": finished.error_code,
-        "error_message": finished.error_message,
+        "error_message": sentence(finished.error_message),
         "first_token_at": outcome.first_token_at,
         "finished_at": timezone.now(),
     }
@@ -461,7 +462,7 @@ def _end(
             finish_reason=reason,
             **_answer(text),
             error_code=error.code if error else "",
-            error_message=error.message if error else "",
+            error_message=sentence(error.message) if error else "",
             finished_at=timezone.now(),
         )
         if updated:

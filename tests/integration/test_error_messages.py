@@ -1,0 +1,48 @@
+"""What people are told of a response that failed, whoever worded it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.utils import timezone
+
+from streaming import record
+from streaming.engine.base import Finished, FinishReason
+from streaming.escaping import MOST_SHOWN_CHARS
+from streaming.models import Response, Status
+from streaming.protocol import ErrorDetail
+from tests.integration.test_history import respond
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SAID = "It failed:\n\n  \x1b[31mall\x00 \u202eis\u2028lost \ud800" + "x" * 100_000
+
+
+def by_its_worker(row: Response) -> None:
+    finished = Finished(str(row.pk), FinishReason.ERROR, 1, 1, "engine_error", SAID)
+    outcome = record.Outcome(
+        finished=finished, text="", trimmed_messages=0, first_token_at=timezone.now()
+    )
+    assert async_to_sync(record.finish)(row, outcome) is not None
+
+
+def by_somebody_else(row: Response) -> None:
+    error = ErrorDetail.model_construct(code="worker_lost", message=SAID)
+    assert async_to_sync(record.end_lost)(row.pk, Status.FAILED, "", error)
+
+
+@pytest.mark.parametrize("end", [by_its_worker, by_somebody_else])
+def test_an_errors_message_is_a_short_line(end: Any) -> None:
+    row = respond(status=Status.IN_PROGRESS, worker="w", text="")
+    end(row)
+    row.refresh_from_db()
+    assert row.status == Status.FAILED
+    assert row.error_message.isprintable()
+    assert row.error_message.startswith(r"It failed: \x1b[31mall\x00 \u202eis lost \ud800xxx")
+    assert len(row.error_message) < MOST_SHOWN_CHARS + 100
+    done = async_to_sync(record.done_event)(row.pk)
+    assert done is not None
+    assert done.error is not None
+    assert done.error.message == row.error_message
