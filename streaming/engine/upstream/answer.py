@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any
 
 from streaming.engine.base import (
     UNKNOWN_TOKEN,
@@ -19,10 +19,16 @@ from streaming.engine.base import (
     TextDelta,
 )
 from streaming.engine.upstream import faults
-from streaming.engine.upstream.dialect import Dialect, complained_of
+from streaming.engine.upstream.bounds import (
+    DELTA_CHARS,
+    PIECES_A_TOKEN,
+    Allowance,
+    answer_chars,
+)
+from streaming.engine.upstream.dialect import complained_of
 from streaming.engine.upstream.faults import Kind, UpstreamFault
+from streaming.engine.upstream.host import Upstream
 from streaming.engine.upstream.patience import Patience
-from streaming.engine.upstream.server import ServedModel, UpstreamServer
 from streaming.engine.upstream.stream import Piece, finish_reason, pieces
 
 logger = logging.getLogger("streaming.engine.upstream")
@@ -30,29 +36,7 @@ logger = logging.getLogger("streaming.engine.upstream")
 _BREAKS = 1
 _REFUSALS = 4  # a server may complain of one field after the other
 _USAGE_SECONDS = 5.0  # the usage comes after the reason to end, from some
-_PIECES_A_TOKEN = 8  # at most: a character may be one
 _SMALL_CONTEXT = 2048  # where nobody says how large it is
-
-
-class Upstream(Protocol):
-    """What an answer needs to know of its engine."""
-
-    server: UpstreamServer
-    dialect: Dialect
-    patience_seconds: float
-    pause_seconds: float
-
-    @property
-    def model(self) -> ServedModel: ...
-
-    @property
-    def context_tokens(self) -> int: ...
-
-    def look(self) -> None:
-        """Ask for the server's health now."""
-
-    def heard(self) -> None:
-        """It has just said something."""
 
 
 class UpstreamAnswer:
@@ -84,6 +68,9 @@ class UpstreamAnswer:
         self._refusals = 0
         self._left_out: set[str] = set()
         self._patience = Patience(upstream.patience_seconds, upstream.pause_seconds)
+        self._allowance = Allowance(request.params.max_tokens)
+        self._most_chars = answer_chars(request.params.max_tokens)
+        self._used = 0  # tokens, as this connection says
 
     def _continues_one(self) -> bool:
         return bool(self._messages) and self._messages[-1].role == "assistant"
@@ -114,6 +101,8 @@ class UpstreamAnswer:
                 return await self._attempt(body)
             except UpstreamFault as fault:
                 logger.info("Response %s: %s (%s)", self._id, fault.kind, fault.detail)
+                if fault.said:
+                    logger.debug("Response %s: the server said: %.300r", self._id, fault.said)
                 if await self._heed(fault, body) is False:
                     return FinishReason.LENGTH
         return FinishReason.LENGTH
@@ -143,17 +132,20 @@ class UpstreamAnswer:
     async def _attempt(self, body: dict[str, Any]) -> FinishReason:
         upstream, reason = self._upstream, ""
         try:
-            async with asyncio.timeout(None) as limit, upstream.server.answer(body) as source:
+            async with (
+                asyncio.timeout(None) as limit,
+                upstream.server.answer(body, self._allowance) as source,
+            ):
                 self._start()
                 before, blanks = self._generated, self._trailing_blanks()
-                async with aclosing(pieces(source)) as stream:  # type: ignore[type-var]
+                async with aclosing(pieces(source, self._allowance)) as stream:  # type: ignore[type-var]
                     async for piece in stream:
                         upstream.heard()
                         blanks = self._take(piece, before, blanks)
                         if piece.reason and not reason:
                             reason = piece.reason
                             limit.reschedule(asyncio.get_running_loop().time() + _USAGE_SECONDS)
-                        if self._generated > _PIECES_A_TOKEN * self._params.max_tokens:
+                        if self._is_overlong():
                             logger.warning("Response %s: the server does not stop", self._id)
                             reason = reason or "length"
                             break
@@ -170,7 +162,12 @@ class UpstreamAnswer:
         if self._anew or not self._started:
             started = Started(self._id, self._prompt_tokens, self._trimmed, anew=self._anew)
             self._emit(started)
-        self._started, self._anew = True, False
+        self._started, self._anew, self._used = True, False, 0
+
+    def _is_overlong(self) -> bool:
+        """Whether the server has said more than was asked for, whatever it counts."""
+        most = PIECES_A_TOKEN * self._params.max_tokens
+        return self._generated > most or len(self._said) >= self._most_chars
 
     def _trailing_blanks(self) -> str:
         """Blanks that readers have and the server was not told."""
@@ -189,16 +186,25 @@ class UpstreamAnswer:
             blanks = ""
         tokens = 1 if piece.has_output else 0
         if piece.completion_tokens:
-            tokens = max(0, before + piece.completion_tokens - self._generated)
+            self._used = max(self._used, piece.completion_tokens)
+            tokens = max(0, before + self._used - self._generated)
             tokens = min(tokens, self._params.max_tokens)
+        text = text[: self._most_chars - len(self._said)]
         if text or tokens:
-            self._said += text
-            self._generated += tokens
-            self._patience.renew()
-            self._emit(TextDelta(self._id, text, (UNKNOWN_TOKEN,) * tokens))
+            self._say(text, tokens)
         if piece.completion_tokens:
-            self._generated = before + piece.completion_tokens  # it knows better
+            self._generated = before + self._used  # it knows better
         return blanks
+
+    def _say(self, text: str, tokens: int) -> None:
+        """Pass text on, a huge one in parts."""
+        self._allowance.take_chars(len(text))
+        self._said += text
+        self._generated += tokens
+        self._patience.renew()
+        self._emit(TextDelta(self._id, text[:DELTA_CHARS], (UNKNOWN_TOKEN,) * tokens))
+        for at in range(DELTA_CHARS, len(text), DELTA_CHARS):
+            self._emit(TextDelta(self._id, text[at : at + DELTA_CHARS], ()))
 
     # --- what goes wrong ---
 
@@ -208,6 +214,7 @@ class UpstreamAnswer:
         match fault.kind:
             case Kind.AWAY:
                 self._upstream.look()
+                self._take_up()
                 await self._patience.wait(fault)
                 return True
             case Kind.BROKEN if self._breaks < _BREAKS:
@@ -218,7 +225,7 @@ class UpstreamAnswer:
                 return True
             case Kind.REFUSED if self._refusals < _REFUSALS:
                 self._refusals += 1
-                if names := complained_of(body, fault.detail):
+                if names := complained_of(body, fault.said):
                     self._left_out |= names
                     return True
             case Kind.TOO_LONG:

@@ -1,7 +1,7 @@
 """What can be wrong with the server, in a sentence for people and in details for the operator.
 
-The sentence never holds anything that the server said, nor its address; the details go to the log,
-without what the server repeats of a prompt.
+Neither holds anything that the server said, which may be a prompt, nor its address. The beginning
+of what it said stands beside them, for the log of whoever asks for it (DEBUG).
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from streaming.engine.base import EngineError
 _LONGEST_WAIT = 60.0
 """Seconds; a `Retry-After` of more is taken to be this."""
 
-_DETAIL_CHARS = 300
+_SAID_CHARS = 300
+_NESTED = 10
+"""Levels of an error's body that are looked into for its text."""
 
 _TOO_LONG = re.compile(
     r"context[ _-]?(length|size|window)|longer than the model|token count exceeds"
@@ -41,7 +43,8 @@ class Kind(StrEnum):
 
 
 class UpstreamFault(EngineError):
-    """`message` and `code` are for the client, `detail` for the log; `retry_after` in seconds."""
+    """`message` and `code` are for the client, `detail` for the log, `said` for its DEBUG alone;
+    `retry_after` in seconds."""
 
     def __init__(
         self,
@@ -50,30 +53,37 @@ class UpstreamFault(EngineError):
         message: str = "The model's server failed while answering.",
         code: str = "engine_error",
         retry_after: float | None = None,
+        said: str = "",
     ) -> None:
         super().__init__(message, code)
         self.kind = kind
-        self.detail = _PROMPT_REPEATED.sub("...", detail)[:_DETAIL_CHARS]
+        self.detail = detail
+        self.said = _PROMPT_REPEATED.sub("...", said)[:_SAID_CHARS]
         self.retry_after = retry_after
 
 
-def broken(detail: str) -> UpstreamFault:
-    return UpstreamFault(Kind.BROKEN, detail)
+def broken(detail: str, said: str = "") -> UpstreamFault:
+    return UpstreamFault(Kind.BROKEN, detail, said=said)
 
 
-def away(detail: str, retry_after: float | None = None) -> UpstreamFault:
+def away(detail: str, retry_after: float | None = None, said: str = "") -> UpstreamFault:
     message = "The model's server is away or too busy. Try again later."
-    return UpstreamFault(Kind.AWAY, detail, message, "upstream_unavailable", retry_after)
+    return UpstreamFault(Kind.AWAY, detail, message, "upstream_unavailable", retry_after, said)
 
 
-def misconfigured(detail: str) -> UpstreamFault:
+def misconfigured(detail: str, said: str = "") -> UpstreamFault:
     message = "The model's server refused to answer; the operator of this service has to look."
-    return UpstreamFault(Kind.FATAL, detail, message, "upstream_refused")
+    return UpstreamFault(Kind.FATAL, detail, message, "upstream_refused", said=said)
 
 
-def too_long(detail: str) -> UpstreamFault:
+def too_long(detail: str, said: str = "") -> UpstreamFault:
     message = "The message is too long for the model."
-    return UpstreamFault(Kind.TOO_LONG, detail, message, "input_too_long")
+    return UpstreamFault(Kind.TOO_LONG, detail, message, "input_too_long", said=said)
+
+
+def too_much(detail: str) -> UpstreamFault:
+    message = "The model's server sent more than an answer can be."
+    return UpstreamFault(Kind.FATAL, detail, message)
 
 
 def cannot_continue() -> UpstreamFault:
@@ -83,16 +93,18 @@ def cannot_continue() -> UpstreamFault:
 
 def of_transport(error: Exception) -> UpstreamFault:
     """A connection that was not made, or did not hold."""
-    detail = f"{type(error).__name__}: {error}"
+    detail, said = type(error).__name__, str(error)
+    if isinstance(error, httpx2.ConnectError):  # of the system, not of the server
+        detail = f"{detail}: {ascii(said[:_SAID_CHARS])[1:-1]}"
     not_made = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
-    return away(detail) if isinstance(error, not_made) else broken(detail)
+    return away(detail, said=said) if isinstance(error, not_made) else broken(detail, said)
 
 
 def of_status(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamFault:
     """An answer that is none."""
     try:
         said: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = body.decode("utf-8", "replace")
     return _of_code(status, said, headers)
 
@@ -100,31 +112,33 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamF
 def of_event(said: Any) -> UpstreamFault:
     """An error in the middle of a stream; `said` is the value of its `error`."""
     code = said.get("code") if isinstance(said, dict) else None
-    return _of_code(code if isinstance(code, int) else 500, said, {})
+    status = code if isinstance(code, int) and 400 <= code <= 599 else 500
+    return _of_code(status, said, {})
 
 
 def _of_code(status: int, said: Any, headers: Mapping[str, str]) -> UpstreamFault:
     text = _text(said)
-    detail = f"HTTP {status}: {text}"
+    detail = f"HTTP {status}"
     if status in (429, 502, 503, 504, 529):
-        return away(detail, _retry_after(headers.get("retry-after", "")))
+        return away(detail, _retry_after(headers.get("retry-after", "")), text)
     if status in (400, 413, 422):
         if _TOO_LONG.search(f"{text} {_names(said)}"):
-            return too_long(detail)
+            return too_long(detail, text)
         message = "The model's server does not accept this request."
-        return UpstreamFault(Kind.REFUSED, detail, message, "upstream_refused")
+        return UpstreamFault(Kind.REFUSED, detail, message, "upstream_refused", said=text)
     if status >= 500:
-        return broken(detail)
+        return broken(detail, text)
     if 300 <= status < 400:
-        detail = f"HTTP {status}: it redirects to {headers.get('location', 'somewhere')!r}"
-    return misconfigured(detail)
+        return misconfigured(f"HTTP {status}: it redirects", headers.get("location", ""))
+    return misconfigured(detail, text)
 
 
 def _text(said: Any) -> str:
     """The message of an error in any of the shapes that servers give it."""
-    if isinstance(said, dict):
-        inner = next((said[name] for name in ("error", "message", "detail") if said.get(name)), "")
-        return _text(inner)
+    for _ in range(_NESTED):
+        if not isinstance(said, dict):
+            break
+        said = next((said[name] for name in ("error", "message", "detail") if said.get(name)), "")
     if isinstance(said, list):  # of FastAPI, which repeats the prompt beside it
         faults = [fault for fault in said if isinstance(fault, dict)]
         return "; ".join(f"{fault.get('loc')}: {fault.get('msg')}" for fault in faults)

@@ -63,6 +63,8 @@ class Health:
             if is_busy and time.monotonic() - self._heard_at < 3 * self._seconds:
                 return  # it streams, and is too busy for this
             self.is_refused = fault.kind is not Kind.AWAY and fault.kind is not Kind.BROKEN
+            if fault.said:
+                logger.debug("The model's server said: %.300r", fault.said)
             self._be_away(f"The model's server does not answer as it should: {fault.detail}.")
         except Exception as error:
             logger.exception("The model's server could not be asked.")

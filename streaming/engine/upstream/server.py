@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 
-from streaming.engine.upstream import faults
+from streaming.engine.upstream import bounds, faults
+from streaming.engine.upstream.bounds import Allowance
+from streaming.engine.upstream.faults import UpstreamFault
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 300.0
 """Of a stream: it may have a queue of its own, but one that says nothing for so long has died."""
 
-_EVENT_BYTES = 1_048_576
-_BODY_BYTES = 4_194_304
+_ERROR_SECONDS = 10.0
+"""For the body of an error, which is read as far as it comes in that time."""
+_MOST_CONTEXT = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,10 @@ class UpstreamServer:
     def __init__(self, url: str, key: str, probe_seconds: float) -> None:
         self._url = url
         self._probe_seconds = probe_seconds
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        # Nothing compressed: what a few bytes become cannot be told before they are unpacked.
+        self._headers = {"Accept-Encoding": "identity"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
         self._client: httpx2.AsyncClient
 
     async def __aenter__(self) -> UpstreamServer:
@@ -62,60 +68,117 @@ class UpstreamServer:
             ):
                 if response.status_code in (404, 405, 500, 501):
                     return None
-                body = await _read(response)
+                body = await _read(response, bounds.LIST_BYTES)
         except (TimeoutError, httpx2.TimeoutException) as error:
             raise faults.away(f"no answer within {self._probe_seconds:g} s") from error
         except httpx2.HTTPError as error:
-            raise faults.away(f"{type(error).__name__}: {error}") from error
+            fault = faults.of_transport(error)
+            raise faults.away(fault.detail, said=fault.said) from error
         if response.status_code != 200:
             raise faults.of_status(response.status_code, response.headers, body)
         return _models(body)
 
     @asynccontextmanager
-    async def answer(self, body: dict[str, Any]) -> AsyncIterator[httpx2.EventSource]:
-        """Ask, and read the events of the answer. Raises UpstreamFault if there is none."""
+    async def answer(
+        self, body: dict[str, Any], allowance: Allowance
+    ) -> AsyncIterator[httpx2.EventSource]:
+        """Ask, and read the events of the answer, as far as the allowance goes. Raises
+        UpstreamFault if there is none."""
         try:
             async with self._client.sse(
                 f"{self._url}/chat/completions",
                 method="POST",
                 json=body,
-                max_event_size=_EVENT_BYTES,
+                max_event_size=bounds.EVENT_BYTES,
             ) as source:
                 response = source.response
                 if response.status_code != 200:
-                    raise faults.of_status(
-                        response.status_code, response.headers, await _read(response)
-                    )
+                    said = await _read_error(response)
+                    raise faults.of_status(response.status_code, response.headers, said)
+                _refuse_compressed(response)
                 kind = response.headers.get("content-type", "").partition(";")[0].strip()
                 if kind.lower() != "text/event-stream":
-                    raise faults.misconfigured(f"it answers with {kind[:50]!r}, not with a stream")
+                    raise faults.misconfigured("it answers with something else than a stream", kind)
+                response.stream = _Counted(response.stream, allowance)
                 yield source
         except httpx2.HTTPError as error:
             raise faults.of_transport(error) from error
 
 
-async def _read(response: httpx2.Response) -> bytes:
-    """The body, or its beginning if it is huge."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.aiter_bytes():
-        parts.append(part)
-        size += len(part)
-        if size > _BODY_BYTES:
-            break
-    return b"".join(parts)
+class _Counted(httpx2.AsyncByteStream):
+    """A body whose bytes are taken from an allowance."""
+
+    def __init__(self, stream: Any, allowance: Allowance) -> None:
+        self._stream = stream
+        self._allowance = allowance
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._stream:
+            self._allowance.take_bytes(len(part))
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def _refuse_compressed(response: httpx2.Response) -> None:
+    encoding = response.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise faults.misconfigured("it answers compressed, without being asked to", encoding)
+
+
+async def _read(response: httpx2.Response, most: int) -> bytes:
+    """The body, or its beginning of at least `most` bytes. Raises UpstreamFault if it is
+    compressed."""
+    _refuse_compressed(response)
+    body = bytearray()
+    async with aclosing(response.aiter_raw()) as parts:
+        async for part in parts:
+            body += part
+            if len(body) > most:
+                break
+    return bytes(body)
+
+
+async def _read_error(response: httpx2.Response) -> bytes:
+    """What came of the body of an error; empty if it cannot be had."""
+    body = bytearray()
+    try:
+        _refuse_compressed(response)
+        async with asyncio.timeout(_ERROR_SECONDS), aclosing(response.aiter_raw()) as parts:
+            async for part in parts:
+                body += part
+                if len(body) > bounds.ERROR_BYTES:
+                    break
+    except (TimeoutError, httpx2.HTTPError, UpstreamFault):
+        pass
+    return bytes(body[: bounds.ERROR_BYTES])
 
 
 def _models(body: bytes) -> list[ServedModel]:
-    """What `GET /models` says. Raises UpstreamFault if that is no list of models."""
+    """What `GET /models` says, the first ones. Raises UpstreamFault if that is no list of models.
+
+    One whose name nobody could write down is left out.
+    """
+    if len(body) > bounds.LIST_BYTES:
+        raise faults.misconfigured("GET /models answers with more than can be a list of models")
     try:
-        return [_model(row) for row in json.loads(body)["data"] or []]
+        rows = (json.loads(body)["data"] or [])[: bounds.LISTED_MODELS]
+        models = [_model(row) for row in rows]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise faults.misconfigured("GET /models answers with no list of models") from None
+    return [model for model in models if _is_name(model.name)]
 
 
 def _model(row: dict[str, Any]) -> ServedModel:
-    meta = row.get("meta") or {}
+    meta = row.get("meta")
     # vLLM and SGLang; llama.cpp
-    context = row.get("max_model_len") or meta.get("n_ctx") or 0
-    return ServedModel(str(row["id"]), str(row.get("owned_by") or ""), int(context))
+    contexts = (row.get("max_model_len"), meta.get("n_ctx") if isinstance(meta, dict) else None)
+    context = next((n for n in contexts if isinstance(n, int) and 0 < n <= _MOST_CONTEXT), 0)
+    server = row.get("owned_by")
+    known = isinstance(server, str) and _is_name(server)
+    return ServedModel(str(row["id"]), str(server) if known else "", context)
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= bounds.NAME_CHARS and text.isprintable()

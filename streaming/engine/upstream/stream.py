@@ -12,6 +12,7 @@ import httpx2
 
 from streaming.engine.base import FinishReason
 from streaming.engine.upstream import faults
+from streaming.engine.upstream.bounds import Allowance
 from streaming.engine.upstream.dialect import whole
 from streaming.engine.upstream.faults import Kind, UpstreamFault
 
@@ -39,9 +40,9 @@ class Piece:
     completion_tokens: int | None = None
 
 
-async def pieces(source: httpx2.EventSource) -> AsyncIterator[Piece]:
-    """The pieces up to `[DONE]` or the end of the stream. The end of one that says `[DONE]` but no
-    reason is a stop.
+async def pieces(source: httpx2.EventSource, allowance: Allowance) -> AsyncIterator[Piece]:
+    """The pieces up to `[DONE]` or the end of the stream, as far as the allowance goes. The end of
+    one that says `[DONE]` but no reason is a stop.
 
     Raises UpstreamFault for what is no answer, and for a stream that just ends.
     """
@@ -49,6 +50,7 @@ async def pieces(source: httpx2.EventSource) -> AsyncIterator[Piece]:
     try:
         async with aclosing(aiter(source)) as events:  # type: ignore[type-var]
             async for event in events:
+                allowance.take_event()
                 if event.data.strip() == "[DONE]":
                     if reason is None:
                         yield Piece(reason="stop")
@@ -97,14 +99,14 @@ def finish_reason(reason: str) -> FinishReason:
     """How an answer ended. Raises UpstreamFault for an end that is none."""
     if known := _REASONS.get(reason):
         return known
-    detail = f"finish_reason {reason[:50]!r}"
+    detail = "a finish_reason that is none"
     if reason == "content_filter":
         message = "The model's server withheld the rest of this answer."
-        raise UpstreamFault(Kind.FATAL, detail, message, "content_filter")
+        raise UpstreamFault(Kind.FATAL, reason, message, "content_filter")
     if reason in ("tool_calls", "function_call"):
         message = "The model wants to use a tool, and there is none here."
-        raise UpstreamFault(Kind.FATAL, detail, message, "tool_calls")
-    raise faults.broken(detail)
+        raise UpstreamFault(Kind.FATAL, reason, message, "tool_calls")
+    raise faults.broken(detail, reason)
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -312,7 +312,7 @@ def test_a_prompt_that_is_repeated_in_an_error_is_not_logged(
     pydantic = {"detail": [{"loc": ["body"], "msg": "wrong", "input": {"content": "What is it?"}}]}
     text = {"message": "[{'loc': ('body',), 'msg': 'wrong', 'input': 'What is it?'}]"}
     gathered = start()
-    with caplog.at_level(logging.INFO, "streaming"):
+    with caplog.at_level(logging.DEBUG, "streaming"):
         for said in (pydantic, text):
             upstream.acts.extend([refusal(400, said)] * 2)
             gathered.ask(f"r{len(upstream.exchanges)}", "What is it?")
