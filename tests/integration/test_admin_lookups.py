@@ -350,3 +350,21 @@ def test_what_deleting_shows_and_logs_has_no_texts(secret: Response) -> None:
     assert Response.objects.count() == 1
     [entry] = LogEntry.objects.all()
     assert SECRET not in f"{entry.object_repr}{entry.change_message}"
+
+
+def test_no_other_list_reaches_the_texts(secret: Response) -> None:
+    """Accounts are Django's own list, whose lookups go along relations to ours."""
+    client = staff(*VIEWING, "view_user", "view_group")
+    for model in ("user", "group"):
+        address = reverse(f"admin:auth_{model}_changelist")
+        for field in (
+            "conversation__title",
+            "conversation__messages__content",
+            "conversation__responses__text",
+            "user__conversation__title",
+            "api_keys__digest",
+            "password",
+        ):
+            for lookup in ("", "__startswith", "__regex", "__contains"):
+                answer = client.get(address, {f"{field}{lookup}": "q"})
+                assert answer.status_code in REFUSED, (model, field, lookup)
