@@ -214,9 +214,15 @@ class Publisher:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def finish_by_record(self, running: Running) -> None:
-        """Say the end that the record has, and free the place."""
-        done = await record.done_event(running.response_id)
-        await self._say_end(running, done or record.cancelled_event(running.response_id, ""))
+        """Say the end that the record has, and free the place. What is open there is another
+        attempt's, and nobody's to end here: whoever claims it next goes on."""
+        done = await responses.recorded_end(self._list, running.response_id)
+        if done is None:
+            logger.warning("%s is open in the record, and given back.", running.response_id)
+            await self._list.release(running.lease)
+            self.forget(running)  # no bell: not at once again
+        else:
+            await self._say_end(running, done)
 
     async def _say_end(self, running: Running, done: ResponseDone) -> None:
         await self._list.finish(

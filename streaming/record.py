@@ -502,7 +502,7 @@ def _done(response: Response) -> ResponseDone:
 
 
 def cancelled_event(response_id: UUID | str, text: str) -> ResponseDone:
-    """A `response.done` for a response whose row is not written yet."""
+    """The `response.done` of a response whose row is gone."""
     return ResponseDone(
         response_id=UUID(str(response_id)),
         status="cancelled",

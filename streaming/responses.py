@@ -27,6 +27,7 @@ from streaming.waiting_list.base import (
     Limits,
     Place,
     State,
+    WaitingList,
     WaitingListError,
     Withdrawal,
 )
@@ -168,9 +169,9 @@ async def fail_overdue(layer: BaseChannelLayer, response_id: str) -> None:
         await withdraw_ended(layer, response_id)
 
 
-async def published_text(layer: BaseChannelLayer, response_id: str) -> str:
+async def published_text(waiting_list: WaitingList, response_id: str) -> str:
     """The answer so far, as its readers have it."""
-    return text_of(await layer.waiting_list.read(response_id))
+    return text_of(await waiting_list.read(response_id))
 
 
 def text_of(events: Iterable[str]) -> str:
@@ -191,7 +192,7 @@ async def _end_lost(
     error: ErrorDetail | None = None,
     by: Response | None = None,
 ) -> bool:
-    text = await published_text(layer, response_id)
+    text = await published_text(layer.waiting_list, response_id)
     ended: bool = await record.end_lost(response_id, status, text, error, by)
     if ended or by is None:
         await withdraw_ended(layer, response_id)
@@ -201,13 +202,18 @@ async def _end_lost(
 async def withdraw_ended(layer: BaseChannelLayer, response_id: str) -> None:
     """Take what the record has ended, or holds no more, out of the list; `response.done` is its
     last event."""
-    done = await record.done_event(response_id)
-    if done is None:
-        if await record.get(response_id) is not None:
-            return
+    if done := await recorded_end(layer.waiting_list, response_id):
+        await withdraw(layer, done)
+
+
+async def recorded_end(waiting_list: WaitingList, response_id: str) -> ResponseDone | None:
+    """The last event of what the record has ended, or holds no more; None while it is open."""
+    done: ResponseDone | None = await record.done_event(response_id)
+    if done is None and await record.get(response_id) is None:
         # Deleted with its conversation. Rows are written before their place, so none will come.
-        done = record.cancelled_event(response_id, await published_text(layer, response_id))
-    await withdraw(layer, done)
+        text = await published_text(waiting_list, response_id)
+        done = record.cancelled_event(response_id, text)
+    return done
 
 
 async def withdraw(layer: BaseChannelLayer, done: ResponseDone) -> None:
