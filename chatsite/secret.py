@@ -5,16 +5,19 @@ import secrets
 import time
 from pathlib import Path
 
+from streaming import private_files
+
 
 def read_or_create_secret(path: Path) -> str:
     """The key in `path`, made with owner-only rights if the file is not there.
 
     Safe against two processes starting at once: exactly one creates, the other reads.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_files.make_folder(path.parent)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
+        private_files.tighten_file(path)
         return _read(path)
     key = secrets.token_urlsafe(50)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:

@@ -12,7 +12,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from chatsite.secret import read_or_create_secret
-from streaming import conf
+from streaming import conf, private_files, sqlite_file
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = BASE_DIR / "data"
@@ -129,7 +129,7 @@ if DATABASE_URL:
             "or sqlite:///PATH."
         )
 else:
-    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    private_files.make_folder(DATA_DIR)
     DATABASES = {
         "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "db.sqlite3"}
     }
@@ -139,7 +139,10 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "factory": sqlite_file.Connection,
     }
+    if database_path := sqlite_file.path_of(DATABASES["default"]["NAME"]):
+        sqlite_file.tighten(database_path)
     # The thread of the sockets and the worker keeps its connection: when the last one is closed,
     # SQLite moves all of its log into the file. Not for long: a file that was put in its place
     # under a running server must be seen.

@@ -38,7 +38,7 @@ def _alone() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         database = Path(str(connection.settings_dict["NAME"]))
         if connection.vendor == "sqlite" and database.parent.is_dir():
-            stack.enter_context(FileLock(f"{database}.migrating"))
+            stack.enter_context(FileLock(f"{database}.migrating", mode=0o600))
         yield
 
 

@@ -64,6 +64,7 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 def test_the_environment_file(tmp_path: Path) -> None:
     shell(documented("deployment.md", "environment"), tmp_path)
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
     lines = (tmp_path / ".env").read_text().splitlines()
     settings = dict(line.split("=", 1) for line in lines)
     assert len(settings["SECRET_KEY"]) >= 50
@@ -143,6 +144,7 @@ def test_backup_of_sqlite(tmp_path: Path) -> None:
         busy.execute("INSERT INTO django_session VALUES ('a', 'b', '2026-01-01')")
         busy.commit()  # it is in the write-ahead log, where a copy of the file would miss it
         shell(documented("upgrading.md", "backup-sqlite"), tmp_path)
+    assert (tmp_path / "backup.sqlite3").stat().st_mode & 0o777 == 0o600
     with contextlib.closing(sqlite3.connect(tmp_path / "backup.sqlite3")) as backup:
         assert backup.execute("SELECT count(*) FROM django_session").fetchone() == (1,)
         assert backup.execute("SELECT count(*) FROM streaming_response").fetchone() == (0,)
