@@ -7,6 +7,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 from django.core.signals import request_finished
+from django.db.backends.signals import connection_created
 from django.db.models.signals import pre_delete
 
 
@@ -16,12 +17,13 @@ class StreamingConfig(AppConfig):
 
     def ready(self) -> None:
         from streaming.conf import check_settings
-        from streaming.database import close_connections
+        from streaming.database import close_connections, note_file
         from streaming.tracing import check_tracing
 
         checks.register(check_settings)
         checks.register(check_tracing)
         request_finished.connect(close_connections)
+        connection_created.connect(note_file)
         pre_delete.connect(_before_account_goes, sender=settings.AUTH_USER_MODEL)
 
 

@@ -14,16 +14,16 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import parse_qs
 
-from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
 from streaming import conf, keys, logs, metrics, owners, record, responses
 from streaming.arrivals import Arrivals
+from streaming.database import in_database
 from streaming.listening import ListeningConsumer
 from streaming.markup import MarkupDresser
 from streaming.models import TERMINAL, Response
-from streaming.outages import log_fault
+from streaming.outages import AWAY, log_fault
 from streaming.protocol import (
     ClientEvent,
     ErrorEvent,
@@ -54,6 +54,9 @@ CLOSE_UNAVAILABLE = 4503
 
 _CLOSE_CODES = {"login_required": CLOSE_LOGIN_REQUIRED, "session_changed": CLOSE_SESSION_CHANGED}
 """The errors behind which no event of this socket can be served."""
+
+_AWAY = "The service cannot be reached right now. Try again in a moment."
+_FAULT = "Something went wrong here. Try again."
 
 _INBOX_EVENTS = 100
 """Client events that may wait to be handled on one socket."""
@@ -174,7 +177,7 @@ class ChatConsumer(ListeningConsumer):
         """The account of the API key or the session; None for a visitor, who must be allowed."""
         secret = owners.bearer_of(self.scope["headers"])
         if secret is not None:
-            of_key: User | None = await database_sync_to_async(keys.user_of)(secret)
+            of_key: User | None = await in_database(keys.user_of)(secret)
             if of_key is None:
                 raise ProtocolError("login_required", "The API key is unknown or revoked.")
             return of_key
@@ -200,8 +203,7 @@ class ChatConsumer(ListeningConsumer):
 
     async def be_unavailable(self, error: Exception) -> None:
         log_fault(logger, error, "A client could not be greeted.")
-        message = "The service cannot be reached right now. Try again in a moment."
-        await self.send_error(ProtocolError("unavailable", message))
+        await self.send_error(ProtocolError("unavailable", _AWAY))
         await self.close(CLOSE_UNAVAILABLE)
 
     async def greet(self) -> None:
@@ -267,8 +269,10 @@ class ChatConsumer(ListeningConsumer):
             except Exception as error:
                 message = "The client event %s could not be handled."
                 log_fault(logger, error, message, event.type)
-                fault = ProtocolError("internal_error", "Something went wrong here. Try again.")
-                await self.send_error(fault, cause=event)
+                words = (
+                    _AWAY if isinstance(error, AWAY) else "Something went wrong here. Try again."
+                )
+                await self.send_error(ProtocolError("internal_error", words), cause=event)
 
     async def handle(self, event: ClientEvent) -> None:
         match event:

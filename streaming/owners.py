@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from channels.auth import get_user
-from channels.db import database_sync_to_async
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase
@@ -20,6 +19,7 @@ from django.core import signing
 from django.http import HttpRequest
 
 from streaming import conf
+from streaming.database import in_database
 from streaming.models import Conversation, Response
 
 SESSION_KEY = "visitor"
@@ -62,7 +62,7 @@ async def is_current(session: SessionBase, user: User | None) -> bool:
     if getattr(session, "session_key", None) is None:
         return True
     fresh = session.__class__(session.session_key)
-    visitor = await database_sync_to_async(fresh.get)(SESSION_KEY)
+    visitor = await in_database(fresh.get)(SESSION_KEY)
     present = await get_user({"session": fresh})
     if user is None:
         return not present.is_authenticated and visitor == session.get(SESSION_KEY)

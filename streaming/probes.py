@@ -10,13 +10,12 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 
-from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
-from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.decorators import async_only_middleware
 
 from streaming import conf, metrics, owners
+from streaming.database_check import DatabaseCheck
 from streaming.waiting_list.base import Snapshot, WorkerRow, WorkerState
 
 logger = logging.getLogger(__name__)
@@ -62,17 +61,10 @@ async def readyz(request: HttpRequest) -> HttpResponse:
 async def _database() -> str:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            await _ask_database()
-    except Exception:
-        logger.warning("The database does not answer.", exc_info=True)
+            return await DatabaseCheck.here().fault() or "ok"
+    except TimeoutError:
+        logger.warning("The database does not answer.")
         return "does not answer"
-    return "ok"
-
-
-@database_sync_to_async
-def _ask_database() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
 
 
 async def _layer_and_worker() -> tuple[str, str]:

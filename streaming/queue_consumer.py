@@ -7,11 +7,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth import get_user_model
 
 from streaming.consumers import CLOSE_FORBIDDEN, CLOSE_UNAVAILABLE
+from streaming.database import in_database
 from streaming.outages import log_fault
 from streaming.protocol import ErrorEvent, ProtocolError
 from streaming.queue_watch import LOOK_SECONDS, QueueWatch
@@ -115,7 +115,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
         await self.send(event.model_dump_json(exclude_none=True))
         await self.close(CLOSE_FORBIDDEN if error.code == "forbidden" else CLOSE_UNAVAILABLE)
 
-    @database_sync_to_async
+    @in_database
     def may_view(self) -> bool:
         user = self.scope["user"]
         if not user.is_authenticated:

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
@@ -21,6 +20,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from streaming import telemetry
+from streaming.database import in_database
 from streaming.engine.base import ChatMessage, Finished, FinishReason, SamplingParams
 from streaming.escaping import sentence
 from streaming.models import OPEN, Conversation, Message, Response, Status
@@ -86,7 +86,7 @@ def resolve_params(params: Params, max_tokens: int) -> dict[str, Any]:
     }
 
 
-@database_sync_to_async
+@in_database
 def create(
     event: ResponseCreate,
     *,
@@ -219,7 +219,7 @@ def _earlier(response_id: UUID, owner: str, conversation_id: UUID | None, param:
     return response
 
 
-@database_sync_to_async
+@in_database
 def edit_prompt(response_id: UUID, owner: str, text: str) -> None:
     """Change the prompt of a response that waits. Raises ProtocolError."""
     with transaction.atomic():
@@ -245,7 +245,7 @@ def edit_prompt(response_id: UUID, owner: str, text: str) -> None:
         prompt.save(update_fields=["content"])
 
 
-@database_sync_to_async
+@in_database
 def discard(response: Response) -> None:
     """Forget a prompt that the waiting list did not accept."""
     with transaction.atomic():
@@ -257,14 +257,14 @@ def discard(response: Response) -> None:
             conversation.delete()
 
 
-@database_sync_to_async
+@in_database
 def mark_queued(response_ids: Iterable[UUID]) -> None:
     """Say that the waiting list has them. The ids are asked for in the database's thread."""
     if ids := list(response_ids):
         Response.objects.filter(pk__in=ids, status=Status.ACCEPTING).update(status=Status.QUEUED)
 
 
-@database_sync_to_async
+@in_database
 def restart(response_id: UUID | str) -> Response | None:
     """Count that the waiting list has forgotten an open response; None if it has ended."""
     if not Response.objects.filter(pk=response_id, status__in=OPEN).update(
@@ -274,13 +274,13 @@ def restart(response_id: UUID | str) -> Response | None:
     return Response.objects.filter(pk=response_id).first()
 
 
-@database_sync_to_async
+@in_database
 def get(response_id: UUID | str) -> Response | None:
     """A response, with the answer that it continues."""
     return Response.objects.select_related("continues__message").filter(pk=response_id).first()
 
 
-@database_sync_to_async
+@in_database
 def start_all(worker_id: str, claimed: Sequence[tuple[str, int]]) -> list[Work | Exception | None]:
     """Mark claimed responses `in_progress`, each with its attempt, and read their histories.
 
@@ -352,7 +352,7 @@ def _answer_before(response: Response) -> Message | None:
     return earlier.message if earlier else None
 
 
-@database_sync_to_async
+@in_database
 def finish(row: Response, outcome: Outcome) -> ResponseDone | None:
     """Write the end of a running response, as its attempt started it; its last event. None if it
     had ended, or is another attempt's by now."""
@@ -406,13 +406,13 @@ def prefix_of(response: Response) -> str:
     return continued.message.content if continued and continued.message else ""
 
 
-@database_sync_to_async
+@in_database
 def end_waiting(response_id: UUID | str, status: Status, error: ErrorDetail | None = None) -> bool:
     """End a response that nobody ever ran. False if it runs or has ended."""
     return _end(response_id, (Status.ACCEPTING, Status.QUEUED), status, "", error)
 
 
-@database_sync_to_async
+@in_database
 def cancel_waiting(response_ids: Sequence[str]) -> list[ResponseDone]:
     """Cancel those of many that nobody ever ran, all at once; the last event of each, in the
     order of the ids."""
@@ -431,7 +431,7 @@ def cancel_waiting(response_ids: Sequence[str]) -> list[ResponseDone]:
     return [_done(rows[response_id]) for response_id in ids if response_id in rows]
 
 
-@database_sync_to_async
+@in_database
 def end_lost(
     response_id: UUID | str,
     status: Status,
@@ -472,7 +472,7 @@ def _end(
     return bool(updated)
 
 
-@database_sync_to_async
+@in_database
 def done_event(response_id: UUID | str) -> ResponseDone | None:
     """The `response.done` of an ended response, from its row; None while it is open or unknown."""
     response = Response.objects.filter(pk=response_id).exclude(status__in=OPEN).first()
@@ -522,7 +522,7 @@ def _ms(since: datetime, until: datetime | None) -> int | None:
     return None if until is None else max(0, round((until - since).total_seconds() * 1000))
 
 
-@database_sync_to_async
+@in_database
 def open_rows(accepting_before: datetime, limit: int) -> list[Response]:
     """Open rows, oldest first; those still `accepting` only if written before a moment."""
     is_young = Q(status=Status.ACCEPTING, created_at__gte=accepting_before)
@@ -530,7 +530,7 @@ def open_rows(accepting_before: datetime, limit: int) -> list[Response]:
     return list(rows[:limit])
 
 
-@database_sync_to_async
+@in_database
 def ended(response_ids: Sequence[str]) -> list[str]:
     """Those of the ids that the record holds as ended, or does not hold at all."""
     is_open = Response.objects.filter(pk__in=response_ids, status__in=OPEN)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
 
-from channels.db import database_sync_to_async
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from streaming.admin.orders import MOST_AFFECTED, Order, Refused
+from streaming.database import in_database
 from streaming.models import OPEN, Response, Status
 
 
@@ -78,7 +78,7 @@ async def choose(order: Order) -> Chosen:
     return cast(Chosen, await _of_ids(ids, "selected"))
 
 
-@database_sync_to_async
+@in_database
 def _of_ids(texts: list[str], name: str) -> Chosen:
     ids = {_uuid(text) or text for text in texts}
     rows = _rows(Response.objects.filter(pk__in=[name for name in ids if _uuid(name)]))
@@ -89,7 +89,7 @@ def _of_ids(texts: list[str], name: str) -> Chosen:
     return Chosen(fields, still, ended=len(rows) - len(still), unknown=len(ids) - len(rows))
 
 
-@database_sync_to_async
+@in_database
 def _of_owner(owner: str) -> Chosen:
     rows = []
     if "\x00" not in owner:  # no database holds that, and some refuse to look for it

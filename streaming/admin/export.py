@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from channels.db import database_sync_to_async
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.handlers.asgi import ASGIRequest
@@ -25,6 +24,7 @@ from streaming.admin.durations import (
     ttft_seconds,
 )
 from streaming.admin.record import may_view_text
+from streaming.database import in_database
 from streaming.models import Response
 
 CHUNK = 500
@@ -175,7 +175,7 @@ def of_filter(query: str) -> str:
 
 async def _in_threads(lines: Iterator[str]) -> AsyncIterator[str]:
     """The same for an event loop: each chunk is read in a thread."""
-    following = database_sync_to_async(next)
+    following = in_database(next)
     while (chunk := await following(lines, None)) is not None:
         yield chunk
 

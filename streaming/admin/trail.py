@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
-from channels.db import database_sync_to_async
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 
+from streaming.database import in_database
 from streaming.models import Response
 from streaming.outages import LAYER_AWAY
 
@@ -56,7 +56,7 @@ async def carried_out(
     return True
 
 
-@database_sync_to_async
+@in_database
 def write(operator_id: int, targets: Sequence[Target], message: str) -> None:
     """One entry for each."""
     content_type = ContentType.objects.get_for_model(Response)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from ninja.security.http import HttpAuthBase
 
 from streaming import conf, keys, owners
 from streaming.api.errors import ApiError
+from streaming.database import in_database
 
 ANONYMOUS = "anonymous"
 """What stands for no key: the official client refuses to start without one."""
@@ -50,7 +50,7 @@ class ApiKeyAuth(HttpAuthBase):
         address = owners.client_address(scope, settings.trusted_proxies)
         secret = _secret(request)
         if secret:
-            user = await database_sync_to_async(keys.user_of)(secret)
+            user = await in_database(keys.user_of)(secret)
             if user is None:
                 message = "The API key is unknown or revoked."
                 raise ApiError(401, "invalid_api_key", message, headers=_CHALLENGE)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from channels.db import database_sync_to_async
 from django.db import transaction
 
 from streaming.api.auth import Client
+from streaming.database import in_database
 from streaming.engine.base import ChatMessage
 from streaming.models import Conversation, Message, Response
 
 
-@database_sync_to_async
+@in_database
 def create(messages: Sequence[ChatMessage], params: dict[str, Any], client: Client) -> Response:
     """Write the chain and the response (`accepting`) to its last message.
 
@@ -47,7 +47,7 @@ def create(messages: Sequence[ChatMessage], params: dict[str, Any], client: Clie
         )
 
 
-@database_sync_to_async
+@in_database
 def discard(response: Response) -> None:
     """Forget a request that the waiting list did not accept."""
     Conversation.objects.filter(pk=response.conversation_id).delete()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from channels.db import database_sync_to_async
 from channels.testing import ApplicationCommunicator
 from django.core.asgi import get_asgi_application
 from django.core.signals import request_finished
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.backends.signals import connection_created
 from django.test.utils import CaptureQueriesContext
 
-from streaming import record
+from streaming import database, database_check, record, sqlite_file
+from streaming.database import in_database, in_thread
 from streaming.engine.base import Finished, FinishReason
 from streaming.models import Message, Response, Status
 from streaming.protocol import Params, ResponseCreate
@@ -75,14 +76,14 @@ def test_an_answer_becomes_a_turn_and_an_empty_one_none() -> None:
     assert Message.objects.count() == 2
 
 
-@database_sync_to_async
+@in_database
 def kept() -> Any:
     """The connection of the sockets' thread, used."""
     assert not Response.objects.filter(pk=uuid4()).exists()
     return connection.connection
 
 
-@database_sync_to_async
+@in_database
 def grow_old() -> None:
     connection.close_at = time.monotonic() - 1
 
@@ -119,3 +120,62 @@ async def test_the_connection_of_a_request_ends_with_it() -> None:
         request_finished.disconnect(look)
     assert opened
     assert left == [(thread, None) for thread in opened]
+
+
+# --- what keeps it from taking a prompt ---
+
+
+async def fault_with(*statements: str) -> str:
+    """What is found wrong on a connection that was prepared by statements."""
+
+    def prepare(connection: Any, **kwargs: Any) -> None:
+        for statement in statements:
+            connection.cursor().execute(statement)
+
+    connection_created.connect(prepare)
+    try:
+        return await asyncio.to_thread(in_thread(database_check.fault))
+    finally:
+        connection_created.disconnect(prepare)
+
+
+async def test_a_database_that_can_be_written() -> None:
+    assert await fault_with() == ""
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has a test of its own")
+async def test_a_file_that_may_not_be_written() -> None:
+    assert await fault_with("PRAGMA query_only = ON") == "is read-only"
+
+
+async def test_a_database_without_our_tables() -> None:
+    """As when an empty file was made in the place of the one that is gone."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(Response._meta, "db_table", "streaming_of_another")
+        assert await fault_with() == "is not migrated"
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="there is no file")
+async def test_what_leads_to_another_file_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await kept()
+    assert await kept() is first
+    there = database.file_id()
+    assert there
+    moved = there._replace(inode=there.inode + 1)
+    monkeypatch.setattr(sqlite_file, "file_id", lambda path: moved)
+    second = await kept()
+    assert second is not first
+    assert await kept() is second
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="there is no file")
+async def test_nothing_is_asked_of_a_file_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await kept()
+    with monkeypatch.context() as changed:
+        changed.setattr(sqlite_file, "file_id", lambda path: None)
+        with pytest.raises(OperationalError, match="is gone"):
+            await kept()
+        with pytest.raises(OperationalError, match="is gone"):
+            await record.get(uuid4())
+        assert await asyncio.to_thread(in_thread(database_check.fault)) == "its file is gone"
+    assert await kept() is first

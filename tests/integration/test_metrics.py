@@ -16,7 +16,7 @@ from django.db.utils import OperationalError
 from django.test import AsyncClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from streaming import metrics, probes, record, tracing
+from streaming import database_check, metrics, probes, record, tracing
 from streaming.models import Response, Status
 from tests.fake_engine import FakeEngine
 from tests.integration.conftest import ChatClient, eventually
@@ -188,6 +188,27 @@ async def _refuse(*args: Any) -> Any:
 async def ready() -> tuple[int, dict[str, str]]:
     response = await AsyncClient().get("/readyz", headers={"host": "10.9.8.7"})
     return response.status_code, json.loads(response.content)["checks"]
+
+
+async def test_however_many_ask_the_database_is_asked_once(
+    layer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question takes the write lock for a moment, and prompts need that, too."""
+    asked: list[int] = []
+
+    def fault() -> str:
+        asked.append(1)
+        return "is locked"
+
+    monkeypatch.setattr(database_check, "fault", fault)
+    monkeypatch.setattr(database_check, "_KEPT_SECONDS", 3600)
+    answers = await asyncio.gather(*(ready() for _ in range(20)))
+    answers.append(await ready())
+    assert {(status, checks["database"]) for status, checks in answers} == {(503, "is locked")}
+    assert len(asked) == 1
+    monkeypatch.setattr(database_check, "_KEPT_SECONDS", -1)
+    await ready()
+    assert len(asked) == 2
 
 
 async def test_ready_with_a_worker_and_not_before(layer: Any, start_worker: Any) -> None:
