@@ -162,3 +162,24 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.start}…)"
+
+
+class ListLock(models.Model):
+    """Whose waiting list the record belongs to, where lists live in processes: one row.
+
+    `streaming.list_lock` says how it is held.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True)
+    holder = models.CharField(max_length=32, blank=True)  # drawn by a process; empty: nobody's
+    beats = models.PositiveBigIntegerField(default=0)  # grows while the holder lives
+    machine = models.CharField(max_length=100, blank=True)
+    host = models.CharField(max_length=255, blank=True)
+    pid = models.PositiveIntegerField(default=0)
+    born = models.CharField(max_length=32, blank=True)  # the process, in its kernel's ticks
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"

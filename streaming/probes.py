@@ -14,7 +14,7 @@ from channels.layers import get_channel_layer
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.decorators import async_only_middleware
 
-from streaming import conf, metrics, owners
+from streaming import conf, list_lock, metrics, owners
 from streaming.database_check import DatabaseCheck
 from streaming.waiting_list.base import Snapshot, WorkerRow, WorkerState
 
@@ -74,7 +74,7 @@ async def _layer_and_worker() -> tuple[str, str]:
     except Exception:
         logger.warning("The channel layer does not answer.", exc_info=True)
         return "does not answer", "unknown"
-    return "ok", _workers_word(workers)
+    return "ok", list_lock.refusal(get_channel_layer()) or _workers_word(workers)
 
 
 def _workers_word(workers: list[WorkerRow]) -> str:

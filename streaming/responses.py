@@ -16,7 +16,7 @@ from channels.layers import BaseChannelLayer
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
-from streaming import conf, metrics, record
+from streaming import conf, list_lock, metrics, record
 from streaming.arrivals import Arrivals
 from streaming.models import TERMINAL, Response, Status
 from streaming.protocol import ErrorDetail, ProtocolError, ResponseCreate, ResponseDone
@@ -27,6 +27,7 @@ from streaming.waiting_list.base import (
     Limits,
     Place,
     State,
+    Unavailable,
     WaitingList,
     WaitingListError,
     Withdrawal,
@@ -91,6 +92,11 @@ async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool)
     One that was accepted before keeps its right to a place, whatever the list forgot. (A row
     still `accepting` was not: the same id on two sockets must not get past the bounds.)
     """
+    if why := list_lock.refusal(layer):
+        metrics.REJECTIONS.labels(Unavailable.code).inc()
+        if created:
+            await record.discard(response)
+        raise ProtocolError("unavailable", f"No prompt is answered here right now: {why}.")
     if response.status != Status.ACCEPTING:
         place: Place = await layer.waiting_list.place(str(response.pk))
         if place.state is State.UNKNOWN:

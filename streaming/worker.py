@@ -21,7 +21,9 @@ from django.utils.module_loading import import_string
 
 from streaming import conf, reconciler, responses, samples
 from streaming.claiming import POLL_SECONDS, Claimer, wait
+from streaming.database import in_thread
 from streaming.engine.base import Engine, EngineError
+from streaming.list_lock import LockHolder, LockLost, LockTaken
 from streaming.outages import AWAY, log_fault
 from streaming.publishing import Publisher
 from streaming.upkeep import Upkeep
@@ -40,15 +42,23 @@ _CANCEL_ATTEMPTS = 5
 class QueueWorker:
     """Owns one engine. `run` until `stop`; both on one event loop.
 
-    `run` raises EngineError if the model cannot be served, and RuntimeError if the engine's
-    thread dies.
+    `run` raises EngineError if the model cannot be served, RuntimeError if the engine's thread
+    dies, and LockLost if another process takes the waiting list over. With a `lock` it begins when
+    it has that.
     """
 
-    def __init__(self, engine: Engine, layer: BaseChannelLayer, capacity: int | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        layer: BaseChannelLayer,
+        capacity: int | None,
+        lock: LockHolder | None = None,
+    ) -> None:
         self.worker_id = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(3)}"
         self.ready = asyncio.Event()
         self._engine = engine
         self._layer = layer
+        self._lock = lock
         self._list = layer.waiting_list
         self._lease_seconds = conf.get().lease_seconds
         self._capacity = capacity
@@ -97,6 +107,37 @@ class QueueWorker:
 
     async def run(self) -> None:
         """Load the model, then serve until stopped."""
+        if self._lock is None:
+            await self._run()
+        elif await self._acquire(self._lock):
+            try:
+                await self._run()
+            finally:
+                if self._lock.lost:
+                    self._list.forget()  # its viewers go by the record, where others write now
+                await asyncio.to_thread(in_thread(self._lock.release))
+
+    async def _acquire(self, lock: LockHolder) -> bool:
+        """Wait for the lock, whose holder may be a process that ends; False if stopped before."""
+        is_told = False
+        while not self._stopping.is_set():
+            try:
+                await asyncio.to_thread(in_thread(lock.acquire))
+            except LockTaken as error:
+                if not is_told and not self._stopping.is_set():
+                    logger.error("Worker %s does not start yet. %s", self.worker_id, error)
+                    is_told = True
+            except asyncio.CancelledError:
+                lock.give_up()
+                raise
+            except AWAY as error:
+                log_fault(logger, error, "The waiting list's lock cannot be had; trying again.")
+            else:
+                return True
+            await wait(self._stopping, POLL_SECONDS)
+        return False
+
+    async def _run(self) -> None:
         await self._beat_at_last()
         beats = self._every(self._lease_seconds / 3, self._beat, sooner=self._ordered)
         beating = asyncio.create_task(beats)
@@ -129,11 +170,12 @@ class QueueWorker:
                 self._every(POLL_SECONDS, self._listen_for_bell),
                 self._every(POLL_SECONDS, self._listen_for_orders),
                 self._every(self._lease_seconds / 3, self._renew),
-                self._every(min(1.0, grace / 3), self._upkeep.sweep),
+                self._every(min(1.0, grace / 3), self._sweep),
                 self._every(POLL_SECONDS / 2, self._stop_overlong),
-                self._every(reconciler.INTERVAL_SECONDS, self._upkeep.reconcile),
+                self._every(reconciler.INTERVAL_SECONDS, self._reconcile),
                 self._every(samples.SAMPLE_SECONDS, self._upkeep.sample),
                 self._watch_engine(),
+                self._watch_lock(),
             )
         ]
         stopping = asyncio.create_task(self._stopping.wait())
@@ -150,6 +192,8 @@ class QueueWorker:
         What still runs goes back to its old place with its tokens.
         """
         self._state = WorkerState.DRAINING
+        if self._lock:
+            self._lock.give_up()
         if self._publisher.running and drain_seconds:
             with contextlib.suppress(Exception):
                 await self._beat()
@@ -185,7 +229,14 @@ class QueueWorker:
             sooner.clear()
 
     def _has_place(self) -> bool:
-        return self.state is WorkerState.READY and len(self._publisher.running) < self.capacity
+        is_full = len(self._publisher.running) >= self.capacity
+        return self.state is WorkerState.READY and not is_full and self._has_list
+
+    @property
+    def _has_list(self) -> bool:
+        """Whether what the list says holds: one that was taken over says who has left, and what
+        waits, of a time that is past."""
+        return self._lock is None or self._lock.is_fresh
 
     # --- duties ---
 
@@ -242,6 +293,20 @@ class QueueWorker:
         for running in asked:
             if running.response_id in renewal.lost and self._publisher.holds(running):
                 self._publisher.lose(running)
+
+    async def _sweep(self) -> None:
+        if self._has_list:
+            await self._upkeep.sweep()
+
+    async def _reconcile(self) -> None:
+        if self._has_list:
+            await self._upkeep.reconcile()
+
+    async def _watch_lock(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            if self._lock and self._lock.lost:
+                raise LockLost(self._lock.lost)
 
     async def _stop_overlong(self) -> None:
         limit = conf.get().generation_timeout
@@ -337,7 +402,10 @@ def build_engine() -> Engine:
 def start_queue_worker(engine: Engine | None = None) -> tuple[QueueWorker, asyncio.Task[None]]:
     """Start a worker inside this process, on the running event loop: the embedded deployment.
 
-    Returns the worker and the task that runs it; the task's exception is why it ended.
+    Returns the worker and the task that runs it; the task's exception is why it ended. While
+    another process has the waiting list of the database, it waits, and prompts are `unavailable`.
     """
-    worker = QueueWorker(engine or build_engine(), get_channel_layer(), conf.get().max_running)
+    layer = get_channel_layer()
+    lock = LockHolder.of(layer)
+    worker = QueueWorker(engine or build_engine(), layer, conf.get().max_running, lock)
     return worker, asyncio.get_running_loop().create_task(worker.run())

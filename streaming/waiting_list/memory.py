@@ -271,8 +271,18 @@ class MemoryWaitingList(WaitingList):
         row.cancelled = True
         return True
 
+    def forget(self) -> None:
+        """Hold nothing any more, and say nothing of it: all that was open is another list's."""
+        for row in list(self._open.values()):
+            self._drop(row)
+
     def _end(self, row: OpenResponse, event: str, token: int = 0) -> int:
         number = self._say(row, event, last=True)
+        self._done.add(row.response_id, row.log, token)
+        self._drop(row)
+        return number
+
+    def _drop(self, row: OpenResponse) -> None:
         entry = row.entry
         del self._open[entry.response_id]
         self._order.withdraw(row)
@@ -281,11 +291,9 @@ class MemoryWaitingList(WaitingList):
         self._preference.free(row)
         self._unlease(row)
         self._bounds.remove(entry)
-        self._done.add(entry.response_id, row.log, token)
         following = self._lanes.leave(entry)
         if following is not None:
             self._take_place(self._open[following])
-        return number
 
     # A viewer's side
 

@@ -7,12 +7,14 @@ import errno
 import socket
 from typing import Any
 
+from channels.layers import get_channel_layer
 from daphne.endpoints import build_endpoint_description_strings
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from streaming.engine.base import EngineError
+from streaming.list_lock import LockHolder, LockTaken
 from streaming.migrating import migrate
 from streaming.static_files import collect_if_old
 
@@ -38,7 +40,7 @@ class Command(BaseCommand):
         port = self.free_port(host, port)
         try:
             self.prepare(with_worker)
-        except EngineError as error:
+        except (EngineError, LockTaken) as error:
             raise CommandError(str(error)) from None
         except DatabaseError as error:
             raise CommandError(f"The database cannot be used: {error}") from None
@@ -65,6 +67,8 @@ class Command(BaseCommand):
 
     def prepare(self, with_worker: bool) -> None:
         migrate()
+        if with_worker and (lock := LockHolder.of(get_channel_layer())):
+            lock.acquire()  # before the model is loaded; until this process ends
         collect_if_old()
         if with_worker:
             from streaming.worker import build_engine
