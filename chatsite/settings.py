@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONE, SELF
+from django.conf.global_settings import PASSWORD_HASHERS
 from django.core.exceptions import ImproperlyConfigured
 
 from chatsite.secret import read_or_create_secret
@@ -178,6 +179,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 AUTHENTICATION_BACKENDS = ["streaming.accounts.backend.LimitedBackend"]
+PASSWORD_HASHERS = [
+    "streaming.accounts.hashing.BoundedPBKDF2PasswordHasher",
+    *(name for name in PASSWORD_HASHERS if not name.endswith(".PBKDF2PasswordHasher")),
+]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "chat"
 LOGOUT_REDIRECT_URL = "chat"

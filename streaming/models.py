@@ -1,4 +1,5 @@
-"""The record: conversations, their messages (a tree), every response with its timings, API keys.
+"""The record: conversations, their messages (a tree), every response with its timings, API keys;
+and for a short time, who tried to sign in how often, and which visitor has become an account.
 
 The record outlives the channel layer; whoever ends a response does so first in here, by a
 conditional update to its one terminal status.
@@ -183,3 +184,27 @@ class ListLock(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"
+
+
+class Attempts(models.Model):
+    """How often somebody tried something; means nothing once `until` is over."""
+
+    key = models.CharField(max_length=64, primary_key=True)  # SHA-256 of what was tried, and who
+    count = models.PositiveSmallIntegerField(default=0)
+    until = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name_plural = "attempts"
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class MergedVisitor(models.Model):
+    """A visitor who has signed in: what still comes as this one, has to come anew."""
+
+    visitor = models.CharField(max_length=64, primary_key=True)
+    merged_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.visitor

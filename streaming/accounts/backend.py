@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
 from django.http import HttpRequest
 
+from streaming.accounts.hashing import BusyError
 from streaming.accounts.limits import SIGN_IN, SIGN_IN_ADDRESS
+from streaming.outages import log_fault
 from streaming.owners import address_of_request
+
+logger = logging.getLogger(__name__)
 
 
 class LimitedBackend(ModelBackend):
     """Django's own backend with a bound on failed attempts.
 
     A right password is refused like a wrong one while the bound is reached, and a name that
-    does not exist is counted like one that does.
+    does not exist is counted like one that does. Nobody gets in while the database is away.
     """
 
     def authenticate(
@@ -32,20 +38,54 @@ class LimitedBackend(ModelBackend):
         if request is None or name is None or password is None:
             return super().authenticate(request, username, password, **kwargs)
         address = address_of_request(request)
-        within = SIGN_IN.take(address, folded(name)) and (
-            not address or SIGN_IN_ADDRESS.take(address)
-        )
-        if not within:
-            raise PermissionDenied  # no other backend is asked
-        user = super().authenticate(request, username, password, **kwargs)
-        if user is not None:
-            SIGN_IN.forget(address, folded(name))
-            SIGN_IN_ADDRESS.give_back(address)
+        try:
+            if not _take(address, folded(name)):
+                raise PermissionDenied  # no other backend is asked
+            try:
+                user = super().authenticate(request, username, password, **kwargs)
+            except BusyError:
+                _give_back(address, folded(name))
+                request.META[_REFUSED] = "unavailable"
+                raise
+            if user is not None:
+                SIGN_IN.forget(address, folded(name))
+                SIGN_IN_ADDRESS.give_back(address)
+        except DatabaseError as error:
+            log_fault(logger, error, "A sign-in could not be checked.")
+            request.META[_REFUSED] = "unavailable"
+            raise PermissionDenied from error
         return user
 
 
+_REFUSED = "streaming.sign_in_refused"
+
+
+def is_unavailable(request: HttpRequest | None) -> bool:
+    """Whether the request's sign-in was refused for want of the database or of time."""
+    return request is not None and _REFUSED in request.META
+
+
+def _take(address: str, name: str) -> bool:
+    """Count an attempt, that of the address first: beyond its bound, invented names leave nothing
+    behind. A socket without an address has only its names counted."""
+    if address and not SIGN_IN_ADDRESS.take(address):
+        return False
+    if SIGN_IN.take(address, name):
+        return True
+    SIGN_IN_ADDRESS.give_back(address)  # it is not tried
+    return False
+
+
+def _give_back(address: str, name: str) -> None:
+    SIGN_IN.give_back(address, name)
+    SIGN_IN_ADDRESS.give_back(address)
+
+
 def is_limited(request: HttpRequest, name: str) -> bool:
-    """Whether the next attempt of this name from this address will not be tried."""
+    """Whether the next attempt of this name from this address will not be tried.
+
+    Raises DatabaseError.
+    """
     address = address_of_request(request)
     return SIGN_IN.is_used_up(address, folded(name)) or (
         bool(address) and SIGN_IN_ADDRESS.is_used_up(address)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, UserCreationForm
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from streaming.accounts.backend import is_limited
+from streaming.accounts.backend import is_limited, is_unavailable
 from streaming.accounts.limits import SIGN_UP
 from streaming.models import ApiKey
+from streaming.outages import log_fault
 from streaming.owners import address_of_request
 
 if TYPE_CHECKING:
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     _KeyForm = forms.ModelForm[ApiKey]
 else:
     _SignUp, _KeyForm = UserCreationForm, forms.ModelForm
+
+logger = logging.getLogger(__name__)
+
+UNAVAILABLE = _("This cannot be checked right now. Try again in a moment.")
 
 MAX_KEYS = 50
 """Keys of an account that are not revoked."""
@@ -36,10 +43,20 @@ class SignInForm(AuthenticationForm):
 
     def clean(self) -> dict[str, Any]:
         name = self.cleaned_data.get("username")
-        if name and self.request is not None and is_limited(self.request, name):
+        try:
+            limited = name and self.request is not None and is_limited(self.request, name)
+        except DatabaseError as error:
+            log_fault(logger, error, "A sign-in could not be checked.")
+            raise ValidationError(UNAVAILABLE, code="unavailable") from error
+        if limited:
             raise ValidationError(self.error_messages["limited"], code="limited")
         cleaned: dict[str, Any] = super().clean()
         return cleaned
+
+    def get_invalid_login_error(self) -> ValidationError:
+        if is_unavailable(self.request):
+            return ValidationError(UNAVAILABLE, code="unavailable")
+        return super().get_invalid_login_error()
 
 
 class SignUpForm(_SignUp):
@@ -54,19 +71,27 @@ class SignUpForm(_SignUp):
         self.request = request
 
     def full_clean(self) -> None:
-        self.is_refused = self.is_bound and not SIGN_UP.take(address_of_request(self.request))
+        self.refusal = self._refusal() if self.is_bound else None
         super().full_clean()
 
+    def _refusal(self) -> ValidationError | None:
+        """Why nothing of what was entered is looked at."""
+        try:
+            if SIGN_UP.take(address_of_request(self.request)):
+                return None
+        except DatabaseError as error:
+            log_fault(logger, error, "A sign-up could not be counted.")
+            return ValidationError(UNAVAILABLE, code="unavailable")
+        text = _("Too many accounts were asked for from your network. Try again in an hour.")
+        return ValidationError(text, code="limited")
+
     def clean_username(self) -> str:
-        if self.is_refused:
-            raise ValidationError(
-                _("Too many accounts were asked for from your network. Try again in an hour."),
-                code="limited",
-            )
+        if self.refusal:
+            raise self.refusal
         return super().clean_username()
 
     def _post_clean(self) -> None:
-        if not self.is_refused:  # it would ask the database for the name all the same
+        if not self.refusal:  # it would ask the database for the name all the same
             super()._post_clean()  # type: ignore[misc]  # the stubs do not have it
 
 

@@ -1,21 +1,31 @@
-"""How often somebody may try: counts in Django's cache, each for a fixed time.
+"""How often somebody may try: counts in the record, each for a fixed time.
 
-The default cache is each process's own memory, so that several web processes allow several
-times as much; a shared cache (`CACHES`) makes one bound of it.
+Not in Django's cache: the default one is each process's own and forgets what it was told first
+when it is full, so that invented names would push a count out of it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 
-from django.core.cache import cache
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from streaming.models import Attempts
+
+_KEPT = timedelta(minutes=1)
+"""How long a count stays when it is over: longer than between two statements of `take`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `bound` attempts in `seconds`, counted from the first one."""
+    """At most `bound` attempts in `seconds`, counted from the first one.
+
+    Every method raises DatabaseError while the database is away.
+    """
 
     name: str
     bound: int
@@ -24,29 +34,32 @@ class Limit:
     def take(self, *who: str) -> bool:
         """Count an attempt; False if it is one too many. Counted before it is tried, so that
         attempts made at once do not all get in."""
-        key = self._key(who)
-        cache.add(key, 0, self.seconds)
-        try:
-            return int(cache.incr(key)) <= self.bound
-        except ValueError:  # it expired between the two
-            cache.set(key, 1, self.seconds)
-            return True
+        now = timezone.now()
+        until = now + timedelta(seconds=self.seconds)
+        Attempts.objects.filter(until__lte=now - _KEPT).delete()
+        own = Attempts.objects.filter(key=self._key(who))
+        with transaction.atomic():
+            Attempts.objects.bulk_create(
+                [Attempts(key=self._key(who), until=until)], ignore_conflicts=True
+            )
+            own.filter(until__lte=now).update(count=0, until=until)
+            return bool(own.filter(count__lt=self.bound).update(count=F("count") + 1))
 
     def is_used_up(self, *who: str) -> bool:
-        return int(cache.get(self._key(who), 0)) >= self.bound
+        own = Attempts.objects.filter(key=self._key(who))
+        return own.filter(until__gt=timezone.now(), count__gte=self.bound).exists()
 
     def give_back(self, *who: str) -> None:
         """The attempt is not to count after all."""
-        with contextlib.suppress(ValueError):  # it expired
-            cache.decr(self._key(who))
+        own = Attempts.objects.filter(key=self._key(who))
+        own.filter(count__gt=0).update(count=F("count") - 1)
 
     def forget(self, *who: str) -> None:
-        cache.delete(self._key(who))
+        Attempts.objects.filter(key=self._key(who)).delete()
 
     def _key(self, who: tuple[str, ...]) -> str:
         # Names are people's words, of any length and with any character.
-        digest = hashlib.sha256("\0".join(who).encode("utf-8", "replace")).hexdigest()
-        return f"streaming.limit:{self.name}:{digest}"
+        return hashlib.sha256("\0".join((self.name, *who)).encode("utf-8", "replace")).hexdigest()
 
 
 SIGN_IN = Limit("sign_in", bound=5, seconds=5 * 60)

@@ -25,7 +25,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django.views.generic import FormView
 
 from streaming import conf, keys
-from streaming.accounts.forms import ApiKeyForm, SignInForm, SignUpForm
+from streaming.accounts.forms import UNAVAILABLE, ApiKeyForm, SignInForm, SignUpForm
+from streaming.accounts.hashing import BusyError
 from streaming.models import Conversation
 from streaming.owners import must_sign_in, owner_of_request
 from streaming.removal import remove
@@ -70,7 +71,12 @@ class SignUp(auth_views.RedirectURLMixin, _SignUpView):
         return {**super().get_context_data(**kwargs), **next_}
 
     def form_valid(self, form: SignUpForm) -> HttpResponse:
-        login(self.request, form.save())
+        try:
+            user = form.save()
+        except BusyError:
+            form.add_error(None, UNAVAILABLE)
+            return self.form_invalid(form)
+        login(self.request, user)
         return super().form_valid(form)
 
 

@@ -1,0 +1,55 @@
+"""Password hashing, bounded: each hash takes a core for a good part of a second.
+
+Without a bound, sign-ins from many addresses take every core from the answers being generated.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.core.exceptions import PermissionDenied
+
+
+class BusyError(PermissionDenied):
+    """Too many passwords are being hashed; Django answers 403 where nobody says it better."""
+
+
+class Turns:
+    """Lets `at_once` threads in; `waiting` more wait, each for `seconds` at most."""
+
+    def __init__(self, at_once: int, waiting: int, seconds: float) -> None:
+        self._inside = threading.BoundedSemaphore(at_once)
+        self._room = threading.BoundedSemaphore(at_once + waiting)
+        self._seconds = seconds
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Raises BusyError for who would wait too long."""
+        if not self._room.acquire(blocking=False):
+            raise BusyError
+        try:
+            if not self._inside.acquire(timeout=self._seconds):
+                raise BusyError
+            try:
+                yield
+            finally:
+                self._inside.release()
+        finally:
+            self._room.release()
+
+
+TURNS = Turns(at_once=max(1, (os.cpu_count() or 1) // 4), waiting=16, seconds=10)
+
+
+class BoundedPBKDF2PasswordHasher(PBKDF2PasswordHasher):
+    """Django's default one, so many at a time in this process (`TURNS`)."""
+
+    def encode(self, *args: Any, **kwargs: Any) -> str:
+        """Raises BusyError."""
+        with TURNS.turn():
+            return super().encode(*args, **kwargs)
