@@ -113,7 +113,7 @@ def exact_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str:
     address: str = peer
     while hops and _within(address, networks):
         address = hops.pop()
-    return address if _is_address(address) else peer
+    return address if is_address(address) else peer
 
 
 def address_of_request(request: HttpRequest) -> str:
@@ -124,7 +124,8 @@ def address_of_request(request: HttpRequest) -> str:
     return client_address(scope, conf.get().trusted_proxies)
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -138,7 +139,7 @@ def is_within(address: str, networks: Sequence[str]) -> bool:
 
 
 def _within(text: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    return _is_address(text) and any(_parse(text) in network for network in networks)
+    return is_address(text) and any(_parse(text) in network for network in networks)
 
 
 def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -147,7 +148,7 @@ def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _canonical(text: str) -> str:
-    if not _is_address(text):
+    if not is_address(text):
         return text
     address = _parse(text)
     if address.version == 4:

@@ -11,7 +11,9 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from channels.layers import get_channel_layer
+from django.conf import settings as django_settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.request import split_domain_port, validate_host
 from django.utils.decorators import async_only_middleware
 
 from streaming import conf, list_lock, metrics, owners
@@ -89,7 +91,10 @@ async def show_metrics(request: HttpRequest) -> HttpResponse:
     """The metrics of this process and of the queue, for those who may read them."""
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
     if not may_read(
-        request.META.get("REMOTE_ADDR", ""), forwarded, request.META.get("HTTP_AUTHORIZATION", "")
+        request.META.get("REMOTE_ADDR", ""),
+        forwarded,
+        request.META.get("HTTP_AUTHORIZATION", ""),
+        request.META.get("HTTP_HOST", ""),
     ):
         return HttpResponse("You may not read the metrics.\n", "text/plain", 403)
     body, content_type = metrics.exposition(await snapshot(), request.META.get("HTTP_ACCEPT", ""))
@@ -107,11 +112,12 @@ async def snapshot() -> Snapshot | None:
         return None
 
 
-def may_read(peer: str, forwarded: str, authorization: str) -> bool:
+def may_read(peer: str, forwarded: str, authorization: str, host: str = "") -> bool:
     """Whether the metrics are for this client: by its token, or by its address.
 
     One who comes through a proxy that is not trusted has no address: behind a proxy on the same
-    machine everybody would seem to be local.
+    machine everybody would seem to be local. Nor has one who asks for a `host` that is not ours:
+    a page of another site, whose name was made to lead here, asks from the reader's own machine.
     """
     settings = conf.get()
     scheme, _, token = authorization.partition(" ")
@@ -119,8 +125,22 @@ def may_read(peer: str, forwarded: str, authorization: str) -> bool:
         given, wanted = token.strip().encode(), settings.metrics_token.encode()
         if secrets.compare_digest(given, wanted):
             return True
+    if host and not is_ours(host):
+        return False
     if forwarded and not owners.is_within(peer, settings.trusted_proxies):
         return False
     scope = {"client": [peer], "headers": [(b"x-forwarded-for", forwarded.encode("latin-1"))]}
     address = owners.exact_address(scope, settings.trusted_proxies)
     return owners.is_within(address, settings.metrics_allow)
+
+
+def is_ours(host: str) -> bool:
+    """Whether a Host header is one of `ALLOWED_HOSTS`, an address, or this machine by its usual
+    name: none of these can be made to lead elsewhere."""
+    name, _port = split_domain_port(host)
+    bare = name.removeprefix("[").removesuffix("]")
+    return (
+        name == "localhost"
+        or owners.is_address(bare)
+        or (bool(name) and validate_host(name, django_settings.ALLOWED_HOSTS))
+    )

@@ -43,7 +43,7 @@ def served(host: str, port: int) -> Iterator[int]:
         headers = {name: environ.get(f"HTTP_{name}", "") for name in _HEADERS}
         if environ["PATH_INFO"] != "/metrics":
             return _say(start, "404 Not Found")
-        if not probes.may_read(environ["REMOTE_ADDR"], *list(headers.values())[:2]):
+        if not probes.may_read(environ["REMOTE_ADDR"], *list(headers.values())[:3]):
             return _say(start, "403 Forbidden")
         # The layer belongs to the worker's loop; it has its own time limit.
         asked = asyncio.run_coroutine_threadsafe(probes.snapshot(), loop)
@@ -63,7 +63,7 @@ def served(host: str, port: int) -> Iterator[int]:
         thread.join()
 
 
-_HEADERS = ("X_FORWARDED_FOR", "AUTHORIZATION", "ACCEPT")
+_HEADERS = ("X_FORWARDED_FOR", "AUTHORIZATION", "HOST", "ACCEPT")
 
 
 def _say(start: StartResponse, status: str) -> list[bytes]:

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from http.client import HTTPConnection
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,7 +17,7 @@ from django.db.utils import OperationalError
 from django.test import AsyncClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from streaming import database_check, metrics, probes, record, tracing
+from streaming import database_check, metrics, probes, record, tracing, worker_metrics
 from streaming.models import Response, Status
 from tests.fake_engine import FakeEngine
 from tests.integration.conftest import ChatClient, eventually
@@ -60,6 +61,28 @@ class Since:
 async def test_every_name_has_our_prefix_or_is_the_librarys(layer: Any) -> None:
     for name in await scrape():
         assert name.startswith(("chatstream:", "process_", "python_")), name
+
+
+async def test_a_page_of_another_name_reads_nothing(layer: Any) -> None:
+    """Its name was made to lead to the operator's own machine, whose address may read."""
+    other = {"host": "evil.example:8000"}
+    assert (await AsyncClient().get("/metrics", headers=other)).status_code == 403
+    for path in ("/healthz", "/readyz"):  # a load balancer knows no name
+        assert (await AsyncClient().get(path, headers=other)).status_code in (200, 503)
+
+
+async def test_nor_does_it_from_a_workers_port(layer: Any) -> None:
+    def status(port: int, host: str) -> int:
+        connection = HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", "/metrics", headers={"Host": host})
+        try:
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    with worker_metrics.served("127.0.0.1", 0) as port:
+        for host, wanted in (("evil.example", 403), (f"127.0.0.1:{port}", 200)):
+            assert await asyncio.to_thread(status, port, host) == wanted
 
 
 async def test_tokens_times_and_ends_are_counted_once(

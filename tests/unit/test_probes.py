@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streaming.probes import may_read
+from streaming.probes import is_ours, may_read
 
 TOKEN = "a-token-of-24-characters"
 
@@ -55,3 +55,30 @@ def test_who_comes_through_a_proxy_on_this_machine_is_not_this_machine(configure
     configure(trusted_proxies="127.0.0.1", metrics_allow="10.0.0.0/8")
     assert may_read("127.0.0.1", "10.0.0.5", "")
     assert not may_read("127.0.0.1", "10.0.0.5, 192.0.2.1", "")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "localhost:8000", "127.0.0.1:8000", "10.0.0.7:9100", "[::1]:8000",
+     "[2001:db8::1]", "testserver", "TestServer.:80"],
+)  # fmt: skip
+def test_what_a_scraper_asks_for_is_ours(host: str) -> None:
+    assert is_ours(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example",
+     "evil@localhost", "localhost,evil.example", "", "[::1", "::1", "0x7f.1", "127.0.0.1:x"],
+)  # fmt: skip
+def test_a_name_that_was_made_to_lead_here_is_not(host: str) -> None:
+    assert not is_ours(host)
+
+
+def test_more_hosts_are_ours_where_they_are_allowed(settings: Any, configure: Any) -> None:
+    settings.ALLOWED_HOSTS = ["web", ".example.org"]
+    assert may_read("127.0.0.1", "", "", "web:8000")
+    assert may_read("127.0.0.1", "", "", "a.example.org")
+    assert not may_read("127.0.0.1", "", "", "testserver")
+    configure(metrics_token=TOKEN)
+    assert may_read("127.0.0.1", "", f"Bearer {TOKEN}", "anything.example")
