@@ -92,6 +92,7 @@ MIDDLEWARE = [
     "streaming.middleware.permissions_policy",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "streaming.middleware.visitor_cookie",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -206,7 +207,7 @@ STORAGES = {
 SERVESTATIC_USE_FINDERS = True  # served, under plain names, without a collectstatic step
 SERVESTATIC_KEEP_ONLY_HASHED_FILES = True  # the plain ones are where they were
 
-SESSION_COOKIE_AGE = 60 * 60 * 24 * 365  # a visitor without an account keeps their conversations
+SESSION_COOKIE_AGE = 60 * 60 * 24 * 365
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"

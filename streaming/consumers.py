@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
-from streaming import conf, keys, logs, metrics, owners, record, responses
+from streaming import conf, keys, logs, metrics, owners, record, responses, visitors
 from streaming.arrivals import Arrivals
 from streaming.database import in_database
 from streaming.listening import ListeningConsumer
@@ -143,6 +143,7 @@ class ChatConsumer(ListeningConsumer):
         await self.accept()
         try:
             self.user = await self.identify()
+            self.visitor = None if self.user else await owners.visitor_of_socket(self.scope)
         except ProtocolError as error:
             await self.send_error(error)
             await self.close(CLOSE_LOGIN_REQUIRED)
@@ -153,7 +154,7 @@ class ChatConsumer(ListeningConsumer):
         self.owner = (
             owners.owner_of_user(self.user)
             if self.user
-            else owners.owner_of_session(self.scope["session"])
+            else owners.owner_of_visitor(self.visitor or visitors.new_id())
         )
         self.address = owners.client_address(self.scope, conf.get().trusted_proxies)
         counted = (f"owner:{self.owner}", f"address:{self.address}")
@@ -193,11 +194,10 @@ class ChatConsumer(ListeningConsumer):
 
         Raises ProtocolError; a client that comes back is who it is now.
         """
-        session = self.scope["session"]
         if owners.bearer_of(self.scope["headers"]) is not None:
             same = await self.identify() == self.user
         else:
-            same = await owners.is_current(session, self.user)
+            same = await owners.is_current(self.scope, self.user, self.visitor)
         if not same:
             raise ProtocolError("session_changed", "Your session has changed; connect again.")
 

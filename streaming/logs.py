@@ -24,7 +24,7 @@ _response_id: ContextVar[str | None] = ContextVar("response_id", default=None)
 
 _CREDENTIALS = re.compile(
     r"\bcs-[\w-]{20,}"  # an API key
-    r"|(?<=sessionid=)[^\s;'\"]+|(?<=csrftoken=)[^\s;'\"]+"
+    r"|(?<=sessionid=)[^\s;'\"]+|(?<=csrftoken=)[^\s;'\"]+|(?<=visitor=)[^\s;'\"]+"
     r"|(?i:(?<=bearer )[^\s'\",]+)"
     r"|(?<=://)[^/\s@'\"]*(?=@)"  # the user and password in an address
 )

@@ -1,4 +1,4 @@
-"""A header of ours that Django does not set by itself."""
+"""What of ours goes into the header of a response: a policy, and the cookie of a visitor."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
+
+from streaming import visitors
 
 POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
@@ -30,3 +32,23 @@ def permissions_policy(get_response: Any) -> Any:
 def _with_policy(response: HttpResponse) -> HttpResponse:
     response.headers.setdefault("Permissions-Policy", POLICY)
     return response
+
+
+@sync_and_async_middleware
+def visitor_cookie(get_response: Any) -> Any:
+    """Give a browser the cookie by which it is the same visitor again."""
+    if iscoroutinefunction(get_response):
+
+        async def answer_async(request: HttpRequest) -> HttpResponse:
+            response: HttpResponse = await get_response(request)
+            visitors.write_cookie(request, response)
+            return response
+
+        return answer_async
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        response: HttpResponse = get_response(request)
+        visitors.write_cookie(request, response)
+        return response
+
+    return answer

@@ -1,39 +1,26 @@
-"""Who a place in the queue belongs to: an account or a visitor, and the address they come from.
-
-A visitor is a random id kept in the session, never the session key: that one changes at
-login and is a credential. Clients without cookies carry the id in a signed token.
-"""
+"""Who a place in the queue belongs to: an account or a visitor, and the address they come from."""
 
 from __future__ import annotations
 
 import ipaddress
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from channels.auth import get_user
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
-from django.contrib.auth.signals import user_logged_in
-from django.contrib.sessions.backends.base import SessionBase
-from django.core import signing
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import HttpRequest
 
-from streaming import conf
+from streaming import conf, visitors
 from streaming.database import in_database
 from streaming.models import Conversation, Response
 
-SESSION_KEY = "visitor"
-_SALT = "streaming.visitor"
-_TOKEN_SECONDS = 60 * 60 * 24 * 365
-
 
 def owner_of_request(request: HttpRequest) -> str:
-    """The owner of an HTTP request; a new visitor is given an id in the session."""
+    """The owner of an HTTP request; a new visitor is given a cookie."""
     if request.user.is_authenticated:
         return owner_of_user(request.user)
-    if SESSION_KEY not in request.session:
-        request.session[SESSION_KEY] = new_visitor_id()
-    return f"visitor:{request.session[SESSION_KEY]}"
+    return owner_of_visitor(visitors.of_request(request))
 
 
 def owner_of_user(user: AbstractBaseUser | AnonymousUser) -> str:
@@ -49,24 +36,37 @@ def bearer_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
-def owner_of_session(session: SessionBase) -> str:
-    """The visitor of a WebSocket's session, or a new one that lives as long as the socket."""
-    return f"visitor:{session.get(SESSION_KEY) or new_visitor_id()}"
+def owner_of_visitor(visitor: str) -> str:
+    return f"visitor:{visitor}"
 
 
-async def is_current(session: SessionBase, user: User | None) -> bool:
-    """Whether a WebSocket's session, read afresh, is still that of the account or visitor.
+async def visitor_of_socket(scope: Mapping[str, Any]) -> str | None:
+    """The visitor of a WebSocket's browser, whose session is read already; None for who is new,
+    and for programs, without a visit to the database."""
+    session, cookies = scope["session"], scope.get("cookies") or {}
+    if visitors.COOKIE not in cookies and not session.get(visitors.SESSION_KEY):
+        return None
+    visitor: str | None = await in_database(visitors.of_browser)(session, cookies)
+    return visitor
 
-    One that came without a session has nothing that could change.
+
+async def is_current(scope: Mapping[str, Any], user: Any, visitor: str | None) -> bool:
+    """Whether a WebSocket's cookies, looked up afresh, are still those of the account or visitor
+    that they were of when it was opened.
+
+    One that came without any has nothing that could change.
     """
-    if getattr(session, "session_key", None) is None:
-        return True
-    fresh = session.__class__(session.session_key)
-    visitor = await in_database(fresh.get)(SESSION_KEY)
+    session: Any = scope.get("session")
+    key = getattr(session, "session_key", None)
+    if key is None:
+        return visitor is None or not await in_database(visitors.is_merged)(visitor)
+    fresh = session.__class__(key)
     present = await get_user({"session": fresh})
-    if user is None:
-        return not present.is_authenticated and visitor == session.get(SESSION_KEY)
-    return bool(present == user)
+    if user is not None:
+        return bool(present == user)
+    if present.is_authenticated:
+        return False
+    return visitor == await visitor_of_socket({**scope, "session": fresh})
 
 
 def must_sign_in(request: HttpRequest) -> bool:
@@ -74,21 +74,15 @@ def must_sign_in(request: HttpRequest) -> bool:
     return not conf.get().anonymous and not request.user.is_authenticated
 
 
-def new_visitor_id() -> str:
-    return secrets.token_urlsafe(16)
-
-
 def visitor_token(owner: str) -> str:
     """A signed token by which a later socket becomes the same visitor."""
-    return signing.dumps(owner.removeprefix("visitor:"), salt=_SALT)
+    return visitors.token_of(owner.removeprefix("visitor:"))
 
 
 def owner_of_token(token: str) -> str | None:
     """The visitor a token was made for, None if it is forged, damaged or a year old."""
-    try:
-        return f"visitor:{signing.loads(token, salt=_SALT, max_age=_TOKEN_SECONDS)}"
-    except signing.BadSignature:
-        return None
+    visitor = visitors.of_token(token)
+    return None if visitor is None else owner_of_visitor(visitor)
 
 
 def client_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str:
@@ -157,13 +151,26 @@ def _canonical(text: str) -> str:
 
 
 def merge_at_login(*, request: HttpRequest | None, user: AbstractBaseUser, **kwargs: Any) -> None:
-    """What the visitor had becomes the account's."""
-    visitor = request.session.pop(SESSION_KEY, None) if request is not None else None
-    if visitor is None:
+    """What the visitor had becomes the account's, and the browser forgets who it was."""
+    if request is None:
         return
-    owner = f"visitor:{visitor}"
-    Conversation.objects.filter(owner=owner).update(owner=owner_of_user(user), user=user)
-    Response.objects.filter(owner=owner).update(owner=owner_of_user(user))
+    known = {
+        request.session.pop(visitors.SESSION_KEY, None),
+        visitors.of_token(request.COOKIES.get(visitors.COOKIE, "")),
+    }
+    visitors.keep(request, "")
+    for visitor in known - {None}:
+        visitors.merged(visitor)  # first: none of their sockets writes anything after it
+        owner = owner_of_visitor(visitor)
+        Conversation.objects.filter(owner=owner).update(owner=owner_of_user(user), user=user)
+        Response.objects.filter(owner=owner).update(owner=owner_of_user(user))
+
+
+def part_at_logout(*, request: HttpRequest | None, **kwargs: Any) -> None:
+    """The browser is a visitor at once, for pages of it that are still open."""
+    if request is not None and conf.get().anonymous:
+        visitors.keep(request, visitors.new_id())
 
 
 user_logged_in.connect(merge_at_login, dispatch_uid="streaming.merge_at_login")
+user_logged_out.connect(part_at_logout, dispatch_uid="streaming.part_at_logout")

@@ -142,10 +142,10 @@ async def test_no_secret_and_nothing_that_people_wrote_is_logged(site: ServeProc
     key = site.manage("shell", "--no-imports", "-c", make_key).strip().splitlines()[-1]
     assert key.startswith("cs-")
 
-    visitor = get(site, "/").cookies["sessionid"].value
+    visitor = get(site, "/").cookies["visitor"].value
     login = get(site, "/admin/login/")
     token = login.cookies["csrftoken"].value
-    get(site, "/admin/", Cookie=f"sessionid={visitor}; csrftoken={token}")
+    get(site, "/admin/", Cookie=f"visitor={visitor}; csrftoken={token}")
     get(site, f"/nowhere/?key={key}&password=her-very-own-password")
     get(site, "/", Host="not-allowed.example.org")
     get(site, "/metrics", Authorization=f"Bearer {TOKEN}x", X_Forwarded_For="192.0.2.1")

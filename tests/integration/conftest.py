@@ -15,8 +15,9 @@ from channels.layers import channel_layers, get_channel_layer
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import connections
+from django.test import Client
 
-from streaming import keys
+from streaming import keys, visitors
 from streaming.consumers import ChatConsumer
 from streaming.worker import QueueWorker
 from tests.fake_engine import FakeEngine
@@ -28,7 +29,12 @@ class ChatClient:
     """A WebSocket client of the consumer, with everything it received."""
 
     def __init__(
-        self, user: Any = None, session: Any = None, headers: Any = None, query: str = ""
+        self,
+        user: Any = None,
+        session: Any = None,
+        headers: Any = None,
+        query: str = "",
+        cookies: Any = None,
     ) -> None:
         self._communicator = WebsocketCommunicator(
             ChatConsumer.as_asgi(), f"/ws/chat/{query}", headers
@@ -36,6 +42,7 @@ class ChatClient:
         self._communicator.scope |= {
             "user": user or AnonymousUser(),
             "session": {} if session is None else session,
+            "cookies": cookies or {},
             "client": ["127.0.0.1", 50000],
         }
         self.received: list[dict[str, Any]] = []
@@ -145,6 +152,13 @@ async def eventually(condition: Callable[[], Awaitable[Any]]) -> Any:
         while not (value := await condition()):
             await asyncio.sleep(0.02)
         return value
+
+
+def owner_of(browser: Client) -> str:
+    """The visitor that a browser is by its cookie."""
+    visitor = visitors.of_token(browser.cookies[visitors.COOKIE].value)
+    assert visitor
+    return f"visitor:{visitor}"
 
 
 @pytest.fixture

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.test import Client
 
 from streaming import keys
 from streaming.accounts import forms
 from streaming.accounts.limits import Limit
 from streaming.models import ApiKey, Conversation, Message, Response, Status
-from streaming.owners import SESSION_KEY
+from streaming.visitors import COOKIE
+from tests.integration.conftest import owner_of
 
 pytestmark = pytest.mark.django_db
 
 PASSWORD = "correct horse battery"
 SIGN_UP = {"username": "hanako", "password1": PASSWORD, "password2": PASSWORD}
-
-
-@pytest.fixture(autouse=True)
-def _no_attempts_yet() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
 
 
 @pytest.fixture
@@ -40,7 +32,7 @@ def web() -> Client:
 def visitor(web: Client) -> Client:
     """A browser that has a conversation."""
     web.get("/")
-    owner = f"visitor:{web.session[SESSION_KEY]}"
+    owner = owner_of(web)
     mine = Conversation.objects.create(owner=owner, title="Mine")
     prompt = Message.objects.create(conversation=mine, role="user", content="hello")
     Response.objects.create(
@@ -113,7 +105,7 @@ def test_too_many_wrong_passwords_say_so(web: Client) -> None:
         for _ in range(5):
             assert "Too many failed attempts" not in sign_in(web, name, "wrong").text
         assert "Too many failed attempts" in sign_in(web, name, PASSWORD).text
-    assert SESSION_KEY not in web.session or "_auth_user_id" not in web.session
+    assert "_auth_user_id" not in web.session
 
 
 def test_the_admins_login_is_bounded_too(web: Client) -> None:
@@ -178,7 +170,7 @@ def test_without_anonymous_use_everything_asks_to_sign_in(web: Client, chatstrea
     assert web.get("/accounts/conversations/delete/").status_code == 302
     assert web.get("/conversations/").status_code == 401
     assert web.post(f"/conversations/{'1' * 32}/delete/").status_code in (401, 404)
-    assert SESSION_KEY not in web.session
+    assert COOKIE not in web.cookies
     User.objects.create_user("ann", password=PASSWORD)
     assert sign_in(web, "ann", PASSWORD, next="/").url == "/"
     assert web.get("/").status_code == 200

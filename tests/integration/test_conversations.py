@@ -18,9 +18,8 @@ from django.utils import timezone
 from streaming import reconciler, removal
 from streaming.conversations import side_list
 from streaming.models import Conversation, Message, Response, Status
-from streaming.owners import SESSION_KEY
 from tests.fake_engine import FakeEngine
-from tests.integration.conftest import eventually
+from tests.integration.conftest import eventually, owner_of
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -31,10 +30,6 @@ def web() -> Client:
     browser = Client()
     browser.get("/")
     return browser
-
-
-def owner_of(web: Client) -> str:
-    return f"visitor:{web.session[SESSION_KEY]}"
 
 
 def new(owner: str, title: str, *, text: str = "", age: timedelta = timedelta(0)) -> Conversation:
@@ -225,11 +220,10 @@ def test_deleting_needs_the_forms_token(web: Client) -> None:
 
 
 async def open_browser() -> tuple[Client, dict[str, str]]:
-    """A browser, and its session as its socket has it."""
+    """A browser, and its cookies as its socket has them."""
     browser = Client()
     await sync_to_async(browser.get)("/")
-    session = await sync_to_async(lambda: dict(browser.session))()
-    return browser, session
+    return browser, {name: morsel.value for name, morsel in browser.cookies.items()}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -238,8 +232,8 @@ async def test_deleting_stops_what_runs_and_what_is_held(
 ) -> None:
     engine = FakeEngine(max_running=1)
     await start_worker(engine)
-    browser, session = await open_browser()
-    chat = await client(session=session)
+    browser, cookies = await open_browser()
+    chat = await client(cookies=cookies)
     running = await chat.ask("go", params={"max_tokens": 1000})
     await chat.until("response.output_text.delta")
     held = await chat.ask("stop 1", conversation_id=running["conversation_id"])
@@ -266,8 +260,8 @@ async def test_what_was_accepted_after_the_cancelling_is_no_orphan(
 ) -> None:
     engine = FakeEngine(max_running=1)
     await start_worker(engine)
-    browser, session = await open_browser()
-    chat = await client(session=session)
+    browser, cookies = await open_browser()
+    chat = await client(cookies=cookies)
     running = await chat.ask("go", params={"max_tokens": 1000})
     await chat.until("response.output_text.delta")
     waiting = await chat.ask("stop 1")

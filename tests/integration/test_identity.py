@@ -14,7 +14,7 @@ from django.http import HttpRequest
 
 from streaming import keys
 from streaming.models import Response
-from streaming.owners import SESSION_KEY
+from streaming.visitors import SESSION_KEY
 from tests.fake_engine import FakeEngine
 from tests.integration.conftest import ChatClient
 

@@ -95,6 +95,7 @@ def test_a_plain_line_names_the_response_once(lines: Any) -> None:
         "Authorization: Bearer cs-abcdefghijklmnopqrstuvwxyz0123456789",
         "token cs-abcdefghijklmnopqrstuvwxyz0123456789!",
         "Cookie: sessionid=abcdef0123; csrftoken=zyxwvu9876",
+        "Cookie: theme=dark; visitor=ImFiY2RlZjAxMjMi:abcdef0123:zyxwvu9876",
     ],
 )
 @pytest.mark.parametrize("formatter", [logs.PlainFormatter, logs.JsonFormatter])

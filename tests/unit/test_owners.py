@@ -5,31 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streaming import visitors
 from streaming.models import Conversation, Message, Response
 from streaming.owners import (
-    SESSION_KEY,
     client_address,
     owner_of_request,
-    owner_of_session,
     owner_of_token,
+    owner_of_visitor,
+    visitor_of_socket,
     visitor_token,
 )
 
 
 def test_a_token_carries_the_visitor_and_cannot_be_forged() -> None:
-    owner = owner_of_session({})  # type: ignore[arg-type]
+    owner = owner_of_visitor(visitors.new_id())
     token = visitor_token(owner)
     assert owner_of_token(token) == owner
     assert owner_of_token(token[:-1] + ("A" if token[-1] != "A" else "B")) is None
     assert owner_of_token("") is None
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_request_gives_the_visitor_an_id_that_is_not_the_session_key(rf: RequestFactory) -> None:
     request = rf.get("/")
     request.user = AnonymousUser()
@@ -37,8 +41,12 @@ def test_a_request_gives_the_visitor_an_id_that_is_not_the_session_key(rf: Reque
     request.session._session_cache = {}
     owner = owner_of_request(request)
     assert owner == owner_of_request(request)
-    assert owner == owner_of_session(request.session)
     assert "some-key" not in owner
+    assert not request.session.modified
+    response = HttpResponse()
+    visitors.write_cookie(request, response)
+    scope = {"session": request.session, "cookies": {"visitor": response.cookies["visitor"].value}}
+    assert async_to_sync(visitor_of_socket)(scope) == owner.removeprefix("visitor:")
 
 
 @pytest.mark.django_db
@@ -47,7 +55,7 @@ def test_login_makes_the_visitors_conversations_the_accounts(
 ) -> None:
     user = django_user_model.objects.create_user("ann", password="secret")
     session = client.session
-    session[SESSION_KEY] = "guest"
+    session[visitors.SESSION_KEY] = "guest"
     session.save()
     mine = Conversation.objects.create(owner="visitor:guest")
     prompt = Message.objects.create(conversation=mine, role="user", content="hi")
