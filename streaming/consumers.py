@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from streaming import conf, keys, logs, metrics, owners, record, responses, visitors
 from streaming.arrivals import Arrivals
 from streaming.database import in_database
+from streaming.guard import Credentials, Guard
 from streaming.listening import ListeningConsumer
 from streaming.markup import MarkupDresser
 from streaming.models import TERMINAL, Response
@@ -114,6 +115,7 @@ class ChatConsumer(ListeningConsumer):
             # Not in `disconnect`: a server that ends cancels us without calling it.
             self.gone = True
             sockets.leave(self.counted)
+            Guard.here().leave(self)
             if self.inbox_task:
                 self.inbox_task.cancel()
             for viewer in self.viewers.values():
@@ -134,6 +136,8 @@ class ChatConsumer(ListeningConsumer):
             await super().dispatch(message)
 
     async def hear(self, message: dict[str, Any]) -> None:
+        if self.closing:
+            return
         if viewer := self.viewers.get(message["response_id"]):
             await viewer.feed(message)
 
@@ -169,6 +173,7 @@ class ChatConsumer(ListeningConsumer):
         except Exception as error:
             await self.be_unavailable(error)
             return
+        Guard.here().enter(self, Credentials.of(self.scope, self.user, self.visitor))
         self.inbox_task = asyncio.create_task(self.handle_inbox())
 
     async def disconnect(self, code: int) -> None:
@@ -200,6 +205,15 @@ class ChatConsumer(ListeningConsumer):
             same = await owners.is_current(self.scope, self.user, self.visitor)
         if not same:
             raise ProtocolError("session_changed", "Your session has changed; connect again.")
+
+    async def suspect(self) -> None:
+        """The guard's doubt; a client who only reads would never be asked."""
+        try:
+            await self.check_identity()
+        except ProtocolError as error:
+            if not self.closing:
+                await self.send_error(error)
+                await self.close(_CLOSE_CODES[error.code])
 
     async def be_unavailable(self, error: Exception) -> None:
         log_fault(logger, error, "A client could not be greeted.")

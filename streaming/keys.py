@@ -10,11 +10,15 @@ import secrets
 from datetime import timedelta
 
 from django.contrib.auth.models import User
+from django.dispatch import Signal
 from django.utils import timezone
 
 from streaming.models import ApiKey
 
 PREFIX = "cs-"
+
+revoked = Signal()
+"""A key has been revoked."""
 
 _USE_NOTED_EVERY = timedelta(minutes=1)
 
@@ -23,7 +27,7 @@ def create(user: User, name: str) -> tuple[ApiKey, str]:
     """A new key, and its secret: the only time that anybody sees it."""
     secret = PREFIX + secrets.token_urlsafe(32)
     key = ApiKey.objects.create(
-        user=user, name=name, start=secret[: len(PREFIX) + 5], digest=_digest(secret)
+        user=user, name=name, start=secret[: len(PREFIX) + 5], digest=digest(secret)
     )
     return key, secret
 
@@ -31,13 +35,14 @@ def create(user: User, name: str) -> tuple[ApiKey, str]:
 def revoke(key: ApiKey) -> None:
     """From the next request on it opens nothing. Revoking twice keeps the first moment."""
     ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+    revoked.send(ApiKey)
 
 
 def user_of(secret: str) -> User | None:
     """The active account a secret belongs to; None if it is unknown or revoked."""
     key = (
         ApiKey.objects.select_related("user")
-        .filter(digest=_digest(secret), revoked_at=None, user__is_active=True)
+        .filter(digest=digest(secret), revoked_at=None, user__is_active=True)
         .first()
     )
     if key is None:
@@ -49,5 +54,6 @@ def user_of(secret: str) -> User | None:
     return user
 
 
-def _digest(secret: str) -> str:
+def digest(secret: str) -> str:
+    """What is stored of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,9 @@ from django.contrib.auth import get_user_model
 
 from streaming.consumers import CLOSE_FORBIDDEN, CLOSE_UNAVAILABLE
 from streaming.database import in_database
+from streaming.guard import Credentials, Guard
 from streaming.outages import log_fault
+from streaming.owners import is_current
 from streaming.protocol import ErrorEvent, ProtocolError
 from streaming.queue_watch import LOOK_SECONDS, QueueWatch
 
@@ -38,12 +41,14 @@ class QueueConsumer(AsyncWebsocketConsumer):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.tasks: list[asyncio.Task[None]] = []
         self.watch: QueueWatch | None = None
+        self.doubt = asyncio.Event()
         try:
             await super().__call__(scope, receive, send)
         finally:
             # Not in `disconnect`: a server that ends cancels us without calling it.
             for task in self.tasks:
                 task.cancel()
+            Guard.here().leave(self)
             if self.watch:
                 self.watch.leave(self)
 
@@ -54,6 +59,8 @@ class QueueConsumer(AsyncWebsocketConsumer):
             return
         self.watch = QueueWatch.here(self.channel_layer)
         self.watch.enter(self)
+        signed_in = {"session": self.scope.get("session")}  # an API key opens nothing here
+        Guard.here().enter(self, Credentials.of(signed_in, self.scope["user"]))
         self.tasks = [asyncio.create_task(work) for work in (self.tell(self.watch), self.guard())]
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -92,18 +99,23 @@ class QueueConsumer(AsyncWebsocketConsumer):
         await self.base_send({"type": "websocket.send", "text": text, "patient": True})
 
     async def guard(self) -> None:
-        """See that whoever watches still may."""
+        """See that whoever watches still may, and is still signed in."""
         error = None
         while not error:
-            await asyncio.sleep(self.recheck_seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.doubt.wait(), self.recheck_seconds)
+            self.doubt.clear()
             error = await self.objection()
         self.tasks[0].cancel()
         await self.refuse(error)
 
+    async def suspect(self) -> None:
+        self.doubt.set()
+
     async def objection(self) -> ProtocolError | None:
         """Why this one may not watch now."""
         try:
-            if await self.may_view():
+            if await self.may_view() and await is_current(self.scope, self.scope["user"], None):
                 return None
             return ProtocolError("forbidden", "You may not watch the queue.")
         except Exception as error:

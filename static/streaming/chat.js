@@ -21,6 +21,8 @@ const thread = document.getElementById("thread");
 const stop = document.getElementById("stop");
 const connection = document.getElementById("connection");
 
+const SESSION_CHANGED = 4409; // signed in or out elsewhere: the next connection is of who it is now
+
 let announcedPlace = "";
 
 const path = new Path(document.getElementById("turns"));
@@ -280,6 +282,7 @@ function onState(state, code = 0) {
     for (const answer of path.open) answer.interrupt(true);
   }
   if (state === "lost") notice.show(words.lostText(code), { stays: true });
+  if (state === "lost" && code === SESSION_CHANGED) tell("identity");
   if (state === "refused") notice.showError({ code: "login_required" });
   refresh();
 }

@@ -71,6 +71,8 @@ search.addEventListener("submit", (event) => {
 
 // --- what happens on the page ---
 
+// Also lets the server say who the browser is now, before its next socket is opened.
+document.addEventListener("identity", () => list.refresh());
 document.addEventListener("conversation", ({ detail }) => list.add(detail.id, detail.title));
 document.addEventListener("conversation-touched", ({ detail }) => list.touch(detail.id));
 

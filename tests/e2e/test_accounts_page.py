@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.page import ask
+from tests.e2e.page import ask, expect_connected
 from tests.e2e.visitors import (
     PASSWORD,
     Visitors,
@@ -93,6 +93,30 @@ def test_an_answer_goes_on_over_signing_up(visitors: Visitors, fast: ServeProces
     expect(page.locator(".answer .text")).to_contain_text("w60")
     page.locator("#stop").click()
     expect(page.locator(".answer")).to_have_attribute("data-status", "cancelled")
+
+
+def test_other_tabs_are_who_the_browser_is_now(visitors: Visitors, fast: ServeProcess) -> None:
+    page = visitors.open()
+    answer = ask(page, "go on")
+    expect(answer.locator(".text")).to_contain_text("w5")
+    other = page.context.new_page()
+    other.goto(fast.url)
+    with page.expect_websocket():  # nobody touches the tab
+        sign_up(other, fast, new_name())
+    expect_connected(page)
+    expect(answer.locator(".text")).to_contain_text("w60")  # it goes on, as the account's
+    page.locator("#stop").click()
+    expect(answer).to_have_attribute("data-status", "cancelled")
+    page.goto(fast.url)
+    expect(page.locator(".side-link")).to_have_text(["go on"])
+    expect_connected(page)
+    with page.expect_websocket():
+        other.locator(".side-foot").get_by_role("button", name="Sign out").click()
+    expect_connected(page)
+    expect(page.locator(".side-none")).to_have_text("No conversations yet.")
+    ask_and_read(page, "stop 2")  # as the visitor that the other tab is, too
+    other.reload()
+    expect(other.locator(".side-link")).to_have_text(["stop 2"])
 
 
 def test_without_visitors_and_sign_up(browser: Browser, closed: ServeProcess) -> None:
