@@ -19,9 +19,11 @@ class StreamingConfig(AppConfig):
         from streaming.conf import check_settings
         from streaming.database import close_connections, note_file
         from streaming.tracing import check_tracing
+        from streaming.visitors import check_middleware
 
         checks.register(check_settings)
         checks.register(check_tracing)
+        checks.register(check_middleware)
         request_finished.connect(close_connections)
         connection_created.connect(note_file)
         pre_delete.connect(_before_account_goes, sender=settings.AUTH_USER_MODEL)

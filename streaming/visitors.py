@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import signing
+from django.core.checks import CheckMessage, Error
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -50,7 +51,7 @@ def of_token(token: str, max_age: int = _KEPT_SECONDS) -> str | None:
         return None
 
 
-def of_browser(session: Mapping[str, Any] | Any, cookies: Mapping[str, str]) -> str | None:
+def of_browser(session: Any, cookies: Mapping[str, str]) -> str | None:
     """The visitor of a browser, None for a new one or one that has become an account since.
 
     Visits the database, but for who comes without any of it.
@@ -85,6 +86,15 @@ def write_cookie(request: HttpRequest, response: HttpResponse) -> None:
     elif visitor and visitor != of_token(token or "", _RENEWED_SECONDS):
         flags |= {"secure": bool(settings.SESSION_COOKIE_SECURE), "httponly": True}
         response.set_cookie(COOKIE, token_of(visitor), max_age=_KEPT_SECONDS, **flags)
+
+
+def check_middleware(**kwargs: Any) -> list[CheckMessage]:
+    """System check `streaming.E005`: nobody would set the cookie."""
+    wanted = "streaming.middleware.visitor_cookie"
+    if wanted in settings.MIDDLEWARE:
+        return []
+    text = f"{wanted} is missing in MIDDLEWARE: each page would be another visitor's."
+    return [Error(text, id="streaming.E005")]
 
 
 def is_merged(visitor: str) -> bool:

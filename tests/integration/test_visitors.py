@@ -197,6 +197,12 @@ def test_merged_visitors_are_remembered_for_a_day() -> None:
     assert [row.visitor for row in MergedVisitor.objects.all()] == ["new"]
 
 
+def test_a_project_that_sets_no_cookie_is_told_so(settings: Any) -> None:
+    assert not visitors.check_middleware()
+    settings.MIDDLEWARE = []
+    assert [error.id for error in visitors.check_middleware()] == ["streaming.E005"]
+
+
 async def test_the_socket_is_of_the_pages_visitor(start_worker: Any, client: Any) -> None:
     await start_worker(FakeEngine())
     browser = Client()
