@@ -16,7 +16,6 @@ from importlib import import_module
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.signals import user_logged_in, user_logged_out
@@ -26,6 +25,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from streaming import keys
+from streaming.database import in_database
 from streaming.models import ApiKey, MergedVisitor
 from streaming.outages import log_fault
 from streaming.owners import bearer_of
@@ -190,7 +190,7 @@ class Guard:
 
     async def _look(self) -> None:
         held = set(self._held.values())
-        gone = await database_sync_to_async(no_longer_valid)(held)
+        gone = await in_database(no_longer_valid)(held)
         suspects = [socket for socket, one in self._held.items() if one in gone] if gone else ()
         for error in await asyncio.gather(
             *(socket.suspect() for socket in suspects), return_exceptions=True
