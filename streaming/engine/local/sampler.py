@@ -17,6 +17,7 @@ from streaming.engine.base import SamplingParams
 
 _NUCLEUS_CANDIDATES = 1024  # enough for nearly every nucleus without top-k; else the row is sorted
 _FEW = 256  # up to this top-k, nothing but the largest logits is looked at
+_LARGEST = torch.finfo(torch.float32).max
 _TIES = 32  # so many more of them, for equals of the last one
 
 
@@ -39,9 +40,15 @@ def sample(
     """Draw from float32 logits [B, V]; returns B tokens and, per row, whether it could be done.
 
     `indices[i]` counts row i's earlier tokens, `seen[i]` are the tokens that its repetition
-    penalty applies to. A row whose logits hold NaN or +infinity has no answer (False).
+    penalty applies to. A row whose logits hold NaN or +infinity, or nothing but -infinity, has no
+    answer (False), and changes nothing for the others.
     """
-    usable = torch.isfinite(logits.amax(dim=-1))
+    usable = are_usable(logits)
+    if not all(usable):
+        # NaN is above no threshold and reaches no mass: looked for, it is found beyond the last
+        # token, where nobody may index. Zeros are as good as anything for who gets no answer.
+        logits = logits.clone()
+        logits[[row for row, ok in enumerate(usable) if not ok]] = 0
     logits = _penalised(logits, params, seen)
     greedy, narrow, wide = _sorts(params, logits.shape[-1])
     tokens = [0] * len(params)
@@ -56,7 +63,13 @@ def sample(
             )
             for row, token in zip(rows, picked.tolist(), strict=True):
                 tokens[row] = token
-    return tokens, usable.tolist()
+    return tokens, usable
+
+
+def are_usable(logits: Tensor) -> list[bool]:
+    """Of each row of logits [B, V], whether a token can be drawn from it."""
+    usable: list[bool] = torch.isfinite(logits.amax(dim=-1)).tolist()
+    return usable
 
 
 def _sorts(params: Sequence[SamplingParams], size: int) -> tuple[list[int], list[int], list[int]]:
@@ -83,13 +96,22 @@ def _pick_of_few(logits: Tensor, params: Sequence[SamplingParams], numbers: Tens
     candidates = min(logits.shape[-1], max(p.top_k for p in params) + _TIES)
     values, ids = (each.cpu() for each in logits.topk(candidates, dim=-1))  # [S, M], descending
     values = _cooled(values, params)
-    values = values.masked_fill(values < values.gather(-1, ks - 1), -torch.inf)
+    kth = values.gather(-1, ks - 1)
+    # Equals of the last one may go on behind the candidates, of whom neighbours decide how many
+    # there are: such a row looks at all.
+    cut: list[int] = []
+    if candidates < logits.shape[-1]:
+        cut = (values[:, -1:] >= kth)[:, 0].nonzero()[:, 0].tolist()
+    values = values.masked_fill(values < kth, -torch.inf)
     if any(p.top_p < 1.0 for p in params):
         top_p = _column([p.top_p for p in params], values.device)
         floor, _ = _nucleus_floor(values, values, top_p)
         values = values.masked_fill((values < floor) & (top_p < 1.0), -torch.inf)
     ids, order = ids.sort(dim=-1)  # in the order of all tokens, whatever the order of equals was
-    return ids.gather(-1, _pick(values.gather(-1, order), numbers))[:, 0]
+    picked = ids.gather(-1, _pick(values.gather(-1, order), numbers))[:, 0]
+    if cut:
+        picked[cut] = _pick_of_all(logits[cut], [params[row] for row in cut], numbers[cut]).cpu()
+    return picked
 
 
 def _pick_of_all(logits: Tensor, params: Sequence[SamplingParams], numbers: Tensor) -> Tensor:
@@ -99,7 +121,7 @@ def _pick_of_all(logits: Tensor, params: Sequence[SamplingParams], numbers: Tens
 def _cooled(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
     """Relative to the maximum, so that a tiny temperature cannot overflow."""
     scale = torch.tensor([p.temperature for p in params], device=logits.device)[:, None]
-    return (logits - logits.amax(dim=-1, keepdim=True)) / scale.clamp(min=1e-6)
+    return (logits - logits.amax(dim=-1, keepdim=True)) / scale.clamp(1e-6, _LARGEST)
 
 
 def _column(numbers: Sequence[float], device: torch.device) -> Tensor:
@@ -117,7 +139,10 @@ def _penalised(
         ids = torch.tensor(sorted(set(seen[row])), dtype=torch.long, device=logits.device)
         scores = logits[row, ids]
         penalty = params[row].repetition_penalty
-        logits[row, ids] = torch.where(scores < 0, scores * penalty, scores / penalty)
+        penalised = torch.where(scores < 0, scores * penalty, scores / penalty)
+        # An extreme penalty makes no infinities, nor NaN (of 0, by one too small for the format).
+        penalised.nan_to_num_(0.0, _LARGEST, -_LARGEST)
+        logits[row, ids] = penalised.where(scores.isfinite(), scores)
     return logits
 
 

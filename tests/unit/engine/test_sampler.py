@@ -105,3 +105,61 @@ def test_the_uniform_number_is_fixed_for_all_time() -> None:
     assert len(set(numbers)) == 2500
     assert 0 <= min(numbers) < max(numbers) < 1
     assert abs(sum(numbers) / 2500 - 0.5) < 0.03
+
+
+FAULTS = {
+    "none": lambda row: row,
+    "one NaN": lambda row: row.index_fill(0, torch.tensor([7]), math.nan),
+    "all NaN": lambda row: torch.full_like(row, math.nan),
+    "+inf": lambda row: row.index_fill(0, torch.tensor([0]), math.inf),
+    "NaN and inf": lambda row: row.index_fill(0, torch.tensor([32]), math.nan) * math.inf,
+    "only -inf": lambda row: torch.full_like(row, -math.inf),
+    "one left": lambda row: torch.full_like(row, -math.inf).index_fill(0, torch.tensor([5]), 1.0),
+    "huge": lambda row: row.sign() * 3e38,
+    "all huge": lambda row: torch.full_like(row, -3e38),
+    "tiny": lambda row: row * 1e-40,
+}
+UNUSABLE = {"one NaN", "all NaN", "+inf", "NaN and inf", "only -inf"}
+
+any_params = st.builds(
+    SamplingParams,
+    max_tokens=st.integers(1, 2**40),
+    seed=st.integers(-(2**70), 2**70),
+    temperature=st.sampled_from([0.0, 5e-324, 1e-40, 1e-7, 0.3, 1.0, 2.0, 1e38, 1.7e308])
+    | st.floats(0, 2),
+    top_p=st.sampled_from([5e-324, 1e-9, 0.5, 0.9, 1 - 2**-53, 1.0])
+    | st.floats(0, 1, exclude_min=True),
+    top_k=st.sampled_from([0, 1, 2, 32, 33, 34, 256, 257, 1000, 2**40]) | st.integers(0, 70),
+    repetition_penalty=st.sampled_from([5e-324, 1e-300, 1e-45, 0.5, 1.0, 2.0, 1e39, 1.7e308])
+    | st.floats(0.5, 2),
+    ignore_eos=st.booleans(),
+    stop=st.sampled_from([(), ("x",)]),
+)
+any_row = st.tuples(any_params, st.integers(0, 2**40), st.sampled_from(sorted(FAULTS)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(any_row, min_size=1, max_size=6), st.integers(0, 2**32), st.sampled_from([33, 1500])
+)
+def test_a_row_at_fault_is_alone_with_it(
+    rows: list[tuple[SamplingParams, int, str]], randomness: int, size: int
+) -> None:
+    """Whatever is in a row, and whatever its parameters: it is told apart, and all others get what
+    they get alone, a token there is, and one that nothing has forbidden."""
+    generator = torch.Generator().manual_seed(randomness)
+    logits = torch.randn(len(rows), size, generator=generator) * 3
+    for row, (_, _, fault) in enumerate(rows):
+        logits[row] = FAULTS[fault](logits[row])
+    seen = [torch.randint(size, (9,), generator=generator).tolist() for _ in rows]
+    seen[0] = list(range(size))
+    given_ = logits.clone()
+    tokens, usable = sample(logits, [p for p, *_ in rows], [i for _, i, _ in rows], seen)
+    assert logits.equal(given_) or logits.isnan().any()
+    assert usable == [fault not in UNUSABLE for *_, fault in rows]
+    for row, (p, index, _) in enumerate(rows):
+        if usable[row]:
+            assert 0 <= tokens[row] < size
+            assert logits[row, tokens[row]] > -math.inf
+            alone, _ = sample(logits[row : row + 1], [p], [index], [seen[row]])
+            assert alone == [tokens[row]]
