@@ -122,6 +122,8 @@ class SlotCache:
     def __init__(self, layers: int, rows: int, max_len: int, kind: type[Slots] = Slots) -> None:
         self.slots = [kind(rows, max_len) for _ in range(layers)]
         self._tokens = rows * max_len
+        self.progress = 0
+        """Grows with every layer that has read its part of a prompt."""
 
     @property
     def bytes(self) -> int:

@@ -143,6 +143,7 @@ class Decoder:
         for layer, slots in zip(self._layers, self._cache.slots, strict=True):
             query, keys, values = layer.before(x, angles)
             slots.write(keys, values, places, reading)
+            self._cache.progress += 1
             seen = [part.attend(query, slots, self._scale) for part in parts]
             joined = seen[0] if len(seen) == 1 else torch.cat([part.to(x.dtype) for part in seen])
             x = layer.after(x, joined)

@@ -80,6 +80,18 @@ class Rows:
         row.given_back = self._clock if keep else 0
         sequence.row = -1
 
+    def forget(self, tokens: Sequence[int]) -> list[int]:
+        """Free rows from which a sequence with these tokens would get its beginning hold nothing
+        any more: these."""
+        alike = [
+            number
+            for number, row in enumerate(self._rows)
+            if row.is_free and _common(tokens, row.left) >= LEAST_PREFIX
+        ]
+        for number in alike:
+            self._rows[number].left, self._rows[number].given_back = [], 0
+        return alike
+
     def exchange(self, a: int, b: int) -> None:
         """Two rows change places, with all they hold."""
         if a == b:

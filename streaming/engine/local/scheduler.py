@@ -104,6 +104,10 @@ class Scheduler:
             self._prefilling.remove(sequence)
         self._rows.take_back(sequence, keep=keep)
 
+    def forget(self, sequence: TokenSequence) -> list[int]:
+        """Free rows that begin as this sequence does forget what they hold: these."""
+        return self._rows.forget(sequence.tokens)
+
     def clear(self) -> list[TokenSequence]:
         """Free every row, forget what it holds, and return who had one."""
         gone = self.running

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -26,7 +27,7 @@ from streaming.engine.local.pace import Pace
 from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.local.rows import Rows
 from streaming.engine.local.runner import ModelRunner
-from streaming.engine.local.sampler import sample
+from streaming.engine.local.sampler import are_usable, sample
 from streaming.engine.local.scheduler import Chunk, Scheduler, StepPlan
 from streaming.engine.local.sequence import TokenSequence, check_params
 
@@ -66,6 +67,11 @@ class Stepper:
     @property
     def running(self) -> int:
         return len(self._sequences)
+
+    @property
+    def progress(self) -> int:
+        """Grows while a step goes through the layers of the model."""
+        return self._runner.cache.progress
 
     def take_events(self) -> list[EngineEvent]:
         """What has happened since the last call, in order."""
@@ -136,6 +142,10 @@ class Stepper:
         prompt, trimmed = self._prompts.fit(request.messages, context - room)
         if any(not 0 <= token < self._runner.vocabulary for token in request.prior_tokens):
             raise EngineError("prior_tokens holds a token that the model lacks.", "invalid_params")
+        if (
+            max(prompt, default=0) >= self._runner.vocabulary
+        ):  # a tokenizer with more tokens than its model
+            raise EngineError("The prompt holds a token that the model lacks.", "engine_error")
         continued = request.messages[-1].role == "assistant"
         detokenizer = Detokenizer(
             self._prompts.decode,
@@ -171,9 +181,27 @@ class Stepper:
         for sequence in read:
             self._scheduler.prefill_done(sequence)
         if len(read) < len(plan.prefill):  # those that read on get no token
-            got = [row for row, part in enumerate(plan.prefill) if not part.sequence.unread]
-            logits = logits[[*range(len(plan.decode)), *(len(plan.decode) + row for row in got)]]
+            first = len(plan.decode)
+            got = [first + at for at, part in enumerate(plan.prefill) if not part.sequence.unread]
+            self._drop_unusable(plan.prefill, logits[first:])
+            logits = logits[[*range(first), *got]]
         return logits, [*plan.decode, *read]
+
+    def _drop_unusable(self, chunks: Sequence[Chunk], logits: Tensor) -> None:
+        """End those whose prompt is not read yet and gives no numbers: else what the row holds
+        would be given to others if somebody cancels before the last chunk tells."""
+        for chunk, ok in zip(chunks, are_usable(logits), strict=True):
+            if not ok and chunk.sequence.unread:
+                self._end_unusable(chunk.sequence)
+
+    def _end_unusable(self, sequence: TokenSequence) -> None:
+        """End one whose logits are not numbers, and let nobody have what its row holds, nor what
+        free rows hold of the same beginning, which it may have come from."""
+        self._runner.clear_row(sequence.row)
+        for row in self._scheduler.forget(sequence):
+            self._runner.clear_row(row)
+        message = "The model's output is not a number."
+        self._end(sequence, FinishReason.ERROR, "engine_error", message, keep=False)
 
     def _advance(self, sequences: list[TokenSequence], logits: Tensor) -> list[str]:
         """Give each sequence its next token; the ids of those that got one."""
@@ -186,9 +214,7 @@ class Stepper:
         decoded = []
         for sequence, token, ok in zip(sequences, tokens, usable, strict=True):
             if not ok:
-                self._runner.clear_row(sequence.row)
-                self._end(sequence, FinishReason.ERROR, "engine_error",
-                          "The model's output is not a number.", keep=False)  # fmt: skip
+                self._end_unusable(sequence)
                 continue
             decoded.append(sequence.id)
             try:

@@ -26,7 +26,7 @@ class StockModel:
         self.device: torch.device = model.device
         self._model = model
         self._place = _Place()
-        layers: list[Any] = [_Layer(self._place, slots) for slots in cache.slots]
+        layers: list[Any] = [_Layer(self._place, cache, slots) for slots in cache.slots]
         self._kept = {cache_argument(type(model)): Cache(layers=layers)}
         self._boolean_mask = model.config._attn_implementation == "sdpa"
 
@@ -100,9 +100,9 @@ class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
 
     is_sliding = False
 
-    def __init__(self, place: _Place, slots: Slots) -> None:
+    def __init__(self, place: _Place, cache: SlotCache, slots: Slots) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._place, self._slots = place, slots
+        self._place, self._cache, self._slots = place, cache, slots
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Shapes are known at the first call: [batch, kv_heads, n, head_dim]."""
@@ -114,6 +114,7 @@ class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     ) -> tuple[Tensor, Tensor]:
         """Write [B, kv_heads, n, head_dim] and return views [B, kv_heads, length, head_dim]."""
         slots, place = self._slots, self._place
+        self._cache.progress += 1
         if not slots.is_allocated:
             self.lazy_initialization(key_states, value_states)
         if place.positions is not None:
