@@ -197,6 +197,7 @@ class Watch:
 class WorkerState(StrEnum):
     LOADING = "loading"
     READY = "ready"
+    HUNG = "hung"  # a step of its engine does not return; it counts as one that loads
     DRAINING = "draining"
 
 
@@ -446,8 +447,12 @@ class WaitingList(ABC):
         """Ask whoever runs a response to end it, by its next `renew`; False if nobody runs it."""
 
     @abstractmethod
-    async def release(self, lease: Lease) -> bool:
-        """Give a running response back to its old place with its tokens (a draining worker)."""
+    async def release(self, lease: Lease, *, forgive: bool = True) -> bool:
+        """Give a running response back to its old place with its tokens (a draining worker).
+
+        `forgive` False: the attempt counts, as that of a lost worker does (one whose engine hangs,
+        for the response may be the reason).
+        """
 
     @abstractmethod
     async def watch(self, response_ids: Sequence[str]) -> Watch:

@@ -215,11 +215,11 @@ class MemoryWaitingList(WaitingList):
         self._preference.keep(row.worker_id, row.entry.conversation_id)
         return self._end(row, event, row.token)
 
-    async def release(self, lease: Lease) -> bool:
+    async def release(self, lease: Lease, *, forgive: bool = True) -> bool:
         row = self._leased(lease)
         if row is None:
             return False
-        self._give_back(row, forgive=True)
+        self._give_back(row, forgive=forgive)
         return True
 
     def _leased(self, lease: Lease) -> OpenResponse | None:

@@ -179,8 +179,9 @@ class RedisWaitingList(WaitingList):
         said: int | None = answer
         return said
 
-    async def release(self, lease: Lease) -> bool:
-        return bool(await self._run("release", _nonce(), lease.response_id, lease.token))
+    async def release(self, lease: Lease, *, forgive: bool = True) -> bool:
+        arguments = (_nonce(), lease.response_id, lease.token, int(forgive))
+        return bool(await self._run("release", *arguments))
 
     # Ending
 

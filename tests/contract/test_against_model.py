@@ -224,9 +224,11 @@ class Machine(RuleBasedStateMachine):
     def release(self, data: st.DataObject) -> None:
         chosen = self.choose(data)
         entry = self.model.speaker(chosen)
+        forgive = data.draw(st.booleans())
         if entry:
-            self.model.give_back(entry, forgive=True)
-        assert self.run(self.backend.list.release(self.leases[chosen])) is bool(entry)
+            self.model.give_back(entry, forgive=forgive)
+        released = self.run(self.backend.list.release(self.leases[chosen], forgive=forgive))
+        assert released is bool(entry)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), worker=WORKERS)

@@ -180,6 +180,19 @@ async def test_released_ones_go_back_without_a_failed_attempt(backend: Backend) 
     assert (await backend.claim()).tokens == (1,) * (MAX_ATTEMPTS + 2)
 
 
+async def test_one_that_is_not_forgiven_has_used_up_an_attempt(backend: Backend) -> None:
+    await backend.beat()
+    await backend.ask("r0")
+    await backend.ask("r1")
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        claim = await backend.claim()
+        assert (claim.entry.response_id, claim.attempt) == ("r0", attempt)
+        assert await backend.list.release(claim.lease, forgive=False) is True
+        assert await backend.list.release(claim.lease, forgive=False) is False
+    assert (await backend.list.sweep(LONG)).exhausted == ["r0"]
+    assert (await backend.claim()).entry.response_id == "r1"
+
+
 async def test_used_up_attempts_wait_to_be_withdrawn(backend: Backend) -> None:
     await backend.beat()
     await backend.ask("r", "o")
