@@ -129,7 +129,7 @@ class Claimer:
             self._engine.submit(request)
             running.submitted = True
             if running.cancelled:  # while it was being started
-                self._engine.cancel(response_id)
+                self._publisher.cancel(running)
         except (EngineError, *AWAY):
             raise
         except Exception:

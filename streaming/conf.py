@@ -113,6 +113,14 @@ class ChatStreamSettings(BaseModel):
     generation_timeout: float = Field(
         600, ge=0, le=604_800, description="seconds an answer may be generated, 0 for no limit"
     )
+    hang_seconds: float = Field(
+        60,
+        ge=0,
+        le=86_400,
+        description="seconds without any progress after which a step of the engine, or the event "
+        "loop, counts as hung: the worker is not ready, its answers go back to the queue; after "
+        "twice as many the process ends with status 1; 0: never",
+    )
     drain_seconds: float = Field(
         30, ge=0, le=3600, description="how long an ending worker lets running responses finish"
     )

@@ -65,7 +65,7 @@ class Outlook:
             return "away"
         if not any((await self._layer.waiting_list.load()).places.values()):
             return "paused"
-        if all(worker.state is WorkerState.LOADING for worker in serving):
+        if all(worker.state is not WorkerState.READY for worker in serving):
             return "loading"
         return "ready"
 

@@ -82,6 +82,8 @@ async def _layer_and_worker() -> tuple[str, str]:
 def _workers_word(workers: list[WorkerRow]) -> str:
     if any(worker.state is WorkerState.READY and "model" in worker.details for worker in workers):
         return "ok"
+    if any(worker.state is WorkerState.HUNG for worker in workers):
+        return "hangs: a step of its engine does not return"
     if any(worker.state is WorkerState.LOADING for worker in workers):
         return "loading its model"
     return "draining" if workers else "none is alive"

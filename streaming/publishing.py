@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -74,10 +75,40 @@ class Publisher:
     def lose(self, running: Running) -> None:
         """Our lease is over and somebody else may answer now: say and write nothing more."""
         logger.warning("The lease of %s was lost.", running.response_id)
+        self._let_go(running)
+
+    def let_go(self) -> list[Running]:
+        """Say and write nothing more of all that the engine has not ended: of these, whose leases
+        are still ours."""
+        left = [each for each in self.running.values() if each.is_in_engine or not each.submitted]
+        for running in left:
+            self._let_go(running)
+        return left
+
+    def _let_go(self, running: Running) -> None:
         if running.is_in_engine:
             self._stale[running.response_id] = asyncio.Event()
             self._engine.cancel(running.response_id)
         self._drop(running)
+
+    def cancel(self, running: Running) -> None:
+        """Have it ended: by the engine, or by `end_unheeded`."""
+        running.cancelled = True
+        if running.is_in_engine:
+            running.asked_to_end = running.asked_to_end or time.monotonic()
+            self._engine.cancel(running.response_id)
+
+    def end_unheeded(self, seconds: float) -> None:
+        """End what the engine was asked to end so long ago and has not: a step may take long, or
+        hang, and nobody who cancelled has to wait for that."""
+        self._take_news()
+        latest = time.monotonic() - seconds
+        for running in self.running.values():
+            asked = running.asked_to_end
+            if running.is_in_engine and asked is not None and asked < latest:
+                running.cut_short()
+                self._stale[running.response_id] = asyncio.Event()
+                self._news.set()
 
     async def rid_of(self, response_id: str) -> None:
         """Wait until the engine has ended what it ran under an earlier lease of ours."""

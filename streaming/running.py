@@ -53,6 +53,7 @@ class Running:
         self.timed_out = False
         self.submitted = False
         self.cancelled = False
+        self.asked_to_end: float | None = None  # when the engine was first, by `time.monotonic`
         self._began = time.monotonic()
         self._announced = False
         self._life = 0
@@ -61,6 +62,7 @@ class Running:
         self._said = ""
         self._unsaid: list[str] = []
         self._tokens: list[int] = []
+        self._generated = len(claim.tokens)
         self._first_token_at: datetime | None = None
         self._meter = TokenMeter()
 
@@ -86,6 +88,7 @@ class Running:
                 # PostgreSQL stores no U+0000, and an end that cannot be written never comes.
                 self._unsaid.append(event.text.replace("\x00", "\ufffd"))
                 self._tokens.extend(event.tokens)
+                self._generated += len(event.tokens)
             case Finished():
                 self._finished = self._timed_out(event) if self.timed_out else event
 
@@ -94,7 +97,7 @@ class Running:
         self._life += 1
         self._announced = False
         self._said = ""
-        self._unsaid, self._tokens = [], []
+        self._unsaid, self._tokens, self._generated = [], [], 0
 
     def unsaid(self) -> Iterator[Append]:
         """What is to be published now; `said` afterwards takes it off."""
@@ -124,6 +127,12 @@ class Running:
         rest = "".join(self._unsaid)[len(append.text) :]
         self._unsaid = [rest] if rest else []
         del self._tokens[: len(append.tokens)]
+
+    def cut_short(self) -> None:
+        """End it as cancelled, with what was heard of it, in place of an engine that does not."""
+        prompt_tokens = self._started.prompt_tokens if self._started else 0
+        cancelled = FinishReason.CANCELLED
+        self.take(Finished(self.response_id, cancelled, prompt_tokens, self._generated), Moment())
 
     @property
     def is_in_engine(self) -> bool:

@@ -19,6 +19,7 @@ from django.conf import settings
 from twisted.internet import defer, reactor
 
 from streaming import conf, subscription
+from streaming.watchdog import EngineHangs, LoopWatch
 from streaming.worker import QueueWorker, start_queue_worker
 
 logger = logging.getLogger(__name__)
@@ -146,9 +147,11 @@ class ChatSocket(WebSocketProtocol):
 
 
 class ChatServer(Server):
-    """A Daphne server whose `failure` says, after `run`, why it ended early, or is None.
+    """A Daphne server whose `failure` says, after `run`, why it ended early, or is None. `hangs`:
+    a thread is left that only the end of the process ends.
 
-    `on_worker_ready` is called when the embedded worker has loaded its model.
+    `on_worker_ready` is called when the embedded worker has loaded its model. An event loop that
+    stands still for `hang_seconds` ends the process, see LoopWatch; 0: never.
     """
 
     connections: dict[Any, dict[str, Any]]
@@ -158,10 +161,13 @@ class ChatServer(Server):
         *args: Any,
         embedded_worker: bool = True,
         on_worker_ready: Callable[[QueueWorker], None] | None = None,
+        hang_seconds: float = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **{**kwargs, "ready_callable": self._prepare})
         self.failure: str | None = None
+        self.hangs = False
+        self._hang_seconds = hang_seconds
         self.outbox = Outbox()
         self._embedded_worker = embedded_worker
         self._max_unsent = conf.get().max_unsent_bytes
@@ -177,6 +183,8 @@ class ChatServer(Server):
         self.http_factory.buildProtocol = self._build_http(self.http_factory.buildProtocol)
         # An oversized frame is closed with 1009, which a client can read, not a cut connection.
         self.ws_factory.setProtocolOptions(failByDrop=False)
+        if self._hang_seconds:
+            LoopWatch(asyncio.get_event_loop(), self._hang_seconds).start()
         if self._embedded_worker:
             # Not `reactor.callWhenRunning`: that is before the loop runs, and swallows errors.
             asyncio.get_event_loop().call_soon(self._start_worker_or_fail)
@@ -214,6 +222,7 @@ class ChatServer(Server):
     def _worker_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks[1].cancel()
         if not task.cancelled() and (error := task.exception()):
+            self.hangs = isinstance(error, EngineHangs)
             self.fail(str(error))
 
     def _stop_worker(self, worker: QueueWorker, task: asyncio.Task[None]) -> asyncio.Future[Any]:

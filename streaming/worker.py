@@ -23,6 +23,7 @@ from streaming import conf, reconciler, responses, samples
 from streaming.claiming import POLL_SECONDS, Claimer, wait
 from streaming.database import in_thread
 from streaming.engine.base import Engine, EngineError
+from streaming.engine_watch import EngineWatch
 from streaming.list_lock import LockHolder, LockLost, LockTaken
 from streaming.outages import AWAY, log_fault
 from streaming.publishing import Publisher
@@ -33,18 +34,29 @@ from streaming.waiting_list.base import (
     WorkerBeat,
     WorkerState,
 )
+from streaming.watchdog import EngineHangs, in_thread
 
 logger = logging.getLogger(__name__)
 
 _CANCEL_ATTEMPTS = 5
+
+_UNHEEDED_SECONDS = 2.0
+"""An engine that has not ended within this time what it is asked to end is not waited for. No step
+of a machine that is fast enough to chat with takes so long."""
+
+_CLOSE_SECONDS = 10.0
+"""How long an engine may take to end, or a model to be loaded that nobody wants any more."""
+
+_LEAST_CLOSE_SECONDS = 1.0
+"""The same for one that hangs."""
 
 
 class QueueWorker:
     """Owns one engine. `run` until `stop`; both on one event loop.
 
     `run` raises EngineError if the model cannot be served, RuntimeError if the engine's thread
-    dies, and LockLost if another process takes the waiting list over. With a `lock` it begins when
-    it has that.
+    dies, EngineHangs if it hangs (then it is there until the process ends), and LockLost if another
+    process takes the waiting list over. With a `lock` it begins when it has that.
     """
 
     def __init__(
@@ -71,6 +83,9 @@ class QueueWorker:
         self._ordered = asyncio.Event()
         self._beating = asyncio.Lock()
         self._publisher = Publisher(engine, self._list, self._bell.set)
+        self._watch = EngineWatch(
+            self.worker_id, engine, self._publisher, layer, on_change=self._say_now
+        )
         self._upkeep = Upkeep(layer, self.worker_id, self._bell.set)
         self._claimer = Claimer(
             self.worker_id,
@@ -99,6 +114,8 @@ class QueueWorker:
         Loading, again, while the engine cannot answer: prompts wait."""
         if self._state is not WorkerState.READY:
             return self._state
+        if self._watch.hangs:
+            return WorkerState.HUNG
         if self._orders.drain:
             return WorkerState.DRAINING
         return WorkerState.LOADING if self._absence else WorkerState.READY
@@ -142,7 +159,7 @@ class QueueWorker:
         beats = self._every(self._lease_seconds / 3, self._beat, sooner=self._ordered)
         beating = asyncio.create_task(beats)
         try:
-            await asyncio.to_thread(self._engine.start, self._publisher.listen())
+            await self._load()
             self._loaded = True
             if self._state is WorkerState.LOADING:
                 self._state = WorkerState.READY
@@ -151,7 +168,23 @@ class QueueWorker:
             self._be_ready()
             await self._serve()
         finally:
-            await self._end(beating)
+            has_ended = await self._end(beating)
+        if not has_ended:
+            raise EngineHangs("The engine did not end.")
+
+    async def _load(self) -> None:
+        """Start the engine. Raises EngineHangs if that goes on when nobody wants it any more."""
+        start = in_thread(self._engine.start, self._publisher.listen())
+        loading, stopping = asyncio.create_task(start), asyncio.create_task(self._stopping.wait())
+        watching = asyncio.create_task(self._watch.watch_start())
+        try:
+            await asyncio.wait([loading, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([loading], timeout=_CLOSE_SECONDS)
+            if not loading.done():
+                raise EngineHangs("The engine was still being started.")
+            loading.result()
+        finally:
+            await _cancel(loading, stopping, watching)
 
     def _be_ready(self) -> None:
         if self._absence:
@@ -172,6 +205,7 @@ class QueueWorker:
                 self._every(self._lease_seconds / 3, self._renew),
                 self._every(min(1.0, grace / 3), self._sweep),
                 self._every(POLL_SECONDS / 2, self._stop_overlong),
+                self._every(POLL_SECONDS / 2, self._end_unheeded),
                 self._every(reconciler.INTERVAL_SECONDS, self._reconcile),
                 self._every(samples.SAMPLE_SECONDS, self._upkeep.sample),
                 self._watch_engine(),
@@ -202,7 +236,8 @@ class QueueWorker:
                     await self._publisher.drained()
         self._stopping.set()
 
-    async def _end(self, beating: asyncio.Task[None]) -> None:
+    async def _end(self, beating: asyncio.Task[None]) -> bool:
+        """Give back and say goodbye; False if the engine has not ended in time."""
         await _cancel(beating)
         for running in await self._publisher.settle(5 * POLL_SECONDS):
             with contextlib.suppress(Exception):
@@ -210,7 +245,13 @@ class QueueWorker:
         with contextlib.suppress(Exception):
             await self._list.retire(self.worker_id)
         await _cancel(*self._publisher.endings)
-        await asyncio.to_thread(self._engine.close)
+        seconds = _LEAST_CLOSE_SECONDS if self._watch.hangs else _CLOSE_SECONDS
+        try:
+            async with asyncio.timeout(1.5 * seconds):
+                await in_thread(self._engine.close, seconds)
+        except TimeoutError:
+            return False
+        return not self._engine.stats().at_work
 
     async def _every(
         self,
@@ -229,8 +270,9 @@ class QueueWorker:
             sooner.clear()
 
     def _has_place(self) -> bool:
-        is_full = len(self._publisher.running) >= self.capacity
-        return self.state is WorkerState.READY and not is_full and self._has_list
+        if self.state is not WorkerState.READY or self._watch.is_suspicious or not self._has_list:
+            return False
+        return len(self._publisher.running) < self.capacity
 
     @property
     def _has_list(self) -> bool:
@@ -288,10 +330,12 @@ class QueueWorker:
         asked = list(self._publisher.running.values())
         leases = [running.lease for running in asked]
         renewal = await self._list.renew(self.worker_id, leases, self._lease_seconds)
-        for response_id in renewal.cancelled:
-            self._engine.cancel(response_id)
         for running in asked:
-            if running.response_id in renewal.lost and self._publisher.holds(running):
+            if not self._publisher.holds(running):
+                continue
+            if running.response_id in renewal.cancelled:
+                self._publisher.cancel(running)
+            elif running.response_id in renewal.lost:
                 self._publisher.lose(running)
 
     async def _sweep(self) -> None:
@@ -313,19 +357,25 @@ class QueueWorker:
         for running in self._publisher.running.values():
             if limit and running.seconds > limit:
                 running.timed_out = True
-                self._engine.cancel(running.response_id)
+                self._publisher.cancel(running)
+
+    async def _end_unheeded(self) -> None:
+        self._publisher.end_unheeded(_UNHEEDED_SECONDS)
 
     async def _watch_engine(self) -> None:
         while True:
-            await asyncio.sleep(POLL_SECONDS)
-            if not self._engine.stats().alive:
-                raise RuntimeError("The engine's thread has died.")
+            await asyncio.sleep(self._watch.look_seconds)
+            await self._watch.look()
             if (absence := self._engine.absence) != self._absence:
                 was_away, self._absence = bool(self._absence), absence
                 if was_away != bool(absence):
-                    self._ordered.set()  # say it now, not at the next beat
                     self._be_ready()
-                    self._bell.set()
+                    self._say_now()
+
+    def _say_now(self) -> None:
+        """The state has changed: not only at the next beat; and perhaps it may claim again."""
+        self._ordered.set()
+        self._bell.set()
 
     async def _listen_for_bell(self) -> None:
         while True:
@@ -346,8 +396,7 @@ class QueueWorker:
                     if message["worker_id"] == self.worker_id:
                         self._bell.set()
                 elif running := self._publisher.running.get(message["response_id"]):
-                    running.cancelled = True
-                    self._engine.cancel(running.response_id)
+                    self._publisher.cancel(running)
         finally:
             with contextlib.suppress(Exception):  # the layer may be away, and forgets it by itself
                 await self._layer.group_discard(WORKERS_GROUP, channel)

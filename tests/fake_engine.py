@@ -41,12 +41,19 @@ class _Row:
     done: int = 0
     started: bool = False
 
+    @property
+    def is_to_hang(self) -> bool:
+        command, _, number = self.request.messages[-1].content.partition(" ")
+        hangs = command == "poison" or (command == "hang" and not self.request.prior_tokens)
+        return hangs and self.done >= int(number)
+
 
 @dataclass
 class FakeEngine(Engine):
     """Says `max_tokens` words; a prompt `stop N` stops after N, `fail N` fails after N, and
     `say TEXT` streams the text in small pieces and stops. An answer to be continued goes on
-    with words, whatever it began with."""
+    with words, whatever it began with. `hang N`: after N words the step does not return, unless
+    it goes on with an earlier attempt; `poison N`: even then. `return_` ends that for good."""
 
     max_running: int = 2
     step_seconds: float = 0.01
@@ -60,6 +67,10 @@ class FakeEngine(Engine):
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._turns = 0
+        self._hangs = False
+        self._returned = threading.Event()
+        self._unheeded: list[str] = []
 
     @property
     def info(self) -> ModelInfo:
@@ -83,6 +94,9 @@ class FakeEngine(Engine):
 
     def cancel(self, response_id: str) -> None:
         with self._lock:
+            if self._hangs:
+                self._unheeded.append(response_id)
+                return
             row = self.rows.pop(response_id, None)
         if row:
             self._sink([self._finished(row, FinishReason.CANCELLED)])
@@ -90,7 +104,12 @@ class FakeEngine(Engine):
     def stats(self) -> EngineStats:
         free = self.max_running - len(self.rows)
         alive = self._thread is not None and self._thread.is_alive()
-        return EngineStats(len(self.rows), 0, free, len(self.steps), 0, alive)
+        return EngineStats(
+            len(self.rows), 0, free, len(self.steps), 0, alive,
+            at_work=alive and (bool(self.rows) or self._hangs),
+            progress=self._turns,
+            thread_id=(alive and self._thread and self._thread.ident) or 0,
+        )  # fmt: skip
 
     def recent_steps(self) -> list[StepRecord]:
         return list(self.steps)
@@ -100,6 +119,25 @@ class FakeEngine(Engine):
         if self._thread:
             self._thread.join(timeout)
 
+    def return_(self) -> None:
+        """Let a step that hangs return, and none hang any more."""
+        self._returned.set()
+
+    def _hang(self) -> None:
+        self._returned.wait()
+
+    def _hang_if_asked(self) -> None:
+        with self._lock:
+            asked = any(row.is_to_hang for row in self.rows.values())
+            self._hangs = asked and not self._returned.is_set()
+        if self._hangs:
+            self._hang()
+            with self._lock:
+                self._hangs = False
+            for response_id in self._unheeded:
+                self.cancel(response_id)
+            self._unheeded.clear()
+
     def die(self) -> None:
         """End the thread as a bug would."""
         self._closing.set()
@@ -107,6 +145,8 @@ class FakeEngine(Engine):
     def _run(self) -> None:
         while not self._closing.is_set():
             time.sleep(self.step_seconds)
+            self._turns += 1
+            self._hang_if_asked()
             with self._lock:
                 events = [event for row in list(self.rows.values()) for event in self._step(row)]
                 if self.rows:
@@ -169,6 +209,8 @@ class ProcessEngine(FakeEngine):
     would; resumed elsewhere, it goes on. With `FAKE_CANCEL_SECONDS` a cancelled response says
     more for so long, as in a long step of a big model. `FAKE_GATE` names a file: before it is
     there, no answer says its last word. `FAKE_PREFIXES`: it says it keeps so many prompts.
+    `FAKE_HANG`: `start` or `close`, which then does not return. A prompt `block` hangs `submit`,
+    which the event loop calls. `FAKE_RETURN` names a file: when it is there, hung steps return.
     """
 
     def __init__(self, model: str | None, *, max_running: int, **arguments: object) -> None:
@@ -177,12 +219,32 @@ class ProcessEngine(FakeEngine):
         super().__init__(max_running, seconds, kept_prefixes=prefixes)
         self._cancel_seconds = float(os.environ.get("FAKE_CANCEL_SECONDS", "0"))
         self._gate = Path(gate) if (gate := os.environ.get("FAKE_GATE")) else None
+        self._return = Path(path) if (path := os.environ.get("FAKE_RETURN")) else None
         self._log: int | None = None
         if folder := os.environ.get("FAKE_STEPS"):
             path = Path(folder) / f"{os.getpid()}.steps"
             self._log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
+    def start(self, sink: EventSink) -> None:
+        super().start(sink)
+        self._never_return("start")
+
+    def close(self, timeout: float = 10.0) -> None:
+        super().close(timeout)
+        self._never_return("close")
+
+    def _never_return(self, what: str) -> None:
+        while os.environ.get("FAKE_HANG") == what:
+            time.sleep(0.1)
+
+    def _hang(self) -> None:
+        while not (self._return and self._return.exists()):
+            time.sleep(0.02)
+        self.return_()
+
     def submit(self, request: GenerationRequest) -> None:
+        while request.messages[-1].content == "block":
+            time.sleep(0.1)
         if request.response_id in self.rows:
             raise EngineError(f"Response {request.response_id} is already open.", "duplicate")
         super().submit(request)

@@ -9,6 +9,7 @@ const NOTHING = "–";
 const STATES = {
   loading: gettext("loading"),
   ready: gettext("ready"),
+  hung: gettext("hung"),
   draining: gettext("draining"),
   paused: gettext("paused"),
   running: gettext("running"),

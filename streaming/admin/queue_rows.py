@@ -186,6 +186,7 @@ def state_word(state: str) -> str:
     words = {
         "loading": _("loading"),
         "ready": _("ready"),
+        "hung": _("hung"),
         "draining": _("draining"),
         "paused": _("paused"),
         "running": _("running"),

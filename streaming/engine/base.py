@@ -159,6 +159,10 @@ class EngineStats:
 
     `kv_bytes`: the memory set aside for keys and values, 0 before the first prompt; of it
     `kv_bytes_used` hold tokens of running responses. `tokens_per_second` over the last 10 s.
+
+    `progress` grows whenever the engine's thread gets on, several times in a step; while `at_work`
+    a number that stands still is how a step that hangs is told. `thread_id` is that thread's, as
+    `threading.get_ident` gives it; 0 before there is one.
     """
 
     running: int
@@ -170,6 +174,9 @@ class EngineStats:
     kv_bytes: int = 0
     kv_bytes_used: int = 0
     tokens_per_second: float = 0.0
+    at_work: bool = False
+    progress: int = 0
+    thread_id: int = 0
 
 
 class Engine(ABC):
@@ -200,7 +207,8 @@ class Engine(ABC):
 
     @abstractmethod
     def cancel(self, response_id: str) -> None:
-        """End a response before the next step; unknown ids are ignored."""
+        """End a response before the next step; unknown ids are ignored. Returns at once, even
+        while a step hangs."""
 
     @property
     def absence(self) -> str:

@@ -106,6 +106,9 @@ class LocalEngine(Engine):
         self._generated_tokens = 0
         self._speed = Speed()
         self._kv_bytes = (0, 0)
+        self._thread_id = 0
+        self._at_work = False
+        self._turns = 0
         self._stepper: Stepper  # touched by the stepping thread only
 
     # The face: any thread.
@@ -165,7 +168,8 @@ class LocalEngine(Engine):
         with self._wake:
             pending = len(self._pending)
             running = len(self._open) - pending
-            alive = self._thread is not None and self._thread.is_alive() and not self._closing
+            lives = self._thread is not None and self._thread.is_alive()
+            alive, at_work = lives and not self._closing, lives and self._at_work
             free = max(0, self._rows - running - pending) if alive else 0
             kv_bytes, kv_bytes_used = self._kv_bytes
             return EngineStats(
@@ -178,6 +182,9 @@ class LocalEngine(Engine):
                 kv_bytes=kv_bytes,
                 kv_bytes_used=kv_bytes_used,
                 tokens_per_second=self._speed.per_second(),
+                at_work=at_work,
+                progress=self._turns + (self._stepper.progress if at_work else 0),
+                thread_id=self._thread_id,
             )
 
     def recent_steps(self) -> list[StepRecord]:
@@ -204,6 +211,7 @@ class LocalEngine(Engine):
         """Load, then step. All in one thread: OpenMP gives each thread that computes a team of
         its own, and lets none spin once the teams together have more threads than there are
         cores. The model loaded elsewhere made steps half as fast."""
+        self._thread_id = threading.get_ident()
         try:
             info = self._load()
         except BaseException as error:
@@ -247,8 +255,11 @@ class LocalEngine(Engine):
     def _run(self) -> None:
         try:
             while self._wait_for_work():
+                self._turns += 1
+                self._at_work = True
                 with torch.inference_mode():
                     self._turn()
+                self._at_work = False
             self._stepper.end_all(FinishReason.CANCELLED)
             self._publish(self._stepper.take_events())
             self._finish_all(FinishReason.CANCELLED)
@@ -275,6 +286,7 @@ class LocalEngine(Engine):
                 stepper.cancel(response_id)
             while stepper.free and (request := self._next_pending()):
                 stepper.begin(request)
+                self._turns += 1
                 if time.perf_counter() - began > _ADMITTING_SECONDS:
                     break
         except Exception:

@@ -33,6 +33,9 @@ from streaming.engine.upstream.server import ServedModel, UpstreamServer
 
 logger = logging.getLogger("streaming.engine.upstream")
 
+_TICK_SECONDS = 0.25
+"""So often the thread's event loop shows that it gets on."""
+
 
 class UpstreamEngine(Engine):
     """Forwards to the server at `url`, such as `http://host:8000/v1`, with the bearer token `key`.
@@ -70,6 +73,7 @@ class UpstreamEngine(Engine):
         self._looked = threading.Event()
         self._stop: asyncio.Event
         self._tasks: dict[str, asyncio.Task[None]] = {}  # the loop's
+        self._ticks = 0
         # Guarded by _lock:
         self._lock = threading.Lock()
         self._open: set[str] = set()  # submitted and not finished: guards "exactly one Finished"
@@ -139,7 +143,9 @@ class UpstreamEngine(Engine):
     def stats(self) -> EngineStats:
         with self._lock:
             running = len(self._open)
-            alive = self._thread is not None and self._thread.is_alive() and not self._closing
+            thread = self._thread
+            lives = thread is not None and thread.is_alive()
+            alive = lives and not self._closing
             return EngineStats(
                 running=running,
                 pending=0,
@@ -148,6 +154,9 @@ class UpstreamEngine(Engine):
                 generated_tokens=self._generated_tokens,
                 alive=alive,
                 tokens_per_second=self._speed.per_second(),
+                at_work=lives,
+                progress=self._ticks,
+                thread_id=(thread and thread.ident) or 0,
             )
 
     def recent_steps(self) -> list[StepRecord]:
@@ -193,6 +202,7 @@ class UpstreamEngine(Engine):
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         async with self.server:
+            ticking = asyncio.create_task(self._tick())
             await self._health.look()
             self._follow()
             self._looked.set()
@@ -201,10 +211,15 @@ class UpstreamEngine(Engine):
             await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
             if watching.done():
                 watching.result()  # it never ends by itself
-            tasks = [*self._tasks.values(), watching]
+            tasks = [*self._tasks.values(), watching, ticking]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tick(self) -> None:
+        while True:
+            self._ticks += 1
+            await asyncio.sleep(_TICK_SECONDS)
 
     def _follow(self) -> None:
         """Keep to what the server says of itself."""

@@ -17,7 +17,7 @@ from channels.worker import Worker
 from django.conf import settings
 from django.core.management import CommandError
 
-from streaming import conf, worker_metrics
+from streaming import conf, watchdog, worker_metrics
 from streaming.engine.base import EngineError
 from streaming.migrating import wait_until_migrated
 from streaming.responses import DOORBELL
@@ -44,12 +44,17 @@ class GenerationWorker(Worker):
             drain = 0 if stops else settings.drain_seconds
             stops.add(loop.create_task(worker.stop(drain)))
 
+        if settings.hang_seconds:
+            watchdog.LoopWatch(loop, settings.hang_seconds).start()
         for signum in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signum, stop)
         with contextlib.ExitStack() as stack:
             if settings.worker_metrics_port:
                 stack.enter_context(self.metrics_served(settings))
-            await worker.run()
+            try:
+                await worker.run()
+            except watchdog.EngineHangs as error:
+                watchdog.leave(f"The worker ended: {error}")
 
     @contextlib.contextmanager
     def metrics_served(self, settings: conf.ChatStreamSettings) -> Iterator[None]:

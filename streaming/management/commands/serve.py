@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from streaming import conf, watchdog
 from streaming.engine.base import EngineError
 from streaming.list_lock import LockHolder, LockTaken
 from streaming.migrating import migrate
@@ -90,10 +91,13 @@ class Command(BaseCommand):
             endpoints=build_endpoint_description_strings(host=host, port=port),
             embedded_worker=with_worker,
             on_worker_ready=lambda worker: self.say(f"Ready: {url}  (Ctrl-C ends)"),
+            hang_seconds=conf.get().hang_seconds,
             verbosity=0,
             server_name="chatstream",
         )
         server.run()
+        if server.hangs:
+            watchdog.leave(f"The worker ended: {server.failure}")
         if server.failure:
             raise CommandError(server.failure)
 

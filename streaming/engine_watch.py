@@ -1,0 +1,106 @@
+"""Watches one worker's engine: a thread that has died, a step that does not return.
+
+It gives back what a hung engine holds. It ends nothing by itself: its errors end the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Callable
+
+from channels.layers import BaseChannelLayer
+
+from streaming import conf, responses
+from streaming.engine.base import Engine
+from streaming.outages import log_fault
+from streaming.publishing import Publisher
+from streaming.waiting_list.base import MAX_ATTEMPTS
+from streaming.watchdog import EngineHangs, Standstill, where
+
+logger = logging.getLogger(__name__)
+
+_STARTS_PATIENTLY = 5
+"""So many times CHATSTREAM_HANG_SECONDS may an engine be starting before that is news."""
+
+
+class EngineWatch:
+    """`look` every `look_seconds`. A step hangs when the engine has been at work without any
+    progress for CHATSTREAM_HANG_SECONDS; `on_change` hears when `hangs` changes."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        engine: Engine,
+        publisher: Publisher,
+        layer: BaseChannelLayer,
+        *,
+        on_change: Callable[[], None],
+    ) -> None:
+        self.hangs = False
+        self._worker_id = worker_id
+        self._engine = engine
+        self._publisher = publisher
+        self._layer = layer
+        self._on_change = on_change
+        self._standstill = Standstill(conf.get().hang_seconds)
+
+    @property
+    def look_seconds(self) -> float:
+        return self._standstill.look_seconds
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether a step has made no progress for some seconds: no time to give it more."""
+        return self._standstill.is_suspicious
+
+    async def look(self) -> None:
+        """Raises RuntimeError if the engine's thread has died, and EngineHangs if its step has not
+        returned for twice as long as it takes to call it hung."""
+        stats, standstill = self._engine.stats(), self._standstill
+        if not stats.alive:
+            raise RuntimeError("The engine's thread has died.")
+        looks = standstill.look(stats.progress if stats.at_work else None)
+        seconds = round(looks * standstill.look_seconds)
+        if looks >= 2 * standstill.limit:
+            raise EngineHangs(f"A step of the engine has not returned for {seconds} s.")
+        if looks >= standstill.limit and not self.hangs:
+            self.hangs = True
+            self._on_change()
+            logger.error(
+                "Worker %s: a step of the engine has not returned for %d s. Its answers go back "
+                "to the queue.",
+                self._worker_id, seconds, exc_info=where(stats.thread_id),
+            )  # fmt: skip
+            await self._give_back()
+        elif not looks and self.hangs:
+            self.hangs = False
+            self._on_change()
+            logger.warning("Worker %s: the step has returned; it serves again.", self._worker_id)
+
+    async def _give_back(self) -> None:
+        """Let others go on with what the engine holds. The attempt counts, for one of them may be
+        why it hangs; with an embedded list, which ends with its worker, the restarts count."""
+        for running in self._publisher.let_go():
+            restarts = running.row.restarts if running.row else 0
+            try:
+                await self._layer.waiting_list.release(running.lease, forgive=False)
+                if running.claim.attempt + restarts >= MAX_ATTEMPTS:
+                    await responses.fail_exhausted(self._layer, running.response_id)
+            except Exception as error:  # then the lease runs out by itself
+                log_fault(logger, error, "%s was not given back.", running.response_id)
+
+    async def watch_start(self) -> None:
+        """Say now and then where an engine stands that takes long to start. How long it may take,
+        nobody knows: it ends nothing."""
+        began = time.monotonic()
+        pause = _STARTS_PATIENTLY * (conf.get().hang_seconds or sys.maxsize)
+        while True:
+            await asyncio.sleep(pause)
+            pause *= 2
+            logger.warning(
+                "The engine has been starting for %d s.",
+                time.monotonic() - began, exc_info=where(self._engine.stats().thread_id),
+            )  # fmt: skip
