@@ -25,7 +25,7 @@ def close_connections(**kwargs: Any) -> None:
             each.close()
 
 
-def in_thread(work: Callable[[], R]) -> Callable[[], R]:
+def disconnecting(work: Callable[[], R]) -> Callable[[], R]:
     """The work, for a thread that keeps no connection afterwards."""
 
     def closing() -> R:

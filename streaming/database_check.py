@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError, OperationalError, ProgrammingError, connection
 
-from streaming.database import in_thread, require_file
+from streaming.database import disconnecting, require_file
 from streaming.models import Response
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class DatabaseCheck:
         is_old = now - self._asked_at > _KEPT_SECONDS
         if self._asking is None or (self._asking.done() and is_old):
             self._asked_at = now
-            self._asking = asyncio.create_task(asyncio.to_thread(in_thread(fault)))
+            self._asking = asyncio.create_task(asyncio.to_thread(disconnecting(fault)))
         return await asyncio.shield(self._asking)
 
 

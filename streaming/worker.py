@@ -21,7 +21,7 @@ from django.utils.module_loading import import_string
 
 from streaming import conf, reconciler, responses, samples
 from streaming.claiming import POLL_SECONDS, Claimer, wait
-from streaming.database import in_thread
+from streaming.database import disconnecting
 from streaming.engine.base import Engine, EngineError
 from streaming.engine_watch import EngineWatch
 from streaming.list_lock import LockHolder, LockLost, LockTaken
@@ -132,14 +132,14 @@ class QueueWorker:
             finally:
                 if self._lock.lost:
                     self._list.forget()  # its viewers go by the record, where others write now
-                await asyncio.to_thread(in_thread(self._lock.release))
+                await asyncio.to_thread(disconnecting(self._lock.release))
 
     async def _acquire(self, lock: LockHolder) -> bool:
         """Wait for the lock, whose holder may be a process that ends; False if stopped before."""
         is_told = False
         while not self._stopping.is_set():
             try:
-                await asyncio.to_thread(in_thread(lock.acquire))
+                await asyncio.to_thread(disconnecting(lock.acquire))
             except LockTaken as error:
                 if not is_told and not self._stopping.is_set():
                     logger.error("Worker %s does not start yet. %s", self.worker_id, error)

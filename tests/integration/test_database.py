@@ -17,7 +17,7 @@ from django.db.backends.signals import connection_created
 from django.test.utils import CaptureQueriesContext
 
 from streaming import database, database_check, record, sqlite_file
-from streaming.database import in_database, in_thread
+from streaming.database import in_database, disconnecting
 from streaming.engine.base import Finished, FinishReason
 from streaming.models import Message, Response, Status
 from streaming.protocol import Params, ResponseCreate
@@ -134,7 +134,7 @@ async def fault_with(*statements: str) -> str:
 
     connection_created.connect(prepare)
     try:
-        return await asyncio.to_thread(in_thread(database_check.fault))
+        return await asyncio.to_thread(disconnecting(database_check.fault))
     finally:
         connection_created.disconnect(prepare)
 
@@ -177,5 +177,5 @@ async def test_nothing_is_asked_of_a_file_that_is_gone(monkeypatch: pytest.Monke
             await kept()
         with pytest.raises(OperationalError, match="is gone"):
             await record.get(uuid4())
-        assert await asyncio.to_thread(in_thread(database_check.fault)) == "its file is gone"
+        assert await asyncio.to_thread(disconnecting(database_check.fault)) == "its file is gone"
     assert await kept() is first

@@ -17,7 +17,7 @@ from channels.layers import channel_layers, get_channel_layer
 from django.db import connection
 
 from streaming import list_lock, processes, worker
-from streaming.database import in_thread
+from streaming.database import disconnecting
 from streaming.list_lock import LockHolder, LockLost, LockTaken
 from streaming.models import ListLock, Response
 from streaming.upkeep import Upkeep
@@ -107,7 +107,7 @@ def test_of_many_at_once_one_gets_it(make: Make) -> None:
             with contextlib.suppress(LockTaken):
                 holder.acquire()
 
-        threads = [threading.Thread(target=in_thread(lambda h=h: take(h))) for h in holders]
+        threads = [threading.Thread(target=disconnecting(lambda h=h: take(h))) for h in holders]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -312,7 +312,7 @@ async def test_a_worker_that_loses_the_list_ends_and_its_readers_go_by_the_recor
     chat: ChatClient = await client()
     queued = await chat.ask("stop 400")
     await chat.until("response.output_text.delta")
-    await asyncio.to_thread(in_thread(take_over))
+    await asyncio.to_thread(disconnecting(take_over))
     with pytest.raises(LockLost, match="REDIS_URL"):
         await asyncio.wait_for(task, PATIENCE)
     place = await layer.waiting_list.place(queued["response_id"])
@@ -332,10 +332,10 @@ async def test_the_readers_of_a_lost_list_are_told_the_end_that_another_process_
     chat: ChatClient = await client()
     queued = await chat.ask("stop 400")
     await chat.until("response.output_text.delta")
-    await asyncio.to_thread(in_thread(take_over))
+    await asyncio.to_thread(disconnecting(take_over))
     with contextlib.suppress(LockLost):
         await asyncio.wait_for(task, PATIENCE)
-    await asyncio.to_thread(in_thread(lambda: end_elsewhere(queued["response_id"])))
+    await asyncio.to_thread(disconnecting(lambda: end_elsewhere(queued["response_id"])))
     done = await chat.until("response.done")
     assert (done["status"], done["text"]) == ("completed", "all of it")
 
@@ -353,7 +353,7 @@ async def test_a_worker_waits_for_the_list_and_can_be_stopped_meanwhile(
     layer: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = LockHolder()
-    await asyncio.to_thread(in_thread(other.acquire))
+    await asyncio.to_thread(disconnecting(other.acquire))
     embedded, task = worker.start_queue_worker(FakeEngine())
 
     async def is_told() -> bool:
@@ -361,16 +361,16 @@ async def test_a_worker_waits_for_the_list_and_can_be_stopped_meanwhile(
 
     await eventually(is_told)
     assert not embedded.ready.is_set()
-    await asyncio.to_thread(in_thread(other.release))
+    await asyncio.to_thread(disconnecting(other.release))
     await asyncio.wait_for(embedded.ready.wait(), PATIENCE)
     await embedded.stop()
     await asyncio.wait_for(task, PATIENCE)
-    await asyncio.to_thread(in_thread(other.acquire))
+    await asyncio.to_thread(disconnecting(other.acquire))
     waiting, task = worker.start_queue_worker(FakeEngine())
     await asyncio.sleep(0)
     await waiting.stop()
     await asyncio.wait_for(task, PATIENCE)
-    await asyncio.to_thread(in_thread(other.release))
+    await asyncio.to_thread(disconnecting(other.release))
     assert caplog.text.count("does not start yet") == 1
 
 
