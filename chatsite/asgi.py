@@ -1,6 +1,7 @@
 """The ASGI application: HTTP by Django, `/ws/` by Channels.
 
 It never starts a worker: `serve` and `runserver` do, since stock `runworker` imports this too.
+It only makes sure that its Redis can be used, for servers that know no command of ours.
 """
 
 import os
@@ -14,6 +15,9 @@ django_application = get_asgi_application()  # loads the apps, which the imports
 
 from streaming.origin import OriginValidator  # noqa: E402
 from streaming.routing import websocket_urlpatterns  # noqa: E402
+from streaming.starting import check_redis_at_import  # noqa: E402
+
+check_redis_at_import()
 
 application = ProtocolTypeRouter(
     {

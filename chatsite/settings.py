@@ -5,7 +5,6 @@
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONE, SELF
@@ -14,6 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from chatsite.secret import read_or_create_secret
 from streaming import conf, private_files, sqlite_file
+from streaming.redis_address import RedisAddress
+from streaming.redis_url import AddressError, parse
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = BASE_DIR / "data"
@@ -28,24 +29,17 @@ def _flag(name: str) -> bool:
     return value in ("true", "1", "yes", "on")
 
 
-def _redis_password(url: str) -> str:
-    """Empty without one. What is wrong with an address is said without the address."""
-    if not url:
-        return ""
+def _redis_address(url: str) -> RedisAddress | None:
+    """None without one. What is wrong with an address is said without the address."""
     try:
-        parts = urlsplit(url)
-        if parts.scheme in ("redis", "rediss", "unix") and parts.port != 0:
-            return parts.password or ""
-    except ValueError:
-        pass  # the port, or an IPv6 address
-    raise ImproperlyConfigured(
-        "REDIS_URL is not allowed: it is redis://:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, "
-        "or unix:// and a path."
-    )
+        return parse(url) if url else None
+    except AddressError as error:
+        raise ImproperlyConfigured(f"REDIS_URL is not allowed: {error}.") from None
 
 
 DEBUG = _flag("DEBUG")
 REDIS_URL = env.str("REDIS_URL", default="")
+_redis = _redis_address(REDIS_URL)
 DATABASE_URL = env.str("DATABASE_URL", default="")
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
@@ -167,7 +161,11 @@ if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "streaming.layers.RedisChannelLayer",
-            "CONFIG": {"hosts": [REDIS_URL], "prefix": "chatstream"},
+            "CONFIG": {
+                "hosts": [REDIS_URL],
+                "prefix": CHATSTREAM.get("prefix", conf.DEFAULT_REDIS_PREFIX),
+                "site": "streaming.site.read_site_id",
+            },
         }
     }
 else:
@@ -242,8 +240,8 @@ if HTTPS:
     SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 _secrets = [SECRET_KEY, str(DATABASES["default"].get("PASSWORD") or "")]
-_secrets += [_redis_password(REDIS_URL), CHATSTREAM.get("metrics_token", "")]
-_secrets += [CHATSTREAM.get("upstream_key", "")]
+_secrets += [CHATSTREAM.get("metrics_token", ""), CHATSTREAM.get("upstream_key", "")]
+_secrets += _redis.secrets if _redis else ()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

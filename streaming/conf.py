@@ -31,6 +31,8 @@ PREFIX = "CHATSTREAM_"
 
 LOCAL_ENGINE = "streaming.engine.local.LocalEngine"
 
+DEFAULT_REDIS_PREFIX = "chatstream"
+
 
 def _none_if_auto(value: Any) -> Any:
     return None if value == "auto" else value
@@ -190,6 +192,13 @@ class ChatStreamSettings(BaseModel):
         ge=0,
         le=86_400,
         description="seconds that a claimed response waits for a server that is away or busy",
+    )
+    prefix: str = Field(
+        DEFAULT_REDIS_PREFIX,
+        max_length=40,
+        pattern=r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$",
+        description="how the names of all keys and channels in Redis begin, letters and digits "
+        "with single `.`, `_` or `-` between them: another one for each site on one Redis",
     )
     tracing: bool = Field(
         False, description="OpenTelemetry traces, sent where the `OTEL_*` variables say"

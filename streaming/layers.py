@@ -16,14 +16,15 @@ from typing import Any
 from channels.layers import InMemoryChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer, RedisPubSubLoopLayer
 from channels_redis.utils import _wrap_close, decode_hosts
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
+from django.utils.module_loading import import_string
 
+from streaming.loop_layer import LoopLayer
+from streaming.redis_url import AddressError, address_of
 from streaming.waiting_list.base import DONE_LOG_SECONDS, WaitingList
 from streaming.waiting_list.memory import MemoryWaitingList
 from streaming.waiting_list.preference import LEFT_SECONDS
 from streaming.waiting_list.redis import RedisWaitingList
+from streaming.waiting_list.scripts import SiteId
 
 CLEAN_SECONDS = 5.0
 
@@ -133,7 +134,10 @@ class MemoryChannelLayer(InMemoryChannelLayer):
 class RedisChannelLayer(RedisPubSubChannelLayer):
     """The Redis pub/sub layer on exactly one host, with the waiting list beside it.
 
-    Messages are JSON, for the waiting list's scripts publish some themselves.
+    The host is one of channels_redis's forms, or a URL of `redis_url.FORMS`. `site` (a
+    coroutine function, or its dotted path) gives the id of the database whose responses wait here:
+    another one's list under this prefix is then not touched. Messages are JSON, for the waiting
+    list's scripts publish some themselves.
     """
 
     extensions = [*RedisPubSubLoopLayer.extensions, "waiting_list"]
@@ -147,6 +151,7 @@ class RedisChannelLayer(RedisPubSubChannelLayer):
         symmetric_encryption_keys: Any = None,
         done_log_seconds: float = DONE_LOG_SECONDS,
         left_seconds: float = LEFT_SECONDS,
+        site: SiteId | str | None = None,
         **kwargs: Any,
     ) -> None:
         found = decode_hosts(hosts)
@@ -155,67 +160,48 @@ class RedisChannelLayer(RedisPubSubChannelLayer):
                 f"RedisChannelLayer needs exactly one host, not {len(found)}: the waiting list "
                 "is changed by scripts that must see all of it."
             )
-        if "master_name" in found[0]:
-            raise ValueError("RedisChannelLayer connects to one server, not through a sentinel.")
         if symmetric_encryption_keys or serializer_format != "json":
             raise ValueError(
                 "RedisChannelLayer sends plain JSON: its scripts publish events themselves. "
                 "Use a rediss:// address to encrypt the way to the server."
             )
+        try:
+            self.address = address_of(found[0])
+        except AddressError as error:
+            raise ValueError(f"RedisChannelLayer has no use for its host: {error}.") from None
         super().__init__(hosts=found, prefix=prefix, serializer_format="json", **kwargs)
         self.prefix = prefix
-        self.waiting_list: WaitingList = RedisWaitingList(
+        self.site = _imported(site) if isinstance(site, str) else site
+        self.waiting_list: RedisWaitingList = RedisWaitingList(
             lambda: self._get_layer().client(),
             prefix,
+            site=self.site,
             done_log_seconds=done_log_seconds,
             left_seconds=left_seconds,
         )
+
+    def mind_no_site(self) -> None:
+        """From now on this process's waiting list is whoever's it is."""
+        self.site = None
+        self.waiting_list.scripts.mind_no_site()
 
     def _get_layer(self) -> LoopLayer:
         loop = asyncio.get_running_loop()
         layer: LoopLayer | None = self._layers.get(loop)
         if layer is None:
-            layer = self._layers[loop] = LoopLayer(*self._args, **self._kwargs, channel_layer=self)
+            layer = self._layers[loop] = LoopLayer(
+                *self._args, **self._kwargs, channel_layer=self, address=self.address
+            )
             _wrap_close(self, loop)  # flushes it when the loop closes
         return layer
 
 
-class LoopLayer(RedisPubSubLoopLayer):
-    """One event loop's part of the layer: its subscriptions and the waiting list's client."""
+def _imported(path: str) -> SiteId:
+    """The function of that name, which is imported when it is first called: what it knows of the
+    database cannot be imported together with the layer."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._client: Redis | None = None
+    async def call() -> str:
+        site_id: str = await import_string(path)()
+        return site_id
 
-    def client(self) -> Redis:
-        """The waiting list's own client, apart from the publishing and subscribing one."""
-        if self._client is None:
-            self._client = Redis(connection_pool=make_pool(self._shards[0].host))
-        return self._client
-
-    async def flush(self) -> None:
-        """Close all connections; they open again when used. No key is touched."""
-        await super().flush()
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.aclose(close_connection_pool=True)
-
-
-def make_pool(host: dict[str, Any]) -> BlockingConnectionPool:
-    """A bounded pool for short commands, which outlasts a quick restart of the server.
-
-    The time limit is stated because redis-py's own default has changed between versions, and
-    none would leave a call to a stalled server hanging for ever.
-    """
-    options = {
-        "max_connections": 16,
-        "timeout": 10,
-        "socket_timeout": 5,
-        "socket_connect_timeout": 5,
-        "socket_keepalive": True,
-        "retry": Retry(ExponentialBackoff(cap=0.4, base=0.02), 5),
-        **host,
-    }
-    if "address" in options:
-        return BlockingConnectionPool.from_url(options.pop("address"), **options)
-    return BlockingConnectionPool(**options)
+    return call

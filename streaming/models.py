@@ -208,3 +208,12 @@ class MergedVisitor(models.Model):
 
     def __str__(self) -> str:
         return self.visitor
+
+
+class Site(models.Model):
+    """This database's identity, in one row: whoever shares a waiting list has the same."""
+
+    key = models.CharField(max_length=32)
+
+    def __str__(self) -> str:
+        return self.key

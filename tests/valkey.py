@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 REQUIRE_ALL = os.environ.get("CHATSTREAM_REQUIRE_ALL") == "1"
 
@@ -34,14 +35,18 @@ def free_port() -> int:
 class Valkey:
     """One server: it keeps its port and its folder over `kill()` and `start()`.
 
-    `durable` switches the append-only file on, so that a restart finds everything again.
+    `durable` switches the append-only file on, so that a restart finds everything again; it
+    listens on the path `socket`, too.
     """
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False, **config: str) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self._durable = durable
+        self._password = config.pop("requirepass", "")
+        self._more = {name.replace("_", "-"): value for name, value in config.items()}
         self._folder = Path(tempfile.mkdtemp(prefix="valkey-test-"))
+        self.socket = self._folder / "socket"
         self._server: Any = None
 
     def start(self) -> Valkey:
@@ -50,12 +55,21 @@ class Valkey:
         # Nothing is held back from the file: with `everysec`, the default, Valkey answers before it
         # has written while an earlier fsync is slow, and a kill then loses what it answered.
         keep = {"appendonly": "yes", "appendfsync": "no"} if self._durable else {"appendonly": "no"}
-        config = {**keep, "save": ""}
+        config = {**keep, "save": "", **self._more}
         self._server = ValkeyServer(
-            port=self.port, data_dir=self._folder, config=config, persist=True
+            port=self.port,
+            data_dir=self._folder,
+            config={**config, "unixsocket": str(self.socket)},
+            persist=True,
         )
         self._server.start(timeout=_SECONDS)
+        if self._password:  # not before: whoever waits for it has none
+            with Redis(port=self.port) as client:
+                client.config_set("requirepass", self._password)
         return self
+
+    def signal(self, signum: int) -> None:
+        self._server._process.send_signal(signum)
 
     def kill(self) -> None:
         """SIGKILL, as when the machine's memory runs out."""
@@ -77,9 +91,12 @@ class Valkey:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def start_or_skip(*, durable: bool = False) -> Valkey:
-    """A started server; without one the tests are skipped, or fail if nothing may be skipped."""
-    server = Valkey(durable=durable)
+def start_or_skip(*, durable: bool = False, **config: str) -> Valkey:
+    """A started server; without one the tests are skipped, or fail if nothing may be skipped.
+
+    `config` are settings of its file, with `_` for `-`.
+    """
+    server = Valkey(durable=durable, **config)
     try:
         return server.start()
     except Exception as error:

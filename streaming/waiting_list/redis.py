@@ -18,7 +18,6 @@ from streaming.waiting_list.base import (
     DONE_LOG_SECONDS,
     REFUSALS,
     SAMPLES_KEPT,
-    WORKERS_GROUP,
     AppendCall,
     Claim,
     Counters,
@@ -45,10 +44,9 @@ from streaming.waiting_list.base import (
     WorkerRow,
     WorkerState,
     WrongNumber,
-    group_name,
 )
 from streaming.waiting_list.preference import LEFT_SECONDS
-from streaming.waiting_list.scripts import Scripts
+from streaming.waiting_list.scripts import Scripts, SiteId
 
 
 def _ms(seconds: float) -> int:
@@ -64,22 +62,23 @@ def _optional(number: int | None = None) -> int | str:
 
 
 class RedisWaitingList(WaitingList):
-    """`client` gives the running event loop's client; `prefix` is the channel layer's."""
+    """`client` gives the running event loop's client; `prefix` is the channel layer's; `site`
+    gives the id of the database whose responses wait here, None: whose they are is not checked.
+    """
 
     def __init__(
         self,
         client: Callable[[], Redis],
         prefix: str,
         *,
+        site: SiteId | None = None,
         done_log_seconds: float = DONE_LOG_SECONDS,
         left_seconds: float = LEFT_SECONDS,
     ) -> None:
         self._client = client
-        # Where channels_redis publishes a group's messages.
-        groups = [f"{prefix}__group__{name}" for name in (group_name(""), WORKERS_GROUP)]
-        keys = (f"{prefix}:waiting:", *groups)
-        self._base = keys[0]
-        self._run = Scripts(client, keys).run
+        self._base = f"{prefix}:waiting:"
+        self.scripts = Scripts(client, prefix, site)
+        self._run = self.scripts.run
         self._done_log_ms = _ms(done_log_seconds)
         self._left_ms = _ms(left_seconds)
 

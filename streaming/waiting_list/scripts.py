@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from streaming.waiting_list.base import MAX_ATTEMPTS, RECENT_KEPT, SAMPLES_KEPT, WAITS_KEPT
+from streaming.waiting_list.base import (
+    MAX_ATTEMPTS,
+    RECENT_KEPT,
+    SAMPLES_KEPT,
+    WAITS_KEPT,
+    WORKERS_GROUP,
+    group_name,
+)
 from streaming.waiting_list.preference import LOOK_AHEAD, PREFIXES_KEPT
 
 _CONSTANTS = "\n".join(
@@ -20,6 +27,9 @@ _CONSTANTS = "\n".join(
         f"local MAX_ATTEMPTS, RECENT_KEPT = {MAX_ATTEMPTS}, {RECENT_KEPT}",
         f"local WAITS_KEPT, SAMPLES_KEPT = {WAITS_KEPT}, {SAMPLES_KEPT}",
         f"local LOOK_AHEAD, PREFIXES_KEPT = {LOOK_AHEAD}, {PREFIXES_KEPT}",
+        # Where channels_redis publishes the messages of groups, behind the prefix.
+        f"local SPEECH_NAME = '__group__{group_name('')}'",
+        f"local WORKERS_NAME = '__group__{WORKERS_GROUP}'",
     )
 )
 _COMMON = ("prelude", "fair_order", "ending", "preference")
@@ -34,20 +44,59 @@ def _script(name: str) -> tuple[str, str]:
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-class Scripts:
-    """`client` gives the running event loop's client; `keys` go before every script's arguments."""
+SiteId = Callable[[], Awaitable[str]]
+"""Gives the id of this process's database."""
 
-    def __init__(self, client: Callable[[], Redis], keys: tuple[str, ...]) -> None:
+
+class OtherSite(RedisError):
+    """The list under this prefix is another database's. Nothing was read or changed."""
+
+
+class Scripts:
+    """`client` gives the running event loop's client; `prefix` begins the name of every key.
+
+    Every script first makes sure that the list is `site`'s, which it becomes if it is nobody's.
+    """
+
+    def __init__(self, client: Callable[[], Redis], prefix: str, site: SiteId | None) -> None:
         self._client = client
-        self._keys = keys
+        self._prefix = prefix
+        self._site = site
+        self._site_id: str | None = None
+
+    def mind_no_site(self) -> None:
+        """From now on, whose list it is does not matter."""
+        self._site = None
 
     async def run(self, name: str, *args: str | int) -> Any:
-        """A script's answer, which is one JSON text."""
+        """A script's answer, which is one JSON text. Raises OtherSite."""
         text, sha = _script(name)
         client = self._client()
-        keys_and_args = (*self._keys, *args)
+        rest = (f"{self._prefix}:waiting:", *args, await self._known_site_id())
         try:
-            reply = await client.evalsha(sha, len(self._keys), *keys_and_args)
-        except NoScriptError:  # a server that has just (re)started
-            reply = await client.eval(text, len(self._keys), *keys_and_args)
+            try:
+                reply = await client.evalsha(sha, 1, *rest)
+            except NoScriptError:  # a server that has just (re)started
+                reply = await client.eval(text, 1, *rest)
+        except ResponseError as error:
+            if "OTHERSITE" in str(error):
+                raise OtherSite(other_site(self._prefix)) from None
+            raise
         return json.loads(reply)
+
+    async def _known_site_id(self) -> str:
+        if self._site is None:
+            return ""
+        if self._site_id is None:
+            self._site_id = await self._site()
+        return self._site_id
+
+
+def other_site(prefix: str) -> str:
+    """What to tell somebody whose prefix is another database's."""
+    return (
+        f"The prefix {prefix!r} in this Redis belongs to another database, and two sites must not "
+        "share a waiting list. Give this site a prefix of its own, with CHATSTREAM_PREFIX. If "
+        "this database has taken the other one's place, because it was made anew or restored, "
+        "run: python manage.py takeprefix"
+    )

@@ -7,6 +7,7 @@ cannot reach the layer, does not beat, and is not alive.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import platform
 from typing import Any
 
@@ -15,7 +16,10 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError
 
+from streaming import redis_checks
+from streaming.layers import RedisChannelLayer
 from streaming.outages import LAYER_AWAY
+from streaming.redis_reasons import RedisAway, RedisRefused
 from streaming.waiting_list.base import WorkerRow, WorkerState
 
 
@@ -34,6 +38,15 @@ class Command(BaseCommand):
             raise CommandError(
                 "Without REDIS_URL the worker lives in the server process: ask it for /readyz."
             )
+        layer = get_channel_layer()
+        if isinstance(layer, RedisChannelLayer):
+            # A worker lives, whoever's the list is, and wherever the database is.
+            layer.mind_no_site()
+            with contextlib.suppress(RedisAway):
+                try:
+                    redis_checks.check(layer.address, layer.prefix)
+                except RedisRefused as refused:
+                    raise CommandError(str(refused)) from None
         try:
             workers = async_to_sync(_workers)()
         except LAYER_AWAY as error:

@@ -20,7 +20,9 @@ from django.core.management import CommandError
 from streaming import conf, watchdog, worker_metrics
 from streaming.engine.base import EngineError
 from streaming.migrating import wait_until_migrated
+from streaming.redis_reasons import RedisRefused
 from streaming.responses import DOORBELL
+from streaming.starting import wait_for_redis
 from streaming.worker import QueueWorker, build_engine
 
 
@@ -83,6 +85,10 @@ class Command(ChannelsCommand):
                     "the server process, and `manage.py serve` runs the worker there."
                 )
             wait_until_migrated()
+            try:
+                wait_for_redis()
+            except RedisRefused as refused:
+                raise CommandError(str(refused)) from None
         try:
             super().handle(*args, **options)
         except EngineError as error:

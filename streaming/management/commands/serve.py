@@ -17,6 +17,8 @@ from streaming import conf, watchdog
 from streaming.engine.base import EngineError
 from streaming.list_lock import LockHolder, LockTaken
 from streaming.migrating import migrate
+from streaming.redis_reasons import RedisRefused
+from streaming.starting import check_redis, check_redis_later
 from streaming.static_files import collect_if_old
 
 
@@ -40,14 +42,16 @@ class Command(BaseCommand):
             raise CommandError("Without a worker in this process, workers need REDIS_URL.")
         port = self.free_port(host, port)
         try:
-            self.prepare(with_worker)
+            is_redis_there = self.prepare(with_worker)
         except (EngineError, LockTaken) as error:
             raise CommandError(str(error)) from None
+        except RedisRefused as refused:
+            raise CommandError(str(refused)) from None
         except DatabaseError as error:
             raise CommandError(f"The database cannot be used: {error}") from None
         except OSError as error:
             raise CommandError(self.explain(error)) from None
-        self.serve(host, port, with_worker)
+        self.serve(host, port, with_worker, is_redis_there)
 
     def free_port(self, host: str, port: int) -> int:
         """The port to use. Raises CommandError if nobody could listen there."""
@@ -66,18 +70,23 @@ class Command(BaseCommand):
                 ) from None
             raise CommandError(f"Nobody can listen on {host}:{port}: {error}.") from None
 
-    def prepare(self, with_worker: bool) -> None:
+    def prepare(self, with_worker: bool) -> bool:
+        """Whether Redis is there, if one is needed."""
         migrate()
         if with_worker and (lock := LockHolder.of(get_channel_layer())):
             lock.acquire()  # before the model is loaded; until this process ends
+        is_redis_there = check_redis()
         collect_if_old()
         if with_worker:
             from streaming.worker import build_engine
 
             build_engine().prepare()
+        return is_redis_there
 
-    def serve(self, host: str, port: int, with_worker: bool) -> None:
+    def serve(self, host: str, port: int, with_worker: bool, is_redis_there: bool) -> None:
         # Importing Daphne's server installs the reactor: only now, when it is really used.
+        from twisted.internet import reactor
+
         from chatsite.asgi import application
         from streaming.server import ChatServer
 
@@ -95,6 +104,9 @@ class Command(BaseCommand):
             verbosity=0,
             server_name="chatstream",
         )
+        if not is_redis_there:
+            tell = reactor.callFromThread
+            check_redis_later(lambda sentence: tell(server.fail, sentence))
         server.run()
         if server.hangs:
             watchdog.leave(f"The worker ended: {server.failure}")

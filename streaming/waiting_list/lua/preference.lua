@@ -78,7 +78,7 @@ local function leave(id, worker, left_ms)
   call('DEL', left_key(holder))
   call('RPUSH', left_key(holder), unpack(ids))
   call('PEXPIRE', left_key(holder), left_ms)
-  call('PUBLISH', KEYS[3], cjson.encode({type = 'worker.claim', worker_id = holder}))
+  call('PUBLISH', WORKERS_CHANNEL, cjson.encode({type = 'worker.claim', worker_id = holder}))
   return left_ms
 end
 

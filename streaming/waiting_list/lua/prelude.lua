@@ -1,8 +1,8 @@
 -- Goes before every script. The lines in front of it, written by scripts.py, set the constants.
 --
--- KEYS[1] is the prefix of all keys, KEYS[2] that of the pub/sub channels of response groups,
--- KEYS[3] the pub/sub channel of the workers' group.
+-- KEYS[1] is the layer's prefix and ':waiting:', with which all keys begin.
 -- Scripts build the other keys themselves: the layer has exactly one host, never a cluster.
+-- The last argument is the id of the caller's database, or empty.
 -- Times are milliseconds of this server's clock. Every script answers one JSON text.
 --
 --   open      zset  open responses by their last viewer touch
@@ -19,7 +19,8 @@
 --   leases:WORKER set                    owners, addresses  hash  open responses of each
 --   said:ID   text  the lease that said the last event     once:NONCE  answers, against retries
 --   recent    list  "tokens:ms:limit" of the finished          elected:NAME text  who holds the duty
---   meta      hash  the ticket and lease token counters, the virtual time, paused, closed
+--   meta      hash  the ticket and lease token counters, the virtual time, paused, closed, and the
+--                   site: the id of the database whose list this is
 --   counters  hash  accepted, tokens, and how often each code was the refusal
 --   waits     list  "at:ms" of first claims: when, and how long the response had waited
 --   samples   list  what operators look back on
@@ -29,7 +30,9 @@
 --
 -- Members of order, returned, parked and queue:OWNER are places: see fair_order.lua.
 
-local BASE, SPEECH = KEYS[1], KEYS[2]
+local BASE = KEYS[1]
+local PREFIX = string.sub(BASE, 1, -#':waiting:' - 1)
+local SPEECH, WORKERS_CHANNEL = PREFIX .. SPEECH_NAME, PREFIX .. WORKERS_NAME
 local call = redis.call
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -40,6 +43,16 @@ local UNCLAIMED, RECENT = BASE .. 'unclaimed', BASE .. 'recent'
 local COUNTERS, WAITS, SAMPLES = BASE .. 'counters', BASE .. 'waits', BASE .. 'samples'
 local OWNERS, ADDRESSES = BASE .. 'owners', BASE .. 'addresses'
 local WORKERS, META = BASE .. 'workers', BASE .. 'meta'
+
+local caller = table.remove(ARGV)
+if caller ~= '' then
+  local site = call('HGET', META, 'site')
+  if not site then
+    call('HSET', META, 'site', caller)
+  elseif site ~= caller then
+    return redis.error_reply('OTHERSITE the list is that of another database')
+  end
+end
 
 local function entry_key(id) return BASE .. 'entry:' .. id end
 local function log_key(id) return BASE .. 'log:' .. id end

@@ -1,0 +1,66 @@
+"""`manage.py takeprefix`: this database takes over a prefix in Redis that is another one's."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.core.management import BaseCommand, CommandError
+
+from streaming import redis_checks
+from streaming.layers import RedisChannelLayer
+from streaming.outages import LAYER_AWAY
+from streaming.redis_reasons import RedisAway, RedisRefused
+from streaming.site import site_id
+from streaming.waiting_list.base import WorkerRow
+
+
+class Command(BaseCommand):
+    help = (
+        "Make this database the one whose waiting list stands under CHATSTREAM_PREFIX in Redis: "
+        "after it was made anew, or restored from a backup without an identity."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--force", action="store_true", help="even if workers of the other one are alive"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        layer = get_channel_layer()
+        if not isinstance(layer, RedisChannelLayer):
+            raise CommandError("Without REDIS_URL there is no prefix to take.")
+        try:
+            redis_checks.check(layer.address, layer.prefix)
+            try:
+                redis_checks.claim_prefix(layer.address, layer.prefix, site_id())
+            except RedisRefused:
+                self.take(layer, force=options["force"])
+            else:
+                self.stdout.write(f"The prefix {layer.prefix!r} is this database's.")
+        except (RedisRefused, RedisAway) as error:
+            raise CommandError(str(error)) from None
+
+    def take(self, layer: RedisChannelLayer, *, force: bool) -> None:
+        try:
+            workers = async_to_sync(_workers)(layer)
+        except LAYER_AWAY as error:
+            raise CommandError(f"The channel layer does not answer: {error}") from None
+        if workers and not force:
+            names = ", ".join(worker.worker_id for worker in workers)
+            raise CommandError(
+                f"Workers of the other database are alive: {names}. End them first, or its "
+                "answers are lost; or say --force."
+            )
+        redis_checks.claim_prefix(layer.address, layer.prefix, site_id(), take=True)
+        self.stdout.write(f"The prefix {layer.prefix!r} is now this database's.")
+
+
+async def _workers(layer: RedisChannelLayer) -> list[WorkerRow]:
+    layer.mind_no_site()
+    try:
+        return await layer.waiting_list.workers()
+    finally:
+        await layer.flush()

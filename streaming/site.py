@@ -1,0 +1,20 @@
+"""Which site this is: an id that the database keeps, so that two databases never share one waiting
+list."""
+
+from __future__ import annotations
+
+import secrets
+
+from channels.db import database_sync_to_async
+
+from streaming.models import Site
+
+
+def site_id() -> str:
+    """The id of this database, made when it is first asked for."""
+    site, _ = Site.objects.get_or_create(pk=1, defaults={"key": secrets.token_hex(16)})
+    return site.key
+
+
+read_site_id = database_sync_to_async(site_id)
+"""The same for a channel layer."""
