@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from channels_redis.pubsub import RedisPubSubLoopLayer, RedisSingleShardConnection
 from redis.asyncio import Redis
-from redis.asyncio.sentinel import SentinelConnectionPool
 
 from streaming.outages import LAYER_AWAY
-from streaming.redis_address import RedisAddress
+from streaming.redis_address import ClosingSentinelPool, RedisAddress
 
-FOLLOW_SECONDS = 5.0
-"""How often a connection that listens makes sure that it listens to the present master."""
+FOLLOW_SECONDS = 0.5
+"""How often the Sentinels are asked who the master is."""
 
 
 class LoopLayer(RedisPubSubLoopLayer):
@@ -26,11 +26,15 @@ class LoopLayer(RedisPubSubLoopLayer):
         self._address = address
         self._shards = [Shard(address, self)]
         self._client: Redis | None = None
+        self._following: asyncio.Task[None] | None = None
 
     def client(self) -> Redis:
         """The waiting list's own client, apart from the publishing and subscribing one."""
         if self._client is None:
-            self._client = Redis(connection_pool=self._address.make_pool())
+            pool = self._address.make_pool()
+            self._client = Redis(connection_pool=pool)
+            if isinstance(pool, ClosingSentinelPool):
+                self._following = asyncio.ensure_future(follow_master(pool))
         return self._client
 
     def _own(self, channel: str) -> str:
@@ -55,17 +59,15 @@ class LoopLayer(RedisPubSubLoopLayer):
     async def flush(self) -> None:
         """Close all connections; they open again when used. No key is touched."""
         await super().flush()
+        await end(self._following)
+        self._following = None
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose(close_connection_pool=True)
 
 
 class Shard(RedisSingleShardConnection):
-    """The connections that publish and subscribe, to one address.
-
-    One that only listens hears nothing of a failover while the former master hangs: it asks the
-    Sentinels from time to time.
-    """
+    """The connections that publish and subscribe, to one address."""
 
     def __init__(self, address: RedisAddress, channel_layer: LoopLayer) -> None:
         super().__init__(None, channel_layer)
@@ -78,21 +80,34 @@ class Shard(RedisSingleShardConnection):
             pool = self._address.make_listening_pool()
             self._redis = Redis(connection_pool=pool)
             self._pubsub = self._redis.pubsub()
-            if isinstance(pool, SentinelConnectionPool):
-                self._following = asyncio.ensure_future(self._follow_master(pool))
+            if isinstance(pool, ClosingSentinelPool):
+                self._following = asyncio.ensure_future(follow_master(pool, self._leave))
 
-    async def _follow_master(self, pool: SentinelConnectionPool) -> None:
-        while True:
-            await asyncio.sleep(FOLLOW_SECONDS)
-            with contextlib.suppress(*LAYER_AWAY):  # no Sentinel, or no master just now
-                master = await pool.get_master_address()  # type: ignore[no-untyped-call]
-                listening = self._pubsub.connection
-                if listening is not None and (listening.host, listening.port) != master:
-                    await listening.disconnect()  # whoever reads from it connects it again
+    async def _leave(self, master: tuple[str, int]) -> None:
+        listening = self._pubsub.connection
+        if listening is not None and (listening.host, listening.port) != master:
+            await listening.disconnect()  # whoever reads from it connects it again
 
     async def flush(self) -> None:
-        if self._following is not None:
-            following, self._following = self._following, None
-            following.cancel()
-            await asyncio.wait([following])
+        await end(self._following)
+        self._following = None
         await super().flush()
+
+
+async def follow_master(
+    pool: ClosingSentinelPool, leave: Callable[[tuple[str, int]], Awaitable[None]] | None = None
+) -> None:
+    """Ask the Sentinels from time to time, and leave a master of the past: one that hangs breaks no
+    connection, and one that was replaced goes on answering for seconds, for nothing."""
+    while True:
+        await asyncio.sleep(FOLLOW_SECONDS)
+        with contextlib.suppress(*LAYER_AWAY):  # no Sentinel, or no master just now
+            master = await pool.leave_former_master()
+            if leave:
+                await leave(master)
+
+
+async def end(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])

@@ -221,10 +221,12 @@ class Publisher:
                 [(r.lease, append.event, append.tokens, append.number) for r, append in pending]
             )
         except WrongNumber as error:
-            # We and the log disagree: whoever claims it next goes on from what the log says.
+            # We and the log disagree: whoever claims it next goes on from what the log says, or
+            # begins anew if the log has lost what we said.
             for running, _ in pending:
                 if running.response_id in error.response_ids and self.holds(running):
                     self.lose(running)
+                    await responses.begin_anew(self._list, running.response_id, running.tail)
             raise
 
     async def _finish(self, running: Running) -> None:

@@ -140,6 +140,16 @@ class ClosingSentinelPool(SentinelConnectionPool):
             for sentinel in self.sentinel_manager.sentinels:
                 await sentinel.aclose()
 
+    async def leave_former_master(self) -> tuple[str, int]:
+        """Close the connections that wait here for a master of the past, which may be alive and
+        answer; the address of the present one. Raises ConnectionError if there is none."""
+        master: tuple[str, int] = await self.get_master_address()  # type: ignore[no-untyped-call]
+        waiting: list[Any] = list(self._available_connections)
+        for connection in waiting:
+            if connection.is_connected and (connection.host, connection.port) != master:
+                await connection.disconnect()
+        return master
+
 
 class BlockingSentinelPool(ClosingSentinelPool, BlockingConnectionPool):
     """Connections to the present master, of which nobody gets more than there may be: who comes

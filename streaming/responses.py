@@ -132,6 +132,16 @@ async def readmit(layer: BaseChannelLayer, response_id: str) -> Place | None:
     return place
 
 
+async def begin_anew(waiting_list: WaitingList, response_id: str, seen: int) -> bool:
+    """Let a response begin anew whose event `seen` was told to somebody, if the list has lost it:
+    the events that follow would not fit what was told. Whether it had."""
+    above = (seen // NUMBERS_PER_LIFE + 1) * NUMBERS_PER_LIFE
+    if not await waiting_list.rewind(response_id, seen, above):
+        return False
+    await record.restart(response_id)  # lest the numbers of this life are used again
+    return True
+
+
 async def ring(layer: BaseChannelLayer) -> None:
     """Ring the doorbell; a bell nobody hears is no loss, the workers also look by themselves."""
     with contextlib.suppress(ChannelFull):

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import BaseChannelLayer
 
-from streaming import conf, record
+from streaming import conf, record, responses
 from streaming.outages import log_fault
 from streaming.outlook import Outlook
 from streaming.protocol import ResponseQueuePosition, Service
@@ -131,6 +131,10 @@ class Viewer:
             return
         if watched.state is State.UNKNOWN:
             self._begin_repair(self._end_by_record)
+        elif watched.tail < self._mark:
+            # It has lost what was sent from here: what it says from now on does not fit that.
+            is_over = watched.state is State.DONE
+            self._begin_repair(self._end_by_record if is_over else self._begin_anew)
         elif self._stalled and watched.tail > self._sequence:
             self._begin_repair(self._catch_up)
         elif watched.state in (State.WAITING, State.HELD) and not self._sequence:
@@ -185,6 +189,11 @@ class Viewer:
                     event = json.loads(text)
                     is_last = event["type"] == "response.done"
                     await self._pass_on(self._replay, text, event["sequence_number"], is_last)
+
+    async def _begin_anew(self) -> None:
+        waiting_list = self._layer.waiting_list
+        if await responses.begin_anew(waiting_list, self.response_id, self._sequence):
+            await responses.ring(self._layer)
 
     async def _end_by_record(self) -> None:
         """The list has forgotten the response: if it ended, its row knows how."""

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('streaming', "0005_attempts_merged_visitors"),
+        ('streaming', '0005_attempts_merged_visitors'),
     ]
 
     operations = [

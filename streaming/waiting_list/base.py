@@ -427,6 +427,13 @@ class WaitingList(ABC):
         """The stored events with numbers greater than `after`, the first `most` of them, each a
         complete JSON text."""
 
+    async def rewind(self, response_id: str, seen: int, above: int) -> bool:
+        """Let an open response begin anew, with numbers greater than `above`, if its log has lost
+        the event `seen` that somebody was told already: it costs an attempt, and its tokens. So
+        it is when a server is followed by one that did not have everything from it; a list that
+        loses all or nothing need not do anything. Whether it did."""
+        return False
+
     @abstractmethod
     async def finish(
         self, lease: Lease, event: str, number: int | None = None, *, counted: bool = True

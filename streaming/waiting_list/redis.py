@@ -160,6 +160,9 @@ class RedisWaitingList(WaitingList):
             raise WrongNumber(wrong)
         return [None if number is False else number for number in numbers]
 
+    async def rewind(self, response_id: str, seen: int, above: int) -> bool:
+        return bool(await self._run("rewind", response_id, seen, above))
+
     async def finish(
         self, lease: Lease, event: str, number: int | None = None, *, counted: bool = True
     ) -> int | None:

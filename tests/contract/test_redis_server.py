@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streaming.layers import RedisChannelLayer
 from streaming.waiting_list.base import (
+    MAX_ATTEMPTS,
     Edge,
     Entry,
     Limits,
@@ -206,6 +207,40 @@ async def test_a_lost_answer_makes_nothing_happen_twice(
     counters = await backend.list.counters()
     assert (counters.accepted, counters.rejected["queue_full"], counters.tokens) == (5, 1, 2)
     assert await backend.list.samples() == ["{}"]
+
+
+async def test_a_log_that_lost_what_was_told_begins_anew_above_it(empty_valkey: Valkey) -> None:
+    """So it is behind a failover: the next master has not got the last events."""
+    backend = RedisBackend(empty_valkey.url)
+    await backend.beat()
+    await backend.ask("r")
+    claim = await backend.claim()
+    for token in range(3):
+        await backend.list.append(claim.lease, DELTA, [token])
+    assert not await backend.list.rewind("r", 3, 1000)  # nothing is lost
+    assert not await backend.list.rewind("unknown", 3, 1000)
+    assert await backend.list.rewind("r", 5, 1000)
+    assert not await backend.list.rewind("r", 5, 2000)  # another process was faster
+    assert await backend.list.append(claim.lease, DELTA, [3]) is None
+    claim = await backend.claim()
+    assert (claim.attempt, claim.tail, claim.tokens) == (2, 1000, ())
+    assert await backend.list.append(claim.lease, DELTA, [0], 1001) == 1001
+    assert await backend.list.read("r", 5) == ['{"sequence_number":1001,"type":"delta"}']
+    assert await backend.list.finish(claim.lease, DONE, 1002) == 1002
+    assert not await backend.list.rewind("r", 5000, 9000)
+    await backend.close()
+
+
+async def test_nobody_lets_a_response_begin_anew_for_ever(empty_valkey: Valkey) -> None:
+    backend = RedisBackend(empty_valkey.url)
+    await backend.beat()
+    await backend.ask("r")
+    for attempt in range(MAX_ATTEMPTS):
+        await backend.claim()
+        assert await backend.list.rewind("r", 1000 * (attempt + 1), 1000 * (attempt + 1))
+    assert await backend.list.claim("w1", LONG) is None
+    assert (await backend.list.sweep(LONG)).exhausted == ["r"]
+    await backend.close()
 
 
 async def test_two_processes_share_one_list(empty_valkey: Valkey) -> None:

@@ -6,9 +6,10 @@ import asyncio
 import json
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from streaming import viewers
+from streaming.protocol import ResponseDone, Timings, Usage
 from streaming.viewers import Told, Viewer
 from streaming.waiting_list.base import State, Watched
 
@@ -89,3 +90,43 @@ async def test_a_look_does_not_wait_for_a_reader() -> None:
     go_on.set()
     await asyncio.sleep(0.01)
     assert sent == log.events
+
+
+async def test_what_the_log_lost_of_what_was_told(monkeypatch: Any) -> None:
+    """Behind a failover: what comes would not fit, so the response begins anew, or has ended."""
+    begun: list[int] = []
+
+    async def begin_anew(waiting_list: Any, response_id: str, seen: int) -> bool:
+        begun.append(seen)
+        return False
+
+    async def done_event(response_id: str) -> Any:
+        return ResponseDone(
+            response_id=UUID(response_id),
+            status="completed",
+            finish_reason="stop",
+            text="all",
+            usage=Usage(prompt_tokens=1, completion_tokens=1),
+            timings=Timings(queue_ms=0, ttft_ms=1, total_ms=2),
+        )
+
+    monkeypatch.setattr(viewers.responses, "begin_anew", begin_anew)
+    monkeypatch.setattr(viewers.record, "done_event", done_event)
+    log, sent = Log(), []
+    viewer = viewer_of(log, sent)
+    await viewer.open(None)
+    for _ in range(5):
+        await viewer.feed(log.say())
+    # What was sent during the look is not lost: the look is older.
+    await viewer.observe(Watched(State.RUNNING, None, 3), Told(None, 1, 1))
+    await asyncio.sleep(0.01)
+    assert begun == []
+    viewer.mark()
+    await viewer.observe(Watched(State.RUNNING, None, 3), Told(None, 1, 1))
+    await asyncio.sleep(0.01)
+    assert begun == [5]
+    viewer.mark()
+    await viewer.observe(Watched(State.DONE, None, 4), Told(None, 0, 1))
+    await asyncio.sleep(0.01)
+    done = json.loads(sent[-1])
+    assert (done["sequence_number"], done["type"], done["text"]) == (6, "response.done", "all")
