@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import parse_qs
+from weakref import WeakValueDictionary
 
 from django.contrib.auth.models import User
 from pydantic import BaseModel
@@ -22,7 +23,7 @@ from streaming.arrivals import Arrivals
 from streaming.database import in_database
 from streaming.guard import Credentials, Guard
 from streaming.listening import ListeningConsumer
-from streaming.markup import MarkupDresser
+from streaming.markup import RENDERER, HtmlSender, MarkupDresser
 from streaming.models import TERMINAL, Response
 from streaming.outages import AWAY, log_fault
 from streaming.protocol import (
@@ -100,6 +101,7 @@ class ChatConsumer(ListeningConsumer):
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
         self.wants_html = query.get("markup") == ["html"]
         self.viewers: dict[str, Viewer] = {}
+        self.html_senders: WeakValueDictionary[str, HtmlSender] = WeakValueDictionary()
         self.inbox: asyncio.Queue[str] = asyncio.Queue(_INBOX_EVENTS)
         self.inbox_task: asyncio.Task[None] | None = None
         self.counted: tuple[str, ...] = ()
@@ -118,6 +120,8 @@ class ChatConsumer(ListeningConsumer):
             Guard.here().leave(self)
             if self.inbox_task:
                 self.inbox_task.cancel()
+            for sender in list(self.html_senders.values()):
+                sender.cancel()
             for viewer in self.viewers.values():
                 Viewers.here(self.channel_layer).discard(viewer)
             for response_id in list(self.viewers):
@@ -408,12 +412,12 @@ class ChatConsumer(ListeningConsumer):
         response_id = str(response.pk)
         if viewer := self.viewers.get(response_id):
             return viewer
-        dress = await self.dresser(response)
+        sender = await self.html_sender(response) if self.wants_html else None
         viewer = Viewer(
             self.channel_layer,
             response_id,
-            send=lambda text: self.send(dress(text)),
-            replay=lambda text: self.send_patiently(dress(text)),
+            send=sender.send if sender else self.send,
+            replay=sender.replay if sender else self.send_patiently,
             on_done=lambda: self.forget(response_id),
         )
         self.viewers[response_id] = viewer
@@ -426,13 +430,18 @@ class ChatConsumer(ListeningConsumer):
             Viewers.here(self.channel_layer).add(viewer)
         return viewer
 
-    async def dresser(self, response: Response) -> Callable[[str], str]:
-        """What a response's events go through on their way to this socket."""
-        if not self.wants_html:
-            return str
+    async def html_sender(self, response: Response) -> HtmlSender:
+        """What a response's events go through on their way to this socket, from its beginning."""
+        RENDERER.warm()
         if response.continues_id:
             response = await record.get(response.pk) or response  # with what it continues
-        return MarkupDresser(record.prefix_of(response)).dress
+        dresser = MarkupDresser(record.prefix_of(response))
+        response_id = str(response.pk)
+        if former := self.html_senders.get(response_id):
+            former.cancel()  # its end may still wait there
+        sender = HtmlSender(dresser, self.send, self.send_patiently)
+        self.html_senders[response_id] = sender
+        return sender
 
     def forget(self, response_id: str) -> None:
         """The response has ended: leave its group as soon as this event is through."""

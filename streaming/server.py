@@ -19,6 +19,7 @@ from django.conf import settings
 from twisted.internet import defer, reactor
 
 from streaming import conf, subscription
+from streaming.markup import RENDERER
 from streaming.watchdog import EngineHangs, LoopWatch
 from streaming.worker import QueueWorker, start_queue_worker
 
@@ -176,6 +177,7 @@ class ChatServer(Server):
         self._tasks: list[asyncio.Task[None]] = []
 
     def _prepare(self) -> None:
+        RENDERER.warm()
         # What was loaded until now stays: no collection need walk over it and hold up the loop.
         gc.collect()
         gc.freeze()

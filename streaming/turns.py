@@ -82,19 +82,30 @@ def _turns(path: Sequence[thread.Turn]) -> list[Turn]:
     related = ("prompt", "message", "continues__message")
     rows = Response.objects.select_related(*related).in_bulk(ids)
     chains = [[rows[id_] for id_ in turn.chain if id_ in rows] for turn in path]
-    return [_turn(turn, chain) for turn, chain in zip(path, chains, strict=True) if chain]
+    shown = [(turn, chain) for turn, chain in zip(path, chains, strict=True) if chain]
+    texts = [_text(chain[-1]) for _, chain in shown]
+    rendered = markup.render_all(texts)
+    return [
+        _turn(turn, chain, text, blocks)
+        for (turn, chain), text, blocks in zip(shown, texts, rendered, strict=True)
+    ]
 
 
-def _turn(turn: thread.Turn, chain: Sequence[Response]) -> Turn:
+def _text(last: Response) -> str:
+    return last.message.content if last.message else prefix_of(last)
+
+
+def _turn(
+    turn: thread.Turn, chain: Sequence[Response], text: str, blocks: list[SafeString]
+) -> Turn:
     last = chain[-1]
     waits = last.status in (Status.ACCEPTING, Status.QUEUED)
-    text = last.message.content if last.message else prefix_of(last)
     return Turn(
         response_id=last.pk,
         status=Status.QUEUED if waits else Status(last.status),
         is_open=last.status in OPEN,
         prompt=last.prompt.content,
-        blocks=markup.render(text),
+        blocks=blocks,
         details={
             "text": text,
             "previous": turn.previous,

@@ -32,3 +32,8 @@ def die() -> None:
 
 def fail() -> None:
     raise ValueError("of its own")
+
+
+def die_at_once(*_: object) -> None:
+    """As what sets the bounds of a process."""
+    os._exit(4)

@@ -1,6 +1,23 @@
-"""Markdown of answers as safe HTML, block by block, as their text comes in."""
+"""Markdown of answers as safe HTML, block by block, as their text comes in.
+
+What runs patterns over that text runs in processes of its own, for a bounded time. This room knows
+neither sockets nor the record.
+"""
 
 from streaming.markup.dresser import MarkupDresser
-from streaming.markup.stream import Block, Change, MarkupStream, render, to_html
+from streaming.markup.rendering import RENDERER
+from streaming.markup.sender import HtmlSender
+from streaming.markup.stream import Block, Change, MarkupStream
+from streaming.markup.whole import render, render_all, to_html
 
-__all__ = ["Block", "Change", "MarkupDresser", "MarkupStream", "render", "to_html"]
+__all__ = [
+    "RENDERER",
+    "Block",
+    "Change",
+    "HtmlSender",
+    "MarkupDresser",
+    "MarkupStream",
+    "render",
+    "render_all",
+    "to_html",
+]

@@ -1,62 +1,120 @@
-"""The HTML of a code block: its language as an attribute, its tokens as Pygments' short classes."""
+"""The HTML of a code block: its language as an attribute, its tokens as Pygments' short classes.
+
+What calls Pygments runs in the pool; the rest takes time in proportion to the text.
+"""
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Sequence
 from html import escape
-from typing import Literal
+from typing import Literal, NamedTuple
 
+import nh3
 from pygments import highlight  # type: ignore[import-untyped]
 from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
 from pygments.lexer import Lexer  # type: ignore[import-untyped]
 from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
-from pygments.util import ClassNotFound  # type: ignore[import-untyped]
+from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]
+
+from streaming.markup.languages import LANGUAGES, MOST_CHARS
 
 HIGHLIGHT_CHARS = 10_000
-"""Longer code is shown without colours."""
+"""Longer code is shown without colours, and so is what goes beyond it in one segment."""
 
 _LINE_CHARS = _RUN_CHARS = 500
 """So are a longer line and a longer run without punctuation: it is there that the patterns of
 some lexers go over the same text again and again."""
 
+TOKEN_CLASSES = set(STANDARD_TYPES.values()) - {""}
+
 _LANGUAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+#._-]{0,31}")
 _RUN = re.compile(r"[\w\s]+")
 _formatter = HtmlFormatter(nowrap=True)
+_cleaner = nh3.Cleaner(tags={"span"}, attributes={}, allowed_classes={"span": TOKEN_CLASSES})
 
 State = Literal["open", "growing", "final"]
 
 
-def code_html(code: str, info: str = "", *, state: State = "final") -> str:
-    """A code block. `info` is what stands after the fence; its first word is the language.
+class Code(NamedTuple):
+    text: str
+    language: str
+    """What its fence names, in small letters; empty: nothing."""
 
-    Only a `final` block is highlighted. `open` marks one whose text is still to come.
-    """
+
+class Parts(NamedTuple):
+    """The safe HTML of a segment, cut where its code blocks show their code: every second piece is
+    the code of `codes`, in order and without colours."""
+
+    pieces: list[str]
+    codes: list[Code]
+
+    def html(self, shown: Sequence[str | None] = ()) -> str:
+        """The whole, where `shown` has something else for a code with that."""
+        pieces = list(self.pieces)
+        for number, html in enumerate(shown):
+            if html is not None:
+                pieces[2 * number + 1] = html
+        return "".join(pieces)
+
+
+def language_of(info: str) -> str:
+    """The language of a block; `info` is what stands after its fence, mostly only that word."""
     word = _LANGUAGE.match(info)
-    language = word.group().lower() if word else ""
-    shown = (state == "final" and _highlighted(code, language)) or escape(code)
+    return word.group().lower() if word else ""
+
+
+def code_html(code: str, info: str = "", *, state: State = "final") -> str:
+    """A code block without colours. `open` marks one whose text is still to come."""
+    return code_parts(code, info, state=state).html()
+
+
+def code_parts(code: str, info: str, *, state: State = "final") -> Parts:
+    language = language_of(info)
     label = f' data-language="{language}"' if language else ""
     kind = "code open" if state == "open" else "code"
-    return f'<div class="{kind}"{label}><pre tabindex="0"><code>{shown}</code></pre></div>'
+    head = f'<div class="{kind}"{label}><pre tabindex="0"><code>'
+    pieces = [head, escape(code, quote=False), "</code></pre></div>"]
+    return Parts(pieces, [Code(code, language)])
 
 
-def _highlighted(code: str, language: str) -> str | None:
-    if not language or not is_highlighted(code) or (lexer := _lexer(language)) is None:
-        return None
-    return str(highlight(code, lexer, _formatter))
-
-
-def is_highlighted(code: str) -> bool:
-    """Whether no lexer takes long for the code."""
+def is_highlighted(code: str, language: str) -> bool:
+    """Whether it is likely that the lexer does not take long for the code."""
     return (
-        0 < len(code) <= HIGHLIGHT_CHARS
+        language in LANGUAGES
+        and 0 < len(code) <= MOST_CHARS.get(language, HIGHLIGHT_CHARS)
         and max(map(len, code.split("\n"))) <= _LINE_CHARS
         and max(map(len, _RUN.findall(code)), default=0) <= _RUN_CHARS
     )
 
 
-def _lexer(language: str) -> Lexer | None:
-    try:
-        # Every character of the code is shown, so nothing is stripped.
-        return get_lexer_by_name(language, stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return None
+def worth_highlighting(codes: Sequence[Code]) -> list[Code | None]:
+    """The same list without what is to stay plain."""
+    room = HIGHLIGHT_CHARS
+    kept: list[Code | None] = []
+    for code in codes:
+        fits = len(code.text) <= room and is_highlighted(code.text, code.language)
+        kept.append(code if fits else None)
+        room -= len(code.text) if fits else 0
+    return kept
+
+
+# --- in the pool ---
+
+
+def highlight_all(jobs: list[list[Code | None]]) -> list[list[str | None]]:
+    """Safe HTML with colours for the code blocks of several segments; None: it stays plain."""
+    return [[_highlighted(code) for code in codes] for codes in jobs]
+
+
+def _highlighted(code: Code | None) -> str | None:
+    return code and _cleaner.clean(highlight(code.text, lexer(code.language), _formatter))
+
+
+@functools.cache
+def lexer(language: str) -> Lexer:
+    """The lexer of one of `LANGUAGES`."""
+    # Every character of the code is shown, so nothing is stripped. Code in code is left to no
+    # lexer that it names: that might be any.
+    return get_lexer_by_name(language, stripnl=False, ensurenl=False, handlecodeblocks=False)

@@ -7,10 +7,34 @@ was opened for HTML. What it does not know goes through untouched.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from streaming.markup.stream import Block, MarkupStream, render
+from streaming.markup.rendering import PATIENCE_SECONDS, Rendering, await_all
+from streaming.markup.stream import Block, MarkupStream
+from streaming.markup.whole import Whole
+
+DELTA_SECONDS = 0.1
+"""How long a delta waits for what it completes; then the text is shown as a tail meanwhile."""
+
+
+class Dressed:
+    """An event on its way: `text` is what the socket should get, once `wait` has returned."""
+
+    def __init__(
+        self, text: Callable[[], str], awaited: list[Rendering] | None = None, seconds: float = 0.0
+    ) -> None:
+        self.text = text
+        self._awaited = awaited or []
+        self._seconds = seconds
+
+    @property
+    def is_ready(self) -> bool:
+        return not self._awaited
+
+    async def wait(self) -> None:
+        await await_all(self._awaited, self._seconds)
 
 
 class MarkupDresser:
@@ -26,17 +50,23 @@ class MarkupDresser:
         self._prefix = prefix
         self._begin()
 
-    def dress(self, event: str) -> str:
+    async def dress(self, event: str) -> str:
         """The JSON text of an event, as the socket should get it."""
+        dressed = self.take(event)
+        await dressed.wait()
+        return dressed.text()
+
+    def take(self, event: str) -> Dressed:
+        """Take an event; the next one only when the text of this one was asked for."""
         fields = json.loads(event)
         match fields["type"]:
             case "response.output_text.delta":
-                return _dumps(fields | self._dress_delta(fields))
+                return self._take_delta(fields)
             case "response.done":
-                return _dumps(fields | self._dress_done(fields["text"]))
+                return self._take_done(fields)
             case "response.in_progress":
                 self._begin()
-        return event
+        return Dressed(lambda: event)
 
     def _begin(self) -> None:
         self._stream = MarkupStream(self._prefix)
@@ -44,27 +74,50 @@ class MarkupDresser:
         self._fed_chars = 0
         self._torn = False  # a delta is missing: the text is made good at the end
 
-    def _dress_delta(self, fields: dict[str, Any]) -> dict[str, Any]:
+    def _take_delta(self, fields: dict[str, Any]) -> Dressed:
         delta = fields["delta"]
         self._torn = self._torn or fields.get("offset", self._fed_chars) != self._fed_chars
         if self._torn:
-            return {"blocks": [], "tail": None}
-        first = not self._fed
+            return Dressed(lambda: _dumps(fields | {"blocks": [], "tail": None}))
+        stream, first = self._stream, not self._fed
         self._fed.append(delta)
         self._fed_chars += len(delta)
-        change = self._stream.feed(delta)
-        added = {"blocks": _blocks(change.blocks), "tail": change.tail}
-        return added | ({"block_count": self._stream.block_count} if first else {})
+        stream.add(delta)
 
-    def _dress_done(self, text: str) -> dict[str, Any]:
-        if not self._torn and self._fed and text == "".join(self._fed):
-            blocks = self._stream.finish().blocks
-            count = self._stream.block_count
-        else:
-            blocks = [Block(index, html) for index, html in enumerate(render(self._prefix + text))]
-            count = len(blocks)
+        def text() -> str:
+            change = stream.take()
+            added = {"blocks": _blocks(change.blocks), "tail": change.tail}
+            count = {"block_count": stream.block_count} if first else {}
+            return _dumps(fields | added | count)
+
+        # The first one tells anew what the page shows of a continued answer.
+        return Dressed(text, stream.awaited(), PATIENCE_SECONDS if first else DELTA_SECONDS)
+
+    def _take_done(self, fields: dict[str, Any]) -> Dressed:
+        stream, whole = self._stream, fields["text"]
+        told = not self._torn and self._fed and whole == "".join(self._fed)
         self._begin()
-        return {"blocks": _blocks(blocks), "tail": "", "block_count": count}
+        if not told:
+            return self._take_all(fields, Whole(self._prefix + whole, urgent=True))
+        stream.close()
+
+        def text() -> str:
+            blocks = _blocks(stream.end().blocks)
+            return _dumps(_ended(fields, blocks, stream.block_count))
+
+        return Dressed(text, stream.awaited(late=True), PATIENCE_SECONDS)
+
+    def _take_all(self, fields: dict[str, Any], whole: Whole) -> Dressed:
+        def text() -> str:
+            blocks = [{"index": index, "html": html} for index, html in enumerate(whole.blocks())]
+            return _dumps(_ended(fields, blocks, len(blocks)))
+
+        awaited = [rendering for rendering in whole.renderings if not rendering.is_complete]
+        return Dressed(text, awaited, PATIENCE_SECONDS)
+
+
+def _ended(fields: dict[str, Any], blocks: list[dict[str, Any]], count: int) -> dict[str, Any]:
+    return fields | {"blocks": blocks, "tail": "", "block_count": count}
 
 
 def _blocks(blocks: list[Block]) -> list[dict[str, Any]]:

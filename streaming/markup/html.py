@@ -1,4 +1,4 @@
-"""The safe HTML of one segment of Markdown.
+"""The safe HTML of one segment of Markdown. This runs in the pool.
 
 Three fences stand one behind the other: the parser knows no raw HTML and refuses every link
 but http, https and mailto; images are links, so that no third host is asked for anything; and
@@ -11,20 +11,17 @@ import logging
 import re
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import nh3
-from django.utils.translation import gettext
 from linkify_it import LinkifyIt  # type: ignore[import-untyped]
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
-from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]
 
-from streaming.markup.code import code_html
-from streaming.markup.segments import Kind, Segment
+from streaming.markup.code import TOKEN_CLASSES, Code, Parts, code_html, language_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +35,7 @@ _BRACKET_WEIGHT, _SCHEME_WEIGHT, _CELL_WEIGHT = 50, 25, 3
 _SCHEMES = {"http", "https", "mailto"}
 _LINK = re.compile(r"https?://|mailto:", re.IGNORECASE)
 _TABLE_RULE = re.compile(r"^[ >\t]*[|:-][ |:\t-]*$", re.MULTILINE)
-_SURROGATES = re.compile("[\ud800-\udfff]")
+_CODE = re.compile(r'(?<=<pre tabindex="0"><code>)(.*?)(?=</code></pre>)', re.DOTALL)
 _ALIGNMENTS = {f"text-align:{side}": f"align-{side}" for side in ("left", "center", "right")}
 
 _cleaner = nh3.Cleaner(
@@ -58,7 +55,7 @@ _cleaner = nh3.Cleaner(
         "div": {"code", "open", "table"},
         "th": set(_ALIGNMENTS.values()),
         "td": set(_ALIGNMENTS.values()),
-        "span": set(STANDARD_TYPES.values()) - {""},
+        "span": TOKEN_CLASSES,
     },
     url_schemes=_SCHEMES,
     url_relative="deny",
@@ -67,24 +64,31 @@ _cleaner = nh3.Cleaner(
 )
 
 
-def segment_html(segment: Segment, shown: int | None = None) -> str:
-    """The segment's block. `shown` is how much of an open one to show, None: it is whole.
+class Job(NamedTuple):
+    text: str
+    final: bool
+    """No more of the text will come."""
+    table_label: str
+    """What screen readers call a table, in the reader's language."""
 
-    Code is highlighted when it is whole. An open code block is empty: its text is the tail.
-    """
-    final = shown is None
-    if segment.kind is Kind.CODE:
-        return _cleaner.clean(_fenced_html(segment, final))
-    text = _SURROGATES.sub("\ufffd", segment.text[:shown])
-    if _weight(text) > _MAX_WEIGHT or len(text) > PLAIN_CHARS:
-        html = _plain_html(text)
-    else:
-        try:
-            html = _markdown.render(text, {"final": final})
-        except Exception:
-            logger.exception("A block of Markdown could not be rendered; it is shown as text.")
-            html = _plain_html(text)
-    return _cleaner.clean(html).strip("\n")
+
+def render_all(jobs: list[Job]) -> list[Parts | None]:
+    """The HTML of several texts; None for one that would take long: it is to be shown as text."""
+    return [_render(job) for job in jobs]
+
+
+def _render(job: Job) -> Parts | None:
+    if len(job.text) > PLAIN_CHARS or _weight(job.text) > _MAX_WEIGHT:
+        return None
+    codes: list[Code] = []
+    env = {"final": job.final, "codes": codes, "table_label": job.table_label}
+    try:
+        html = _markdown.render(job.text, env)
+    except Exception:
+        logger.exception("A block of Markdown could not be rendered; it is shown as text.")
+        return None
+    pieces = _CODE.split(_cleaner.clean(html).strip("\n"))
+    return Parts(pieces, codes) if len(pieces) == 2 * len(codes) + 1 else None
 
 
 def _weight(text: str) -> int:
@@ -98,25 +102,6 @@ def _weight(text: str) -> int:
         + _SCHEME_WEIGHT * text.count("://")
         + _CELL_WEIGHT * cells
     )
-
-
-def _plain_html(text: str) -> str:
-    return f'<p class="plain">{escape(text.strip())}</p>'
-
-
-def _fenced_html(segment: Segment, final: bool) -> str:
-    assert segment.fence is not None
-    info = _SURROGATES.sub("\ufffd", segment.fence.info)
-    if not final:
-        return code_html("", info, state="open")
-    code = _SURROGATES.sub("\ufffd", segment.text).replace("\r\n", "\n").replace("\r", "\n")
-    lines = code.split("\n")[1:]
-    if segment.fence_closed:
-        del lines[-2 if lines[-1:] == [""] else -1 :]
-        lines.append("")
-    if indent := segment.fence.indent:
-        lines = [line[min(indent, len(line) - len(line.lstrip(" "))) :] for line in lines]
-    return code_html("\n".join(lines), info)
 
 
 # --- the parser ---
@@ -168,11 +153,18 @@ def _render_code(
     env: EnvType,
 ) -> str:
     token = tokens[index]
+    env["codes"].append(Code(token.content, language_of(token.info)))
     return code_html(token.content, token.info, state="final" if env["final"] else "growing")
 
 
-def _render_table_open(*_: Any) -> str:
-    label = escape(gettext("Table"))
+def _render_table_open(
+    renderer: RendererHTML,
+    tokens: Sequence[Token],
+    index: int,
+    options: OptionsDict,
+    env: EnvType,
+) -> str:
+    label = escape(env["table_label"])
     return f'<div class="table" tabindex="0" role="region" aria-label="{label}"><table>'
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from streaming.engine.base import EngineEvent, TextDelta
-from tests.fake_engine import FakeEngine, _Row, words
+from streaming.markup import code
+from tests.fake_engine import FakeEngine, ProcessEngine, _Row, words
 
 WORD_BYTES = 8000
 
@@ -27,3 +28,11 @@ class LoudEngine(FakeEngine):
                 padded = event.text.ljust(WORD_BYTES, ".")
                 event = TextDelta(event.response_id, padded, event.tokens)
             yield event
+
+
+class CarelessEngine(ProcessEngine):
+    """The fake in a process that highlights code whose lexers take years for it."""
+
+    def __init__(self, model: str | None, *, max_running: int, **arguments: object) -> None:
+        super().__init__(model, max_running=max_running, **arguments)
+        code.LANGUAGES |= {"maple", "systemd", "ldif", "autoit"}

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from streaming.bounded import BoundedPool, Overrun
+from streaming import bounded
+from streaming.bounded import BoundedPool, Overrun, Unserved
 from tests import bounded_calls
 
 
@@ -103,6 +104,90 @@ async def test_a_caller_that_leaves_kills_no_process() -> None:
         leaving.cancel()
         await asyncio.wait([leaving])
         assert await pool.arun(bounded_calls.pid) == before
+    finally:
+        pool.close()
+
+
+def test_submitting_returns_at_once_and_brings_the_result() -> None:
+    pool = BoundedPool(1, seconds=5)
+    try:
+        began = time.monotonic()
+        futures = [pool.submit(bounded_calls.echo, number) for number in range(10)]
+        assert time.monotonic() - began < 0.2  # the processes start meanwhile
+        assert [future.result(60) for future in futures] == list(range(10))
+        with pytest.raises(ValueError, match="of its own"):
+            pool.submit(bounded_calls.fail).result(60)
+    finally:
+        pool.close()
+
+
+def test_calls_that_are_open_end_with_the_pool() -> None:
+    pool = BoundedPool(1, seconds=30)
+    pool.run(bounded_calls.echo, 0)
+    futures = [pool.submit(bounded_calls.sleep, 20) for _ in range(3)]
+    pool.close()
+    for future in futures:
+        with pytest.raises(Unserved):
+            future.result(10)
+    try:
+        assert pool.run(bounded_calls.echo, 1) == 1
+    finally:
+        pool.close()
+
+
+def test_a_broken_pool_leaves_no_process_behind() -> None:
+    pool = BoundedPool(3, seconds=2)
+    try:
+        pool.run(bounded_calls.echo, 0)
+        assert pool._pool is not None
+        pids = pool._pool._pool_manager.worker_manager.workers
+        siblings = [psutil.Process(pid) for pid in pids]
+        assert len(siblings) == 3
+        siblings[0].kill()
+        assert pool.run(bounded_calls.echo, 1) == 1
+    finally:
+        pool.close()
+    assert psutil.wait_procs(siblings, timeout=10)[1] == []
+
+
+@pytest.mark.parametrize("when", ["start", "life"])
+def test_without_processes_a_call_is_refused_at_once_and_tried_again_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, when: str
+) -> None:
+    """No room for a process, or none that lives."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    pool = BoundedPool(1, seconds=2)
+    try:
+        with monkeypatch.context() as patch:
+            if when == "start":
+                patch.setattr(bounded.ProcessPool, "_start_pool", fail)
+            else:
+                patch.setattr(bounded, "_confine", bounded_calls.die_at_once)
+            with pytest.raises(Unserved):
+                pool.run(bounded_calls.echo, 1)
+            for _ in range(50):
+                with pytest.raises(Unserved, match="no processes"):
+                    pool.run(bounded_calls.echo, 1)
+        assert caplog.text.count("No processes could be started") == 1
+        pool._away_until = 0.0
+        assert pool.run(bounded_calls.echo, 1) == 1
+    finally:
+        pool.close()
+
+
+async def test_an_event_loop_goes_on_while_the_processes_start() -> None:
+    pool = BoundedPool(1, seconds=5)
+    try:
+        longest, before = 0.0, time.monotonic()
+        calling = asyncio.create_task(pool.arun(bounded_calls.echo, 1))
+        while not calling.done():
+            await asyncio.sleep(0.005)
+            longest, before = max(longest, time.monotonic() - before), time.monotonic()
+        assert calling.result() == 1
+        print(f"the loop stood still for {1000 * longest:.0f} ms at most")
     finally:
         pool.close()
 

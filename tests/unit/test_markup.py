@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from streaming.markup import MarkupDresser, MarkupStream, render, to_html
 from streaming.markup.code import HIGHLIGHT_CHARS
 from streaming.markup.html import PLAIN_CHARS
+from tests.inline_pool import inline_pool
+
+__all__ = ["inline_pool"]
 
 DOCUMENT = """# Title
 
@@ -304,7 +307,7 @@ def test_half_a_character_pair_does_no_harm():
     assert text_of(render("```\n\udfff\n```")[0]) == "\ufffd\n"
 
 
-def test_what_the_parser_cannot_do_is_shown_as_text(monkeypatch, caplog):
+def test_what_the_parser_cannot_do_is_shown_as_text(monkeypatch, caplog, inline_pool):
     def fail(*_):
         raise ValueError("no")
 
@@ -354,12 +357,14 @@ def cost(monkeypatch, text, size=10):
 
         return wrapper
 
-    from streaming.markup import html
+    from streaming.markup import html, rendering
 
+    rendering.RENDERER.forget()
     with monkeypatch.context() as patch:
         patch.setattr(html._markdown, "render", counting(html._markdown.render))
-        patch.setattr(html, "_plain_html", counting(html._plain_html))
-        patch.setattr("streaming.markup.html.code_html", counting(html.code_html))
+        patch.setattr(rendering, "plain_text", counting(rendering.plain_text))
+        patch.setattr(html, "code_html", counting(html.code_html))
+        patch.setattr(rendering, "code_parts", counting(rendering.code_parts))
         stream = MarkupStream()
         for start in range(0, len(text), size):
             stream.feed(text[start : start + size])
@@ -369,7 +374,7 @@ def cost(monkeypatch, text, size=10):
 
 
 @pytest.mark.parametrize("unit", PATHOLOGICAL.values(), ids=PATHOLOGICAL)
-def test_the_work_stays_in_proportion_to_the_text(monkeypatch, unit):
+def test_the_work_stays_in_proportion_to_the_text(monkeypatch, inline_pool, unit):
     def text(chars):
         return (unit * chars)[:chars]
 
@@ -377,7 +382,7 @@ def test_the_work_stays_in_proportion_to_the_text(monkeypatch, unit):
     assert twice <= 2.5 * max(once, 15_000)
 
 
-def test_the_parser_never_sees_more_than_a_bounded_text(monkeypatch):
+def test_the_parser_never_sees_more_than_a_bounded_text(monkeypatch, inline_pool):
     from streaming.markup import html
 
     seen = []
@@ -444,14 +449,14 @@ def done(text):
 IN_PROGRESS = '{"type": "response.in_progress",  "prompt_tokens": 3}'
 
 
-def dressed(dresser, *events):
-    return [json.loads(dresser.dress(event)) for event in events]
+async def dressed(dresser, *events):
+    return [json.loads(await dresser.dress(event)) for event in events]
 
 
-def test_deltas_and_the_end_carry_blocks():
+async def test_deltas_and_the_end_carry_blocks():
     dresser = MarkupDresser()
-    assert dresser.dress(IN_PROGRESS) == IN_PROGRESS
-    first, second, end = dressed(dresser, delta("# é\n", 0), delta("b", 4), done("# é\nb"))
+    assert await dresser.dress(IN_PROGRESS) == IN_PROGRESS
+    first, second, end = await dressed(dresser, delta("# é\n", 0), delta("b", 4), done("# é\nb"))
     title = {"index": 0, "html": "<h3>é</h3>"}
     assert (first["blocks"], first["tail"], first["block_count"]) == ([title], "", 1)
     assert first["delta"] == "# é\n"
@@ -465,39 +470,39 @@ def test_deltas_and_the_end_carry_blocks():
 @pytest.mark.parametrize(
     "event", ['{"type":"response.queued", "size":1}', '{ "type":"error","code":"not_found"}']
 )
-def test_other_events_pass_untouched(event):
-    assert MarkupDresser().dress(event) == event
+async def test_other_events_pass_untouched(event):
+    assert await MarkupDresser().dress(event) == event
 
 
-def test_a_second_beginning_voids_what_came_before():
+async def test_a_second_beginning_voids_what_came_before():
     dresser = MarkupDresser()
-    dressed(dresser, IN_PROGRESS, delta("a\n\nb\n\nc", 0), IN_PROGRESS)
-    again, end = dressed(dresser, delta("x" * 20, 0), done("x" * 20))
+    await dressed(dresser, IN_PROGRESS, delta("a\n\nb\n\nc", 0), IN_PROGRESS)
+    again, end = await dressed(dresser, delta("x" * 20, 0), done("x" * 20))
     assert again["blocks"] == [{"index": 0, "html": f"<p>{'x' * 20}</p>"}]
     assert again["block_count"] == 1
     assert (end["blocks"], end["block_count"]) == ([again["blocks"][0]], 1)
 
 
-def test_a_continued_answer_goes_on_in_its_last_block():
+async def test_a_continued_answer_goes_on_in_its_last_block():
     dresser = MarkupDresser("# a\n\nbe")
-    first, end = dressed(dresser, delta("gin", 0), done("gin"))
+    first, end = await dressed(dresser, delta("gin", 0), done("gin"))
     assert first["blocks"] == [{"index": 1, "html": "<p>begin</p>"}]
     assert (first["tail"], first["block_count"]) == ("", 2)
     assert end["blocks"] == [{"index": 1, "html": "<p>begin</p>"}]
 
 
-def test_an_end_with_another_text_tells_all_blocks():
-    only = dressed(MarkupDresser("a\n\n"), done("b"))[0]
+async def test_an_end_with_another_text_tells_all_blocks():
+    [only] = await dressed(MarkupDresser("a\n\n"), done("b"))
     assert [block["html"] for block in only["blocks"]] == ["<p>a</p>", "<p>b</p>"]
     assert (only["tail"], only["block_count"]) == ("", 2)
-    other = dressed(MarkupDresser(), delta("a\n\nb", 0), done("c"))[1]
+    _, other = await dressed(MarkupDresser(), delta("a\n\nb", 0), done("c"))
     assert other["blocks"] == [{"index": 0, "html": "<p>c</p>"}]
     assert other["block_count"] == 1
-    empty = dressed(MarkupDresser(), done(""))[0]
+    [empty] = await dressed(MarkupDresser(), done(""))
     assert (empty["blocks"], empty["block_count"]) == ([], 0)
 
 
-def test_a_missing_delta_is_made_good_at_the_end():
-    missed, end = dressed(MarkupDresser(), delta("b", 1), done("ab"))
+async def test_a_missing_delta_is_made_good_at_the_end():
+    missed, end = await dressed(MarkupDresser(), delta("b", 1), done("ab"))
     assert (missed["blocks"], missed["tail"]) == ([], None)
     assert end["blocks"] == [{"index": 0, "html": "<p>ab</p>"}]

@@ -259,9 +259,9 @@ def test_any_mixture_is_neutral(parts):
         Guard(html)
 
 
-def test_no_event_opens_a_way_around():
+async def test_no_event_opens_a_way_around():
     dresser = MarkupDresser("<script>")
-    text = dresser.dress('{"type":"response.done","text":"alert(1)</script>"}')
+    text = await dresser.dress('{"type":"response.done","text":"alert(1)</script>"}')
     assert "<script" not in text.replace('"text":"alert(1)</script>"', "")
 
 

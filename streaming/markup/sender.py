@@ -1,0 +1,76 @@
+"""Sends one response's dressed events to a socket, in their order, and lets nobody else wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from streaming.markup.dresser import Dressed, MarkupDresser
+
+logger = logging.getLogger(__name__)
+
+Send = Callable[[str], Awaitable[None]]
+
+_REPLAYED = 100
+"""So many events of a replay may wait for their turn here; then the replay waits."""
+
+
+class HtmlSender:
+    """Between a viewer and its socket: `send` returns at once, `replay` waits for the reader.
+
+    An event whose HTML is there goes out directly. One that has to wait for it is taken over by
+    a task, with all that comes behind it.
+    """
+
+    def __init__(self, dresser: MarkupDresser, send: Send, replay: Send) -> None:
+        self._dresser = dresser
+        self._send = send
+        self._replay = replay
+        self._waiting: deque[tuple[str, Send]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._moved = asyncio.Event()
+
+    async def send(self, event: str) -> None:
+        await self._pass_on(event, self._send)
+
+    async def replay(self, event: str) -> None:
+        await self._pass_on(event, self._replay)
+        while len(self._waiting) >= _REPLAYED:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def cancel(self) -> None:
+        """The socket is gone, or the response is shown on it from its beginning again."""
+        self._waiting.clear()
+        self._moved.set()
+        if self._task:
+            self._task.cancel()
+
+    async def _pass_on(self, event: str, send: Send) -> None:
+        if self._task:
+            self._waiting.append((event, send))
+            return
+        dressed = self._dresser.take(event)
+        if dressed.is_ready:
+            await send(dressed.text())
+        else:
+            self._task = asyncio.create_task(self._work(dressed, send))
+
+    async def _work(self, dressed: Dressed, send: Send) -> None:
+        try:
+            await self._send_when_ready(dressed, send)
+            while self._waiting:
+                event, send = self._waiting.popleft()
+                self._moved.set()
+                await self._send_when_ready(self._dresser.take(event), send)
+        finally:
+            self._task = None
+
+    async def _send_when_ready(self, dressed: Dressed, send: Send) -> None:
+        await dressed.wait()
+        try:
+            await send(dressed.text())
+        except Exception:
+            logger.exception("An event of an answer could not be sent.")
