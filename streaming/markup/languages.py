@@ -51,5 +51,5 @@ LANGUAGES = frozenset(
 )
 """Names that people and models write after a fence, in small letters."""
 
-MOST_CHARS = {"java": 4_000}
+MOST_CHARS = {"java": 4_000, **dict.fromkeys(("csharp", "cs", "c#"), 2_500)}
 """Where it is less than for the others."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -133,7 +134,7 @@ async def longest_gap(server: ServeProcess, words: int) -> float:
             assert event["type"] != "error", event
             if event["type"] == "response.output_text.delta":
                 moments.append(time.monotonic())
-    return max(later - sooner for sooner, later in zip(moments, moments[1:], strict=False))
+    return max(later - sooner for sooner, later in itertools.pairwise(moments))
 
 
 async def test_nobody_else_notices_hostile_answers(
@@ -143,7 +144,9 @@ async def test_nobody_else_notices_hostile_answers(
         other = asyncio.create_task(longest_gap(server, 300))
         answers = await asyncio.gather(*(visitor.ask(answer(language)) for language in BOMBS))
         for conversation, events in answers:
-            blocks = {block["index"]: block["html"] for e in events for block in e.get("blocks", ())}
+            blocks = {
+                block["index"]: block["html"] for e in events for block in e.get("blocks", ())
+            }
             assert blocks[0] == "<p>Words <em>before</em> it.</p>"
             assert blocks[1].startswith('<div class="code" data-language=')
             assert blocks[2] == "<p>Words <strong>after</strong> it.</p>"
