@@ -1,5 +1,6 @@
 """What `tests/unit/test_bounded.py` has run in other processes."""
 
+import io
 import os
 import re
 import time
@@ -37,3 +38,14 @@ def fail() -> None:
 def die_at_once(*_: object) -> None:
     """As what sets the bounds of a process."""
     os._exit(4)
+
+
+def show_on_a_terminal(markdown: str) -> str:
+    """What `manage.py chat` prints for an answer."""
+    from rich.console import Console
+
+    from streaming.terminal.screen import Bottom
+
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="truecolor")
+    console.print(Bottom(markdown, 20))
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
-from rich.markdown import Markdown
 from rich.segment import Segment
 from rich.text import Text
 
@@ -25,6 +24,7 @@ from streaming.client import (
     ResponseQueuePosition,
 )
 from streaming.terminal import words
+from streaming.terminal.markdown import TerminalMarkdown
 from streaming.terminal.tail import Tail
 from streaming.terminal.turn import News, Session, Signal, Turn
 from streaming.terminal.visible import visible
@@ -43,7 +43,7 @@ class Bottom:
     """The last `height` lines of a Markdown text."""
 
     def __init__(self, markdown: str, height: int) -> None:
-        self._markdown = Markdown(markdown, hyperlinks=False)
+        self._markdown = TerminalMarkdown(markdown, hyperlinks=False)
         self._height = height
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -125,7 +125,7 @@ class View:
     def _conclude(self, end: News, stopped: bool) -> None:
         text = "".join(self._parts)
         if text.strip():
-            self._console.print(Markdown(text, hyperlinks=False))
+            self._console.print(TerminalMarkdown(text, hyperlinks=False))
         if isinstance(end, ResponseDone):
             said = words.of_end(end, stopped=stopped)
             if said or not text.strip():

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streaming.bounded import BoundedPool
 from streaming.client import ResponseQueuePosition
 from streaming.management.commands.chat import address_of
 from streaming.terminal import words
 from streaming.terminal.plain import Printed
 from streaming.terminal.tail import Tail
 from streaming.terminal.visible import visible
+from tests import bounded_calls
 
 
 def test_no_control_character_is_left() -> None:
@@ -111,3 +113,16 @@ def test_places_in_words() -> None:
     assert words.of_place(place(2, 1, "ready"), 10).endswith("about 1 s.")
     assert words.of_place(place(2, 600, "ready")).endswith("about 10 min.")
     assert words.of_place(place(None, None, "away")).startswith("Waiting. No worker")
+
+
+@pytest.mark.parametrize("language", ["maple", "markdown\n```maple"])
+def test_no_answer_makes_a_terminal_hang(language: str) -> None:
+    code = f"```{language}\n" + '"' + " " * 40 + "b"
+    pool = BoundedPool(1, seconds=10)
+    try:
+        shown = pool.run(bounded_calls.show_on_a_terminal, f"~~~{code[3:]}\n~~~\n")
+        assert '"' in shown
+        shown = pool.run(bounded_calls.show_on_a_terminal, "```python\nx = 'é'\n```")
+        assert "\x1b[38;2" in shown or "\x1b[38;5" in shown  # colours
+    finally:
+        pool.close()
