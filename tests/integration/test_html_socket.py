@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
-from streaming.markup import render
+from streaming.bounded import Unserved
+from streaming.markup import RENDERER, render
 from tests.fake_engine import FakeEngine
+from tests.inline_pool import InlinePool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -136,3 +141,50 @@ async def test_the_same_prompt_sent_again_is_dressed_as_before(
     event = await other.until("response.output_text.delta")
     assert event["block_count"] == 1
     assert event["blocks"][0]["html"].startswith("<p>w0 w1 w2 w0")
+
+
+class SlowPool(InlinePool):
+    """Never answers where a text is `slow`."""
+
+    def __init__(self) -> None:
+        self.held: list[Future[Any]] = []
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        if any("slow" in job.text for job in args[0]):
+            self.held.append(Future())
+            return self.held[-1]
+        return super().submit(function, *args)
+
+
+async def test_an_answer_that_is_rendered_slowly_holds_up_no_other(
+    client: Any, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the same socket, neither its deltas nor what the reader asks for."""
+    pool = SlowPool()
+    monkeypatch.setattr(RENDERER.markdown, "pool", pool)
+    monkeypatch.setattr(RENDERER.markdown, "_open", {})
+    RENDERER.forget()
+    await start_worker(FakeEngine(max_running=3))
+    chat = await client(query=HTML)
+    slow = await chat.ask("say slow *words*, and more of them\n\nEnd")
+    await asyncio.sleep(0.2)
+    other = await chat.ask(f"say {TEXT}")
+    endless = await chat.ask("go on")
+    await chat.send("response.cancel", response_id=endless["response_id"])
+    ended: list[str] = []
+    while len(ended) < 3:
+        event = await chat.until("response.done")
+        ended.append(event["response_id"])
+        if event["response_id"] == slow["response_id"]:
+            assert [block["html"] for block in event["blocks"]] == [
+                '<p class="plain">slow *words*, and more of them</p>',
+                "<p>End</p>",
+            ]
+    assert set(ended[:2]) == {other["response_id"], endless["response_id"]}
+    slow_events = [e for e in chat.received if e.get("response_id") == slow["response_id"]]
+    numbers = [e["sequence_number"] for e in slow_events if "sequence_number" in e]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert pool.held
+    for future in pool.held:
+        future.set_exception(Unserved("away"))
+    RENDERER.forget()
