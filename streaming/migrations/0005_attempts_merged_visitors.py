@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('streaming', '0003_operators'),
+        ('streaming', '0004_list_lock'),
     ]
 
     operations = [

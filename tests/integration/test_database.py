@@ -17,7 +17,7 @@ from django.db.backends.signals import connection_created
 from django.test.utils import CaptureQueriesContext
 
 from streaming import database, database_check, record, sqlite_file
-from streaming.database import in_database, disconnecting
+from streaming.database import disconnecting, in_database
 from streaming.engine.base import Finished, FinishReason
 from streaming.models import Message, Response, Status
 from streaming.protocol import Params, ResponseCreate
