@@ -20,7 +20,8 @@ from tests.faults.reader import Reader
 from tests.faults.test_worker_deaths import ended, eventually, whole_answer
 from tests.processes import ManagedProcess, ServeProcess
 
-HANGS = {"CHATSTREAM_HANG_SECONDS": "3"}
+HANGS = {"CHATSTREAM_HANG_SECONDS": "5", "CHATSTREAM_LEASE_SECONDS": "60"}
+"""No lease ends by itself meanwhile: what goes on has been given back."""
 
 
 def readiness(url: str) -> tuple[int, str]:
@@ -45,7 +46,7 @@ def of(cluster: Cluster) -> str:
 
 def has_said_so(process: ManagedProcess) -> None:
     """Once, and where the step stands."""
-    assert process.output.count("has not returned for 3 s") == 1
+    assert process.output.count("has not returned for 5 s") == 1
     assert ", in _hang" in process.output
     assert process.output.count("The worker ended: A step of the engine has not returned") == 1
 
@@ -74,7 +75,7 @@ async def test_the_hung_worker_goes_on_if_its_step_returns(
     cluster: Cluster, ask: Ask, tmp_path: Path
 ) -> None:
     back = tmp_path / "back"
-    env = {**HANGS, "CHATSTREAM_HANG_SECONDS": "5", "FAKE_RETURN": str(back)}
+    env = {**HANGS, "CHATSTREAM_HANG_SECONDS": "10", "FAKE_RETURN": str(back)}
     hung = await asyncio.to_thread(cluster.start_worker, **env)
     reader, bystander = ask(cluster, "hang 20", max_tokens=60), ask(cluster, "stop 250")
     await is_told_to_hang(of(cluster))
@@ -184,20 +185,25 @@ async def reads(server: ServeProcess, prompt: str, **params: Any) -> Reader:
     return Reader([server.ws_url], prompt, **params).start()
 
 
+@pytest.mark.parametrize("how", ["cancelled", "generation_timeout"])
 async def test_nobody_waits_for_a_hung_step_of_the_embedded_worker(
-    serve: Callable[..., ServeProcess],
+    how: str, serve: Callable[..., ServeProcess]
 ) -> None:
-    """Long before it is noticed: the time limit, and who cancels."""
-    server = await asyncio.to_thread(serve, CHATSTREAM_GENERATION_TIMEOUT="5")
-    overlong, cancels = await reads(server, "hang 20"), await reads(server, "stop 5000")
-    await cancels.words(5)
-    await overlong.words(20)
-    await cancels.cancel()
-    done = await cancels.end(15)
-    assert (done["status"], done["text"]) == ("cancelled", cancels.text)
-    done = await overlong.end(15)
-    assert (done["status"], done["error"]["code"]) == ("failed", "generation_timeout")
-    assert done["text"] == overlong.text == "".join(words(20))
+    """Long before it is noticed, and whether the response hangs it or its neighbour does."""
+    limit = "8" if how == "generation_timeout" else "600"
+    server = await asyncio.to_thread(serve, CHATSTREAM_GENERATION_TIMEOUT=limit)
+    readers = [await reads(server, "hang 20"), await reads(server, "stop 5000")]
+    for reader in readers:
+        await reader.words(1)
+    await readers[0].words(20)
+    for reader in readers:
+        if how == "cancelled":
+            await reader.cancel()
+        done = await reader.end(30)
+        code = done["error"] and done["error"]["code"]
+        assert (done["status"], code) in (("cancelled", None), ("failed", how))
+        assert done["text"] == reader.text
+    assert readers[0].text == "".join(words(20))
     assert await asyncio.to_thread(server.stop) == 1  # its thread is there still
     assert "The worker ended: The engine did not end." in server.output
 
