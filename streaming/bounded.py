@@ -12,10 +12,6 @@ import atexit
 import contextlib
 import functools
 import logging
-import multiprocessing
-import os
-import resource
-import signal
 import threading
 import time
 import weakref
@@ -26,13 +22,14 @@ from typing import Any, ParamSpec, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from streaming.forked import confine, context, preload, preloaded, timed
+
+__all__ = ["BoundedPool", "Overrun", "Unserved", "preload"]
+
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_NICENESS = 5
-"""Below the engine and the event loop, which have readers that wait."""
 
 _ATTEMPTS = 2
 """A pool breaks, and is made anew, when one of its processes is killed while it does nothing."""
@@ -46,8 +43,6 @@ _CLOSE_SECONDS = 5.0
 _AWAY_SECONDS = 15.0
 """How long no processes are started after they could not be, or did not live."""
 
-_preloaded: set[str] = set()
-
 
 class Overrun(Exception):
     """A call did not end in its time or its memory, or its process died."""
@@ -58,12 +53,6 @@ class Unserved(Overrun):
 
     Another time it may do well.
     """
-
-
-def preload(*modules: str) -> None:
-    """Have `modules` imported once, by the process that all others are forked from, so that one
-    that replaces a killed one is there at once. Of use before the first call only."""
-    _preloaded.update(modules)
 
 
 class _Call:
@@ -123,6 +112,10 @@ class BoundedPool:
             if not self._runs():
                 self._begin_start()
 
+    @property
+    def is_starting(self) -> bool:
+        return not self._settled.is_set()
+
     def wait_for_start(self, seconds: float = _START_SECONDS) -> None:
         """Wait while the processes start, if they do. Blocks, for `seconds` at most."""
         self._settled.wait(seconds)
@@ -179,7 +172,7 @@ class BoundedPool:
     # --- calls ---
 
     def _submit(self, function: Callable[[], T]) -> _Call:
-        call = _Call(functools.partial(_timed, self._seconds, function))
+        call = _Call(functools.partial(timed, self._seconds, function))
         if not self._room.acquire(blocking=False):
             call.end(error=Unserved("Too many calls wait."))
             return call
@@ -263,9 +256,9 @@ class BoundedPool:
             _end(broken)
         pool = ProcessPool(
             self._processes,
-            initializer=_confine,
-            initargs=[self._memory_bytes],
-            context=_context(),
+            initializer=confine,
+            initargs=[self._memory_bytes, preloaded()],
+            context=context(),
         )
         failure: Exception | None = None
         try:
@@ -313,30 +306,3 @@ def _end(pool: ProcessPool) -> None:
     with contextlib.suppress(Exception):
         pool.stop()  # type: ignore[no-untyped-call]
         pool.join()
-
-
-@functools.cache
-def _context() -> multiprocessing.context.ForkServerContext:
-    # A fork of this process would have the locks of threads that do not run in it.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(sorted(_preloaded))
-    return context
-
-
-def _timed(seconds: float, function: Callable[[], T]) -> T:
-    """Call the function in this process, which dies if nobody has killed it long after the time:
-    whoever should have is dead."""
-    signal.setitimer(signal.ITIMER_REAL, 2 * seconds)
-    try:
-        return function()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _confine(memory_bytes: int) -> None:
-    """Set the bounds of a new process."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once, not when the interpreter comes to it
-    os.nice(_NICENESS)
-    _soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    bound = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (bound, hard))

@@ -14,6 +14,8 @@ from streaming.markup import RENDERER
 class InlinePool:
     """`streaming.bounded.BoundedPool` without its processes."""
 
+    is_starting = False
+
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         future: Future[Any] = Future()
         try:

@@ -5,7 +5,7 @@ neither sockets nor the record.
 """
 
 from streaming.markup.dresser import MarkupDresser
-from streaming.markup.rendering import RENDERER
+from streaming.markup.renderer import RENDERER
 from streaming.markup.sender import HtmlSender
 from streaming.markup.stream import Block, Change, MarkupStream
 from streaming.markup.whole import render, render_all, to_html

@@ -112,7 +112,9 @@ class Batches(Generic[J, R]):
 
     def _take(self, number: int, call: Future[list[R]]) -> None:
         with self._lock:
-            _, jobs = self._open.pop(number, (0.0, []))
+            _, jobs = self._open.pop(number, (0.0, None))
+        if jobs is None:
+            return  # it was given up
         error = call.exception()
         if error is None:
             for waiting, result in zip(jobs, call.result(), strict=True):

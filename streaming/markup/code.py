@@ -6,6 +6,7 @@ What calls Pygments runs in the pool; the rest takes time in proportion to the t
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from collections.abc import Sequence
 from html import escape
@@ -19,6 +20,8 @@ from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
 from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]
 
 from streaming.markup.languages import LANGUAGES, MOST_CHARS
+
+logger = logging.getLogger(__name__)
 
 HIGHLIGHT_CHARS = 10_000
 """Longer code is shown without colours, and so is what goes beyond it in one segment."""
@@ -109,7 +112,13 @@ def highlight_all(jobs: list[list[Code | None]]) -> list[list[str | None]]:
 
 
 def _highlighted(code: Code | None) -> str | None:
-    return code and _cleaner.clean(highlight(code.text, lexer(code.language), _formatter))
+    if code is None:
+        return None
+    try:
+        return _cleaner.clean(highlight(code.text, lexer(code.language), _formatter))
+    except Exception as error:  # a fault of the lexer's, which is no other block's
+        logger.error("Code could not be highlighted. (%s)", type(error).__name__)
+        return None
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from streaming.markup.renderer import RENDERER
 from streaming.markup.rendering import PATIENCE_SECONDS, Rendering, await_all
 from streaming.markup.stream import Block, MarkupStream
 from streaming.markup.whole import Whole
@@ -34,6 +35,8 @@ class Dressed:
         return not self._awaited
 
     async def wait(self) -> None:
+        if self._awaited and self._seconds >= PATIENCE_SECONDS:
+            await RENDERER.await_start()
         await await_all(self._awaited, self._seconds)
 
 

@@ -84,8 +84,9 @@ def _render(job: Job) -> Parts | None:
     env = {"final": job.final, "codes": codes, "table_label": job.table_label}
     try:
         html = _markdown.render(job.text, env)
-    except Exception:
-        logger.exception("A block of Markdown could not be rendered; it is shown as text.")
+    except Exception as error:  # whose words may be those of the text
+        message = "A block of Markdown could not be rendered; it is shown as text. (%s)"
+        logger.error(message, type(error).__name__)
         return None
     pieces = _CODE.split(_cleaner.clean(html).strip("\n"))
     return Parts(pieces, codes) if len(pieces) == 2 * len(codes) + 1 else None

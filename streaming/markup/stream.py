@@ -11,7 +11,9 @@ from collections import deque
 from dataclasses import dataclass
 
 from streaming.markup.html import PLAIN_CHARS
-from streaming.markup.rendering import RENDERER, Renderer, Rendering, html_of, wait
+from streaming.markup.plain import html_of
+from streaming.markup.renderer import RENDERER, Renderer
+from streaming.markup.rendering import Rendering, wait
 from streaming.markup.segments import Kind, Segment, Segmenter
 
 _TAIL_CHARS = 16

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from django.utils.safestring import SafeString, mark_safe
 
-from streaming.markup.rendering import RENDERER, html_of, wait
+from streaming.markup.plain import html_of
+from streaming.markup.renderer import RENDERER
+from streaming.markup.rendering import wait
 from streaming.markup.segments import Segmenter
 
 _WAITING_PAGES = 32

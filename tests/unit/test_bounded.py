@@ -165,7 +165,7 @@ def test_without_processes_a_call_is_refused_at_once_and_tried_again_later(
             if when == "start":
                 patch.setattr(bounded.ProcessPool, "_start_pool", fail)
             else:
-                patch.setattr(bounded, "_confine", bounded_calls.die_at_once)
+                patch.setattr(bounded, "confine", bounded_calls.die_at_once)
             while "No processes could be started" not in caplog.text:
                 with pytest.raises(Unserved):
                     pool.run(bounded_calls.echo, 1)

@@ -357,14 +357,14 @@ def cost(monkeypatch, text, size=10):
 
         return wrapper
 
-    from streaming.markup import html, rendering
+    from streaming.markup import html, renderer
 
-    rendering.RENDERER.forget()
+    renderer.RENDERER.forget()
     with monkeypatch.context() as patch:
         patch.setattr(html._markdown, "render", counting(html._markdown.render))
-        patch.setattr(rendering, "plain_text", counting(rendering.plain_text))
+        patch.setattr(renderer, "plain_text", counting(renderer.plain_text))
         patch.setattr(html, "code_html", counting(html.code_html))
-        patch.setattr(rendering, "code_parts", counting(rendering.code_parts))
+        patch.setattr(renderer, "code_parts", counting(renderer.code_parts))
         stream = MarkupStream()
         for start in range(0, len(text), size):
             stream.feed(text[start : start + size])

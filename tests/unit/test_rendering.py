@@ -23,9 +23,9 @@ from streaming.markup import (
 )
 from streaming.markup import rendering as rendering_module
 from streaming.markup.cache import HtmlCache, digest
-from streaming.markup.code import highlight_all
+from streaming.markup.code import highlight_all, lexer
 from streaming.markup.html import render_all as parse_all
-from streaming.markup.rendering import RENDERER
+from streaming.markup.renderer import RENDERER
 from streaming.markup.segments import Segmenter
 from tests.inline_pool import InlinePool
 
@@ -155,6 +155,33 @@ def test_what_was_in_one_call_with_a_bomb_is_rendered_by_itself(
     shown = asked.blocks()
     assert ["<span" in block for block in shown] == ["bomb" not in block for block in shown]
     assert max(len(call) for call in code.calls) > 5
+
+
+def test_a_call_that_was_lost_gives_its_place_to_others(
+    monkeypatch: pytest.MonkeyPatch, markdown: ToldPool
+) -> None:
+    markdown.holds = True
+    lost = [whole.Whole(f"lost *{number}*") for number in range(10)]
+    monkeypatch.setattr("streaming.markup.batches._LOST_SECONDS", 1.0)
+    time.sleep(1.1)
+    markdown.holds = False
+    assert render("a *b*") == ["<p>a <em>b</em></p>"]
+    assert lost[0].blocks() == ['<p class="plain">lost *0*</p>']
+    markdown.answer()
+    assert render("lost *0*") == ["<p>lost <em>0</em></p>"]
+
+
+def test_a_lexer_that_fails_is_no_other_blocks_affair(
+    monkeypatch: pytest.MonkeyPatch, markdown: ToldPool, code: ToldPool
+) -> None:
+    def fail(language: str) -> Any:
+        if language == "css":
+            raise ValueError("no")
+        return lexer(language)
+
+    monkeypatch.setattr("streaming.markup.code.lexer", fail)
+    shown = render("```python\nx = 2\n```\n\n```css\na {}\n```\n\n```python\nx = 3\n```\n")
+    assert ["<span" in block for block in shown] == [True, False, True]
 
 
 def test_a_page_waits_for_a_bounded_time_in_all(
