@@ -33,6 +33,13 @@ def test_defaults_are_valid() -> None:
         ("lease_seconds", "nan"),
         ("trusted_proxies", "10.0.0.0/99"),
         ("anonymous", "perhaps"),
+        ("prefix", "two words"),
+        ("prefix", "a:b"),
+        ("prefix", "a__group__b"),
+        ("prefix", "all*"),
+        ("prefix", "-a"),
+        ("prefix", "ünï"),
+        ("prefix", "a" * 41),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
