@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hypothesis
 from django.conf import settings
+
+# How long an example takes says more about the machine than about what is tested.
+hypothesis.settings.register_profile("chatstream", deadline=None)
+hypothesis.settings.load_profile("chatstream")
 
 
 def pytest_configure() -> None:

@@ -211,6 +211,7 @@ class ProcessEngine(FakeEngine):
     there, no answer says its last word. `FAKE_PREFIXES`: it says it keeps so many prompts.
     `FAKE_HANG`: `start` or `close`, which then does not return. A prompt `block` hangs `submit`,
     which the event loop calls. `FAKE_RETURN` names a file: when it is there, hung steps return.
+    `FAKE_HANGS` names a folder: once there is a file `<pid>` in it, no step returns.
     """
 
     def __init__(self, model: str | None, *, max_running: int, **arguments: object) -> None:
@@ -220,6 +221,7 @@ class ProcessEngine(FakeEngine):
         self._cancel_seconds = float(os.environ.get("FAKE_CANCEL_SECONDS", "0"))
         self._gate = Path(gate) if (gate := os.environ.get("FAKE_GATE")) else None
         self._return = Path(path) if (path := os.environ.get("FAKE_RETURN")) else None
+        self._hung = Path(os.environ.get("FAKE_HANGS", os.devnull)) / str(os.getpid())
         self._log: int | None = None
         if folder := os.environ.get("FAKE_STEPS"):
             path = Path(folder) / f"{os.getpid()}.steps"
@@ -241,6 +243,13 @@ class ProcessEngine(FakeEngine):
         while not (self._return and self._return.exists()):
             time.sleep(0.02)
         self.return_()
+
+    def _hang_if_asked(self) -> None:
+        if self._hung.exists():
+            with self._lock:
+                self._hangs = True
+            self._hang()
+        super()._hang_if_asked()
 
     def submit(self, request: GenerationRequest) -> None:
         while request.messages[-1].content == "block":

@@ -63,6 +63,26 @@ class Step(NamedTuple):
     ids: tuple[str, ...]
 
 
+def rows_of(database: Path) -> dict[str, Row]:
+    """A record, read past Django, by response id in plain hex."""
+    with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
+        rows = connection.execute(
+            "SELECT id, status, text, attempt, error_code FROM streaming_response"
+        ).fetchall()
+    return {row[0]: Row(*row[1:]) for row in rows}
+
+
+def steps_in(folder: Path) -> dict[int, list[Step]]:
+    """What engines wrote into a folder of steps, by process id."""
+    return {
+        int(path.stem): [
+            Step(float(at), tuple(ids.split()))
+            for at, _, ids in (line.partition(" ") for line in path.read_text().splitlines())
+        ]
+        for path in folder.iterdir()
+    }
+
+
 class Cluster:
     """Its processes' addresses and data stay the same over any kill and restart."""
 
@@ -74,11 +94,14 @@ class Cluster:
         self._steps.mkdir()
         self._gate = folder / "gate"
         self._gate.touch()
+        self._hung = folder / "hung"
+        self._hung.mkdir()
         self._env = {
             "REDIS_URL": valkey.url,
             "DATABASE_URL": f"sqlite:///{self.database}",
             "FAKE_STEPS": str(self._steps),
             "FAKE_GATE": str(self._gate),
+            "FAKE_HANGS": str(self._hung),
             **FAST,
             **env,
         }
@@ -133,6 +156,12 @@ class Cluster:
         self.workers.remove(worker)
         worker.stop(signal.SIGKILL)
 
+    def hang_worker(self, worker: ManagedProcess) -> int:
+        """Let no step of its engine return; the status with which it ends by itself."""
+        self.workers.remove(worker)
+        (self._hung / str(worker.process.pid)).touch()
+        return worker.process.wait(PATIENCE)
+
     def stop_workers(self) -> None:
         for worker in self.workers:
             worker.process.kill()
@@ -153,11 +182,7 @@ class Cluster:
 
     def rows(self) -> dict[str, Row]:
         """The record, read past Django, by response id in plain hex."""
-        with contextlib.closing(sqlite3.connect(self.database, timeout=30)) as connection:
-            rows = connection.execute(
-                "SELECT id, status, text, attempt, error_code FROM streaming_response"
-            ).fetchall()
-        return {row[0]: Row(*row[1:]) for row in rows}
+        return rows_of(self.database)
 
     def row(self, response_id: str) -> Row:
         return self.rows()[response_id.replace("-", "")]
@@ -182,13 +207,7 @@ class Cluster:
 
     def steps(self) -> dict[int, list[Step]]:
         """Every step of every engine there was, by process id."""
-        return {
-            int(path.stem): [
-                Step(float(at), tuple(ids.split()))
-                for at, _, ids in (line.partition(" ") for line in path.read_text().splitlines())
-            ]
-            for path in self._steps.iterdir()
-        }
+        return steps_in(self._steps)
 
     def words_by(self, worker: ManagedProcess, response_id: str) -> int:
         """In how many steps a worker advanced a response."""

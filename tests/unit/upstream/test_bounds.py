@@ -287,7 +287,11 @@ class Listing(FakeUpstream):
         (b'{"data": [' + b" " * 30_000_000, (), ""),
         (b'{"data": [' + b"{}," * 3_000_000 + b"{}]}", (), ""),
         (b"[" * 1_000_000, (), ""),
-        (gzip.compress(json.dumps({"data": [MODEL]}).encode(), mtime=0), ("Content-Encoding: gzip",), ""),
+        (
+            gzip.compress(json.dumps({"data": [MODEL]}).encode(), mtime=0),
+            ("Content-Encoding: gzip",),
+            "",
+        ),
         (bomb(50_000_000), ("Content-Encoding: gzip",), ""),
         (json.dumps({"data": [{"id": f"m{n}"} for n in range(20_000)]}).encode(), (), "m0"),
         (json.dumps({"data": [{"id": "x" * 900_000}, {"id": "m0"}]}).encode(), (), "m0"),
