@@ -49,7 +49,7 @@ def refusal(*args: str, env: dict[str, str]) -> str:
     try:
         process.process.wait(60)
     except subprocess.TimeoutExpired:
-        process.process.kill()
+        process.stop(signal.SIGKILL)
         raise AssertionError(f"it goes on:\n{process.output}") from None
     assert process.stop() == 1
     assert "Traceback" not in process.output
@@ -138,9 +138,9 @@ def serving(folder: Path, **env: str) -> Iterator[ServeProcess]:
     folder.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
         web = ServeProcess(folder, env={**env, **ENGINE})
-        stack.callback(web.process.kill)
+        stack.callback(web.stop, signal.SIGKILL)
         worker = ManagedProcess("runworker", "generation", env=web.env)
-        stack.callback(worker.process.kill)
+        stack.callback(worker.stop, signal.SIGKILL)
         worker.wait_for("serves ")
         yield web
         for process in (worker, web):
