@@ -129,6 +129,29 @@ class ChatStreamSettings(BaseModel):
     max_sockets: int = Field(
         64, ge=1, le=100_000, description="WebSockets of one owner or address on a web process"
     )
+    max_connections: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="connections of a web process, sockets included; 0: as many as its limit of "
+        "open files allows, 10,000 at most",
+    )
+    max_connections_per_address: int = Field(
+        256,
+        ge=0,
+        le=1_000_000,
+        description="of these, from one client address that is no trusted proxy, 0 for no bound",
+    )
+    request_timeout: float = Field(
+        20,
+        ge=1,
+        le=3600,
+        description="seconds for the head of a request or handshake to come; as many, and one for "
+        "each 8 KiB, for its body",
+    )
+    keep_alive: float = Field(
+        75, ge=1, le=3600, description="seconds a connection is kept that asks nothing"
+    )
     max_events_per_second: float = Field(
         20,
         gt=0,

@@ -9,24 +9,23 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
 
-from autobahn.websocket.types import ConnectionDeny
 from daphne.http_protocol import WebRequest
 from daphne.server import Server
-from daphne.ws_protocol import WebSocketProtocol
-from django.conf import settings
 from twisted.internet import defer, reactor
+from twisted.logger import globalLogPublisher
 
 from streaming import conf, subscription
+from streaming.chat_socket import ChatSocket
+from streaming.connections import Connections, most_connections
+from streaming.file_limit import raise_file_limit
+from streaming.http_channel import ChatChannel, ChatRequest, LargeBodies, unsent
 from streaming.markup import RENDERER
+from streaming.turnstile import Turnstile
 from streaming.watchdog import EngineHangs, LoopWatch
 from streaming.worker import QueueWorker, start_queue_worker
 
 logger = logging.getLogger(__name__)
-
-_UNREAD_FRAMES = 1000
-"""So many frames may wait for their consumer; then the socket is not read for a while."""
 
 _PATIENCE_SECONDS = 5.0
 """How long a replay waits for a reader who reads nothing at all."""
@@ -36,18 +35,23 @@ _DOWNLOAD_PATIENCE_SECONDS = 60.0
 
 _LOOK_SECONDS = 0.02
 
+_CONNECT_SECONDS = 60.0
+"""How long an application may take to accept a WebSocket."""
+
+_BACKLOG = 4096
+"""So many connections may wait to be accepted, if the system allows as many (`somaxconn`)."""
+
+_COLLECTIONS = 5000, 10, 50
+"""Python walks over everything that was made since the start after so many new objects, multiplied.
+By itself it would do so again and again while a crowd comes, half a second each time with some
+thousand sockets there."""
+
+_LEFT_BEHIND = 1000
+"""After so many connections have ended, garbage in circles, it is told to: when no more end, or
+when five times as many have."""
+
 _END_SECONDS = 5.0
 """How long an ending server waits for its requests to notice it."""
-
-_DROPPED_BYTES = 64 * 2**20
-"""So much of a body is read beyond what anybody wants of it, so that its sender is still there to
-be told that it is too large; then the connection is cut."""
-
-
-def unsent(transport: Any) -> int:
-    """Bytes that a Twisted transport holds because its peer does not read. It keeps them in two
-    buffers and offers no public count."""
-    return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
 
 
 class Outbox:
@@ -77,76 +81,6 @@ class Outbox:
                 type(transport).startWriting(transport)
 
 
-class ChatRequest(WebRequest):
-    """A request of whose body no more is kept than Django would accept, and one byte."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        bound = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        self._room = sys.maxsize if bound is None else bound + 1
-        self._dropped = 0
-
-    def handleContentChunk(self, data: bytes) -> None:
-        kept = data[: self._room]
-        self._room -= len(kept)
-        self._dropped += len(data) - len(kept)
-        super().handleContentChunk(kept)
-        if self._dropped > _DROPPED_BYTES:
-            self.transport.abortConnection()
-
-
-class ChatSocket(WebSocketProtocol):
-    """Daphne's end of a WebSocket, held to the bounds of `ChatServer` in what Daphne answers by
-    itself, and without the tracebacks that a client's handshake can put into Daphne's log."""
-
-    maxMessagePayloadSize: int
-
-    def makeConnection(self, transport: Any) -> None:
-        self.factory.server_class.outbox.take(transport)
-        super().makeConnection(transport)
-
-    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        if sync or chopsize or self.send_queue:
-            super().sendData(data, sync, chopsize)
-        else:
-            self.transport.write(data)  # without the words of a debugging log that nobody reads
-
-    def onConnect(self, request: Any) -> Any:
-        names_and_protocols = "".join([*request.headers, *request.protocols, request.path])
-        root = unquote(request.headers.get("daphne-root-path", ""))
-        if not names_and_protocols.isascii() or not unquote(request.path).startswith(root):
-            raise ConnectionDeny(400, "Bad Request")  # type: ignore[no-untyped-call]
-        return super().onConnect(request)
-
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        if self in self.factory.server_class.connections:  # not if it was refused before
-            super().onClose(wasClean, code, reason)
-
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        super().onMessage(payload, isBinary)
-        if self.application_queue.qsize() == _UNREAD_FRAMES:
-            self.transport.pauseProducing()
-            self._read_on()
-
-    def _read_on(self) -> None:
-        if self.application_queue.qsize() <= _UNREAD_FRAMES / 2:
-            self.transport.resumeProducing()
-        elif self.server.is_open(self):
-            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._read_on)
-
-    def sendMessage(self, payload: bytes, *args: Any, **kwargs: Any) -> None:
-        # The bound on a client's messages is none on ours, for Autobahn it is one bound for both.
-        bound, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
-        try:
-            super().sendMessage(payload, *args, **kwargs)
-        finally:
-            self.maxMessagePayloadSize = bound
-
-    def onPing(self, payload: bytes) -> None:
-        self.server.cut_if_slow(self)
-        super().onPing(payload)
-
-
 class ChatServer(Server):
     """A Daphne server whose `failure` says, after `run`, why it ended early, or is None. `hangs`:
     a thread is left that only the end of the process ends.
@@ -156,6 +90,7 @@ class ChatServer(Server):
     """
 
     connections: dict[Any, dict[str, Any]]
+    endpoints: list[str]
 
     def __init__(
         self,
@@ -165,28 +100,52 @@ class ChatServer(Server):
         hang_seconds: float = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **{**kwargs, "ready_callable": self._prepare})
+        ours = {
+            "ready_callable": self._prepare,
+            # A crowd's handshakes stand in line: none is cut off because its turn has not come.
+            "websocket_handshake_timeout": 0,
+            "websocket_connect_timeout": _CONNECT_SECONDS,
+        }
+        super().__init__(*args, **{**kwargs, **ours})
+        self.endpoints = [_with_backlog(endpoint) for endpoint in self.endpoints]
         self.failure: str | None = None
         self.hangs = False
         self._hang_seconds = hang_seconds
+        settings = conf.get()
+        self._file_limit = raise_file_limit()
+        self.bounds = Connections(
+            most_connections(settings.max_connections, self._file_limit),
+            settings.max_connections_per_address,
+            head=settings.request_timeout,
+            idle=settings.keep_alive,
+            trusted=settings.trusted_proxies,
+        )
+        self.turnstile = Turnstile()
+        self.large_bodies = LargeBodies()
         self.outbox = Outbox()
         self._embedded_worker = embedded_worker
-        self._max_unsent = conf.get().max_unsent_bytes
+        self._max_unsent = settings.max_unsent_bytes
         self._ample = self._max_unsent // 4  # a replay goes on below it
         self._on_worker_ready = on_worker_ready
         self._tasks: list[asyncio.Task[None]] = []
+        self._had_left = 0
 
     def _prepare(self) -> None:
         RENDERER.warm()
         # What was loaded until now stays: no collection need walk over it and hold up the loop.
         gc.collect()
         gc.freeze()
-        self.ws_factory.protocol = ChatSocket
+        gc.set_threshold(*_COLLECTIONS)
+        self.http_factory.protocol = ChatChannel
+        self.http_factory.timeOut = None
         self.http_factory.buildProtocol = self._build_http(self.http_factory.buildProtocol)
+        globalLogPublisher.addObserver(self._hear_twisted)  # type: ignore[arg-type]
+        self._look()
         # An oversized frame is closed with 1009, which a client can read, not a cut connection.
         self.ws_factory.setProtocolOptions(failByDrop=False)
         if self._hang_seconds:
             LoopWatch(asyncio.get_event_loop(), self._hang_seconds).start()
+        self.ws_factory.protocol = ChatSocket.with_options(self.ws_factory)
         if self._embedded_worker:
             # Not `reactor.callWhenRunning`: that is before the loop runs, and swallows errors.
             asyncio.get_event_loop().call_soon(self._start_worker_or_fail)
@@ -198,6 +157,27 @@ class ChatServer(Server):
             return protocol
 
         return build_ours
+
+    def _look(self) -> None:
+        self.bounds.look()
+        self.turnstile.look()
+        left, enough = self.bounds.left, max(_LEFT_BEHIND, len(self.bounds) // 4)
+        if left > 5 * enough or (left > enough and left == self._had_left):
+            self.bounds.left = left = 0
+            gc.collect()
+        self._had_left = left
+        asyncio.get_event_loop().call_later(1, self._look)
+
+    def _hear_twisted(self, event: Any) -> None:
+        """Twisted closes the connections that it has no file for, in a log that nobody reads."""
+        words = event.get("log_format") or ""
+        if words.startswith("EMFILE encountered") or "not accept new connection" in words:
+            self.bounds.complaint.utter(
+                "No further file can be opened (%s): new connections are closed; %d are open, the "
+                "limit is %d files.%s Raise the limit (LimitNOFILE, ulimit -n), or lower "
+                "CHATSTREAM_MAX_CONNECTIONS.",
+                (event.get("acceptError", "EMFILE"), len(self.bounds), self._file_limit),
+            )
 
     def _start_worker_or_fail(self) -> None:
         try:
@@ -242,6 +222,8 @@ class ChatServer(Server):
         next one may be sent, the reader is given the time to read. So it is with every part of
         an HTTP response.
         """
+        if message["type"] in ("websocket.send", "websocket.close"):
+            protocol.is_greeted()
         if message["type"] != "websocket.send":
             await super().handle_reply(protocol, message)
             if message.get("more_body"):
@@ -261,9 +243,9 @@ class ChatServer(Server):
         """Nothing is lost by it: the client comes back and resumes. There is no close frame,
         since it would stand at the end of the same pile."""
         if self.is_open(protocol) and unsent(protocol.transport) > self._max_unsent:
-            self._cut(protocol)
+            self.cut(protocol)
 
-    def _cut(self, protocol: Any) -> None:
+    def cut(self, protocol: Any) -> None:
         logger.warning("A slow client is cut off: %s", protocol)
         protocol.transport.abortConnection()
 
@@ -274,7 +256,7 @@ class ChatServer(Server):
             if left < least:
                 least, deadline = left, now + patience
             elif now > deadline:
-                self._cut(protocol)
+                self.cut(protocol)
                 return
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -311,3 +293,9 @@ class ChatServer(Server):
         """End the server, and remember why."""
         self.failure = self.failure or reason
         self.stop()
+
+
+def _with_backlog(endpoint: str) -> str:
+    """A Twisted endpoint's description that does not leave its backlog at 50."""
+    plain = endpoint.startswith(("tcp:", "unix:")) and ":backlog=" not in endpoint
+    return f"{endpoint}:backlog={_BACKLOG}" if plain else endpoint

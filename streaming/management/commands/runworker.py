@@ -19,6 +19,7 @@ from django.core.management import CommandError
 
 from streaming import conf, watchdog, worker_metrics
 from streaming.engine.base import EngineError
+from streaming.file_limit import raise_file_limit
 from streaming.migrating import wait_until_migrated
 from streaming.redis_reasons import RedisRefused
 from streaming.responses import DOORBELL
@@ -84,6 +85,7 @@ class Command(ChannelsCommand):
                     "A worker process needs REDIS_URL: without it the waiting list lives inside "
                     "the server process, and `manage.py serve` runs the worker there."
                 )
+            raise_file_limit()
             wait_until_migrated()
             try:
                 wait_for_redis()
