@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from weakref import WeakValueDictionary
 
+from channels.exceptions import StopConsumer
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
@@ -132,10 +133,16 @@ class ChatConsumer(ListeningConsumer):
                     )
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        # Past Channels' own dispatch, which visits the database thread each time: what comes
-        # often goes without, and a flood on one socket holds up no other one.
+        # Past Channels' own dispatch, which visits the database thread each time, and twice when
+        # somebody leaves: what comes often goes without, a flood on one socket holds up no other
+        # one, and so does no crowd that comes or leaves.
         if message["type"] == "websocket.receive":
             await self.receive(message.get("text"), message.get("bytes"))
+        elif message["type"] == "websocket.connect":
+            await self.websocket_connect(message)
+        elif message["type"] == "websocket.disconnect":
+            await self.disconnect(message["code"])
+            raise StopConsumer
         else:
             await super().dispatch(message)
 
@@ -311,7 +318,11 @@ class ChatConsumer(ListeningConsumer):
 
     async def create(self, event: ResponseCreate) -> None:
         response, created = await responses.create(
-            event, owner=self.owner, user=self.user, address=self.address
+            event,
+            layer=self.channel_layer,
+            owner=self.owner,
+            user=self.user,
+            address=self.address,
         )
         if str(response.pk) in self.viewers:
             return  # the same id twice on one socket: it is being answered already

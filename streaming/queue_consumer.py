@@ -63,8 +63,11 @@ class QueueConsumer(AsyncWebsocketConsumer):
         Guard.here().enter(self, Credentials.of(signed_in, self.scope["user"]))
         self.tasks = [asyncio.create_task(work) for work in (self.tell(self.watch), self.guard())]
 
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Nothing is asked of this socket: operators act by POST."""
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # Nothing is asked of this socket: operators act by POST. What comes all the same is not
+        # worth Channels' visit to the database's thread.
+        if message["type"] != "websocket.receive":
+            await super().dispatch(message)
 
     async def tell(self, watch: QueueWatch) -> None:
         """Send what is news, until the end."""

@@ -51,7 +51,7 @@ def entry_of(response: Response) -> Entry:
 
 
 async def create(
-    event: ResponseCreate, *, owner: str, user: User | None, address: str
+    event: ResponseCreate, *, layer: BaseChannelLayer, owner: str, user: User | None, address: str
 ) -> tuple[Response, bool]:
     """Validate against the server's bounds and write the row; (the row, False) if it was there.
 
@@ -60,11 +60,30 @@ async def create(
     if event.input is not None:
         check_prompt(event.input)
     params = record.resolve_params(event.params, conf.get().max_tokens)
+    await _refuse_unwritten(layer, event, owner, address)
     async with Arrivals.here().one():
         known_or_new: tuple[Response, bool] = await record.create(
             event, params=params, owner=owner, user=user, address=address
         )
     return known_or_new
+
+
+async def _refuse_unwritten(
+    layer: BaseChannelLayer, event: ResponseCreate, owner: str, address: str
+) -> None:
+    """Raise ProtocolError for what the list would refuse, so that a crowd that is turned away costs
+    no writing and deleting. One that the record knows keeps its right to a place."""
+    refusal = await layer.waiting_list.objection(owner, address, _limits())
+    if refusal is None or (event.response_id and await record.get(event.response_id)):
+        return
+    metrics.REJECTIONS.labels(refusal.code).inc()
+    await layer.waiting_list.count_refusal(refusal.code)
+    raise ProtocolError(refusal.code, str(refusal))
+
+
+def _limits() -> Limits:
+    settings = conf.get()
+    return Limits(settings.max_waiting, settings.max_per_owner, settings.max_per_address)
 
 
 async def update(response_id: UUID, text: str, owner: str) -> None:
@@ -102,10 +121,8 @@ async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool)
         if place.state is State.UNKNOWN:
             place = await readmit(layer, str(response.pk)) or place
         return place
-    settings = conf.get()
-    limits = Limits(settings.max_waiting, settings.max_per_owner, settings.max_per_address)
     try:
-        place = await layer.waiting_list.enqueue(entry_of(response), limits)
+        place = await layer.waiting_list.enqueue(entry_of(response), _limits())
     except WaitingListError as error:
         metrics.REJECTIONS.labels(error.code).inc()
         if created:

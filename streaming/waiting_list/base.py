@@ -390,6 +390,15 @@ class WaitingList(ABC):
         that comes back after the list has lost its memory never repeats a number.
         """
 
+    async def objection(self, owner: str, address: str, limits: Limits) -> WaitingListError | None:
+        """What `enqueue` would raise for a new response of this owner now. None is no promise: a
+        list that would have to be asked over a network says nothing."""
+        return None
+
+    async def count_refusal(self, code: str) -> None:
+        """Count a response that was refused for an `objection`, as `enqueue` counts its own."""
+        raise NotImplementedError
+
     @abstractmethod
     async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Left | None:
         """The next response for a worker whose heartbeat is alive and READY, that is not paused

@@ -110,12 +110,25 @@ class MemoryWaitingList(WaitingList):
             self._take_place(row)
         return self._place(response_id, created=True)
 
+    async def objection(self, owner: str, address: str, limits: Limits) -> WaitingListError | None:
+        try:
+            self._check(Entry("", owner, "", address, 1), limits)
+        except WaitingListError as refusal:
+            return refusal
+        return None
+
+    async def count_refusal(self, code: str) -> None:
+        self._tallies.reject(code)
+
+    def _check(self, entry: Entry, limits: Limits) -> None:
+        if self._closed is not None:
+            raise QueueClosed(self._closed)
+        self._bounds.check(entry, limits, self._roster.serving())
+
     def _accept(self, entry: Entry, limits: Limits) -> None:
         """Count the entry as accepted, or raise what keeps it out."""
         try:
-            if self._closed is not None:
-                raise QueueClosed(self._closed)
-            self._bounds.check(entry, limits, self._roster.serving())
+            self._check(entry, limits)
         except WaitingListError as refusal:
             self._tallies.reject(refusal.code)
             raise

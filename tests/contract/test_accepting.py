@@ -196,3 +196,16 @@ async def test_owner_names_and_conversations_may_be_anything(backend: Backend) -
     assert claim.entry == Entry("r0", odd, odd, odd, 64)
     await backend.list.finish(claim.lease, DONE)
     assert await backend.positions("r1") == [1]
+
+
+async def test_what_a_list_objects_to_beforehand_it_refuses(backend: Backend) -> None:
+    """It may say nothing; what it says is what `enqueue` would raise, and counts nothing."""
+    await backend.beat(capacity=1)
+    roomy, full = Limits(max_waiting=5), Limits(max_waiting=0)
+    await backend.ask("r0", limits=full)
+    assert await backend.list.objection("somebody", "", roomy) is None
+    objection = await backend.list.objection("somebody", "", full)
+    with pytest.raises(QueueFull) as refusal:
+        await backend.ask("r1", limits=full)
+    assert objection is None or str(objection) == str(refusal.value)
+    assert len((await backend.list.snapshot()).waiting) == 1

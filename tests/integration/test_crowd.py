@@ -83,6 +83,35 @@ async def test_a_crowd_begins_together_in_its_order(
     assert starts == [16, 4]
 
 
+async def test_those_that_find_the_list_full_cost_no_writing(
+    client: Any, start_worker: Any, chatstream: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chatstream(max_waiting=0, max_per_owner=0, max_per_address=0)
+    await start_worker(FakeEngine(max_running=1))
+    chat = await client()
+    greeting = chat.received[0]
+    accepted = await chat.ask("go", params={"max_tokens": 1000})
+    written: list[object] = []
+    create = record.create
+
+    async def noted(*args: Any, **kwargs: Any) -> Any:
+        written.append(args)
+        return await create(*args, **kwargs)
+
+    monkeypatch.setattr(record, "create", noted)
+    crowd = [await client() for _ in range(5)]
+    for other in crowd:
+        await other.send("response.create", input="hello", response_id=str(uuid4()))
+        assert (await other.until("error"))["code"] == "queue_full"
+    assert not written
+    # One that has its place is known all the same.
+    again = await client()
+    await again.send("session.resume", session_token=greeting["session_token"])
+    await again.until("session.created")
+    await again.send("response.create", input="go", response_id=accepted["response_id"])
+    assert (await again.until("response.queued"))["response_id"] == accepted["response_id"]
+
+
 async def test_no_more_begin_than_there_are_places(
     crowd: Any, let_go: Any, starts: list[int]
 ) -> None:
