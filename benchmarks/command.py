@@ -30,6 +30,7 @@ PARTS = (
     "poisson",
     "waiting_list",
     "sockets",
+    "arrivals",
     "quality",
 )
 ON_REQUEST = ("soak",)

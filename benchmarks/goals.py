@@ -63,6 +63,8 @@ GOALS = (
     Goal("p99 lag of a socket while the engine runs flat out in the process",
          "sockets.lag_p99", "at most", 50, "ms"),
     Goal("memory of an idle socket", "sockets.idle_kib", "at most", 256, "KiB"),
+    Goal("arrivals: sockets reset, or told nothing", "arrivals.lost", "at most", 0, ""),
+    Goal("/healthz, p99, while they arrive", "arrivals.health_p99", "at most", 250, "ms"),
     Goal("soak: responses not accounted for", "soak.lost", "at most", 0, ""),
     Goal("soak: memory's slope", "soak.mb_per_hour", "at most", 20, "MB/h"),
 )  # fmt: skip

@@ -38,6 +38,7 @@ class Options:
             "CHATSTREAM_DTYPE": self.dtype,
             "CHATSTREAM_MAX_PER_ADDRESS": "0",
             "CHATSTREAM_MAX_SOCKETS": "100000",
+            "CHATSTREAM_MAX_CONNECTIONS_PER_ADDRESS": "0",
             "LOG_LEVEL": "WARNING",
         }
         model = {"CHATSTREAM_MODEL": self.model} if self.model else {}

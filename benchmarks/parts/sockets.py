@@ -16,6 +16,7 @@ from benchmarks.prompts import prompt_of
 from benchmarks.report import Section, Table
 from benchmarks.systems.served import Served
 from benchmarks.waiting_client import Tally, WaitingClient, connect_all
+from streaming.file_limit import raise_file_limit
 
 RUNNING = 16
 ANSWER_TOKENS = 8
@@ -26,23 +27,11 @@ LIMIT_SECONDS = 420
 def measure(options: Options) -> Section:
     count = 200 if options.quick else 1000
     section = Section("sockets", f"{count:,} sockets on one web process with its engine in it")
-    # The host's own limit of files may be lower for the process than what it may raise it to.
-    _allow_files(4 * count)
+    raise_file_limit()
     with Served(options, RUNNING, CHATSTREAM_QUEUE_TIMEOUT="3600") as server:
         server.answer([prompt_of(30, 30_000)], 8)
         asyncio.run(fill(server, count, 3 if options.quick else 8, section))
     return section
-
-
-def _allow_files(wanted: int) -> None:
-    try:
-        import resource
-    except ImportError:  # not on this system; its own limits hold
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def fill(server: Served, count: int, seconds: float, section: Section) -> None:

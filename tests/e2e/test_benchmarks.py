@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.options import Options
-from benchmarks.parts import history, interference, poisson, soak, sockets
+from benchmarks.parts import arrivals, history, interference, poisson, soak, sockets
 from benchmarks.report import Section, markdown_section
 from benchmarks.systems.openai_server import OpenAIServer
 from benchmarks.systems.served import Served
@@ -72,6 +72,14 @@ def test_idle_and_waiting_sockets_are_all_answered(server: Served) -> None:
     asyncio.run(sockets.fill(server, 30, 0.5, section))
     assert section.figures["answered_percent"] == 100
     assert {"idle_kib", "lag_p99"} <= set(section.figures)
+
+
+def test_a_crowd_is_told_what_became_of_it(server: Served) -> None:
+    section = Section("arrivals", "")
+    arrivals.gather(server, 60, 0, section)
+    assert section.figures["lost"] == 0, markdown_section(section)
+    assert section.figures["accepted"] > 0
+    assert section.figures["health_p99"] > 0
 
 
 def test_a_soak_accounts_for_every_response() -> None:
