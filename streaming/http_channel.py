@@ -17,6 +17,7 @@ from twisted.web.http import HTTPChannel
 
 from streaming import conf, owners, probes
 from streaming.connections import Connection, Phase, Refusal
+from streaming.turnstile import Turnstile
 
 _DROPPED_BYTES = 64 * 2**20
 """So much of a body is read beyond what anybody wants of it, so that its sender is still there to
@@ -27,6 +28,10 @@ _LARGE_BODY = 100_000
 
 _PIECES, _PIECE_BYTES = 1000, 64
 """A body may come in so many pieces, and in one more for each so many bytes."""
+
+_ANSWER_SECONDS = 0.25
+"""A request that is not answered by then waits for something, as for a model's answer: another one
+may be let in."""
 
 _STATUS = {
     Refusal.FULL: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -148,6 +153,7 @@ class ChatRequest(WebRequest):
         self._room = sys.maxsize if bound is None else bound + 1
         self._dropped = 0
         self._pieces = float(_PIECES)
+        self._line: Turnstile = self.server.request_turnstile
 
     def gotLength(self, length: int | None) -> None:
         is_small = length is not None and length < _LARGE_BODY
@@ -168,7 +174,7 @@ class ChatRequest(WebRequest):
         if self._dropped > _DROPPED_BYTES or self._pieces < 0:
             self.transport.abortConnection()
 
-    def process(self) -> Any:
+    def process(self) -> None:
         channel = self.channel
         if self.path == b"/healthz" and self.method in (b"GET", b"HEAD"):
             # Without a thread, and without a place in any line: a crowd is no illness. Soon, not
@@ -178,11 +184,11 @@ class ChatRequest(WebRequest):
             self.server.cut(self)  # it asks and asks, and reads no answer
         elif refusal := channel.connection.refusal or self._refusal_of_address():
             channel.refuse(_STATUS[refusal], refusal.value, retry_after=5)
-        elif (self.requestHeaders.getRawHeaders(b"upgrade") or [b""])[0].lower() == b"websocket":
-            self.server.turnstile.enter(self)
         else:
-            return self._answer()
-        return None
+            upgrade = (self.requestHeaders.getRawHeaders(b"upgrade") or [b""])[0]
+            if upgrade.lower() == b"websocket":
+                self._line = self.server.turnstile
+            self._line.enter(self)
 
     def _say_healthy(self) -> None:
         if self.channel and self.channel.connection.refusal:
@@ -209,30 +215,32 @@ class ChatRequest(WebRequest):
         named: Refusal | None = self.server.bounds.name(connection, address)
         return named
 
-    def _answer(self) -> Any:
-        answering = super().process()
-        if self.server.large_bodies.leave(self):  # Daphne has handed it on
-            self.content.close()
-        return answering
-
     def let_in(self) -> None:
-        """Become a WebSocket: it is its turn. Not inside of the one before it: a task inherits the
-        context in which it is made."""
-        asyncio.get_running_loop().call_soon(self._become_socket, context=Context())
+        """Be answered: it is its turn. Not inside of the one before it: a task inherits the context
+        in which it is made."""
+        asyncio.get_running_loop().call_soon(self._answer, context=Context())
 
-    def _become_socket(self) -> None:
+    def _answer(self) -> None:
         transport, channel = self.transport, self.channel
         if channel is None or not transport.connected:
-            self.server.turnstile.leave(self)
+            self._line.leave(self)
             return
-        self._answer()
+        super().process()
+        if self.server.large_bodies.leave(self):  # Daphne has handed it on
+            self.content.close()
         if self.transport is None:
             transport.protocol.comer = self
             # What HTTP had of it would be kept as long as the socket.
             transport.unregisterProducer()
             channel.requests.clear()
+        elif self._line is self.server.request_turnstile:
+            asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self._line.leave, self)
         else:
-            self.server.turnstile.leave(self)
+            self._line.leave(self)
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        self._line.leave(self)
+        super().handle_reply(message)
 
     def send_away(self) -> None:
         text = "Too many connect at once. Try again in a moment."
@@ -245,11 +253,12 @@ class ChatRequest(WebRequest):
         super().basic_error(status, status_text, body)
 
     def finish(self) -> None:
+        self._line.leave(self)
         self.server.large_bodies.leave(self)
         super().finish()
 
     def connectionLost(self, reason: Any) -> None:
-        self.server.turnstile.leave(self)
+        self._line.leave(self)
         self.server.large_bodies.leave(self)
         super().connectionLost(reason)
 

@@ -121,6 +121,7 @@ class ChatServer(Server):
             trusted=settings.trusted_proxies,
         )
         self.turnstile = Turnstile()
+        self.request_turnstile = Turnstile()
         self.large_bodies = LargeBodies()
         self.outbox = Outbox()
         self._embedded_worker = embedded_worker
@@ -139,6 +140,7 @@ class ChatServer(Server):
         self.http_factory.protocol = ChatChannel
         self.http_factory.timeOut = None
         self.http_factory.buildProtocol = self._build_http(self.http_factory.buildProtocol)
+        asyncio.get_event_loop().set_exception_handler(_hear_loop)
         globalLogPublisher.addObserver(self._hear_twisted)  # type: ignore[arg-type]
         self._look()
         # An oversized frame is closed with 1009, which a client can read, not a cut connection.
@@ -161,6 +163,7 @@ class ChatServer(Server):
     def _look(self) -> None:
         self.bounds.look()
         self.turnstile.look()
+        self.request_turnstile.look()
         left, enough = self.bounds.left, max(_LEFT_BEHIND, len(self.bounds) // 4)
         if left > 5 * enough or (left > enough and left == self._had_left):
             self.bounds.left = left = 0
@@ -293,6 +296,17 @@ class ChatServer(Server):
         """End the server, and remember why."""
         self.failure = self.failure or reason
         self.stop()
+
+
+def _hear_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What no task was left to hear. The static files' reader stumbles, when its client has left,
+    over its own thread that has ended by then: nothing is lost, and it would be a traceback each.
+    """
+    error = context.get("exception")
+    if isinstance(error, RuntimeError) and "after shutdown" in str(error):
+        logger.debug("A file's reader has left: %s.", error)
+    else:
+        loop.default_exception_handler(context)
 
 
 def _with_backlog(endpoint: str) -> str:

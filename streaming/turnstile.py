@@ -1,4 +1,5 @@
-"""A crowd's handshakes, a few at a time and in their order, so that whoever is inside is served."""
+"""A crowd's handshakes, or its requests, a few at a time and in their order, so that whoever is
+inside is served."""
 
 from __future__ import annotations
 
@@ -8,11 +9,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 AT_ONCE = 16
-"""So many sockets are being greeted at once. More would be greeted no sooner: it is the same
-thread that does it, and the loop would turn more slowly for everybody else."""
+"""So many are being greeted or answered at once. More would be no sooner: sockets have one thread,
+and requests, each with its own, share the interpreter with the event loop, which would turn more
+slowly for everybody else."""
 
 PATIENCE_SECONDS = 30.0
-"""Whoever has stood so long is told to come back: no client waits much longer by itself."""
+"""Whoever has stood so long is told to come back."""
 
 _INSIDE_SECONDS = 2.0
 """One who is not greeted by then (the database is away, say) holds up nobody behind it."""

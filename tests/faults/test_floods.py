@@ -14,13 +14,23 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.arriving_client import arrive, leave
 from tests.faults.site import Site, is_told, linux, rest_of, under_attack
-from tests.faults.test_clients import create, is_served, text_of
+from tests.faults.test_clients import create, eventually, is_served, text_of
 from tests.processes import ROOT, clean_environ
-from tests.raw_websocket import CONTINUATION, PING, PONG, TEXT, RawSocket, frame, handshake
+from tests.raw_websocket import (
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    RawSocket,
+    address_of,
+    frame,
+    handshake,
+)
 
 pytestmark = linux
 
@@ -231,6 +241,21 @@ def test_a_form_of_a_million_fields_holds_nobody_up(site: Site) -> None:
     assert slowest < 1
 
 
+def test_a_crowd_of_requests_is_answered_by_a_few_threads(site: Site) -> None:
+    """Each has one, and all of them the interpreter in turn: so many more turns to wait for."""
+    process = psutil.Process(site.pid)
+    data = request("/", "Connection: close")
+    senders = [site.connect(f"127.0.0.{2 + number}", data) for number in range(150)]
+    most = 0
+    while not all(map(is_told, senders)):
+        most = max(most, process.num_threads())
+    print(f"{most} threads at most")
+    assert most < 80
+    for sender in senders:
+        sender.settimeout(20)
+        assert rest_of(sender).startswith(b"HTTP/1.1 200 ")
+
+
 def test_large_bodies_on_their_way_are_bounded(site: Site) -> None:
     began = [
         site.connect(
@@ -262,6 +287,11 @@ def test_a_crowd_is_accepted_or_told_why_not_and_none_is_reset(site: Site) -> No
     assert is_served(site.deployment) < 30
 
 
+def listens(url: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(address_of(url)) == 0
+
+
 def test_a_handshake_is_not_cut_off_because_its_turn_has_not_come(tmp_path: Path) -> None:
     """The application takes seven seconds to accept each; it was cut off after five."""
     process = subprocess.Popen(
@@ -274,6 +304,7 @@ def test_a_handshake_is_not_cut_off_because_its_turn_has_not_come(tmp_path: Path
     try:
         assert process.stdout
         url = process.stdout.readline().strip()
+        eventually(lambda: listens(url), "it does not listen")
         assert asyncio.run(outcomes_of_a_crowd(url, 60)) == {"accepted"}
     finally:
         process.kill()
