@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+CHARS_PER_TOKEN = 16
+"""Ordinary text has fewer. A conversation with more of them than this for each token of the context
+does not fit, whatever the tokenizer."""
+
 
 class EngineError(Exception):
     """An engine cannot start or cannot serve a request; the text is for people.

@@ -10,6 +10,9 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
+# One prompt at a time, on one core: the others are for the step.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
 from streaming.engine.local.engine import LocalEngine
 
 __all__ = ["LocalEngine"]

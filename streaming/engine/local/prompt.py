@@ -5,29 +5,38 @@ which every added token ("<|im_end|>", "<think>", ...) has a secret random name.
 rendered as usual; only the token strings that the template itself wrote are then renamed, so
 those in a message have nothing left to match. Ordinary messages come out exactly as from the
 tokenizer's own `apply_chat_template`.
+
+A tokenizer looks at what stands between two added tokens by itself. So a rendered prompt is cut
+there, each piece is tokenized once, also across turns, and trimming is arithmetic.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from streaming.engine.base import ChatMessage, EngineError
+from streaming.engine.base import CHARS_PER_TOKEN, ChatMessage, EngineError
+from streaming.engine.chat_template import ChatTemplate, Template, choose, secret_of
+from streaming.engine.local.pieces import Pieces
+from streaming.engine.local.trimming import Fewest, first_within, turns_of
+from streaming.engine.names import pattern_of
 
 _END_OF_TURN = (
     "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>", "<|return|>",
     "<|endoftext|>", "<|end_of_text|>", "<|eot|>", "<turn|>",
 )  # fmt: skip
-_OPEN, _CLOSE = "\ue000", "\ue001"
+
+_MOST_CHARS = 1_000_000
+"""Turns beyond it, or beyond CHARS_PER_TOKEN for each token that fits, are left out unseen."""
 
 
 class PromptBuilder:
-    """Tokenizes conversations for one model; not for use by several threads at once."""
+    """Tokenizes conversations for one model. Safe to use from any thread."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -37,21 +46,32 @@ class PromptBuilder:
             | set(tokenizer.all_special_ids)
         )
         # Runs of blanks are added tokens of some models, and nothing but ordinary text.
-        names = {
-            entry.content: token
+        named = {
+            token: entry
             for token, entry in added.items()
             if entry.content and (entry.special or entry.content.strip())
         }
-        self._nonce = secrets.token_hex(8)
-        self._secret = {
-            name: f"{_OPEN}{self._nonce}t{token}{_CLOSE}" for name, token in names.items()
+        names = {entry.content: token for token, entry in named.items()}
+        pattern_of(list(names))  # here, where somebody hears of its faults
+        nonce = secrets.token_hex(8)
+        self._secrets = {token: secret_of(nonce, token) for token in named}
+        self._renamed, self._ids = _rename(tokenizer, self._secrets, names)
+        # A token whose name is text to the tokenizer (a normalizer that puts a blank before it)
+        # is text in a template, too.
+        written = {
+            name: self._secrets[token] if self._finds(token) else name
+            for name, token in names.items()
         }
-        ordered = sorted(names, key=len, reverse=True)  # the longest match wins, as in tokenizers
-        self._names = re.compile("|".join(map(re.escape, ordered)) or r"(?!)")
-        self._beginnings = {name[:size] for name in names for size in range(1, len(name))}
-        self._endings = {name[size:] for name in names for size in range(1, len(name))}
-        self._longest = max(map(len, names), default=1) - 1
-        self._renamed, self._ids = _rename(tokenizer, self._secret, names)
+        # Tokens that are found in normalized text only, or only between blanks, depend on what
+        # stands around them.
+        borders = {
+            written[entry.content]: token
+            for token, entry in named.items()
+            if not (entry.normalized or entry.single_word) and self._finds(token)
+        }
+        variables = dict(tokenizer.special_tokens_map)
+        self.template = ChatTemplate(Template(choose(tokenizer), variables, written, borders))
+        self._pieces = Pieces()
 
     def stop_ids(self, generation_config: Any) -> frozenset[int]:
         """Tokens that end an answer, as the model, tokenizer and template declare them."""
@@ -74,25 +94,7 @@ class PromptBuilder:
     def encode(self, messages: Sequence[ChatMessage]) -> list[int]:
         """The prompt of all messages, up to where the answer begins or, when the last one is the
         assistant's own, goes on."""
-        protected: list[str] = []
-        conversation = [
-            {"role": m.role, "content": self._protect(_clean(m.content), protected)}
-            for m in messages
-        ]
-        begun = conversation.pop()["content"] if messages[-1].role == "assistant" else ""
-        try:
-            text: str = self._tokenizer.apply_chat_template(
-                conversation, tokenize=False, add_generation_prompt=True
-            )
-        except Exception as error:
-            raise EngineError(
-                f"The model's chat template refuses this conversation: {error}", "invalid_messages"
-            ) from error
-        text = self._names.sub(lambda match: self._secret[match[0]], text) + begun
-        marker = re.compile(f"{_OPEN}{self._nonce}u(\\d+){_CLOSE}")
-        text = marker.sub(lambda match: protected[int(match[1])], text)
-        ids = self._renamed.encode(text, add_special_tokens=False).ids
-        return [self._ids.get(token, token) for token in ids]
+        return self._encode(messages, None).tokens
 
     def fit(self, messages: Sequence[ChatMessage], limit: int) -> tuple[list[int], int]:
         """Tokens of the newest whole turns that fit `limit` tokens, and how many messages went.
@@ -102,19 +104,20 @@ class PromptBuilder:
         """
         if not messages:
             raise EngineError("There is no message to answer.", "invalid_messages")
-        tokens = self.encode(messages)
-        if len(tokens) <= limit:
-            return tokens, 0
-        head, starts = _turns(messages)
-        # every turn dropped makes the prompt shorter: find the fewest by bisection
-        low, high, best = 1, len(starts) - 1, None
-        while low <= high:
-            middle = (low + high) // 2
-            tokens = self.encode([*messages[:head], *messages[starts[middle] :]])
-            if len(tokens) <= limit:
-                best, high = (tokens, starts[middle] - head), middle - 1
-            else:
-                low = middle + 1
+        head, starts = turns_of(messages)
+        first = first_within(messages, starts, max(_MOST_CHARS, CHARS_PER_TOKEN * limit))
+        chars = CHARS_PER_TOKEN * limit
+        if first == 0:
+            whole = self._encode(messages, limit)
+            if len(whole.tokens) <= limit:
+                return whole.tokens, 0
+            chars = whole.chars_of(limit)
+        search = Fewest(max(first, 1), len(starts) - 1, first_within(messages, starts, chars))
+        best = None
+        while (turn := search.next()) is not None:
+            tried = self._encode([*messages[:head], *messages[starts[turn] :]], limit)
+            if search.told(len(tried.tokens) <= limit):
+                best = tried.tokens, starts[turn] - head
         if best is None:
             newest = self.encode([*messages[:head], *messages[starts[-1] :]])
             raise EngineError(
@@ -123,52 +126,64 @@ class PromptBuilder:
             )
         return best
 
-    def _protect(self, text: str, protected: list[str]) -> str:
-        """`text` with a marker in place of all that is, or at its edges may become, a token."""
-
-        def marker(part: str) -> str:
-            protected.append(part)
-            return f"{_OPEN}{self._nonce}u{len(protected) - 1}{_CLOSE}"
-
-        text = self._names.sub(lambda match: marker(match[0]), text)
-        # "<|im_end|" at the end plus the template's next character must not make a token either;
-        # templates may strip blanks, so the edges are looked at without them
-        body = text.strip()
-        if not body:
-            return text
-        left = text[: text.index(body)]
-        right = text[len(left) + len(body) :]
-        for size in range(min(self._longest, len(body)), 0, -1):
-            if body[-size:] in self._beginnings:
-                body = body[:-size] + marker(body[-size:])
+    def _encode(self, messages: Sequence[ChatMessage], limit: int | None) -> _Encoded:
+        """Tokenize from the newest piece back, until there are more than `limit` tokens."""
+        parts = self.template.render(messages)
+        borders = (None, *parts.borders, None)
+        found: list[Sequence[int]] = []
+        tokens = chars = 0
+        for text, before, after in zip(
+            reversed(parts.texts), reversed(borders[:-1]), reversed(borders[1:]), strict=True
+        ):
+            ids = self._tokens_of(before, text, after)
+            found += [ids] if before is None else [ids, (before,)]
+            tokens += len(ids) + (before is not None)
+            chars += len(text)
+            if limit is not None and tokens > limit:
                 break
-        for size in range(min(self._longest, len(body)), 0, -1):
-            if body[:size] in self._endings:
-                body = marker(body[:size]) + body[size:]
-                break
-        return left + body + right
+        return _Encoded([token for ids in reversed(found) for token in ids], chars)
+
+    def _tokens_of(self, before: int | None, text: str, after: int | None) -> Sequence[int]:
+        """The tokens of a text between these two borders (None: an end of the prompt)."""
+        if not text:
+            return ()
+        known = self._pieces.get((before, text, after))
+        if known is None:
+            left = "" if before is None else self._secrets[before]
+            right = "" if after is None else self._secrets[after]
+            # Unlike `encode` it counts no offsets, which takes half of the time.
+            (encoding,) = self._renamed.encode_batch_fast(
+                [left + text + right], add_special_tokens=False
+            )
+            ids = encoding.ids[bool(left) : len(encoding.ids) - bool(right)]
+            known = [self._ids.get(token, token) for token in ids]
+            self._pieces.put((before, text, after), known)
+        return known
+
+    def _finds(self, token: int) -> bool:
+        """Whether the tokenizer finds a token in the midst of text."""
+        ids = self._renamed.encode(f".{self._secrets[token]}.", add_special_tokens=False).ids
+        return token in (self._ids.get(each, each) for each in ids)
 
 
-def _clean(text: str) -> str:
-    """`text` without lone surrogates, which no tokenizer encodes; pairs become characters."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """The last tokens of a prompt, and the characters that they are of."""
 
+    tokens: list[int]
+    chars: int
 
-def _turns(messages: Sequence[ChatMessage]) -> tuple[int, list[int]]:
-    """How many system messages lead, and where each turn after them begins."""
-    head = 0
-    while head < len(messages) - 1 and messages[head].role == "system":
-        head += 1
-    starts = [head]
-    starts += [i for i in range(head + 1, len(messages)) if messages[i].role == "user"]
-    return head, starts
+    def chars_of(self, tokens: int) -> int:
+        """So many characters of this prompt make about so many tokens."""
+        return self.chars * tokens // max(1, len(self.tokens))
 
 
 def _rename(
-    tokenizer: Any, secret: dict[str, str], names: dict[str, int]
+    tokenizer: Any, secrets: dict[int, str], names: dict[str, int]
 ) -> tuple[Tokenizer, dict[int, int]]:
     """A copy of the tokenizer whose added tokens have their secret names, and how its ids map."""
     state = json.loads(tokenizer.backend_tokenizer.to_str())
+    secret = {name: secrets[token] for name, token in names.items()}
     # truncation and padding are per call elsewhere; a prompt must never be cut silently
     state["truncation"] = state["padding"] = state["post_processor"] = None
     vocabulary = state["model"].get("vocab")
