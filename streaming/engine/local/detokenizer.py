@@ -10,6 +10,12 @@ from collections.abc import Callable, Collection, Sequence
 
 _REPLACEMENT = "\ufffd"
 
+_CUT_CHARS = 3
+"""A character cut in half has so many bytes at most, and decodes as no more replacements."""
+
+_MOST_TOKENS, _KEPT_TOKENS = 64, 16
+"""An answer of nothing but replacements is decoded in windows, not again and again as a whole."""
+
 
 class Detokenizer:
     """`decode` turns token ids into text; tokens in `silent` (special ones) have none.
@@ -32,6 +38,7 @@ class Detokenizer:
         self._window = list(after)
         self._context = len(self._window)
         self._out = len(decode(self._window)) if after else 0  # characters of it that are out
+        self._withheld = 0  # replacements that come out with the next other character
         self._held = ""  # may be the beginning of a stop string
         self.stopped = False
 
@@ -49,16 +56,28 @@ class Detokenizer:
         new = whole[self._out :]
         if new:
             self._out = len(whole)
+            new = _REPLACEMENT * self._withheld + new
+            self._withheld = 0
         if new and whole == text:
             del self._window[: self._context]
             self._context = len(self._window)
             self._out = len(self._decode(self._window))
+        elif len(self._window) > _MOST_TOKENS:
+            self._shorten(len(text) - self._out)
         return self._release(new) if new else ""
 
     def flush(self) -> str:
         """What was held back for a stop string that did not come; half a character is dropped."""
         held, self._held = self._held, ""
         return "" if self.stopped else held
+
+    def _shorten(self, open_chars: int) -> None:
+        """Keep the last tokens only; so many replacements at the end are not out yet."""
+        del self._window[:-_KEPT_TOKENS]
+        self._context = 0
+        kept = min(open_chars, _CUT_CHARS)
+        self._withheld += open_chars - kept
+        self._out = len(self._decode(self._window)) - kept
 
     def _release(self, new: str) -> str:
         text = self._held + new

@@ -104,3 +104,36 @@ def test_with_the_real_tokenizer(tokenizer: object, text: str) -> None:
     assert "".join(deltas) + detokenizer.flush() == whole.rstrip("\ufffd")
     if "\ufffd" not in whole:
         assert all("\ufffd" not in delta for delta in deltas)
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"a", b"\xff", b"\xf0\x9f", b"\x99\x82", b"\xef\xbf\xbd" * 9]), max_size=12
+    ),
+    st.sampled_from([b"\xff", b"\xef\xbf\xbd", b"a\xf0", b"\xf0\x9f"]),
+)
+def test_an_answer_of_no_characters_is_decoded_in_windows(
+    others: list[bytes], repeated: bytes
+) -> None:
+    """A model can be asked to repeat U+FFFD: each token decoded all that stood before it."""
+    pieces = [repeated, b"a", *others, *[repeated] * 200, *others, b"b"]
+    longest = 0
+
+    def decode(tokens: Sequence[int]) -> str:
+        nonlocal longest
+        longest = max(longest, len(tokens))
+        return b"".join(pieces[token] for token in tokens).decode("utf-8", "replace")
+
+    detokenizer = Detokenizer(decode)
+    out = "".join(detokenizer.push(token) for token in range(len(pieces)))
+    assert out == b"".join(pieces).decode("utf-8", "replace")
+    assert longest <= 80
+
+
+def test_stop_strings_do_not_make_a_long_text_slower() -> None:
+    """What is looked at is what is held: less than the longest of them."""
+    stops = ["a" * 99 + end for end in "bcde"]
+    detokenizer = Detokenizer(by_bytes, stops)
+    for _ in range(3000):
+        detokenizer.push(ord("a"))
+        assert len(detokenizer._held) < 100
