@@ -88,6 +88,13 @@ class ChatStreamSettings(BaseModel):
     max_input_chars: int = Field(
         32_000, ge=1, le=250_000, description="length of one prompt, in Unicode code points"
     )
+    max_conversation_chars: int = Field(
+        0,
+        ge=0,
+        le=100_000_000,
+        description="length of all messages of one request to `/v1/` together; 0: eight prompts of "
+        "the length above",
+    )
     max_tokens: int = Field(
         1024,
         ge=1,
@@ -226,6 +233,11 @@ class ChatStreamSettings(BaseModel):
     tracing: bool = Field(
         False, description="OpenTelemetry traces, sent where the `OTEL_*` variables say"
     )
+
+    @property
+    def conversation_chars(self) -> int:
+        """`max_conversation_chars`, or what its 0 stands for."""
+        return self.max_conversation_chars or 8 * self.max_input_chars
 
     @field_validator("max_rows")
     @classmethod

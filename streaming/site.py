@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import secrets
 
-from channels.db import database_sync_to_async
-
+from streaming.database import in_database
 from streaming.models import Site
 
 
@@ -16,5 +15,5 @@ def site_id() -> str:
     return site.key
 
 
-read_site_id = database_sync_to_async(site_id)
+read_site_id = in_database(site_id)
 """The same for a channel layer."""

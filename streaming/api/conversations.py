@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
-from django.db import transaction
+from django.db import connection, transaction
+from django.utils import timezone
 
 from streaming.api.auth import Client
 from streaming.database import in_database
@@ -27,24 +30,46 @@ def create(messages: Sequence[ChatMessage], params: dict[str, Any], client: Clie
             title=" ".join(last_of_user.split())[:80],
             source=Conversation.Source.API,
         )
-        chain: list[Message] = []
-        for turn in messages:
-            chain.append(
-                Message(
-                    conversation=conversation,
-                    parent=chain[-1] if chain else None,
-                    role=turn.role,
-                    content=turn.content,
-                )
-            )
-        Message.objects.bulk_create(chain)
+        last = _insert(conversation, messages)
         return Response.objects.create(
             conversation=conversation,
-            prompt=chain[-1],
+            prompt_id=last,
             owner=client.owner,
             address=client.address,
             params=params,
         )
+
+
+def _insert(conversation: Conversation, messages: Sequence[ChatMessage]) -> UUID:
+    """Write the chain; the id of its last message.
+
+    By one statement and without models: a thousand of these took the database's thread, for which
+    everybody waits, 90 ms.
+    """
+    fields = {field.name: field for field in Message._meta.concrete_fields}
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(field.column or "") for field in fields.values())
+    places = ", ".join(["%s"] * len(fields))
+    ids = [uuid4() for _ in messages]
+    now = timezone.now()
+    rows = []
+    for number, turn in enumerate(messages):
+        values = {
+            "id": ids[number],
+            "conversation": conversation.pk,
+            "parent": ids[number - 1] if number else None,
+            "role": turn.role,
+            "content": turn.content,
+            "created_at": now + timedelta(microseconds=number),
+        }
+        prepare = (
+            field.get_db_prep_value(values[name], connection) for name, field in fields.items()
+        )
+        rows.append(tuple(prepare))
+    statement = f"INSERT INTO {quote(Message._meta.db_table)} ({columns}) VALUES ({places})"
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, rows)
+    return ids[-1]
 
 
 @in_database

@@ -175,7 +175,8 @@ class ChatCompletionRequest(Params):
 
 def messages_of(request: ChatCompletionRequest) -> list[ChatMessage]:
     """Raises ApiError for what no model could answer."""
-    limit = conf.get().max_input_chars
+    settings = conf.get()
+    limit, most = settings.max_input_chars, settings.conversation_chars
     for number, message in enumerate(request.messages):
         if len(message.content) > limit:
             text = (
@@ -183,6 +184,10 @@ def messages_of(request: ChatCompletionRequest) -> list[ChatMessage]:
                 "allowed."
             )
             raise ApiError(400, "input_too_long", text, f"messages.{number}.content")
+    total = sum(len(message.content) for message in request.messages)
+    if total > most:
+        text = f"The messages have {total:,} characters together; at most {most:,} are allowed."
+        raise ApiError(400, "context_length_exceeded", text, "messages")
     last = request.messages[-1]
     if last.role in ("system", "developer"):
         text = "The last message must be the user's, or the assistant's to be continued."

@@ -75,6 +75,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "messages.0.content",
         "invalid_value",
     ),
+    "too long together": (
+        {"messages": said("user", "assistant", content="x" * 32_000) * 4 + said("user")},
+        "messages",
+        "context_length_exceeded",
+    ),
     "too long": (
         {"messages": said("user", content="x" * 32_001)},
         "messages.0.content",
