@@ -7,9 +7,9 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
-from streaming import record, responses
+from streaming import conf, record, responses
 from streaming.arrivals import Arrivals
-from streaming.engine.base import Engine, EngineError, GenerationRequest
+from streaming.engine.base import CHARS_PER_TOKEN, Engine, EngineError, GenerationRequest
 from streaming.models import Status
 from streaming.outages import AWAY, log_fault
 from streaming.protocol import ErrorDetail
@@ -97,7 +97,7 @@ class Claimer:
         begun = 0
         try:
             attempts = [(running.response_id, running.claim.attempt) for running in claimed]
-            works = await record.start_all(self._worker_id, attempts)
+            works = await record.start_all(self._worker_id, attempts, self._most_chars())
             for running, work in zip(claimed, works, strict=True):
                 await self._submit(running, work)
                 begun += 1
@@ -107,6 +107,12 @@ class Claimer:
                 with contextlib.suppress(Exception):
                     await self._list.release(running.lease)
             raise
+
+    def _most_chars(self) -> int:
+        """Characters of a history that may fit; no request to `/v1/` is cut by it."""
+        if not (context := self._engine.info.context_tokens):
+            return record.MOST_CHARS
+        return max(CHARS_PER_TOKEN * context, conf.get().conversation_chars)
 
     async def _submit(self, running: Running, work: record.Work | Exception | None) -> None:
         response_id, claim = running.response_id, running.claim
@@ -125,7 +131,9 @@ class Claimer:
             await self._publisher.rid_of(response_id)
             if not self._publisher.holds(running):
                 return  # the lease was lost over all this
-            request = GenerationRequest(response_id, work.messages, work.params, claim.tokens, text)
+            request = GenerationRequest(
+                response_id, work.messages, work.params, claim.tokens, text, work.left_out
+            )
             self._engine.submit(request)
             running.submitted = True
             if running.cancelled:  # while it was being started

@@ -20,6 +20,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from streaming import telemetry
+from streaming.chain import chain_to
 from streaming.database import in_database
 from streaming.engine.base import ChatMessage, Finished, FinishReason, SamplingParams
 from streaming.escaping import sentence
@@ -34,6 +35,9 @@ from streaming.protocol import (
     Usage,
 )
 
+MOST_CHARS = 4_000_000
+"""Of a history, where nobody says how much of it an engine may care for."""
+
 STATUS_OF_REASON = {
     FinishReason.STOP: Status.COMPLETED,
     FinishReason.LENGTH: Status.INCOMPLETE,
@@ -44,12 +48,13 @@ STATUS_OF_REASON = {
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a worker needs to generate: the turns, oldest first, and the sampling parameters. `row`
-    is for `finish`."""
+    """What a worker needs to generate: the turns, oldest first, without the `left_out` oldest ones,
+    and the sampling parameters. `row` is for `finish`."""
 
     row: Response
     messages: tuple[ChatMessage, ...]
     params: SamplingParams
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,28 +286,35 @@ def get(response_id: UUID | str) -> Response | None:
 
 
 @in_database
-def start_all(worker_id: str, claimed: Sequence[tuple[str, int]]) -> list[Work | Exception | None]:
-    """Mark claimed responses `in_progress`, each with its attempt, and read their histories.
+def start_all(
+    worker_id: str, claimed: Sequence[tuple[str, int]], most_chars: int = MOST_CHARS
+) -> list[Work | Exception | None]:
+    """Mark claimed responses `in_progress`, each with its attempt, and read their histories, of
+    each about so many characters at most, the newest turns.
 
     One visit to the database's thread, and one transaction if all goes well, else one each: None
     for a response that may not run, and what went wrong with one in its place.
     """
     try:
-        return [*_start(worker_id, claimed)]
+        return [*_start(worker_id, claimed, most_chars)]
     except Exception as error:
         if len(claimed) == 1:
             return [error]
-        return [_start_safely(worker_id, each) for each in claimed]
+        return [_start_safely(worker_id, each, most_chars) for each in claimed]
 
 
-def _start_safely(worker_id: str, claimed: tuple[str, int]) -> Work | Exception | None:
+def _start_safely(
+    worker_id: str, claimed: tuple[str, int], most_chars: int
+) -> Work | Exception | None:
     try:
-        return _start(worker_id, [claimed])[0]
+        return _start(worker_id, [claimed], most_chars)[0]
     except Exception as error:
         return error
 
 
-def _start(worker_id: str, claimed: Sequence[tuple[str, int]]) -> list[Work | None]:
+def _start(
+    worker_id: str, claimed: Sequence[tuple[str, int]], most_chars: int
+) -> list[Work | None]:
     by_attempt: dict[int, list[str]] = {}
     for response_id, attempt in claimed:
         by_attempt.setdefault(attempt, []).append(response_id)
@@ -317,39 +329,37 @@ def _start(worker_id: str, claimed: Sequence[tuple[str, int]]) -> list[Work | No
             )
             ours = Response.objects.filter(pk__in=ids, status=Status.IN_PROGRESS)
             for row in ours.select_related("prompt").order_by():
-                works[str(row.pk), attempt] = _work(row)
+                works[str(row.pk), attempt] = _work(row, most_chars)
     return [works.get(each) for each in claimed]
 
 
-def _work(row: Response) -> Work:
+def _work(row: Response, most_chars: int) -> Work:
     params = SamplingParams(**{**row.params, "stop": tuple(row.params["stop"])})
-    return Work(row, _history(row), params)
+    turns, left_out = _history(row, most_chars)
+    return Work(row, tuple(turns), params, left_out)
 
 
-def _history(response: Response) -> tuple[ChatMessage, ...]:
-    """The turns up to the prompt, and the answer that is continued."""
+def _history(response: Response, most_chars: int) -> tuple[list[ChatMessage], int]:
+    """The turns up to the prompt, and the answer that is continued; how many were left out."""
     prompt, continued = response.prompt, response.continues
     if prompt.parent_id is None and (answer := _answer_before(response)):
         prompt.parent = answer
         prompt.save(update_fields=["parent"])
-    newest = (continued and continued.message) or prompt
-    turns: dict[UUID, Message] = {}
-    if newest.parent_id:
-        turns = Message.objects.filter(conversation=response.conversation_id).in_bulk()
-    chain: list[ChatMessage] = []
-    turn: Message | None = newest
-    while turn is not None:
-        chain.append(ChatMessage(turn.role, turn.content))  # type: ignore[arg-type]
-        turn = turns.get(turn.parent_id) if turn.parent_id else None
-    return tuple(reversed(chain))
+    return chain_to((continued and continued.message) or prompt, most_chars)
 
 
 def _answer_before(response: Response) -> Message | None:
     """What the prompt follows, known for certain only now: the nearest turn with an answer."""
     earlier = response.previous
-    while earlier is not None and earlier.message is None:
-        earlier = earlier.continues or earlier.previous
-    return earlier.message if earlier else None
+    if earlier is None or earlier.message_id:
+        return earlier.message if earlier else None
+    names = ("pk", "message_id", "continues_id", "previous_id")
+    rows = Response.objects.filter(conversation=response.conversation_id).values_list(*names)
+    known = {pk: (message, continues or previous) for pk, message, continues, previous in rows}
+    message, before = known[earlier.pk]
+    while message is None and before in known:
+        message, before = known[before]
+    return Message.objects.get(pk=message) if message else None
 
 
 @in_database

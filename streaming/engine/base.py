@@ -65,7 +65,8 @@ class GenerationRequest:
     When the last message is the assistant's, the answer continues it mid-sentence and repeats
     none of it. `prior_tokens` are tokens that an earlier attempt already generated and published,
     and `prior_text` is what they say: the engine continues right after them and repeats none of
-    their text. One that cannot says so by a `Started` with `anew`.
+    their text. One that cannot says so by a `Started` with `anew`. `left_out`: so many messages
+    came before these and fit no context; they count as trimmed.
     """
 
     response_id: str
@@ -73,6 +74,7 @@ class GenerationRequest:
     params: SamplingParams
     prior_tokens: tuple[int, ...] = ()
     prior_text: str = ""
+    left_out: int = 0
 
 
 UNKNOWN_TOKEN = -1

@@ -34,9 +34,9 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     visits: list[int] = []
     begin: Callable[..., Any] = record.start_all
 
-    async def noted(worker_id: str, claimed: Any) -> Any:
+    async def noted(worker_id: str, claimed: Any, *how: Any) -> Any:
         visits.append(len(claimed))
-        return await begin(worker_id, claimed)
+        return await begin(worker_id, claimed, *how)
 
     monkeypatch.setattr(record, "start_all", noted)
     return visits
@@ -200,11 +200,11 @@ async def test_when_the_database_goes_away_half_way_the_rest_keep_their_places(
     begin = record._start
     calls: list[list[str]] = []
 
-    def away_at_first(worker_id: str, claimed: Any) -> Any:
+    def away_at_first(worker_id: str, claimed: Any, *how: Any) -> Any:
         calls.append([response_id for response_id, _ in claimed])
         if len(calls) in (1, 4, 5):
             raise OperationalError("the server closed the connection")
-        return begin(worker_id, claimed)
+        return begin(worker_id, claimed, *how)
 
     monkeypatch.setattr(record, "_start", away_at_first)
     asked = await crowd(FakeEngine(max_running=4), 4)
@@ -242,8 +242,8 @@ async def test_a_cancel_while_it_is_being_started_is_not_lost(
     chatstream(lease_seconds=600)  # the next renewal, which would tell of it, is minutes off
     begin: Callable[..., Any] = record.start_all
 
-    async def cancelled_meanwhile(worker_id: str, claimed: Any) -> Any:
-        works = await begin(worker_id, claimed)
+    async def cancelled_meanwhile(worker_id: str, claimed: Any, *how: Any) -> Any:
+        works = await begin(worker_id, claimed, *how)
         await responses.cancel(layer, claimed[0][0])
         await asyncio.sleep(0.1)  # the worker hears of it
         return works

@@ -60,7 +60,7 @@ class UpstreamAnswer:
         self._upstream = upstream
         self._emit = emit
         self._prompt_tokens = 0
-        self._trimmed = 0
+        self._trimmed = request.left_out
         self._room = request.params.max_tokens
         self._started = False
         self._anew = False

@@ -1,0 +1,71 @@
+"""The turns that lead to a message, read from the newest one back as far as an engine may care.
+
+A conversation grows over thousands of turns, and has branches: what fits no model is not read.
+"""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from streaming.engine.base import ChatMessage
+from streaming.models import Message
+
+_MOST_TURNS = 100_000
+
+_NEWEST = """
+WITH RECURSIVE chain(id, parent, depth, chars) AS (
+    SELECT id, parent_id, 0, length(content) FROM {table} WHERE id = %s
+    UNION ALL
+    SELECT turn.id, turn.parent_id, chain.depth + 1, chain.chars + length(turn.content)
+    FROM chain JOIN {table} turn ON turn.id = chain.parent
+    WHERE chain.chars <= %s AND chain.depth < %s AND turn.conversation_id = %s
+)
+SELECT turn.parent_id, turn.role, turn.content
+FROM chain JOIN {table} turn ON turn.id = chain.id ORDER BY chain.depth DESC
+"""
+
+_OLDER = """
+WITH RECURSIVE chain(parent, depth) AS (
+    SELECT parent_id, 1 FROM {table} WHERE id = %s AND conversation_id = %s
+    UNION ALL
+    SELECT turn.parent_id, chain.depth + 1
+    FROM chain JOIN {table} turn ON turn.id = chain.parent
+    WHERE chain.depth < %s AND turn.conversation_id = %s
+)
+SELECT count(*) FROM chain
+"""
+
+
+def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
+    """The turns up to `newest`, oldest first, and how many older ones were left out.
+
+    Whole turns of `most_chars` characters in all, and the one in which they were exceeded; what
+    is left begins with a prompt.
+    """
+    if newest.parent_id is None:
+        return [_turn(newest.role, newest.content)], 0
+    key, own = (
+        field.get_db_prep_value(value, connection)
+        for field, value in (
+            (Message._meta.get_field("id"), newest.pk),
+            (Message._meta.get_field("conversation"), newest.conversation_id),
+        )
+    )
+    table = connection.ops.quote_name(Message._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(_NEWEST.format(table=table), [key, most_chars, _MOST_TURNS, own])
+        rows = cursor.fetchall()
+        older = rows[0][0] if rows else None
+        left_out = 0
+        if older is not None:
+            cursor.execute(_OLDER.format(table=table), [older, own, _MOST_TURNS, own])
+            left_out = cursor.fetchone()[0]
+    turns = [_turn(role, content) for _, role, content in rows]
+    if left_out:
+        begins = next((at for at, turn in enumerate(turns) if turn.role == "user"), len(turns) - 1)
+        turns, left_out = turns[begins:], left_out + begins
+    return turns, left_out
+
+
+def _turn(role: str, content: str) -> ChatMessage:
+    return ChatMessage(role, content)  # type: ignore[arg-type]
