@@ -35,6 +35,7 @@ from streaming.engine.base import (
 from streaming.engine.local.capacity import most_rows
 from streaming.engine.local.precision import choose_device
 from streaming.engine.local.prompt import PromptBuilder
+from streaming.engine.local.prompting import Prepared, Preparer, Prompting
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.stepper import Stepper
 from streaming.engine.model_store import ensure_model
@@ -49,7 +50,9 @@ _SWITCH_SECONDS = 20e-6
 """Each operation of a step gives the interpreter's lock back and must have it again for the next.
 Python lets another thread keep it for 5 ms: a busy event loop made steps half as fast."""
 
-_ADMITTING_SECONDS = 0.005  # tokenizing a long prompt takes milliseconds that everyone waits
+_ADMITTING_SECONDS = 0.005
+"""So long newcomers may be admitted before a step. An engine that does nothing waits so long for
+short prompts that are just being tokenized, so that a crowd's are read in the same steps."""
 
 
 class LocalEngine(Engine):
@@ -96,9 +99,10 @@ class LocalEngine(Engine):
         self._thread: threading.Thread | None = None
         self._sink: EventSink = lambda events: None
         # Guarded by _wake:
-        self._wake = threading.Condition()
+        lock = threading.RLock()
+        self._wake = threading.Condition(lock)
         self._open: set[str] = set()  # submitted and not finished: guards "exactly one Finished"
-        self._pending: deque[GenerationRequest] = deque()
+        self._prompting = Prompting(lock, self._wake)
         self._cancelled: set[str] = set()
         self._closing = False
         self._records: deque[StepRecord] = deque(maxlen=_STEPS_KEPT)
@@ -151,8 +155,7 @@ class LocalEngine(Engine):
             if request.response_id in self._open:
                 raise EngineError(f"Response {request.response_id} is already open.", "duplicate")
             self._open.add(request.response_id)
-            self._pending.append(request)
-            self._wake.notify()
+            self._prompting.add(request)
 
     def cancel(self, response_id: str) -> None:
         with self._wake:
@@ -166,7 +169,7 @@ class LocalEngine(Engine):
 
     def stats(self) -> EngineStats:
         with self._wake:
-            pending = len(self._pending)
+            pending = len(self._prompting)
             running = len(self._open) - pending
             lives = self._thread is not None and self._thread.is_alive()
             alive, at_work = lives and not self._closing, lives and self._at_work
@@ -239,8 +242,10 @@ class LocalEngine(Engine):
             self._rows = self._choose_rows(device, capacity)
             runner = ModelRunner(folder.path, device, self._dtype, self._rows, context)
         prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder.path)))
+        prompts.template.check()
         chunk = self._prefill_chunk or (512 if device.type == "cpu" else 2048)
         self._stepper = Stepper(runner, prompts, self._rows, chunk)
+        self._prompting.start(Preparer(prompts, context, runner.vocabulary).prepare)
         _trim_memory()
         return ModelInfo(
             name=folder.display_name,
@@ -273,8 +278,18 @@ class LocalEngine(Engine):
     def _wait_for_work(self) -> bool:
         """False when the engine is closing."""
         with self._wake:
-            while not (self._closing or self._pending or self._cancelled or self._stepper.running):
+            while not (
+                self._closing
+                or self._prompting.can_take
+                or self._cancelled
+                or self._stepper.running
+            ):
                 self._wake.wait()
+            if not self._stepper.running:
+                self._wake.wait_for(
+                    lambda: self._closing or self._cancelled or not self._prompting.expected,
+                    _ADMITTING_SECONDS,
+                )
             return not self._closing
 
     def _turn(self) -> None:
@@ -284,8 +299,8 @@ class LocalEngine(Engine):
         try:
             for response_id in self._take_cancelled():
                 stepper.cancel(response_id)
-            while stepper.free and (request := self._next_pending()):
-                stepper.begin(request)
+            while stepper.free and (prepared := self._next_prepared()):
+                stepper.begin(prepared)
                 self._turns += 1
                 if time.perf_counter() - began > _ADMITTING_SECONDS:
                     break
@@ -293,7 +308,7 @@ class LocalEngine(Engine):
             logger.exception("Rows could not be given or freed; the running responses fail")
             message = "The engine failed while answering."
             stepper.end_all(FinishReason.ERROR, "engine_error", message)
-        if advanced := stepper.step(len(self._pending)):
+        if advanced := stepper.step(len(self._prompting)):
             decoded, prefilled = advanced
             self._record(decoded, prefilled, time.perf_counter() - began)
         with self._wake:
@@ -304,19 +319,17 @@ class LocalEngine(Engine):
         """Who is to end now; those that still wait for a row are ended here."""
         with self._wake:
             cancelled, self._cancelled = self._cancelled, set()
-            waiting = [r for r in self._pending if r.response_id in cancelled]
-            for request in waiting:
-                self._pending.remove(request)
+            waiting = self._prompting.take_out(cancelled)
         self._publish([Finished(r.response_id, FinishReason.CANCELLED) for r in waiting])
         return cancelled
 
-    def _next_pending(self) -> GenerationRequest | None:
+    def _next_prepared(self) -> Prepared | None:
         with self._wake:
-            return self._pending.popleft() if self._pending else None
+            return self._prompting.take()
 
     def _finish_all(self, reason: FinishReason, code: str = "", message: str = "") -> None:
         with self._wake:
-            self._pending.clear()
+            self._prompting.close()
             left = sorted(self._open)
         self._publish([Finished(i, reason, 0, 0, code, message) for i in left])
 

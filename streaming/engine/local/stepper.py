@@ -17,23 +17,20 @@ from streaming.engine.base import (
     EngineEvent,
     Finished,
     FinishReason,
-    GenerationRequest,
     Started,
     TextDelta,
 )
 from streaming.engine.local.decoder import Span
-from streaming.engine.local.detokenizer import Detokenizer
 from streaming.engine.local.pace import Pace
 from streaming.engine.local.prompt import PromptBuilder
+from streaming.engine.local.prompting import Prepared
 from streaming.engine.local.rows import Rows
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.sampler import are_usable, sample
 from streaming.engine.local.scheduler import Chunk, Scheduler, StepPlan
-from streaming.engine.local.sequence import TokenSequence, check_params
+from streaming.engine.local.sequence import TokenSequence
 
 logger = logging.getLogger("streaming.engine")
-
-_CONTEXT_TOKENS = 8  # of an answer that goes on: enough for any decoder to join the next one
 
 
 class Stepper:
@@ -78,23 +75,20 @@ class Stepper:
         events, self._events = self._events, []
         return events
 
-    def begin(self, request: GenerationRequest) -> None:
-        """Tokenize the prompt and take a row (the caller has checked `free`).
+    def begin(self, prepared: Prepared) -> None:
+        """Give a prompt a row (the caller has checked `free`).
 
         A request at fault ends here, with its Finished event.
         """
+        response_id = prepared.request.response_id
         try:
-            self._begin(request)
+            self._begin(prepared)
         except EngineError as error:
-            self._finish(request.response_id, FinishReason.ERROR, error.code, str(error))
+            self._finish(response_id, FinishReason.ERROR, error.code, str(error))
         except Exception:
-            logger.exception("Response %s could not begin", request.response_id)
-            self._finish(
-                request.response_id,
-                FinishReason.ERROR,
-                "engine_error",
-                "The prompt could not be read.",
-            )
+            logger.exception("Response %s could not begin", response_id)
+            self._finish(response_id, FinishReason.ERROR, "engine_error",
+                         "The prompt could not be read.")  # fmt: skip
 
     def cancel(self, response_id: str) -> None:
         """Free the row of a running response at once; unknown ids are ignored."""
@@ -135,34 +129,17 @@ class Stepper:
             self._finish(response_id, reason, code, message)
         self._runner.recover()
 
-    def _begin(self, request: GenerationRequest) -> None:
-        params, context = request.params, self._runner.context_tokens
-        check_params(params)
-        room = max(1, min(params.max_tokens, context // 4))
-        prompt, trimmed = self._prompts.fit(request.messages, context - room)
-        if any(not 0 <= token < self._runner.vocabulary for token in request.prior_tokens):
-            raise EngineError("prior_tokens holds a token that the model lacks.", "invalid_params")
-        if (
-            max(prompt, default=0) >= self._runner.vocabulary
-        ):  # a tokenizer with more tokens than its model
-            raise EngineError("The prompt holds a token that the model lacks.", "engine_error")
-        continued = request.messages[-1].role == "assistant"
-        detokenizer = Detokenizer(
-            self._prompts.decode,
-            params.stop,
-            self._prompts.special_ids,
-            after=prompt[-_CONTEXT_TOKENS:] if continued else (),
-        )
-        for token in request.prior_tokens:  # published by an earlier attempt already
-            detokenizer.push(token)
-        sequence = TokenSequence(
-            request, [*prompt, *request.prior_tokens], len(prompt), detokenizer
-        )
+    def _begin(self, prepared: Prepared) -> None:
+        if prepared.fault:
+            raise prepared.fault
+        sequence, trimmed = prepared.sequence, prepared.trimmed_messages
+        assert sequence is not None
         self._sequences[sequence.id] = sequence
         reason = self._reason_to_end(sequence)
         if reason is None:
             self._scheduler.admit(sequence)
-        self._events.append(Started(sequence.id, len(prompt), trimmed, sequence.cached))
+        started = Started(sequence.id, sequence.prompt_tokens, trimmed, sequence.cached)
+        self._events.append(started)
         if reason:
             self._end(sequence, reason)
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -142,6 +143,87 @@ def test_a_long_prompt_does_not_stop_the_others(gathered: Gathered) -> None:
         own = [step.index for step in gathered.steps(name) if name in step.decoded]
         assert own == list(range(own[0], own[-1] + 1))  # not one step missed
         assert len(set(own) & {step.index for step in reading}) >= 20
+
+
+def huge() -> GenerationRequest:
+    texts = [f"{number} " + "la mi " * 5_000 for number in range(81)]
+    roles = itertools.cycle(("user", "assistant"))
+    messages = tuple(ChatMessage(role, text) for role, text in zip(roles, texts, strict=False))  # type: ignore[arg-type]
+    newest = ChatMessage("user", "Hello")
+    return GenerationRequest(next(ids), (*messages[:-1], newest), SamplingParams(2, 1))
+
+
+def after_steps(
+    gathered: Gathered, monkeypatch: pytest.MonkeyPatch, count: int
+) -> tuple[list[bool], threading.Event]:
+    """Have each prompt's preparation end only when so many steps were done since it began: what
+    they say, and that one has begun."""
+    prompts = gathered.engine._stepper._prompts
+    fit = prompts.fit
+    done: list[bool] = []
+    begun = threading.Event()
+
+    def slow(messages: Sequence[ChatMessage], limit: int) -> tuple[list[int], int]:
+        if len(messages) > 1:
+            begun.set()
+            goal = gathered.engine.stats().steps + count
+            until = time.monotonic() + 20
+            while gathered.engine.stats().steps < goal and time.monotonic() < until:
+                time.sleep(0.005)
+            done.append(gathered.engine.stats().steps >= goal)
+        return fit(messages, limit)
+
+    monkeypatch.setattr(prompts, "fit", slow)
+    return done, begun
+
+
+def test_steps_go_on_while_a_huge_conversation_is_prepared(
+    gathered: Gathered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, short = next(ids), next(ids)
+    done, begun = after_steps(gathered, monkeypatch, 10)
+    gathered.engine.submit(ask(reader, "Tell me a long story.", max_tokens=120, ignore_eos=True))
+    gathered.wait(reader, TextDelta)
+    large = huge()
+    gathered.engine.submit(large)
+    assert begun.wait(PATIENCE)
+    assert gathered.engine.stats().pending == 1
+    assert gathered.ask(short, "Hi", max_tokens=1).reason is FinishReason.LENGTH
+    assert not done  # nobody's short prompt waits behind it
+    started = gathered.wait(large.response_id, Started)
+    assert isinstance(started, Started)
+    assert started.trimmed_messages > 60
+    assert done == [True]
+    assert gathered.wait(large.response_id).reason is FinishReason.LENGTH
+    gathered.wait(reader)
+    own = [step.index for step in gathered.steps(reader) if reader in step.decoded]
+    assert own == list(range(own[0], own[-1] + 1))  # not one step missed
+    assert is_idle(gathered)
+
+
+def test_cancel_while_a_prompt_is_prepared(
+    gathered: Gathered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = next(ids)
+    done, begun = after_steps(gathered, monkeypatch, 10)
+    gathered.engine.submit(ask(reader, "Tell me a long story.", max_tokens=60, ignore_eos=True))
+    gathered.wait(reader, TextDelta)
+    large = huge()
+    gathered.engine.submit(large)
+    assert begun.wait(PATIENCE)
+    gathered.engine.cancel(large.response_id)
+    finished = gathered.wait(large.response_id)
+    assert isinstance(finished, Finished)
+    assert finished.reason is FinishReason.CANCELLED
+    assert not done  # at once
+    gathered.engine.submit(large)  # the same id again, while the first is still being prepared
+    assert gathered.wait(reader).reason is FinishReason.LENGTH
+    while gathered.engine.stats().running or gathered.engine.stats().pending:
+        time.sleep(0.01)
+    events = [event for event in gathered.of(large.response_id) if isinstance(event, Finished)]
+    assert [event.reason for event in events] == [FinishReason.CANCELLED, FinishReason.LENGTH]
+    assert is_idle(gathered)
+    gathered.events[:] = [e for e in gathered.events if e.response_id != large.response_id]
 
 
 def test_every_running_response_advances_in_every_step(gathered: Gathered) -> None:
@@ -477,7 +559,9 @@ def test_finished_exactly_once_and_last(gathered: Gathered) -> None:
         assert finished[0].completion_tokens >= len(gathered.tokens(name))
 
 
-def test_close_finishes_everything_and_refuses_more(gathered: Gathered) -> None:
+def test_close_finishes_everything_and_refuses_more(
+    gathered: Gathered, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = LocalEngine(None, dtype="float32", max_running=2, cache_dir=gathered.engine._cache_dir)
     with pytest.raises(EngineError):
         engine.submit(ask("early", "Hi"))
@@ -491,7 +575,12 @@ def test_close_finishes_everything_and_refuses_more(gathered: Gathered) -> None:
     with pytest.raises(EngineError, match="already open"):
         engine.submit(ask(names[0], "Again"))
     other.wait(names[0], TextDelta)
+    prepared = threading.Event()
+    monkeypatch.setattr(engine._stepper._prompts, "fit", lambda *_: prepared.wait(PATIENCE))
+    names.append(next(ids))
+    engine.submit(ask(names[-1], "I am just being prepared."))
     engine.close()
+    prepared.set()
     for name in names:
         events = [e for e in other.of(name) if isinstance(e, Finished)]
         assert [e.reason for e in events] == [FinishReason.CANCELLED]

@@ -1,0 +1,185 @@
+"""Prompts on their way to the stepping thread: rendered and tokenized beside it.
+
+Two threads, one for short conversations and one for long ones, so that nobody's short prompt
+waits behind a long one. Short ones are prepared in their order; of long ones the shortest is next.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streaming.engine.base import EngineError, GenerationRequest
+from streaming.engine.local.detokenizer import Detokenizer
+from streaming.engine.local.prompt import PromptBuilder
+from streaming.engine.local.sequence import TokenSequence, check_params
+
+logger = logging.getLogger("streaming.engine")
+
+SHORT_CHARS = 16_000
+"""Of all messages of a short conversation: it takes a few milliseconds."""
+
+_CONTEXT_TOKENS = 8  # of an answer that goes on: enough for any decoder to join the next one
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that can begin: its sequence, or the fault because of which it never will."""
+
+    request: GenerationRequest
+    sequence: TokenSequence | None = None
+    trimmed_messages: int = 0
+    fault: EngineError | None = None
+
+
+class Preparer:
+    """Makes sequences for a model that reads `context_tokens` and knows `vocabulary` tokens."""
+
+    def __init__(self, prompts: PromptBuilder, context_tokens: int, vocabulary: int) -> None:
+        self._prompts = prompts
+        self._context = context_tokens
+        self._vocabulary = vocabulary
+
+    def prepare(self, request: GenerationRequest) -> Prepared:
+        """Check and tokenize a request; whatever is wrong with it is the result's `fault`."""
+        try:
+            sequence, trimmed = self._sequence_of(request)
+        except EngineError as error:
+            return Prepared(request, fault=error)
+        except Exception:
+            logger.exception("Response %s could not begin", request.response_id)
+            return Prepared(request, fault=EngineError("The prompt could not be read."))
+        return Prepared(request, sequence, request.left_out + trimmed)
+
+    def _sequence_of(self, request: GenerationRequest) -> tuple[TokenSequence, int]:
+        params = request.params
+        check_params(params)
+        room = max(1, min(params.max_tokens, self._context // 4))
+        prompt, trimmed = self._prompts.fit(request.messages, self._context - room)
+        if any(not 0 <= token < self._vocabulary for token in request.prior_tokens):
+            raise EngineError("prior_tokens holds a token that the model lacks.", "invalid_params")
+        if max(prompt, default=0) >= self._vocabulary:  # a tokenizer with more than its model
+            raise EngineError("The prompt holds a token that the model lacks.", "engine_error")
+        continued = request.messages[-1].role == "assistant"
+        detokenizer = Detokenizer(
+            self._prompts.decode,
+            params.stop,
+            self._prompts.special_ids,
+            after=prompt[-_CONTEXT_TOKENS:] if continued else (),
+        )
+        for token in request.prior_tokens:  # published by an earlier attempt already
+            detokenizer.push(token)
+        tokens = [*prompt, *request.prior_tokens]
+        return TokenSequence(request, tokens, len(prompt), detokenizer), trimmed
+
+
+class Prompting:
+    """What was submitted and has no row yet. The caller holds the lock of `ready` in each call;
+    that is notified when there is something new to `take`."""
+
+    def __init__(self, lock: threading.RLock, ready: threading.Condition) -> None:
+        self._ready = ready
+        self._lanes = [_Lane(lock, in_order=True), _Lane(lock, in_order=False)]
+        self._prepared: deque[Prepared] = deque()
+        self._closing = False
+
+    def start(self, prepare: Callable[[GenerationRequest], Prepared]) -> None:
+        for lane in self._lanes:
+            arguments = (lane, prepare)
+            name = "chatstream-prompts"
+            threading.Thread(target=self._work, args=arguments, name=name, daemon=True).start()
+
+    def __len__(self) -> int:
+        return len(self._prepared) + sum(len(lane) for lane in self._lanes)
+
+    @property
+    def expected(self) -> bool:
+        """Whether a short one will be ready in a moment."""
+        return len(self._lanes[0]) > 0
+
+    @property
+    def can_take(self) -> bool:
+        return bool(self._prepared)
+
+    def add(self, request: GenerationRequest) -> None:
+        chars = sum(len(message.content) for message in request.messages)
+        self._lanes[chars > SHORT_CHARS].add(request, chars)
+
+    def take(self) -> Prepared | None:
+        """The next one to begin."""
+        return self._prepared.popleft() if self._prepared else None
+
+    def take_out(self, response_ids: set[str]) -> list[GenerationRequest]:
+        """Those of these that have not begun; they never will."""
+        out = [request for lane in self._lanes for request in lane.take_out(response_ids)]
+        for prepared in [p for p in self._prepared if p.request.response_id in response_ids]:
+            self._prepared.remove(prepared)
+            out.append(prepared.request)
+        return out
+
+    def close(self) -> None:
+        """Forget all; the threads end with what they are at."""
+        self._closing = True
+        self._prepared.clear()
+        for lane in self._lanes:
+            lane.clear()
+            lane.changed.notify_all()
+
+    def _work(self, lane: _Lane, prepare: Callable[[GenerationRequest], Prepared]) -> None:
+        while True:
+            with lane.changed:
+                while not (self._closing or lane.waiting):
+                    lane.changed.wait()
+                if self._closing:
+                    return
+                request = lane.begin()
+            prepared = prepare(request)
+            with lane.changed:
+                if lane.end(request):
+                    self._prepared.append(prepared)
+                    self._ready.notify_all()
+
+
+class _Lane:
+    """Requests that one thread prepares; the one that it is at is among them."""
+
+    def __init__(self, lock: threading.RLock, *, in_order: bool) -> None:
+        self.changed = threading.Condition(lock)
+        self._in_order = in_order
+        self.waiting: list[tuple[int, GenerationRequest]] = []
+        self._present: GenerationRequest | None = None
+
+    def __len__(self) -> int:
+        return len(self.waiting) + (self._present is not None)
+
+    def add(self, request: GenerationRequest, chars: int) -> None:
+        self.waiting.append((chars, request))
+        self.changed.notify()
+
+    def begin(self) -> GenerationRequest:
+        every = range(len(self.waiting))
+        at = 0 if self._in_order else min(every, key=lambda each: self.waiting[each][0])
+        _, self._present = self.waiting.pop(at)
+        return self._present
+
+    def end(self, request: GenerationRequest) -> bool:
+        """False if nobody wants it any more."""
+        if self._present is not request:
+            return False
+        self._present = None
+        return True
+
+    def take_out(self, response_ids: set[str]) -> list[GenerationRequest]:
+        out = [request for _, request in self.waiting if request.response_id in response_ids]
+        self.waiting = [each for each in self.waiting if each[1].response_id not in response_ids]
+        if self._present is not None and self._present.response_id in response_ids:
+            out.append(self._present)
+            self._present = None
+        return out
+
+    def clear(self) -> None:
+        self.waiting.clear()
+        self._present = None

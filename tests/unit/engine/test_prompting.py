@@ -1,0 +1,118 @@
+"""Which prompt is prepared when, and what becomes of those that nobody wants any more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from streaming.engine.base import ChatMessage, EngineError, GenerationRequest, SamplingParams
+from streaming.engine.local.prompting import SHORT_CHARS, Prepared, Prompting
+
+PATIENCE = 60.0
+
+
+def asked(name: str, chars: int = 5) -> GenerationRequest:
+    return GenerationRequest(name, (ChatMessage("user", "x" * chars),), SamplingParams(1, 1))
+
+
+class Desk:
+    """A `Prompting` whose preparations end when they are let go."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.ready = threading.Condition(self.lock)
+        self.prompting = Prompting(self.lock, self.ready)
+        self.begun: list[str] = []
+        self.changed = threading.Condition()
+        self.gates: dict[str, threading.Event] = {}
+
+    def prepare(self, request: GenerationRequest) -> Prepared:
+        with self.changed:
+            self.begun.append(request.response_id)
+            gate = self.gates.setdefault(request.response_id, threading.Event())
+            self.changed.notify_all()
+        assert gate.wait(PATIENCE)
+        return Prepared(request, fault=EngineError("none"))
+
+    def add(self, *requests: GenerationRequest) -> None:
+        with self.lock:
+            for request in requests:
+                self.prompting.add(request)
+
+    def wait_begun(self, name: str) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: name in self.begun, PATIENCE)
+
+    def let_go(self, *names: str) -> None:
+        with self.changed:
+            for name in names:
+                self.gates.setdefault(name, threading.Event()).set()
+
+    def take(self) -> Prepared:
+        with self.lock:
+            assert self.ready.wait_for(lambda: self.prompting.can_take, PATIENCE)
+            prepared = self.prompting.take()
+        assert prepared is not None
+        return prepared
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    desk = Desk()
+    desk.prompting.start(desk.prepare)
+    yield desk
+    with desk.lock:
+        desk.prompting.close()
+    desk.let_go(*"abcdef", "long", "longer", "longest")
+
+
+def test_short_ones_in_their_order_beside_long_ones(desk: Desk) -> None:
+    desk.add(asked("longest", 9 * SHORT_CHARS))
+    desk.wait_begun("longest")
+    desk.add(asked("longer", 3 * SHORT_CHARS), asked("long", 2 * SHORT_CHARS))
+    desk.add(asked("a", 9), asked("b", 1), asked("c", 5))
+    with desk.lock:
+        assert (len(desk.prompting), desk.prompting.expected) == (6, True)
+    desk.let_go("a", "b", "c")
+    assert [desk.take().request.response_id for _ in "abc"] == ["a", "b", "c"]
+    with desk.lock:
+        assert (len(desk.prompting), desk.prompting.expected) == (3, False)
+    desk.let_go("long", "longer", "longest")
+    ended = [desk.take().request.response_id for _ in range(3)]
+    assert ended == ["longest", "long", "longer"]
+
+
+def test_those_that_are_taken_out_never_begin(desk: Desk) -> None:
+    desk.add(asked("a"), asked("b"), asked("c"))
+    desk.wait_begun("a")
+    with desk.lock:
+        out = desk.prompting.take_out({"a", "b", "unknown"})
+        assert sorted(request.response_id for request in out) == ["a", "b"]
+        assert len(desk.prompting) == 1
+    again = asked("a")
+    desk.add(again)  # while the first of this name is still at it
+    desk.let_go("a", "c")
+    assert desk.take().request.response_id == "c"
+    assert desk.take().request is again
+    desk.add(asked("d"))
+    desk.let_go("d")
+    with desk.lock:
+        assert desk.ready.wait_for(lambda: desk.prompting.can_take, PATIENCE)
+        assert [r.response_id for r in desk.prompting.take_out({"d"})] == ["d"]
+        assert desk.prompting.take() is None
+        assert len(desk.prompting) == 0
+
+
+def test_closing_forgets_all(desk: Desk) -> None:
+    desk.add(asked("a"), asked("b"))
+    desk.wait_begun("a")
+    with desk.lock:
+        desk.prompting.close()
+        assert len(desk.prompting) == 0
+    desk.let_go("a")
+    for thread in threading.enumerate():
+        if thread.name == "chatstream-prompts" and not thread.daemon:
+            raise AssertionError("the process would not end")
+    assert desk.begun == ["a"]
