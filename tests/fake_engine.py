@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -279,4 +280,5 @@ class ProcessEngine(FakeEngine):
 
     def _stepped(self) -> None:
         if self._log is not None:
-            os.write(self._log, f"{time.time():.3f} {' '.join(self.rows)}\n".encode())
+            with contextlib.suppress(OSError):  # a full disk is the server's affair
+                os.write(self._log, f"{time.time():.3f} {' '.join(self.rows)}\n".encode())

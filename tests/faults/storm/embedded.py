@@ -106,6 +106,10 @@ class Alone:
 
 
 class EmbeddedStorm(Storm):
+    """`alone` is started already."""
+
+    forgets = True
+
     def __init__(self, alone: Alone, plan: Plan, say: Callable[[str], None]) -> None:
         self._alone = alone
         self.urls: Sequence[str] = [f"ws://127.0.0.1:{alone.port}/ws/chat/"]

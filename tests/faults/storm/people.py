@@ -56,8 +56,9 @@ class Ask(Reader):
 
     @property
     def to_be_shown(self) -> str:
-        """What it should show of the text that was read."""
-        return _dense(self.code or self.text)
+        """What it should show of the text that was told."""
+        assert self.done is not None
+        return _dense(self.code or self.done["text"])
 
     async def _read_on(self, url: str) -> None:
         await super()._read_on(f"{url}?markup=html" if self.html else url)
