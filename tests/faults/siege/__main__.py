@@ -53,11 +53,11 @@ class Siege:
             for name in ATTACKS:
                 await self._stretch(name, [name], each)
             await asyncio.sleep(min(each, REST_SECONDS))
-            before = self._watch.rss()
+            before = self._watch.memory()
             self._watch.look_anew()
             await self._stretch("all together", list(ATTACKS), together)
             await self._stretch("afterwards", [], min(together, REST_SECONDS))
-            after = self._watch.rss()
+            after = self._watch.memory()
             print(f"memory at rest: {before:.0f} MiB before the last attack, {after:.0f} after it")
             if after > before * GROWTH:
                 self.slow.append(f"memory grew from {before:.0f} to {after:.0f} MiB")
@@ -82,7 +82,7 @@ class Siege:
             await asyncio.sleep(seconds)
         seen = self._watch.look_anew()
         print(
-            f"{title}: {seen}\n    memory {self._watch.rss():.0f} MiB; attackers {counts.strip()}"
+            f"{title}: {seen}\n    memory {self._watch.memory():.0f} MiB; attackers {counts.strip()}"
         )
         self._judge(title, seen)
 

@@ -20,8 +20,8 @@ from uuid import uuid4
 from tests.raw_websocket import CLOSE, CONTINUATION, PING, PONG, TEXT, FrameReader, frame
 
 HALF_OPEN = 1100
-GIANT_MESSAGES, GIANT_CHARS = 1000, 2400
-"""As much as a body may hold."""
+GIANTS = ((1000, 2400), (100, 2500))
+"""Messages of so many characters: as much as a body may hold, and as a conversation may."""
 
 BOMBS = (
     'say ```maple\n"' + " " * 40 + "\n```\n",
@@ -104,9 +104,10 @@ async def bombs(site: Attackers, number: int) -> None:
 async def giants(site: Attackers, number: int) -> None:
     """Ask with a conversation that is as long as a request may be."""
     address = f"127.0.11.{number + 1}"
-    turn = {"role": "user", "content": "word " * (GIANT_CHARS // 5)}
-    answer = {"role": "assistant", "content": "word " * (GIANT_CHARS // 5)}
-    messages = [turn, answer] * (GIANT_MESSAGES // 2 - 1) + [turn]
+    many, chars = GIANTS[number % len(GIANTS)]
+    words = "word " * (chars // 5)
+    roles = ["user", "assistant"] * (many // 2 - 1) + ["user"]
+    messages = [{"role": role, "content": words} for role in roles]
     asked = {"model": "default", "messages": messages, "max_tokens": 4}
     body = json.dumps(asked).encode()
     while site.go_on:

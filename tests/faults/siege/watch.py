@@ -65,12 +65,12 @@ class Watch:
         seen, self.seen = self.seen, Seen()
         return seen
 
-    def rss(self) -> float:
-        """Of the server and its processes, in MiB."""
+    def memory(self) -> float:
+        """Of the server and its processes, in MiB; what several share is counted once (PSS)."""
         total = 0
         for process in [self._process, *self._process.children(recursive=True)]:
             with contextlib.suppress(psutil.Error):
-                total += process.memory_info().rss
+                total += process.memory_full_info().pss
         return total / 2**20
 
     async def probe_on(self) -> None:
