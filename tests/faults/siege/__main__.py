@@ -81,9 +81,8 @@ class Siege:
         else:
             await asyncio.sleep(seconds)
         seen = self._watch.look_anew()
-        print(
-            f"{title}: {seen}\n    memory {self._watch.memory():.0f} MiB; attackers {counts.strip()}"
-        )
+        print(f"{title}: {seen}")
+        print(f"    memory {self._watch.memory():.0f} MiB; attackers {counts.strip()}")
         self._judge(title, seen)
 
     def _judge(self, title: str, seen: Seen) -> None:
