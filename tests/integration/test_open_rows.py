@@ -87,11 +87,11 @@ async def test_a_claim_of_what_is_open_but_not_ours_is_given_back(
     start_all = record.start_all
     refused: list[str] = []
 
-    async def refuse_once(worker_id: str, claimed: Any) -> Any:
+    async def refuse_once(worker_id: str, claimed: Any, *most_chars: int) -> Any:
         if not refused:
             refused.extend(response_id for response_id, _ in claimed)
             return [None for _ in claimed]
-        return await start_all(worker_id, claimed)
+        return await start_all(worker_id, claimed, *most_chars)
 
     monkeypatch.setattr(record, "start_all", refuse_once)
     await start_worker(FakeEngine())
