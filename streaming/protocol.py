@@ -23,6 +23,9 @@ from pydantic_core import PydanticCustomError
 
 PROTOCOL_VERSION = 1
 
+MOST_SEQUENCE = 10**12
+"""No event has a greater number. The scripts in Redis count and write exactly up to 10**14."""
+
 ErrorCode = Literal[
     "invalid_event",  # malformed, or a field is wrong: `param` names it
     "input_too_long",
@@ -149,7 +152,7 @@ class ResponseResume(_ClientEvent):
 
     type: Literal["response.resume"]
     response_id: UUID
-    starting_after: int = Field(0, ge=0, strict=True)
+    starting_after: int = Field(0, ge=0, le=MOST_SEQUENCE, strict=True)
 
 
 ClientEvent = Annotated[

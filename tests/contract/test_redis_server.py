@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -11,6 +12,8 @@ import pytest_asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streaming.layers import RedisChannelLayer
+from streaming.protocol import MOST_SEQUENCE
+from streaming.responses import NUMBERS_PER_LIFE
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
     Edge,
@@ -228,6 +231,26 @@ async def test_a_log_that_lost_what_was_told_begins_anew_above_it(empty_valkey: 
     assert await backend.list.read("r", 5) == ['{"sequence_number":1001,"type":"delta"}']
     assert await backend.list.finish(claim.lease, DONE, 1002) == 1002
     assert not await backend.list.rewind("r", 5000, 9000)
+    await backend.close()
+
+
+async def test_the_largest_number_that_a_reader_may_name_does_no_harm(
+    empty_valkey: Valkey,
+) -> None:
+    """All answers of a worker are said by one script: it must be able to count on."""
+    backend = RedisBackend(empty_valkey.url)
+    await backend.beat()
+    await backend.ask("r")
+    await backend.claim()
+    above = (MOST_SEQUENCE // NUMBERS_PER_LIFE + 1) * NUMBERS_PER_LIFE
+    assert await backend.list.rewind("r", MOST_SEQUENCE, above)
+    claim = await backend.claim()
+    assert claim.tail == above
+    for number in (above + 1, above + 2):
+        assert await backend.list.append(claim.lease, DELTA, [0], number) == number
+    texts = await backend.list.read("r", MOST_SEQUENCE)
+    assert [json.loads(text)["sequence_number"] for text in texts] == [above + 1, above + 2]
+    assert (await backend.list.watch(["r"])).responses["r"].tail == above + 2
     await backend.close()
 
 

@@ -52,6 +52,18 @@ async def test_after_the_end_every_number_yields_the_same(start_worker: Any, cli
     assert text_of(events) == done["text"] == "".join(words(25))
 
 
+@pytest.mark.parametrize("number", [10**12 + 1, 10**20 - 1, -1, 1.5, "1"])
+async def test_no_event_has_such_a_number(start_worker: Any, client: Any, number: Any) -> None:
+    """One of 20 digits, told to a list in Redis, kept it from counting: no answer went on."""
+    await start_worker(FakeEngine())
+    chat = await client()
+    queued = await chat.ask("stop 3")
+    resume = {"response_id": queued["response_id"], "starting_after": number}
+    await chat.send("response.resume", **resume)
+    error = await chat.until("error")
+    assert (error["code"], error["param"]) == ("invalid_event", "starting_after")
+
+
 async def test_a_reader_who_leaves_after_every_event(start_worker: Any, client: Any) -> None:
     """A new socket for every single event, while the answer is being generated."""
     await start_worker(FakeEngine(step_seconds=0.02))
