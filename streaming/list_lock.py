@@ -111,8 +111,7 @@ class LockHolder:
             if not self.is_held:
                 self._stopping.clear()
                 self._given_up.clear()
-                self.lost = ""
-                self._token, self._pid = self._take(), os.getpid()
+                self._token, self._pid, self.lost = self._take(), os.getpid(), ""
                 atexit.register(self._give_back)
                 self.is_refused = False
                 self.beat()

@@ -248,6 +248,20 @@ def test_a_stopped_holder_learns_that_it_is_none(make: Make) -> None:
     assert row().holder == "another"
 
 
+def test_who_lost_it_and_is_refused_does_not_have_it(make: Make) -> None:
+    loser, taker = make(), make()
+    loser.acquire()
+    ListLock.objects.update(holder="")
+    taker.acquire()
+    with pytest.raises(LockLost):
+        loser.beat()
+    for _ in range(2):
+        with pytest.raises(LockTaken):
+            loser.acquire()
+        assert not loser.is_held
+        assert loser.lost  # who runs on it must still hear of it
+
+
 def test_a_restored_database_is_taken_again(make: Make) -> None:
     """One without the row, or with that of a process that is long dead."""
     holder = make()

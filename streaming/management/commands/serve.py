@@ -43,10 +43,8 @@ class Command(BaseCommand):
         port = self.free_port(host, port)
         try:
             is_redis_there = self.prepare(with_worker)
-        except (EngineError, LockTaken) as error:
+        except (EngineError, LockTaken, RedisRefused) as error:
             raise CommandError(str(error)) from None
-        except RedisRefused as refused:
-            raise CommandError(str(refused)) from None
         except DatabaseError as error:
             raise CommandError(f"The database cannot be used: {error}") from None
         except OSError as error:
