@@ -126,9 +126,9 @@ class ChatStreamSettings(BaseModel):
         60,
         ge=0,
         le=86_400,
-        description="seconds without any progress after which a step of the engine, or the event "
-        "loop, counts as hung: the worker is not ready, its answers go back to the queue; after "
-        "twice as many the process ends with status 1; 0: never",
+        description="seconds without any progress after which a step of the engine, the making of "
+        "a prompt, or the event loop counts as hung: the worker is not ready, its answers go back "
+        "to the queue; after twice as many the process ends with status 1; 0: never",
     )
     drain_seconds: float = Field(
         30, ge=0, le=3600, description="how long an ending worker lets running responses finish"

@@ -1,4 +1,4 @@
-"""Watches one worker's engine: a thread that has died, a step that does not return.
+"""Watches one worker's engine: a thread that has died, a step or a prompt that hangs.
 
 It gives back what a hung engine holds. It ends nothing by itself: its errors end the worker.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from channels.layers import BaseChannelLayer
 
 from streaming import conf, responses
-from streaming.engine.base import Engine
+from streaming.engine.base import Engine, ThreadStats
 from streaming.outages import log_fault
 from streaming.publishing import Publisher
 from streaming.waiting_list.base import MAX_ATTEMPTS
@@ -27,8 +27,8 @@ _STARTS_PATIENTLY = 5
 
 
 class EngineWatch:
-    """`look` every `look_seconds`. A step hangs when the engine has been at work without any
-    progress for CHATSTREAM_HANG_SECONDS; `on_change` hears when `hangs` changes."""
+    """`look` every `look_seconds`. An engine hangs when one of its threads has been at work without
+    any progress for CHATSTREAM_HANG_SECONDS; `on_change` hears when `hangs` changes."""
 
     def __init__(
         self,
@@ -45,7 +45,8 @@ class EngineWatch:
         self._publisher = publisher
         self._layer = layer
         self._on_change = on_change
-        self._standstill = Standstill(conf.get().hang_seconds)
+        self._standstill = Standstill(conf.get().hang_seconds)  # of the thread that steps
+        self._preparing: dict[int, Standstill] = {}  # of those that make prompts for it
 
     @property
     def look_seconds(self) -> float:
@@ -57,28 +58,39 @@ class EngineWatch:
         return self._standstill.is_suspicious
 
     async def look(self) -> None:
-        """Raises RuntimeError if the engine's thread has died, and EngineHangs if its step has not
-        returned for twice as long as it takes to call it hung."""
+        """Raises RuntimeError if the engine's thread has died, and EngineHangs if one has not got
+        on for twice as long as it takes to call it hung."""
         stats, standstill = self._engine.stats(), self._standstill
         if not stats.alive:
             raise RuntimeError("The engine's thread has died.")
         looks = standstill.look(stats.progress if stats.at_work else None)
+        what, thread_id = "A step", stats.thread_id
+        for thread in stats.preparing:
+            its_looks = self._look_at(thread)
+            if its_looks > looks:
+                looks, what, thread_id = its_looks, "The making of a prompt", thread.thread_id
         seconds = round(looks * standstill.look_seconds)
         if looks >= 2 * standstill.limit:
-            raise EngineHangs(f"A step of the engine has not returned for {seconds} s.")
+            raise EngineHangs(f"{what} of the engine has not returned for {seconds} s.")
         if looks >= standstill.limit and not self.hangs:
             self.hangs = True
             self._on_change()
             logger.error(
-                "Worker %s: a step of the engine has not returned for %d s. Its answers go back "
-                "to the queue.",
-                self._worker_id, seconds, exc_info=where(stats.thread_id),
+                "Worker %s: %s of the engine has not returned for %d s. Its answers go back to "
+                "the queue.",
+                self._worker_id, what.lower(), seconds, exc_info=where(thread_id),
             )  # fmt: skip
             await self._give_back()
-        elif not looks and self.hangs:
+        elif looks < standstill.limit and self.hangs:
             self.hangs = False
             self._on_change()
-            logger.warning("Worker %s: the step has returned; it serves again.", self._worker_id)
+            logger.warning("Worker %s: the engine gets on; it serves again.", self._worker_id)
+
+    def _look_at(self, thread: ThreadStats) -> int:
+        known = self._preparing.get(thread.thread_id)
+        if known is None:
+            known = self._preparing[thread.thread_id] = Standstill(conf.get().hang_seconds)
+        return known.look(thread.progress if thread.at_work else None)
 
     async def _give_back(self) -> None:
         """Let others go on with what the engine holds. The attempt counts, for one of them may be

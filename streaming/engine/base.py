@@ -160,15 +160,28 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadStats:
+    """One thread of an engine, by its id of `threading.get_ident`.
+
+    `progress` grows whenever it gets on; while `at_work` a number that stands still is how one
+    that hangs is told.
+    """
+
+    thread_id: int
+    at_work: bool
+    progress: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineStats:
     """`pending` are submitted but without a row yet; `free` rows can be claimed for.
 
     `kv_bytes`: the memory set aside for keys and values, 0 before the first prompt; of it
     `kv_bytes_used` hold tokens of running responses. `tokens_per_second` over the last 10 s.
 
-    `progress` grows whenever the engine's thread gets on, several times in a step; while `at_work`
-    a number that stands still is how a step that hangs is told. `thread_id` is that thread's, as
-    `threading.get_ident` gives it; 0 before there is one.
+    `at_work`, `progress` (it grows several times in a step) and `thread_id` (0 before there is
+    one) are those of the thread that steps, as in ThreadStats; `preparing` has the threads that
+    make prompts for it.
     """
 
     running: int
@@ -183,6 +196,7 @@ class EngineStats:
     at_work: bool = False
     progress: int = 0
     thread_id: int = 0
+    preparing: tuple[ThreadStats, ...] = ()
 
 
 class Engine(ABC):

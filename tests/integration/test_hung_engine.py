@@ -6,6 +6,8 @@ import asyncio
 import logging
 import os
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from channels.db import database_sync_to_async
 
 from streaming import probes, record
+from streaming.engine.base import EngineStats, ThreadStats
 from streaming.engine.local import LocalEngine
 from streaming.engine.upstream import UpstreamEngine
 from streaming.models import Response
@@ -39,6 +42,11 @@ async def said(chat: Any, text: str) -> None:
 async def is_hung(layer: Any) -> list[Any]:
     workers = await layer.waiting_list.workers()
     return [worker for worker in workers if worker.state is WorkerState.HUNG]
+
+
+async def is_ready(layer: Any) -> bool:
+    workers = await layer.waiting_list.workers()
+    return [worker.state for worker in workers] == [WorkerState.READY]
 
 
 async def test_who_cancels_does_not_wait_for_the_step(
@@ -136,6 +144,39 @@ async def test_a_step_that_never_returns_ends_the_worker(
     await chat.send("response.cancel", response_id=queued["response_id"])
     assert (await chat.until("response.done"))["status"] == "cancelled"
     engine.return_()
+
+
+class HangingPrompts(FakeEngine):
+    """One that steps on while a thread beside it is stuck with a prompt."""
+
+    stuck = False
+
+    def stats(self) -> EngineStats:
+        stuck = ThreadStats(threading.get_ident(), self.stuck, progress=7)
+        busy = ThreadStats(threading.get_ident() + 1, True, progress=time.monotonic_ns())
+        return replace(super().stats(), preparing=(busy, stuck))
+
+
+async def test_a_prompt_that_is_never_made_ends_the_worker(
+    layer: Any, client: Any, chatstream: Any, caplog: Any
+) -> None:
+    """Steps go on beside it, but the next prompts of its kind would wait for ever."""
+    chatstream(hang_seconds=HANG)
+    engine = HangingPrompts()
+    worker = QueueWorker(engine, layer, 2)
+    running = asyncio.create_task(worker.run())
+    chat = await client()
+    await chat.ask("stop 500")
+    await chat.until("response.output_text.delta")
+    engine.stuck = True
+    await eventually(lambda: is_hung(layer))
+    engine.stuck = False
+    assert await eventually(lambda: is_ready(layer))
+    engine.stuck = True
+    with pytest.raises(EngineHangs, match="making of a prompt of the engine has not returned"):
+        await asyncio.wait_for(running, PATIENCE)
+    assert "the making of a prompt of the engine" in caplog.text
+    assert not await layer.waiting_list.workers()
 
 
 async def test_a_prompt_that_hangs_every_engine_is_given_up(

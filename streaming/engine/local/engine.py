@@ -188,6 +188,7 @@ class LocalEngine(Engine):
                 at_work=at_work,
                 progress=self._turns + (self._stepper.progress if at_work else 0),
                 thread_id=self._thread_id,
+                preparing=self._prompting.threads,
             )
 
     def recent_steps(self) -> list[StepRecord]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,10 @@ _END_OF_TURN = (
 
 _MOST_CHARS = 1_000_000
 """Turns beyond it, or beyond CHARS_PER_TOKEN for each token that fits, are left out unseen."""
+
+
+OnProgress = Callable[[], None]
+"""Hears that the making of a prompt gets on."""
 
 
 class PromptBuilder:
@@ -96,7 +100,12 @@ class PromptBuilder:
         assistant's own, goes on."""
         return self._encode(messages, None).tokens
 
-    def fit(self, messages: Sequence[ChatMessage], limit: int) -> tuple[list[int], int]:
+    def fit(
+        self,
+        messages: Sequence[ChatMessage],
+        limit: int,
+        on_progress: OnProgress = lambda: None,
+    ) -> tuple[list[int], int]:
         """Tokens of the newest whole turns that fit `limit` tokens, and how many messages went.
 
         System messages at the beginning always stay. Raises EngineError (`input_too_long`) when
@@ -108,14 +117,15 @@ class PromptBuilder:
         first = first_within(messages, starts, max(_MOST_CHARS, CHARS_PER_TOKEN * limit))
         chars = CHARS_PER_TOKEN * limit
         if first == 0:
-            whole = self._encode(messages, limit)
+            whole = self._encode(messages, limit, on_progress)
             if len(whole.tokens) <= limit:
                 return whole.tokens, 0
             chars = whole.chars_of(limit)
         search = Fewest(max(first, 1), len(starts) - 1, first_within(messages, starts, chars))
         best = None
         while (turn := search.next()) is not None:
-            tried = self._encode([*messages[:head], *messages[starts[turn] :]], limit)
+            turns = [*messages[:head], *messages[starts[turn] :]]
+            tried = self._encode(turns, limit, on_progress)
             if search.told(len(tried.tokens) <= limit):
                 best = tried.tokens, starts[turn] - head
         if best is None:
@@ -126,9 +136,15 @@ class PromptBuilder:
             )
         return best
 
-    def _encode(self, messages: Sequence[ChatMessage], limit: int | None) -> _Encoded:
+    def _encode(
+        self,
+        messages: Sequence[ChatMessage],
+        limit: int | None,
+        on_progress: OnProgress = lambda: None,
+    ) -> _Encoded:
         """Tokenize from the newest piece back, until there are more than `limit` tokens."""
         parts = self.template.render(messages)
+        on_progress()
         borders = (None, *parts.borders, None)
         found: list[Sequence[int]] = []
         tokens = chars = 0
@@ -136,6 +152,7 @@ class PromptBuilder:
             reversed(parts.texts), reversed(borders[:-1]), reversed(borders[1:]), strict=True
         ):
             ids = self._tokens_of(before, text, after)
+            on_progress()
             found += [ids] if before is None else [ids, (before,)]
             tokens += len(ids) + (before is not None)
             chars += len(text)

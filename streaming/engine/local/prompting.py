@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streaming.engine.base import EngineError, GenerationRequest
+from streaming.engine.base import EngineError, GenerationRequest, ThreadStats
 from streaming.engine.local.detokenizer import Detokenizer
-from streaming.engine.local.prompt import PromptBuilder
+from streaming.engine.local.prompt import OnProgress, PromptBuilder
 from streaming.engine.local.sequence import TokenSequence, check_params
 
 logger = logging.getLogger("streaming.engine")
@@ -35,6 +35,9 @@ class Prepared:
     fault: EngineError | None = None
 
 
+Prepare = Callable[[GenerationRequest, OnProgress], Prepared]
+
+
 class Preparer:
     """Makes sequences for a model that reads `context_tokens` and knows `vocabulary` tokens."""
 
@@ -43,22 +46,24 @@ class Preparer:
         self._context = context_tokens
         self._vocabulary = vocabulary
 
-    def prepare(self, request: GenerationRequest) -> Prepared:
+    def prepare(self, request: GenerationRequest, on_progress: OnProgress) -> Prepared:
         """Check and tokenize a request; whatever is wrong with it is the result's `fault`."""
         try:
-            sequence, trimmed = self._sequence_of(request)
+            sequence, trimmed = self._sequence_of(request, on_progress)
         except EngineError as error:
             return Prepared(request, fault=error)
-        except Exception:
+        except BaseException:  # a panic of the tokenizer is no Exception, and nobody else's end
             logger.exception("Response %s could not begin", request.response_id)
             return Prepared(request, fault=EngineError("The prompt could not be read."))
         return Prepared(request, sequence, request.left_out + trimmed)
 
-    def _sequence_of(self, request: GenerationRequest) -> tuple[TokenSequence, int]:
+    def _sequence_of(
+        self, request: GenerationRequest, on_progress: OnProgress
+    ) -> tuple[TokenSequence, int]:
         params = request.params
         check_params(params)
         room = max(1, min(params.max_tokens, self._context // 4))
-        prompt, trimmed = self._prompts.fit(request.messages, self._context - room)
+        prompt, trimmed = self._prompts.fit(request.messages, self._context - room, on_progress)
         if any(not 0 <= token < self._vocabulary for token in request.prior_tokens):
             raise EngineError("prior_tokens holds a token that the model lacks.", "invalid_params")
         if max(prompt, default=0) >= self._vocabulary:  # a tokenizer with more than its model
@@ -86,7 +91,7 @@ class Prompting:
         self._prepared: deque[Prepared] = deque()
         self._closing = False
 
-    def start(self, prepare: Callable[[GenerationRequest], Prepared]) -> None:
+    def start(self, prepare: Prepare) -> None:
         for lane in self._lanes:
             arguments = (lane, prepare)
             name = "chatstream-prompts"
@@ -94,6 +99,13 @@ class Prompting:
 
     def __len__(self) -> int:
         return len(self._prepared) + sum(len(lane) for lane in self._lanes)
+
+    @property
+    def threads(self) -> tuple[ThreadStats, ...]:
+        """How each thread gets on, also with what nobody wants any more."""
+        return tuple(
+            ThreadStats(lane.thread_id, lane.at_work, lane.progress) for lane in self._lanes
+        )
 
     @property
     def expected(self) -> bool:
@@ -128,7 +140,8 @@ class Prompting:
             lane.clear()
             lane.changed.notify_all()
 
-    def _work(self, lane: _Lane, prepare: Callable[[GenerationRequest], Prepared]) -> None:
+    def _work(self, lane: _Lane, prepare: Prepare) -> None:
+        lane.thread_id = threading.get_ident()
         while True:
             with lane.changed:
                 while not (self._closing or lane.waiting):
@@ -136,8 +149,9 @@ class Prompting:
                 if self._closing:
                     return
                 request = lane.begin()
-            prepared = prepare(request)
+            prepared = prepare(request, lane.get_on)
             with lane.changed:
+                lane.at_work = False
                 if lane.end(request):
                     self._prepared.append(prepared)
                     self._ready.notify_all()
@@ -151,6 +165,12 @@ class _Lane:
         self._in_order = in_order
         self.waiting: list[tuple[int, GenerationRequest]] = []
         self._present: GenerationRequest | None = None
+        self.thread_id = 0
+        self.at_work = False
+        self.progress = 0
+
+    def get_on(self) -> None:
+        self.progress += 1
 
     def __len__(self) -> int:
         return len(self.waiting) + (self._present is not None)
@@ -163,6 +183,8 @@ class _Lane:
         every = range(len(self.waiting))
         at = 0 if self._in_order else min(every, key=lambda each: self.waiting[each][0])
         _, self._present = self.waiting.pop(at)
+        self.at_work = True
+        self.get_on()
         return self._present
 
     def end(self, request: GenerationRequest) -> bool:

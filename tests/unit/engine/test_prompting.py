@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from streaming.engine.base import ChatMessage, EngineError, GenerationRequest, SamplingParams
-from streaming.engine.local.prompting import SHORT_CHARS, Prepared, Prompting
+from streaming.engine.local.prompt import OnProgress
+from streaming.engine.local.prompting import SHORT_CHARS, Prepared, Preparer, Prompting
 
 PATIENCE = 60.0
 
@@ -28,7 +30,7 @@ class Desk:
         self.changed = threading.Condition()
         self.gates: dict[str, threading.Event] = {}
 
-    def prepare(self, request: GenerationRequest) -> Prepared:
+    def prepare(self, request: GenerationRequest, on_progress: OnProgress) -> Prepared:
         with self.changed:
             self.begun.append(request.response_id)
             gate = self.gates.setdefault(request.response_id, threading.Event())
@@ -116,3 +118,35 @@ def test_closing_forgets_all(desk: Desk) -> None:
         if thread.name == "chatstream-prompts" and not thread.daemon:
             raise AssertionError("the process would not end")
     assert desk.begun == ["a"]
+
+
+def test_a_thread_is_at_work_also_for_nobody(desk: Desk) -> None:
+    """One that hangs is to be noticed, whoever still waits for it."""
+    desk.add(asked("a"))
+    desk.wait_begun("a")
+    with desk.lock:
+        before, long = desk.prompting.threads
+        desk.prompting.take_out({"a"})
+        assert desk.prompting.threads == (before, long)
+    assert (before.at_work, long.at_work) == (True, False)
+    assert before.thread_id in [thread.ident for thread in threading.enumerate()]
+    desk.add(asked("b"))
+    desk.let_go("a", "b")
+    assert desk.take().request.response_id == "b"
+    with desk.lock:
+        short, _ = desk.prompting.threads
+    assert not short.at_work
+    assert short.progress > before.progress
+
+
+def test_a_panic_of_the_tokenizer_is_the_end_of_one_prompt() -> None:
+    class Panic(BaseException):
+        """As what Rust raises in Python."""
+
+    class Panicking:
+        def fit(self, *told: Any) -> Any:
+            raise Panic
+
+    preparer: Any = Preparer(Panicking(), 100, 100)  # type: ignore[arg-type]
+    prepared = preparer.prepare(asked("a"), lambda: None)
+    assert prepared.fault.code == "engine_error"
