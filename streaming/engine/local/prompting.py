@@ -1,7 +1,8 @@
 """Prompts on their way to the stepping thread: rendered and tokenized beside it.
 
 Two threads, one for short conversations and one for long ones, so that nobody's short prompt
-waits behind a long one. Short ones are prepared in their order; of long ones the shortest is next.
+waits behind a long one. Short ones are prepared in their order; of long ones the shortest is next,
+though not for ever: who comes later counts as somewhat longer.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ logger = logging.getLogger("streaming.engine")
 
 SHORT_CHARS = 16_000
 """Of all messages of a short conversation: it takes a few milliseconds."""
+
+_LATER_CHARS = 8_000
+"""So many more a long one counts as having than the one that came before it."""
 
 _CONTEXT_TOKENS = 8  # of an answer that goes on: enough for any decoder to join the next one
 
@@ -163,7 +167,8 @@ class _Lane:
     def __init__(self, lock: threading.RLock, *, in_order: bool) -> None:
         self.changed = threading.Condition(lock)
         self._in_order = in_order
-        self.waiting: list[tuple[int, GenerationRequest]] = []
+        self.waiting: list[tuple[int, GenerationRequest]] = []  # with what it counts as
+        self._arrivals = 0
         self._present: GenerationRequest | None = None
         self.thread_id = 0
         self.at_work = False
@@ -176,7 +181,8 @@ class _Lane:
         return len(self.waiting) + (self._present is not None)
 
     def add(self, request: GenerationRequest, chars: int) -> None:
-        self.waiting.append((chars, request))
+        self._arrivals += 1
+        self.waiting.append((chars + self._arrivals * _LATER_CHARS, request))
         self.changed.notify()
 
     def begin(self) -> GenerationRequest:

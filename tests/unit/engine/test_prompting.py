@@ -10,7 +10,7 @@ import pytest
 
 from streaming.engine.base import ChatMessage, EngineError, GenerationRequest, SamplingParams
 from streaming.engine.local.prompt import OnProgress
-from streaming.engine.local.prompting import SHORT_CHARS, Prepared, Preparer, Prompting
+from streaming.engine.local.prompting import SHORT_CHARS, Prepared, Preparer, Prompting, _Lane
 
 PATIENCE = 60.0
 
@@ -84,6 +84,20 @@ def test_short_ones_in_their_order_beside_long_ones(desk: Desk) -> None:
     desk.let_go("long", "longer", "longest")
     ended = [desk.take().request.response_id for _ in range(3)]
     assert ended == ["longest", "long", "longer"]
+
+
+def test_the_longest_is_not_passed_over_for_ever() -> None:
+    """Who sends long ones again and again does not keep a longer one from its turn."""
+    lock = threading.RLock()
+    lane = _Lane(lock, in_order=False)
+    longest = asked("longest", 20 * SHORT_CHARS)
+    with lock:
+        lane.add(longest, 20 * SHORT_CHARS)
+        for passed in range(100):
+            lane.add(asked(f"{passed}"), 2 * SHORT_CHARS)
+            if lane.begin() is longest:
+                break
+    assert 10 < passed < 50
 
 
 def test_those_that_are_taken_out_never_begin(desk: Desk) -> None:
