@@ -309,7 +309,9 @@ class LocalEngine(Engine):
             logger.exception("Rows could not be given or freed; the running responses fail")
             message = "The engine failed while answering."
             stepper.end_all(FinishReason.ERROR, "engine_error", message)
-        if advanced := stepper.step(len(self._prompting)):
+        with self._wake:
+            pending = len(self._prompting)
+        if advanced := stepper.step(pending):
             decoded, prefilled = advanced
             self._record(decoded, prefilled, time.perf_counter() - began)
         with self._wake:

@@ -26,6 +26,7 @@ from streaming.engine.base import (
 )
 from streaming.engine.local import LocalEngine
 from streaming.engine.local.decoder import Span
+from streaming.engine.local.prompt import OnProgress
 from streaming.engine.model_store import ModelFolder
 from tests.unit.engine.gathered import PATIENCE, Gathered, ask
 
@@ -163,7 +164,9 @@ def after_steps(
     done: list[bool] = []
     begun = threading.Event()
 
-    def slow(messages: Sequence[ChatMessage], limit: int) -> tuple[list[int], int]:
+    def slow(
+        messages: Sequence[ChatMessage], limit: int, on_progress: OnProgress
+    ) -> tuple[list[int], int]:
         if len(messages) > 1:
             begun.set()
             goal = gathered.engine.stats().steps + count
@@ -171,7 +174,7 @@ def after_steps(
             while gathered.engine.stats().steps < goal and time.monotonic() < until:
                 time.sleep(0.005)
             done.append(gathered.engine.stats().steps >= goal)
-        return fit(messages, limit)
+        return fit(messages, limit, on_progress)
 
     monkeypatch.setattr(prompts, "fit", slow)
     return done, begun
