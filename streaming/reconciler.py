@@ -2,7 +2,7 @@
 
 What the record holds open and the list has lost goes back into the list; what the record has
 ended and the list still holds is taken out. Both are idempotent, so several processes may do
-it at once; electing one of them comes with the faults' issue, to save work, not for safety.
+it at once: `upkeep` elects one of them to save work, not for safety.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from streaming.bounded import BoundedPool, Overrun, preload
+from streaming.bounded import BoundedPool, Overrun, Unserved, preload
 from streaming.engine.base import ChatMessage, EngineError
 from streaming.engine.names import pattern_of
 from streaming.escaping import bounded, one_line
@@ -77,11 +77,14 @@ class ChatTemplate:
         own, goes on.
 
         Raises EngineError: `invalid_messages` in the template's own words, `template_overrun` if
-        it takes too long or makes too much.
+        it takes too long or makes too much, `engine_error` if it cannot be run at the moment.
         """
         turns = [(message.role, message.content) for message in messages]
         try:
             return _pool.run(_render, self._pickled, turns)
+        except Unserved as error:
+            text = f"The model's chat template cannot be run at the moment: {error}"
+            raise EngineError(text) from None
         except Overrun:
             text = f"The model's chat template did not end within {SECONDS:g} seconds"
             raise EngineError(f"{text}, or took too much memory.", "template_overrun") from None

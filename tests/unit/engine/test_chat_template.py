@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from streaming.bounded import BoundedPool
 from streaming.engine import chat_template
 from streaming.engine.base import ChatMessage, EngineError
 from streaming.engine.chat_template import excerpt
@@ -60,6 +61,17 @@ def test_one_that_takes_too_much_is_ended(tokenizer: Any, source: str) -> None:
     assert caught.value.code == "template_overrun"
     assert "{{ messages" not in str(caught.value)
     assert len(with_template(tokenizer, "{{ messages[0].content }}").encode(HI)) == 1
+
+
+def test_one_that_could_not_be_run_is_not_to_blame(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = with_template(tokenizer, "{{ messages[0].content }}")
+    full = BoundedPool(1, seconds=5, most_open=0)
+    monkeypatch.setattr(chat_template, "_pool", full)
+    with pytest.raises(EngineError, match="cannot be run at the moment") as caught:
+        prompts.encode(HI)
+    assert caught.value.code == "engine_error"
 
 
 def test_everybody_else_goes_on_meanwhile(tokenizer: Any) -> None:
