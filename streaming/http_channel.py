@@ -94,7 +94,7 @@ class ChatChannel(HTTPChannel):
 
     def allHeadersReceived(self) -> None:
         super().allHeadersReceived()
-        if self.length != 0:
+        if self.length != 0 and not self._deaf:
             self._turn(Phase.BODY)
 
     def allContentReceived(self) -> None:

@@ -264,10 +264,23 @@ def test_large_bodies_on_their_way_are_bounded(site: Site) -> None:
         for number in range(70)
     ]
     time.sleep(1)
-    answers = [rest_of(each) for each in began if is_told(each)]
+    refused = [each for each in began if is_told(each)]
+    answers = [rest_of(each) for each in refused]
     assert len(answers) == 6
     assert all(answer.startswith(b"HTTP/1.1 503 ") for answer in answers)
+    told = time.monotonic()
+    while not all(map(is_cut, refused)):
+        assert time.monotonic() - told < 10, "what was refused is still listened to"
+        time.sleep(0.2)
     assert is_served(site.deployment) < 10
+
+
+def is_cut(connection: socket.socket) -> bool:
+    try:
+        connection.send(b"x")
+    except ConnectionError:
+        return True
+    return False
 
 
 # --- arrivals ---
