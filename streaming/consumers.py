@@ -268,6 +268,8 @@ class ChatConsumer(ListeningConsumer):
             self.inbox.put_nowait(text_data)
 
     async def close(self, code: Any = None, reason: str | None = None) -> None:
+        if self.closing:
+            return
         self.closing = True
         if self.inbox_task:
             self.inbox_task.cancel()
@@ -294,9 +296,7 @@ class ChatConsumer(ListeningConsumer):
             except Exception as error:
                 message = "The client event %s could not be handled."
                 log_fault(logger, error, message, event.type)
-                words = (
-                    _AWAY if isinstance(error, AWAY) else "Something went wrong here. Try again."
-                )
+                words = _AWAY if isinstance(error, AWAY) else _FAULT
                 await self.send_error(ProtocolError("internal_error", words), cause=event)
 
     async def handle(self, event: ClientEvent) -> None:
@@ -465,12 +465,19 @@ class ChatConsumer(ListeningConsumer):
 
     # --- sending ---
 
+    async def send(self, text_data: Any = None, bytes_data: Any = None, close: Any = False) -> None:
+        # HTML that has come late, or a place in the queue: servers other than ours take what is
+        # sent behind the close for a fault of ours.
+        if not self.closing and not self.gone:
+            await super().send(text_data, bytes_data, close)
+
     async def send_event(self, event: BaseModel) -> None:
         await self.send(event.model_dump_json())
 
     async def send_patiently(self, text: str) -> None:
         """Send one of many, at the pace of the reader. Servers other than ours do not wait."""
-        await self.base_send({"type": "websocket.send", "text": text, "patient": True})
+        if not self.closing and not self.gone:
+            await self.base_send({"type": "websocket.send", "text": text, "patient": True})
 
     async def send_error(
         self, error: ProtocolError, *, cause: ClientEvent | None = None, event_id: str | None = None

@@ -8,9 +8,12 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from channels.db import database_sync_to_async
+from django.contrib.auth.models import User
 
+from streaming import keys
 from streaming.bounded import Unserved
-from streaming.markup import RENDERER, render
+from streaming.markup import RENDERER, dresser, render
 from tests.fake_engine import FakeEngine
 from tests.inline_pool import InlinePool
 
@@ -187,4 +190,30 @@ async def test_an_answer_that_is_rendered_slowly_holds_up_no_other(
     assert pool.held
     for future in pool.held:
         future.set_exception(Unserved("away"))
+    RENDERER.forget()
+
+
+async def test_what_waits_for_its_html_is_not_sent_behind_the_close(
+    client: Any, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers other than ours take it for a fault of the application."""
+    pool = SlowPool()
+    monkeypatch.setattr(RENDERER.markdown, "pool", pool)
+    monkeypatch.setattr(RENDERER.markdown, "_open", {})
+    monkeypatch.setattr(RENDERER.code, "pool", InlinePool())
+    monkeypatch.setattr(dresser, "PATIENCE_SECONDS", 30)
+    RENDERER.forget()
+    await start_worker(FakeEngine())
+    user = await User.objects.acreate_user("ann")
+    key, secret = await database_sync_to_async(keys.create)(user, "a program")
+    chat = await client(query=HTML, headers=[(b"authorization", f"Bearer {secret}".encode())])
+    await chat.ask("say slow *words*, and more of them\n\nEnd")
+    while not pool.held:
+        await asyncio.sleep(0.01)
+    await database_sync_to_async(keys.revoke)(key)
+    await chat.until("error", code="login_required")
+    assert await chat.close_code() == 4401
+    for future in pool.held:
+        future.set_exception(Unserved("away"))
+    assert await chat._communicator.receive_nothing(0.5)
     RENDERER.forget()
