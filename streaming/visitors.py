@@ -80,7 +80,11 @@ def write_cookie(request: HttpRequest, response: HttpResponse) -> None:
     """Set the cookie where the request said so and the browser has not the same already."""
     visitor = request.META.get(_META)
     token = request.COOKIES.get(COOKIE)
-    flags: dict[str, Any] = {"samesite": "Lax", "domain": settings.SESSION_COOKIE_DOMAIN}
+    flags: dict[str, Any] = {
+        "samesite": "Lax",
+        "domain": settings.SESSION_COOKIE_DOMAIN,
+        "path": settings.SESSION_COOKIE_PATH,
+    }
     if visitor == "" and token is not None:
         response.delete_cookie(COOKIE, **flags)
     elif visitor and visitor != of_token(token or "", _RENEWED_SECONDS):

@@ -89,6 +89,17 @@ def test_the_cookie_is_for_this_site_and_no_script(settings: Any) -> None:
     assert owner_of(other) != owner_of(browser)
 
 
+def test_below_a_path_the_cookie_is_of_that_path_as_the_sessions(settings: Any) -> None:
+    """Another service on the same host has its own visitors."""
+    settings.SESSION_COOKIE_PATH = "/chat/"
+    browser = Client()
+    assert browser.get("/").cookies[COOKIE]["path"] == "/chat/"
+    User.objects.create_user("ann", password=PASSWORD)
+    data = {"username": "ann", "password": PASSWORD}
+    gone = browser.post("/accounts/login/", data).cookies[COOKIE]
+    assert (gone.value, gone["path"]) == ("", "/chat/")
+
+
 def test_a_visitor_comes_back_and_the_cookie_is_not_sent_again() -> None:
     browser = Client()
     browser.get("/")
