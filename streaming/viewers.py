@@ -274,7 +274,11 @@ class Viewers:
                     waits = watched.state is State.WAITING
                     eta = await self.outlook.eta(viewer.response_id) if waits else None
                     place = Told(watched.position, watch.size, watch.workers, eta, service)
-                    await viewer.observe(watched, place)
+                    try:
+                        await viewer.observe(watched, place)
+                    except Exception as error:  # the others are to hear all the same
+                        message = "A viewer of %s could not be told its place."
+                        log_fault(logger, error, message, viewer.response_id)
                 if time.monotonic() >= slice_ends:
                     await asyncio.sleep(0)
                     slice_ends = time.monotonic() + _SLICE_SECONDS

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 from streaming import viewers
 from streaming.protocol import ResponseDone, Timings, Usage
-from streaming.viewers import Told, Viewer
-from streaming.waiting_list.base import State, Watched
+from streaming.viewers import Told, Viewer, Viewers
+from streaming.waiting_list.base import State, Watch, Watched
 
 
 class Log:
@@ -90,6 +90,33 @@ async def test_a_look_does_not_wait_for_a_reader() -> None:
     go_on.set()
     await asyncio.sleep(0.01)
     assert sent == log.events
+
+
+async def test_a_reader_who_has_left_takes_no_news_from_others() -> None:
+    """Servers other than ours raise where somebody is told who is not there any more."""
+    sent: list[str] = []
+
+    async def send(text: str) -> None:
+        raise ConnectionResetError
+
+    async def watch(names: list[str]) -> Watch:
+        return Watch(9, 1, {name: Watched(State.WAITING, 1, 0) for name in names})
+
+    async def service() -> str:
+        return "ready"
+
+    async def eta(response_id: str) -> float:
+        return 1.0
+
+    layer: Any = SimpleNamespace(waiting_list=SimpleNamespace(watch=watch))
+    looking = Viewers(layer)
+    looking.outlook = SimpleNamespace(service=service, eta=eta)  # type: ignore[assignment]
+    for _ in range(9):
+        for viewer in (Viewer(layer, str(uuid4()), send, lambda: None), viewer_of(Log(), sent)):
+            viewer._open = True
+            looking._viewers.add(viewer)
+    await looking._look()
+    assert len(sent) == 9
 
 
 async def test_what_the_log_lost_of_what_was_told(monkeypatch: Any) -> None:
