@@ -106,6 +106,7 @@ class ChatConsumer(ListeningConsumer):
         self.inbox: asyncio.Queue[str] = asyncio.Queue(_INBOX_EVENTS)
         self.inbox_task: asyncio.Task[None] | None = None
         self.counted: tuple[str, ...] = ()
+        self.resumed: str | None = None  # the visitor of a token, instead of the one it came as
         self.events = TokenBucket(conf.get().max_events_per_second)
         self.refusals = TokenBucket(1, burst=_REFUSED_EVENTS)
         self.closing = False
@@ -214,6 +215,8 @@ class ChatConsumer(ListeningConsumer):
             same = await self.identify() == self.user
         else:
             same = await owners.is_current(self.scope, self.user, self.visitor)
+            if self.resumed and same:
+                same = not await in_database(visitors.is_merged)(self.resumed)
         if not same:
             raise ProtocolError("session_changed", "Your session has changed; connect again.")
 
@@ -402,7 +405,8 @@ class ChatConsumer(ListeningConsumer):
         if self.user is not None:
             raise ProtocolError("invalid_event", "A signed-in socket has its account already.")
         owner = owners.owner_of_token(event.session_token)
-        if owner is None:
+        visitor = owners.visitor_of(owner) if owner else None
+        if owner is None or await in_database(visitors.is_merged)(visitor):
             raise ProtocolError(
                 "forbidden", "The session token is not valid any more.", "session_token"
             )
@@ -413,7 +417,8 @@ class ChatConsumer(ListeningConsumer):
             message = "Too many connections of this visitor are open; close one first."
             raise ProtocolError("rate_limited", message)
         self.counted = keys
-        self.owner = owner
+        self.owner, self.resumed = owner, visitor
+        Guard.here().enter(self, Credentials.of(self.scope, None, visitor))
         await self.greet()
 
     # --- viewing ---

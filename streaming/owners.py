@@ -40,6 +40,11 @@ def owner_of_visitor(visitor: str) -> str:
     return f"visitor:{visitor}"
 
 
+def visitor_of(owner: str) -> str:
+    """`owner` is a visitor's."""
+    return owner.removeprefix("visitor:")
+
+
 async def visitor_of_socket(scope: Mapping[str, Any]) -> str | None:
     """The visitor of a WebSocket's browser, whose session is read already; None for who is new,
     and for programs, without a visit to the database."""
@@ -76,7 +81,7 @@ def must_sign_in(request: HttpRequest) -> bool:
 
 def visitor_token(owner: str) -> str:
     """A signed token by which a later socket becomes the same visitor."""
-    return visitors.token_of(owner.removeprefix("visitor:"))
+    return visitors.token_of(visitor_of(owner))
 
 
 def owner_of_token(token: str) -> str | None:

@@ -34,8 +34,7 @@ class Whole:
 
 def render(text: str) -> list[SafeString]:
     """The HTML of each block of a text. Blocks, for two seconds at most (the first time while the
-    processes start, too): what is not rendered by
-    then is shown as it was written."""
+    processes start, too): what is not rendered by then is shown as it was written."""
     return render_all([text])[0]
 
 

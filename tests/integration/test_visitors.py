@@ -16,6 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from streaming import visitors
+from streaming.guard import Guard
 from streaming.models import Conversation, MergedVisitor, Message, Response
 from streaming.visitors import COOKIE, SESSION_KEY
 from tests.fake_engine import FakeEngine
@@ -242,3 +243,30 @@ async def test_a_socket_of_a_visitor_who_has_signed_in_writes_nothing_more(
     assert (await chat.until("error"))["code"] == "session_changed"
     assert await chat.close_code() == 4409
     assert not await Response.objects.aexists()
+
+
+async def test_so_is_a_program_that_went_on_as_that_visitor(
+    start_worker: Any, client: Any, monkeypatch: Any
+) -> None:
+    """By the token; nor does anybody become that visitor by it again."""
+    monkeypatch.setattr(Guard, "interval", 0.05)
+    await start_worker(FakeEngine())
+    await User.objects.acreate_user("ann", password=PASSWORD)
+    browser = Client()
+    await sync_to_async(browser.get)("/")
+    token = browser.cookies[COOKIE].value
+    writer, reader = await client(), await client()
+    for chat in (writer, reader):
+        await chat.send("session.resume", session_token=token)
+        assert await chat.until("session.created")
+    monkeypatch.setattr(Guard, "_alarm_all", lambda: None)
+    data = {"username": "ann", "password": PASSWORD}
+    await sync_to_async(browser.post)("/accounts/login/", data)
+    await writer.send("response.create", input="stop 1")
+    for chat in (writer, reader):
+        assert (await chat.until("error"))["code"] == "session_changed"
+        assert await chat.close_code() == 4409
+    assert not await Response.objects.aexists()
+    late = await client()
+    await late.send("session.resume", session_token=token)
+    assert (await late.until("error"))["code"] == "forbidden"
