@@ -264,26 +264,32 @@ class ChatServer(Server):
             await asyncio.sleep(_LOOK_SECONDS)
 
     def kill_all_applications(self) -> Any:
-        """End all requests, cancel all consumers. Daphne stumbles over a connection without one,
-        such as a request whose headers are not complete, and then cancels none."""
-        self.connections = {
-            protocol: details
-            for protocol, details in self.connections.items()
-            if "application_instance" in details
-        }
+        """End all requests, cancel all consumers."""
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._end_applications()))
 
     async def _end_applications(self) -> None:
         # Django does not end a request that is cancelled, only one whose client has left.
         requests = []
-        for protocol, details in self.connections.items():
+        for protocol, details in self._served().items():
             if isinstance(protocol, WebRequest) and not details["application_instance"].done():
                 protocol.send_disconnect()
                 requests.append(details["application_instance"])
         if requests:
             await asyncio.wait(requests, timeout=_END_SECONDS)
         await subscription.all_ended(_END_SECONDS)
+        # Others may have come meanwhile. Daphne stumbles over one without an application, and then
+        # cancels none.
+        self.connections = self._served()
         await super().kill_all_applications().asFuture(asyncio.get_running_loop())
+
+    def _served(self) -> dict[Any, dict[str, Any]]:
+        """The connections that have an application: not a request whose head is not complete, or
+        whose turn has not come."""
+        return {
+            protocol: details
+            for protocol, details in self.connections.items()
+            if "application_instance" in details
+        }
 
     def protocol_disconnected(self, protocol: Any) -> None:
         if protocol in self.connections:

@@ -1,4 +1,5 @@
-"""What an HTTP response may pile up for a reader who does not read."""
+"""What an HTTP response may pile up for a reader who does not read, how sockets are written to, and
+whom the end of the server ends."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streaming import server
+from streaming import server, subscription
 from streaming.server import ChatServer, Outbox
 
 
@@ -130,3 +131,18 @@ async def test_a_lost_connection_is_not_written_to() -> None:
     socket.connected = False
     await written_soon(socket)
     assert (socket.written, socket.left_to_twisted) == ([], 0)
+
+
+async def test_who_comes_while_it_ends_keeps_no_application_running(
+    chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that stands in line has no application, over which Daphne would stumble."""
+
+    async def one_comes(seconds: float) -> None:
+        chat_server.connections[Protocol()] = {}
+
+    monkeypatch.setattr(subscription, "all_ended", one_comes)
+    consumer = asyncio.create_task(asyncio.sleep(60))
+    chat_server.connections = {Protocol(): {"application_instance": consumer}, Protocol(): {}}
+    await chat_server.kill_all_applications().asFuture(asyncio.get_running_loop())
+    assert consumer.cancelled()
