@@ -40,6 +40,9 @@ _SETTLE_SECONDS = 0.25
 _LOOK_APART_SECONDS = 1.0
 """However often accounts change, looks are so far apart."""
 
+_ASK_SECONDS = 10.0
+"""How long a look waits for those it suspects, who may not read what they are told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -192,11 +195,12 @@ class Guard:
         held = set(self._held.values())
         gone = await in_database(no_longer_valid)(held)
         suspects = [socket for socket, one in self._held.items() if one in gone] if gone else ()
-        for error in await asyncio.gather(
-            *(socket.suspect() for socket in suspects), return_exceptions=True
-        ):
-            if isinstance(error, Exception):
-                log_fault(logger, error, "A socket could not be asked whose it is.")
+        asking = (socket.suspect() for socket in suspects)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ASK_SECONDS):
+                for error in await asyncio.gather(*asking, return_exceptions=True):
+                    if isinstance(error, Exception):
+                        log_fault(logger, error, "A socket could not be asked whose it is.")
 
 
 for _signal, _model in (

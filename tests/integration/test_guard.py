@@ -276,3 +276,29 @@ async def test_a_database_that_is_away_ends_nothing(
     assert len(told) == 1
     await sync_to_async(deactivate_silently)(browser, user)
     assert await socket.ends() == ("session_changed", 4409)
+
+
+async def test_who_does_not_take_the_word_holds_up_no_further_look(monkeypatch: Any) -> None:
+    """A reader who reads nothing, where the server waits for it."""
+    monkeypatch.setattr(Guard, "interval", 0.05)
+    monkeypatch.setattr(guard, "_ASK_SECONDS", 0.1)
+    asked = asyncio.Event()
+
+    class Deaf:
+        async def suspect(self) -> None:
+            await asyncio.Event().wait()
+
+    class Heard:
+        async def suspect(self) -> None:
+            asked.set()
+
+    revoked = Credentials(api_key="no key of ours", user="1")
+    own, deaf, heard = Guard(), Deaf(), Heard()
+    own.enter(deaf, revoked)
+    await asyncio.sleep(0.5)
+    own.enter(heard, revoked)
+    try:
+        await asyncio.wait_for(asked.wait(), PATIENCE)
+    finally:
+        own.leave(deaf)
+        own.leave(heard)
