@@ -173,7 +173,7 @@ class ChatConsumer(ListeningConsumer):
             else owners.owner_of_visitor(self.visitor or visitors.new_id())
         )
         self.address = owners.client_address(self.scope, conf.get().trusted_proxies)
-        counted = (f"owner:{self.owner}", f"address:{self.address}")
+        counted = self.counted_as(self.owner)
         if not sockets.enter(counted, conf.get().max_sockets):
             message = "Too many connections from you are open; close one first."
             await self.send_error(ProtocolError("rate_limited", message))
@@ -187,6 +187,10 @@ class ChatConsumer(ListeningConsumer):
             return
         Guard.here().enter(self, Credentials.of(self.scope, self.user, self.visitor))
         self.inbox_task = asyncio.create_task(self.handle_inbox())
+
+    def counted_as(self, owner: str) -> tuple[str, ...]:
+        """The names under which this socket is counted; without an address, its owner's alone."""
+        return (f"owner:{owner}", *([f"address:{self.address}"] if self.address else []))
 
     async def disconnect(self, code: int) -> None:
         self.gone = True  # the layer closes our channel next
@@ -410,7 +414,7 @@ class ChatConsumer(ListeningConsumer):
             raise ProtocolError(
                 "forbidden", "The session token is not valid any more.", "session_token"
             )
-        keys = (f"owner:{owner}", f"address:{self.address}")
+        keys = self.counted_as(owner)
         sockets.leave(self.counted)
         if not sockets.enter(keys, conf.get().max_sockets):
             sockets.enter(self.counted, conf.get().max_sockets)

@@ -35,6 +35,7 @@ class ChatClient:
         headers: Any = None,
         query: str = "",
         cookies: Any = None,
+        address: str | None = "127.0.0.1",
     ) -> None:
         self._communicator = WebsocketCommunicator(
             ChatConsumer.as_asgi(), f"/ws/chat/{query}", headers
@@ -43,7 +44,7 @@ class ChatClient:
             "user": user or AnonymousUser(),
             "session": {} if session is None else session,
             "cookies": cookies or {},
-            "client": ["127.0.0.1", 50000],
+            "client": address and [address, 50000],
         }
         self.received: list[dict[str, Any]] = []
 

@@ -129,3 +129,19 @@ async def test_a_socket_without_a_session_has_none_that_could_change(
     await chat.ask("stop 1")
     await chat.until("response.done")
     await chat.ask("stop 2")
+
+
+async def test_sockets_without_an_address_are_bounded_by_their_owners_alone(
+    start_worker: Any, client: Any, chatstream: Any
+) -> None:
+    """A server on a Unix socket: otherwise all people would be one client."""
+    chatstream(max_sockets=2)
+    await start_worker(FakeEngine())
+    chats = [await client(address=None) for _ in range(3)]
+    assert [chat.received[-1]["type"] for chat in chats] == ["session.created"] * 3
+    token = chats[0].received[-1]["session_token"]
+    for chat, told in ((chats[1], "session.created"), (chats[2], "error")):
+        await chat.send("session.resume", session_token=token)
+        assert (await chat.next())["type"] == told
+    chats = [await client() for _ in range(3)]
+    assert [chat.received[-1]["type"] for chat in chats] == ["session.created"] * 2 + ["error"]
