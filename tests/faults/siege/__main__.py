@@ -99,9 +99,13 @@ class Siege:
 
     async def account(self) -> None:
         """Nothing stays open, and what was told is what the record says."""
-        async with asyncio.timeout(ABANDONED_SECONDS):
-            while any(status in OPEN for _, status, _ in self._rows()):
-                await asyncio.sleep(1)
+        try:
+            async with asyncio.timeout(ABANDONED_SECONDS):
+                while any(status in OPEN for _, status, _ in self._rows()):
+                    await asyncio.sleep(1)
+        except TimeoutError:
+            left = [name for name, status, _ in self._rows() if status in OPEN]
+            self.lost.append(f"{len(left)} responses are still open: {', '.join(left[:10])}")
         told = {UUID(done["response_id"]).hex: done for done in self._watch.done}
         rows = self._rows()
         for name, status, text in rows:

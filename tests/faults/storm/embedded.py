@@ -9,8 +9,9 @@ import resource
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from uuid import UUID
 
 from tests.faults.cluster import FAST, Row, Step, rows_of, steps_in
 from tests.faults.storm.plan import HANG_SECONDS, Plan, Report
@@ -68,7 +69,7 @@ class Alone:
         return second
 
     @contextlib.contextmanager
-    def full_disk(self):  # type: ignore[no-untyped-def]
+    def full_disk(self) -> Iterator[None]:
         """Files of the server cannot grow meanwhile."""
         pid = self.server.process.pid
         soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
@@ -79,7 +80,7 @@ class Alone:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
 
     @contextlib.contextmanager
-    def vanished_database(self):  # type: ignore[no-untyped-def]
+    def vanished_database(self) -> Iterator[None]:
         """Its folder is not where it was meanwhile."""
         away = self.folder / "away"
         self.database.parent.rename(away)
@@ -91,7 +92,7 @@ class Alone:
             away.rename(self.database.parent)
 
     @contextlib.contextmanager
-    def locked_database(self):  # type: ignore[no-untyped-def]
+    def locked_database(self) -> Iterator[None]:
         connection = sqlite3.connect(self.database, timeout=60, isolation_level=None)
         with contextlib.closing(connection):
             connection.execute("BEGIN EXCLUSIVE")
@@ -152,16 +153,12 @@ class EmbeddedStorm(Storm):
 
     async def running(self) -> set[str]:
         rows = await asyncio.to_thread(self.rows)
-        return {_dashed(name) for name, row in rows.items() if row.status == "in_progress"}
+        return {str(UUID(name)) for name, row in rows.items() if row.status == "in_progress"}
 
     async def settled(self) -> str:
         rows = await asyncio.to_thread(self.rows)
         left = [row.status for row in rows.values() if row.status in ("queued", "in_progress")]
         return f"{len(left)} are open" if left else ""
-
-
-def _dashed(name: str) -> str:
-    return "-".join((name[:8], name[8:12], name[12:16], name[16:20], name[20:]))
 
 
 async def run(folder: Path, plan: Plan, say: Callable[[str], None]) -> Report:
