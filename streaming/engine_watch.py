@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from channels.layers import BaseChannelLayer
 
-from streaming import conf, responses
+from streaming import conf, record, responses
 from streaming.engine.base import Engine, ThreadStats
 from streaming.outages import log_fault
 from streaming.publishing import Publisher
@@ -94,12 +94,12 @@ class EngineWatch:
 
     async def _give_back(self) -> None:
         """Let others go on with what the engine holds. The attempt counts, for one of them may be
-        why it hangs; with an embedded list, which ends with its worker, the restarts count."""
+        why it hangs; so does the hang, in the record: an embedded list ends with its worker."""
         for running in self._publisher.let_go():
-            restarts = running.row.restarts if running.row else 0
             try:
                 await self._layer.waiting_list.release(running.lease, forgive=False)
-                if running.claim.attempt + restarts >= MAX_ATTEMPTS:
+                hangs = await record.count_hang(running.response_id)
+                if max(running.claim.attempt, hangs) >= MAX_ATTEMPTS:
                     await responses.fail_exhausted(self._layer, running.response_id)
             except Exception as error:  # then the lease runs out by itself
                 log_fault(logger, error, "%s was not given back.", running.response_id)

@@ -124,6 +124,7 @@ class Response(models.Model):
     trimmed_messages = models.PositiveIntegerField(default=0)
     attempt = models.PositiveSmallIntegerField(default=0)
     restarts = models.PositiveSmallIntegerField(default=0)  # how often the list forgot it
+    hangs = models.PositiveSmallIntegerField(default=0, db_default=0)  # engines that hung over it
     worker = models.CharField(max_length=120, blank=True)
     rating = models.SmallIntegerField(choices=Rating, null=True, blank=True)
 

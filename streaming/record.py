@@ -280,6 +280,14 @@ def restart(response_id: UUID | str) -> Response | None:
 
 
 @in_database
+def count_hang(response_id: UUID | str) -> int:
+    """Count that an engine hung while it wrote the answer; how many have, in all processes."""
+    rows = Response.objects.filter(pk=response_id)
+    rows.update(hangs=F("hangs") + 1)
+    return rows.values_list("hangs", flat=True).first() or 0
+
+
+@in_database
 def get(response_id: UUID | str) -> Response | None:
     """A response, with the answer that it continues."""
     return Response.objects.select_related("continues__message").filter(pk=response_id).first()

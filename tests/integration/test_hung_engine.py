@@ -86,6 +86,29 @@ async def test_the_time_limit_does_not_wait_for_the_step(
     engine.return_()
 
 
+async def test_who_waited_through_restarts_is_not_given_up_at_the_first_hang(
+    layer: Any, client: Any, start_worker: Any, chatstream: Any
+) -> None:
+    """A server that ends over one prompt takes with it what waits, which is not to blame."""
+    chatstream(hang_seconds=HANG)
+    engine = FakeEngine()
+    worker = await start_worker(engine)
+    chat = await client()
+    queued = await chat.ask("hang 3")
+    await said(chat, "".join(words(3)))
+    await database_sync_to_async(Response.objects.update)(restarts=MAX_ATTEMPTS)
+    # As it is read when an attempt begins:
+    worker._publisher.running[queued["response_id"]].row.restarts = MAX_ATTEMPTS
+
+    async def is_counted() -> bool:
+        row = await record.get(queued["response_id"])
+        return row is not None and row.hangs == 1
+
+    await eventually(is_counted)
+    engine.return_()
+    assert (await chat.until("response.done"))["status"] == "incomplete"
+
+
 async def test_a_step_that_returns_late_is_served_on_and_says_nothing_twice(
     layer: Any, client: Any, start_worker: Any, chatstream: Any, caplog: Any
 ) -> None:
@@ -189,16 +212,10 @@ async def test_a_prompt_that_hangs_every_engine_is_given_up(
     running = asyncio.create_task(worker.run())
     await asyncio.wait_for(worker.ready.wait(), PATIENCE)
     chat = await client()
-    queued = await chat.ask("poison 3")
+    await chat.ask("poison 3")
     await said(chat, "".join(words(3)))
 
-    @database_sync_to_async
-    def restarted() -> None:
-        Response.objects.filter(pk=queued["response_id"]).update(restarts=MAX_ATTEMPTS - 1)
-
-    await restarted()
-    # As it is read when an attempt begins:
-    worker._publisher.running[queued["response_id"]].row.restarts = MAX_ATTEMPTS - 1  # type: ignore[union-attr]
+    await database_sync_to_async(Response.objects.update)(hangs=MAX_ATTEMPTS - 1)
     done = await chat.until("response.done")
     assert (done["status"], done["error"]["code"]) == ("failed", "worker_lost")
     assert done["text"] == "".join(words(3))

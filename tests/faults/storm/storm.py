@@ -202,12 +202,12 @@ class Storm(ABC):
         text = ask.done["text"]
         if not self._is_read(ask, ask) or not ask.whole.startswith(text):
             return False
+        if status == "failed" and error_code == "worker_lost":  # three of its workers were lost
+            return True
         if ask.html and ask.shown != ask.to_be_shown:
             return False
         if status == "cancelled":
             return ask.cancels
-        if status == "failed" and error_code == "worker_lost":  # three of its workers were killed
-            return True
         return status == ("failed" if ask.fails else "completed") and text == ask.whole
 
     def _is_read(self, reader: Reader, ask: Ask) -> bool:
