@@ -127,10 +127,14 @@ class FakeEngine(Engine):
     def _hang(self) -> None:
         self._returned.wait()
 
+    @property
+    def _is_to_hang(self) -> bool:
+        asked = any(row.is_to_hang for row in self.rows.values())
+        return asked and not self._returned.is_set()
+
     def _hang_if_asked(self) -> None:
         with self._lock:
-            asked = any(row.is_to_hang for row in self.rows.values())
-            self._hangs = asked and not self._returned.is_set()
+            self._hangs = self._is_to_hang
         if self._hangs:
             self._hang()
             with self._lock:
@@ -156,6 +160,7 @@ class FakeEngine(Engine):
                 for event in events:
                     if isinstance(event, Finished):
                         del self.rows[event.response_id]
+                self._hangs = self._is_to_hang  # who has read this step's word cancels in vain
             if events:
                 self._sink(events)
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -55,6 +56,26 @@ class Deployment:
         process = self.serve()
         process.wait_for(r"^Ready:")
         return process
+
+    def pause(self, process: ManagedProcess) -> None:
+        """Stop it, but not in a transaction: nobody could write then, nor another one start."""
+        process.process.send_signal(signal.SIGSTOP)
+        while self._is_locked():
+            process.process.send_signal(signal.SIGCONT)
+            time.sleep(0.02)
+            process.process.send_signal(signal.SIGSTOP)
+
+    def _is_locked(self) -> bool:
+        path = self.env["DATABASE_URL"].partition("sqlite:///")[2]
+        if not path:
+            return False
+        with contextlib.closing(sqlite3.connect(path, timeout=0.5, isolation_level=None)) as file:
+            try:
+                file.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            file.execute("ROLLBACK")
+        return False
 
     def stop(self) -> None:
         for process in self.processes:
@@ -136,7 +157,7 @@ async def test_a_paused_server_is_taken_over_and_answers_no_more(deployment: Dep
     patient = Reader([url_of(first)], "stop 40").start()  # stays with the first one
     for reader in (*readers[:3], patient):
         await reader.accepted.wait()
-    first.process.send_signal(signal.SIGSTOP)
+    await asyncio.to_thread(deployment.pause, first)
     second = await asyncio.to_thread(deployment.ready)
     assert "taken to be dead" in second.output
     urls[:] = [url_of(second)]
