@@ -17,9 +17,10 @@ from streaming.redis_address import RedisAddress
 from streaming.redis_url import AddressError, parse
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = BASE_DIR / "data"
 
 env = environ.Env()
+_data_dir = env.str("CHATSTREAM_DATA_DIR", default="").strip()
+DATA_DIR = Path(_data_dir).expanduser().absolute() if _data_dir else BASE_DIR / "data"
 
 
 def _flag(name: str) -> bool:
@@ -35,6 +36,16 @@ def _redis_address(url: str) -> RedisAddress | None:
         return parse(url) if url else None
     except AddressError as error:
         raise ImproperlyConfigured(f"REDIS_URL is not allowed: {error}.") from None
+
+
+def _make_data_dir() -> None:
+    try:
+        private_files.make_folder(DATA_DIR)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The data folder {DATA_DIR} cannot be made: {error.strerror}. "
+            "CHATSTREAM_DATA_DIR names another one."
+        ) from None
 
 
 DEBUG = _flag("DEBUG")
@@ -58,6 +69,7 @@ if not SECRET_KEY:
             "SECRET_KEY is required together with REDIS_URL: all processes must share one. "
             'Make one with: python -c "import secrets; print(secrets.token_urlsafe(50))"'
         )
+    _make_data_dir()
     SECRET_KEY = read_or_create_secret(DATA_DIR / "secret_key")
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
@@ -125,7 +137,7 @@ if DATABASE_URL:
             "or sqlite:///PATH."
         )
 else:
-    private_files.make_folder(DATA_DIR)
+    _make_data_dir()
     DATABASES = {
         "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "db.sqlite3"}
     }
@@ -196,7 +208,8 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# Beside the data, where that is elsewhere: the checkout may be for reading only.
+STATIC_ROOT = (DATA_DIR if _data_dir else BASE_DIR) / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -298,7 +298,8 @@ def from_environ(environ: Mapping[str, str]) -> dict[str, str]:
 SECRETS = ("metrics_token", "upstream_key")
 """Settings that are never shown, not even when they are wrong."""
 
-_NOT_OURS = {"REQUIRE_ALL", "API_KEY"}  # the test suite's own switch; `manage.py chat`'s key
+_NOT_OURS = {"REQUIRE_ALL", "API_KEY", "DATA_DIR"}
+"""The test suite's own switch, `manage.py chat`'s key, and the site's folder."""
 
 
 def get() -> ChatStreamSettings:

@@ -25,6 +25,11 @@ _AGAIN_SECONDS = 2.0
 _is_checked = False
 
 
+def has_redis() -> bool:
+    """Return whether the waiting list lies in Redis, so that several processes share it."""
+    return isinstance(get_channel_layer(), RedisChannelLayer)
+
+
 def check_redis() -> bool:
     """Whether all is well; False: Redis (or the database) is away, and nobody knows yet.
 

@@ -30,13 +30,15 @@ def clean_environ(**changes: str) -> dict[str, str]:
 class ManagedProcess:
     """One `manage.py` process; its output is collected line by line."""
 
-    def __init__(self, *args: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *args: str, env: dict[str, str] | None = None, checkout: Path = ROOT
+    ) -> None:
         self.env = clean_environ(**(env or {}))
         self.lines: list[str] = []
         self._news = threading.Condition()
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", *args],
-            cwd=ROOT,
+            cwd=checkout,
             env=self.env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -13,13 +13,13 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
-from django.conf import settings
 from django.core.management import BaseCommand, CommandError
 
 from streaming import redis_checks
 from streaming.layers import RedisChannelLayer
 from streaming.outages import LAYER_AWAY
 from streaming.redis_reasons import RedisAway, RedisRefused
+from streaming.starting import has_redis
 from streaming.waiting_list.base import WorkerRow, WorkerState
 
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not settings.REDIS_URL:
+        if not has_redis():
             raise CommandError(
                 "Without REDIS_URL the worker lives in the server process: ask it for /readyz."
             )

@@ -14,7 +14,6 @@ from typing import Any
 
 from channels.management.commands.runworker import Command as ChannelsCommand
 from channels.worker import Worker
-from django.conf import settings
 from django.core.management import CommandError
 
 from streaming import conf, watchdog, worker_metrics
@@ -23,7 +22,7 @@ from streaming.file_limit import raise_file_limit
 from streaming.migrating import wait_until_migrated
 from streaming.redis_reasons import RedisRefused
 from streaming.responses import DOORBELL
-from streaming.starting import wait_for_redis
+from streaming.starting import has_redis, wait_for_redis
 from streaming.worker import QueueWorker, build_engine
 
 
@@ -80,7 +79,7 @@ class Command(ChannelsCommand):
         if DOORBELL in options["channels"]:
             if options["channels"] != [DOORBELL]:
                 raise CommandError(f"The channel {DOORBELL!r} wants a worker of its own.")
-            if not settings.REDIS_URL:
+            if not has_redis():
                 raise CommandError(
                     "A worker process needs REDIS_URL: without it the waiting list lives inside "
                     "the server process, and `manage.py serve` runs the worker there."

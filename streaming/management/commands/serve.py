@@ -8,8 +8,9 @@ import socket
 from typing import Any
 
 from channels.layers import get_channel_layer
+from channels.routing import get_default_application
 from daphne.endpoints import build_endpoint_description_strings
-from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand, CommandError
 from django.db import DatabaseError
 
@@ -18,7 +19,7 @@ from streaming.engine.base import EngineError
 from streaming.list_lock import LockHolder, LockTaken
 from streaming.migrating import migrate
 from streaming.redis_reasons import RedisRefused
-from streaming.starting import check_redis, check_redis_later
+from streaming.starting import check_redis, check_redis_later, has_redis
 from streaming.static_files import collect_if_old
 
 
@@ -37,8 +38,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
-        with_worker = not settings.REDIS_URL if options["worker"] is None else options["worker"]
-        if not with_worker and not settings.REDIS_URL:
+        with_worker = not has_redis() if options["worker"] is None else options["worker"]
+        if not with_worker and not has_redis():
             raise CommandError("Without a worker in this process, workers need REDIS_URL.")
         port = self.free_port(host, port)
         try:
@@ -75,17 +76,25 @@ class Command(BaseCommand):
             lock.acquire()  # before the model is loaded; until this process ends
         is_redis_there = check_redis()
         collect_if_old()
+        self.application()  # before the model is loaded
         if with_worker:
             from streaming.worker import build_engine
 
             build_engine().prepare()
         return is_redis_there
 
+    def application(self) -> Any:
+        """What ASGI_APPLICATION names. Raises CommandError with the reason why it is not there."""
+        try:
+            return get_default_application()
+        except ImproperlyConfigured as error:
+            reason = f" ({error.__context__})" if error.__context__ else ""
+            raise CommandError(f"{error}{reason}.") from None
+
     def serve(self, host: str, port: int, with_worker: bool, is_redis_there: bool) -> None:
         # Importing Daphne's server installs the reactor: only now, when it is really used.
         from twisted.internet import reactor
 
-        from chatsite.asgi import application
         from streaming.server import ChatServer
 
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
@@ -94,7 +103,7 @@ class Command(BaseCommand):
         self.say(f"Admin       {url}admin/   (an admin user: python manage.py createsuperuser)")
         self.say("Loading the model ..." if with_worker else "No worker in this process.")
         server = ChatServer(
-            application=application,
+            application=self.application(),
             endpoints=build_endpoint_description_strings(host=host, port=port),
             embedded_worker=with_worker,
             on_worker_ready=lambda worker: self.say(f"Ready: {url}  (Ctrl-C ends)"),
