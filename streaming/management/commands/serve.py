@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import socket
 from typing import Any
 
@@ -17,6 +18,7 @@ from django.db import DatabaseError
 from streaming import conf, watchdog
 from streaming.engine.base import EngineError
 from streaming.list_lock import LockHolder, LockTaken
+from streaming.markup.renderer import RENDERER
 from streaming.migrating import migrate
 from streaming.redis_reasons import RedisRefused
 from streaming.starting import check_redis, check_redis_later, has_redis
@@ -37,6 +39,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        # A start makes a million objects that stay: walking over them again and again would be a
+        # fifth of it. The server collects from when it is ready to listen.
+        gc.disable()
+        RENDERER.warm()  # beside all the rest
         host, port = options["host"], options["port"]
         with_worker = not has_redis() if options["worker"] is None else options["worker"]
         if not with_worker and not has_redis():

