@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -49,6 +50,9 @@ thousand sockets there."""
 _LEFT_BEHIND = 1000
 """After so many connections have ended, garbage in circles, it is told to: when no more end, or
 when five times as many have."""
+
+_CLOSE_SECONDS = 10.0
+"""So long after its client has left, what a request or a socket began is cancelled."""
 
 _END_SECONDS = 5.0
 """How long an ending server waits for its requests to notice it."""
@@ -105,6 +109,8 @@ class ChatServer(Server):
             # A crowd's handshakes stand in line: none is cut off because its turn has not come.
             "websocket_handshake_timeout": 0,
             "websocket_connect_timeout": _CONNECT_SECONDS,
+            # Daphne says so once a second of each one: a crowd that left would flood the log.
+            "application_close_timeout": math.inf,
         }
         super().__init__(*args, **{**kwargs, **ours})
         self.endpoints = [_with_backlog(endpoint) for endpoint in self.endpoints]
@@ -169,7 +175,24 @@ class ChatServer(Server):
             self.bounds.left = left = 0
             gc.collect()
         self._had_left = left
+        self.end_late()
         asyncio.get_event_loop().call_later(1, self._look)
+
+    def end_late(self) -> None:
+        """Cancel what has not ended long after its client left."""
+        now, late = time.time(), []
+        for details in self._served().values():
+            left = details.get("disconnected")
+            if left and now - left > _CLOSE_SECONDS and not details["application_instance"].done():
+                late.append(details["application_instance"])
+        for application in late:
+            application.cancel()
+        if late:
+            self.bounds.complaint.utter(
+                "%s requests and sockets had not ended %d s after their clients left, and were "
+                "cancelled.%s",
+                (f"{len(late):,}", _CLOSE_SECONDS),
+            )
 
     def _hear_twisted(self, event: Any) -> None:
         """Twisted closes the connections that it has no file for, in a log that nobody reads."""

@@ -406,9 +406,10 @@ async def _cancel(*tasks: asyncio.Task[Any]) -> None:
     """Cancel until all have ended: what they wait for may swallow one cancellation, not many."""
     for attempt in range(_CANCEL_ATTEMPTS):
         pending = [task for task in tasks if not task.done()]
+        if pending and attempt:
+            name = getattr(pending[0].get_coro(), "__qualname__", "?")
+            logger.warning("%d tasks are not cancelled yet, such as %s.", len(pending), name)
         for task in pending:
-            if attempt:
-                logger.warning("Not cancelled yet: %r", task)
             task.cancel()
         if pending:
             await asyncio.wait(pending, timeout=POLL_SECONDS)

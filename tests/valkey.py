@@ -19,16 +19,22 @@ REQUIRE_ALL = os.environ.get("CHATSTREAM_REQUIRE_ALL") == "1"
 _SECONDS = 60.0
 
 
-def free_port() -> int:
-    """A port that stays free, also over a kill and a restart of who listens there.
+_CLUSTER_BUS = 10_000  # a cluster's nodes talk to each other at the port that is so much higher
+
+
+def free_port(beside: int = 0) -> int:
+    """A port that stays free, also over a kill and a restart of who listens there; so is the one
+    that is higher by `beside`.
 
     None of those which the system itself gives out: between here and the start of the server,
     such a one may become the other end of anybody's connection.
     """
     while True:
         port = random.SystemRandom().randrange(10_000, 32_768)
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        with socket.socket() as probe, socket.socket() as other, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            if beside:
+                other.bind(("127.0.0.1", port + beside))
             return port
 
 
@@ -40,7 +46,7 @@ class Valkey:
     """
 
     def __init__(self, *, durable: bool = False, **config: str) -> None:
-        self.port = free_port()
+        self.port = free_port(_CLUSTER_BUS if "cluster_enabled" in config else 0)
         self.url = f"redis://127.0.0.1:{self.port}"
         self._durable = durable
         self._password = config.pop("requirepass", "")

@@ -221,7 +221,7 @@ def test_a_limit_that_is_higher_stays() -> None:
 
 
 def test_the_units_ask_for_as_many() -> None:
-    for unit in (ROOT / "deploy").glob("*.service"):
+    for unit in (ROOT / "deploy").glob("*@.service"):
         assert "\nLimitNOFILE=65536\n" in Path(unit).read_text(encoding="utf-8")
 
 

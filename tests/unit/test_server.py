@@ -4,9 +4,12 @@ whom the end of the server ends."""
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from typing import Any
 
 import pytest
+from daphne import server as daphne_server
 
 from streaming import server, subscription
 from streaming.server import ChatServer, Outbox
@@ -146,3 +149,28 @@ async def test_who_comes_while_it_ends_keeps_no_application_running(
     chat_server.connections = {Protocol(): {"application_instance": consumer}, Protocol(): {}}
     await chat_server.kill_all_applications().asFuture(asyncio.get_running_loop())
     assert consumer.cancelled()
+
+
+async def test_a_crowd_that_does_not_end_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thousand clients left together, and what they asked for has not ended since."""
+    found = ChatServer(application=None, endpoints=["tcp:0"], embedded_worker=False)
+    monkeypatch.setattr(daphne_server.reactor, "callLater", lambda *args: None)
+    left = time.time() - 60
+    endless = [asyncio.create_task(asyncio.Event().wait()) for _ in range(1000)]
+    found.connections = {
+        Protocol(): {"application_instance": task, "disconnected": left} for task in endless
+    }
+    stays = asyncio.create_task(asyncio.Event().wait())
+    found.connections[Protocol()] = {"application_instance": stays}
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            found.application_checker()
+            found.end_late()
+    await asyncio.wait(endless, timeout=20)
+    assert all(task.cancelled() for task in endless)
+    assert not stays.done()
+    stays.cancel()
+    assert len(caplog.records) == 1
+    assert caplog.records[0].getMessage().startswith("1,000 ")
