@@ -33,7 +33,8 @@ class MemoryChannelLayer(InMemoryChannelLayer):
     """The in-memory layer of one process, on one event loop.
 
     A channel that is full misses messages and stays in its groups: who reads a response
-    notices the gap by the events' numbers and reads the log.
+    notices the gap by the events' numbers and reads the log. So does one that somebody receives
+    from, however long ago it joined: `group_expiry` is for those whom nobody has said goodbye for.
     """
 
     extensions = [*InMemoryChannelLayer.extensions, "waiting_list"]
@@ -53,6 +54,7 @@ class MemoryChannelLayer(InMemoryChannelLayer):
         # The parent keeps the patterns as they come and fails on the first look-up.
         self.channel_capacity = self.compile_capacities(channel_capacity or {})
         self._receivers: Counter[str] = Counter()
+        self._heard: dict[str, float] = {}  # when somebody came to receive, since the last cleaning
         self._clean_at = 0.0
         self.waiting_list: WaitingList = MemoryWaitingList(
             self.deliver,
@@ -89,6 +91,7 @@ class MemoryChannelLayer(InMemoryChannelLayer):
             self.require_valid_channel_name(channel)
             queue = self.channels[channel] = asyncio.Queue(self.get_capacity(channel))
         self._receivers[channel] += 1
+        self._heard[channel] = time.time()
         try:
             _, message = await queue.get()
         finally:
@@ -109,7 +112,8 @@ class MemoryChannelLayer(InMemoryChannelLayer):
         self.groups.clear()
 
     def _clean_expired(self) -> None:
-        """Drop expired messages; the channels stay in their groups.
+        """Drop expired messages; the channels stay in their groups. A membership begins anew while
+        its channel is received from, and is dropped when that is `group_expiry` ago.
 
         The parent walks over all channels at every call, and takes a channel out of all its
         groups when one message on it has expired.
@@ -123,9 +127,12 @@ class MemoryChannelLayer(InMemoryChannelLayer):
                 queue.get_nowait()
             if queue.empty() and not self._receivers[channel]:
                 del self.channels[channel]
+        heard = {**self._heard, **dict.fromkeys(self._receivers, now)}
+        self._heard.clear()
         for group, members in list(self.groups.items()):
             for channel, since in list(members.items()):
-                if since < now - self.group_expiry:
+                members[channel] = max(since, heard.get(channel, since))
+                if members[channel] <= now - self.group_expiry:
                     del members[channel]
             if not members:
                 del self.groups[group]

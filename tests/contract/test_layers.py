@@ -9,6 +9,7 @@ from channels.exceptions import ChannelFull
 from streaming.layers import MemoryChannelLayer, RedisChannelLayer
 from streaming.waiting_list.base import WaitingList
 from tests.contract.backends import Backend
+from tests.contract.conftest import MakeBackend
 
 MESSAGE = {"type": "test.message", "text": "ü"}
 
@@ -79,6 +80,40 @@ async def test_memory_an_expired_message_leaves_the_groups_alone(
     await layer.group_send("group", {"type": "late"})
     assert not layer.groups
     assert not layer.channels
+
+
+async def test_who_listens_stays_in_a_group_for_longer_than_memberships_last(
+    make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker, a viewer, a watcher: each joins once, and lives for days."""
+    days = 0.0
+    monkeypatch.setattr("streaming.layers.time.time", lambda: 1000.0 + days * 86_400)
+    layer = make_backend().layer
+    listener, busy = await layer.new_channel(), await layer.new_channel()
+    for channel in (listener, busy):
+        await layer.group_add("group", channel)
+    for _ in range(5):
+        days += 0.9
+        hearing = asyncio.create_task(receive(layer, listener))
+        await asyncio.sleep(0)
+        await layer.group_send("group", MESSAGE)
+        assert await hearing == MESSAGE
+        assert await receive(layer, busy) == MESSAGE  # it does not wait, it comes for what is there
+
+
+async def test_a_process_that_slept_for_days_has_its_listeners_still(
+    make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = 0.0
+    monkeypatch.setattr("streaming.layers.time.time", lambda: 1000.0 + days * 86_400)
+    layer = make_backend().layer
+    listener = await layer.new_channel()
+    await layer.group_add("group", listener)
+    hearing = asyncio.create_task(receive(layer, listener))
+    await asyncio.sleep(0.05)
+    days = 3
+    await layer.group_send("group", MESSAGE)
+    assert await hearing == MESSAGE
 
 
 async def test_memory_two_receivers_of_one_channel_both_get_something() -> None:

@@ -150,3 +150,20 @@ async def test_the_worker_takes_samples(
     second = (await sampled())[-1]
     assert (second.accepted_in_all, second.tokens) == (1, 7)
     assert second.accepted == 1 - first.accepted_in_all
+
+
+async def test_a_cancel_is_quick_after_the_memberships_of_groups_have_run_out(
+    three_rows: QueueWorker, layer: Any, client: Any
+) -> None:
+    """The next renewal of the lease, which would tell the worker as well, is a minute off."""
+    layer.group_expiry = 0.5
+    chat = await client()
+    queued = await chat.ask("go", params={"max_tokens": 1000})
+    await chat.until("response.output_text.delta")
+    await asyncio.sleep(1)
+    layer._clean_at = 0.0  # its turn has come
+    await layer.group_send("nobody", {"type": "test"})
+    await chat.send("response.cancel", response_id=queued["response_id"])
+    async with asyncio.timeout(20):
+        done = await chat.until("response.done")
+    assert done["status"] == "cancelled"
