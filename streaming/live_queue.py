@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from streaming.forecast import forecast
 from streaming.waiting_list.base import EntryRow, WaitingList, WorkerRow
 
-_ENTRY_FIELDS = [field.name for field in fields(EntryRow)]
+_ENTRY_FIELDS = [field.name for field in fields(EntryRow) if field.name != "slot"]
 
 
 class LiveQueue:

@@ -9,9 +9,10 @@ nothing is published that cannot be replayed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 DONE_LOG_SECONDS = 600
 """How long the events of an ended response stay readable."""
@@ -81,6 +82,11 @@ REFUSALS = tuple(
 """Why a prompt may be kept out; `Counters.rejected` has each of them."""
 
 
+class ListLost(Exception):
+    """The list has lost what it had accepted: nothing new has a place, and nothing is claimed,
+    before `WaitingList.restore`."""
+
+
 class WrongNumber(Exception):
     """An event came with a number that is neither the next one nor one this lease has said.
 
@@ -120,17 +126,57 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Slot(NamedTuple):
+    """Where a response stands: the smaller is sooner. No two have the same ticket.
+
+    `moved`: an operator put it there, outside its owner's queue.
+    """
+
+    tag: int
+    ticket: int
+    moved: bool = False
+
+    @property
+    def text(self) -> str:
+        """As the record keeps it."""
+        return f"{self.tag}:{self.ticket}:{int(self.moved)}"
+
+    @classmethod
+    def parse(cls, text: str) -> Slot | None:
+        """None for an empty text. Raises ValueError."""
+        if not text:
+            return None
+        tag, ticket, moved = map(int, text.split(":"))
+        return cls(tag, ticket, bool(moved))
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a response stands. `position` 1 is next; None while held or when not waiting.
 
     `size` counts the waiting entries with a position. `created` is False when the id was known.
+    `slot` is told by `enqueue` alone, of what has a place.
     """
 
     state: State
     position: int | None
     size: int
     created: bool = True
+    slot: Slot | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """An open response as the record knows it, for a list that has forgotten it.
+
+    `slot` is where it stood, None if that was never written. `ran`: a worker had claimed it. Its
+    events will have numbers greater than `said`.
+    """
+
+    entry: Entry
+    slot: Slot | None = None
+    ran: bool = False
+    said: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +302,7 @@ class WorkerRow:
 @dataclass(frozen=True, slots=True)
 class EntryRow:
     """An open response in a snapshot: seconds in its present state (`since`) and since it was
-    accepted (`asked`)."""
+    accepted (`asked`). `slot` is None while it is held."""
 
     response_id: str
     owner: str
@@ -269,6 +315,7 @@ class EntryRow:
     tokens: int
     max_tokens: int
     asked: float = 0.0
+    slot: Slot | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,12 +446,41 @@ class WaitingList(ABC):
         """Count a response that was refused for an `objection`, as `enqueue` counts its own."""
         raise NotImplementedError
 
+    is_lost = False
+    """Whether this process knows, without asking, that the list must be restored."""
+
+    @abstractmethod
+    async def is_restored(self) -> bool:
+        """Whether it has been given what the record holds open, and lost nothing since."""
+
+    @abstractmethod
+    async def restore(
+        self, forgotten: Sequence[Remembered], *, whole: bool, patience: float = 0
+    ) -> None:
+        """Put back what the list has forgotten, each where it stood; what it knows stays as it is.
+
+        Those that ran come first, as those that came back from a lost worker. Those without a slot
+        come last, as they are given, behind what is open of their conversation. Whoever comes from
+        now on stands behind all that were put back. `whole`: this was all, the list is restored.
+        Each counts as viewed `patience` seconds from now.
+        """
+
+    @abstractmethod
+    async def unsaved(self) -> dict[str, Slot]:
+        """Where open responses stand that got another place than `enqueue` told, and are not
+        `saved`: by a move, or since one before them has ended."""
+
+    @abstractmethod
+    async def saved(self, slots: Mapping[str, Slot]) -> None:
+        """The record knows of these places now."""
+
     @abstractmethod
     async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Left | None:
         """The next response for a worker whose heartbeat is alive and READY, that is not paused
         and holds fewer leases than its capacity; None when nothing waits or it may not claim.
 
-        The next one is the first that is not left to another worker: see `preference`.
+        The next one is the first that is not left to another worker: see `preference`. Raises
+        ListLost as `enqueue` does.
         """
 
     @abstractmethod

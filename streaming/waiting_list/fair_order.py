@@ -7,8 +7,10 @@ and otherwise the virtual time has passed it. Entries that were moved are in no 
 
 from __future__ import annotations
 
-from streaming.waiting_list.base import Edge
-from streaming.waiting_list.shelves import OpenResponse, Shelf, Slot
+from bisect import insort
+
+from streaming.waiting_list.base import Edge, Slot
+from streaming.waiting_list.shelves import OpenResponse, Shelf, place_of
 
 
 class FairOrder(Shelf):
@@ -16,6 +18,8 @@ class FairOrder(Shelf):
 
     def __init__(self) -> None:
         super().__init__()
+        self.replaced: dict[str, OpenResponse] = {}
+        """By id, what stands elsewhere than where it entered; whoever reads it clears it."""
         self._by_owner: dict[str, list[OpenResponse]] = {}
         self._virtual_time = 0
         self._tickets = 0
@@ -28,6 +32,23 @@ class FairOrder(Shelf):
         row.place = Slot(max(self._virtual_time, last) + 1, self._ticket())
         queue.append(row)
         self.add(row)
+
+    def restore(self, row: OpenResponse) -> None:
+        """Let one stand where it stood in another life."""
+        self.count(row.place)
+        if not row.place.moved:
+            queue = self._by_owner.setdefault(row.entry.owner, [])
+            insort(queue, row, key=place_of)
+        self.add(row)
+
+    def count(self, slot: Slot) -> None:
+        """Whoever enters from now on stands behind this place."""
+        self._virtual_time = max(self._virtual_time, slot.tag)
+        self._tickets = max(self._tickets, slot.ticket)
+
+    def slot_ahead(self) -> Slot:
+        """One for what ran and whose own is not known."""
+        return Slot(0, self._ticket())
 
     def claim(self, row: OpenResponse) -> None:
         """Take one out whose turn it is."""
@@ -46,6 +67,7 @@ class FairOrder(Shelf):
         for later in following:
             later.place, row.place = row.place, later.place
             self.add(later)
+            self.replaced[later.response_id] = later
         self._forget(row)
 
     def move(self, row: OpenResponse, edge: Edge) -> bool:
@@ -55,10 +77,13 @@ class FairOrder(Shelf):
         self._forget(row)
         if self._rows and edge is Edge.FRONT:
             self._close_gap()  # so that no newcomer gets a tag that is as small
-            row.place = Slot(self._rows[0].place.tag - 1, self._ticket())
+            row.place = Slot(self._rows[0].place.tag - 1, self._ticket(), moved=True)
         elif self._rows:
-            row.place = Slot(self._rows[-1].place.tag, self._ticket())
+            row.place = Slot(self._rows[-1].place.tag, self._ticket(), moved=True)
+        else:
+            row.place = row.place._replace(moved=True)
         self.add(row)
+        self.replaced[row.response_id] = row
         return True
 
     def _close_gap(self) -> None:

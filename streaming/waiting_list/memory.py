@@ -7,7 +7,7 @@ else: that is its atomicity. Call it on the loop that the consumers run on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 
 from streaming.waiting_list import rules
@@ -27,7 +27,9 @@ from streaming.waiting_list.base import (
     Orders,
     Place,
     QueueClosed,
+    Remembered,
     Renewal,
+    Slot,
     Snapshot,
     State,
     Sweep,
@@ -80,6 +82,7 @@ class MemoryWaitingList(WaitingList):
         self._tallies = Tallies(clock)
         self._closed: str | None = None
         self._tokens = 0
+        self.is_lost = True  # with the process before
         self._overview = Overview(
             clock,
             self._open,
@@ -108,7 +111,49 @@ class MemoryWaitingList(WaitingList):
         self._bounds.add(entry)
         if self._lanes.join(entry):
             self._take_place(row)
-        return self._place(response_id, created=True)
+        return self._place(response_id, created=True, slot=_slot_of(row))
+
+    async def is_restored(self) -> bool:
+        return not self.is_lost
+
+    async def restore(
+        self, forgotten: Sequence[Remembered], *, whole: bool, patience: float = 0
+    ) -> None:
+        for each in rules.in_order(forgotten):
+            if each.entry.response_id not in self._open:
+                self._restore(each, self._clock() + patience)
+        if whole:
+            self.is_lost = False
+
+    def _restore(self, known: Remembered, seen: float) -> None:
+        now, entry = self._clock(), known.entry
+        self._open[entry.response_id] = row = OpenResponse(
+            entry, asked=now, since=now, seen=seen, log=EventLog(known.said)
+        )
+        self._bounds.add(entry)
+        if not self._lanes.join(entry):
+            return
+        row.state = State.WAITING
+        if known.ran:
+            row.place = known.slot or self._order.slot_ahead()
+            row.token = self._next_token()  # it was claimed, and has waited enough
+            self._order.count(row.place)
+            self._returned.add(row)
+        elif known.slot:
+            row.place = known.slot
+            self._order.restore(row)
+        else:
+            self._order.enter(row)
+            self._order.replaced[entry.response_id] = row
+
+    async def unsaved(self) -> dict[str, Slot]:
+        return {name: row.place for name, row in self._order.replaced.items()}
+
+    async def saved(self, slots: Mapping[str, Slot]) -> None:
+        for name, slot in slots.items():
+            row = self._order.replaced.get(name)
+            if row is not None and row.place == slot:
+                del self._order.replaced[name]
 
     async def objection(self, owner: str, address: str, limits: Limits) -> WaitingListError | None:
         try:
@@ -151,10 +196,10 @@ class MemoryWaitingList(WaitingList):
         now = self._clock()
         if not row.token:
             self._tallies.claim(now - row.asked)
-        self._tokens += 1
         self._roster.lease(worker_id, row.response_id)
         row.state, row.since, row.worker_id = State.RUNNING, now, worker_id
-        row.token, row.expires, row.attempt = self._tokens, now + lease_seconds, row.attempt + 1
+        row.token = self._next_token()
+        row.expires, row.attempt = now + lease_seconds, row.attempt + 1
         row.tail_before, row.tokens_before = row.log.tail, len(row.tokens)
         return Claim(
             lease=Lease(row.response_id, worker_id, row.token),
@@ -163,6 +208,10 @@ class MemoryWaitingList(WaitingList):
             tail=row.log.tail,
             tokens=tuple(row.tokens),
         )
+
+    def _next_token(self) -> int:
+        self._tokens += 1
+        return self._tokens
 
     async def renew(self, worker_id: str, leases: Iterable[Lease], lease_seconds: float) -> Renewal:
         held, lost, cancelled = set(), set(), set()
@@ -288,6 +337,7 @@ class MemoryWaitingList(WaitingList):
         """Hold nothing any more, and say nothing of it: all that was open is another list's."""
         for row in list(self._open.values()):
             self._drop(row)
+        self.is_lost = True
 
     def _end(self, row: OpenResponse, event: str, token: int = 0) -> int:
         number = self._say(row, event, last=True)
@@ -304,9 +354,11 @@ class MemoryWaitingList(WaitingList):
         self._preference.free(row)
         self._unlease(row)
         self._bounds.remove(entry)
+        self._order.replaced.pop(entry.response_id, None)
         following = self._lanes.leave(entry)
         if following is not None:
             self._take_place(self._open[following])
+            self._order.replaced[following] = self._open[following]
 
     # A viewer's side
 
@@ -340,9 +392,9 @@ class MemoryWaitingList(WaitingList):
         done = self._done.get(response_id)
         return Watched(State.DONE, None, done.log.tail) if done else Watched(State.UNKNOWN, None, 0)
 
-    def _place(self, response_id: str, *, created: bool) -> Place:
+    def _place(self, response_id: str, *, created: bool, slot: Slot | None = None) -> Place:
         seen = self._look(response_id)
-        return Place(seen.state, seen.position, len(self._order), created)
+        return Place(seen.state, seen.position, len(self._order), created, slot)
 
     # An operator's side
 
@@ -434,3 +486,7 @@ class MemoryWaitingList(WaitingList):
             if queue_timeout is not None and not row.token and row.asked <= now - queue_timeout
         ]
         return Sweep(returned, exhausted, cancelled + unseen, overdue)
+
+
+def _slot_of(row: OpenResponse) -> Slot | None:
+    return None if row.state is State.HELD else row.place

@@ -71,6 +71,7 @@ class Overview:
             tokens=len(row.tokens),
             max_tokens=row.entry.max_tokens,
             asked=self._clock() - row.asked,
+            slot=None if row.state is State.HELD else row.place,
         )
 
     def load(self) -> Load:

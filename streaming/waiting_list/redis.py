@@ -7,7 +7,7 @@ carries a nonce, so that redis-py may repeat a call whose answer a broken connec
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -27,12 +27,15 @@ from streaming.waiting_list.base import (
     Lease,
     Left,
     Limits,
+    ListLost,
     Load,
     Orders,
     Place,
     QueueClosed,
+    Remembered,
     Renewal,
     RunningLoad,
+    Slot,
     Snapshot,
     State,
     Sweep,
@@ -47,6 +50,9 @@ from streaming.waiting_list.base import (
 )
 from streaming.waiting_list.preference import LEFT_SECONDS
 from streaming.waiting_list.scripts import Scripts, SiteId
+
+
+_RESTORED_AT_ONCE = 500
 
 
 def _ms(seconds: float) -> int:
@@ -102,12 +108,44 @@ class RedisWaitingList(WaitingList):
             int(readmit),
             said,
         )
+        if code == "lost":
+            raise ListLost
         if code == QueueClosed.code:
             raise QueueClosed(*rest)
         if code != "ok":
             raise rules.refusal(code, *rest)
-        created, state, position, size = rest
-        return Place(State(state), position, size, created)
+        created, state, position, size, slot = rest
+        return Place(State(state), position, size, created, Slot.parse(slot))
+
+    async def is_restored(self) -> bool:
+        return bool(await self._run("restored"))
+
+    async def restore(
+        self, forgotten: Sequence[Remembered], *, whole: bool, patience: float = 0
+    ) -> None:
+        rows = rules.in_order(forgotten)
+        for start in range(0, len(rows), _RESTORED_AT_ONCE):
+            await self._restore(rows[start : start + _RESTORED_AT_ONCE], False, patience)
+        if whole:
+            await self._restore([], True, patience)
+
+    async def _restore(self, rows: Sequence[Remembered], whole: bool, patience: float) -> None:
+        args: list[str | int] = []
+        for row in rows:
+            entry, slot = row.entry, row.slot
+            args += (entry.response_id, entry.owner, entry.conversation_id, entry.address)
+            args += (entry.max_tokens, row.said, int(row.ran))
+            args += ("", "", "") if slot is None else (slot.tag, slot.ticket, int(slot.moved))
+        await self._run("restore", int(whole), _ms(patience), *args)
+
+    async def unsaved(self) -> dict[str, Slot]:
+        slots = await self._client().hgetall(f"{self._base}unsaved")
+        parsed = {_text(name): Slot.parse(_text(slot)) for name, slot in slots.items()}
+        return {name: slot for name, slot in parsed.items() if slot}
+
+    async def saved(self, slots: Mapping[str, Slot]) -> None:
+        if slots:
+            await self._run("saved", *(part for name, at in slots.items() for part in (name, at.text)))
 
     # A worker's side
 
@@ -115,6 +153,8 @@ class RedisWaitingList(WaitingList):
         row = await self._run("claim", _nonce(), worker_id, _ms(lease_seconds), self._left_ms)
         if row is None:
             return None
+        if row == "lost":
+            raise ListLost
         if isinstance(row, int):
             return Left(row / 1000)
         response_id, token, attempt, tail, tokens, owner, conversation, address, max_tokens = row
@@ -302,7 +342,7 @@ class RedisWaitingList(WaitingList):
         workers, running, waiting, paused, closed = await self._run("snapshot", "all")
         return Snapshot(
             workers=[_worker_row(row) for row in sorted(workers)],
-            running=[_entry_row(row) for row in sorted(running, key=lambda row: row[-2:])],
+            running=[_entry_row(row) for row in sorted(running, key=lambda row: row[-3:-1])],
             waiting=[_entry_row(row) for row in waiting],
             paused=paused,
             closed=closed,
@@ -352,9 +392,8 @@ def _worker_row(row: list[Any]) -> WorkerRow:
 
 
 def _entry_row(row: list[Any]) -> EntryRow:
-    name, owner, conversation, state, position, worker, attempt, since, tokens, limit, asked, *_ = (
-        row
-    )
+    name, owner, conversation, state, position, worker, attempt, since, tokens, limit, *rest = row
+    asked, *_, slot = rest
     return EntryRow(
         response_id=name,
         owner=owner,
@@ -367,4 +406,5 @@ def _entry_row(row: list[Any]) -> EntryRow:
         tokens=tokens,
         max_tokens=limit,
         asked=asked / 1000,
+        slot=Slot.parse(slot),
     )

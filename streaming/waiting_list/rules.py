@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from streaming.waiting_list.base import (
     CLOSED_MESSAGE_CHARS,
@@ -10,6 +11,7 @@ from streaming.waiting_list.base import (
     Entry,
     OwnerLimit,
     QueueFull,
+    Remembered,
     Unavailable,
     WaitingListError,
 )
@@ -37,6 +39,13 @@ def check_event(event: str) -> str:
     if not (event.startswith('{"') and event.endswith("}")):
         raise ValueError(f"an event must be the JSON text of a non-empty object: {event[:60]!r}")
     return event
+
+
+def in_order(forgotten: Iterable[Remembered]) -> list[Remembered]:
+    """As they are put back: by their slots, then what has none, what ran first."""
+    return sorted(
+        forgotten, key=lambda each: (each.slot is None, each.slot or (), not each.ran)
+    )
 
 
 def check_closing(message: str) -> str:

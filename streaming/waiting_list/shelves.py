@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from sortedcontainers import SortedKeyList
 
-from streaming.waiting_list.base import Entry, State
+from streaming.waiting_list.base import Entry, Slot, State
 from streaming.waiting_list.event_logs import EventLog
-
-
-class Slot(NamedTuple):
-    """Where a response stands: the smaller is sooner. No two have the same ticket."""
-
-    tag: int
-    ticket: int
 
 
 NOWHERE = Slot(0, 0)

@@ -395,6 +395,7 @@ async def test_the_prefix_of_another_site(empty_valkey: Valkey) -> None:
 
     ours, theirs = of("ours"), of("theirs")
     await ours.beat()
+    await ours.list.restore([], whole=True)
     await ours.ask("r")
     claim = await ours.claim()
     await ours.ask("waiting")

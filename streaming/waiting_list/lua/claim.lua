@@ -1,10 +1,11 @@
 -- ARGV: nonce, worker, lease_ms, left_ms
--- Answers null; or for how many ms all that waits is left to others, which needs no keeping
+-- Answers null; or "lost" where it must be restored first; or for how many ms all that waits is left to others, which needs no keeping
 -- against a retry; or {id, token, attempt, tail, tokens, owner, conversation, address, max_tokens}.
 local before = answer_before(ARGV[1])
 if before then return before end
 local worker, expires = ARGV[2], now + tonumber(ARGV[3])
 
+if is_lost() then return '"lost"' end
 if free_places(worker) == 0 then return 'null' end
 local id, left_ms = choose(worker, tonumber(ARGV[4]))
 if not id then return left_ms and cjson.encode(left_ms) or 'null' end

@@ -6,6 +6,18 @@ local function uncount(counter, name)
   end
 end
 
+-- A new entry, counted and held. Answers whether another one of its conversation is open.
+local function open_entry(id, owner, conversation, address, max_tokens, tail, seen)
+  call('HSET', entry_key(id), 'owner', owner, 'conversation', conversation, 'address', address,
+    'max_tokens', max_tokens, 'state', 'held', 'tag', 0, 'place', '', 'asked', now, 'since', now,
+    'attempt', 0, 'worker', '', 'token', '', 'expires', 0, 'cancelled', '', 'tail', tail,
+    'tokens', 0, 'left_to', '', 'left_until', 0)
+  call('ZADD', OPEN, seen, id)
+  call('HINCRBY', OWNERS, owner, 1)
+  if address ~= '' then call('HINCRBY', ADDRESSES, address, 1) end
+  return conversation ~= '' and call('RPUSH', lane_key(conversation), id) > 1
+end
+
 -- Say the last event and remove the response; the next of its conversation takes a place.
 local function end_entry(id, event, log_ms)
   local row = call('HMGET', entry_key(id), 'owner', 'address', 'conversation', 'worker', 'place')
@@ -18,6 +30,7 @@ local function end_entry(id, event, log_ms)
   uncount(OWNERS, row[1])
   uncount(ADDRESSES, row[2])
   call('DEL', entry_key(id), tokens_key(id))
+  call('HDEL', UNSAVED, id)
   call('PEXPIRE', log_key(id), log_ms)
   if row[3] ~= '' then
     local lane = lane_key(row[3])
@@ -27,6 +40,7 @@ local function end_entry(id, event, log_ms)
     if was_first and next_id then
       call('ZREM', HELD, next_id)
       enter_order(next_id, call('HGET', entry_key(next_id), 'owner'), next_ticket())
+      note_slot(next_id)
     end
   end
   return number

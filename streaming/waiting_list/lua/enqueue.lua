@@ -1,7 +1,7 @@
 -- ARGV: nonce, id, owner, conversation, address, max_tokens, max_waiting, max_per_owner,
 --       max_per_address, readmit, said
--- Answers {code, present, bound} or {'queue_closed', message} for a refusal, else
--- {'ok', created, state, position, size}. Only a refusal is kept against a retry, lest it be
+-- Answers {'lost'} where it must be restored first, {code, present, bound} or
+-- {'queue_closed', message} for a refusal, else {'ok', created, state, position, size, slot}. Only a refusal is kept against a retry, lest it be
 -- counted twice: an id that was accepted is known.
 local before = answer_before(ARGV[1])
 if before then return before end
@@ -9,10 +9,11 @@ local id, owner, conversation, address = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 local function accepted(created)
   local seen = look(id)
-  return cjson.encode({'ok', created, seen[1], seen[2], call('ZCARD', ORDER)})
+  return cjson.encode({'ok', created, seen[1], seen[2], call('ZCARD', ORDER), slot_of(id)})
 end
 
 if look(id)[1] ~= 'unknown' then return accepted(false) end
+if is_lost() then return '["lost"]' end
 
 local function refused(code, ...)
   call('HINCRBY', COUNTERS, code, 1)
@@ -35,15 +36,8 @@ if ARGV[10] ~= '1' then
 end
 
 local ticket = next_ticket()
-call('HSET', entry_key(id), 'owner', owner, 'conversation', conversation, 'address', address,
-  'max_tokens', ARGV[6], 'state', 'held', 'tag', 0, 'place', '', 'asked', now, 'since', now,
-  'attempt', 0, 'worker', '', 'token', '', 'expires', 0, 'cancelled', '', 'tail', ARGV[11],
-  'tokens', 0, 'left_to', '', 'left_until', 0)
-call('ZADD', OPEN, now, id)
 call('ZADD', UNCLAIMED, now, id)
-call('HINCRBY', OWNERS, owner, 1)
-if address ~= '' then call('HINCRBY', ADDRESSES, address, 1) end
-if conversation ~= '' and call('RPUSH', lane_key(conversation), id) > 1 then
+if open_entry(id, owner, conversation, address, ARGV[6], ARGV[11], now) then
   call('ZADD', HELD, ticket, id)
 else
   enter_order(id, owner, ticket)

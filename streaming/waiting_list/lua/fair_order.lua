@@ -4,7 +4,7 @@
 -- A place is a tag and an arrival ticket. In a zset the tag is the score and the member is
 -- "0000000000000042:ID", the ticket before the id: Redis sorts by score, then by member, and
 -- both stay exact. The entry keeps its `tag` and its `place` (the member) while it runs.
--- Entries that were moved are in no owner's queue.
+-- Entries that were moved are in no owner's queue, and are `moved` until they end.
 
 local function next_ticket() return call('HINCRBY', META, 'ticket', 1) end
 local function queue_key(owner) return BASE .. 'queue:' .. owner end
@@ -21,6 +21,17 @@ local function stand_in_queue(id, owner, tag, place)
   stand(id, tag, place)
   call('ZADD', queue_key(owner), tag, place)
 end
+
+-- Where an entry stands, as base.Slot writes it; '' if it is held.
+local function slot_of(id)
+  local row = call('HMGET', entry_key(id), 'tag', 'place', 'moved')
+  if not row[2] or row[2] == '' then return '' end
+  local ticket = string.format('%d', tonumber(string.sub(row[2], 1, 16)))
+  return row[1] .. ':' .. ticket .. ':' .. (row[3] == '1' and '1' or '0')
+end
+
+-- It stands elsewhere than where it entered: the record is to know.
+local function note_slot(id) call('HSET', UNSAVED, id, slot_of(id)) end
 
 -- Pass over rounds that moves have emptied: the next one is that of somebody who waits.
 -- Answers the virtual time.
@@ -70,6 +81,7 @@ local function withdraw_place(owner, place)
   for i = 3, #later, 2 do
     local id = id_at(later[i])
     stand_in_queue(id, owner, later[i - 1], string.sub(later[i - 2], 1, 17) .. id)
+    note_slot(id)
   end
 end
 
@@ -87,6 +99,7 @@ local function move(id, edge)
     tag = tag - 1
   end
   stand(id, string.format('%d', tag), new_place(id))
-  call('HSET', entry_key(id), 'left_to', '') -- it is nobody's in particular now
+  call('HSET', entry_key(id), 'left_to', '', 'moved', '1') -- it is nobody's in particular now
+  note_slot(id)
   return true
 end

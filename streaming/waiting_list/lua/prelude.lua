@@ -19,8 +19,10 @@
 --   leases:WORKER set                    owners, addresses  hash  open responses of each
 --   said:ID   text  the lease that said the last event     once:NONCE  answers, against retries
 --   recent    list  "tokens:ms:limit" of the finished          elected:NAME text  who holds the duty
---   meta      hash  the ticket and lease token counters, the virtual time, paused, closed, and the
---                   site: the id of the database whose list this is
+--   meta      hash  the ticket and lease token counters, the virtual time, paused, closed, the
+--                   site: the id of the database whose list this is, and `restored`: it has been
+--                   given what that holds open
+--   unsaved   hash  id -> the slot of what stands elsewhere than where it entered, for the record
 --   counters  hash  accepted, tokens, and how often each code was the refusal
 --   waits     list  "at:ms" of first claims: when, and how long the response had waited
 --   samples   list  what operators look back on
@@ -42,7 +44,7 @@ local ORDER, RETURNED, PARKED = BASE .. 'order', BASE .. 'returned', BASE .. 'pa
 local UNCLAIMED, RECENT = BASE .. 'unclaimed', BASE .. 'recent'
 local COUNTERS, WAITS, SAMPLES = BASE .. 'counters', BASE .. 'waits', BASE .. 'samples'
 local OWNERS, ADDRESSES = BASE .. 'owners', BASE .. 'addresses'
-local WORKERS, META = BASE .. 'workers', BASE .. 'meta'
+local WORKERS, META, UNSAVED = BASE .. 'workers', BASE .. 'meta', BASE .. 'unsaved'
 
 local caller = table.remove(ARGV)
 if caller ~= '' then
@@ -53,6 +55,9 @@ if caller ~= '' then
     return redis.error_reply('OTHERSITE the list is that of another database')
   end
 end
+
+-- Whether it must be restored before anybody new has a place. A list of no site never must.
+local function is_lost() return caller ~= '' and call('HEXISTS', META, 'restored') == 0 end
 
 local function entry_key(id) return BASE .. 'entry:' .. id end
 local function log_key(id) return BASE .. 'log:' .. id end

@@ -18,6 +18,7 @@ local function add(rows, id, position)
   rows[#rows + 1] = {
     id, row[1], row[2], row[3], position, row[4], tonumber(row[5]), now - row[6],
     tonumber(row[7]), tonumber(row[8]), now - (row[9] or row[6]), tonumber(row[10]), row[11],
+    slot_of(id),
   }
 end
 
