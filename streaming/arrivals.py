@@ -10,6 +10,7 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from streaming import record
+from streaming.waiting_list.base import Slot
 
 _WRITTEN_AT_ONCE = 4
 """So many prompts of a crowd stand before the database's thread. Others wait where they do not hold
@@ -26,6 +27,7 @@ class Arrivals:
         self._coming = 0
         self._none = asyncio.Event()
         self._accepted: deque[UUID] = deque()
+        self._slots: dict[UUID, str] = {}  # where they stand
 
     @classmethod
     def here(cls) -> Arrivals:
@@ -55,19 +57,25 @@ class Arrivals:
                 async with asyncio.timeout(seconds):
                     await self._none.wait()
 
-    async def accept(self, response_id: UUID) -> None:
-        """Mark it `queued` in the record, or let a visit to the database's thread do it that has
+    async def accept(self, response_id: UUID, slot: Slot | None = None) -> None:
+        """Mark it `queued` in the record, at its place, or let a visit to the database's thread do it that has
         not begun: the first one that it takes along waits for it."""
         self._accepted.append(response_id)
+        self._slots[response_id] = slot.text if slot else ""
         if len(self._accepted) > 1:
             return
+        slots: dict[UUID, str] = {}
         try:
-            await record.mark_queued(self._take())
+            await record.mark_queued(self._take(slots), slots)
         except BaseException:
             self._accepted.clear()  # or nobody would be the first again
+            self._slots.clear()
             raise
 
-    def _take(self) -> Iterator[UUID]:
-        """All that are accepted, when the visit begins: it is that which asks for them."""
+    def _take(self, slots: dict[UUID, str]) -> Iterator[UUID]:
+        """All that are accepted, when the visit begins: it is that which asks for them. `slots` is
+        given where each stands."""
         while self._accepted:
-            yield self._accepted.popleft()
+            response_id = self._accepted.popleft()
+            slots[response_id] = self._slots.pop(response_id, "")
+            yield response_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from streaming import conf, record, responses
 from streaming.arrivals import Arrivals
@@ -15,7 +15,7 @@ from streaming.outages import AWAY, log_fault
 from streaming.protocol import ErrorDetail
 from streaming.publishing import Publisher
 from streaming.running import Running
-from streaming.waiting_list.base import Claim, Left, WaitingList
+from streaming.waiting_list.base import Claim, Left, ListLost, WaitingList
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,8 @@ prompt alone, on the cores that write the others, both took twice as long."""
 
 
 class Claimer:
-    """Claims for one worker. It looks again whenever `bell` rings; `has_place` says if it may."""
+    """Claims for one worker. It looks again whenever `bell` rings; `has_place` says if it may.
+    `restore` gives the list its memory back."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Claimer:
         lease_seconds: float,
         has_place: Callable[[], bool],
         bell: asyncio.Event,
+        restore: Callable[[], Awaitable[None]],
     ) -> None:
         self._worker_id = worker_id
         self._engine = engine
@@ -51,6 +53,7 @@ class Claimer:
         self._lease_seconds = lease_seconds
         self._has_place = has_place
         self._bell = bell
+        self._restore = restore
 
     async def claim_on(self) -> None:
         while True:
@@ -58,9 +61,18 @@ class Claimer:
             pause = POLL_SECONDS
             try:
                 pause = await self._claim_all()
+            except ListLost:
+                await self._restore_list()
             except Exception as error:
                 log_fault(logger, error, "Claiming failed; trying again.")
             await wait(self._bell, pause)
+
+    async def _restore_list(self) -> None:
+        try:
+            await self._restore()
+            self._bell.set()
+        except Exception as error:
+            log_fault(logger, error, "The waiting list is not restored yet; trying again.")
 
     async def _claim_all(self) -> float:
         """Claim until nothing is to be had; answer after how many seconds to look again."""

@@ -19,7 +19,7 @@ from channels.exceptions import StopConsumer
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
-from streaming import conf, keys, logs, metrics, owners, record, responses, visitors
+from streaming import conf, keys, logs, metrics, owners, record, recovery, responses, visitors
 from streaming.arrivals import Arrivals
 from streaming.database import in_database
 from streaming.guard import Credentials, Guard
@@ -156,6 +156,8 @@ class ChatConsumer(ListeningConsumer):
     # --- the connection ---
 
     async def connect(self) -> None:
+        with contextlib.suppress(*AWAY):  # the greeting says so
+            await recovery.ensure(self.channel_layer)  # who waited comes before who comes now
         await self.accept()
         try:
             self.user = await self.identify()
@@ -390,7 +392,7 @@ class ChatConsumer(ListeningConsumer):
         if place.created:
             try:
                 await responses.ring(self.channel_layer)
-                await Arrivals.here().accept(response.pk)
+                await Arrivals.here().accept(response.pk, place.slot)
             except Exception as error:
                 # It is accepted and its reader knows: the reconciler does the rest.
                 message = "The acceptance of %s is not recorded yet."

@@ -12,6 +12,7 @@ list, says so, and answers no more.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import logging
@@ -44,6 +45,8 @@ that was itself stopped, or waited for a locked database, has not looked meanwhi
 _FRESH_SECONDS = 8.0
 """So long after a beat the list is taken to be ours still; less than a contender waits."""
 
+_POLL_SECONDS = 0.05
+
 _ROW = 1
 
 
@@ -63,6 +66,7 @@ class LockHolder:
     def __init__(self) -> None:
         self.lost = ""  # why, once it is
         self.is_refused = True  # until it is had
+        self.is_decided = False  # whether it is had, or somebody else's, is not known yet
         self._users = 0
         self._token = ""
         self._pid = 0
@@ -111,7 +115,10 @@ class LockHolder:
             if not self.is_held:
                 self._stopping.clear()
                 self._given_up.clear()
-                self._token, self._pid, self.lost = self._take(), os.getpid(), ""
+                try:
+                    self._token, self._pid, self.lost = self._take(), os.getpid(), ""
+                finally:
+                    self.is_decided = True
                 atexit.register(self._give_back)
                 self.is_refused = False
                 self.beat()
@@ -201,6 +208,16 @@ class LockHolder:
         such as a file that was put back."""
         row = _present()
         return (row is None or not row.holder or _is_dead(row)) and _write(self._token, row)
+
+
+async def decided(layer: BaseChannelLayer, seconds: float) -> None:
+    """Wait, so long at most, until this process has the list of its worker-to-be, or knows that
+    another one has it. (Polled: it is decided in a thread.)"""
+    holder = LockHolder.known(layer)
+    for _ in range(round(seconds / _POLL_SECONDS)):
+        if holder is None or holder.is_decided:
+            return
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def refusal(layer: BaseChannelLayer) -> str:

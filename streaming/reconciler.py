@@ -8,21 +8,19 @@ it at once: `upkeep` elects one of them to save work, not for safety.
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from collections.abc import Sequence
 from uuid import UUID
 
 from channels.layers import BaseChannelLayer
-from django.utils import timezone
 
-from streaming import record, responses
+from streaming import record, recovery, responses
 from streaming.models import Response, Status
 from streaming.protocol import ErrorDetail, ProtocolError
+from streaming.waiting_list.base import EntryRow
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 10.0
-_ROWS = 500
-
 
 async def reconcile(layer: BaseChannelLayer) -> None:
     """One pass."""
@@ -31,16 +29,16 @@ async def reconcile(layer: BaseChannelLayer) -> None:
 
 
 async def _put_back(layer: BaseChannelLayer) -> None:
-    # A young `accepting` row is on its way into the list, and may yet be refused.
-    rows = await record.open_rows(timezone.now() - timedelta(seconds=INTERVAL_SECONDS), _ROWS)
+    if not await layer.waiting_list.is_restored():
+        await recovery.restore(layer)
+    rows = [row async for row in recovery.open_rows()]
     known = await layer.waiting_list.known([str(row.pk) for row in rows])
+    lost = [row for row in rows if str(row.pk) not in known and row.status != Status.ACCEPTING]
+    if lost and (count := await recovery.put_back(layer.waiting_list, lost)):
+        logger.warning("%d responses were lost by the waiting list and put back.", count)
     accepted: list[UUID] = []
     for row in rows:
-        if str(row.pk) not in known:
-            if not await _admit(layer, row):
-                continue
-            logger.warning("Response %s was lost by the waiting list and put back.", row.pk)
-        if row.status == Status.ACCEPTING:
+        if row.status == Status.ACCEPTING and (str(row.pk) in known or await _admit(layer, row)):
             accepted.append(row.pk)
     if accepted:
         await record.mark_queued(accepted)
@@ -49,11 +47,9 @@ async def _put_back(layer: BaseChannelLayer) -> None:
 
 
 async def _admit(layer: BaseChannelLayer, row: Response) -> bool:
-    """Whether a row that the list does not know has a place now."""
-    if row.status != Status.ACCEPTING:
-        return await responses.readmit(layer, str(row.pk)) is not None  # else it has ended since
+    """Whether a row that was never marked as accepted has a place now. Nobody was told of it: the
+    bounds hold for it."""
     try:
-        # Nobody was told yet that it is accepted: the bounds hold for it.
         await responses.enqueue(layer, row, created=False)
     except ProtocolError as refused:
         error = ErrorDetail(code=refused.code, message=refused.message)
@@ -64,6 +60,14 @@ async def _admit(layer: BaseChannelLayer, row: Response) -> bool:
 
 async def _take_out(layer: BaseChannelLayer) -> None:
     snapshot = await layer.waiting_list.snapshot()
-    held = [entry.response_id for entry in (*snapshot.running, *snapshot.waiting)]
-    for response_id in await record.ended(held):
+    entries = (*snapshot.running, *snapshot.waiting)
+    for response_id in await record.ended([entry.response_id for entry in entries]):
         await responses.withdraw_ended(layer, response_id)
+    await _keep_order(entries)
+
+
+async def _keep_order(entries: Sequence[EntryRow]) -> None:
+    """Write where each stands, if whoever gave it its place died before it was written."""
+    slots = {UUID(entry.response_id): entry.slot.text for entry in entries if entry.slot}
+    if wrong := await record.other_slots(slots):
+        await record.keep_slots({pk: slots[pk] for pk in wrong})

@@ -7,7 +7,7 @@ an update that only an open row accepts: whoever comes second changes nothing.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,8 @@ from uuid import UUID, uuid4
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import Case, CharField, F, Q, QuerySet, Subquery, Value, When
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -34,6 +35,11 @@ from streaming.protocol import (
     Timings,
     Usage,
 )
+
+EMPTY: Mapping[UUID, str] = {}
+
+_AT_ONCE = 200
+"""So many rows are written by one statement."""
 
 MOST_CHARS = 4_000_000
 """Of a history, where nobody says how much of it an engine may care for."""
@@ -110,10 +116,13 @@ def create(
             if event.response_id and (known := _row(event.response_id)):
                 return _own(known, owner), False
             turn = _turn(event, owner, user)
+            ordinal: int | Combinable = 1
             if not _begins_conversation(event):
                 _touch(turn.conversation)
+                ordinal = _next_ordinal(turn.conversation)
             response = Response.objects.create(
                 id=event.response_id or uuid4(),
+                ordinal=ordinal,
                 conversation=turn.conversation,
                 previous=turn.previous,
                 prompt=turn.prompt,
@@ -137,6 +146,19 @@ def _touch(conversation: Conversation) -> None:
     used = Conversation.objects.filter(pk=conversation.pk).update(updated_at=timezone.now())
     if not used:
         raise ProtocolError("not_found", "There is no such conversation.", "conversation_id")
+
+
+def _next_ordinal(conversation: Conversation) -> Combinable:
+    """The number of a conversation's next response, read as it is written: the conversation is
+    locked. No clock says which is newer."""
+    numbers = conversation.responses.order_by("-ordinal").values("ordinal")
+    return Coalesce(Subquery(numbers[:1]), 0) + 1
+
+
+def newest_first(conversation: Conversation) -> QuerySet[Response]:
+    """A conversation's responses. (The clock decides only between those that a process of an
+    earlier version wrote beside the migration.)"""
+    return conversation.responses.order_by("-ordinal", "-created_at", "-pk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +211,7 @@ def _place(
     conversation = Conversation.objects.filter(pk=event.conversation_id, owner=owner).first()
     if conversation is None:
         raise ProtocolError("not_found", "There is no such conversation.", "conversation_id")
-    newest = conversation.responses.order_by("-created_at") if event.follows_newest else None
-    return conversation, newest.first() if newest else None
+    return conversation, newest_first(conversation).first() if event.follows_newest else None
 
 
 def title_of(prompt: str) -> str:
@@ -263,10 +284,59 @@ def discard(response: Response) -> None:
 
 
 @in_database
-def mark_queued(response_ids: Iterable[UUID]) -> None:
-    """Say that the waiting list has them. The ids are asked for in the database's thread."""
-    if ids := list(response_ids):
-        Response.objects.filter(pk__in=ids, status=Status.ACCEPTING).update(status=Status.QUEUED)
+def mark_queued(response_ids: Iterable[UUID], slots: Mapping[UUID, str] = EMPTY) -> None:
+    """Say that the waiting list has them, and where they stand there, as far as they have a place.
+    The ids are asked for in the database's thread."""
+    ids = list(response_ids)
+    accepting = Response.objects.filter(status=Status.ACCEPTING)
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        rows = accepting.filter(pk__in=some)
+        if any(slots.get(pk) for pk in some):
+            rows.update(status=Status.QUEUED, slot=_slot_by_id(slots, some))
+        else:
+            rows.update(status=Status.QUEUED)
+
+
+def _slot_by_id(slots: Mapping[UUID, str], ids: Sequence[UUID]) -> Combinable:
+    if len(ids) == 1:
+        return Value(slots[ids[0]])
+    cases = (When(pk=pk, then=Value(slots[pk])) for pk in ids if slots.get(pk))
+    return Case(*cases, default=F("slot"), output_field=CharField())
+
+
+@in_database
+def keep_slots(slots: Mapping[UUID, str]) -> None:
+    """Write where open responses stand in the waiting list now."""
+    ids = list(slots)
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        Response.objects.filter(pk__in=some, status__in=OPEN).update(slot=_slot_by_id(slots, some))
+
+
+@in_database
+def other_slots(slots: Mapping[UUID, str]) -> list[UUID]:
+    """Of which open responses the record says another place."""
+    ids, other = list(slots), []
+    for start in range(0, len(ids), _AT_ONCE):
+        some = Response.objects.filter(pk__in=ids[start : start + _AT_ONCE], status__in=OPEN)
+        rows = some.values_list("pk", "slot")
+        other += [pk for pk, slot in rows.iterator() if slot != slots[pk]]
+    return other
+
+
+@in_database
+def revive(response_ids: Sequence[UUID]) -> list[Response]:
+    """Count that the waiting list has forgotten them; the rows of those that have not ended."""
+    revived: list[Response] = []
+    for start in range(0, len(response_ids), _AT_ONCE):
+        some = Response.objects.filter(
+            pk__in=response_ids[start : start + _AT_ONCE], status__in=OPEN
+        )
+        with transaction.atomic():
+            some.update(restarts=F("restarts") + 1)
+            revived += some.order_by("created_at", "ordinal")
+    return revived
 
 
 @in_database
@@ -541,10 +611,17 @@ def _ms(since: datetime, until: datetime | None) -> int | None:
 
 
 @in_database
-def open_rows(accepting_before: datetime, limit: int) -> list[Response]:
-    """Open rows, oldest first; those still `accepting` only if written before a moment."""
-    is_young = Q(status=Status.ACCEPTING, created_at__gte=accepting_before)
-    rows = Response.objects.filter(status__in=OPEN).exclude(is_young).order_by("created_at")
+def open_rows(
+    accepting_before: datetime | None, limit: int, after: Response | None = None
+) -> list[Response]:
+    """Open rows, oldest first; those still `accepting` only if written before a moment, if one is
+    given. So many at most, those behind `after`."""
+    rows = Response.objects.filter(status__in=OPEN).order_by("created_at", "pk")
+    if accepting_before is not None:
+        rows = rows.exclude(status=Status.ACCEPTING, created_at__gte=accepting_before)
+    if after is not None:
+        later = Q(created_at__gt=after.created_at)
+        rows = rows.filter(later | Q(created_at=after.created_at, pk__gt=after.pk))
     return list(rows[:limit])
 
 

@@ -16,14 +16,15 @@ from channels.layers import BaseChannelLayer
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
-from streaming import conf, list_lock, metrics, record
+from streaming import conf, list_lock, metrics, record, recovery
 from streaming.arrivals import Arrivals
 from streaming.models import TERMINAL, Response, Status
 from streaming.protocol import ErrorDetail, ProtocolError, ResponseCreate, ResponseDone
+from streaming.recovery import NUMBERS_PER_LIFE, entry_of
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
     WORKERS_GROUP,
-    Entry,
+    Edge,
     Limits,
     Place,
     State,
@@ -36,20 +37,6 @@ from streaming.waiting_list.base import (
 DOORBELL = "generation"
 """The named channel that says "something waits"."""
 
-NUMBERS_PER_LIFE = 1_000_000
-"""More events than any response has."""
-
-
-def entry_of(response: Response) -> Entry:
-    return Entry(
-        response_id=str(response.pk),
-        owner=response.owner,
-        conversation_id=str(response.conversation_id),
-        address=response.address,
-        max_tokens=response.params["max_tokens"],
-    )
-
-
 async def create(
     event: ResponseCreate, *, layer: BaseChannelLayer, owner: str, user: User | None, address: str
 ) -> tuple[Response, bool]:
@@ -57,6 +44,7 @@ async def create(
 
     Raises ProtocolError.
     """
+    await recovery.ensure(layer)  # before: what is written after it comes into the list by itself
     if event.input is not None:
         check_prompt(event.input)
     params = record.resolve_params(event.params, conf.get().max_tokens)
@@ -111,6 +99,7 @@ async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool)
     One that was accepted before keeps its right to a place, whatever the list forgot. (A row
     still `accepting` was not: the same id on two sockets must not get past the bounds.)
     """
+    await recovery.ensure(layer)
     if why := list_lock.refusal(layer):
         metrics.REJECTIONS.labels(Unavailable.code).inc()
         if created:
@@ -119,33 +108,19 @@ async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool)
     if response.status != Status.ACCEPTING:
         place: Place = await layer.waiting_list.place(str(response.pk))
         if place.state is State.UNKNOWN:
-            place = await readmit(layer, str(response.pk)) or place
+            await recovery.readmit(layer, str(response.pk))
+            place = await layer.waiting_list.place(str(response.pk))
         return place
     try:
-        place = await layer.waiting_list.enqueue(entry_of(response), _limits())
+        entry, waiting_list = entry_of(response), layer.waiting_list
+        place = await recovery.with_memory(
+            layer, lambda: waiting_list.enqueue(entry, _limits())
+        )
     except WaitingListError as error:
         metrics.REJECTIONS.labels(error.code).inc()
         if created:
             await record.discard(response)
         raise ProtocolError(error.code, str(error)) from None  # type: ignore[arg-type]
-    return place
-
-
-async def readmit(layer: BaseChannelLayer, response_id: str) -> Place | None:
-    """Put an accepted response back that the list has forgotten; None if it has ended.
-
-    Its events begin far above all numbers of its former life, so that whoever has seen those
-    takes none of the new ones for one of them.
-    """
-    response = await record.restart(response_id)
-    if response is None:
-        return None
-    place: Place = await layer.waiting_list.enqueue(
-        entry_of(response),
-        Limits(max_waiting=0),
-        readmit=True,
-        said=response.restarts * NUMBERS_PER_LIFE,
-    )
     return place
 
 
@@ -254,6 +229,14 @@ async def withdraw(layer: BaseChannelLayer, done: ResponseDone) -> None:
     response_id = str(done.response_id)
     if await layer.waiting_list.withdraw(response_id, event_json(done)) is Withdrawal.RUNNING:
         await _tell_workers(layer, response_id)
+
+
+async def move(layer: BaseChannelLayer, response_id: str, edge: Edge) -> bool:
+    """An operator's order, as `WaitingList.move`; when it is answered, the record knows, too."""
+    moved: bool = await layer.waiting_list.move(response_id, edge)
+    if moved:
+        await recovery.keep_slots(layer.waiting_list)
+    return moved
 
 
 async def _tell_workers(layer: BaseChannelLayer, response_id: str) -> None:

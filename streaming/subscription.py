@@ -16,7 +16,7 @@ from typing import Any
 
 from channels.layers import BaseChannelLayer
 
-from streaming import responses
+from streaming import recovery, responses
 from streaming.arrivals import Arrivals
 from streaming.listening import listen
 from streaming.models import Response
@@ -116,6 +116,11 @@ class Subscription:
         write: Coroutine[Any, Any, Response],
         discard: Callable[[Response], Awaitable[None]],
     ) -> Told:
+        try:
+            await recovery.ensure(self._layer)
+        except BaseException:
+            write.close()
+            raise
         async with Arrivals.here().one():
             self._response = response = await write
         response_id = str(response.pk)
@@ -136,7 +141,7 @@ class Subscription:
         self._reader = asyncio.create_task(self._read(self._viewer, told))
         try:
             await responses.ring(self._layer)
-            await Arrivals.here().accept(response.pk)
+            await Arrivals.here().accept(response.pk, place.slot)
         except Exception as error:
             # It is accepted: the reconciler does the rest.
             log_fault(logger, error, "The acceptance of %s is not recorded yet.", response_id)

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 
 from streaming import markup, thread
 from streaming.models import OPEN, TERMINAL, Conversation, Response, Status
-from streaming.record import prefix_of, total_ms
+from streaming.record import newest_first, prefix_of, total_ms
 
 WINDOW = 20
 """So many turns are shown at a time; earlier ones on demand."""
@@ -65,12 +65,13 @@ def window(
 
 def newest(conversation: Conversation) -> UUID | None:
     """The newest response's id."""
-    return conversation.responses.order_by("-created_at").values_list("pk", flat=True).first()
+    return newest_first(conversation).values_list("pk", flat=True).first()
 
 
 def _nodes(conversation: Conversation) -> list[thread.Node]:
     rows = (
-        conversation.responses.order_by("created_at", "pk")
+        newest_first(conversation)
+        .reverse()
         .annotate(is_stub=Q(status__in=TERMINAL) & Q(message=None))
         .values_list("pk", F("previous_id"), F("continues_id"), "is_stub")
     )

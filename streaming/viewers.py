@@ -82,6 +82,7 @@ class Viewer:
         self._sequence = 0
         self._mark = 0  # the sequence just before the last look
         self._stalled = False
+        self._read_to = 0  # so far the log was read, whether or not it said anything
         self._place: Told | None = None
         self._told_at = time.monotonic()
         # From 3/4 to 5/4, so that a thousand who were told together soon are no more.
@@ -96,6 +97,8 @@ class Viewer:
             self._open = True
         try:
             await self._catch_up()
+            if self._sequence == after > 0:
+                await self._look_beyond()
         except Exception as error:
             # An error now would contradict the place that was told.
             log_fault(logger, error, "The next look catches up with %s.", self.response_id)
@@ -135,10 +138,19 @@ class Viewer:
             # It has lost what was sent from here: what it says from now on does not fit that.
             is_over = watched.state is State.DONE
             self._begin_repair(self._end_by_record if is_over else self._begin_anew)
-        elif self._stalled and watched.tail > self._sequence:
-            self._begin_repair(self._catch_up)
+        elif self._stalled and watched.tail > max(self._sequence, self._read_to):
+            self._begin_repair(lambda: self._catch_up_to(watched.tail))
         elif watched.state in (State.WAITING, State.HELD) and not self._sequence:
             await self._tell_place(place)
+
+    async def _look_beyond(self) -> None:
+        """The reader has all that there is, or more: tell the end if it was, or what it is."""
+        watch = await self._layer.waiting_list.watch([self.response_id])
+        watched = watch.responses[self.response_id]
+        if watched.state in (State.UNKNOWN, State.DONE):
+            await self._end_by_record()
+        elif watched.tail < self._sequence:
+            await self._begin_anew()
 
     def _begin_repair(self, repair: Callable[[], Awaitable[None]]) -> None:
         """Read the log or the record, and replay it at this reader's pace alone."""
@@ -190,10 +202,23 @@ class Viewer:
                     is_last = event["type"] == "response.done"
                     await self._pass_on(self._replay, text, event["sequence_number"], is_last)
 
+    async def _catch_up_to(self, tail: int) -> None:
+        """The log may have nothing to say: a restored response counts on from a former life."""
+        await self._catch_up()
+        self._read_to = tail
+
     async def _begin_anew(self) -> None:
-        waiting_list = self._layer.waiting_list
-        if await responses.begin_anew(waiting_list, self.response_id, self._sequence):
+        waiting_list, seen = self._layer.waiting_list, self._sequence
+        if await responses.begin_anew(waiting_list, self.response_id, seen):
             await responses.ring(self._layer)
+            return
+        # Nothing was lost, so nobody was told such a number: what comes from now on is news.
+        async with self._lock:
+            watch = await waiting_list.watch([self.response_id])
+            tail = watch.responses[self.response_id].tail
+            if self._sequence == seen and tail < seen:
+                self._sequence = self._mark = tail
+        await self._catch_up()
 
     async def _end_by_record(self) -> None:
         """The list has forgotten the response: if it ended, its row knows how."""

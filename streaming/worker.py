@@ -19,7 +19,7 @@ from typing import Any
 from channels.layers import BaseChannelLayer, get_channel_layer
 from django.utils.module_loading import import_string
 
-from streaming import conf, reconciler, responses, samples
+from streaming import conf, reconciler, recovery, responses, samples
 from streaming.claiming import POLL_SECONDS, Claimer, wait
 from streaming.database import disconnecting
 from streaming.engine.base import Engine, EngineError
@@ -95,6 +95,7 @@ class QueueWorker:
             lease_seconds=self._lease_seconds,
             has_place=self._has_place,
             bell=self._bell,
+            restore=lambda: recovery.restore(layer),
         )
 
     @property
@@ -159,6 +160,7 @@ class QueueWorker:
         beats = self._every(self._lease_seconds / 3, self._beat, sooner=self._ordered)
         beating = asyncio.create_task(beats)
         try:
+            await self._restore_at_last()
             await self._load()
             self._loaded = True
             if self._state is WorkerState.LOADING:
@@ -208,6 +210,7 @@ class QueueWorker:
                 self._every(POLL_SECONDS / 2, self._end_unheeded),
                 self._every(reconciler.INTERVAL_SECONDS, self._reconcile),
                 self._every(samples.SAMPLE_SECONDS, self._upkeep.sample),
+                self._every(POLL_SECONDS / 2, self._keep_slots),
                 self._watch_engine(),
                 self._watch_lock(),
             )
@@ -325,6 +328,19 @@ class QueueWorker:
             except AWAY as error:
                 logger.warning("The waiting list cannot be reached; trying again. (%s)", error)
                 await asyncio.sleep(POLL_SECONDS)
+
+    async def _restore_at_last(self) -> None:
+        """Before the model is loaded: readers who come back meanwhile find their places."""
+        while not self._stopping.is_set():
+            try:
+                return await recovery.restore(self._layer)
+            except AWAY as error:
+                log_fault(logger, error, "The waiting list is not restored yet; trying again.")
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _keep_slots(self) -> None:
+        if self._has_list:
+            await recovery.keep_slots(self._list)
 
     async def _renew(self) -> None:
         asked = list(self._publisher.running.values())

@@ -37,7 +37,7 @@ async def move(order: Order) -> Answer:
         order.operator_id,
         trail.response(response_id),
         f"Moved to the {edge} of the waiting list.",
-        order.layer.waiting_list.move(response_id, edge),
+        responses.move(order.layer, response_id, edge),
     )
     if not moved:
         return warned(await _why_not_moved(order, response_id))

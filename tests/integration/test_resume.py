@@ -139,6 +139,62 @@ async def test_the_row_answers_when_the_log_has_expired(
     assert again["sequence_number"] == 3
 
 
+@pytest.mark.parametrize("beyond", [0, 1, 7, 10**12])
+async def test_a_resume_at_the_end_or_beyond_it_is_told_the_end(
+    start_worker: Any, client: Any, beyond: int
+) -> None:
+    await start_worker(FakeEngine())
+    chat = await client()
+    token = chat.received[0]["session_token"]
+    queued = await chat.ask("stop 3")
+    done = await chat.until("response.done")
+    back = await come_back(client, token)
+    after = min(done["sequence_number"] + beyond, 10**12)
+    resume = {"response_id": queued["response_id"], "starting_after": after}
+    await back.send("response.resume", **resume)
+    again = await asyncio.wait_for(back.until("response.done"), 10)
+    assert again["sequence_number"] == after + 1
+    assert again | {"sequence_number": 0} == done | {"sequence_number": 0}
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 1000, 10**9])
+async def test_a_resume_beyond_what_a_running_answer_has_said_goes_on_live(
+    start_worker: Any, client: Any, beyond: int
+) -> None:
+    """In one process nothing that was told is ever lost: such a number was never told."""
+    await start_worker(FakeEngine(max_running=1, step_seconds=0.02))
+    chat = await client()
+    token = chat.received[0]["session_token"]
+    queued = await chat.ask("stop 40")
+    told = await chat.until("response.output_text.delta")
+    back = await come_back(client, token)
+    after = told["sequence_number"] + beyond
+    resume = {"response_id": queued["response_id"], "starting_after": after}
+    await back.send("response.resume", **resume)
+    done = await asyncio.wait_for(back.until("response.done"), 20)
+    assert done["text"] == "".join(words(40))
+    mine = [event for event in back.received if event["type"] == "response.output_text.delta"]
+    assert mine
+    assert mine[-1]["sequence_number"] + 1 == done["sequence_number"]
+
+
+async def test_a_resume_of_a_waiting_one_beyond_its_beginning(
+    start_worker: Any, client: Any
+) -> None:
+    await start_worker(FakeEngine(max_running=1, step_seconds=0.02))
+    chat = await client()
+    token = chat.received[0]["session_token"]
+    running = await chat.ask("go", params={"max_tokens": 1000})
+    queued = await chat.ask("stop 5")
+    back = await come_back(client, token)
+    resume = {"response_id": queued["response_id"], "starting_after": 17}
+    await back.send("response.resume", **resume)
+    assert (await back.until("response.queued"))["position"] == 1
+    await chat.send("response.cancel", response_id=running["response_id"])
+    done = await asyncio.wait_for(back.until("response.done"), 20)
+    assert done["text"] == text_of(back.received) == "".join(words(5))
+
+
 async def test_an_answer_begins_anew_when_the_list_has_lost_its_memory(
     start_worker: Any, client: Any, layer: Any, monkeypatch: pytest.MonkeyPatch, chatstream: Any
 ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 
+from streaming import turns
 from streaming.engine.base import GenerationRequest
 from streaming.models import Conversation, Message, Response
 from tests.fake_engine import FakeEngine, words
@@ -266,3 +269,30 @@ async def test_nobody_else_may_touch_a_response(start_worker: Any, client: Any) 
         assert error["code"] in ("forbidden", "not_found"), (type_, fields)
     assert await sync_to_async(list)(Response.objects.order_by("pk").values()) == before
     assert {event["type"] for event in stranger.received} == {"session.created", "error"}
+
+
+async def test_the_newest_turn_is_the_last_one_that_came_whatever_the_clock_says(
+    start_worker: Any, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is set back, and a second web process whose clock is behind."""
+    await start_worker(FakeEngine())
+    chat = await client()
+    now, behind = timezone.now, timedelta(0)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: now() - behind)
+    asked: list[str] = []
+    conversation: dict[str, str] = {}
+    for _ in range(4):
+        queued = await chat.ask("stop 1", **conversation)
+        await chat.until("response.done")
+        asked.append(queued["response_id"])
+        conversation = {"conversation_id": queued["conversation_id"]}
+        behind += timedelta(hours=1)
+    rows = [await Response.objects.aget(pk=response_id) for response_id in asked]
+    assert [row.created_at for row in rows] == sorted(
+        (row.created_at for row in rows), reverse=True
+    )
+    assert [str(row.previous_id) for row in rows] == ["None", *asked[:-1]]
+    kept = await Conversation.objects.aget(pk=conversation["conversation_id"])
+    assert str(await sync_to_async(turns.newest)(kept)) == asked[-1]
+    window = await sync_to_async(turns.window)(kept)
+    assert [str(turn.response_id) for turn in window.turns] == asked

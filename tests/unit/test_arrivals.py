@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from uuid import UUID, uuid4
 
 import pytest
@@ -20,7 +20,9 @@ class Visits:
         self.begin, self.end = asyncio.Event(), asyncio.Event()
         self.error: Exception | None = None
 
-    async def mark_queued(self, response_ids: Iterable[UUID]) -> None:
+    async def mark_queued(
+        self, response_ids: Iterable[UUID], slots: Mapping[UUID, str]
+    ) -> None:
         await self.begin.wait()
         if self.error:
             raise self.error

@@ -1,0 +1,143 @@
+"""What a waiting list that has lost its memory gets back from the record, in its old order.
+
+The list of one process is lost with it; one in Redis with a server that keeps no file. Whoever
+finds it lost restores it before anybody new has a place: those who waited stand as they stood.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from channels.layers import BaseChannelLayer
+from django.utils import timezone
+
+from streaming import conf, list_lock, record
+from streaming.models import Response, Status
+from streaming.waiting_list.base import Entry, ListLost, Remembered, Slot, WaitingList
+
+logger = logging.getLogger(__name__)
+
+NUMBERS_PER_LIFE = 1_000_000
+"""More events than any response has."""
+
+YOUNG_SECONDS = 10.0
+"""A row that is `accepting` for less is on its way into the list, and may yet be refused."""
+
+COMEBACK_SECONDS = 90.0
+"""How long those that were restored count as watched at least: readers come back ever later, and a
+browser lets a hidden page act once a minute."""
+
+_LOCK_SECONDS = 15.0
+"""How long a socket waits until it is known whose the list is."""
+
+_ROWS = 500
+
+_restoring: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+Answer = TypeVar("Answer")
+
+
+def entry_of(response: Response) -> Entry:
+    return Entry(
+        response_id=str(response.pk),
+        owner=response.owner,
+        conversation_id=str(response.conversation_id),
+        address=response.address,
+        max_tokens=response.params["max_tokens"],
+    )
+
+
+async def ensure(layer: BaseChannelLayer) -> None:
+    """Return when this process's list has what the record holds open; at once, but for the
+    beginning of the process. A list that is another process's is left alone."""
+    if not layer.waiting_list.is_lost:
+        return
+    await list_lock.decided(layer, _LOCK_SECONDS)
+    if not list_lock.refusal(layer):
+        await restore(layer)
+
+
+async def with_memory(layer: BaseChannelLayer, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """What a call of the list answers when that has its memory."""
+    try:
+        return await call()
+    except ListLost:
+        await restore(layer)
+        return await call()
+
+
+async def restore(layer: BaseChannelLayer) -> None:
+    """Give the list back all that the record holds open, unless somebody has."""
+    async with _restoring.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        waiting_list = layer.waiting_list
+        if await waiting_list.is_restored():
+            return
+        # Prompts that processes which live are just writing come by themselves; where the list was
+        # lost with its process there are none, and somebody may have been told of each.
+        rows = [row async for row in open_rows(None)]
+        if not waiting_list.is_lost:
+            rows = [row for row in rows if row.status != Status.ACCEPTING]
+        count = await put_back(waiting_list, rows, whole=True)
+        if count:
+            logger.warning("The waiting list has been restored: %d responses are open.", count)
+
+
+async def readmit(layer: BaseChannelLayer, response_id: str) -> None:
+    """Put an accepted response back that the list has forgotten, if it has not ended."""
+    await ensure(layer)
+    if not await layer.waiting_list.is_restored():
+        await restore(layer)
+    row = await record.get(response_id)
+    if row is not None and response_id not in await layer.waiting_list.known([response_id]):
+        await put_back(layer.waiting_list, [row])
+
+
+async def put_back(
+    waiting_list: WaitingList, rows: Iterable[Response], *, whole: bool = False
+) -> int:
+    """Restore what the list does not know of these, each where the record says that it stood; of
+    how many that is.
+
+    Their events begin far above all numbers of their former life, so that whoever has seen those
+    takes none of the new ones for one of them.
+    """
+    ids = [row.pk for row in rows]
+    known = await waiting_list.known([str(pk) for pk in ids])
+    revived = await record.revive([pk for pk in ids if str(pk) not in known])
+    patience = max(0.0, COMEBACK_SECONDS - conf.get().disconnect_grace)
+    forgotten = [_remembered(row) for row in revived]
+    await waiting_list.restore(forgotten, whole=whole, patience=patience if whole else 0)
+    return len(revived)
+
+
+def _remembered(row: Response) -> Remembered:
+    return Remembered(
+        entry_of(row),
+        Slot.parse(row.slot),
+        ran=row.status == Status.IN_PROGRESS,
+        said=row.restarts * NUMBERS_PER_LIFE,
+    )
+
+
+async def open_rows(young_seconds: float | None = YOUNG_SECONDS) -> AsyncIterator[Response]:
+    """All rows that are open, oldest first, but for those that became `accepting` just now."""
+    young = None if young_seconds is None else timedelta(seconds=young_seconds)
+    before = None if young is None else timezone.now() - young
+    last: Response | None = None
+    while rows := await record.open_rows(before, _ROWS, last):
+        for row in rows:
+            yield row
+        last = rows[-1]
+
+
+async def keep_slots(waiting_list: WaitingList) -> None:
+    """Write into the record what stands elsewhere than it says."""
+    if slots := await waiting_list.unsaved():
+        await record.keep_slots({UUID(name): slot.text for name, slot in slots.items()})
+        await waiting_list.saved(slots)
