@@ -217,6 +217,7 @@ class ProcessEngine(FakeEngine):
     there, no answer says its last word. `FAKE_PREFIXES`: it says it keeps so many prompts.
     `FAKE_HANG`: `start` or `close`, which then does not return. A prompt `block` hangs `submit`,
     which the event loop calls. `FAKE_RETURN` names a file: when it is there, hung steps return.
+    `FAKE_LOAD` names a file: before it is there, the model is being loaded.
     `FAKE_HANGS` names a folder: once there is a file `<pid>` in it, no step returns.
     """
 
@@ -236,6 +237,8 @@ class ProcessEngine(FakeEngine):
     def start(self, sink: EventSink) -> None:
         super().start(sink)
         self._never_return("start")
+        while (path := os.environ.get("FAKE_LOAD")) and not Path(path).exists():
+            time.sleep(0.02)
 
     def close(self, timeout: float = 10.0) -> None:
         super().close(timeout)
