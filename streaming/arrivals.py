@@ -58,8 +58,8 @@ class Arrivals:
                     await self._none.wait()
 
     async def accept(self, response_id: UUID, slot: Slot | None = None) -> None:
-        """Mark it `queued` in the record, at its place, or let a visit to the database's thread do it that has
-        not begun: the first one that it takes along waits for it."""
+        """Mark it `queued` in the record, at its place, or let a visit to the database's thread do
+        it that has not begun: the first one that it takes along waits for it."""
         self._accepted.append(response_id)
         self._slots[response_id] = slot.text if slot else ""
         if len(self._accepted) > 1:

@@ -39,8 +39,11 @@ from streaming.protocol import (
     ResponseUpdate,
     ResponseUpdated,
     SessionCreated,
+    SessionPing,
+    SessionPong,
     SessionResume,
     parse_client_event,
+    parse_ping,
     peek_event_id,
 )
 from streaming.throttle import SocketCount, TokenBucket
@@ -273,6 +276,9 @@ class ChatConsumer(ListeningConsumer):
         elif text_data is None:
             error = ProtocolError("invalid_event", "Send text frames with JSON, not binary ones.")
             await self.send_error(error)
+        elif ping := parse_ping(text_data):
+            # Not behind others in the inbox, whose database may be slow: the line is well.
+            await self.send_event(SessionPong(event_id=ping.event_id))
         else:
             self.inbox.put_nowait(text_data)
 
@@ -322,6 +328,8 @@ class ChatConsumer(ListeningConsumer):
                 await self.resume(event)
             case SessionResume():
                 await self.resume_session(event)
+            case SessionPing():  # in a frame of an odd length
+                await self.send_event(SessionPong(event_id=event.event_id))
 
     # --- what clients ask for ---
 

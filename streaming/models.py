@@ -126,7 +126,7 @@ class Response(models.Model):
     restarts = models.PositiveSmallIntegerField(default=0)  # how often the list forgot it
     hangs = models.PositiveSmallIntegerField(default=0, db_default=0)  # engines that hung over it
     worker = models.CharField(max_length=120, blank=True)
-    ordinal = models.PositiveIntegerField(default=1, db_default=1)  # in its conversation, by arrival
+    ordinal = models.PositiveIntegerField(default=1, db_default=1)  # of its conversation
     slot = models.CharField(max_length=48, blank=True, default="", db_default="")
     """Where it stands, or stood, in the waiting list (`waiting_list.base.Slot`): a list that has
     lost its memory restores the order by it. Empty while it is held."""

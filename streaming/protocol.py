@@ -100,6 +100,12 @@ class SessionResume(_ClientEvent):
     session_token: str = Field(max_length=500)
 
 
+class SessionPing(_ClientEvent):
+    """Is anybody there? Answered at once, whatever else is being done."""
+
+    type: Literal["session.ping"]
+
+
 class ResponseCreate(_ClientEvent):
     """Ask for an answer: to a new prompt (`input`), once more to the prompt of an ended response
     (`regenerates`), or for more of one that was cut (`continues`): exactly one of the three.
@@ -156,17 +162,32 @@ class ResponseResume(_ClientEvent):
 
 
 ClientEvent = Annotated[
-    SessionResume | ResponseCreate | ResponseUpdate | ResponseCancel | ResponseResume,
+    SessionResume | SessionPing | ResponseCreate | ResponseUpdate | ResponseCancel | ResponseResume,
     Field(discriminator="type"),
 ]
 _client_event: TypeAdapter[ClientEvent] = TypeAdapter(ClientEvent)
 _CLIENT_EVENT_NAMES = (
     "session.resume",
+    "session.ping",
     "response.create",
     "response.update",
     "response.cancel",
     "response.resume",
 )
+
+
+_PING_CHARS = 500
+"""No ping is longer."""
+
+
+def parse_ping(text: str) -> SessionPing | None:
+    """The ping in a frame; None if there is anything else."""
+    if len(text) > _PING_CHARS or '"session.ping"' not in text:
+        return None
+    try:
+        return SessionPing.model_validate_json(text)
+    except ValidationError:
+        return None
 
 
 _MANY_FIELDS, _MANY_FIELDS_CHARS = 100, 10_000
@@ -253,6 +274,13 @@ class SessionCreated(_ServerEvent):
     limits: Limits
     session_token: str | None = None
     notice: str | None = None
+
+
+class SessionPong(_ServerEvent):
+    """The answer to `session.ping`, with its `event_id`."""
+
+    type: Literal["session.pong"] = "session.pong"
+    event_id: str | None = None
 
 
 class _PositionEvent(_ServerEvent):
@@ -351,6 +379,7 @@ class ErrorEvent(_ServerEvent):
 
 ServerEvent = (
     SessionCreated
+    | SessionPong
     | ResponseQueued
     | ResponseQueuePosition
     | ResponseUpdated

@@ -16,14 +16,16 @@ from streaming.database import in_database
 from streaming.guard import Credentials, Guard
 from streaming.outages import log_fault
 from streaming.owners import is_current
-from streaming.protocol import ErrorEvent, ProtocolError
+from streaming.protocol import ErrorEvent, ProtocolError, SessionPong, parse_ping
 from streaming.queue_watch import LOOK_SECONDS, QueueWatch
+from streaming.throttle import TokenBucket
 
 logger = logging.getLogger(__name__)
 
 
 class QueueConsumer(AsyncWebsocketConsumer):
-    """Serves `/ws/queue/` to staff who may watch the queue. What a client sends is not read.
+    """Serves `/ws/queue/` to staff who may watch the queue. Of what a client sends only
+    `session.ping` is answered.
 
     `queue.snapshot`: all of the queue at first and every 10 s; between, at most twice a second,
     the parts that have changed. What is counted on by the client (ages, waits, ETAs) is no
@@ -42,6 +44,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
         self.tasks: list[asyncio.Task[None]] = []
         self.watch: QueueWatch | None = None
         self.doubt = asyncio.Event()
+        self.pings = TokenBucket(1)
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -64,10 +67,13 @@ class QueueConsumer(AsyncWebsocketConsumer):
         self.tasks = [asyncio.create_task(work) for work in (self.tell(self.watch), self.guard())]
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        # Nothing is asked of this socket: operators act by POST. What comes all the same is not
-        # worth Channels' visit to the database's thread.
+        # Nothing else is asked of this socket: operators act by POST. What comes all the same is
+        # not worth Channels' visit to the database's thread.
         if message["type"] != "websocket.receive":
             await super().dispatch(message)
+        elif (ping := parse_ping(message.get("text") or "")) and self.pings.take():
+            pong = SessionPong(event_id=ping.event_id).model_dump_json()
+            await self.base_send({"type": "websocket.send", "text": pong})
 
     async def tell(self, watch: QueueWatch) -> None:
         """Send what is news, until the end."""

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 10.0
 
+
 async def reconcile(layer: BaseChannelLayer) -> None:
     """One pass."""
     await _put_back(layer)

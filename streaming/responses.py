@@ -37,6 +37,7 @@ from streaming.waiting_list.base import (
 DOORBELL = "generation"
 """The named channel that says "something waits"."""
 
+
 async def create(
     event: ResponseCreate, *, layer: BaseChannelLayer, owner: str, user: User | None, address: str
 ) -> tuple[Response, bool]:
@@ -113,9 +114,7 @@ async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool)
         return place
     try:
         entry, waiting_list = entry_of(response), layer.waiting_list
-        place = await recovery.with_memory(
-            layer, lambda: waiting_list.enqueue(entry, _limits())
-        )
+        place = await recovery.with_memory(layer, lambda: waiting_list.enqueue(entry, _limits()))
     except WaitingListError as error:
         metrics.REJECTIONS.labels(error.code).inc()
         if created:

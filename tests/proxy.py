@@ -9,18 +9,23 @@ from urllib.parse import urlsplit
 
 
 class Proxy:
-    """`url` leads to the server's; `cut` breaks all connections at once, without a goodbye."""
+    """`url` leads to the server's; `cut` breaks all connections at once, without a goodbye. `stall`
+    forwards nothing more on those that are there, and closes none of them."""
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
         self._target = (parts.hostname, parts.port)
         self._path = parts.path
         self._writers: set[asyncio.StreamWriter] = set()
+        self._stalled: set[asyncio.StreamWriter] = set()
         self.url = ""
         self.connections = 0
         self.passed = 0
         self.bound: int | None = None
         """Cut each connection after so many bytes of the server's."""
+
+    def stall(self) -> None:
+        self._stalled |= self._writers
 
     def cut(self) -> None:
         for writer in self._writers:
@@ -38,6 +43,7 @@ class Proxy:
                 await asyncio.wait([up])
             finally:
                 self._writers -= {writer, far_writer}
+                self._stalled -= {writer, far_writer}
                 far_writer.transport.abort()
         writer.transport.abort()
 
@@ -47,6 +53,8 @@ class Proxy:
         passed = 0
         with contextlib.suppress(OSError):
             while data := await reader.read(1000):
+                if writer in self._stalled:
+                    continue
                 writer.write(data if bound is None else data[: bound - passed])
                 await writer.drain()
                 passed += len(data)

@@ -2,7 +2,15 @@
 
 import { Blocks } from "./blocks.js";
 import { TurnView } from "./turn_view.js";
-import { doneText, etaText, interruptedText, placeText, sendingText, trimmedNote } from "./words.js";
+import {
+  doneText,
+  etaText,
+  interruptedText,
+  lastPlaceText,
+  placeText,
+  sendingText,
+  trimmedNote,
+} from "./words.js";
 
 const OPEN = ["queued", "in_progress"];
 const CUT = ["incomplete", "cancelled", "failed"];
@@ -178,6 +186,11 @@ export class Answer {
 
   placeText() {
     return this.place ? placeText(this.place) : sendingText();
+  }
+
+  // While nobody can tell.
+  lastPlaceText() {
+    return this.place ? lastPlaceText(this.place) : sendingText();
   }
 
   etaText() {

@@ -6,20 +6,20 @@ export class Banner {
   #element = document.getElementById("queue-banner");
   #button = document.getElementById("withdraw");
   #text = this.#element.querySelector(".banner-text");
-  #shown = { waiting: [] };
+  #shown = { waiting: [], isOnline: false };
 
   constructor(onWithdraw) {
     this.#button.addEventListener("click", () => onWithdraw(this.#shown.waiting[0]));
-    // The ETA counts down between the server's words.
+    // The ETA counts down between the server's words, while there are any.
     setInterval(() => {
-      if (this.#shown.waiting[0]?.etaText()) this.#write();
+      if (this.#shown.isOnline && this.#shown.waiting[0]?.etaText()) this.#write();
     }, 1000);
   }
 
   // waiting: the answers that wait, in their order
   show(waiting, isOnline) {
     const [first, ...others] = waiting;
-    this.#shown = { waiting };
+    this.#shown = { waiting, isOnline };
     this.#element.hidden = !first;
     for (const answer of others) answer.showWait(heldText());
     if (!first) return;
@@ -30,8 +30,10 @@ export class Banner {
   }
 
   #write() {
-    const [first] = this.#shown.waiting;
-    const text = [first.placeText(), first.etaText()].filter(Boolean).join(" · ");
+    const { waiting, isOnline } = this.#shown;
+    const [first] = waiting;
+    const parts = isOnline ? [first.placeText(), first.etaText()] : [first.lastPlaceText()];
+    const text = parts.filter(Boolean).join(" · ");
     if (this.#text.textContent !== text) this.#text.textContent = text;
   }
 }

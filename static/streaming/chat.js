@@ -21,6 +21,8 @@ const thread = document.getElementById("thread");
 const stop = document.getElementById("stop");
 const connection = document.getElementById("connection");
 
+const PASSING = ["unavailable", "rate_limited"];
+const AGAIN = 2_000; // ms
 const SESSION_CHANGED = 4409; // signed in or out elsewhere: the next connection is of who it is now
 
 let announcedPlace = "";
@@ -173,7 +175,8 @@ function onEvent(event) {
 
 function greet(event) {
   socket.settled();
-  document.getElementById("model").textContent = event.model ?? "";
+  // Without a worker nobody knows it; most likely it is the one before.
+  if (event.model) document.getElementById("model").textContent = event.model;
   composer.limit = event.limits.max_input_chars;
   settings.maxTokens = event.limits.max_tokens;
   const isBack = connection.dataset.state === "lost";
@@ -264,6 +267,11 @@ function onError(event) {
 }
 
 function reject(answer, error) {
+  if (answer.confirmed && PASSING.includes(error.code)) {
+    answer.submitted = false; // the server has it, and will show it
+    setTimeout(submitWaiting, AGAIN);
+    return;
+  }
   const isUnknown = !answer.confirmed && !answer.lastSequence;
   if (isUnknown && (answer.replaced || answer.task.continues || composer.isEmpty)) {
     takeBack(answer);

@@ -1,14 +1,18 @@
 // A WebSocket: JSON in and out, and another attempt, ever later, when it is lost.
 // It knows nothing of what the events mean.
 //
-// A browser does not say that a connection died while the machine slept or changed its network.
-// So a new one is made when the network is back, after a sleep, when somebody looks again after a
-// long silence, and when what must be answered is not.
+// A browser does not say that a connection died while the machine slept or changed its network,
+// nor that a proxy forwards no more. So a new one is made when the network is back, after a sleep,
+// when somebody looks again after a long silence, and when what must be answered is not: above all
+// the ping that follows whenever nothing has come for a while.
 
 const FIRST_DELAY = 500;
 const MAX_DELAY = 15_000;
 const REFUSED = [4401, 4403]; // trying again would change nothing
 const SILENCE = 45_000; // without any event, and nobody looked: not to be trusted
+const QUIET = 10_000; // without any event: is anybody there? And again after as long
+const MISSED = 2; // so many pings without an answer, and the connection is dead
+const GREETING = 45_000; // a crowd is greeted in turn, or refused
 const REPLY = 10_000; // within which the server answers what it has to answer
 const BEAT = 5_000; // a timer that is late by more than SLEEP was asleep
 const SLEEP = 20_000;
@@ -20,6 +24,7 @@ export class Socket {
   #failures = 0;
   #timer = null;
   #replyTimer = null;
+  #quietTimer = null;
   #heardAt = 0;
   #beatAt = Date.now();
 
@@ -38,6 +43,7 @@ export class Socket {
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
     this.#heardAt = Date.now();
+    this.#quietTimer = setTimeout(() => this.reopen(), GREETING);
     socket.addEventListener("message", (message) => this.#receive(socket, message));
     socket.addEventListener("close", (close) => this.#closed(socket, close.code));
   }
@@ -55,6 +61,7 @@ export class Socket {
   close() {
     clearTimeout(this.#timer);
     clearTimeout(this.#replyTimer);
+    clearTimeout(this.#quietTimer);
     this.#timer = this.#replyTimer = null;
     const socket = this.#socket;
     this.#socket = null;
@@ -80,7 +87,18 @@ export class Socket {
     this.#heardAt = Date.now();
     clearTimeout(this.#replyTimer);
     this.#replyTimer = null;
-    this.#handlers.onEvent(JSON.parse(message.data));
+    this.#listen();
+    const event = JSON.parse(message.data);
+    if (event.type !== "session.pong") this.#handlers.onEvent(event);
+  }
+
+  // A timer that an event begins runs in a hidden page, too; one that repeats itself does not.
+  #listen(missed = 0) {
+    clearTimeout(this.#quietTimer);
+    this.#quietTimer = setTimeout(() => {
+      if (missed === MISSED) this.reopen();
+      else if (this.send({ type: "session.ping" })) this.#listen(missed + 1);
+    }, QUIET);
   }
 
   #closed(socket, code) {

@@ -39,6 +39,12 @@ export function placeText({ position, size, service }) {
   return position === null || service === "away" ? trouble : `${trouble} · ${place}`;
 }
 
+// While the connection is lost: neither what the workers do nor the place is known.
+export function lastPlaceText({ position, size }) {
+  const text = gettext("Your prompt keeps its place. Before the break: %(place)s");
+  return interpolate(text, { place: rankText(position, size) });
+}
+
 function rankText(position, size) {
   if (position === null) return gettext("Waits for your previous answer");
   if (position === 1) return gettext("You are next");

@@ -20,6 +20,7 @@ from streaming.protocol import (
     ResponseCreate,
     ServerEvent,
     SessionCreated,
+    SessionPong,
 )
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 10.0
@@ -250,6 +251,8 @@ class ChatClient:
     def _take(self, event: ServerEvent) -> None:
         if isinstance(event, SessionCreated):
             self.session = event
+        elif isinstance(event, SessionPong):
+            pass  # the link has heard it
         elif not isinstance(event, ErrorEvent):
             self._broken_at = None  # what is asked for comes
             if answer := self._answers.get(event.response_id):

@@ -23,6 +23,7 @@ from streaming.protocol import (
     ErrorEvent,
     ServerEvent,
     SessionCreated,
+    SessionPing,
     SessionResume,
 )
 from streaming.throttle import TokenBucket
@@ -38,6 +39,12 @@ EVENTS_PER_SECOND = 16.0
 
 LARGE_EVENT = 65_536
 """Of so many characters an event counts as two."""
+
+QUIET_SECONDS = 10.0
+"""After so long without any event the server is asked if it is there, and again after as long."""
+
+MISSED = 2
+"""So many unanswered pings, and the connection is given up."""
 
 CLOSE_TOO_LARGE = 1009
 CLOSE_LOGIN_REQUIRED = 4401
@@ -92,6 +99,8 @@ class Link:
         self._socket = socket
         self._unsent: asyncio.Queue[str] = asyncio.Queue()
         self._sender: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._heard = asyncio.Event()
         self._last_error: ErrorEvent | None = None
         self.session: SessionCreated
 
@@ -135,6 +144,7 @@ class Link:
             # A token that is not valid any more leaves us the new visitor that we were greeted as.
             self.session = await self._greeting(or_refused=True)
         self._sender = asyncio.create_task(self._send())
+        self._watcher = asyncio.create_task(self._watch())
 
     async def _greeting(self, *, or_refused: bool = False) -> SessionCreated:
         while (event := await self.next()) is not None:
@@ -156,10 +166,27 @@ class Link:
                 event = parse_server_event(await self._socket.recv())
             except ConnectionClosed:
                 return None
+            self._heard.set()
             if isinstance(event, ErrorEvent):
                 self._last_error = event
             if event is not None:
                 return event
+
+    async def _watch(self) -> None:
+        """Cut a connection over which nothing comes. A proxy that forwards no more, but does not
+        close, may go on answering WebSocket's own pings."""
+        missed = 0
+        while missed <= MISSED:
+            self._heard.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(QUIET_SECONDS):
+                    await self._heard.wait()
+                missed = 0
+                continue
+            missed += 1
+            if missed <= MISSED:
+                self.say(SessionPing(type="session.ping"))
+        self._socket.transport.abort()
 
     def say(self, event: BaseModel) -> None:
         self._unsent.put_nowait(frame_of(event))
@@ -188,15 +215,18 @@ class Link:
         return ChatError(code, message, passing=code not in _FINAL)
 
     async def close(self) -> None:
-        if self._sender:
-            self._sender.cancel()
+        self._end_tasks()
         await self._socket.close()
 
     def cut(self) -> None:
         """End without a word, as a network does."""
-        if self._sender:
-            self._sender.cancel()
+        self._end_tasks()
         self._socket.transport.abort()
+
+    def _end_tasks(self) -> None:
+        for task in (self._sender, self._watcher):
+            if task:
+                task.cancel()
 
 
 def frame_of(event: BaseModel) -> str:

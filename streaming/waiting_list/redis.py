@@ -51,7 +51,6 @@ from streaming.waiting_list.base import (
 from streaming.waiting_list.preference import LEFT_SECONDS
 from streaming.waiting_list.scripts import Scripts, SiteId
 
-
 _RESTORED_AT_ONCE = 500
 
 
@@ -145,7 +144,8 @@ class RedisWaitingList(WaitingList):
 
     async def saved(self, slots: Mapping[str, Slot]) -> None:
         if slots:
-            await self._run("saved", *(part for name, at in slots.items() for part in (name, at.text)))
+            pairs = ((name, slot.text) for name, slot in slots.items())
+            await self._run("saved", *(part for pair in pairs for part in pair))
 
     # A worker's side
 

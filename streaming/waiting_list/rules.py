@@ -43,9 +43,7 @@ def check_event(event: str) -> str:
 
 def in_order(forgotten: Iterable[Remembered]) -> list[Remembered]:
     """As they are put back: by their slots, then what has none, what ran first."""
-    return sorted(
-        forgotten, key=lambda each: (each.slot is None, each.slot or (), not each.ran)
-    )
+    return sorted(forgotten, key=lambda each: (each.slot is None, each.slot or (), not each.ran))
 
 
 def check_closing(message: str) -> str:

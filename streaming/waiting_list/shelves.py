@@ -10,7 +10,6 @@ from sortedcontainers import SortedKeyList
 from streaming.waiting_list.base import Entry, Slot, State
 from streaming.waiting_list.event_logs import EventLog
 
-
 NOWHERE = Slot(0, 0)
 
 

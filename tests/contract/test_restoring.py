@@ -165,7 +165,6 @@ class Machine(RuleBasedStateMachine):
             assert self.record.rows[row.response_id].slot == row.slot
 
 
-
 def check(machine: type[RuleBasedStateMachine], examples: int, steps: int = 25) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine,
@@ -291,7 +290,9 @@ async def test_a_shared_list_that_is_lost_takes_nobody_before_those_who_waited(
         await backend.ask("newcomer")
     with pytest.raises(ListLost):
         await backend.list.claim("w1", LONG)
-    waited = [Remembered(Entry(name, name, "", "", 64), Slot(1, at)) for at, name in enumerate("ab")]
+    waited = [
+        Remembered(Entry(name, name, "", "", 64), Slot(1, at)) for at, name in enumerate("ab")
+    ]
     await backend.list.restore(waited[1:], whole=False)
     with pytest.raises(ListLost):
         await backend.list.enqueue(Entry("n", "n", "c"), Limits(9))

@@ -20,6 +20,7 @@ from streaming.client import (
     ResponseQueuePosition,
 )
 from streaming.client import chat as chat_module
+from streaming.client import link as link_module
 from tests.fake_engine import words
 from tests.faults.cluster import Cluster
 from tests.processes import ServeProcess
@@ -67,6 +68,28 @@ async def wait_for_words(answer: Answer, count: int) -> None:
     async with asyncio.timeout(PATIENCE):
         while answer.text.count(" ") < count:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("prompt", ["stop 400", "waits"])
+async def test_a_line_that_forwards_no_more_is_left(
+    fake: ServeProcess, monkeypatch: pytest.MonkeyPatch, prompt: str
+) -> None:
+    """Nobody closes it, and WebSocket's own pings may be answered by who stands between."""
+    monkeypatch.setattr(link_module, "QUIET_SECONDS", 0.3)
+    async with (
+        proxy(fake.ws_url) as line,
+        ChatClient(line.url, ping_interval=None) as chat,
+        ChatClient(fake.ws_url) as other,
+    ):
+        busy = [await other.ask("stop 200") for _ in range(2)] if prompt == "waits" else []
+        answer = await chat.ask("stop 400" if prompt != "waits" else "stop 5")
+        if not busy:
+            await wait_for_words(answer, 5)
+        line.stall()
+        async with asyncio.timeout(PATIENCE):
+            await answer.done()
+        assert answer.text == "".join(words(5 if busy else 400))
+        assert line.connections == 2
 
 
 async def test_a_line_cut_in_the_midst_of_an_answer(fake: ServeProcess) -> None:

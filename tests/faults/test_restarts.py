@@ -1,4 +1,4 @@
-"""A restart is not a reshuffle: whoever waited stands where they stood, whoever comes back first."""
+"""A restart is not a reshuffle: who waited stands where they stood, whoever comes back first."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_a_server_that_is_killed_begins_again_where_it_stood(
             connections = reader.connections
             reader.come_back()
             async with asyncio.timeout(60):
-                while reader.connections == connections:  # noqa: ASYNC110
+                while reader.connections == connections:
                     await asyncio.sleep(0.05)
             await asyncio.sleep(0.5)
         loaded.touch()

@@ -432,3 +432,60 @@ async def test_an_answer_with_a_nul_ends(start_worker: Any, client: Any) -> None
     done = await chat.until("response.done")
     assert (done["status"], done["text"]) == ("completed", "a\ufffdba\ufffdb")
     assert (await row(done["response_id"])).text == done["text"]
+
+
+async def test_a_ping_is_answered_at_once(
+    start_worker: Any, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while the event before it waits for a database that is slow."""
+    await start_worker(FakeEngine())
+    chat = await client()
+    slow = asyncio.Event()
+    create = responses.create
+
+    async def create_slowly(*args: Any, **kwargs: Any) -> Any:
+        await slow.wait()
+        return await create(*args, **kwargs)
+
+    monkeypatch.setattr(responses, "create", create_slowly)
+    await chat.send("response.create", input="stop 1")
+    await chat.send("session.ping", event_id="7")
+    assert await chat.next() == {"type": "session.pong", "event_id": "7"}
+    await chat.send("session.ping")
+    assert await chat.next() == {"type": "session.pong", "event_id": None}
+    slow.set()
+    await chat.until("response.done")
+
+
+@pytest.mark.parametrize(
+    ("ping", "param"),
+    [
+        ('{"type": "session.ping", "event_id": 7}', "event_id"),
+        ('{"type": "session.ping", "also": "this"}', "also"),
+        ('{"type": "session.ping"', None),
+    ],
+)
+async def test_a_ping_that_is_none(client: Any, layer: Any, ping: str, param: str | None) -> None:
+    chat = await client()
+    await chat.send_text(ping)
+    error = await chat.next()
+    assert (error["type"], error["code"]) == ("error", "invalid_event")
+    assert error["param"] == param
+
+
+async def test_an_odd_ping_is_one(client: Any, layer: Any) -> None:
+    chat = await client()
+    await chat.send_text('{"type": "session\\u002eping"}')
+    assert (await chat.next())["type"] == "session.pong"
+    await chat.send_text('{"type": "session.ping"}' + " " * 600)
+    assert (await chat.next())["type"] == "session.pong"
+
+
+async def test_pings_are_counted_as_events(client: Any, layer: Any, chatstream: Any) -> None:
+    chatstream(max_events_per_second=1)
+    chat = await client()
+    for _ in range(20):
+        await chat.send("session.ping")
+    said = [(await chat.next())["type"] for _ in range(20)]
+    assert said.count("session.pong") < 10
+    assert "error" in said

@@ -20,9 +20,7 @@ class Visits:
         self.begin, self.end = asyncio.Event(), asyncio.Event()
         self.error: Exception | None = None
 
-    async def mark_queued(
-        self, response_ids: Iterable[UUID], slots: Mapping[UUID, str]
-    ) -> None:
+    async def mark_queued(self, response_ids: Iterable[UUID], slots: Mapping[UUID, str]) -> None:
         await self.begin.wait()
         if self.error:
             raise self.error

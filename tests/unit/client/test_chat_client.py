@@ -21,6 +21,7 @@ from streaming.client import (
     ResponseQueuePosition,
 )
 from streaming.client import chat as chat_module
+from streaming.client import link as link_module
 from tests.processes import ROOT
 from tests.unit.client.scripted import PATIENCE, Line, done, scripted, stay
 from tests.valkey import free_port
@@ -708,3 +709,62 @@ import sys
 assert not any(name.split(".")[0] in ("django", "channels", "torch") for name in sys.modules)
 """
     subprocess.run([sys.executable, "-c", source], cwd=ROOT, check=True, timeout=60)
+
+
+async def test_a_server_that_says_nothing_any_more_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The line is there, as behind a proxy that forwards no more, and answers WebSocket's pings."""
+    monkeypatch.setattr(link_module, "QUIET_SECONDS", 0.1)
+    pings: list[str] = []
+
+    async def falls_silent(line: Line) -> None:
+        await line.greet()
+        response_id = await line.accept()
+        await line.begin(response_id)
+        for _ in range(2):
+            pings.append((await line.heard("session.ping"))["type"])
+        await stay(line)
+
+    async def goes_on(line: Line) -> None:
+        await line.resumed()
+        resume = await line.heard("response.resume")
+        await line.done(resume["response_id"], 2, "")
+        await stay(line)
+
+    connected: list[bool] = []
+    async with (
+        scripted(falls_silent, goes_on) as server,
+        ChatClient(server.url, on_connection=connected.append) as chat,
+    ):
+        answer = await chat.ask("hello")
+        assert (await asyncio.wait_for(answer.done(), PATIENCE)).status == "completed"
+        assert connected == [True, False, True]
+    assert len(pings) == 2
+
+
+async def test_a_quiet_server_that_answers_pings_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older one answers that it knows no such event: it is there, too."""
+    monkeypatch.setattr(link_module, "QUIET_SECONDS", 0.05)
+
+    async def waits(line: Line) -> None:
+        await line.greet()
+        response_id = await line.accept()
+        for number in range(6):
+            await line.heard("session.ping")
+            if number % 2:
+                await line.send("session.pong")
+            else:
+                await line.error("invalid_event")
+        await line.begin(response_id)
+        await line.done(response_id, 2, "")
+        await stay(line)
+
+    connected: list[bool] = []
+    async with (
+        scripted(waits) as server,
+        ChatClient(server.url, on_connection=connected.append) as chat,
+    ):
+        answer = await chat.ask("hello")
+        assert (await asyncio.wait_for(answer.done(), PATIENCE)).status == "completed"
+        assert connected == [True]
