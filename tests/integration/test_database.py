@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import threading
 import time
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from channels.testing import ApplicationCommunicator
+from django.apps import apps
 from django.core.asgi import get_asgi_application
 from django.core.signals import request_finished
 from django.db import OperationalError, connection
@@ -179,3 +181,15 @@ async def test_nothing_is_asked_of_a_file_that_is_gone(monkeypatch: pytest.Monke
             await record.get(uuid4())
         assert await asyncio.to_thread(disconnecting(database_check.fault)) == "its file is gone"
     assert await kept() is first
+
+
+def test_a_migration_numbers_the_responses_that_are_there() -> None:
+    """Those of each conversation, by the clock: nothing else was known of them."""
+    first, other = life(), life()
+    later = [life(previous_response_id=first.pk) for _ in range(3)]
+    expected = {first.pk: 1, other.pk: 1, **{row.pk: at for at, row in enumerate(later, 2)}}
+    assert {row.pk: row.ordinal for row in Response.objects.all()} == expected
+    Response.objects.update(ordinal=1)
+    migration = importlib.import_module("streaming.migrations.0008_response_order")
+    migration.number(apps, None)
+    assert {row.pk: row.ordinal for row in Response.objects.all()} == expected
