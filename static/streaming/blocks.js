@@ -4,6 +4,8 @@
 // everything else is put in as text.
 
 import { addCodeButtons } from "./code_button.js";
+import { patch } from "./patch.js";
+import { Selected } from "./selection.js";
 import { Tail } from "./tail.js";
 
 export class Blocks {
@@ -13,7 +15,6 @@ export class Blocks {
   #html = new Map(); // what each changed block should be, by index
   #count; // of the blocks that there should be
   #tail = "";
-  #apart = false; // the tail begins a block of its own
   #tailElement = new Tail();
   #seen = ""; // what was on the page when the answer was begun again
   #live = false;
@@ -35,22 +36,17 @@ export class Blocks {
     this.source = prefix;
     this.#html.clear();
     this.#tail = "";
-    this.#apart = false;
     if (!prefix) this.#count = 0;
     this.#live = true;
     this.#plan();
   }
 
   // At most one change of the page per frame, however fast the tokens come.
-  add({ delta, blocks = [], tail = null, block_count: count }) {
+  add({ delta, blocks = [], tail = null, more = delta, block_count: count }) {
     this.source += delta;
     this.#live = true;
     this.#take(blocks, count);
-    if (tail === null) this.#tail += delta;
-    else {
-      this.#tail = tail;
-      this.#apart = tail !== "";
-    }
+    this.#tail = tail ?? this.#tail + more;
     this.#plan();
   }
 
@@ -81,10 +77,12 @@ export class Blocks {
     this.#frame = null;
     if (this.#seen.length > this.source.length && this.#seen.startsWith(this.source)) return;
     this.#seen = "";
+    const selected = new Selected(this.#container);
     while (this.#blocks.length > this.#count) this.#blocks.pop().remove();
     for (const [index, html] of this.#html) this.#set(index, html);
     this.#html.clear();
     this.#showTail();
+    selected.restore();
     this.onGrow();
   }
 
@@ -107,32 +105,22 @@ export class Blocks {
     while (this.#blocks.length <= index) {
       const block = document.createElement("div");
       block.className = "block";
+      block.dir = "auto";
       if (this.#blocks.length) this.#blocks.at(-1).after(block);
       else this.#container.prepend(block);
       this.#blocks.push(block);
     }
     const block = this.#blocks[index];
     if (block.html === html) return;
-    const focused = block.contains(document.activeElement) ? document.activeElement : null;
-    const wanted = focused && [...block.querySelectorAll(focused.localName)].indexOf(focused);
     block.html = html;
-    block.innerHTML = html;
-    addCodeButtons(block);
-    if (focused) block.querySelectorAll(focused.localName)[wanted]?.focus({ preventScroll: true });
+    const wanted = document.createElement("div");
+    wanted.innerHTML = html;
+    addCodeButtons(wanted);
+    patch(block, wanted);
   }
 
   #showTail() {
-    if (!this.#tail && !this.#live) {
-      this.#tailElement.remove();
-      return;
-    }
-    const before = this.source.slice(0, this.source.length - this.#tail.length);
-    const block = this.#blocks.at(-1) ?? null;
-    this.#tailElement.show(this.#container, block, this.#tail, before, this.#isApart(block));
-  }
-
-  #isApart(block) {
-    const isOpenCode = Boolean(block?.querySelector(":scope > .code.open"));
-    return this.#apart && !isOpenCode;
+    if (!this.#tail && !this.#live) this.#tailElement.remove();
+    else this.#tailElement.show(this.#container, this.#blocks.at(-1) ?? null, this.#tail);
   }
 }

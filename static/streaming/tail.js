@@ -1,64 +1,42 @@
-// The text of an answer that is not rendered yet, shown right behind what is.
+// The words of an answer that are not rendered yet, in the place that the server has left for them
+// in the block that grows.
 
-const CONTAINERS = "p, li, blockquote, ul, ol, h3, h4, h5, h6";
+import { patchText } from "./patch.js";
 
 export class Tail {
-  #element = null;
-  #node = document.createTextNode("");
+  #own = null; // a block for text that no block has a place for
 
-  // container: the answer's text element; block: its last block, or null.
-  // `before` is the source that ends where `text` begins; `apart`: the text is a block's of its own.
-  show(container, block, text, before, apart) {
-    const home = apart ? null : homeOf(block, text);
-    const isCode = home?.tagName === "CODE";
-    // Rendering trims the white space at a block's end.
-    const space = home && !isCode ? before.slice(-3).match(/\s*$/)[0] : "";
-    this.#place(home ?? container, home !== null);
-    this.#write(home ? space + text : text.replace(/^\n+/, ""));
+  // container: the answer's text element; block: its last block, or null
+  show(container, block, text) {
+    const place = block?.querySelector(".tail");
+    if (place) {
+      this.remove();
+      write(place, text);
+    } else if (text || !block) this.#showApart(container, text);
+    else this.remove();
   }
 
   remove() {
-    const block = this.#element?.closest(".coming");
-    (block ?? this.#element)?.remove();
-    this.#element = null;
+    this.#own?.remove();
+    this.#own = null;
   }
 
-  // In a block of its own the element is inside a `div`, as the blocks are.
-  #place(parent, isInside) {
-    const outer = isInside ? this.#element : this.#element?.parentNode;
-    const isThere = outer?.parentNode === parent && outer.nextSibling === null;
-    if (isThere && (this.#element.localName === "span") === isInside) return;
-    this.remove();
-    this.#element = document.createElement(isInside ? "span" : "p");
-    this.#element.className = "tail";
-    this.#element.append(this.#node);
-    if (isInside) {
-      parent.append(this.#element);
-      return;
+  // A server that renders nothing sends no blocks.
+  #showApart(container, text) {
+    if (!this.#own) {
+      this.#own = document.createElement("div");
+      this.#own.className = "block coming";
+      this.#own.dir = "auto";
+      this.#own.append(document.createElement("p"));
+      this.#own.firstChild.className = "plain tail";
     }
-    const block = document.createElement("div");
-    block.className = "block coming";
-    block.append(this.#element);
-    parent.append(block);
-  }
-
-  // What grows is appended to: a long text need not be laid out anew for each token.
-  #write(text) {
-    const shown = this.#node.data;
-    if (text === shown) return;
-    if (shown && text.startsWith(shown)) this.#node.appendData(text.slice(shown.length));
-    else this.#node.data = text;
+    if (this.#own.parentNode !== container || this.#own.nextSibling) container.append(this.#own);
+    write(this.#own.firstChild, text.replace(/^\n+/, ""));
   }
 }
 
-// The element that the block's text goes on in; null if a new block begins with it.
-function homeOf(block, text) {
-  let element = block?.lastElementChild;
-  if (!element) return null;
-  if (element.matches(".code")) return element.matches(".open") ? element.querySelector("code") : null;
-  if (/^H\d$/.test(element.tagName) && text.includes("\n")) return null;
-  if (!element.matches(CONTAINERS)) return null;
-  while (element.lastElementChild?.matches(CONTAINERS)) element = element.lastElementChild;
-  if (element.lastElementChild?.matches(".code, .table, hr")) return null;
-  return element;
+// What grows is appended to: a long text need not be laid out anew for each token.
+function write(element, text) {
+  if (!element.firstChild) element.append(text);
+  else patchText(element.firstChild, text);
 }

@@ -44,8 +44,8 @@ class MarkupDresser:
     """The markup of one response for one socket. `prefix` is the answer that it continues.
 
     Added to `response.output_text.delta`: `blocks`, a list of `{"index", "html"}`, and `tail`,
-    the text after the last block, or null: append `delta` to the present tail. Added to
-    `response.done`: the `blocks` that close the text, and an empty `tail`. `block_count` comes
+    the text for the place in the last block where it goes on, or null: append `more` to the
+    present tail. Added to `response.done`: the `blocks` that close the text, and an empty `tail`. `block_count` comes
     with the first delta of an attempt and with the end: blocks from this index on are void.
     """
 
@@ -89,7 +89,9 @@ class MarkupDresser:
 
         def text() -> str:
             change = stream.take()
-            added = {"blocks": _blocks(change.blocks), "tail": change.tail}
+            added: dict[str, Any] = {"blocks": _blocks(change.blocks), "tail": change.tail}
+            if change.tail is None:
+                added["more"] = change.more
             count = {"block_count": stream.block_count} if first else {}
             return _dumps(fields | added | count)
 

@@ -21,6 +21,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from streaming.markup import growing
 from streaming.markup.code import TOKEN_CLASSES, Code, Parts, code_html, language_of
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ _cleaner = nh3.Cleaner(
         "div": {"code", "open", "table"},
         "th": set(_ALIGNMENTS.values()),
         "td": set(_ALIGNMENTS.values()),
-        "span": TOKEN_CLASSES,
+        "span": TOKEN_CLASSES | {"tail"},
     },
     url_schemes=_SCHEMES,
     url_relative="deny",
@@ -83,7 +84,10 @@ def _render(job: Job) -> Parts | None:
     codes: list[Code] = []
     env = {"final": job.final, "codes": codes, "table_label": job.table_label}
     try:
-        html = _markdown.render(job.text, env)
+        if job.final:
+            html = _markdown.render(job.text, env)
+        else:
+            html = growing.render(_markdown, job.text, env)
     except Exception as error:  # whose words may be those of the text
         message = "A block of Markdown could not be rendered; it is shown as text. (%s)"
         logger.error(message, type(error).__name__)
@@ -187,6 +191,7 @@ def _parser() -> MarkdownIt:
     markdown.add_render_rule("code_block", _render_code)
     markdown.add_render_rule("table_open", _render_table_open)
     markdown.add_render_rule("table_close", _render_table_close)
+    growing.install(markdown)
     return markdown
 
 

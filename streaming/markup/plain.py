@@ -9,6 +9,11 @@ from streaming.markup.code import code_html
 from streaming.markup.rendering import Rendering
 from streaming.markup.segments import Kind, Segment
 
+TAIL = '<span class="tail"></span>'
+"""Where the text of a block that grows goes on: what is not rendered yet is put in here."""
+
+PLAIN = '<p class="plain">'
+
 _UNSHOWABLE = re.compile("[\ud800-\udfff\x00]")
 
 
@@ -21,8 +26,9 @@ def html_of(segment: Segment, rendering: Rendering) -> str:
     return plain_text(showable(segment.text))
 
 
-def plain_text(text: str) -> str:
-    return f'<p class="plain">{escape(text.strip(), quote=False)}</p>'
+def plain_text(text: str, *, grows: bool = False) -> str:
+    """A text as it was written; `grows`: with the place where more will stand."""
+    return f"{PLAIN}{escape(text.strip(), quote=False)}{TAIL if grows else ''}</p>"
 
 
 def showable(text: str) -> str:

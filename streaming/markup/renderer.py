@@ -28,7 +28,7 @@ from streaming.markup.code import (
     language_of,
     worth_highlighting,
 )
-from streaming.markup.plain import fenced, plain_text, showable
+from streaming.markup.plain import TAIL, fenced, plain_text, showable
 from streaming.markup.quarantine import Quarantine
 from streaming.markup.rendering import Rendering
 from streaming.markup.segments import Kind, Segment
@@ -111,10 +111,10 @@ class Renderer:
         if segment.kind is Kind.CODE:
             return self._ask_code(segment, shown, urgent)
         text = showable(segment.text[:shown])
-        if len(text) > markdown.PLAIN_CHARS:
-            return Rendering(plain_text(text), complete=True)
-        label = gettext("Table") if "|" in text else ""
         final = shown is None
+        if len(text) > markdown.PLAIN_CHARS:
+            return Rendering(plain_text(text, grows=not final), complete=True)
+        label = gettext("Table") if "|" in text else ""
         key = digest("final" if final else "growing", label, text)
         rendering, is_new = self._find(key, plain_text(text) if final else None)
         if is_new:
@@ -128,7 +128,8 @@ class Renderer:
     def _ask_code(self, segment: Segment, shown: int | None, urgent: bool) -> Rendering:
         code, info = fenced(segment)
         if shown is not None:
-            return Rendering(code_html("", info, state="open"), complete=True)
+            html = code_html("", info, state="open")
+            return Rendering(html.replace("<code></code>", f"<code>{TAIL}</code>"), complete=True)
         parts = code_parts(code, info)
         worth = self._worth_highlighting(parts)
         if not any(worth):
@@ -161,7 +162,7 @@ class Renderer:
         urgent: bool,
         future: futures.Future[Parts | None],
     ) -> None:
-        plain = plain_text(job.text)
+        plain = plain_text(job.text, grows=not job.final)
         if error := future.exception():
             if not isinstance(error, Unserved):
                 _log_overrun(error, "Markdown")

@@ -49,6 +49,17 @@ class Segment:
         self._parts.append(text)
         self.size += len(text)
 
+    def after(self, start: int) -> str:
+        """The text from code point `start` on; looks only at what is asked for."""
+        parts: list[str] = []
+        wanted = self.size - start
+        for part in reversed(self._parts):
+            if wanted <= 0:
+                break
+            parts.append(part[-wanted:])
+            wanted -= len(part)
+        return "".join(reversed(parts))
+
     @property
     def text(self) -> str:
         if len(self._parts) > 1:

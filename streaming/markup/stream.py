@@ -1,23 +1,31 @@
 """The blocks of a text that still comes, and what each piece of it changes on the page.
 
-The newest block is rendered again only when it has grown by a part of its length, so that the
-work stays in proportion to the answer, however long. What has come since is the tail: plain
-text, shown after the last block. So is what has come since a block whose rendering is late.
+The newest block is rendered again when something has come that plain text cannot show (a marker,
+a line's end), as often as is in proportion to the answer, however long. The words that come
+meanwhile are the tail: plain text, for the place in that block where its text goes on. What is
+neither is shown when it is rendered, so that nothing that a reader sees has to be taken back.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass
 
 from streaming.markup.html import PLAIN_CHARS
-from streaming.markup.plain import html_of
+from streaming.markup.plain import PLAIN, TAIL, html_of, plain_text, showable
 from streaming.markup.renderer import RENDERER, Renderer
 from streaming.markup.rendering import Rendering, wait
 from streaming.markup.segments import Kind, Segment, Segmenter
 
-_TAIL_CHARS = 16
-_TAIL_SHARE = 8  # the tail of a block may be this part of what is rendered of it
+_WORK = 16
+"""So many code points of a block that grows may be rendered for each one that comes."""
+
+_WORDS = re.compile(r"(?:[^\n\r\\`*_~\[<&$!:%#]|:(?!/|$)|!(?!\[|$)|#(?=\w))*")
+"""What stands in a block as it was written, whatever follows."""
+
+_UNCLEAR = re.compile(r"[-+*_=>#`~.:!\[(\\&$<\d\s]*")
+"""What may still become anything: it is not worth rendering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +38,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What the page has to do: set `blocks`, and then the text after the last of them.
+    """What the page has to do: set `blocks`, and then the text in the place for it in the last one.
 
-    `tail` is that text; None: append what was fed to the present one.
+    `tail` is that text; None: append `more` to the present one.
     """
 
     blocks: list[Block]
     tail: str | None
+    more: str = ""
 
 
 class MarkupStream:
@@ -56,11 +65,15 @@ class MarkupStream:
         self._segmenter = Segmenter()
         self._index = len(self._segmenter.feed(prefix))
         """Of the first segment that is not told as a whole: of `_closed`, or else the open one."""
-        self._shown = 0  # code points of that segment that its block shows
         self._closed: deque[tuple[Segment, Rendering]] = deque()
         self._growing: tuple[Rendering, int] | None = None  # of the open segment, and how much
         self._asked = 0  # code points of the open segment that a rendering was asked for
-        self._looked = 0  # its size when it was looked at in vain
+        self._shown = 0  # of them, those that its block and the tail show
+        self._is_told = False  # it has a block
+        self._place = False  # which has a place for the tail
+        self._is_raw = False  # where anything may stand
+        self._more = ""  # of the tail, not told yet
+        self._allowed = _WORK * _WORK  # code points that may be rendered
         self._plain: dict[int, Rendering] = {}  # blocks told without the colours that may come
         self._late: set[Rendering] = set()
         self.is_fresh = True
@@ -80,6 +93,7 @@ class MarkupStream:
 
     def add(self, delta: str) -> None:
         """Take more of the text, and have rendered what is due."""
+        self._allowed += _WORK * len(delta)
         self._add(self._segmenter.feed(delta))
 
     def close(self) -> None:
@@ -99,19 +113,14 @@ class MarkupStream:
         count = len(blocks)
         while self._closed and (html := self._closed[0][1].html) is not None:
             self._tell_closed(blocks, html)
-        if self._growing and not self._closed and self._growing[0].is_complete:
-            rendering, shown = self._growing
-            self._growing = None
-            if rendering.html is None:
-                self._asked = 2 * shown  # it is left alone for a while
-            else:
-                self._shown = shown
-                blocks.append(Block(self._index, rendering.html))
+        if not self._closed:
+            self._tell_growing(blocks)
         self._late = set(self.awaited(late=True))
-        self.block_count = self._index + (1 if self._shown else 0)
-        tail = self._tail() if len(blocks) > count or self.is_fresh else None
+        self.block_count = self._index + self._is_told
+        is_new = len(blocks) > count or self.is_fresh
+        more, self._more = self._more, ""
         self.is_fresh = False
-        return Change(blocks, tail)
+        return Change(blocks, more, "") if is_new else Change(blocks, None, more)
 
     def end(self) -> Change:
         """The last change: what is not rendered yet is told as it was written."""
@@ -137,61 +146,77 @@ class MarkupStream:
             self._plain[self._index] = rendering
         blocks.append(Block(self._index, html))
         self._index += 1
-        self._shown = 0
+        self._is_told = False
+        self._more = ""
 
-    def _tail(self) -> str:
-        """The text behind what the blocks show."""
-        segments = [segment for segment, _ in self._closed]
-        if self._segmenter.open:
-            segments.append(self._segmenter.open)
-        text = "".join(segment.text for segment in segments)
-        return text[self._shown :] + self._segmenter.pending
+    def _tell_growing(self, blocks: list[Block]) -> None:
+        segment = self._segmenter.open
+        if not segment or not self._growing or not self._growing[0].is_complete:
+            return
+        rendering, asked = self._growing
+        self._growing = None
+        html = rendering.html
+        if html is None:
+            html = plain_text(showable(segment.text[:asked]), grows=True)
+        if not html:
+            return
+        blocks.append(Block(self._index, html))
+        self._is_told = True
+        self._place = TAIL in html
+        self._is_raw = segment.kind is Kind.CODE or html.startswith(PLAIN)
+        # Rendering trims the white space at a block's end: it stands in the tail.
+        code = segment.kind is Kind.CODE
+        self._shown = asked if code else len(segment.text[:asked].rstrip())
+        self._more = ""
+        self._show_more(segment)
+
+    def _show_more(self, segment: Segment) -> None:
+        """Put as much as can be shown as it was written into the tail."""
+        if not self._place or self._shown == segment.size:
+            return
+        more = segment.after(self._shown)
+        if not self._is_raw:
+            words = _WORDS.match(more)
+            more = words.group() if words else ""
+        self._shown += len(more)
+        self._more += showable(more)
 
     # --- what is asked for ---
 
     def _add(self, closed: list[Segment]) -> None:
         for segment in closed:
             self._closed.append((segment, self._ask(segment)))
-            self._growing, self._asked, self._looked = None, 0, 0
-        grows = self._segmenter.open
-        if grows and not self._growing and self._is_due(grows):
-            shown = _showable(grows)
-            self._looked = grows.size
-            if self.is_fresh or shown > self._asked:
-                self._asked = shown
-                self._growing = self._ask(grows, shown), shown
+            self._growing, self._asked, self._shown = None, 0, 0
+            self._place = self._is_raw = False
+        if not (grows := self._segmenter.open):
+            return
+        self._show_more(grows)
+        if not self._growing and self._is_due(grows):
+            self._asked = _showable(grows)
+            self._growing = self._ask(grows, self._asked), self._asked
 
     def _is_due(self, segment: Segment) -> bool:
-        if self.is_fresh:
-            return True
+        """Whether to render an open segment (again)."""
         if segment.kind is Kind.CODE:
-            return not self._asked
-        grown = segment.size - self._asked
-        return (
-            segment.size <= PLAIN_CHARS
-            and grown >= max(_TAIL_CHARS, self._asked // _TAIL_SHARE)
-            and segment.size - self._looked > self._looked // 64
-        )
+            return not self._asked and "\n" in segment.text
+        if self.is_fresh and segment.size <= PLAIN_CHARS:
+            return True
+        if segment.size == self._asked or self._is_raw or self._allowed < segment.size:
+            return False
+        if self._place and self._shown == segment.size:
+            return False
+        held = segment.after(max(self._asked, self._shown) if self._place else self._asked)
+        return not _UNCLEAR.fullmatch(held) or ("|" in segment.text and held.endswith("\n"))
 
     def _ask(self, segment: Segment, shown: int | None = None) -> Rendering:
-        if shown is None or segment.kind is not Kind.CODE:
-            self.rendered_chars += segment.size if shown is None else shown
+        if segment.kind is not Kind.CODE:
+            size = segment.size if shown is None else shown
+            self.rendered_chars += size
+            self._allowed -= 0 if shown is None else size
         return self._renderer.ask(segment, shown)
 
 
 def _showable(segment: Segment) -> int:
-    """How much of an open segment is rendered: so much that the tail is pleasant to read.
-
-    Code stays in the tail until it is whole, as the page shows that tail as code. Other text
-    is cut before the last word, which may be half a word, and the space before it.
-    """
-    text = segment.text
-    if segment.kind is Kind.CODE:
-        return text.find("\n") + 1
-    end = len(text.rstrip())
-    if end == len(text):
-        space = max(text.rfind(" ", -_TAIL_CHARS), text.rfind("\n", -_TAIL_CHARS))
-        end = len(text[:space].rstrip()) if space > 0 else end
-    if segment.kind is Kind.LIST and text[end : end + 1] == "\n":
-        end += 1  # the tail stands in lines of its own
-    return end or len(text)
+    """How much of an open segment is rendered: of code what names its language, the rest being
+    shown as it comes."""
+    return segment.text.find("\n") + 1 if segment.kind is Kind.CODE else segment.size

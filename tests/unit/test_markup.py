@@ -102,7 +102,7 @@ class Page:
         for block in change.blocks:
             assert block.index <= len(self.blocks), "a block before it is missing"
             self.blocks[block.index : block.index + 1] = [block.html]
-        self.tail = self.tail + delta if change.tail is None else change.tail
+        self.tail = self.tail + change.more if change.tail is None else change.tail
 
     @property
     def text(self):

@@ -1,0 +1,69 @@
+"""What a reader sees while an answer streams in: nothing jumps, and nothing is shown that goes again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.frames import record_frames, recorded
+from tests.e2e.page import OpenPage, ask, expect_status
+
+EVERY_KIND = """## The sea at **night**
+
+The first paragraph has some *emphasised* words, **strong ones**, ~~old ones~~ and `inline code`, \
+and it is long enough for several lines on a phone as well as on a desk, so that it wraps.
+A second line of it, with [a link to the harbour](https://example.org/harbour?a=1&b=2) in it.
+
+Between them stands a paragraph, 2 * 3 = 6, snake_case_names, AT&amp;T and an escaped \\*star\\*.
+
+1. **First:** an item with a strong beginning and words enough to reach the second line of a phone
+2. Second item
+   - nested one with `code`
+   - nested two, *slanted*
+     1. third level
+     2. and on
+3. Third item, see https://example.org/a_b_c for more
+
+- loose one
+
+- loose two
+
+> A quotation of several words, with **strong** ones
+> and a second line.
+>
+> > Nested in it.
+
+| Name | Cost | Note |
+|:-----|-----:|------|
+| `sorted` | 12 | *stable* |
+| heap | 7 | none |
+
+```python
+def top(words):
+    # the three best
+    return sorted(words)[:3]
+```
+
+---
+
+### これは見出しです
+
+これは**重要**な文章で、空白がありません。改行も少しだけあります。「引用」もあります。
+
+The end of ***it all***, and a last line with $5 and 100 % of it. [1] Done!
+"""
+
+
+def streamed(page, text: str) -> str:  # type: ignore[no-untyped-def]
+    record_frames(page)
+    expect_status(ask(page, f"say {text}"), "completed")
+    seen = recorded(page)
+    print(seen, *seen.faults, sep="\n")
+    assert seen.frames > 50
+    assert seen.torn == 0, f"{seen}\n" + "\n".join(seen.faults)
+    return str(seen)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_frame_is_torn(open_fast: OpenPage, width: int) -> None:
+    page = open_fast(viewport={"width": width, "height": 800})
+    streamed(page, EVERY_KIND)
