@@ -69,7 +69,9 @@ def not_part_of(leaves: list[Leaf], final: list[Leaf]) -> str:
     """Why these leaves are no beginning of the final ones; empty: they are."""
     if len(leaves) > len(final):
         return f"more than the answer has: {leaves[len(final)]}"
-    for number, ((where, text), (final_where, whole)) in enumerate(zip(leaves, final, strict=False)):
+    for number, ((where, text), (final_where, whole)) in enumerate(
+        zip(leaves, final, strict=False)
+    ):
         is_last = number == len(leaves) - 1
         if where != final_where:
             return f"{where} {text!r} is {final_where} {whole!r}"

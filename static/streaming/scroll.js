@@ -1,27 +1,43 @@
-// Keeps the newest text in sight, but only for a reader who is at the bottom.
+// Keeps the newest text in sight for a reader who is at the end, and lets go of one who moves up.
 
-const NEAR = 64; // pixels from the bottom that still count as there
+const NEAR = 16; // pixels from the end that count as there for who moves down
+const PAUSE = 500; // milliseconds in which a wish to move up may become a movement
+
+const UP_KEYS = ["ArrowUp", "PageUp", "Home"];
+const TYPED_IN = "input, textarea, select, dialog, [contenteditable]";
 
 export class Scroll {
   #scroller = document.getElementById("scroller");
   #button = document.getElementById("latest");
-  #atBottom = true;
+  #follows = true;
+  #top = 0; // where it stood when it was last looked at
+  #pausedUntil = 0;
+  #touch = 0; // where the finger was
 
   constructor() {
-    this.#scroller.addEventListener("scroll", () => this.#moved(), { passive: true });
+    const scroller = this.#scroller;
+    scroller.addEventListener("scroll", () => this.#moved(), { passive: true });
+    scroller.addEventListener("wheel", (event) => this.#onWheel(event), { passive: true });
+    scroller.addEventListener("touchstart", (event) => this.#onTouch(event), { passive: true });
+    scroller.addEventListener("touchmove", (event) => this.#onTouch(event), { passive: true });
+    document.addEventListener("keydown", (event) => this.#onKey(event));
     this.#button.addEventListener("click", () => this.toBottom());
-    new ResizeObserver(() => this.follow()).observe(this.#scroller);
+    new ResizeObserver(() => this.follow()).observe(scroller);
     this.toBottom();
   }
 
   toBottom() {
-    this.#atBottom = true;
+    this.#follows = true;
+    this.#pausedUntil = 0;
     this.follow();
   }
 
   follow() {
-    if (this.#atBottom) this.#scroller.scrollTop = this.#scroller.scrollHeight;
-    else this.#moved();
+    if (this.#follows && performance.now() >= this.#pausedUntil) {
+      this.#scroller.scrollTop = this.#scroller.scrollHeight;
+      this.#top = this.#scroller.scrollTop;
+    }
+    this.#showButton();
   }
 
   // Where an element stands, in pixels from the top of what is in sight.
@@ -32,7 +48,9 @@ export class Scroll {
   // Scrolls so that an element stands there.
   place(element, top) {
     this.#scroller.scrollTop += this.topOf(element) - top;
-    this.#moved();
+    this.#top = this.#scroller.scrollTop;
+    this.#follows = this.#below < NEAR;
+    this.#showButton();
   }
 
   // What is in sight stays where it is while `change` puts something in above it.
@@ -40,11 +58,48 @@ export class Scroll {
     const { scrollHeight, scrollTop } = this.#scroller;
     change();
     this.#scroller.scrollTop = scrollTop + this.#scroller.scrollHeight - scrollHeight;
+    this.#top = this.#scroller.scrollTop;
   }
 
-  #moved() {
+  // Pixels of the conversation below what is in sight.
+  get #below() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
-    this.#atBottom = scrollHeight - scrollTop - clientHeight < NEAR;
-    this.#button.hidden = this.#atBottom;
+    return scrollHeight - scrollTop - clientHeight;
+  }
+
+  #onWheel({ deltaY, ctrlKey }) {
+    if (deltaY < 0 && !ctrlKey) this.#pause();
+  }
+
+  #onTouch({ type, touches }) {
+    const { clientY } = touches[0];
+    if (type === "touchmove" && clientY > this.#touch) this.#pause();
+    this.#touch = clientY;
+  }
+
+  #onKey({ key, shiftKey, target }) {
+    const isUp = UP_KEYS.includes(key) || (key === " " && shiftKey);
+    if (isUp && !target.closest?.(TYPED_IN)) this.#pause();
+  }
+
+  // The reader wants to move up: nothing may pull against it before it is seen to happen.
+  #pause() {
+    this.#pausedUntil = performance.now() + PAUSE;
+  }
+
+  // Up is the reader's doing, unless the text has become shorter: then its end is in sight.
+  #moved() {
+    const { scrollTop } = this.#scroller;
+    if (scrollTop < this.#top && this.#below >= 1) this.#follows = false;
+    else if (scrollTop > this.#top && this.#below < NEAR) {
+      this.#follows = true;
+      this.#pausedUntil = 0;
+    }
+    this.#top = scrollTop;
+    this.#showButton();
+  }
+
+  #showButton() {
+    this.#button.hidden = this.#follows || this.#below < 1;
   }
 }

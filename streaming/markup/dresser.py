@@ -45,8 +45,9 @@ class MarkupDresser:
 
     Added to `response.output_text.delta`: `blocks`, a list of `{"index", "html"}`, and `tail`,
     the text for the place in the last block where it goes on, or null: append `more` to the
-    present tail. Added to `response.done`: the `blocks` that close the text, and an empty `tail`. `block_count` comes
-    with the first delta of an attempt and with the end: blocks from this index on are void.
+    present tail. Added to `response.done`: the `blocks` that close the text, and an empty `tail`.
+    `block_count` comes with the first delta of an attempt and with the end: blocks from this index
+    on are void.
     """
 
     def __init__(self, prefix: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Markdown whose text still comes, as HTML of which nothing has to be taken back. This runs in the pool.
+"""Markdown whose text still comes, as HTML of which nothing is taken back. This runs in the pool.
 
 What the next characters may still make another thing of (half a marker, a link without its end,
 the row of a table) is left out. Emphasis and code that are open are shown as if they ended here.
@@ -25,7 +25,9 @@ _LABEL_CHARS, _LINK_CHARS, _CODE_CHARS, _TAG_CHARS, _FORMULA_CHARS = 300, 2000, 
 """What is open for longer is no link, code, tag or formula: it is shown as it was written."""
 
 _CONTAINERS = re.compile(r"(?:[ \t]*(?:>|[-+*](?=[ \t])|\d{1,9}[.)](?=[ \t])))*[ \t]*")
-_UNCLEAR_LINE = re.compile(r"[-=*_+#`~:.$<!&\[(\\| \t]*|\d{1,9}[.)]?|(?:```|~~~).*|\|.*|\[[ xX]?\]?")
+_UNCLEAR_LINE = re.compile(
+    r"[-=*_+#`~:.$<!&\[(\\| \t]*|\d{1,9}[.)]?|(?:```|~~~).*|\|.*|\[[ xX]?\]?"
+)
 _UNCLEAR_END = re.compile(r"(?:[*_~`!\\<\[$]+|&[#\w]{0,31})$")
 _ESCAPED_URL = re.compile(r"://[^\s%]*(%\S{0,200})$")
 _RUNS = re.compile(r"`+")

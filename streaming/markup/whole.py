@@ -52,4 +52,6 @@ def render_all(texts: Sequence[str]) -> list[list[SafeString]]:
 
 def to_html(text: str) -> SafeString:
     """A whole text for a template: each block in its own `<div class="block">`."""
-    return mark_safe("".join(f'<div class="block" dir="auto">{html}</div>' for html in render(text)))
+    return mark_safe(
+        "".join(f'<div class="block" dir="auto">{html}</div>' for html in render(text))
+    )

@@ -1,11 +1,14 @@
-"""Watches every frame of an answer that streams in: what blocks it shows, and where its text stands."""
+"""Watches every frame of an answer that streams in: its blocks, and where its text stands."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from playwright.sync_api import Page
+
+from tests.structure import not_part_of
 
 # Run in the page before the prompt is sent. `window.frames_` is the record: `states` are the
 # different lists of leaves with how many frames showed each, a leaf being a stretch of text that
@@ -14,7 +17,8 @@ from playwright.sync_api import Page
 _RECORD = r"""
 () => {
   const BLOCKS = "p, h3, h4, h5, h6, ul, ol, li, blockquote, pre, table, tr, th, td, hr, .block";
-  const PIECES = /[\u3000-\u9fff\uac00-\ud7af\uff00-\uffef]|[^\s\u3000-\u9fff\uac00-\ud7af\uff00-\uffef]+/g;
+  const CJK = "\\u3000-\\u9fff\\uac00-\\ud7af\\uff00-\\uffef";
+  const PIECES = new RegExp(`[${CJK}]|[^\\s${CJK}]+`, "g");
   const record = { frames: 0, up: 0, changed: 0, examples: [], states: {} };
   window.frames_ = record;
   let before = null;
@@ -73,7 +77,8 @@ _RECORD = r"""
     while (same < most && was.chars[same] === is.chars[same]) same++;
     const note = (kind, at, more) => {
       if (record.examples.length < 20) {
-        record.examples.push([kind, was.chars.slice(at - 20, at + 20), is.chars.slice(at - 20, at + 20), more]);
+        const around = [was, is].map(({ chars }) => chars.slice(Math.max(0, at - 20), at + 20));
+        record.examples.push([kind, ...around, more]);
       }
     };
     if (same < was.chars.length) {
@@ -108,8 +113,6 @@ _RECORD = r"""
   frame();
 }
 """
-
-Leaf = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,6 @@ def recorded(page: Page) -> Frames:
             resolve(window.frames_);
         })))"""
     )
-    import json
-
     final = [tuple(leaf) for leaf in record["last"]]
     torn = strange = 0
     faults = [" | ".join(example) for example in record["examples"]]
@@ -160,16 +161,3 @@ def recorded(page: Page) -> Frames:
         else:
             torn += state["moved"]
     return Frames(record["frames"], torn, record["up"], record["changed"], strange, faults[:20])
-
-
-def not_part_of(leaves: list[Leaf], final: list[Leaf]) -> str:
-    """Why these leaves are no beginning of the final ones; empty: they are."""
-    if len(leaves) > len(final):
-        return f"more than the answer has: {leaves[len(final)]}"
-    for number, ((where, text), (final_where, whole)) in enumerate(zip(leaves, final, strict=False)):
-        is_last = number == len(leaves) - 1
-        if where != final_where:
-            return f"{where} {text!r} is {final_where} {whole!r}"
-        if not whole.startswith(text) or (text != whole and not is_last):
-            return f"{where} shows {text!r} of {whole!r}"
-    return ""

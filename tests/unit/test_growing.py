@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streaming.markup import MarkupStream, render
-from tests.e2e.test_streaming_page import EVERY_KIND
+from tests.every_kind import EVERY_KIND
 from tests.inline_pool import inline_pool
 from tests.structure import leaves_of, not_part_of
 from tests.unit.test_markup import Page

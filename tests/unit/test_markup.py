@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from streaming.markup import MarkupDresser, MarkupStream, render, to_html
 from streaming.markup.code import HIGHLIGHT_CHARS
 from streaming.markup.html import PLAIN_CHARS
+from streaming.markup.plain import TAIL
 from tests.inline_pool import inline_pool
 
 __all__ = ["inline_pool"]
@@ -262,8 +263,8 @@ def test_open_code_stays_in_the_tail():
     stream, page = MarkupStream(), Page()
     for delta in ("```py\n", "x = 1\n" * 500, "y"):
         page.show(stream.feed(delta), delta)
-    head = '<div class="code open" data-language="py"><pre tabindex="0"><code></code></pre></div>'
-    assert page.blocks == [head]
+    code = f'<pre tabindex="0"><code>{TAIL}</code></pre>'
+    assert page.blocks == [f'<div class="code open" data-language="py">{code}</div>']
     assert page.tail == "x = 1\n" * 500 + "y"
     page.show(stream.feed("\n```\n"), "\n```\n")
     assert page.tail == ""
@@ -273,17 +274,36 @@ def test_open_code_stays_in_the_tail():
 @pytest.mark.parametrize(
     ("text", "html", "tail"),
     [
-        ("some words and a ha", "<p>some words and a</p>", " ha"),
-        ("some words and a half ", "<p>some words and a half</p>", " "),
-        ("some words in\na li", "<p>some words in<br>\na</p>", " li"),
-        ("- some words and\n- ", "<ul>\n<li>some words and</li>\n</ul>", "- "),
-        ("長い文章には空白がありませんからね", "<p>長い文章には空白がありませんからね</p>", ""),
+        ("some words and a ha", "<p>some words and a ha|</p>", ""),
+        ("some words and a half ", "<p>some words and a half|</p>", " "),
+        ("some words in\na li", "<p>some words in<br>\na li|</p>", ""),
+        ("- some words and\n- ", "<ul>\n<li>some words and|</li>\n</ul>", ""),
+        ("- some words and\n- *", "<ul>\n<li>some words and</li>\n</ul>", ""),
+        ("some **strong wo", "<p>some <strong>strong wo|</strong></p>", ""),
+        ("> some *slan", "<blockquote>\n<p>some <em>slan|</em></p>\n</blockquote>", ""),
+        ("some [words](http", "<p>some </p>", ""),
+        ("some `co", "<p>some <code>co|</code></p>", ""),
+        ("長い文章には空白がありませんからね", "<p>長い文章には空白がありませんからね|</p>", ""),
     ],
 )
-def test_the_tail_begins_where_a_word_does(text, html, tail):
+def test_the_tail_stands_where_the_text_goes_on(text, html, tail):
     page = Page()
     page.show(MarkupStream().feed(text), text)
-    assert (page.blocks, page.tail) == ([html], tail)
+    assert (page.blocks, page.tail) == ([html.replace("|", TAIL)], tail)
+
+
+def test_words_are_told_as_they_come_and_marks_when_they_are_rendered():
+    stream, page = MarkupStream(), Page()
+    told = []
+    for delta in ("some words", " come", " one **by", "** one", "\n\nand"):
+        change = stream.feed(delta)
+        page.show(change, delta)
+        told.append((len(change.blocks), change.tail, change.more))
+    assert told == [(1, "", ""), (0, None, " come"), (1, "", ""), (1, "", ""), (2, "", "")]
+    assert page.blocks == [
+        "<p>some words come one <strong>by</strong> one</p>",
+        f"<p>and{TAIL}</p>",
+    ]
 
 
 def test_tables_scroll_and_have_no_styles():
@@ -297,7 +317,8 @@ def test_tables_scroll_and_have_no_styles():
 
 def test_a_template_gets_each_block_by_itself():
     html = to_html("a\n\n<b>")
-    assert html == '<div class="block"><p>a</p></div><div class="block"><p>&lt;b&gt;</p></div>'
+    head = '<div class="block" dir="auto">'
+    assert html == f"{head}<p>a</p></div>{head}<p>&lt;b&gt;</p></div>"
     assert hasattr(html, "__html__")
     assert all(hasattr(block, "__html__") for block in render("a"))
 
@@ -461,8 +482,11 @@ async def test_deltas_and_the_end_carry_blocks():
     assert (first["blocks"], first["tail"], first["block_count"]) == ([title], "", 1)
     assert first["delta"] == "# é\n"
     assert first["sequence_number"] == 1
-    assert (second["blocks"], second["tail"]) == ([], None)
+    assert (second["blocks"], second["tail"]) == ([{"index": 1, "html": f"<p>b{TAIL}</p>"}], "")
     assert "block_count" not in second
+    words, more = await dressed(MarkupDresser(), delta("b", 0), delta("c", 1))
+    assert (words["tail"], "more" in words) == ("", False)
+    assert (more["blocks"], more["tail"], more["more"]) == ([], None, "c")
     assert (end["blocks"], end["tail"]) == ([{"index": 1, "html": "<p>b</p>"}], "")
     assert (end["block_count"], end["status"]) == (2, "completed")
 
@@ -478,15 +502,16 @@ async def test_a_second_beginning_voids_what_came_before():
     dresser = MarkupDresser()
     await dressed(dresser, IN_PROGRESS, delta("a\n\nb\n\nc", 0), IN_PROGRESS)
     again, end = await dressed(dresser, delta("x" * 20, 0), done("x" * 20))
-    assert again["blocks"] == [{"index": 0, "html": f"<p>{'x' * 20}</p>"}]
+    assert again["blocks"] == [{"index": 0, "html": f"<p>{'x' * 20}{TAIL}</p>"}]
     assert again["block_count"] == 1
-    assert (end["blocks"], end["block_count"]) == ([again["blocks"][0]], 1)
+    assert end["blocks"] == [{"index": 0, "html": f"<p>{'x' * 20}</p>"}]
+    assert end["block_count"] == 1
 
 
 async def test_a_continued_answer_goes_on_in_its_last_block():
     dresser = MarkupDresser("# a\n\nbe")
     first, end = await dressed(dresser, delta("gin", 0), done("gin"))
-    assert first["blocks"] == [{"index": 1, "html": "<p>begin</p>"}]
+    assert first["blocks"] == [{"index": 1, "html": f"<p>begin{TAIL}</p>"}]
     assert (first["tail"], first["block_count"]) == ("", 2)
     assert end["blocks"] == [{"index": 1, "html": "<p>begin</p>"}]
 

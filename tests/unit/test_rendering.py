@@ -25,6 +25,7 @@ from streaming.markup import rendering as rendering_module
 from streaming.markup.cache import HtmlCache, digest
 from streaming.markup.code import highlight_all, lexer
 from streaming.markup.html import render_all as parse_all
+from streaming.markup.plain import TAIL
 from streaming.markup.renderer import RENDERER
 from streaming.markup.segments import Segmenter
 from tests.inline_pool import InlinePool
@@ -216,24 +217,27 @@ def test_more_pages_than_may_wait_show_what_is_there(
 # --- a stream whose rendering is late ---
 
 
-def test_what_is_late_is_the_tail_meanwhile(markdown: ToldPool, code: ToldPool) -> None:
+def test_what_is_late_is_shown_when_it_is_rendered(markdown: ToldPool, code: ToldPool) -> None:
+    """In its order, and in the place for it; words that need no rendering are shown at once."""
     stream = MarkupStream()
-    assert (
-        stream.feed("First *words* of it.\n\n").blocks[0].html
-        == "<p>First <em>words</em> of it.</p>"
-    )
+    first = f"<p>First <em>words</em> of{TAIL}</p>"
+    assert stream.feed("First *words* of").blocks[0].html == first
     markdown.holds = True
-    for delta in ("Second *words*", " of it.\n\nThird ", "*words* of it"):
+    stream.add(" it.")
+    assert stream.take() == Change([], None, " it.")
+    for delta in ("\n\nSecond *words*", " of it.\n\nThird ", "*words* of it"):
         stream.add(delta)
         assert stream.take() == Change([], None)
     while markdown._held:
         markdown.answer()
     stream.add("!")
     change = stream.take()
-    told = [(block.index, block.html) for block in change.blocks]
-    assert told[0] == (0, "<p>First <em>words</em> of it.</p>")
-    assert told[1] == (1, "<p>Second <em>words</em> of it.</p>")
-    assert (change.tail or "").endswith("it!")
+    assert [(block.index, block.html) for block in change.blocks] == [
+        (0, "<p>First <em>words</em> of it.</p>"),
+        (1, "<p>Second <em>words</em> of it.</p>"),
+        (2, f"<p>Third{TAIL}</p>"),
+    ]
+    assert change.tail == " "
     stream.close()
     while markdown._held:
         markdown.answer()
@@ -242,6 +246,18 @@ def test_what_is_late_is_the_tail_meanwhile(markdown: ToldPool, code: ToldPool) 
         (2, "<p>Third <em>words</em> of it!</p>")
     ]
     assert (change.tail, stream.block_count) == ("", 3)
+
+
+@pytest.mark.parametrize("error", [Overrun("too long"), Unserved("no processes")])
+def test_what_cannot_be_rendered_goes_on_as_it_is_written(
+    markdown: ToldPool, code: ToldPool, error: Exception
+) -> None:
+    markdown.error = lambda jobs: error
+    stream = MarkupStream()
+    assert stream.feed("some *words").blocks[0].html == f'<p class="plain">some *words{TAIL}</p>'
+    assert stream.feed("* and\n- more") == Change([], None, "* and\n- more")
+    [block] = stream.finish().blocks
+    assert block.html == '<p class="plain">some *words* and\n- more</p>'
 
 
 def test_what_is_late_is_waited_for_once(markdown: ToldPool) -> None:
