@@ -7,8 +7,10 @@ the row of a table) is left out. Emphasis and code that are open are shown as if
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
@@ -54,18 +56,16 @@ class Growth:
     """The last place of each length of backticks in it."""
 
 
-def render(markdown: MarkdownIt, text: str, env: dict[str, object]) -> str:
+def render(markdown: MarkdownIt, text: str, env: dict[str, Any]) -> str:
     """The HTML of the beginning of a text; empty if it is not clear what it begins."""
     whole_line = text.endswith("\n")
     text, held = _without_unclear_line(text)
     for _ in range(_ATTEMPTS):
         growth = Growth(whole_line=whole_line, held=held)
-        scope = {**env, "codes": [], "growth": growth}
+        scope = {**copy.deepcopy(env), "growth": growth}
         html = str(markdown.render(text, scope))
         if growth.cut is None:
-            codes = env["codes"]
-            assert isinstance(codes, list)
-            codes += scope["codes"]  # type: ignore[operator]
+            env["codes"] += scope["codes"]
             return _with_tail_in_code(html, growth)
         text = "\n".join(text.split("\n")[: growth.cut])
         whole_line = held = True

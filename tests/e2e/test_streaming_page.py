@@ -270,7 +270,7 @@ def test_each_line_of_a_prompt_has_a_direction_of_its_own(open_fast: OpenPage) -
     page = open_fast(viewport={"width": 900, "height": 700})
     ask(page, "say so\n- مرحبا (واحد).\nAn English line that is longer than the others (2).")
     sides_of_lines = page.evaluate(
-        """() => {
+        r"""() => {
             const bubble = document.querySelector(".bubble");
             const text = bubble.firstChild;
             const box = bubble.getBoundingClientRect();
