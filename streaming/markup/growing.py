@@ -26,12 +26,16 @@ _ATTEMPTS = 4
 _LABEL_CHARS, _LINK_CHARS, _CODE_CHARS, _TAG_CHARS, _FORMULA_CHARS = 300, 2000, 300, 200, 2000
 """What is open for longer is no link, code, tag or formula: it is shown as it was written."""
 
+_OPENERS = 20
+"""Where more marks are open, they are no emphasis."""
+
 _CONTAINERS = re.compile(r"(?:[ \t]*(?:>|[-+*](?=[ \t])|\d{1,9}[.)](?=[ \t])))*[ \t]*")
 _UNCLEAR_LINE = re.compile(
     r"[-=*_+#`~:.$<!&\[(\\| \t]*|\d{1,9}[.)]?|(?:```|~~~).*|\|.*|\[[ xX]?\]?"
 )
-_UNCLEAR_END = re.compile(r"(?:[*_~`!\\<\[$]+|&[#\w]{0,31})$")
-_ESCAPED_URL = re.compile(r"://[^\s%]*(%\S{0,200})$")
+_UNCLEAR_END = "*_~`!\\<[$"
+_OPEN_ENTITY = re.compile(r"&[#\w]{0,32}$")
+_ESCAPED_URL = re.compile(r"://[^\s%]{0,1000}(%\S{0,200})$")
 _RUNS = re.compile(r"`+")
 _LABEL = re.compile(r"!?\[((?:[^\[\]\\]|\\.|\[[^\[\]]*\])*)(\]?)", re.DOTALL)
 _TAG = re.compile(r"<[A-Za-z/!?][^\s<>]*")
@@ -142,7 +146,9 @@ def _parse_home(state: StateCore) -> None:
         return
     token = growth.home
     token.type = "inline"
-    content = _UNCLEAR_END.sub("", token.content)
+    content = token.content.rstrip(_UNCLEAR_END)
+    if entity := _OPEN_ENTITY.search(content, max(0, len(content) - 40)):
+        content = content[: entity.start()]
     if url := _ESCAPED_URL.search(content):
         content = content[: url.start(1)]
     growth.held = growth.held or content != token.content
@@ -268,9 +274,11 @@ def _close_pairs(state: StateInline) -> None:
     for index, delimiter in enumerate(state.delimiters):
         if delimiter.end >= 0:
             enclosed = max(enclosed, delimiter.end)
-        elif delimiter.open and index > enclosed and _is_likely(state, delimiter):
+        elif delimiter.open and index > enclosed:
             openers.append(index)
-    for index in reversed(openers):
+    if len(openers) > _OPENERS:
+        return
+    for index in reversed([index for index in openers if _is_likely(state, index)]):
         opener = state.delimiters[index]
         state.push("text", "", 0).content = state.tokens[opener.token].content
         opener.end = len(state.delimiters)
@@ -280,10 +288,10 @@ def _close_pairs(state: StateInline) -> None:
         )
 
 
-def _is_likely(state: StateInline, opener: Delimiter) -> bool:
+def _is_likely(state: StateInline, index: int) -> bool:
     """Whether emphasis probably begins here: not in `2*3`."""
-    mark = state.tokens[opener.token].content
-    before = after = opener.token
+    before = after = state.delimiters[index].token
+    mark = state.tokens[before].content
     while before >= 0 and state.tokens[before].content == mark:
         before -= 1
     while after < len(state.tokens) and state.tokens[after].content == mark:

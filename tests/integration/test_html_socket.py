@@ -37,7 +37,7 @@ class Reader:
             assert index <= len(self.blocks), "a block is missing"
             self.blocks[index : index + 1] = [block["html"]]
         tail = event["tail"]
-        self.tail = self.tail + event["delta"] if tail is None else tail
+        self.tail = self.tail + event["more"] if tail is None else tail
 
 
 async def read_to_end(chat: Any, reader: Reader) -> dict[str, Any]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
 
 from streaming.markup import MarkupStream, render
+from streaming.markup.html import Job
+from streaming.markup.html import render_all as parse_all
+from streaming.markup.plain import TAIL
 from tests.every_kind import EVERY_KIND
 from tests.inline_pool import inline_pool
 from tests.structure import leaves_of, not_part_of
-from tests.unit.test_markup import Page
+from tests.unit.test_markup import MARKDOWN, PATHOLOGICAL, Page
 
 __all__ = ["inline_pool"]
 
@@ -35,3 +39,90 @@ def faults(text: str, size: int) -> list[str]:
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 11, 40])
 def test_no_moment_shows_what_the_answer_does_not_have(size: int, inline_pool: object) -> None:
     assert faults(EVERY_KIND, size) == []
+
+
+def growing(text: str) -> str:
+    [parts] = parse_all([Job(text, final=False, table_label="")])
+    return parts.html() if parts else ""
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("a", "<p>a|</p>"),
+        ("a **b", "<p>a <strong>b|</strong></p>"),
+        ("a **b*", "<p>a <strong>b</strong></p>"),
+        ("a ***b", "<p>a <em><strong>b|</strong></em></p>"),
+        ("~~a *b", "<p><s>a <em>b|</em></s></p>"),
+        ("2*3 and", "<p>2*3 and|</p>"),
+        ("a * b", "<p>a * b|</p>"),
+        ("a `b", "<p>a <code>b|</code></p>"),
+        ("**a `b", "<p><strong>a <code>b|</code></strong></p>"),
+        ("a `b` c", "<p>a <code>b</code> c|</p>"),
+        ("a [b](http://c", "<p>a </p>"),
+        ("a [b] c", "<p>a [b] c|</p>"),
+        ("a ![b", "<p>a </p>"),
+        ("a &am", "<p>a</p>"),
+        ("a < b", "<p>a &lt; b|</p>"),
+        ("a <http://b", "<p>a </p>"),
+        ("costs $5 and", "<p>costs $5 and|</p>"),
+        ("a $x", "<p>a </p>"),
+        ("a\n1", "<p>a</p>"),
+        ("a\n1. b", "<p>a</p>\n<ol>\n<li>b|</li>\n</ol>"),
+        ("- a\n-", "<ul>\n<li>a</li>\n</ul>"),
+        ("- a\n  - **b", "<ul>\n<li>a\n<ul>\n<li><strong>b|</strong></li>\n</ul>\n</li>\n</ul>"),
+        ("> a *b", "<blockquote>\n<p>a <em>b|</em></p>\n</blockquote>"),
+        ("# a *b", "<h3>a <em>b|</em></h3>"),
+        ("a\n---", "<p>a</p>"),
+        ("| a | b |", ""),
+        ("| a | b |\n|--", ""),
+        ("| a | b |\n", ""),
+        ("12", ""),
+        ("**", ""),
+        ("[", ""),
+        ("- [ ", ""),
+    ],
+)
+def test_what_is_shown_of_a_text_that_still_comes(text: str, html: str) -> None:
+    assert growing(text) == html.replace("|", TAIL)
+
+
+def test_the_row_of_a_table_is_shown_when_it_is_whole() -> None:
+    head = "| a | b |\n|---|---|\n"
+    whole = growing(f"{head}| 1 | 2 |\n")
+    assert "<td>2</td>" in whole
+    assert TAIL not in whole
+    assert growing(f"{head}| 1 | 2 |\n| 3 | 4") == whole
+    assert "<td>" not in growing(f"{head}| 1 | 2")
+
+
+def test_code_in_a_list_goes_on_in_its_block() -> None:
+    text = "- a\n  ```py\n  x = 1"
+    assert growing(text).endswith(f"<code>x = 1{TAIL}</code></pre></div></li>\n</ul>")
+    assert growing(f"{text}\n  ``").endswith("<code>x = 1</code></pre></div></li>\n</ul>")
+
+
+@given(MARKDOWN)
+@settings(deadline=None, max_examples=300)
+def test_there_is_one_place_for_the_tail_at_most(text: str) -> None:
+    assert growing(text).count(TAIL) <= 1
+    assert "tail" not in growing(text).replace(TAIL, "")
+
+
+@pytest.mark.parametrize("unit", PATHOLOGICAL.values(), ids=PATHOLOGICAL)
+def test_a_hostile_text_is_parsed_once_for_each_line_left_out(
+    monkeypatch: pytest.MonkeyPatch, unit: str
+) -> None:
+    from streaming.markup import html
+
+    parsed = 0
+    parse = html._markdown.render
+
+    def counting(text: str, env: object) -> object:
+        nonlocal parsed
+        parsed += 1
+        return parse(text, env)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(html._markdown, "render", counting)
+    growing((unit * 20_000)[:20_000])
+    assert parsed <= 4
