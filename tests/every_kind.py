@@ -44,3 +44,13 @@ def top(words):
 
 The end of ***it all***, and a last line with $5 and 100 % of it. [1] Done!
 """
+
+LONG_LISTS = [
+    "Before it:\n\n"
+    + "".join(f"{n}. **Item {n}:** some words of it, and *more*\n" for n in range(1, 40)),
+    "Words at once:\n"
+    + "".join(f"- item {n}\n  - nested `{n}`\n  - and *on*\n" for n in range(30)),
+    "".join(f"- loose {n}\n\n  with a **second** paragraph\n\n" for n in range(30)),
+    "".join(f"* one {n}\n" for n in range(60)) + "- another list\n" * 30 + "* * *\n\n* more\n" * 5,
+    "".join(f"1. code\n   ```py\n   x = {n}\n   ```\n" for n in range(30)),
+]

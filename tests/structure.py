@@ -78,3 +78,44 @@ def not_part_of(leaves: list[Leaf], final: list[Leaf]) -> str:
         if not whole.startswith(text) or (text != whole and not is_last):
             return f"{where} shows {text!r} of {whole!r}"
     return ""
+
+
+class _Items(HTMLParser):
+    """Where the items of the outermost lists begin and end."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.spans: list[tuple[int, int]] = []
+        self._lines = [0]
+        for line in html.split("\n"):
+            self._lines.append(self._lines[-1] + len(line) + 1)
+        self._depth = 0
+        self.feed(html)
+        self.close()
+
+    @property
+    def _at(self) -> int:
+        line, column = self.getpos()
+        return self._lines[line - 1] + column
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag in ("ul", "ol"):
+            self._depth += 1
+            if self._depth == 1:
+                self.spans = []  # of the last list
+        elif tag == "li" and self._depth == 1:
+            self.spans.append((self._at, 0))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("ul", "ol"):
+            self._depth -= 1
+        elif tag == "li" and self._depth == 1:
+            self.spans[-1] = self.spans[-1][0], self._at + len("</li>")
+
+
+def with_items(html: str, keep: int, more: str) -> str:
+    """The HTML of a block whose list keeps so many items, followed by those of another list."""
+    old, new = _Items(html).spans, _Items(more).spans
+    assert new
+    assert keep < len(old), (html, keep, more)
+    return html[: old[keep][0]] + more[new[0][0] : new[-1][1]] + html[old[-1][1] :]

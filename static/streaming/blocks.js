@@ -4,7 +4,7 @@
 // everything else is put in as text.
 
 import { addCodeButtons } from "./code_button.js";
-import { patch } from "./patch.js";
+import { patch, patchItems } from "./patch.js";
 import { Selected } from "./selection.js";
 import { Tail } from "./tail.js";
 
@@ -12,7 +12,7 @@ export class Blocks {
   onGrow = () => {};
   #container;
   #blocks;
-  #html = new Map(); // what each changed block should be, by index
+  #html = new Map(); // what each changed block should be, by index: one change after the other
   #count; // of the blocks that there should be
   #tail = "";
   #tailElement = new Tail();
@@ -79,7 +79,9 @@ export class Blocks {
     this.#seen = "";
     const selected = new Selected(this.#container);
     while (this.#blocks.length > this.#count) this.#blocks.pop().remove();
-    for (const [index, html] of this.#html) this.#set(index, html);
+    for (const [index, changes] of this.#html) {
+      for (const { html, keep } of changes) this.#set(index, html, keep);
+    }
     this.#html.clear();
     this.#showTail();
     selected.restore();
@@ -91,8 +93,9 @@ export class Blocks {
       this.#count = count;
       for (const index of this.#html.keys()) if (index >= count) this.#html.delete(index);
     }
-    for (const { index, html } of blocks) {
-      this.#html.set(index, html);
+    for (const { index, html, keep } of blocks) {
+      const before = keep === undefined ? [] : (this.#html.get(index) ?? []);
+      this.#html.set(index, [...before, { html, keep }]);
       this.#count = Math.max(this.#count, index + 1);
     }
   }
@@ -101,7 +104,8 @@ export class Blocks {
     this.#frame ??= requestAnimationFrame(() => this.flush());
   }
 
-  #set(index, html) {
+  // keep: of the list at the block's end so many items stay, and those of `html` follow
+  #set(index, html, keep) {
     while (this.#blocks.length <= index) {
       const block = document.createElement("div");
       block.className = "block";
@@ -112,11 +116,12 @@ export class Blocks {
     }
     const block = this.#blocks[index];
     if (block.html === html) return;
-    block.html = html;
+    block.html = keep === undefined ? html : null;
     const wanted = document.createElement("div");
     wanted.innerHTML = html;
     addCodeButtons(wanted);
-    patch(block, wanted);
+    if (keep === undefined) patch(block, wanted);
+    else patchItems(block.lastElementChild, wanted.firstElementChild, keep);
   }
 
   #showTail() {

@@ -9,10 +9,7 @@ export function patch(to, from) {
   for (const wanted of [...from.childNodes]) {
     if (old && isSame(old, wanted)) {
       if (old.nodeType === Node.TEXT_NODE) patchText(old, wanted.data);
-      else {
-        patchAttributes(old, wanted);
-        patch(old, wanted);
-      }
+      else patchElement(old, wanted);
       old = old.nextSibling;
     } else to.insertBefore(wanted, old);
   }
@@ -21,6 +18,22 @@ export function patch(to, from) {
     old.remove();
     old = next;
   }
+}
+
+// Makes the items of a list from number `keep` on those of another list.
+export function patchItems(list, from, keep) {
+  const old = [...list.children].slice(keep);
+  for (const wanted of [...from.children]) {
+    const item = old.shift();
+    if (item) patchElement(item, wanted);
+    else list.append(wanted, "\n");
+  }
+  for (const item of old) item.remove();
+}
+
+function patchElement(to, from) {
+  patchAttributes(to, from);
+  patch(to, from);
 }
 
 function isSame(one, other) {

@@ -43,7 +43,8 @@ class Dressed:
 class MarkupDresser:
     """The markup of one response for one socket. `prefix` is the answer that it continues.
 
-    Added to `response.output_text.delta`: `blocks`, a list of `{"index", "html"}`, and `tail`,
+    Added to `response.output_text.delta`: `blocks`, a list of `{"index", "html"}` (with `keep`: of
+    the list at the block's end so many items stay, and those of `html` follow), and `tail`,
     the text for the place in the last block where it goes on, or null: append `more` to the
     present tail. Added to `response.done`: the `blocks` that close the text, and an empty `tail`.
     `block_count` comes with the first delta of an attempt and with the end: blocks from this index
@@ -127,7 +128,10 @@ def _ended(fields: dict[str, Any], blocks: list[dict[str, Any]], count: int) -> 
 
 
 def _blocks(blocks: list[Block]) -> list[dict[str, Any]]:
-    return [asdict(block) for block in blocks]
+    return [
+        {name: value for name, value in asdict(block).items() if value is not None}
+        for block in blocks
+    ]
 
 
 def _dumps(fields: dict[str, Any]) -> str:

@@ -111,6 +111,7 @@ def _find_home(state: StateCore) -> None:
     growth: Growth | None = state.env.get("growth")
     if growth is None or not state.tokens:
         return
+    _mark_last_item(state.tokens)
     closing: set[str] = set()
     for token in reversed(state.tokens):
         if token.nesting != -1:
@@ -133,6 +134,19 @@ def _find_home(state: StateCore) -> None:
     else:
         growth.home = token
         token.content = token.content.rstrip("\n")
+
+
+def _mark_last_item(tokens: list[Token]) -> None:
+    """Say of a list at the end which item is the last, and in which line it begins: from there on
+    it can be rendered by itself."""
+    if tokens[-1].level or not tokens[-1].type.endswith("_list_close"):
+        return
+    heads = [token for token in tokens if token.level == 0 and token.nesting != -1]
+    begin = tokens.index(heads[-1])
+    items = [t for t in tokens[begin:] if t.level == 1 and t.type == "list_item_open"]
+    if items and items[-1].map:
+        line = items[-1].map[0]
+        items[-1].attrSet("data-item", f"{len(items) - 1} {line} {len(heads)}")
 
 
 def _last_line(token: Token) -> int:

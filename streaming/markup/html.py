@@ -48,6 +48,7 @@ _cleaner = nh3.Cleaner(
     attributes={
         "a": {"href", "title"},
         "ol": {"start"},
+        "li": {"data-item"},
         "pre": {"tabindex"},
         "div": {"data-language", "tabindex", "role", "aria-label"},
     },

@@ -101,16 +101,18 @@ class Renderer:
         self.markdown.pool.close()
         self.code.pool.close()
 
-    def ask(self, segment: Segment, shown: int | None = None, *, urgent: bool = True) -> Rendering:
+    def ask(
+        self, segment: Segment, shown: int | None = None, *, start: int = 0, urgent: bool = True
+    ) -> Rendering:
         """The rendering of a segment; returns at once.
 
-        `shown` is how much of an open one to show, None: it is whole. Code is highlighted when it
+        `shown` is how much of an open one to show, `start` from where on; None: it is whole. Code is highlighted when it
         is whole. An open code block is empty: its text is the tail. A whole segment always gets
         some HTML; a part that could not be rendered has none.
         """
         if segment.kind is Kind.CODE:
             return self._ask_code(segment, shown, urgent)
-        text = showable(segment.text[:shown])
+        text = showable(segment.text[start:shown])
         final = shown is None
         if len(text) > markdown.PLAIN_CHARS:
             return Rendering(plain_text(text, grows=not final), complete=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from streaming.markup.html import PLAIN_CHARS
 from streaming.markup.plain import PLAIN, TAIL, html_of, plain_text, showable
@@ -28,12 +29,37 @@ _UNCLEAR = re.compile(r"[-+*_=>#`~.:!\[(\\&$<\d\s]*")
 """What may still become anything: it is not worth rendering."""
 
 
+_LAST_ITEM = re.compile(r'<li[^>]* data-item="(\d+) (\d+) (\d+)"')
+
+_WHOLE_CHARS = 400
+"""A longer list is rendered from its last item on, while it grows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Block `index` of the answer, counted from 0, has this HTML from now on."""
+    """Block `index` of the answer, counted from 0, has this HTML from now on.
+
+    `keep`: the list at its end keeps so many items, and the HTML is a list of those that follow.
+    """
 
     index: int
     html: str
+    keep: int | None = None
+
+
+class _Item(NamedTuple):
+    """The last item of an open list that was told: its number, and where its source begins."""
+
+    number: int
+    start: int
+
+
+class _Growing(NamedTuple):
+    rendering: Rendering
+    asked: int
+    """Code points of the open segment that it goes to."""
+    item: _Item | None
+    """Where it begins; None: it is of the whole segment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +92,8 @@ class MarkupStream:
         self._index = len(self._segmenter.feed(prefix))
         """Of the first segment that is not told as a whole: of `_closed`, or else the open one."""
         self._closed: deque[tuple[Segment, Rendering]] = deque()
-        self._growing: tuple[Rendering, int] | None = None  # of the open segment, and how much
+        self._growing: _Growing | None = None  # of the open segment
+        self._item: _Item | None = None
         self._asked = 0  # code points of the open segment that a rendering was asked for
         self._shown = 0  # of them, those that its block and the tail show
         self._is_told = False  # it has a block
@@ -103,7 +130,7 @@ class MarkupStream:
     def awaited(self, *, late: bool = False) -> list[Rendering]:
         """What the next change would better wait for; `late`: even if it was waited for before."""
         asked = [rendering for _, rendering in self._closed]
-        asked += [self._growing[0]] if self._growing else []
+        asked += [self._growing.rendering] if self._growing else []
         asked += self._plain.values() if late else []
         return [r for r in asked if not r.is_complete and (late or r not in self._late)]
 
@@ -151,16 +178,25 @@ class MarkupStream:
 
     def _tell_growing(self, blocks: list[Block]) -> None:
         segment = self._segmenter.open
-        if not segment or not self._growing or not self._growing[0].is_complete:
+        if not segment or not self._growing or not self._growing.rendering.is_complete:
             return
-        rendering, asked = self._growing
+        rendering, asked, item = self._growing
         self._growing = None
         html = rendering.html
+        last = _LAST_ITEM.search(html or "")
+        if item and html and (not last or last[3] != "1"):
+            self._item, self._asked = None, 0  # it is no list by itself: the whole is rendered
+            return
         if html is None:
             html = plain_text(showable(segment.text[:asked]), grows=True)
         if not html:
             return
-        blocks.append(Block(self._index, html))
+        before = item or _Item(0, 0)
+        blocks.append(Block(self._index, html, item and item.number))
+        self._item = None
+        if last:
+            start = _line_start(segment.text, before.start, int(last[2]))
+            self._item = _Item(before.number + int(last[1]), start)
         self._is_told = True
         self._place = TAIL in html
         self._is_raw = segment.kind is Kind.CODE or html.startswith(PLAIN)
@@ -186,14 +222,16 @@ class MarkupStream:
     def _add(self, closed: list[Segment]) -> None:
         for segment in closed:
             self._closed.append((segment, self._ask(segment)))
-            self._growing, self._asked, self._shown = None, 0, 0
+            self._growing, self._item, self._asked, self._shown = None, None, 0, 0
             self._place = self._is_raw = False
         if not (grows := self._segmenter.open):
             return
         self._show_more(grows)
         if not self._growing and self._is_due(grows):
             self._asked = _showable(grows)
-            self._growing = self._ask(grows, self._asked), self._asked
+            item = self._item if grows.size > _WHOLE_CHARS else None
+            rendering = self._ask(grows, self._asked, item.start if item else 0)
+            self._growing = _Growing(rendering, self._asked, item)
 
     def _is_due(self, segment: Segment) -> bool:
         """Whether to render an open segment (again)."""
@@ -201,19 +239,29 @@ class MarkupStream:
             return not self._asked and "\n" in segment.text
         if self.is_fresh and segment.size <= PLAIN_CHARS:
             return True
-        if segment.size == self._asked or self._is_raw or self._allowed < segment.size:
+        if segment.size == self._asked or self._is_raw:
+            return False
+        start = self._item.start if self._item and segment.size > _WHOLE_CHARS else 0
+        if self._allowed < segment.size - start:
             return False
         if self._place and self._shown == segment.size:
             return False
         held = segment.after(max(self._asked, self._shown) if self._place else self._asked)
         return not _UNCLEAR.fullmatch(held) or ("|" in segment.text and held.endswith("\n"))
 
-    def _ask(self, segment: Segment, shown: int | None = None) -> Rendering:
+    def _ask(self, segment: Segment, shown: int | None = None, start: int = 0) -> Rendering:
         if segment.kind is not Kind.CODE:
-            size = segment.size if shown is None else shown
+            size = segment.size if shown is None else shown - start
             self.rendered_chars += size
             self._allowed -= 0 if shown is None else size
-        return self._renderer.ask(segment, shown)
+        return self._renderer.ask(segment, shown, start=start)
+
+
+def _line_start(text: str, start: int, lines: int) -> int:
+    """Where the line stands that comes so many lines after the one at `start`."""
+    for _ in range(lines):
+        start = text.find("\n", start) + 1
+    return start
 
 
 def _showable(segment: Segment) -> int:

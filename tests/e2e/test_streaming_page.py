@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.frames import record_frames, recorded
 from tests.e2e.page import OpenPage, ask, expect_status
-from tests.every_kind import EVERY_KIND
+from tests.every_kind import EVERY_KIND, LONG_LISTS
 
 PROSE = "Many words stand here, one after the other, and no line of them is of any use. " * 34
 
@@ -28,6 +28,18 @@ def streamed(page: Page, text: str) -> str:
 def test_no_frame_is_torn(open_fast: OpenPage, width: int) -> None:
     page = open_fast(viewport={"width": width, "height": 800})
     streamed(page, EVERY_KIND)
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_a_long_list_is_not_torn(open_fast: OpenPage, number: int) -> None:
+    """It is told item by item, and is at its end what a page has that is opened then."""
+    page = open_fast(viewport={"width": 600, "height": 800})
+    streamed(page, LONG_LISTS[number])
+    html = "e => [...e.querySelectorAll('.block')].map(b => b.innerHTML)"
+    live = page.locator(".answer .text").evaluate(html)
+    page.reload()
+    expect(page.locator(".answer li").first).to_be_visible()
+    assert page.locator(".answer .text").evaluate(html) == live
 
 
 # --- scrolling while it comes ---

@@ -16,6 +16,7 @@ from streaming.bounded import Unserved
 from streaming.markup import RENDERER, dresser, render
 from tests.fake_engine import FakeEngine
 from tests.inline_pool import InlinePool
+from tests.structure import with_items
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,7 +36,10 @@ class Reader:
         for block in event["blocks"]:
             index = block["index"]
             assert index <= len(self.blocks), "a block is missing"
-            self.blocks[index : index + 1] = [block["html"]]
+            html = block["html"]
+            if "keep" in block:
+                html = with_items(self.blocks[index], block["keep"], html)
+            self.blocks[index : index + 1] = [html]
         tail = event["tail"]
         self.tail = self.tail + event["more"] if tail is None else tail
 

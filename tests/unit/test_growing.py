@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 
@@ -9,7 +11,7 @@ from streaming.markup import MarkupStream, render
 from streaming.markup.html import Job
 from streaming.markup.html import render_all as parse_all
 from streaming.markup.plain import TAIL
-from tests.every_kind import EVERY_KIND
+from tests.every_kind import EVERY_KIND, LONG_LISTS
 from tests.inline_pool import inline_pool
 from tests.structure import leaves_of, not_part_of
 from tests.unit.test_markup import MARKDOWN, PATHOLOGICAL, Page
@@ -39,6 +41,26 @@ def faults(text: str, size: int) -> list[str]:
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 11, 40])
 def test_no_moment_shows_what_the_answer_does_not_have(size: int, inline_pool: object) -> None:
     assert faults(EVERY_KIND, size) == []
+
+
+@pytest.mark.parametrize("text", LONG_LISTS)
+@pytest.mark.parametrize("size", [3, 20])
+def test_a_long_list_grows_by_its_last_item(size: int, text: str, inline_pool: object) -> None:
+    assert faults(text, size) == []
+
+
+@pytest.mark.parametrize("size", [4, 20])
+def test_no_item_of_a_long_list_waits(size: int, inline_pool: object) -> None:
+    """For more than its mark and a few words."""
+    text = LONG_LISTS[0]
+    stream, page, behind = MarkupStream(), Page(), 0
+    for start in range(0, len(text), size):
+        page.show(stream.feed(text[start : start + size]))
+        shown = "".join(shown for _, shown in leaves_of(page.blocks, page.tail))
+        words = "".join(char for char in text[: start + size] if char.isalpha())
+        behind = max(behind, len(words) - sum(map(str.isalpha, shown)))
+    assert behind <= size + 8
+    assert stream.rendered_chars <= 12 * len(text)
 
 
 def growing(text: str) -> str:
@@ -84,7 +106,7 @@ def growing(text: str) -> str:
     ],
 )
 def test_what_is_shown_of_a_text_that_still_comes(text: str, html: str) -> None:
-    assert growing(text) == html.replace("|", TAIL)
+    assert re.sub(' data-item="[^"]*"', "", growing(text)) == html.replace("|", TAIL)
 
 
 def test_the_row_of_a_table_is_shown_when_it_is_whole() -> None:

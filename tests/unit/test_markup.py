@@ -13,6 +13,7 @@ from streaming.markup.code import HIGHLIGHT_CHARS
 from streaming.markup.html import PLAIN_CHARS
 from streaming.markup.plain import TAIL
 from tests.inline_pool import inline_pool
+from tests.structure import with_items
 
 __all__ = ["inline_pool"]
 
@@ -102,7 +103,10 @@ class Page:
     def show(self, change, delta=""):
         for block in change.blocks:
             assert block.index <= len(self.blocks), "a block before it is missing"
-            self.blocks[block.index : block.index + 1] = [block.html]
+            html = block.html
+            if block.keep is not None:
+                html = with_items(self.blocks[block.index], block.keep, html)
+            self.blocks[block.index : block.index + 1] = [html]
         self.tail = self.tail + change.more if change.tail is None else change.tail
 
     @property
