@@ -1,4 +1,4 @@
-"""Prometheus metrics, named after the field's: `chatstream:` and the names that vLLM uses.
+"""Prometheus metrics, named after the field's: `chatstream_` and the names that vLLM uses.
 
 Counters and histograms are this process's own, and each thing is counted by one process only:
 tokens by the worker whose engine said them, the end of a response by the process whose write
@@ -27,7 +27,9 @@ from streaming.waiting_list.base import Snapshot, State, WorkerState
 if TYPE_CHECKING:
     from streaming.models import Response
 
-PREFIX = "chatstream:"
+PREFIX = "chatstream_"
+"""Nothing that needs escaping: a scraper without UTF-8 names would read other names than one with
+them. A colon counts as such in OpenMetrics, and belongs to recording rules."""
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560)
 _TOKEN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 1, 2.5, 5, 10)

@@ -181,13 +181,13 @@ def kill_who_runs(deployment: Deployment) -> None:
     """SIGKILL the worker that generates, which its own metrics tell; the other one has less."""
     generated = {}
     for port in deployment.worker_ports:
-        generated[port] = deployment.metrics(port)["chatstream:generation_tokens_total"]
+        generated[port] = deployment.metrics(port)["chatstream_generation_tokens_total"]
 
     def grown() -> list[int]:
         return [
             port
             for port, before in generated.items()
-            if deployment.metrics(port)["chatstream:generation_tokens_total"] > before
+            if deployment.metrics(port)["chatstream_generation_tokens_total"] > before
         ]
 
     (port,) = deployment.wait(grown, "nobody generates")
@@ -206,24 +206,24 @@ def check_metrics(deployment: Deployment) -> None:
     for port in deployment.worker_ports:
         deployment.wait(lambda port=port: deployment.get(port, "/metrics")[0] == 200, "no metrics")
     deployment.wait(
-        lambda: deployment.metrics(deployment.web_ports[0])["chatstream:workersready"] == 2,
+        lambda: deployment.metrics(deployment.web_ports[0])["chatstream_workersready"] == 2,
         "not two ready workers",
     )
     targets = [deployment.metrics(p) for p in (*deployment.web_ports, *deployment.worker_ports)]
     for values in targets:
-        assert values["chatstream:layer_up"] == 1
-        assert values["chatstream:num_requests_running"] == 0
-        assert values["chatstream:num_requests_waiting"] == 0
-        assert values["chatstream:workersready"] == 2
-        assert values["chatstream:capacity"] == 8
+        assert values["chatstream_layer_up"] == 1
+        assert values["chatstream_num_requests_running"] == 0
+        assert values["chatstream_num_requests_waiting"] == 0
+        assert values["chatstream_workersready"] == 2
+        assert values["chatstream_capacity"] == 8
     webs, workers = targets[:2], targets[2:]
     # What the killed one had counted died with it; the end of the long answer was the other's.
-    ended = [values["chatstream:responses_totalcompleted"] for values in workers]
+    ended = [values["chatstream_responses_totalcompleted"] for values in workers]
     assert 1 <= sum(ended) <= 3
-    assert sum(values["chatstream:responses_totalcompleted"] for values in webs) == 0
-    tokens = sum(values["chatstream:generation_tokens_total"] for values in workers)
+    assert sum(values["chatstream_responses_totalcompleted"] for values in webs) == 0
+    tokens = sum(values["chatstream_generation_tokens_total"] for values in workers)
     assert 100 < tokens <= 410
-    assert sum(values["chatstream:generation_tokens_total"] for values in webs) == 0
+    assert sum(values["chatstream_generation_tokens_total"] for values in webs) == 0
 
 
 def check_readiness(deployment: Deployment) -> None:
@@ -238,7 +238,7 @@ def check_readiness(deployment: Deployment) -> None:
         checks = json.loads(deployment.get(port, "/readyz")[1])["checks"]
         assert checks == {"database": "ok", "layer": "ok", "worker": "none is alive"}
         assert deployment.get(port, "/healthz")[0] == 200
-        assert deployment.metrics(port)["chatstream:workersready"] == 0
+        assert deployment.metrics(port)["chatstream_workersready"] == 0
     for keeper in keepers:
         keeper.resume()
     deployment.wait_until_ready()

@@ -129,7 +129,7 @@ def test_metrics_of_one_process_are_all_in_one_place(site: ServeProcess) -> None
     metrics = get(site, "/metrics", X_Forwarded_For="192.0.2.1", Authorization=f"Bearer {TOKEN}")
     assert metrics.status == 200
     for name in ("generation_tokens_total", "websocket_connections", 'workers{state="ready"} 1.0'):
-        assert f"chatstream:{name}".encode() in metrics.body
+        assert f"chatstream_{name}".encode() in metrics.body
 
 
 async def test_no_secret_and_nothing_that_people_wrote_is_logged(site: ServeProcess) -> None:

@@ -60,7 +60,7 @@ class Since:
 
 async def test_every_name_has_our_prefix_or_is_the_librarys(layer: Any) -> None:
     for name in await scrape():
-        assert name.startswith(("chatstream:", "process_", "python_")), name
+        assert name.startswith(("chatstream_", "process_", "python_")), name
 
 
 async def test_a_page_of_another_name_reads_nothing(layer: Any) -> None:
@@ -94,18 +94,18 @@ async def test_tokens_times_and_ends_are_counted_once(
     for prompt in ("stop 5", "stop 3", "fail 2"):
         await chat.ask(prompt)
         await chat.until("response.done")
-    assert await grown("chatstream:generation_tokens_total") == 10
-    assert await grown("chatstream:prompt_tokens_total") >= 3
-    assert await grown("chatstream:inter_token_latency_seconds_count") == 4 + 2 + 1
-    assert await grown('chatstream:responses_total{status="completed"}') == 2
-    assert await grown('chatstream:responses_total{status="failed"}') == 1
+    assert await grown("chatstream_generation_tokens_total") == 10
+    assert await grown("chatstream_prompt_tokens_total") >= 3
+    assert await grown("chatstream_inter_token_latency_seconds_count") == 4 + 2 + 1
+    assert await grown('chatstream_responses_total{status="completed"}') == 2
+    assert await grown('chatstream_responses_total{status="failed"}') == 1
     for name in (
         "request_queue_time_seconds",
         "time_to_first_token_seconds",
         "e2e_request_latency_seconds",
     ):
-        assert await grown(f"chatstream:{name}_count") == 3, name
-    assert await grown("chatstream:websocket_connections") == 1
+        assert await grown(f"chatstream_{name}_count") == 3, name
+    assert await grown("chatstream_websocket_connections") == 1
 
 
 async def test_the_queue_is_the_layers(layer: Any, start_worker: Any, client: Any) -> None:
@@ -115,19 +115,19 @@ async def test_the_queue_is_the_layers(layer: Any, start_worker: Any, client: An
         await chat.ask("stop 100000")
     await eventually(lambda: _is_running(1))
     values = await scrape()
-    assert values["chatstream:layer_up"] == 1
-    assert values["chatstream:num_requests_running"] == 1
-    assert values["chatstream:num_requests_waiting"] == 2
-    assert values["chatstream:num_requests_held"] == 0
-    assert values["chatstream:capacity"] == 1
-    assert values['chatstream:workers{state="ready"}'] == 1
-    assert values['chatstream:workers{state="draining"}'] == 0
+    assert values["chatstream_layer_up"] == 1
+    assert values["chatstream_num_requests_running"] == 1
+    assert values["chatstream_num_requests_waiting"] == 2
+    assert values["chatstream_num_requests_held"] == 0
+    assert values["chatstream_capacity"] == 1
+    assert values['chatstream_workers{state="ready"}'] == 1
+    assert values['chatstream_workers{state="draining"}'] == 0
     await layer.waiting_list.pause()
-    assert (await scrape())["chatstream:workers_paused"] == 1
+    assert (await scrape())["chatstream_workers_paused"] == 1
 
 
 async def _is_running(count: int) -> bool:
-    return (await scrape())["chatstream:num_requests_running"] == count
+    return (await scrape())["chatstream_num_requests_running"] == count
 
 
 async def test_rejections_by_reason(layer: Any, client: Any, chatstream: Any) -> None:
@@ -136,8 +136,8 @@ async def test_rejections_by_reason(layer: Any, client: Any, chatstream: Any) ->
     chat: ChatClient = await client()
     await chat.send("response.create", input="stop 1")
     assert (await chat.until("error"))["code"] == "unavailable"
-    assert await grown('chatstream:admission_rejections_total{reason="unavailable"}') == 1
-    assert await grown('chatstream:responses_total{status="failed"}') == 0
+    assert await grown('chatstream_admission_rejections_total{reason="unavailable"}') == 1
+    assert await grown('chatstream_responses_total{status="failed"}') == 0
 
 
 async def test_cancelled_in_the_queue_is_an_end_too(
@@ -151,8 +151,8 @@ async def test_cancelled_in_the_queue_is_an_end_too(
     grown = await Since.now()
     await other.send("response.cancel", response_id=queued["response_id"])
     await other.until("response.done")
-    assert await grown('chatstream:responses_total{status="cancelled"}') == 1
-    assert await grown("chatstream:time_to_first_token_seconds_count") == 0
+    assert await grown('chatstream_responses_total{status="cancelled"}') == 1
+    assert await grown("chatstream_time_to_first_token_seconds_count") == 0
 
 
 async def test_the_second_writer_of_an_end_counts_nothing(
@@ -164,7 +164,7 @@ async def test_the_second_writer_of_an_end_counts_nothing(
     await chat.until("response.done")
     grown = await Since.now()
     assert not await record.end_lost(done["response_id"], Status.FAILED, "")
-    assert await grown('chatstream:responses_total{status="failed"}') == 0
+    assert await grown('chatstream_responses_total{status="failed"}') == 0
 
 
 async def test_a_fault_of_telemetry_does_not_reach_the_response(
@@ -183,7 +183,7 @@ async def test_a_fault_of_telemetry_does_not_reach_the_response(
 async def test_a_stranger_reads_no_metrics(layer: Any) -> None:
     response = await AsyncClient().get("/metrics", headers={"x-forwarded-for": "192.0.2.1"})
     assert response.status_code == 403
-    assert b"chatstream:" not in response.content
+    assert b"chatstream_" not in response.content
 
 
 async def test_openmetrics_is_spoken_to_who_asks(layer: Any) -> None:
@@ -199,9 +199,9 @@ async def test_metrics_say_that_the_layer_is_away(
 ) -> None:
     monkeypatch.setattr(type(layer.waiting_list), "snapshot", _refuse)
     values = await scrape()
-    assert values["chatstream:layer_up"] == 0
-    assert "chatstream:num_requests_running" not in values
-    assert "chatstream:generation_tokens_total" in values
+    assert values["chatstream_layer_up"] == 0
+    assert "chatstream_num_requests_running" not in values
+    assert "chatstream_generation_tokens_total" in values
 
 
 async def _refuse(*args: Any) -> Any:
@@ -292,12 +292,12 @@ async def test_the_dashboard_asks_for_what_there_is(layer: Any) -> None:
     assert asked <= names, asked - names
     shown = {re.sub(r"_(bucket|count|sum|total)$", "", name) for name in asked}
     ours = {re.sub(r"_(bucket|count|sum|total|created)$", "", name) for name in names}
-    unshown = {name for name in ours if name.startswith("chatstream:")} - shown
+    unshown = {name for name in ours if name.startswith("chatstream_")} - shown
     assert not unshown, unshown
 
 
 def metric_names(expression: str) -> set[str]:
-    return set(re.findall(r"[a-z_]+:[a-z0-9_]+|process_[a-z_]+|python_[a-z_]+", expression))
+    return set(re.findall(r"chatstream_[a-z0-9_]+|process_[a-z_]+|python_[a-z_]+", expression))
 
 
 def expressions_in(node: Any) -> list[str]:
