@@ -57,6 +57,7 @@ async function act(form, submitter, url) {
     if (page) show([...page.querySelectorAll(".messagelist > li")].map(said));
   } finally {
     free();
+    document.dispatchEvent(new Event("queue:acted"));
     if (document.activeElement === document.body) {
       (again() ?? region)?.focus({ preventScroll: true });
     }

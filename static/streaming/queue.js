@@ -4,6 +4,7 @@
 import { age, dated } from "./queue_clock.js";
 import { running, waiting, workers } from "./queue_cells.js";
 import { Filter } from "./queue_filter.js";
+import { Hold } from "./queue_hold.js";
 import { Rates } from "./queue_rates.js";
 import { Rows, setText, swap } from "./queue_rows.js";
 import { Socket } from "./socket.js";
@@ -17,7 +18,10 @@ const tables = {
   waiting: new Rows("waiting", waiting),
 };
 const rates = new Rates();
-const filter = new Filter(show);
+const filter = new Filter(search);
+const main = document.getElementById("content-main");
+const hold = new Hold(main, show);
+const note = document.getElementById("queue-held");
 const socket = new Socket("/ws/queue/", { onEvent, onState: showState });
 
 // What is known: null before the first frame, in whose place the server rendered the page.
@@ -49,21 +53,37 @@ function merged(known, frame) {
 
 // --- showing ---
 
-// False before the first frame.
+// While somebody is about to act in a list, what they see stays where it is: cells are filled, and
+// a note says that there is more.
 function show() {
-  if (!queue) return false;
+  if (!queue) return;
   showCounts(queue);
-  showDoors(queue);
   const found = filter.found(queue);
-  tables.workers.show(found.workers, { allPaused: queue.paused });
-  tables.running.show(found.running, { rates });
-  tables.waiting.show(found.waiting.slice(0, SHOWN));
-  showMore(found.waiting.length - SHOWN);
+  const shown = { ...found, waiting: found.waiting.slice(0, SHOWN) };
+  const contexts = { workers: { allPaused: queue.paused }, running: { rates } };
+  if (hold.isHeld) {
+    const fill = ([name, table]) => table.fill(shown[name], contexts[name]);
+    note.hidden = Object.entries(tables).map(fill).every(Boolean);
+    return;
+  }
+  note.hidden = true;
+  showDoors(queue);
   for (const [name, table] of Object.entries(tables)) {
+    table.show(shown[name], contexts[name]);
     table.sayIfEmpty(queue[name].length, found[name].length);
   }
-  return true;
+  showMore(found.waiting.length - SHOWN);
 }
+
+// False before the first frame.
+function search() {
+  main.classList.toggle("cs-searching", filter.isOn);
+  if (hold.isHeld) hold.release();
+  else show();
+  return queue !== null;
+}
+
+document.addEventListener("queue:acted", () => hold.release());
 
 function showCounts({ workers, running, waiting }) {
   const held = waiting.filter((row) => row.state === "held").length;

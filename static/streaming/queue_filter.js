@@ -20,6 +20,10 @@ export class Filter {
     field.form.addEventListener("submit", (event) => isDone && event.preventDefault());
   }
 
+  get isOn() {
+    return field.value.trim() !== "";
+  }
+
   // Of each table of the queue, the rows that are searched.
   found(queue) {
     const terms = field.value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -29,6 +29,7 @@ export class Rows {
       const key = row[this.#kind.key];
       const element = known.get(key) ?? this.#make(row);
       known.delete(key);
+      element.removeAttribute("data-gone");
       this.#kind.fill(this.#partsOf(element), row, context);
       return element;
     });
@@ -41,6 +42,20 @@ export class Rows {
       (focused.isConnected ? focused : region).focus({ preventScroll: true });
     }
     this.#sumUp();
+  }
+
+  // As `show`, but nothing comes, goes or moves; rows that would go are marked. True if what is
+  // shown is what there is.
+  fill(rows, context = {}) {
+    const known = new Map(rows.map((row) => [row[this.#kind.key], row]));
+    const elements = [...this.#body.rows];
+    for (const element of elements) {
+      const row = known.get(element.dataset.key);
+      element.toggleAttribute("data-gone", !row);
+      if (row) this.#kind.fill(this.#partsOf(element), row, context);
+    }
+    const keys = elements.map((element) => element.dataset.key);
+    return keys.join() === [...known.keys()].join();
   }
 
   // Why the table is empty: there is nothing, or nothing that is searched.

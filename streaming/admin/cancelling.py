@@ -44,8 +44,7 @@ class Tally:
 async def cancel(order: Order) -> Answer:
     """`response_id`, or `owner`, or `selection=selected` with `selected` for each."""
     chosen = await choose(order)
-    asks = chosen.running or len(chosen.rows) > 1 or (chosen.owner and chosen.rows)
-    if asks and not order.confirmed:
+    if chosen.rows and not order.confirmed:
         return _question(chosen)
     tally = await _cancel(order, chosen.rows)
     tally.ended += chosen.ended

@@ -142,8 +142,9 @@ def test_an_operator_steers_the_queue(
     first, second = crowd.fill()
     waiting = [crowd.ask() for _ in range(4)]
 
-    # Cancel one that waits: at once.
+    # Cancel one that waits.
     button(page, "cancel", "response_id", waiting[0].id).click()
+    confirm(page, "Yes, cancel it")
     expect_said(page, f"Response {waiting[0].id[:8]} is cancelled.")
     assert waiting[0].until("response.done")["status"] == "cancelled"
     expect(row(page, "waiting", waiting[0].id)).to_have_count(0, timeout=PATIENCE)

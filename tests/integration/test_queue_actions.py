@@ -284,10 +284,16 @@ def test_the_way_back_stays_on_this_site(
 # --- cancelling ---
 
 
-def test_a_waiting_response_is_cancelled_at_once(queue: Queue, operator: Operator) -> None:
+def test_a_waiting_response_is_asked_about_first(queue: Queue, operator: Operator) -> None:
     queue.beat()
     first, second = queue.ask(), queue.ask()
-    operator.act("cancel", response_id=first)
+    page = operator.act("cancel", response_id=first)
+    text = asked(page)
+    assert "Cancel 1 response?" in text
+    assert f"{first[:8]} · waiting · user:1" in text
+    assert "it loses its place" in text
+    assert (queue.order(), operator.log()) == ([first, second], [])
+    operator.confirm(page)
     assert operator.said == [f"Response {first[:8]} is cancelled."]
     assert (queue.status(first), queue.status(second)) == (Status.CANCELLED, Status.QUEUED)
     assert queue.order() == [second]
@@ -318,14 +324,14 @@ def test_several_are_asked_about_and_their_ids_are_frozen(queue: Queue, operator
     queue.beat()
     ids = [queue.ask(f"user:{n}") for n in range(4)]
     over = queue.ask("user:9")
-    operator.act("cancel", response_id=over)
+    operator.act("cancel", response_id=over, confirmed="1")
     page = operator.act("cancel", selection="selected", selected=[*ids[:3], over, ids[0]])
     text = asked(page)
     assert "Cancel 3 responses?" in text
     assert "3 wait: they lose their places" in text
     assert "1 response had ended already." in text
     assert queue.order() == ids
-    operator.act("cancel", response_id=ids[1])  # meanwhile
+    operator.act("cancel", response_id=ids[1], confirmed="1")  # meanwhile
     operator.confirm(page)
     assert operator.said == ["2 responses are cancelled.", "1 response had ended already."]
     assert queue.order() == ids[3:]
@@ -369,7 +375,7 @@ def test_an_owner_with_nothing_open(memory_queue: Queue, operator: Operator) -> 
 def test_what_had_ended_or_never_was_is_named(memory_queue: Queue, operator: Operator) -> None:
     memory_queue.beat()
     ended = memory_queue.ask()
-    operator.act("cancel", response_id=ended)
+    operator.act("cancel", response_id=ended, confirmed="1")
     operator.act("cancel", response_id=ended)
     assert operator.said == ["This response had ended already."]
     nothing = "There is no such response, or it was deleted."
@@ -387,7 +393,10 @@ def test_what_had_ended_or_never_was_is_named(memory_queue: Queue, operator: Ope
 def test_an_id_has_one_spelling(memory_queue: Queue, operator: Operator) -> None:
     memory_queue.beat()
     first = memory_queue.ask()
-    operator.act("cancel", selection="selected", selected=[first.upper(), first, f" {first} "])
+    page = operator.act(
+        "cancel", selection="selected", selected=[first.upper(), first, f" {first} "]
+    )
+    operator.confirm(page)
     assert operator.said == [f"Response {first[:8]} is cancelled."]
     assert [entry[0] for entry in operator.log()] == [first]
 
@@ -473,7 +482,7 @@ def test_what_does_not_wait_is_not_moved(queue: Queue, operator: Operator) -> No
     running, held = queue.ask("user:1", conversation), queue.ask("user:1", conversation)
     assert queue.run() == running
     ended = queue.ask()
-    operator.act("cancel", response_id=ended)
+    operator.act("cancel", response_id=ended, confirmed="1")
     for response_id, why in (
         (running, "does not wait any more: it is being answered."),
         (held, "has no place to move from: it waits for the previous answer"),
@@ -732,7 +741,7 @@ def test_each_reads_their_own_language_and_all_the_same_log(memory_queue: Queue)
     response_id = memory_queue.ask()
     operator = Operator(*OPERATOR, headers={"accept-language": "ja"})
     assert "すべてのワーカーを一時停止しますか?" in asked(operator.act("pause", all="1"))
-    operator.act("cancel", response_id=response_id)
+    operator.act("cancel", response_id=response_id, confirmed="1")
     assert operator.said == [f"回答 {response_id[:8]} をキャンセルしました。"]
     assert operator.log() == [(response_id, response_id, "Cancelled in the live queue.")]
 
@@ -794,7 +803,7 @@ def test_a_layer_that_goes_away_while_many_are_cancelled(
         "The queue did not answer: 20 responses were not cancelled.",
     ]
     assert len(operator.log()) == 10
-    operator.act("cancel", response_id=ids[0])
+    operator.act("cancel", response_id=ids[0], confirmed="1")
     assert operator.said == [
         f"Response {ids[0][:8]} is cancelled.",
         "The queue did not answer: what is cancelled leaves it as soon as it does.",
