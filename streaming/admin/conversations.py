@@ -12,12 +12,15 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 
-from streaming.admin import filters, lists, search, timeline
+from streaming.admin import excerpts, filters, lists, search, timeline
 from streaming.admin.durations import total_seconds, words
 from streaming.admin.record import (
     RecordAdmin,
+    RecordList,
+    clipped,
     link,
     may_view_text,
+    moment,
     short,
     shown,
 )
@@ -31,15 +34,15 @@ RESPONSES = 200
 
 @admin.register(Conversation)
 class ConversationAdmin(RecordAdmin):
-    text_fields = ("title",)
+    text_fields = ("title", "marked_title")
     list_display = (
         "short_id",
-        "title",
+        "marked_title",
         "short_owner",
         "source",
         "message_count",
-        "created_at",
-        "updated_at",
+        "created",
+        "updated",
     )
     list_filter = ("source", ("updated_at", lists.Moment))
     list_select_related = ("user",)
@@ -82,9 +85,19 @@ class ConversationAdmin(RecordAdmin):
 
     @admin.display(description="owner", ordering="owner")
     def short_owner(self, obj: Conversation) -> str:
-        if obj.user is None:
-            return obj.owner
-        return format_html('<span title="{}">{}</span>', obj.owner, obj.user.get_username())
+        return clipped(obj.owner, obj.user.get_username() if obj.user else None)
+
+    @admin.display(description="title", ordering="title")
+    def marked_title(self, obj: Any) -> str:
+        return excerpts.marked(obj.title, obj.searched)
+
+    @admin.display(description="created", ordering="created_at")
+    def created(self, obj: Conversation) -> str:
+        return moment(obj.created_at)
+
+    @admin.display(description="updated", ordering="updated_at")
+    def updated(self, obj: Conversation) -> str:
+        return moment(obj.updated_at)
 
     @admin.display(description="messages", ordering="count")
     def message_count(self, obj: Any) -> int:
@@ -133,6 +146,17 @@ def _history_of(conversation: Conversation) -> str:
     return f"{address}?{urlencode({filters.OfConversation.parameter_name: str(conversation.pk)})}"
 
 
+class MessageList(RecordList):
+    def tell_what_was_found(self, request: HttpRequest) -> None:
+        super().tell_what_was_found(request)
+        texts: dict[Any, str] = {}
+        if any(row.searched for row in self.result_list):
+            ids = [row.pk for row in self.result_list]
+            texts = dict(Message.objects.filter(pk__in=ids).values_list("pk", "content"))
+        for row in self.result_list:
+            row.found = excerpts.excerpt([texts.get(row.pk, "")], row.searched)
+
+
 @admin.register(Message)
 class MessageAdmin(RecordAdmin):
     text_fields = ("content", "content_text", "beginning")
@@ -154,6 +178,9 @@ class MessageAdmin(RecordAdmin):
         found: QuerySet[Any] = super().get_queryset(request).annotate(start=start)
         return found.defer("content")
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[lists.OfferedList]:
+        return MessageList
+
     def find(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> QuerySet[Any]:
@@ -171,6 +198,9 @@ class MessageAdmin(RecordAdmin):
 
     @admin.display(description="text")
     def beginning(self, obj: Any) -> str:
+        if obj.found:
+            found: str = obj.found
+            return found
         start: str = obj.start
         return start if len(start) <= BEGINNING else f"{start[: BEGINNING - 1]}…"
 

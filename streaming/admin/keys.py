@@ -30,6 +30,10 @@ class ApiKeyAdmin(OfferedAdmin):
     autocomplete_fields = ("user",)
     actions = ("revoke",)
 
+    class Media:
+        css = {"all": ["streaming/admin.css"]}
+        js = ["streaming/admin-labels.js"]
+
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
         if obj is None:
             return ["user", "name"] if _for_anybody(request) else ["name"]

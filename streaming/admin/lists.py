@@ -56,8 +56,12 @@ class OfferedList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         try:
             super().get_results(request)
+            self.tell_what_was_found(request)
         except (DataError, OverflowError, ValueError) as error:  # a value beyond the column's type
             raise IncorrectLookupParameters(error) from error
+
+    def tell_what_was_found(self, request: HttpRequest) -> None:
+        """Give the page's rows what their columns need to show where the search has found them."""
 
 
 class OfferedAdmin(ModelAdmin):

@@ -7,6 +7,7 @@ with the permission `streaming.view_text`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -15,10 +16,12 @@ from django.db import models, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 
 from streaming import removal
-from streaming.admin.lists import OfferedAdmin
+from streaming.admin import search
+from streaming.admin.lists import OfferedAdmin, OfferedList
 
 HIDDEN = "(hidden)"
 
@@ -27,10 +30,22 @@ def may_view_text(request: HttpRequest) -> bool:
     return request.user.has_perm("streaming.view_text")
 
 
+class RecordList(OfferedList):
+    """A list whose rows know the words of the search that may be in their texts: `searched`."""
+
+    def tell_what_was_found(self, request: HttpRequest) -> None:
+        words = search.words(self.query) if may_view_text(request) else []
+        for row in self.result_list:
+            row.searched = words
+
+
 class RecordAdmin(OfferedAdmin):
     """Read-only. `text_fields` are what somebody wrote; they need `streaming.view_text`."""
 
     text_fields: Sequence[str] = ()
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[OfferedList]:
+        return RecordList
 
     class Media:
         css = {"all": ["streaming/admin.css"]}
@@ -114,6 +129,19 @@ def short(value: Any) -> str:
 def link(model: type[models.Model], pk: Any, text: str) -> str:
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
     return format_html('<a href="{}">{}</a>', reverse(name, args=[pk]), text)
+
+
+def clipped(owner: str, username: str | None) -> str:
+    """Whose a row is: as much of the name as its column has room for, all of it for the pointer."""
+    if username is None:
+        return format_html('<span class="cs-clip" title="{}">{}</span>', owner, owner)
+    title = f"{username} ({owner})"
+    return format_html('<span class="cs-clip" title="{}">{}</span>', title, username)
+
+
+def moment(value: datetime) -> str:
+    """A day and a minute of the reader's time zone, short enough for a list of many columns."""
+    return f"{timezone.localtime(value):%Y-%m-%d %H:%M}"
 
 
 def shown(name: str, description: str) -> Callable[[RecordAdmin, models.Model], str]:

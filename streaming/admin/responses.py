@@ -7,10 +7,9 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
-from django.contrib.auth.models import User
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -29,8 +28,16 @@ from streaming.admin.durations import (
     words,
 )
 from streaming.admin.export import export, of_filter
-from streaming.admin.lists import OfferedList
-from streaming.admin.record import RecordAdmin, link, may_view_text, short, shown
+from streaming.admin.history import HistoryList
+from streaming.admin.record import (
+    RecordAdmin,
+    clipped,
+    link,
+    may_view_text,
+    moment,
+    short,
+    shown,
+)
 from streaming.models import Conversation, Response
 
 SELECTED_SHOWN = 20
@@ -47,38 +54,6 @@ def _retention(days: int) -> str:
     ) % {"days": days}
 
 
-class HistoryList(OfferedList):
-    """The list without what its columns do not show: texts are long."""
-
-    loaded = (
-        "id",
-        "status",
-        "error_code",
-        "owner",
-        "conversation_id",
-        "created_at",
-        "started_at",
-        "first_token_at",
-        "finished_at",
-        "prompt_tokens",
-        "completion_tokens",
-        "attempt",
-        "restarts",
-        "worker",
-    )
-
-    def get_queryset(
-        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
-    ) -> QuerySet[Any]:
-        found: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
-        # Not joined: a sort would carry the other tables' columns of every row.
-        accounts = User.objects.only("username")
-        conversations = Conversation.objects.only("user").prefetch_related(
-            Prefetch("user", accounts)
-        )
-        return found.only(*self.loaded).prefetch_related(Prefetch("conversation", conversations))
-
-
 @admin.register(Response)
 class ResponseAdmin(RecordAdmin):
     """Every response, and the live queue."""
@@ -88,15 +63,15 @@ class ResponseAdmin(RecordAdmin):
         "short_id",
         "outcome",
         "short_owner",
-        "created_at",
+        "created",
         "bar",
         "queue_time",
         "ttft",
         "total",
-        "prompt_tokens",
-        "completion_tokens",
+        "prompt_size",
+        "answer_size",
         "rate",
-        "worker",
+        "short_worker",
         "conversation_link",
     )
     list_filter = (
@@ -162,20 +137,34 @@ class ResponseAdmin(RecordAdmin):
         return short(obj.pk)
 
     @admin.display(description="status", ordering="status")
-    def outcome(self, obj: Response) -> str:
-        if not obj.error_code:
-            return obj.get_status_display()
+    def outcome(self, obj: Any) -> str:
+        code = format_html(' <span class="cs-quiet">{}</span>', obj.error_code)
+        found = format_html('<span class="cs-found">{}</span>', obj.found)
+        status = obj.get_status_display()
         return format_html(
-            '{} <span class="cs-quiet">{}</span>', obj.get_status_display(), obj.error_code
+            "{}{}{}", status, code if obj.error_code else "", found if obj.found else ""
         )
 
     @admin.display(description="owner", ordering="owner")
     def short_owner(self, obj: Response) -> str:
-        if user := obj.conversation.user:
-            return format_html('<span title="{}">{}</span>', obj.owner, user.get_username())
-        if len(obj.owner) <= 16:
-            return obj.owner
-        return format_html('<span title="{}">{}…</span>', obj.owner, obj.owner[:15])
+        user = obj.conversation.user
+        return clipped(obj.owner, user.get_username() if user else None)
+
+    @admin.display(description="created", ordering="created_at")
+    def created(self, obj: Response) -> str:
+        return moment(obj.created_at)
+
+    @admin.display(description="prompt", ordering="prompt_tokens")
+    def prompt_size(self, obj: Response) -> int:
+        return obj.prompt_tokens
+
+    @admin.display(description="answer", ordering="completion_tokens")
+    def answer_size(self, obj: Response) -> int:
+        return obj.completion_tokens
+
+    @admin.display(description="worker", ordering="worker")
+    def short_worker(self, obj: Response) -> str:
+        return format_html('<span class="cs-clip" title="{0}">{0}</span>', obj.worker or "–")
 
     @admin.display(description="account")
     def account(self, obj: Response) -> str:
@@ -231,7 +220,7 @@ class ResponseAdmin(RecordAdmin):
 
     # What the list finds.
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[HistoryList]:
         return HistoryList
 
     def find(

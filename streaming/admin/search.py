@@ -25,6 +25,23 @@ def terms(query: str) -> Iterator[tuple[str, bool]]:
             yield bit, False
 
 
+def is_id(term: str, quoted: bool) -> bool:
+    return not quoted and LOOKS_LIKE_ID.fullmatch(term) is not None
+
+
+def is_owner(term: str, quoted: bool) -> bool:
+    return not quoted and LOOKS_LIKE_OWNER.match(term) is not None
+
+
+def words(query: str) -> list[str]:
+    """The terms that are looked for in texts."""
+    return [
+        term
+        for term, quoted in terms(query)
+        if term and not is_id(term, quoted) and not is_owner(term, quoted)
+    ]
+
+
 def id_begins(field: str, term: str) -> Q:
     """Ids that begin with these hexadecimal digits, as a range: an index finds them.
 
@@ -71,15 +88,14 @@ def condition(
     found = Q()
     for term, quoted in terms(query):
         anywhere = Q(pk__in=[])
-        is_id = not quoted and LOOKS_LIKE_ID.fullmatch(term) is not None
-        is_owner = not quoted and LOOKS_LIKE_OWNER.match(term) is not None
-        if not quoted and not is_owner:
+        as_id, as_owner = is_id(term, quoted), is_owner(term, quoted)
+        if not quoted and not as_owner:
             for field in ids:
                 anywhere |= id_begins(field, term)
             anywhere |= owner_named(owner, term)
-        if not quoted and not is_id:
+        if not quoted and not as_id:
             anywhere |= owner_begins(owner, term)
-        if not is_id and not is_owner:
+        if not as_id and not as_owner:
             for field in (*(() if quoted else columns), *texts):
                 anywhere |= Q(**{f"{field}__icontains": term})
         found &= anywhere
