@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.checks import CheckMessage, Error
 
 from streaming import conf
+from streaming.engine.model_name import shown_name
 
 if TYPE_CHECKING:
     from streaming.models import Response
@@ -74,7 +75,8 @@ def _trace(tracer: Any, response: Response) -> None:
 
 def _model_name() -> str:
     settings = conf.get()
-    return (settings.upstream_url and settings.upstream_model) or settings.model or "default"
+    named = (settings.upstream_url and settings.upstream_model) or settings.model
+    return shown_name(named) or "default"
 
 
 def _attributes(response: Response) -> dict[str, str | int | float | list[str]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import time
-from pathlib import Path
 
 from channels.layers import BaseChannelLayer
 
@@ -12,10 +10,10 @@ from streaming import conf
 from streaming.api.answers import Model
 from streaming.api.errors import ApiError
 from streaming.engine.model_download import DEFAULT_MODEL
+from streaming.engine.model_name import shown_name
 
 ALIAS = "default"
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _STARTED = int(time.time())
 
 
@@ -40,9 +38,5 @@ async def find(layer: BaseChannelLayer, name: str) -> Model:
 def _set_name() -> str:
     settings = conf.get()
     if settings.upstream_url:
-        return settings.upstream_model or settings.model or ALIAS
-    name = settings.model.strip()
-    if not name:
-        return DEFAULT_MODEL.display_name
-    # A path of this machine is nobody else's business.
-    return name if _HUB_ID.fullmatch(name) and not name.startswith(".") else Path(name).name
+        return shown_name(settings.upstream_model or settings.model) or ALIAS
+    return shown_name(settings.model) or DEFAULT_MODEL.display_name

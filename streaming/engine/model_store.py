@@ -28,6 +28,7 @@ from streaming.engine.model_download import (
     fetch_gguf,
 )
 from streaming.engine.model_manifest import is_intact, write_manifest
+from streaming.engine.model_name import shown_name
 from streaming.engine.progress import progress_display
 
 logger = logging.getLogger("streaming.engine.models")
@@ -71,7 +72,7 @@ def ensure_model(
         return _gguf_model(path.resolve(), cache, progress)
     if path.is_dir():
         if (path / "config.json").is_file():
-            return ModelFolder(path.resolve(), path.resolve().name)
+            return ModelFolder(path.resolve(), shown_name(str(path.resolve())))
         ggufs = sorted(path.glob("*.gguf"))
         if len(ggufs) == 1:
             return _gguf_model(ggufs[0].resolve(), cache, progress)

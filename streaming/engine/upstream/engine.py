@@ -25,6 +25,7 @@ from streaming.engine.base import (
     StepRecord,
     TextDelta,
 )
+from streaming.engine.model_name import shown_name
 from streaming.engine.speed import Speed
 from streaming.engine.upstream.answer import UpstreamAnswer
 from streaming.engine.upstream.dialect import Dialect
@@ -87,7 +88,8 @@ class UpstreamEngine(Engine):
     def info(self) -> ModelInfo:
         if self._thread is None:
             raise EngineError("The engine has not started.")
-        return ModelInfo(self.model.name, "upstream", "", self.context_tokens, self._rows, 0)
+        name = shown_name(self.model.name)
+        return ModelInfo(name, "upstream", "", self.context_tokens, self._rows, 0)
 
     @property
     def model(self) -> ServedModel:
