@@ -202,7 +202,7 @@ class ChatConsumer(ListeningConsumer):
 
     async def identify(self) -> User | None:
         """The account of the API key or the session; None for a visitor, who must be allowed."""
-        secret = owners.bearer_of(self.scope["headers"])
+        secret = owners.key_in(self.scope["headers"])
         if secret is not None:
             of_key: User | None = await in_database(keys.user_of)(secret)
             if of_key is None:
@@ -212,7 +212,11 @@ class ChatConsumer(ListeningConsumer):
         if user.is_authenticated:
             return user
         if not conf.get().anonymous:
-            raise ProtocolError("login_required", "Sign in to chat here.")
+            message = (
+                "Sign in to chat here; a program sends the API key of an account, "
+                "`Authorization: Bearer cs-...`."
+            )
+            raise ProtocolError("login_required", message)
         return None
 
     async def check_identity(self) -> None:
@@ -220,7 +224,7 @@ class ChatConsumer(ListeningConsumer):
 
         Raises ProtocolError; a client that comes back is who it is now.
         """
-        if owners.bearer_of(self.scope["headers"]) is not None:
+        if owners.key_in(self.scope["headers"]) is not None:
             same = await self.identify() == self.user
         else:
             same = await owners.is_current(self.scope, self.user, self.visitor)

@@ -28,7 +28,7 @@ from streaming import keys
 from streaming.database import in_database
 from streaming.models import ApiKey, MergedVisitor
 from streaming.outages import log_fault
-from streaming.owners import bearer_of
+from streaming.owners import key_in
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Credentials:
     def of(cls, scope: Mapping[str, Any], user: Any, visitor: str | None = None) -> Credentials:
         """`user` None for a visitor."""
         pk = None if user is None else str(user.pk)
-        if secret := bearer_of(scope.get("headers", ())):
+        if secret := key_in(scope.get("headers", ())):
             return cls(api_key=keys.digest(secret), user=pk)
         session = getattr(scope.get("session"), "session_key", None)
         return cls(session=session, visitor=visitor, user=pk)

@@ -6,6 +6,7 @@ A key is 256 random bits, so that a plain SHA-256 of it tells nobody anything.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from datetime import timedelta
 
@@ -16,6 +17,8 @@ from django.utils import timezone
 from streaming.models import ApiKey
 
 PREFIX = "cs-"
+
+_MEANT = re.compile(rf"[\W_]{{0,20}}(bearer\W{{1,20}})?{PREFIX}", re.IGNORECASE)
 
 revoked = Signal()
 """A key has been revoked."""
@@ -30,6 +33,13 @@ def create(user: User, name: str) -> tuple[ApiKey, str]:
         user=user, name=name, start=secret[: len(PREFIX) + 5], digest=digest(secret)
     )
     return key, secret
+
+
+def is_ours(secret: str) -> bool:
+    """Whether a secret is meant to be one of our keys, even one that was mangled (in quotes, in
+    capitals, behind a second `Bearer`): such a one opens its account or nothing. Programs send many
+    other words where they have none."""
+    return _MEANT.match(secret) is not None
 
 
 def revoke(key: ApiKey) -> None:

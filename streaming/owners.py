@@ -11,7 +11,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import HttpRequest
 
-from streaming import conf, visitors
+from streaming import conf, keys, visitors
 from streaming.database import in_database
 from streaming.models import Conversation, Response
 
@@ -27,12 +27,21 @@ def owner_of_user(user: AbstractBaseUser | AnonymousUser) -> str:
     return f"user:{user.pk}"
 
 
-def bearer_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The API key in `Authorization: Bearer ...`; None without one."""
+def key_of(authorization: str) -> str | None:
+    """The API key of ours in an `Authorization` header; None without one, whatever else stands
+    there: programs that have no key send any word, and proxies a password of their own."""
+    text = authorization.strip()
+    scheme, _, secret = text.partition(" ")
+    if scheme.lower() == "bearer":
+        return secret.strip() if keys.is_ours(secret) else None
+    return text if keys.is_ours(text) else None
+
+
+def key_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The same of all headers of a socket's handshake, the first one."""
     for name, value in headers:
-        scheme, _, secret = value.decode("latin-1").partition(" ")
-        if name.lower() == b"authorization" and scheme.lower() == "bearer":
-            return secret.strip()
+        if name.lower() == b"authorization" and (key := key_of(value.decode("latin-1"))):
+            return key
     return None
 
 

@@ -16,7 +16,17 @@ from streaming.api.errors import ApiError
 from streaming.database import in_database
 
 ANONYMOUS = "anonymous"
-"""What stands for no key: the official client refuses to start without one."""
+"""What may stand for no key, as any word that is not like a key of ours may: the official client
+refuses to start without one."""
+
+_NEEDED = (
+    "An API key of this server is needed here. It begins with `cs-`; an account makes one on its "
+    "account page, an operator in the admin. Send it as `Authorization: Bearer cs-...`."
+)
+_UNKNOWN = (
+    "The API key is unknown, mistyped or revoked. Make a new one on the account page, and send it "
+    "as `Authorization: Bearer cs-...`."
+)
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="ChatStream"'}
 
@@ -35,9 +45,10 @@ class ApiKeyAuth(HttpAuthBase):
 
     openapi_scheme = "bearer"
     openapi_description = (
-        "A key made on the site's API keys page, in the admin, or by `manage.py createapikey`. "
-        "A server that allows anonymous use also serves requests without one, or with the word "
-        f"`{ANONYMOUS}` for it; their place in the queue belongs to the client's address."
+        "A key made on the site's API keys page, in the admin, or by `manage.py createapikey`; it "
+        f"begins with `{keys.PREFIX}`. A server that allows anonymous use also serves requests "
+        f"without one, or with any other word for it (`{ANONYMOUS}`, `EMPTY`, `sk-...`); their "
+        "place in the queue belongs to the client's address."
     )
 
     async def __call__(self, request: HttpRequest) -> Client:
@@ -48,25 +59,12 @@ class ApiKeyAuth(HttpAuthBase):
         settings = conf.get()
         scope = request.scope  # type: ignore[attr-defined]  # this site runs under ASGI only
         address = owners.client_address(scope, settings.trusted_proxies)
-        secret = _secret(request)
-        if secret:
+        if secret := owners.key_of(request.headers.get("Authorization", "")):
             user = await in_database(keys.user_of)(secret)
             if user is None:
-                message = "The API key is unknown or revoked."
-                raise ApiError(401, "invalid_api_key", message, headers=_CHALLENGE)
+                raise ApiError(401, "invalid_api_key", _UNKNOWN, headers=_CHALLENGE)
             return Client(owners.owner_of_user(user), user, address)
         if not settings.anonymous:
-            message = "An API key is needed here: send `Authorization: Bearer <key>`."
-            raise ApiError(401, "invalid_api_key", message, headers=_CHALLENGE)
+            raise ApiError(401, "invalid_api_key", _NEEDED, headers=_CHALLENGE)
+        # Whatever word stands for a key: the bounds of an address hold for all of them together.
         return Client(f"address:{address}", None, address)
-
-
-def _secret(request: HttpRequest) -> str:
-    """The key; empty without one, which some clients can only say by an empty text or a word."""
-    header: str = request.headers.get("Authorization", "").strip()
-    scheme, _, secret = header.partition(" ")
-    if scheme and scheme.lower() != "bearer":
-        message = "The API key goes into the header `Authorization: Bearer <key>`."
-        raise ApiError(401, "invalid_api_key", message, headers=_CHALLENGE)
-    secret = secret.strip()
-    return "" if secret == ANONYMOUS else secret

@@ -54,10 +54,11 @@ def backoff(tries: int) -> float:
 class ChatClient:
     """One visitor or account on one socket; any number of answers at once.
 
-    `url` is `ws://host/ws/chat/`, `api_key` one of an account (without it: an anonymous visitor,
-    whom `session_token` makes the same one as before). A broken connection is made again, for
-    `retry_seconds` without success. `on_connection` is told True and False as the connection
-    comes and goes. Further options go to `websockets.connect`.
+    `url` is `ws://host/ws/chat/`, `api_key` one of an account. Without it, or with any word that is
+    not like one, such as `anonymous`, it is a visitor, whom `session_token` makes the same one as
+    before. A broken connection is made again, for `retry_seconds` without success. `on_connection`
+    is told True and False as the connection comes and goes. Further options go to
+    `websockets.connect`.
     """
 
     def __init__(

@@ -19,9 +19,9 @@ from streaming.terminal.turn import Session
 KEY_VARIABLE = "CHATSTREAM_API_KEY"
 _SAMPLING: dict[str, tuple[type, str]] = {
     "max_tokens": (int, "most tokens of an answer"),
-    "temperature": (float, "0 to 2; 0 for the likeliest token each time"),
-    "top_p": (float, "above 0, to 1"),
-    "top_k": (int, "0 to 1000"),
+    "temperature": (float, "from 0; 0 for the likeliest token each time"),
+    "top_p": (float, "0 to 1; 0 for the likeliest token each time"),
+    "top_k": (int, "from 1; 0 for no bound"),
     "seed": (int, "the same seed gives the same answer"),
     "repetition_penalty": (float, "0.5 to 2"),
 }
@@ -44,7 +44,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--api-key",
             default=os.environ.get(KEY_VARIABLE) or None,
-            help=f"an account's API key (default: {KEY_VARIABLE} of the environment)",
+            help="an account's API key; without one, or with `anonymous` for it, a visitor asks "
+            f"(default: {KEY_VARIABLE} of the environment)",
         )
         for name, (kind, text) in _SAMPLING.items():
             parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
