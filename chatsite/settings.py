@@ -89,10 +89,14 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "csp",
+    "corsheaders",
 ]
 
 MIDDLEWARE = [
     "streaming.probes.probes",  # before all others: a probe knows neither host name nor HTTPS
+    "streaming.api.middleware.api_answers",
+    "corsheaders.middleware.CorsMiddleware",
+    "streaming.hosts.known_host",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "streaming.middleware.permissions_policy",
@@ -240,6 +244,15 @@ CONTENT_SECURITY_POLICY = {
         "base-uri": [NONE],
     }
 }
+
+# Who is let in is CHATSTREAM_CORS_ORIGINS' to say, see streaming.api.cors; no path is open by
+# itself. The client libraries send headers of their own, which change.
+CORS_URLS_REGEX = r"(?!)"
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_METHODS = ["GET", "HEAD", "POST", "OPTIONS"]
+CORS_ALLOW_HEADERS = ["*", "authorization", "content-type"]
+CORS_EXPOSE_HEADERS = ["x-request-id", "x-response-id", "retry-after", "x-should-retry"]
+CORS_PREFLIGHT_MAX_AGE = 3600
 
 HTTPS = _flag("HTTPS")
 if HTTPS:

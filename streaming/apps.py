@@ -16,6 +16,7 @@ class StreamingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from streaming.api import cors  # noqa: F401  # decides who is let in
         from streaming.conf import check_settings
         from streaming.database import close_connections, note_file
         from streaming.tracing import check_tracing

@@ -34,6 +34,20 @@ LOCAL_ENGINE = "streaming.engine.local.LocalEngine"
 DEFAULT_REDIS_PREFIX = "chatstream"
 
 
+def _origin_of(text: str) -> str:
+    """An origin as browsers write it: in lower case, without the scheme's own port. Raises
+    ValueError."""
+    if text == "*":
+        return text
+    parts = urlsplit(text.lower().removesuffix("/"))
+    is_origin = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+    if not is_origin or parts.path or parts.query or parts.fragment or "*" in text:
+        raise ValueError(f"{text!r} is no origin")
+    own = {"http": 80, "https": 443}[parts.scheme]
+    netloc = parts.netloc.removesuffix(f":{own}") if parts.port in (None, own) else parts.netloc
+    return f"{parts.scheme}://{netloc}"
+
+
 def _none_if_auto(value: Any) -> Any:
     return None if value == "auto" else value
 
@@ -175,6 +189,11 @@ class ChatStreamSettings(BaseModel):
         (),
         description="addresses or networks, comma-separated, whose X-Forwarded-For is believed",
     )
+    cors_origins: tuple[str, ...] = Field(
+        (),
+        description="origins, comma-separated, whose pages may ask `/v1/` from a browser, such as "
+        "`https://app.example.org`; `*` for all; never with cookies",
+    )
     anonymous: bool = Field(True, description="whether people may chat without signing in")
     signup: bool = Field(True, description="whether people may make themselves an account")
     cache_dir: Path | None = Field(
@@ -265,7 +284,7 @@ class ChatStreamSettings(BaseModel):
             raise ValueError(f"{PREFIX}ENGINE is set, too; only one of them chooses the engine")
         return value.rstrip("/")
 
-    @field_validator("trusted_proxies", "metrics_allow", mode="before")
+    @field_validator("trusted_proxies", "metrics_allow", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -278,6 +297,11 @@ class ChatStreamSettings(BaseModel):
         for network in value:
             ipaddress.ip_network(network, strict=False)
         return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_origin_of(text) for text in value)
 
     @field_validator("cache_dir", mode="before")
     @classmethod

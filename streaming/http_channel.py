@@ -16,6 +16,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.web.http import HTTPChannel
 
 from streaming import conf, owners, probes
+from streaming.api import refused
 from streaming.connections import Connection, Phase, Refusal
 from streaming.turnstile import Turnstile
 
@@ -128,10 +129,14 @@ class ChatChannel(HTTPChannel):
         """Answer so, and end. What still comes is not looked at, but read for a while: closed over
         unread data, a connection is reset, and its other end never reads the answer."""
         self._deaf = True
-        body = f"{text}\n".encode()
+        request: Any = self.requests[-1] if self.requests else None
+        # While the body comes the request does not know its own target.
+        uri = getattr(self, "_path", b"") or getattr(request, "uri", b"")
+        fields = request.requestHeaders.getRawHeaders(b"origin") if request else None
+        headers, body = refused.answer_of(uri, (fields or [b""])[0], status.value, text)
         head = [
             f"HTTP/1.1 {status.value} {status.phrase}",
-            "Content-Type: text/plain; charset=utf-8",
+            *(f"{name}: {value}" for name, value in headers.items()),
             f"Content-Length: {len(body)}",
             "Connection: close",
             *([f"Retry-After: {retry_after}"] if retry_after else []),
@@ -250,7 +255,12 @@ class ChatRequest(WebRequest):
         # Or hundreds of them, sent at once, would be answered each inside the one before it.
         self.channel.persistent = False
         self.responseHeaders.setRawHeaders(b"connection", [b"close"])
-        super().basic_error(status, status_text, body)
+        fields = self.requestHeaders.getRawHeaders(b"origin") or [b""]
+        sentence = f"{body.removesuffix('.')}."
+        headers, said = refused.answer_of(self.uri, fields[0], status, sentence)
+        names = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        self.handle_reply({"type": "http.response.start", "status": status, "headers": names})
+        self.handle_reply({"type": "http.response.body", "body": said})
 
     def finish(self) -> None:
         self._line.leave(self)

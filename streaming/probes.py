@@ -1,4 +1,4 @@
-"""What monitors ask a web process: `/healthz`, `/readyz`, `/metrics`.
+"""What monitors ask a web process: `/healthz`, `/readyz`, `/health`, `/metrics`.
 
 They stand before everything else: a probe knows neither the site's host name nor HTTPS.
 """
@@ -32,8 +32,13 @@ Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 @async_only_middleware
 def probes(get_response: Handler) -> Handler:
-    """Middleware: answers the three addresses, passes everything else on."""
-    answers = {"/healthz": healthz, "/readyz": readyz, "/metrics": show_metrics}
+    """Middleware: answers the four addresses, passes everything else on."""
+    answers = {
+        "/healthz": healthz,
+        "/readyz": readyz,
+        "/health": health,
+        "/metrics": show_metrics,
+    }
 
     async def answer(request: HttpRequest) -> HttpResponse:
         probe = answers.get(request.path_info)
@@ -59,7 +64,14 @@ async def readyz(request: HttpRequest) -> HttpResponse:
     checks = {"database": database, "layer": layer, "worker": worker}
     is_ready = all(check == "ok" for check in checks.values())
     status = {"status": "ready" if is_ready else "unready", "checks": checks}
-    return JsonResponse(status, status=200 if is_ready else 503)
+    headers = None if is_ready else {"Retry-After": "5"}
+    return JsonResponse(status, status=200 if is_ready else 503, headers=headers)
+
+
+async def health(request: HttpRequest) -> HttpResponse:
+    """`/readyz` by the name that vLLM and llama.cpp have for it, with llama.cpp's word."""
+    response = await readyz(request)
+    return JsonResponse(HEALTHY) if response.status_code == 200 else response
 
 
 async def _database() -> str:

@@ -81,24 +81,29 @@ class Subscription:
         assert self._response is not None
         return self._response
 
-    async def events(self, quiet: float) -> AsyncIterator[dict[str, Any] | None]:
-        """The response's events up to `response.done`, and its `response.queue_position`.
+    async def events(
+        self, quiet: float, first: dict[str, Any] | None = None
+    ) -> AsyncIterator[dict[str, Any] | None]:
+        """The response's events up to `response.done`, and its `response.queue_position`; `first`
+        was taken before by `next_event`.
 
         None whenever there was nothing for `quiet` seconds. Of the positions that come while the
         reader is busy only the last one is kept; nothing else is left out.
         """
-        while True:
+        event = first
+        while event is None or event["type"] != "response.done":
+            if event is not None:
+                yield event
             try:
                 async with asyncio.timeout(quiet):
-                    event = await self._next()
+                    event = await self.next_event()
             except TimeoutError:
+                event = None
                 yield None
-                continue
-            yield event
-            if event["type"] == "response.done":
-                return
+        yield event
 
-    async def _next(self) -> dict[str, Any]:
+    async def next_event(self) -> dict[str, Any]:
+        """The next event. If the wait for it is cancelled, it is not lost."""
         while True:
             if not self._events.empty():
                 self._position = None  # of the past

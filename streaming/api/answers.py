@@ -30,6 +30,9 @@ class Ended(_Answer):
 
     response_id: str
     timings: Timings
+    trimmed_messages: int = Field(
+        0, description="So many of the oldest were left out, as `truncation` `auto` allows."
+    )
 
 
 class Waiting(_Answer):
@@ -104,11 +107,16 @@ class ModelList(_Answer):
     data: list[Model]
 
 
+class ErrorCode(_Answer):
+    code: str = Field(description="Ours, which may be more exact.")
+
+
 class ErrorInfo(_Answer):
     message: str
     type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
     param: str | None = Field(description="The field that is wrong.")
-    code: str | None
+    code: str | None = Field(description="OpenAI's, where it has one.")
+    chatstream: ErrorCode
 
 
 class ErrorBody(_Answer):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 import math
@@ -34,6 +36,9 @@ logger = logging.getLogger(__name__)
 KEEP_ALIVE_SECONDS = 10.0
 """A stream is never silent for longer."""
 
+_SETTLE_SECONDS = 1.0
+"""So long the head of a stream may wait for the first word of what becomes of the request."""
+
 _RETRY_SECONDS = 5
 """When nobody can tell when a place will be free."""
 
@@ -49,13 +54,18 @@ _LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u20
 class Completion:
     """One request's answer, from its acceptance on."""
 
-    def __init__(self, layer: BaseChannelLayer, request: ChatCompletionRequest) -> None:
+    def __init__(
+        self, layer: BaseChannelLayer, request: ChatCompletionRequest, response_id: UUID
+    ) -> None:
+        self._id_to_be = response_id
         self._request = request
         self._subscription = Subscription(layer)
         self._layer = layer
         self._created = int(time.time())
         self._model = ""
         self._told = Told(None, 0, 0)
+        self._first: dict[str, Any] | None = None
+        self._trimmed = 0
 
     @property
     def response_id(self) -> UUID:
@@ -69,10 +79,31 @@ class Completion:
         params = params_of(self._request)
         try:
             self._told = await self._subscription.begin(
-                conversations.create(messages, params, client), conversations.discard
+                conversations.create(messages, params, client, self._id_to_be),
+                conversations.discard,
             )
         except ProtocolError as error:
             raise of_refusal(error, await self._retry_after()) from None
+
+    async def settle(self) -> None:
+        """Wait a moment for what comes first: what fails at once is told by a status, also where a
+        stream was asked for. Raises ApiError."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                self._first = await self._subscription.next_event()
+        if self._first and self._first["type"] == "response.done":
+            await self._check(_done(self._first))
+
+    async def _check(self, done: ResponseDone) -> None:
+        """Raises ApiError unless there is an answer."""
+        if done.status not in _FINISH_REASONS:
+            raise of_end(done.status, done.error, await self._retry_after())
+
+    async def _events(self) -> AsyncIterator[dict[str, Any] | None]:
+        async for event in self._subscription.events(KEEP_ALIVE_SECONDS, self._first):
+            if event and event["type"] == "response.in_progress":
+                self._trimmed = event["trimmed_messages"]
+            yield event
 
     async def _retry_after(self) -> int:
         seconds = await Viewers.here(self._layer).outlook.next_place()
@@ -83,8 +114,7 @@ class Completion:
     async def whole(self) -> ChatCompletion:
         """The answer when it is complete. Raises ApiError if it fails."""
         done = await self._until_done()
-        if done.status not in _FINISH_REASONS:
-            raise of_end(done.status, done.error)
+        await self._check(done)
         choice = Choice(
             message=AnswerMessage(content=done.text),
             finish_reason=_FINISH_REASONS[done.status],
@@ -99,7 +129,7 @@ class Completion:
         )
 
     async def _until_done(self) -> ResponseDone:
-        async for event in self._subscription.events(KEEP_ALIVE_SECONDS):
+        async for event in self._events():
             if event and event["type"] == "response.done":
                 return _done(event)
         raise AssertionError("the events ended without a response.done")
@@ -123,7 +153,7 @@ class Completion:
         if place["position"] is not None:
             yield _comment(place)
         yield self._chunk({"role": "assistant", "content": ""}, place)
-        async for event in self._subscription.events(KEEP_ALIVE_SECONDS):
+        async for event in self._events():
             if event is None:
                 yield _comment(place)
             elif event["type"] == "response.queue_position":
@@ -138,12 +168,11 @@ class Completion:
                 done = _done(event)
                 if done.text and (text := answer.add(done.text, 0)):
                     yield self._chunk({"content": text})
+                await self._check(done)
                 for last in self._last(done):
                     yield last
 
     def _last(self, done: ResponseDone) -> list[str]:
-        if done.status not in _FINISH_REASONS:
-            raise of_end(done.status, done.error)
         texts = [self._chunk({}, self._end_of(done), _FINISH_REASONS[done.status])]
         if self._request.include_usage:
             usage = _usage(done).model_dump()
@@ -182,7 +211,11 @@ class Completion:
 
     def _end_of(self, done: ResponseDone) -> dict[str, Any]:
         timings = Timings(**done.timings.model_dump())
-        return {"response_id": str(self.response_id), "timings": timings.model_dump()}
+        return {
+            "response_id": str(self.response_id),
+            "timings": timings.model_dump(),
+            "trimmed_messages": self._trimmed,
+        }
 
 
 class Answer:

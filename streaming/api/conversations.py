@@ -17,21 +17,24 @@ from streaming.models import Conversation, Message, Response
 
 
 @in_database
-def create(messages: Sequence[ChatMessage], params: dict[str, Any], client: Client) -> Response:
+def create(
+    messages: Sequence[ChatMessage], params: dict[str, Any], client: Client, response_id: UUID
+) -> Response:
     """Write the chain and the response (`accepting`) to its last message.
 
     If that one is the assistant's, the answer goes on with it.
     """
     with transaction.atomic():
-        last_of_user = next(turn.content for turn in reversed(messages) if turn.role == "user")
+        asked = (turn.content for turn in reversed(messages) if turn.role == "user")
         conversation = Conversation.objects.create(
             owner=client.owner,
             user=client.user,
-            title=" ".join(last_of_user.split())[:80],
+            title=" ".join(next(asked, messages[-1].content).split())[:80],
             source=Conversation.Source.API,
         )
         last = _insert(conversation, messages)
         return Response.objects.create(
+            id=response_id,
             conversation=conversation,
             prompt_id=last,
             owner=client.owner,

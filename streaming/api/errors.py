@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
+from streaming.openai_errors import body_of
 from streaming.outages import AWAY
 from streaming.protocol import ErrorDetail, ProtocolError
 
@@ -24,6 +25,7 @@ _PARAM_CHARS = 100
 _STATUS_OF_CODE = {
     "invalid_event": 400,
     "input_too_long": 400,
+    "context_length_exceeded": 400,
     "invalid_messages": 400,  # the model's chat template refuses them
     "invalid_params": 400,
     "queue_full": 429,
@@ -60,14 +62,7 @@ class ApiError(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
-        return {
-            "error": {
-                "message": self.message,
-                "type": _type_of(self.status),
-                "param": self.param,
-                "code": self.code,
-            }
-        }
+        return body_of(self.status, self.code, self.message, self.param)
 
     def response(self) -> HttpResponse:
         headers = {"Cache-Control": "no-store", **self.headers}
@@ -77,23 +72,19 @@ class ApiError(Exception):
         )
 
 
-def _type_of(status: int) -> str:
-    if status == 429:
-        return "rate_limit_error"
-    return "server_error" if status >= 500 else "invalid_request_error"
-
-
-def of_refusal(error: ProtocolError, retry_after: int) -> ApiError:
-    """The waiting list did not accept it; `retry_after` is in seconds."""
+def of_refusal(error: ProtocolError | ErrorDetail, retry_after: int) -> ApiError:
+    """What was not accepted, or failed; `retry_after` is in seconds."""
     status = _STATUS_OF_CODE.get(error.code, 500)
     headers = {"Retry-After": str(retry_after)} if status in (429, 503) else None
-    return ApiError(status, error.code, error.message, error.param, headers)
+    param = getattr(error, "param", None)
+    return ApiError(status, error.code, error.message, param, headers)
 
 
-def of_end(status: str, error: ErrorDetail | None) -> ApiError:
-    """A response that was `failed`, or `cancelled` by somebody else than its client."""
+def of_end(status: str, error: ErrorDetail | None, retry_after: int) -> ApiError:
+    """A response that was `failed`, or `cancelled` by somebody else than its client; `retry_after`
+    is in seconds."""
     if error is not None:
-        return ApiError(_STATUS_OF_CODE.get(error.code, 500), error.code, error.message)
+        return of_refusal(error, retry_after)
     if status == "cancelled":
         # Whoever cancelled it does not want it tried again.
         message = "The answer was cancelled by an operator of this service."
@@ -119,7 +110,9 @@ def _answer(request: HttpRequest, error: Any) -> HttpResponse:
             return too_large().response()
         case Http404():
             return unknown_url(request).response()
-    logger.error("%s %s failed.", request.method, request.path, exc_info=error)
+    request_id = getattr(request, "request_id", "-")
+    what = "%s %s failed (request %s)."
+    logger.error(what, request.method, request.path, request_id, exc_info=error)
     return of_fault(error).response()
 
 
@@ -135,6 +128,19 @@ def unknown_url(request: HttpRequest) -> ApiError:
 def not_allowed(request: HttpRequest, allowed: str) -> ApiError:
     message = f"{request.method} is not allowed at {request.path[:200]}; use {allowed}."
     return ApiError(405, "method_not_allowed", message, headers={"Allow": allowed})
+
+
+def of_status(request: HttpRequest, status: int) -> ApiError:
+    """An answer that something made which knows no API: a page, or bare text."""
+    if status == 404:
+        return unknown_url(request)
+    if status == 413:
+        return too_large()
+    if status == 503:
+        return unavailable()
+    if status >= 500:
+        return of_fault(Exception())
+    return ApiError(status, "invalid_request", f"The request was refused (HTTP {status}).")
 
 
 def unavailable(retry_after: int = 5) -> ApiError:

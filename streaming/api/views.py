@@ -25,6 +25,7 @@ from streaming.api.answers import (
 from streaming.api.auth import ApiKeyAuth, Client
 from streaming.api.completions import Completion
 from streaming.api.errors import ApiError, set_handlers, too_large
+from streaming.api.middleware import response_id_of
 from streaming.api.requests import ChatCompletionRequest
 
 _REF = "#/components/schemas/{model}"
@@ -45,6 +46,11 @@ class JsonBody(Parser):
         if request.content_type != "application/json":
             message = "The body must be JSON: send `Content-Type: application/json`."
             raise ApiError(415, "unsupported_media_type", message)
+        encoding = request.headers.get("Content-Encoding", "").strip().lower()
+        if encoding not in ("", "identity"):
+            message = f"The body is compressed ({encoding[:50]}); send it as it is."
+            headers = {"Accept-Encoding": "identity"}
+            raise ApiError(415, "unsupported_content_encoding", message, headers=headers)
         bound = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         if bound is not None and len(request.body) > bound:  # it may have come without a length
             raise too_large()
@@ -92,9 +98,11 @@ _COMPLETION_DOCS = {
             }
         },
         429: {
-            "description": "Too many requests: `queue_full`, `user_limit` or `address_limit`.",
+            "description": "Too many requests: `rate_limit_exceeded`; `chatstream.code` says which "
+            "bound: `queue_full`, `user_limit` or `address_limit`.",
             "headers": {"Retry-After": _RETRY_AFTER},
         },
+        503: {"headers": {"Retry-After": _RETRY_AFTER}},
     }
 }
 
@@ -114,12 +122,15 @@ async def create_chat_completion(
 ) -> HttpResponseBase:
     """One JSON object or, with `stream`, server-sent events: `data:` lines with a chunk each, then
     `data: [DONE]`. A stream is never silent for more than 10 seconds: comments fill it, and tell
-    the place in the queue. What fails after a stream began is a `data:` line with an `error`."""
+    the place in the queue. What fails within its first second is a status, as without `stream`;
+    what fails later is a `data:` line with an `error`."""
     client = cast(Client, request.auth)  # type: ignore[attr-defined]
-    completion = Completion(get_channel_layer(), body)
+    response_id = response_id_of(request)
+    completion = Completion(get_channel_layer(), body, response_id)
     await completion.begin(client)
     response: HttpResponseBase
     if body.stream:
+        await completion.settle()
         response = StreamingHttpResponse(
             completion.stream(), content_type="text/event-stream; charset=utf-8"
         )
@@ -128,7 +139,7 @@ async def create_chat_completion(
         whole = await completion.whole()
         response = HttpResponse(whole.model_dump_json(), content_type="application/json")
     response["Cache-Control"] = "no-store"
-    response["X-Response-Id"] = response["X-Request-Id"] = str(completion.response_id)
+    response["X-Response-Id"] = str(response_id)
     return response
 
 

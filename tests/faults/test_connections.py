@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from streaming.api.answers import ErrorBody
 from tests.faults.site import Site, is_told, linux, rest_of, soft_files, under_attack
 from tests.faults.test_clients import create, eventually, is_served, text_of
 from tests.raw_websocket import handshake
@@ -121,6 +122,11 @@ def test_connections_of_one_address_are_bounded_and_told_so(site: Site) -> None:
         answer = rest_of(site.connect("127.0.0.2", handshake(site.deployment.web.ws_url)))
         assert answer.startswith(b"HTTP/1.1 429 ")
         assert b"\r\nRetry-After: " in answer
+    data = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    fields, _, body = rest_of(site.connect("127.0.0.2", data)).decode().partition("\r\n\r\n")
+    assert "X-Request-Id: " in fields
+    error = ErrorBody.model_validate_json(body).error
+    assert (error.code, error.chatstream.code) == ("rate_limit_exceeded", "address_limit")
     assert is_greeted(site, "127.0.0.3")
     assert is_said_seldom(site, "connections from 127.0.0.2 are open")
     site.opened[0].close()
@@ -210,6 +216,23 @@ def test_a_request_must_come_in_time(impatient: Site, kind: str) -> None:
     assert rest_of(connection).startswith(answer)
     assert time.monotonic() < until
     eventually(lambda: connections_of(impatient) == 0, "it is kept")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models?a=b", "/v10/", "/"])
+def test_below_v1_a_refusal_has_the_apis_shape(impatient: Site, path: str) -> None:
+    """Whoever is refused before an application sees the request."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{".encode()
+    connection = impatient.connect(data=head)
+    connection.settimeout(20)
+    fields, _, body = rest_of(connection).decode().partition("\r\n\r\n")
+    assert fields.startswith("HTTP/1.1 408 ")
+    if not path.startswith("/v1/"):
+        assert "Content-Type: text/plain" in fields
+        return
+    assert "Content-Type: application/json" in fields
+    assert "X-Request-Id: " in fields
+    error = ErrorBody.model_validate_json(body).error
+    assert (error.code, error.type) == ("request_timeout", "invalid_request_error")
 
 
 def test_an_answered_connection_is_not_kept_for_long(impatient: Site) -> None:
