@@ -144,7 +144,13 @@ class Claimer:
             if not self._publisher.holds(running):
                 return  # the lease was lost over all this
             request = GenerationRequest(
-                response_id, work.messages, work.params, claim.tokens, text, work.left_out
+                response_id,
+                work.messages,
+                work.params,
+                claim.tokens,
+                text,
+                work.left_out,
+                trims=work.trims,
             )
             self._engine.submit(request)
             running.submitted = True

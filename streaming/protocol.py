@@ -72,23 +72,42 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _some_tokens(count: int) -> int:
+    if count == 0:
+        raise ValueError("an answer has at least 1 token; -1 for as many as the server allows")
+    return count
+
+
+MOST_STOPS = 64
+MOST_TOP_K = 1000
+
 Text = Annotated[str, AfterValidator(_no_nul)]
 StopText = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
-class Params(_Event):
-    """Sampling parameters of one response; what is absent takes the server's default."""
+Tokens = Annotated[int, Field(strict=True, ge=-1), AfterValidator(_some_tokens)] | None
 
-    max_tokens: int | None = Field(None, ge=1, strict=True)
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=0, le=1000, strict=True)
-    seed: int | None = Field(None, ge=0, lt=2**63, strict=True)
+
+class Params(_Event):
+    """Sampling parameters of one response; what is absent takes the server's default.
+
+    What OpenAI, vLLM and llama.cpp take means the same here. `max_tokens` above the server's bound
+    is that bound, as -1 is; `top_p` 0 takes the likeliest token each time; `top_k` 0 or -1 is no
+    bound, and more than 1000 is 1000; `seed` -1 is none. `truncation` `disabled`: a conversation
+    that does not fit fails, and loses no turn.
+    """
+
+    max_tokens: Tokens = None
+    temperature: float | None = Field(None, ge=0)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=-1, strict=True)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63, strict=True)
     repetition_penalty: float | None = Field(None, ge=0.5, le=2)
     stop: Annotated[
         list[StopText], BeforeValidator(_as_list, json_schema_input_type=StopText | list[StopText])
-    ] = Field(default_factory=list, max_length=4)
+    ] = Field(default_factory=list, max_length=MOST_STOPS)
     ignore_eos: bool | None = Field(None, strict=True)
+    truncation: Literal["auto", "disabled"] | None = None
 
 
 class _ClientEvent(_Event):

@@ -27,6 +27,7 @@ from streaming.engine.base import ChatMessage, Finished, FinishReason, SamplingP
 from streaming.escaping import sentence
 from streaming.models import OPEN, Conversation, Message, Response, Status
 from streaming.protocol import (
+    MOST_TOP_K,
     ErrorDetail,
     Params,
     ProtocolError,
@@ -55,12 +56,14 @@ STATUS_OF_REASON = {
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a worker needs to generate: the turns, oldest first, without the `left_out` oldest ones,
-    and the sampling parameters. `row` is for `finish`."""
+    and the sampling parameters. `trims`: the oldest turns may be left out. `row` is for
+    `finish`."""
 
     row: Response
     messages: tuple[ChatMessage, ...]
     params: SamplingParams
     left_out: int = 0
+    trims: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +77,31 @@ class Outcome:
 
 
 def resolve_params(params: Params, max_tokens: int) -> dict[str, Any]:
-    """Every parameter concrete, the seed drawn now: a later attempt draws the same tokens.
-
-    Raises ProtocolError if more tokens are asked for than the server allows.
-    """
-    if params.max_tokens is not None and params.max_tokens > max_tokens:
-        raise ProtocolError(
-            "invalid_event",
-            f"`params.max_tokens` is {params.max_tokens}; at most {max_tokens} are allowed.",
-            "params.max_tokens",
-        )
+    """Every parameter concrete, as engines take it, the seed drawn now: a later attempt draws the
+    same tokens. `max_tokens` is the most that the server allows."""
     given = {
         name: value
         for name in ("temperature", "top_p", "top_k", "repetition_penalty", "ignore_eos")
         if (value := getattr(params, name)) is not None
     }
+    if given.get("top_p") == 0:  # nothing but the likeliest token
+        given |= {"top_p": 1.0, "temperature": 0.0}
+    if "top_k" in given:
+        given["top_k"] = min(max(given["top_k"], 0), MOST_TOP_K)
+    if params.truncation == "disabled":
+        given["truncation"] = params.truncation
+    wanted = params.max_tokens or -1
+    seed = secrets.randbits(63) if params.seed in (None, -1) else params.seed & _SEED_BITS
     return {
-        "max_tokens": params.max_tokens or max_tokens,
-        "seed": secrets.randbits(63) if params.seed is None else params.seed,
+        "max_tokens": min(wanted, max_tokens) if wanted > 0 else max_tokens,
+        "seed": seed,
         "stop": params.stop,
         **given,
     }
+
+
+_SEED_BITS = 2**63 - 1
+"""Engines and databases keep so many; one below 0 is another one above."""
 
 
 @in_database
@@ -412,9 +419,10 @@ def _start(
 
 
 def _work(row: Response, most_chars: int) -> Work:
-    params = SamplingParams(**{**row.params, "stop": tuple(row.params["stop"])})
+    given = {**row.params, "stop": tuple(row.params["stop"])}
+    trims = given.pop("truncation", "auto") == "auto"
     turns, left_out = _history(row, most_chars)
-    return Work(row, tuple(turns), params, left_out)
+    return Work(row, tuple(turns), SamplingParams(**given), left_out, trims)
 
 
 def _history(response: Response, most_chars: int) -> tuple[list[ChatMessage], int]:

@@ -21,6 +21,7 @@ from streaming.engine.base import (
     Started,
     StepRecord,
     TextDelta,
+    context_exceeded,
 )
 
 SAID = 7
@@ -63,6 +64,9 @@ class FakeEngine(Engine):
     steps: list[StepRecord] = field(default_factory=list)
     most_running: int = 0
     kept_prefixes: int = 0
+    context_chars: int = 0
+    """Of a conversation that fits, 0 for any; of a longer one all but the last message is left
+    out, where that is allowed."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -171,7 +175,17 @@ class FakeEngine(Engine):
         request = row.request
         if not row.started:
             row.started = True
-            yield Started(request.response_id, prompt_tokens=len(request.messages))
+            trimmed = len(request.messages) - 1 if self._is_too_long(request) else 0
+            if trimmed and not getattr(request, "trims", True):
+                error = context_exceeded(self.context_chars, self._chars(request))
+                yield Finished(
+                    request.response_id,
+                    FinishReason.ERROR,
+                    error_code=error.code,
+                    error_message=str(error),
+                )
+                return
+            yield Started(request.response_id, len(request.messages), trimmed)
             return
         command, _, argument = request.messages[-1].content.partition(" ")
         end = self._end(row)
@@ -186,6 +200,12 @@ class FakeEngine(Engine):
                 reasons["say"] = FinishReason.STOP
             reason = reasons.get(command, FinishReason.LENGTH)
             yield self._finished(row, reason)
+
+    def _is_too_long(self, request: GenerationRequest) -> bool:
+        return 0 < self.context_chars < self._chars(request)
+
+    def _chars(self, request: GenerationRequest) -> int:
+        return sum(len(message.content) for message in request.messages)
 
     def _end(self, row: _Row) -> int:
         """How many words the answer will have."""

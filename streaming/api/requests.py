@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 from streaming import conf, record
 from streaming.api.errors import ApiError
 from streaming.engine.base import ChatMessage
-from streaming.protocol import Params, Text
+from streaming.protocol import MOST_STOPS, Params, Text, Tokens
 
 MAX_MESSAGES = 1000
 _MAX_PARTS = 100
@@ -105,7 +105,7 @@ _CONTENT = {
 _STOP = {
     "anyOf": [
         {"type": "string", "minLength": 1, "maxLength": 100},
-        {"type": "array", "items": {"type": "string"}, "maxItems": 4},
+        {"type": "array", "items": {"type": "string"}, "maxItems": MOST_STOPS},
         {"type": "null"},
     ],
     "description": "The answer ends before any of these texts.",
@@ -130,9 +130,9 @@ class StreamOptions(BaseModel):
 
 
 class ChatCompletionRequest(Params):
-    """`top_k`, `repetition_penalty` and `ignore_eos` are extensions. `n` may be 1 only;
-    penalties other than 0, logprobs, tools and structured output are refused; what is unknown is
-    ignored."""
+    """`top_k`, `repetition_penalty`, `ignore_eos` and `truncation` are extensions. `n` may be 1
+    only; penalties other than 0, logprobs, tools and structured output are refused; what is unknown
+    is ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
@@ -142,26 +142,28 @@ class ChatCompletionRequest(Params):
     messages: Annotated[list[RequestMessage], FailFast()] = Field(
         min_length=1,
         max_length=MAX_MESSAGES,
-        description="The conversation, oldest first. The last one is the user's, or the "
-        "beginning of the assistant's answer, which is continued and not repeated.",
+        description="The conversation, oldest first. If the last one is the assistant's, it is the "
+        "beginning of the answer, which is continued and not repeated.",
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(
+    max_tokens: Tokens = Field(
         None,
-        ge=1,
-        strict=True,
-        description="Most tokens of the answer; the server's own bound if absent. A larger value "
-        "is refused.",
+        description="Most tokens of the answer; the server's own bound if absent, -1 or larger. An "
+        "answer that ends there has the `finish_reason` `length`.",
     )
-    max_completion_tokens: int | None = Field(
-        None, ge=1, strict=True, description="OpenAI's newer name of `max_tokens`."
+    max_completion_tokens: Tokens = Field(None, description="OpenAI's newer name of `max_tokens`.")
+    truncation: Literal["auto", "disabled"] | None = Field(
+        None,
+        description="`auto`: the oldest turns of a conversation that does not fit are left out, "
+        "and `chatstream.trimmed_messages` says how many messages. Else it is refused, with "
+        "`context_length_exceeded`.",
     )
     stop: Annotated[
         list[Annotated[Text, Field(min_length=1, max_length=100)]],
         BeforeValidator(_as_stops),
         WithJsonSchema(_STOP),
-    ] = Field(default_factory=list, max_length=4)
+    ] = Field(default_factory=list, max_length=MOST_STOPS)
 
     @model_validator(mode="before")
     @classmethod
@@ -188,13 +190,8 @@ def messages_of(request: ChatCompletionRequest) -> list[ChatMessage]:
     if total > most:
         text = f"The messages have {total:,} characters together; at most {most:,} are allowed."
         raise ApiError(400, "context_length_exceeded", text, "messages")
-    last = request.messages[-1]
-    if last.role in ("system", "developer"):
-        text = "The last message must be the user's, or the assistant's to be continued."
-        raise ApiError(400, "invalid_value", text, "messages")
-    asked = [message for message in request.messages if message.role == "user"]
-    if not asked or not last.content.strip():
-        text = "There is nothing to answer: the last message is empty, or none is the user's."
+    if not request.messages[-1].content.strip():
+        text = "There is nothing to answer: the last message is empty."
         raise ApiError(400, "invalid_value", text, "messages")
     return [
         ChatMessage("system" if message.role == "developer" else message.role, message.content)
@@ -203,17 +200,13 @@ def messages_of(request: ChatCompletionRequest) -> list[ChatMessage]:
 
 
 def params_of(request: ChatCompletionRequest) -> dict[str, Any]:
-    """As the record keeps them. Raises ApiError for what this server does not allow."""
+    """As the record keeps them. Raises ApiError for what contradicts itself."""
     names = ("max_completion_tokens", "max_tokens")
     limits = {name: limit for name in names if (limit := getattr(request, name)) is not None}
     if len(set(limits.values())) > 1:
         text = "`max_tokens` and `max_completion_tokens` are the same; send one of them."
         raise ApiError(400, "invalid_value", text, "max_tokens")
-    most = conf.get().max_tokens
-    for name, limit in limits.items():
-        if limit > most:
-            text = f"`{name}` is {limit}; at most {most} are allowed."
-            raise ApiError(400, "invalid_value", text, name)
     given = {name: getattr(request, name) for name in Params.model_fields}
-    params = Params(**{**given, "max_tokens": next(iter(limits.values()), None)})
-    return record.resolve_params(params, most)
+    given["max_tokens"] = next(iter(limits.values()), None)
+    given["truncation"] = request.truncation or "disabled"
+    return record.resolve_params(Params(**given), conf.get().max_tokens)

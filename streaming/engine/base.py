@@ -66,7 +66,8 @@ class GenerationRequest:
     none of it. `prior_tokens` are tokens that an earlier attempt already generated and published,
     and `prior_text` is what they say: the engine continues right after them and repeats none of
     their text. One that cannot says so by a `Started` with `anew`. `left_out`: so many messages
-    came before these and fit no context; they count as trimmed.
+    came before these and fit no context; they count as trimmed. `trims` false: none may be left
+    out, and what does not fit ends with the error `context_length_exceeded`.
     """
 
     response_id: str
@@ -75,6 +76,18 @@ class GenerationRequest:
     prior_tokens: tuple[int, ...] = ()
     prior_text: str = ""
     left_out: int = 0
+    trims: bool = True
+
+
+def context_exceeded(context: int = 0, taken: int = 0) -> EngineError:
+    """The error of a request that does not fit and must not be trimmed, with the tokens that its
+    messages take; 0: nobody knows. Programs look for the first words."""
+    numbers = f"{context} tokens, and the messages take {taken or 'more'}"
+    return EngineError(
+        f"This model's maximum context length is {numbers if context else 'exceeded'}. Shorten the "
+        'conversation, or send `"truncation": "auto"` to have its oldest turns left out.',
+        "context_length_exceeded",
+    )
 
 
 UNKNOWN_TOKEN = -1

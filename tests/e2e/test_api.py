@@ -14,6 +14,7 @@ import httpx
 import openai
 import pytest
 
+from streaming.client import ChatClient
 from tests.processes import ServeProcess
 
 FRANCE: Any = [{"role": "user", "content": "What is the capital of France?"}]
@@ -137,7 +138,7 @@ def test_errors_by_the_clients_names(server: ServeProcess, client: openai.OpenAI
         client.chat.completions.create(model="gpt-4o", messages=FRANCE)
     assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
     with pytest.raises(openai.BadRequestError) as hot:
-        client.chat.completions.create(model="default", messages=FRANCE, temperature=3)
+        client.chat.completions.create(model="default", messages=FRANCE, temperature=-1)
     assert hot.value.param == "temperature"
     tools: Any = [{"type": "function", "function": {"name": "f"}}]
     with pytest.raises(openai.BadRequestError) as tool:
@@ -149,9 +150,42 @@ def test_a_conversation_too_long_for_the_model(client: openai.OpenAI) -> None:
     messages: Any = [{"role": "user", "content": "word " * 6000}]
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model="default", messages=messages)
-    assert caught.value.code == "input_too_long"
-    with pytest.raises(openai.APIError, match="too long"):
-        list(client.chat.completions.create(model="default", messages=messages, stream=True))
+    assert caught.value.code == "context_length_exceeded"
+    assert "maximum context length is 4096 tokens, and the messages take 60" in caught.value.message
+    with pytest.raises(openai.BadRequestError) as streamed:
+        client.chat.completions.create(model="default", messages=messages, stream=True)
+    assert streamed.value.code == "context_length_exceeded"
+    assert streamed.value.request_id
+    # A short answer where little room is left, and none of the question is left out.
+    messages = [{"role": "user", "content": "word " * 4055}]
+    answer = client.chat.completions.create(model="default", messages=messages, max_tokens=100_000)
+    assert answer.choices[0].finish_reason in ("length", "stop")
+    assert answer.usage is not None
+    assert 4055 < answer.usage.prompt_tokens <= 4095
+    begun = [{"role": "user", "content": "word " * 4200}, {"role": "assistant", "content": "Ok."}]
+    trimmed = client.chat.completions.create(
+        model="default",
+        messages=[*begun, *FRANCE],  # type: ignore[list-item]
+        extra_body={"truncation": "auto"},
+        max_tokens=20,
+    )
+    assert trimmed.chatstream["trimmed_messages"] == 2  # type: ignore[attr-defined]
+
+
+def test_any_word_is_a_visitor_wherever_a_key_is_asked_for(server: ServeProcess) -> None:
+    for word in ("anonymous", "EMPTY", "sk-1"):
+        with client_of(server, word) as client:
+            assert client.models.list().data
+    options = ("--temperature", "0", "--max-tokens", "20", "--url", server.url)
+    said = server.manage("chat", "The capital of France?", "--api-key", "anonymous", *options)
+    assert said.strip()
+
+    async def ask() -> str:
+        async with ChatClient(server.ws_url, "anonymous") as chat:
+            assert chat.session_token
+            return (await (await chat.ask("Hi", max_tokens=5)).done()).text
+
+    assert asyncio.run(ask())
 
 
 def test_a_key_from_the_command_line(server: ServeProcess) -> None:
@@ -223,7 +257,8 @@ async def test_thirty_at_once(tmp_path: Path, stream: bool) -> None:
             if refused == CALLS - CAP - WAITING:
                 decided.set()
                 gate.touch()
-            assert error.code == "queue_full"
+            assert error.code == "rate_limit_exceeded"
+            assert error.body["chatstream"]["code"] == "queue_full"  # type: ignore[index]
             assert error.type == "rate_limit_error"
             assert error.response.headers["content-type"] == "application/json"
             assert 1 <= int(error.response.headers["retry-after"]) <= 60

@@ -230,6 +230,7 @@ async def test_waiting_too_long_is_unavailable(start_worker: Any, chatstream: An
     running = await open_stream("go", max_tokens=1000)
     request, answer = await call("POST", CHAT, body=asking("stop 1"))
     assert (request.status, answer["error"]["code"]) == (503, "queue_timeout")
+    assert 1 <= int(request.headers["retry-after"]) <= 60
     await leave_all(running)
 
 
@@ -273,7 +274,8 @@ async def test_a_full_queue_is_said_before_anything_else(
     request, answer = await call("POST", CHAT, body=asking("hello", stream=stream))
     assert request.status == 429
     ErrorBody.model_validate(answer)
-    assert answer["error"]["code"] == "queue_full"
+    assert answer["error"]["code"] == "rate_limit_exceeded"
+    assert answer["error"]["chatstream"] == {"code": "queue_full"}
     assert answer["error"]["type"] == "rate_limit_error"
     assert 1 <= int(request.headers["retry-after"]) <= 60
     assert request.headers["content-type"] == "application/json"
@@ -291,7 +293,9 @@ async def test_the_bounds_of_an_owner_and_an_address(
     async def ask(key: str | None, address: str) -> tuple[int, str]:
         options = {"key": key, "address": address, "body": asking("stop 1")}
         request, answer = await call("POST", CHAT, **options)
-        return request.status, answer.get("error", {}).get("code", "")
+        error = answer.get("error", {"code": "", "chatstream": {"code": ""}})
+        assert error["code"] == ("rate_limit_exceeded" if request.status == 429 else "")
+        return request.status, error["chatstream"]["code"]
 
     kept = [await open_chat("go", key=keys[0], address="10.0.0.1", stream=True, max_tokens=1000)]
     await kept[0].start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -250,18 +251,18 @@ async def test_without_a_worker_nothing_is_accepted(client: Any, layer: Any) -> 
             "params.max_tokens",
         ),
         (
-            '{"type": "response.create", "input": "x", "params": {"max_tokens": 99999}}',
+            '{"type": "response.create", "input": "x", "params": {"max_tokens": -2}}',
             "params.max_tokens",
         ),
         (
-            '{"type": "response.create", "input": "x", "params": {"temperature": 3}}',
+            '{"type": "response.create", "input": "x", "params": {"temperature": -1}}',
             "params.temperature",
         ),
         ('{"type": "response.create", "input": "x", "params": {"temperature": NaN}}', None),
-        ('{"type": "response.create", "input": "x", "params": {"top_p": 0}}', "params.top_p"),
+        ('{"type": "response.create", "input": "x", "params": {"top_p": -1}}', "params.top_p"),
         ('{"type": "response.create", "input": "x", "params": {"seed": 1.5}}', "params.seed"),
         (
-            '{"type": "response.create", "input": "x", "params": {"stop": ["a","b","c","d","e"]}}',
+            json.dumps({"type": "response.create", "input": "x", "params": {"stop": ["a"] * 65}}),
             "params.stop",
         ),
         ('{"type": "response.create", "input": "x", "params": {"stop": [""]}}', "params.stop.0"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streaming.engine.base import SamplingParams
+from streaming.engine.local.sequence import check_params
 from streaming.protocol import (
     Params,
     ProtocolError,
@@ -67,6 +70,33 @@ def test_resolved_parameters_are_concrete() -> None:
     assert resolved["temperature"] == 0.5
     assert 0 <= resolved["seed"] < 2**63
     assert resolve_params(Params(seed=0), 100)["seed"] == 0
-    with pytest.raises(ProtocolError) as caught:
-        resolve_params(Params(max_tokens=101), max_tokens=100)
-    assert caught.value.param == "params.max_tokens"
+
+
+RESOLVED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "more tokens than the server allows": ({"max_tokens": 101}, {"max_tokens": 100}),
+    "many more": ({"max_tokens": 10**30}, {"max_tokens": 100}),
+    "as many as there may be": ({"max_tokens": -1}, {"max_tokens": 100}),
+    "no nucleus": ({"top_p": 0, "temperature": 0.7}, {"temperature": 0.0, "top_p": 1.0}),
+    "no top-k": ({"top_k": -1}, {"top_k": 0}),
+    "a wide top-k": ({"top_k": 50_000}, {"top_k": 1000}),
+    "hot": ({"temperature": 5}, {"temperature": 5.0}),
+    "a seed below 0": ({"seed": -2}, {"seed": 2**63 - 2}),
+    "the least seed": ({"seed": -(2**63)}, {"seed": 0}),
+    "many stops": ({"stop": list("abcdefgh")}, {"stop": list("abcdefgh")}),
+    "nothing is left out": ({"truncation": "disabled"}, {"truncation": "disabled"}),
+}
+
+
+@pytest.mark.parametrize("name", RESOLVED)
+def test_what_other_servers_take_means_the_same(name: str) -> None:
+    given, wanted = RESOLVED[name]
+    resolved = resolve_params(Params(**given), max_tokens=100)
+    assert {key: resolved[key] for key in wanted} == wanted
+    params = {**resolved, "stop": tuple(resolved["stop"])}
+    params.pop("truncation", None)
+    check_params(SamplingParams(**params))
+
+
+def test_seed_minus_one_is_none() -> None:
+    seeds = {resolve_params(Params(seed=-1), 100)["seed"] for _ in range(4)}
+    assert len(seeds) == 4

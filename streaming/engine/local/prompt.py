@@ -20,7 +20,12 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from streaming.engine.base import CHARS_PER_TOKEN, ChatMessage, EngineError
+from streaming.engine.base import (
+    CHARS_PER_TOKEN,
+    ChatMessage,
+    EngineError,
+    context_exceeded,
+)
 from streaming.engine.chat_template import ChatTemplate, Template, choose, secret_of
 from streaming.engine.local.pieces import Pieces
 from streaming.engine.local.trimming import Fewest, first_within, turns_of
@@ -99,6 +104,25 @@ class PromptBuilder:
         """The prompt of all messages, up to where the answer begins or, when the last one is the
         assistant's own, goes on."""
         return self._encode(messages, None).tokens
+
+    def whole(
+        self,
+        messages: Sequence[ChatMessage],
+        context: int,
+        on_progress: OnProgress = lambda: None,
+    ) -> list[int]:
+        """Tokens of all messages, which leave room for one token of an answer in a context of so
+        many. Raises EngineError (`context_length_exceeded`), `invalid_messages` when there is none.
+        """
+        if not messages:
+            raise EngineError("There is no message to answer.", "invalid_messages")
+        chars = sum(len(message.content) for message in messages)
+        if chars > max(_MOST_CHARS, CHARS_PER_TOKEN * context):
+            raise context_exceeded(context)
+        tokens = self._encode(messages, None, on_progress).tokens
+        if len(tokens) >= context:
+            raise context_exceeded(context, len(tokens))
+        return tokens
 
     def fit(
         self,

@@ -13,7 +13,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streaming.engine.base import EngineError, GenerationRequest, ThreadStats
+from streaming.engine.base import (
+    EngineError,
+    GenerationRequest,
+    ThreadStats,
+    context_exceeded,
+)
 from streaming.engine.local.detokenizer import Detokenizer
 from streaming.engine.local.prompt import OnProgress, PromptBuilder
 from streaming.engine.local.sequence import TokenSequence, check_params
@@ -67,7 +72,12 @@ class Preparer:
         params = request.params
         check_params(params)
         room = max(1, min(params.max_tokens, self._context // 4))
-        prompt, trimmed = self._prompts.fit(request.messages, self._context - room, on_progress)
+        if request.trims:
+            prompt, trimmed = self._prompts.fit(request.messages, self._context - room, on_progress)
+        elif request.left_out:
+            raise context_exceeded(self._context)
+        else:
+            prompt, trimmed = self._prompts.whole(request.messages, self._context, on_progress), 0
         if any(not 0 <= token < self._vocabulary for token in request.prior_tokens):
             raise EngineError("prior_tokens holds a token that the model lacks.", "invalid_params")
         if max(prompt, default=0) >= self._vocabulary:  # a tokenizer with more than its model

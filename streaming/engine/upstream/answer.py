@@ -61,6 +61,7 @@ class UpstreamAnswer:
         self._emit = emit
         self._prompt_tokens = 0
         self._trimmed = request.left_out
+        self._trims = request.trims
         self._room = request.params.max_tokens
         self._started = False
         self._anew = False
@@ -94,6 +95,9 @@ class UpstreamAnswer:
         if not self._messages:
             message = "There is no message to answer."
             raise UpstreamFault(Kind.FATAL, "no messages", message, "invalid_messages")
+        if self._trimmed and not self._trims:  # of a history that is longer than any context
+            fault = faults.too_long("turns are left out")
+            raise faults.too_long_to_keep(fault, self._upstream.context_tokens)
         self._take_up()
         while self._generated < self._params.max_tokens or self._anew:
             body = self._body()
@@ -235,6 +239,8 @@ class UpstreamAnswer:
     def _shorten(self, fault: UpstreamFault, body: dict[str, Any]) -> bool:
         """Leave less room for the answer, then leave out the older half of the turns, again and
         again. The first system messages stay, and so does the newest turn."""
+        if not self._trims:
+            return self._leave_less_room(fault)
         least = max(1, (self._upstream.context_tokens or _SMALL_CONTEXT) // 4)
         if self._room > least:
             self._room = least
@@ -251,3 +257,16 @@ class UpstreamAnswer:
         self._trimmed += cut - head
         del self._messages[head:cut]
         return True
+
+    def _leave_less_room(self, fault: UpstreamFault) -> bool:
+        """As much as is left by the server's numbers, or else a quarter of what it was."""
+        context = fault.context_tokens or self._upstream.context_tokens
+        left = self._room // 4
+        if fault.prompt_tokens and context:
+            left = context - fault.prompt_tokens
+        if 0 < left < self._room:
+            self._room = left
+            return True
+        if self._said and not self._anew:
+            return False
+        raise faults.too_long_to_keep(fault, context)

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx2
 
-from streaming.engine.base import EngineError
+from streaming.engine.base import EngineError, context_exceeded
 
 _LONGEST_WAIT = 60.0
 """Seconds; a `Retry-After` of more is taken to be this."""
@@ -31,6 +31,14 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 
+_PROMPT_TOKENS = re.compile(
+    r"\b(\d{1,9}) (?:tokens )?(?:in the (?:messages|prompt)|input tokens|from the input messages)"
+    r"|messages resulted in (\d{1,9}) tokens|\b(?:input|request) \((\d{1,9}) tokens",
+    re.IGNORECASE,
+)
+_CONTEXT_TOKENS = re.compile(r"context (?:length|size|window)[^\d.]{0,20}(\d{1,9})", re.IGNORECASE)
+_MOST_TOKENS = 10**9
+
 _PROMPT_REPEATED = re.compile(r"['\"]input['\"]\s*:.*|\binput_value=.*", re.DOTALL)
 
 
@@ -44,7 +52,8 @@ class Kind(StrEnum):
 
 class UpstreamFault(EngineError):
     """`message` and `code` are for the client, `detail` for the log, `said` for its DEBUG alone;
-    `retry_after` in seconds."""
+    `retry_after` in seconds. `lengths`: of a prompt that is too long, and the context's, in tokens;
+    0 where the server does not say."""
 
     def __init__(
         self,
@@ -54,8 +63,10 @@ class UpstreamFault(EngineError):
         code: str = "engine_error",
         retry_after: float | None = None,
         said: str = "",
+        lengths: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__(message, code)
+        self.prompt_tokens, self.context_tokens = lengths
         self.kind = kind
         self.detail = detail
         self.said = _PROMPT_REPEATED.sub("...", said)[:_SAID_CHARS]
@@ -76,9 +87,16 @@ def misconfigured(detail: str, said: str = "") -> UpstreamFault:
     return UpstreamFault(Kind.FATAL, detail, message, "upstream_refused", said=said)
 
 
-def too_long(detail: str, said: str = "") -> UpstreamFault:
+def too_long(detail: str, said: str = "", lengths: tuple[int, int] = (0, 0)) -> UpstreamFault:
     message = "The message is too long for the model."
-    return UpstreamFault(Kind.TOO_LONG, detail, message, "input_too_long", said=said)
+    code = "input_too_long"
+    return UpstreamFault(Kind.TOO_LONG, detail, message, code, said=said, lengths=lengths)
+
+
+def too_long_to_keep(fault: UpstreamFault, context: int) -> UpstreamFault:
+    """The same of a request that must not be trimmed; `context` in tokens, 0 if nobody knows."""
+    error = context_exceeded(fault.context_tokens or context, fault.prompt_tokens)
+    return UpstreamFault(Kind.FATAL, fault.detail, str(error), error.code, said=fault.said)
 
 
 def too_much(detail: str) -> UpstreamFault:
@@ -123,7 +141,7 @@ def _of_code(status: int, said: Any, headers: Mapping[str, str]) -> UpstreamFaul
         return away(detail, _retry_after(headers.get("retry-after", "")), text)
     if status in (400, 413, 422):
         if _TOO_LONG.search(f"{text} {_names(said)}"):
-            return too_long(detail, text)
+            return too_long(detail, text, _lengths(said, text))
         message = "The model's server does not accept this request."
         return UpstreamFault(Kind.REFUSED, detail, message, "upstream_refused", said=text)
     if status >= 500:
@@ -143,6 +161,24 @@ def _text(said: Any) -> str:
         faults = [fault for fault in said if isinstance(fault, dict)]
         return "; ".join(f"{fault.get('loc')}: {fault.get('msg')}" for fault in faults)
     return str(said)
+
+
+def _lengths(said: Any, text: str) -> tuple[int, int]:
+    """Tokens of the prompt and of the context, from llama.cpp's fields or from the sentences of
+    OpenAI, vLLM, SGLang and llama.cpp; 0 for what is not there."""
+    error = said.get("error", said) if isinstance(said, dict) else None
+    fields = error if isinstance(error, dict) else {}
+    return (
+        _count(fields.get("n_prompt_tokens"), _PROMPT_TOKENS, text),
+        _count(fields.get("n_ctx"), _CONTEXT_TOKENS, text),
+    )
+
+
+def _count(value: Any, pattern: re.Pattern[str], text: str) -> int:
+    if isinstance(value, int) and 0 < value < _MOST_TOKENS:
+        return value
+    found = pattern.search(text)
+    return int(found[found.lastindex or 0]) if found else 0
 
 
 def _names(said: Any) -> str:

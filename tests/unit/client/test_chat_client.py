@@ -537,7 +537,7 @@ async def test_large_frames_both_ways() -> None:
             await chat.ask("\ud800")
         assert wrong.value.code == "invalid_event"
         with pytest.raises(ChatError) as hot:
-            await chat.ask("?", temperature=3)
+            await chat.ask("?", temperature=-1)
         assert hot.value.param == "params.temperature"
         assert server.connections == 1
 

@@ -410,6 +410,46 @@ def test_old_turns_are_trimmed_and_told(gathered: Gathered) -> None:
     assert len(gathered.engine._stepper._prompts.encode(longer)) > 4093
 
 
+def test_nothing_is_left_out_where_that_is_not_allowed(gathered: Gathered) -> None:
+    secret = ChatMessage("user", "The secret word is BANANA. " + "la " * 4200)
+    messages = (secret, ChatMessage("assistant", "Ok."), ChatMessage("user", "What is it?"))
+    prompts = gathered.engine._stepper._prompts
+    taken = len(prompts.encode(messages))
+    name, params = next(ids), SamplingParams(max_tokens=3, seed=1, temperature=0.0)
+    gathered.engine.submit(GenerationRequest(name, messages, params, trims=False))
+    finished = gathered.wait(name)
+    assert isinstance(finished, Finished)
+    assert finished.error_code == "context_length_exceeded"
+    assert finished.error_message.startswith("This model's maximum context length is 4096 tokens,")
+    assert f" {taken}." in finished.error_message
+    # Most of it was not read at all: how much it is, nobody counts.
+    name = next(ids)
+    gathered.engine.submit(GenerationRequest(name, messages, params, left_out=2, trims=False))
+    finished = gathered.wait(name)
+    assert isinstance(finished, Finished)
+    assert "the messages take more." in finished.error_message
+
+
+def test_what_fits_is_kept_to_the_last_token(gathered: Gathered) -> None:
+    """An answer may be short for want of room, and says so; nothing of the question is lost."""
+    prompts = gathered.engine._stepper._prompts
+    head = [ChatMessage("user", "Hi"), ChatMessage("assistant", "Hello.")]
+    words = 4000
+    while len(prompts.encode([*head, ChatMessage("user", "la " * words)])) < 4090:
+        words += 1
+    messages = (*head, ChatMessage("user", "la " * words))
+    params = SamplingParams(max_tokens=500, seed=1, temperature=0.0, ignore_eos=True)
+    name = next(ids)
+    gathered.engine.submit(GenerationRequest(name, messages, params, trims=False))
+    finished = gathered.wait(name)
+    started = gathered.of(name)[0]
+    assert isinstance(finished, Finished)
+    assert isinstance(started, Started)
+    assert (started.trimmed_messages, finished.reason) == (0, FinishReason.LENGTH)
+    assert started.prompt_tokens == len(prompts.encode(messages))
+    assert 1 <= finished.completion_tokens <= 4097 - started.prompt_tokens
+
+
 @pytest.mark.parametrize(
     ("request_params", "text", "code"),
     [

@@ -26,7 +26,11 @@ Start = Callable[..., Gathered]
 
 
 def request(
-    *messages: tuple[Any, str], prior: int = 0, prior_text: str = "", **params: Any
+    *messages: tuple[Any, str],
+    prior: int = 0,
+    prior_text: str = "",
+    trims: bool = True,
+    **params: Any,
 ) -> GenerationRequest:
     values = {"max_tokens": 24, "seed": 7, **params}
     return GenerationRequest(
@@ -35,6 +39,7 @@ def request(
         SamplingParams(**values),
         (UNKNOWN_TOKEN,) * prior,
         prior_text,
+        trims=trims,
     )
 
 

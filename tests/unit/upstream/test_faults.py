@@ -282,6 +282,73 @@ def test_one_message_that_is_too_long(start: Start, upstream: FakeUpstream) -> N
     assert failed(start(), max_tokens=2000) == "input_too_long"
 
 
+VLLM = "This model's maximum context length is 4096 tokens. However, you requested 6000 tokens "
+SAID_LENGTHS = {
+    "openai": "This model's maximum context length is 4096 tokens. However, your messages resulted "
+    "in 5000 tokens. Please reduce the length of the messages.",
+    "vllm": f"{VLLM}(5000 in the messages, 1000 in the completion).",
+    "vllm, newer": "This model's maximum context length is 4096 tokens. However, your request has "
+    "5000 input tokens. Please reduce the length of the input messages.",
+    "sglang": "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+    "sglang, in all": "Requested token count exceeds the model's maximum context length of 4096 "
+    "tokens. You requested a total of 6000 tokens: 5000 tokens from the input messages and 1000 "
+    "tokens for the completion.",
+    "llama.cpp": "request (5000 tokens) exceeds the available context size (4096 tokens)",
+}
+
+
+@pytest.mark.parametrize("server", SAID_LENGTHS)
+def test_nothing_is_left_out_where_that_is_not_allowed(
+    start: Start, upstream: FakeUpstream, server: str
+) -> None:
+    upstream.acts.append(refusal(400, {"error": {"message": SAID_LENGTHS[server]}}))
+    gathered = start()
+    turns = [("user", "u1"), ("assistant", "a1"), ("user", "u2")]
+    gathered.engine.submit(request(*turns, max_tokens=2000, trims=False))
+    done = gathered.wait("r")
+    assert isinstance(done, Finished)
+    assert done.error_code == "context_length_exceeded"
+    assert "is 4096 tokens, and the messages take 5000." in done.error_message
+    assert len(upstream.bodies) == 1
+
+
+def test_llama_cpp_tells_the_lengths_in_fields(start: Start, upstream: FakeUpstream) -> None:
+    said = {"code": 400, "message": "details", "type": "exceed_context_size_error"}
+    said |= {"n_prompt_tokens": 5000, "n_ctx": 4096}
+    upstream.acts.append(refusal(400, {"error": said}))
+    gathered = start()
+    gathered.engine.submit(request(("user", "u1"), trims=False))
+    done = gathered.wait("r")
+    assert isinstance(done, Finished)
+    assert "is 4096 tokens, and the messages take 5000." in done.error_message
+
+
+def test_an_answer_gets_the_room_that_is_left(start: Start, upstream: FakeUpstream) -> None:
+    said = "(4000 in the messages, 2000 in the completion)"
+    upstream.acts.append(refusal(400, f"{VLLM}{said}"))
+    gathered = start()
+    turns = [("user", "u1"), ("assistant", "a1"), ("user", "u2")]
+    gathered.engine.submit(request(*turns, max_tokens=2000, trims=False))
+    done = gathered.wait("r")
+    assert isinstance(done, Finished)
+    assert done.reason is FinishReason.STOP
+    assert [body["max_tokens"] for body in upstream.bodies] == [2000, 96]
+    assert upstream.bodies[0]["messages"] == upstream.bodies[1]["messages"]
+
+
+def test_without_numbers_less_and_less_room_is_asked_for(
+    start: Start, upstream: FakeUpstream
+) -> None:
+    upstream.acts.extend([refusal(*TOO_LONG[0])] * 7)
+    gathered = start()
+    gathered.engine.submit(request(("user", "u1"), max_tokens=2000, trims=False))
+    done = gathered.wait("r")
+    assert isinstance(done, Finished)
+    assert done.error_code == "context_length_exceeded"
+    assert "details" not in done.error_message
+    assert [body["max_tokens"] for body in upstream.bodies] == [2000, 500, 125, 31, 7, 1]
+
+
 def test_a_full_context_ends_an_answer_that_goes_on(start: Start, upstream: FakeUpstream) -> None:
     upstream.acts.append(refusal(*TOO_LONG[0]))
     gathered = start()
