@@ -1,5 +1,5 @@
-"""The streaming app. `ready` only registers checks and receivers: it also runs in `migrate` and in
-the autoreload parent, where no worker may start."""
+"""The streaming app. `ready` only registers checks, lookups and receivers: it also runs in
+`migrate` and in the autoreload parent, where no worker may start."""
 
 from typing import Any
 
@@ -16,12 +16,14 @@ class StreamingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from streaming import any_case
         from streaming.api import cors  # noqa: F401  # decides who is let in
         from streaming.conf import check_settings
         from streaming.database import close_connections, note_file
         from streaming.tracing import check_tracing
         from streaming.visitors import check_middleware
 
+        any_case.register()
         checks.register(check_settings)
         checks.register(check_tracing)
         checks.register(check_middleware)

@@ -24,13 +24,14 @@ export class Filter {
     return field.value.trim() !== "";
   }
 
-  // Of each table of the queue, the rows that are searched.
+  // Of each table of the queue, the rows that are searched, in whatever case: a letter may have two
+  // small forms, but has one capital.
   found(queue) {
-    const terms = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const terms = field.value.toUpperCase().split(/\s+/).filter(Boolean);
     const matching = (rows, words) => {
       if (!terms.length) return rows;
       return rows.filter((row) => {
-        const text = words(row).join("\n").toLowerCase();
+        const text = words(row).join("\n").toUpperCase();
         return terms.every((term) => text.includes(term));
       });
     };

@@ -66,7 +66,7 @@ def counts(look: dict[str, Any]) -> Counts:
 
 def tables(look: dict[str, Any], query: str) -> Tables:
     """`look`: what `LiveQueue.look` answers; `query`: words, each of which a row must have."""
-    terms = query[:MOST_SEARCHED].lower().split()
+    terms = query[:MOST_SEARCHED].casefold().split()
     all_paused = look["paused"]
     workers = [row for row in look["workers"] if _has(terms, _worker_words(row, all_paused))]
     running = [row for row in look["running"] if _has(terms, _entry_words(row))]
@@ -82,7 +82,7 @@ def tables(look: dict[str, Any], query: str) -> Tables:
 
 
 def _has(terms: Iterable[str], words: Iterable[object]) -> bool:
-    text = "\n".join(str(word) for word in words).lower()
+    text = "\n".join(str(word) for word in words).casefold()
     return all(term in text for term in terms)
 
 
