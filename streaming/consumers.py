@@ -26,6 +26,7 @@ from streaming.guard import Credentials, Guard
 from streaming.listening import ListeningConsumer
 from streaming.markup import RENDERER, HtmlSender, MarkupDresser
 from streaming.models import TERMINAL, Response
+from streaming.notices import Notices
 from streaming.outages import AWAY, log_fault
 from streaming.protocol import (
     ClientEvent,
@@ -42,6 +43,7 @@ from streaming.protocol import (
     SessionPing,
     SessionPong,
     SessionResume,
+    SessionUpdated,
     parse_client_event,
     parse_ping,
     peek_event_id,
@@ -114,6 +116,7 @@ class ChatConsumer(ListeningConsumer):
         self.refusals = TokenBucket(1, burst=_REFUSED_EVENTS)
         self.closing = False
         self.gone = False
+        self.notice: str | None = None  # what its client was told of a closed queue
         metrics.WEBSOCKETS.inc()
         try:
             await super().__call__(scope, receive, send)
@@ -123,6 +126,7 @@ class ChatConsumer(ListeningConsumer):
             self.gone = True
             sockets.leave(self.counted)
             Guard.here().leave(self)
+            Notices.here().leave(self)
             if self.inbox_task:
                 self.inbox_task.cancel()
             for sender in list(self.html_senders.values()):
@@ -191,6 +195,7 @@ class ChatConsumer(ListeningConsumer):
             await self.be_unavailable(error)
             return
         Guard.here().enter(self, Credentials.of(self.scope, self.user, self.visitor))
+        Notices.here().enter(self, self.channel_layer)
         self.inbox_task = asyncio.create_task(self.handle_inbox())
 
     def counted_as(self, owner: str) -> tuple[str, ...]:
@@ -253,6 +258,7 @@ class ChatConsumer(ListeningConsumer):
         details = workers[0].details if workers else {}
         context = details.get("context_tokens")
         outlook = Viewers.here(self.channel_layer).outlook
+        self.notice = await outlook.closed()
         await self.send_event(
             SessionCreated(
                 model=str(details["model"]) if details.get("model") else None,
@@ -263,9 +269,14 @@ class ChatConsumer(ListeningConsumer):
                 ),
                 service=await outlook.service(),
                 session_token=None if self.user else owners.visitor_token(self.owner),
-                notice=await outlook.closed(),
+                notice=self.notice,
             )
         )
+
+    async def tell_notice(self, notice: str | None) -> None:
+        """The queue was closed or opened since this socket was told."""
+        self.notice = notice
+        await self.send_event(SessionUpdated(notice=notice))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self.closing:
@@ -505,6 +516,8 @@ class ChatConsumer(ListeningConsumer):
     async def send_error(
         self, error: ProtocolError, *, cause: ClientEvent | None = None, event_id: str | None = None
     ) -> None:
+        if error.code == "queue_closed":
+            self.notice = error.message  # and when it is open again, that is said, too
         await self.send_event(
             ErrorEvent(
                 code=error.code,

@@ -62,7 +62,7 @@ class Outlook:
         workers = await self._layer.waiting_list.workers()
         serving = [worker for worker in workers if worker.state is not WorkerState.DRAINING]
         if not serving:
-            return "away"
+            return "draining" if workers else "away"
         if not any((await self._layer.waiting_list.load()).places.values()):
             return "paused"
         if all(worker.state is not WorkerState.READY for worker in serving):

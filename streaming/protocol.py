@@ -6,6 +6,9 @@ Names follow the OpenAI Realtime and Responses events. A frame is one JSON objec
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -43,6 +46,26 @@ ErrorCode = Literal[
     "rate_limited",  # events or sockets: too many
     "internal_error",
 ]
+
+
+FaultCode = Literal[
+    "input_too_long",  # in tokens
+    "invalid_messages",  # the model's chat template refuses them
+    "invalid_params",
+    "template_overrun",  # the template took too long, or too much memory
+    "engine_error",
+    "worker_lost",  # three of them
+    "queue_timeout",
+    "generation_timeout",
+    "unavailable",
+    "upstream_unavailable",
+    "upstream_refused",
+    "not_continuable",
+    "tool_calls",
+    "content_filter",
+    "internal_error",
+]
+"""Why a response failed: `error.code` of `response.done`. An engine of one's own may say others."""
 
 
 class ProtocolError(Exception):
@@ -220,6 +243,9 @@ def parse_client_event(text: str) -> ClientEvent:
             raise ProtocolError("invalid_event", "The frame has too many fields.")
         return _client_event.validate_json(text)
     except ValidationError as error:
+        if param := _broken_field(text):
+            message = f"`{param}` has half a character in it (a lone surrogate)."
+            raise ProtocolError("invalid_event", message, param) from None
         fault = error.errors(include_url=False)[0]
         message, param = _explain(fault)
         raise ProtocolError("invalid_event", message, param) from None
@@ -236,8 +262,43 @@ def peek_event_id(text: str) -> str | None:
     try:
         value = _loose.validate_json(text).get("event_id")
     except ValidationError:
-        return None
-    return value if isinstance(value, str) and len(value) <= 200 else None
+        value = _leniently(text).get("event_id")
+    known = isinstance(value, str) and len(value) <= 200 and not _SURROGATE.search(value)
+    return value if known else None
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _leniently(text: str) -> dict[str, Any]:
+    """A frame that is refused only for its lone surrogates, which strict parsers do not take and
+    JavaScript writes; empty for any other."""
+    if not _ESCAPED_SURROGATE.search(text):
+        return {}
+    try:
+        event = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def _broken_field(text: str) -> str | None:
+    """The first field of a frame with a lone surrogate in it, or in its name; None without one."""
+    for name, value in _leaves(_leniently(text)):
+        if _SURROGATE.search(name + value):
+            return _SURROGATE.sub("\ufffd", name)[:_PARAM_CHARS]
+    return None
+
+
+def _leaves(value: Any, name: str = "", depth: int = 3) -> Iterator[tuple[str, str]]:
+    """What stands in an event: the fields by their names, with a dot for those inside others."""
+    if isinstance(value, dict | list) and depth:
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, each in inner:
+            yield from _leaves(each, f"{name}.{key}" if name else str(key), depth - 1)
+    else:
+        yield name, value if isinstance(value, str) else ""
 
 
 _loose: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
@@ -278,9 +339,10 @@ class Limits(_ServerEvent):
     context_tokens: int | None
 
 
-Service = Literal["ready", "loading", "paused", "away"]
+Service = Literal["ready", "loading", "paused", "draining", "away"]
 """What the workers do, all together: one serves; the first one loads its model; none may take
-another prompt; there is none. Prompts are taken in any case, and wait."""
+another prompt; those that are there finish what they run and take no more; there is none. A prompt
+that was accepted waits."""
 
 
 class SessionCreated(_ServerEvent):
@@ -300,6 +362,13 @@ class SessionPong(_ServerEvent):
 
     type: Literal["session.pong"] = "session.pong"
     event_id: str | None = None
+
+
+class SessionUpdated(_ServerEvent):
+    """The queue was closed, and `notice` has the operator's words for it, or opened again."""
+
+    type: Literal["session.updated"] = "session.updated"
+    notice: str | None
 
 
 class _PositionEvent(_ServerEvent):
@@ -399,6 +468,7 @@ class ErrorEvent(_ServerEvent):
 ServerEvent = (
     SessionCreated
     | SessionPong
+    | SessionUpdated
     | ResponseQueued
     | ResponseQueuePosition
     | ResponseUpdated

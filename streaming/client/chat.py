@@ -21,6 +21,7 @@ from streaming.protocol import (
     ServerEvent,
     SessionCreated,
     SessionPong,
+    SessionUpdated,
 )
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 10.0
@@ -254,6 +255,9 @@ class ChatClient:
             self.session = event
         elif isinstance(event, SessionPong):
             pass  # the link has heard it
+        elif isinstance(event, SessionUpdated):
+            if self.session:
+                self.session = self.session.model_copy(update={"notice": event.notice})
         elif not isinstance(event, ErrorEvent):
             self._broken_at = None  # what is asked for comes
             if answer := self._answers.get(event.response_id):

@@ -127,9 +127,8 @@ class View:
         if text.strip():
             self._console.print(TerminalMarkdown(text, hyperlinks=False))
         if isinstance(end, ResponseDone):
-            said = words.of_end(end, stopped=stopped)
-            if said or not text.strip():
-                self._say(said or "The answer is empty.")
+            if said := words.of_end(end, stopped=stopped):
+                self._say(said)
         elif isinstance(end, ChatError):
             self._say(words.of_error(end))
         elif stopped:

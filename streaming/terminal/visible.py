@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 _KEPT = "\n\t"
 _PICTURES = 0x2400
 """The characters from here on picture the control characters: U+241B is `ESC`."""
@@ -12,6 +14,11 @@ _TABLE |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 # Overrides of the writing direction make a text look like another one.
 _TABLE |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD)
 _TABLE |= dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
+
+
+def is_visible(text: str) -> bool:
+    """Whether there is anything to be read in it: more than blanks and signs without a width."""
+    return any(unicodedata.category(sign)[0] not in "ZC" for sign in text)
 
 
 def visible(text: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 from streaming.client import ChatError, ResponseDone, ResponseQueued, ResponseQueuePosition
-from streaming.terminal.visible import visible
+from streaming.terminal.visible import is_visible, visible
 
 _SERVICE = {
     "loading": "The model is being loaded; your prompt waits.",
     "paused": "The workers are paused; your prompt waits.",
+    "draining": "No new answers are begun right now; your prompt waits.",
     "away": "No worker is there; your prompt waits for one.",
 }
 
@@ -40,9 +41,9 @@ def _duration(seconds: float) -> str:
 
 
 def of_end(done: ResponseDone, *, stopped: bool) -> str:
-    """Empty if the answer ended by itself."""
+    """Empty if the answer ended by itself, with something to read."""
     if done.status == "completed":
-        return ""
+        return "" if is_visible(done.text) else "The model wrote nothing."
     if done.status == "incomplete":
         return "The answer was cut at its token limit."
     if done.status == "cancelled":

@@ -242,6 +242,12 @@ def test_a_prompt_prints_its_answer_and_nothing_else(fake: ServeProcess) -> None
         assert (done.returncode, done.stdout, done.stderr) == (0, text, "")
 
 
+def test_an_empty_answer_is_said_beside_the_output(fake: ServeProcess) -> None:
+    done = piped("stop 0", "--url", fake.url)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "The model wrote nothing.\n"
+
+
 def test_what_goes_wrong_goes_to_stderr(fake: ServeProcess) -> None:
     failed = piped("--url", fake.url, "fail 2")
     assert failed.returncode == 1

@@ -51,6 +51,16 @@ async def leave_all(*requests: HttpRequest) -> None:
 # --- answers ---
 
 
+async def test_an_empty_answer_is_an_answer(start_worker: Any) -> None:
+    await start_worker(FakeEngine())
+    answer = await complete("stop 0")
+    choice = answer["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("", "stop")
+    assert answer["usage"]["completion_tokens"] == 0
+    chunks = chunks_of(await (await open_stream("stop 0")).rest())
+    assert (text_of(chunks), chunks[-1]["choices"][0]["finish_reason"]) == ("", "stop")
+
+
 async def test_a_plain_answer(start_worker: Any) -> None:
     await start_worker(FakeEngine())
     messages = [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streaming import responses, samples
+from streaming import notices, responses, samples
 from streaming.models import Response, Status
 from streaming.waiting_list.base import Edge, Orders, WorkerRow, WorkerState
 from streaming.worker import QueueWorker
@@ -85,7 +85,12 @@ async def test_a_drained_worker_finishes_stays_and_can_be_taken_back(
     row = await row_of(layer)
     assert (row.state, row.running) == (WorkerState.DRAINING, 0)
     await chat.send("response.create", input="stop 1")
-    assert (await chat.until("error"))["code"] == "unavailable"
+    error = await chat.until("error")
+    assert error["code"] == "unavailable"
+    assert "running" not in error["message"]  # one is
+    places = [event for event in chat.received if event["type"] == "response.queue_position"]
+    assert places[-1]["response_id"] == waiting["response_id"]
+    assert (places[-1]["service"], places[-1]["position"]) == ("draining", 1)  # not "away"
     await responses.order_worker(layer, three_rows.worker_id, drain=False)
     done = await chat.until("response.done")
     assert (done["response_id"], done["status"]) == (waiting["response_id"], "completed")
@@ -107,7 +112,7 @@ async def test_a_moved_prompt_is_next(three_rows: QueueWorker, layer: Any, clien
 async def test_people_read_why_the_queue_is_closed(
     three_rows: QueueWorker, layer: Any, client: Any
 ) -> None:
-    chat = await client()
+    chat, idle = await client(), await client()
     assert chat.received[0]["notice"] is None
     running = await chat.ask("stop 20")
     await layer.waiting_list.close("We move house. Back at noon.")
@@ -128,9 +133,36 @@ async def test_people_read_why_the_queue_is_closed(
         return created["notice"] == "We move house. Back at noon."
 
     await eventually(greeted)
+    await idle.until("session.updated", notice="We move house. Back at noon.")  # unasked
     await layer.waiting_list.reopen()
+    for each in (chat, idle):
+        await each.until("session.updated", notice=None)
     await chat.ask("stop 1")
     assert (await chat.until("response.done"))["status"] == "completed"
+
+
+async def test_a_list_that_cannot_be_asked_is_asked_again(
+    layer: Any, client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(notices, "LOOK_SECONDS", 0.01)
+    asked: list[bool] = []
+
+    async def away() -> str | None:
+        asked.append(True)
+        raise ConnectionError("away")
+
+    chat = await client()
+    with monkeypatch.context() as broken:
+        broken.setattr(layer.waiting_list, "closed", away)
+
+        async def often() -> bool:
+            return len(asked) > 5
+
+        await eventually(often)
+    await layer.waiting_list.close("Back at noon.")
+    await chat.until("session.updated", notice="Back at noon.")
+    said = [record for record in caplog.records if "queue is closed could not" in record.message]
+    assert len(said) == 1  # however often
 
 
 async def test_the_worker_takes_samples(
