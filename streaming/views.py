@@ -13,6 +13,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils.crypto import salted_hmac
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -95,6 +96,9 @@ def _page(request: HttpRequest, found: Conversation | None, window: turns.Window
         "max_input_chars": settings.max_input_chars,
         "conversation_id": found.pk if found else None,
         "on_branch": "leaf" in request.GET,
+        # Who was signed in and is not any more is told so, and where to sign in.
+        "signed_in": request.user.is_authenticated,
+        "login_url": reverse("login"),
         # What is kept in the browser is kept apart for each account, and tells nothing of it.
         "owner": salted_hmac("streaming.drafts", owner).hexdigest()[:12],
     }

@@ -1,18 +1,12 @@
 // The state of one response and what it means for its turn on the page. It sends nothing.
 
 import { Blocks } from "./blocks.js";
+import { isBlank } from "./text.js";
 import { TurnView } from "./turn_view.js";
-import {
-  doneText,
-  etaText,
-  interruptedText,
-  lastPlaceText,
-  placeText,
-  sendingText,
-  trimmedNote,
-} from "./words.js";
+import * as words from "./words.js";
 
 const OPEN = ["queued", "in_progress"];
+const WRITTEN = ["completed", "incomplete"]; // by the model, to its end
 const CUT = ["incomplete", "cancelled", "failed"];
 
 export class Answer {
@@ -37,7 +31,7 @@ export class Answer {
     this.text = new Blocks(view.find(".text"), text);
     this.#prefix = continues && this.isOpen ? text : "";
     this.textId = this.#prefix ? continues : this.id;
-    view.show(".note", trimmedNote(trimmed));
+    view.show(".note", words.trimmedNote(trimmed));
     this.#showDone(done);
     view.showVersions(this.id);
     view.showRating();
@@ -131,7 +125,8 @@ export class Answer {
   setPlace({ position, size, service = "ready", workers, eta_seconds: eta = null }) {
     if (!this.waits) return;
     const startsAt = eta === null ? null : Date.now() + eta * 1000;
-    this.place = { position, size, service: workers === 0 ? "away" : service, startsAt };
+    const isAway = workers === 0 && service !== "draining";
+    this.place = { position, size, service: isAway ? "away" : service, startsAt };
   }
 
   // True unless it is told again only because the connection is new.
@@ -140,7 +135,7 @@ export class Answer {
     this.#begun = true;
     this.status = "in_progress";
     this.text.begin(this.#prefix);
-    this.view.show(".note", trimmedNote(trimmed));
+    this.view.show(".note", words.trimmedNote(trimmed));
     this.showWait("");
     return isFirst;
   }
@@ -177,24 +172,35 @@ export class Answer {
     this.submitted = false;
     this.lastSequence = 0; // a new socket tells all from the beginning
     this.view.answer.toggleAttribute("data-interrupted", isInterrupted);
-    this.view.show(".meta", isInterrupted ? interruptedText() : "", ".meta-text");
+    const isCut = isInterrupted && !this.waits;
+    this.view.show(".meta", isCut ? words.interruptedText() : "", ".meta-text");
   }
 
-  showWait(text) {
+  // isBound: it cannot be withdrawn now
+  showWait(text, isBound = false) {
     this.view.show(".wait", text, ".wait-text");
+    this.view.find(".withdraw").disabled = isBound;
   }
 
-  placeText() {
-    return this.place ? placeText(this.place) : sendingText();
+  // isBehind: it follows another one that waits
+  placeText(isOnline, isBehind = false) {
+    if (!isOnline && !this.sent) return words.notSentText();
+    if (this.place) return isOnline ? words.placeText(this.place) : words.lastPlaceText(this.place);
+    return isBehind ? words.heldText() : words.sendingText();
   }
 
-  // While nobody can tell.
-  lastPlaceText() {
-    return this.place ? lastPlaceText(this.place) : sendingText();
+  // It is not in the order yet: another answer of the conversation is open.
+  get isHeld() {
+    return this.place?.position === null;
   }
 
   etaText() {
-    return this.place ? etaText(this.place) : "";
+    return this.place ? words.etaText(this.place) : "";
+  }
+
+  // Nothing of it can be read.
+  get isBlank() {
+    return isBlank(this.text.source);
   }
 
   set last(isLast) {
@@ -205,22 +211,22 @@ export class Answer {
 
   #showDone(done) {
     this.view.details.done = done;
-    this.view.show(".meta", done ? doneText(done) : "", ".meta-text");
+    this.view.show(".meta", done ? words.doneText(done, this.isBlank) : "", ".meta-text");
   }
 
   // Which buttons there are.
   #statusChanged() {
-    const { view } = this;
-    const hasText = this.text.source !== "";
-    const isWithdrawn = this.status === "cancelled" && !hasText;
+    const { view, isBlank: hasNothing } = this;
+    const isRead = !this.isOpen && !hasNothing; // there is an answer to do something with
     view.answer.toggleAttribute("data-open", this.isOpen);
-    view.toggle(".retry", !this.isOpen && (this.status === "failed" || isWithdrawn) && !hasText);
-    view.toggle(".answer-actions", !this.isOpen || view.details.versions.length > 1);
-    for (const selector of [".copy-answer", ".like", ".dislike"]) {
-      view.toggle(selector, !this.isOpen && hasText);
+    view.toggle(".retry", !this.isOpen && hasNothing);
+    view.toggle(".rewrite", WRITTEN.includes(this.status) && hasNothing);
+    for (const selector of [".copy-answer", ".like", ".dislike", ".regenerate"]) {
+      view.toggle(selector, isRead);
     }
-    view.toggle(".regenerate", !this.isOpen && hasText);
-    view.toggle(".continue", CUT.includes(this.status) && hasText && this.isLast);
+    const hasMore = CUT.includes(this.status) && this.text.source !== "" && this.isLast;
+    view.toggle(".continue", hasMore);
+    view.toggle(".answer-actions", isRead || hasMore || view.details.versions.length > 1);
     const { regenerates, continues } = this.task; // their prompt has an answer already
     const isTied = Boolean(regenerates || continues) || (this.sent && !this.confirmed);
     view.toggle(".edit", !this.waits || !isTied);

@@ -1,6 +1,7 @@
-// The queue banner. It speaks for the first waiting prompt; the later ones have their own line.
+// The queue banner. It speaks for a prompt that waits alone, right above it. Where several wait, or
+// something else stands between, each has a line and a Cancel of its own.
 
-import { heldText } from "./words.js";
+import { manyWaitText } from "./words.js";
 
 export class Banner {
   #element = document.getElementById("queue-banner");
@@ -16,15 +17,18 @@ export class Banner {
     }, 1000);
   }
 
-  // waiting: the answers that wait, in their order
-  show(waiting, isOnline) {
-    const [first, ...others] = waiting;
+  // waiting: the answers that wait, in their order; isAlone: there is one, at the page's end
+  show(waiting, { isOnline, isAlone }) {
+    const [first] = waiting;
     this.#shown = { waiting, isOnline };
     this.#element.hidden = !first;
-    for (const answer of others) answer.showWait(heldText());
+    for (const answer of waiting) {
+      const isBound = !isOnline && answer.sent; // only the server could take it back
+      answer.showWait(isAlone ? "" : answer.placeText(isOnline, answer !== first), isBound);
+    }
     if (!first) return;
-    first.showWait("");
     this.#element.dataset.service = first.place?.service ?? "";
+    this.#button.hidden = waiting.length > 1;
     this.#button.disabled = !isOnline && first.sent;
     this.#write();
   }
@@ -32,8 +36,11 @@ export class Banner {
   #write() {
     const { waiting, isOnline } = this.#shown;
     const [first] = waiting;
-    const parts = isOnline ? [first.placeText(), first.etaText()] : [first.lastPlaceText()];
-    const text = parts.filter(Boolean).join(" · ");
+    const isMany = waiting.length > 1;
+    const many = isMany ? manyWaitText(waiting.length) : "";
+    const place = isMany && first.isHeld ? "" : first.placeText(isOnline);
+    const eta = isOnline ? first.etaText() : "";
+    const text = [many, place, eta].filter(Boolean).join(" · ");
     if (this.#text.textContent !== text) this.#text.textContent = text;
   }
 }

@@ -13,9 +13,11 @@ export class Branches {
   #scroll;
   #notice;
   #onShown;
+  #onGone;
 
-  // config: the page's; onShown: called when other turns are on the page
-  constructor({ config, path, scroll, notice, onShown }) {
+  // config: the page's; onShown: called when other turns are on the page; onGone: when the
+  // conversation is no longer there, or somebody else's
+  constructor({ config, path, scroll, notice, onShown, onGone }) {
     this.conversationId = config.conversation_id;
     this.#onBranch = config.on_branch;
     this.#newestId = path.element.dataset.newest;
@@ -23,6 +25,7 @@ export class Branches {
     this.#scroll = scroll;
     this.#notice = notice;
     this.#onShown = onShown;
+    this.#onGone = onGone;
   }
 
   // Takes up the turns that the server rendered.
@@ -118,8 +121,10 @@ export class Branches {
   }
 
   #tellLoss(error) {
-    if (error instanceof server.Gone) this.#notice.showError({ code: "not_found" });
-    else this.#notice.show(words.notLoadedText());
+    if (error instanceof server.Gone) {
+      this.#notice.showError({ code: "not_found" });
+      this.#onGone();
+    } else this.#notice.show(words.notLoadedText());
   }
 
   #setAddress(query) {

@@ -13,6 +13,7 @@ export function listen(thread, path, notice, actions) {
     dislike: (answer) => rate(answer, -1, notice),
     "copy-answer": (answer, button) => copyTo(button, answer.text.source, notice),
     "copy-prompt": (answer, button) => copyTo(button, answer.prompt, notice),
+    more: (answer) => answer.view.toggleWhole(),
     "copy-code": (_, button) => copyTo(button, codeOf(button), notice),
   };
   const all = Object.entries({ ...own, ...actions });

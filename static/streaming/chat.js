@@ -2,18 +2,21 @@
 //
 // A response's id is made here, so that sending it again is never a second answer.
 
+import { Account, forgetTitle } from "./account.js";
 import { Answer } from "./answer.js";
 import { Banner } from "./banner.js";
 import { Branches } from "./branches.js";
 import { listen } from "./buttons.js";
 import { Composer } from "./composer.js";
 import { Draft } from "./draft.js";
+import { guardDrops } from "./drop.js";
 import { Edits } from "./edits.js";
 import { Notice } from "./notice.js";
 import { Path } from "./path.js";
 import { Scroll } from "./scroll.js";
 import { Settings } from "./settings.js";
 import { newId, Socket } from "./socket.js";
+import { Tabs } from "./tabs.js";
 import * as words from "./words.js";
 
 const config = JSON.parse(document.getElementById("config").textContent);
@@ -23,6 +26,7 @@ const connection = document.getElementById("connection");
 
 const PASSING = ["unavailable", "rate_limited"];
 const AGAIN = 2_000; // ms
+const UNREAD = ["invalid_event", "rate_limited"]; // said without the id of what was not even read
 const SESSION_CHANGED = 4409; // signed in or out elsewhere: the next connection is of who it is now
 
 let announcedPlace = "";
@@ -30,9 +34,11 @@ let announcedPlace = "";
 const path = new Path(document.getElementById("turns"));
 const scroll = new Scroll();
 const notice = new Notice(() => composer.rest());
+const account = new Account(config, notice);
 const settings = new Settings();
 const draft = new Draft(config.owner, config.conversation_id);
-const branches = new Branches({ config, path, scroll, notice, onShown });
+const branches = new Branches({ config, path, scroll, notice, onShown, onGone: forgetTitle });
+const tabs = new Tabs(config.owner, onNews);
 const composer = new Composer(config.max_input_chars, {
   onSend: ask,
   onUp: () => edits.startLast(),
@@ -166,6 +172,7 @@ function takeBack(answer) {
 
 function onEvent(event) {
   if (event.type === "session.created") greet(event);
+  else if (event.type === "session.updated") notice.stand("closed", event.notice ?? "");
   else if (event.type === "error") onError(event);
   else {
     const answer = path.get(event.response_id);
@@ -175,6 +182,7 @@ function onEvent(event) {
 
 function greet(event) {
   socket.settled();
+  account.greeted(event);
   // Without a worker nobody knows it; most likely it is the one before.
   if (event.model) document.getElementById("model").textContent = event.model;
   composer.limit = event.limits.max_input_chars;
@@ -185,13 +193,23 @@ function greet(event) {
     notice.announce(words.backText());
   }
   onState("open");
-  if (event.notice) notice.show(event.notice); // the operator's words: nothing new is taken
+  notice.stand("closed", event.notice ?? ""); // the operator's words: nothing new is taken
   for (const answer of path.open) {
     answer.interrupt(false);
     edits.send(answer);
   }
   submitWaiting();
-  if (isBack) branches.lookForNews();
+  if (isBack) lookForNews();
+}
+
+function lookForNews() {
+  if (!account.isSignedOut) branches.lookForNews();
+}
+
+// Another tab has asked, or has read an answer to its end.
+function onNews({ id }) {
+  tell("conversation-touched", { id });
+  if (id === branches.conversationId) lookForNews();
 }
 
 function onResponseEvent(answer, event) {
@@ -215,7 +233,8 @@ function onResponseEvent(answer, event) {
       return; // nothing else on the page changes
     case "response.done":
       answer.finish(event);
-      notice.announce(words.doneAnnouncement(event.status));
+      notice.announce(words.doneAnnouncement(event.status, answer.isBlank));
+      if (answer.confirmed) tabs.tell({ id: branches.conversationId });
       scroll.follow(); // the buttons below the answer are in sight, too
       break;
   }
@@ -231,6 +250,7 @@ function onAccepted(answer, event) {
     branches.added(answer.id);
     if (id) tell("conversation-touched", { id });
     else begin(event.conversation_id, answer.prompt);
+    tabs.tell({ id: event.conversation_id });
   }
   edits.send(answer);
   submitWaiting();
@@ -254,16 +274,21 @@ function tell(type, detail) {
 function onError(event) {
   const [kind, id] = (event.event_id ?? "").split(":");
   const answer = path.get(id);
-  if (kind === "cancel") {
+  const onItsWay = path.unsent.find((each) => each.submitted); // one at a time is
+  if (!event.event_id && UNREAD.includes(event.code) && onItsWay) {
+    reject(onItsWay, event);
+  } else if (kind === "cancel") {
     // `already_done` crossed with the end of the answer, which is on its way.
     if (event.code !== "already_done") notice.showError(event);
   } else if (kind === "update" && answer?.edit) {
     edits.refused(answer, event);
   } else if (kind === "create" && answer?.isOpen) {
     reject(answer, event);
-  } else if (event.code !== "login_required") {
-    notice.showError(event);
-  }
+  } else showError(event);
+}
+
+function showError(error) {
+  if (!account.isToldOf(error)) notice.showError(error);
 }
 
 function reject(answer, error) {
@@ -275,7 +300,7 @@ function reject(answer, error) {
   const isUnknown = !answer.confirmed && !answer.lastSequence;
   if (isUnknown && (answer.replaced || answer.task.continues || composer.isEmpty)) {
     takeBack(answer);
-    notice.showError(error);
+    showError(error);
   } else answer.fail(words.errorText(error));
   submitWaiting();
   refresh();
@@ -289,9 +314,9 @@ function onState(state, code = 0) {
   if (state === "lost" || state === "refused") {
     for (const answer of path.open) answer.interrupt(true);
   }
-  if (state === "lost") notice.show(words.lostText(code), { stays: true });
+  notice.stand("connection", state === "lost" ? words.lostText(code) : "");
   if (state === "lost" && code === SESSION_CHANGED) tell("identity");
-  if (state === "refused") notice.showError({ code: "login_required" });
+  if (state === "refused") account.refused();
   refresh();
 }
 
@@ -299,14 +324,15 @@ function refresh() {
   const isOnline = connection.dataset.state === "open";
   const { waiting } = path;
   stop.hidden = !isOnline || !path.running;
-  banner.show(waiting, isOnline);
+  const isAlone = waiting.length === 1 && waiting[0] === path.last && !path.running;
+  banner.show(waiting, { isOnline, isAlone });
   announcePlace(waiting[0]);
   document.getElementById("welcome").hidden = path.size > 0;
 }
 
 // Only news: the line must not speak over what was said meanwhile.
 function announcePlace(answer) {
-  const place = answer?.place ? answer.placeText() : "";
+  const place = answer?.place ? answer.placeText(true) : "";
   if (place && place !== announcedPlace) notice.announce(place);
   announcedPlace = place;
 }
@@ -316,8 +342,9 @@ stop.addEventListener("click", () => {
   composer.rest();
 });
 
-document.addEventListener("visibilitychange", () => branches.lookForNews());
-window.addEventListener("focus", () => branches.lookForNews());
+document.addEventListener("visibilitychange", lookForNews);
+window.addEventListener("focus", lookForNews);
+guardDrops(() => notice.show(words.noFilesText()));
 
 listen(thread, path, notice, {
   withdraw(answer) {
@@ -328,6 +355,7 @@ listen(thread, path, notice, {
   regenerate,
   continue: goOn,
   edit: (answer) => edits.start(answer),
+  rewrite: (answer) => edits.start(answer),
   older: (answer) => branches.choose(answer, -1),
   newer: (answer) => branches.choose(answer, 1),
   "show-earlier": (_, button) => branches.showEarlier(button),

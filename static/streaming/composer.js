@@ -1,5 +1,7 @@
 // The message box: grows with its text, counts near the limit, Enter sends.
 
+import { isOfInputMethod, isSendKey, nameEnterKey } from "./keys.js";
+import { wellFormed } from "./text.js";
 import { excessText, roomText } from "./words.js";
 
 const COUNT_FROM = 0.9; // of the limit
@@ -17,6 +19,7 @@ export class Composer {
   constructor(limit, handlers) {
     this.#limit = limit;
     this.#handlers = handlers;
+    nameEnterKey(this.#box);
     this.#box.addEventListener("input", () => this.#changed());
     this.#box.addEventListener("keydown", (event) => this.#key(event));
     this.#form.addEventListener("submit", (event) => {
@@ -62,7 +65,7 @@ export class Composer {
     if (isSendKey(event)) {
       event.preventDefault();
       this.#form.requestSubmit();
-    } else if (event.key === "ArrowUp" && this.text === "" && !event.isComposing) {
+    } else if (event.key === "ArrowUp" && this.text === "" && !isOfInputMethod(event)) {
       event.preventDefault();
       this.#handlers.onUp();
     }
@@ -73,7 +76,7 @@ export class Composer {
     if (this.isEmpty || excess(text, this.#limit) > 0) return;
     this.text = "";
     this.focus();
-    this.#handlers.onSend(text);
+    this.#handlers.onSend(wellFormed(text));
   }
 
   #changed() {
@@ -91,11 +94,6 @@ export class Composer {
     this.#counter.classList.toggle("over", over > 0);
     if (near) this.#counter.textContent = over > 0 ? excessText(over) : roomText(Math.abs(over));
   }
-}
-
-// Enter without Shift, but not the one that ends a word of an input method.
-export function isSendKey(event) {
-  return event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
 }
 
 // Code points over the limit, as the server counts them; negative while there is room.

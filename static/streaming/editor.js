@@ -1,7 +1,9 @@
 // A prompt being changed, in the place of its bubble.
 
+import { excess, fit } from "./composer.js";
+import { isEscape, isSendKey, nameEnterKey } from "./keys.js";
+import { wellFormed } from "./text.js";
 import { excessText } from "./words.js";
-import { excess, fit, isSendKey } from "./composer.js";
 
 // `onSave(text)` is called with what should replace the prompt; `saveText` is on its button.
 // `text`, if given, is what stands in the editor at first.
@@ -19,6 +21,7 @@ export function edit(view, { limit, saveText, text = view.prompt, onSave }) {
   box.setAttribute("aria-label", form.querySelector("label").textContent);
   save.textContent = saveText;
   box.value = text;
+  nameEnterKey(box);
 
   const check = () => {
     const over = excess(box.value, limit());
@@ -34,7 +37,7 @@ export function edit(view, { limit, saveText, text = view.prompt, onSave }) {
   };
   box.addEventListener("input", check);
   form.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && !event.isComposing) {
+    if (isEscape(event)) {
       event.preventDefault();
       close();
     } else if (event.target === box && isSendKey(event)) {
@@ -46,7 +49,7 @@ export function edit(view, { limit, saveText, text = view.prompt, onSave }) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     close();
-    onSave(box.value);
+    onSave(wellFormed(box.value));
   });
 
   view.find(".bubble").after(form);

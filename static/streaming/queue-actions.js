@@ -1,6 +1,7 @@
 // Actions in the live queue without leaving the page. Without this script each is a whole page;
 // here the same forms go the same way, and what the answering page says is shown on this one.
 
+import { isOfInputMethod } from "./keys.js";
 import { cookie } from "./request.js";
 
 const FORM = "queue-form";
@@ -22,7 +23,7 @@ document.addEventListener("submit", (event) => {
 // Enter in a field presses the button that belongs to it, not the form's first one.
 document.addEventListener("keydown", (event) => {
   const field = event.target;
-  if (event.key !== "Enter" || event.isComposing || !(field instanceof HTMLInputElement)) return;
+  if (event.key !== "Enter" || isOfInputMethod(event) || !(field instanceof HTMLInputElement)) return;
   if (field.form?.id !== FORM || field.type === "submit") return;
   event.preventDefault();
   buttonOf(field)?.click();

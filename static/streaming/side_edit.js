@@ -1,5 +1,6 @@
 // Renaming a conversation in its place, and deleting it after a question.
 
+import { isEscape, isOfInputMethod } from "./keys.js";
 import { post, Refused } from "./request.js";
 
 const MAX_TITLE = 120;
@@ -56,11 +57,10 @@ export function rename(item, { onRenamed, onError }) {
 
   box.addEventListener("blur", () => save(false));
   box.addEventListener("keydown", (event) => {
-    const composing = event.isComposing || event.keyCode === 229; // Enter ends the IME's word
-    if (event.key === "Enter" && !composing) {
+    if (event.key === "Enter" && !isOfInputMethod(event)) {
       event.preventDefault();
       save(true);
-    } else if (event.key === "Escape" && !composing) {
+    } else if (isEscape(event)) {
       event.preventDefault();
       leave(true);
     }

@@ -1,6 +1,7 @@
 // Where the side list stands: a column that can be put away, or on a small screen a drawer over
 // the page.
 
+import { isEscape } from "./keys.js";
 import { setCookie } from "./request.js";
 
 const app = document.getElementById("app");
@@ -49,7 +50,7 @@ opener.addEventListener("click", () => {
 closer.addEventListener("click", () => (small.matches ? closeDrawer() : toggleColumn(true)));
 shade.addEventListener("click", closeDrawer);
 side.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !event.defaultPrevented) closeDrawer();
+  if (isEscape(event) && !event.defaultPrevented) closeDrawer();
 });
 small.addEventListener("change", () => setDrawer(false));
 describe();

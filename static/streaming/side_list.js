@@ -63,6 +63,11 @@ export class SideList {
     first?.focus();
   }
 
+  // Without a title: whose they were is signed out.
+  clear() {
+    this.#element.replaceChildren();
+  }
+
   // A conversation that has just begun.
   add(id, title) {
     if (this.#query) return; // it is there when the search ends
@@ -138,6 +143,7 @@ export class SideList {
       return await get(`${this.#url}?${new URLSearchParams(fields)}`, this.#asked.signal);
     } catch (error) {
       if (error instanceof Refused) this.say(error.message);
+      if (error.status === 401) this.clear();
       else if (error.name !== "AbortError") throw error;
       return null;
     }

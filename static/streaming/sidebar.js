@@ -3,6 +3,7 @@
 // The chat page says what happens in it by events on `document`: `conversation` with
 // {id, title} for one that has just begun, `conversation-touched` with {id}.
 
+import { isEscape } from "./keys.js";
 import { cookie, setCookie } from "./request.js";
 import { remove, rename } from "./side_edit.js";
 import { closeDrawer } from "./side_frame.js";
@@ -60,7 +61,8 @@ query.addEventListener("input", (event) => {
 query.addEventListener("compositionend", () => searchSoon(SEARCH_DELAY));
 query.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || !query.value) return;
-  event.preventDefault(); // it clears the search, and does not close the drawer
+  event.preventDefault(); // the drawer stays, and so does the word of an input method
+  if (!isEscape(event)) return;
   query.value = "";
   searchSoon(0);
 });
@@ -73,6 +75,11 @@ search.addEventListener("submit", (event) => {
 
 // Also lets the server say who the browser is now, before its next socket is opened.
 document.addEventListener("identity", () => list.refresh());
+document.addEventListener("signed-out", () => {
+  list.clear();
+  list.refresh(""); // what the visitor has whom the browser is now
+  for (const own of side.querySelectorAll(".side-foot > .side-account, [data-do=sign-out]")) own.remove();
+});
 document.addEventListener("conversation", ({ detail }) => list.add(detail.id, detail.title));
 document.addEventListener("conversation-touched", ({ detail }) => list.touch(detail.id));
 

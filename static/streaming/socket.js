@@ -6,6 +6,8 @@
 // when somebody looks again after a long silence, and when what must be answered is not: above all
 // the ping that follows whenever nothing has come for a while.
 
+import { wellFormed } from "./text.js";
+
 const FIRST_DELAY = 500;
 const MAX_DELAY = 15_000;
 const REFUSED = [4401, 4403]; // trying again would change nothing
@@ -52,7 +54,7 @@ export class Socket {
   // `expectsReply`: if nothing comes back soon, the connection is dead.
   send(event, expectsReply = false) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(JSON.stringify(event));
+    this.#socket.send(JSON.stringify(event, wellFormedTexts));
     if (expectsReply) this.#replyTimer ??= setTimeout(() => this.reopen(), REPLY);
     return true;
   }
@@ -126,6 +128,9 @@ export class Socket {
     if (late > SLEEP && !document.hidden) this.reopen();
   }
 }
+
+// A frame with half a character in it could not be read at all.
+const wellFormedTexts = (_, value) => (typeof value === "string" ? wellFormed(value) : value);
 
 // crypto.randomUUID exists in secure contexts only; plain HTTP in a home network is none.
 export function newId() {

@@ -1,5 +1,11 @@
 // One prompt and its answer as elements of the page, made from templates/streaming/turn.html.
 
+import { showAllText, showLessText } from "./words.js";
+
+// A longer prompt is clamped, so that the answer below it can be seen.
+const LONG_CHARS = 1500;
+const LONG_LINES = 20;
+
 const EMPTY = {
   text: "",
   previous: null,
@@ -17,6 +23,7 @@ export class TurnView {
     const details = element.querySelector('script[type="application/json"]');
     this.details = { ...EMPTY, ...(details && JSON.parse(details.textContent)) };
     details?.remove();
+    this.#clamp();
   }
 
   static create(prompt, details = {}) {
@@ -41,6 +48,26 @@ export class TurnView {
 
   set prompt(text) {
     this.find(".bubble").textContent = text;
+    this.#clamp();
+  }
+
+  // Shows all of a clamped prompt, or its beginning again.
+  toggleWhole() {
+    this.#showWhole(this.find(".bubble").classList.contains("clamped"));
+  }
+
+  #clamp() {
+    const { prompt } = this;
+    const isLong = prompt.length > LONG_CHARS || prompt.split("\n", LONG_LINES + 1).length > LONG_LINES;
+    this.toggle(".more", isLong);
+    this.#showWhole(!isLong);
+  }
+
+  #showWhole(isWhole) {
+    const more = this.find(".more");
+    this.find(".bubble").classList.toggle("clamped", !isWhole);
+    more.textContent = isWhole ? showLessText() : showAllText();
+    more.setAttribute("aria-expanded", String(isWhole));
   }
 
   get status() {

@@ -2,7 +2,12 @@
 
 import { gettext, interpolate, ngettext, number } from "./i18n.js";
 
+// The protocol's codes. What an operator says about a closed queue is said as it is.
 const ERRORS = {
+  invalid_event: () =>
+    gettext("The server did not accept this. Change the prompt or its settings, or reload the page."),
+  queue_closed: (message) => message || gettext("No new prompts are taken right now."),
+  session_changed: () => gettext("You are signed in or out since. Reload the page."),
   queue_full: () => gettext("The queue is full. Try again in a moment."),
   user_limit: () =>
     gettext("You have as many open prompts as one person may have. Try again when one is done."),
@@ -23,7 +28,7 @@ const ERRORS = {
 
 // error: an `error` event. What we have no words for says its own.
 export function errorText({ code, message }) {
-  return ERRORS[code]?.() ?? message;
+  return ERRORS[code]?.(message) ?? message;
 }
 
 // --- the queue ---
@@ -34,6 +39,7 @@ export function placeText({ position, size, service }) {
     away: () => gettext("No worker is running; your prompt waits"),
     loading: () => gettext("The model is loading"),
     paused: () => gettext("The queue is paused"),
+    draining: () => gettext("No new answers are begun right now; your prompt waits"),
   }[service]?.();
   if (!trouble) return place;
   return position === null || service === "away" ? trouble : `${trouble} · ${place}`;
@@ -80,6 +86,13 @@ export function etaText({ startsAt }) {
 
 export const sendingText = () => gettext("Sending");
 
+export const notSentText = () => gettext("Not sent yet");
+
+export function manyWaitText(count) {
+  const text = ngettext("%(count)s of your prompts waits", "%(count)s of your prompts wait", count);
+  return interpolate(text, { count: number(count) });
+}
+
 export const heldText = () => gettext("Waits for your previous answer");
 
 // --- the answer ---
@@ -94,7 +107,13 @@ export function trimmedNote(count) {
   return interpolate(text, { count: number(count) });
 }
 
+// The protocol's codes of a failed answer.
 const FAULTS = {
+  input_too_long: () => gettext("The conversation is longer than the model can read."),
+  invalid_messages: () => gettext("The model cannot read a conversation like this one."),
+  invalid_params: () => gettext("The model cannot write with these settings."),
+  template_overrun: () => gettext("The model's chat template took too long for this conversation."),
+  unavailable: () => gettext("The model was just ending. Try again."),
   engine_error: () => gettext("The model failed at this answer."),
   worker_lost: () => gettext("The workers that wrote this answer were lost."),
   queue_timeout: () => gettext("It waited too long for a place."),
@@ -107,14 +126,17 @@ const FAULTS = {
   internal_error: () => gettext("Something went wrong on the server."),
 };
 
-// fields: those of `response.done`, and whether it `began` at all
-export function doneText({ status, usage, timings, error, began }) {
+// fields: those of `response.done`, and whether it `began` at all; isBlank: there is nothing to read
+export function doneText({ status, usage, timings, error, began }, isBlank = false) {
   if (status === "cancelled" && !began && !usage.completion_tokens) {
     return gettext("Withdrawn before it started");
   }
   const parts = [];
   if (status === "cancelled") parts.push(gettext("Stopped"));
   if (status === "incomplete") parts.push(gettext("Cut at the token limit"));
+  if (isBlank && (status === "completed" || status === "incomplete")) {
+    parts.push(gettext("The model wrote nothing"));
+  }
   if (status === "failed") {
     parts.push(FAULTS[error?.code]?.() ?? (error?.message || gettext("The answer failed.")));
   }
@@ -133,9 +155,10 @@ export const interruptedText = () => gettext("Interrupted: the connection was lo
 // For those who hear the page.
 export const beginsAnnouncement = () => gettext("The answer begins.");
 
-export function doneAnnouncement(status) {
+export function doneAnnouncement(status, isBlank = false) {
   return {
-    completed: () => gettext("The answer is complete."),
+    completed: () =>
+      isBlank ? gettext("The model wrote nothing.") : gettext("The answer is complete."),
     incomplete: () => gettext("The answer was cut at the token limit."),
     cancelled: () => gettext("The answer was stopped."),
     failed: () => gettext("The answer failed."),
@@ -169,11 +192,14 @@ export function lostText(code) {
   if (code === 4429) {
     return gettext("Too many of your windows are open here. Close one; this one tries again.");
   }
+  if (code === 4409) return gettext("You are signed in or out since. Connecting again…");
   if (code === 4503) return gettext("The service is not available. Trying again…");
   return gettext("Connection lost. Reconnecting…");
 }
 
 export const backText = () => gettext("Connected again.");
+
+export const signedOutText = () => gettext("You have been signed out.");
 
 export const signInText = () => gettext("Sign in");
 
@@ -189,6 +215,12 @@ export const newMessagesText = () => gettext("Newer messages were loaded.");
 export const unsentText = () => gettext("Wait until your prompt has been sent.");
 
 // --- writing ---
+
+export const noFilesText = () => gettext("Files cannot be attached here.");
+
+export const showAllText = () => gettext("Show all");
+
+export const showLessText = () => gettext("Show less");
 
 export function excessText(count) {
   const text = ngettext("%(count)s character too many", "%(count)s characters too many", count);

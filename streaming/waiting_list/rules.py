@@ -103,7 +103,7 @@ def refusal(code: str, present: int, bound: int) -> WaitingListError:
     """The error for a prompt that a bound keeps out, in words for the person who sent it."""
     if code == QueueFull.code:
         if bound <= 0:
-            return QueueFull("The queue is closed: no worker takes prompts and nobody may wait.")
+            return QueueFull("The queue is closed: no worker is running and nobody may wait.")
         return QueueFull(
             f"The queue is full: {_responses(present)} open, no more are accepted right now."
         )
@@ -117,4 +117,4 @@ def refusal(code: str, present: int, bound: int) -> WaitingListError:
             f"{_responses(present)} already open from your network address, "
             f"and the limit is {bound}. Wait for one to end."
         )
-    return Unavailable("No worker takes prompts, so nothing can be answered right now.")
+    return Unavailable("No worker is running that takes prompts: nothing can be answered now.")

@@ -60,10 +60,13 @@ def expect_connected(page: Page) -> None:
 
 
 def ask(page: Page, text: str) -> Locator:
-    """Type and send; the answer's element."""
+    """Type and send, on a phone by the button; the answer's element."""
     count = page.locator(".answer").count()
     page.locator("#prompt").fill(text)
-    page.locator("#prompt").press("Enter")
+    if page.evaluate("matchMedia('(pointer: coarse)').matches"):
+        page.locator("#send").tap()
+    else:
+        page.locator("#prompt").press("Enter")
     answer = page.locator(".answer").nth(count)
     expect(answer).to_be_attached()
     return answer

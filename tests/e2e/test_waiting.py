@@ -121,7 +121,7 @@ def test_what_is_sent_while_offline_is_asked_once(open_fast: OpenPage) -> None:
     page.context.set_offline(True)
     expect(page.locator("#connection")).to_have_attribute("data-state", "lost")
     first, second = ask(page, "say one"), ask(page, "say two")
-    expect(page.locator(BANNER)).to_contain_text("Sending")
+    expect(page.locator(BANNER)).to_contain_text("Not sent yet")
     page.context.set_offline(False)
     expect_status(first, "completed")
     expect_status(second, "completed")
@@ -213,7 +213,11 @@ def test_a_second_tab_shows_the_open_answer(open_fast: OpenPage) -> None:
 
 
 def test_a_tab_that_was_left_catches_up(open_fast: OpenPage) -> None:
+    """One that hears nothing of the other, as on another machine."""
     page = open_fast()
+    page.add_init_script("delete window.BroadcastChannel")
+    page.reload()
+    expect_connected(page)
     expect_status(ask(page, "say one"), "completed")
     path = re.sub(r"^https?://[^/]+", "", page.url)
     tab = open_fast(like=page, path=path)
@@ -293,6 +297,7 @@ def test_a_waiting_prompt_is_withdrawn_and_asked_again(open_fast: OpenPage) -> N
     [
         ("away", 1, "No worker is running; your prompt waits"),
         ("loading", 1, "The model is loading · You are next"),
+        ("draining", 1, "No new answers are begun right now; your prompt waits · You are next"),
         ("paused", 3, "The queue is paused · 3rd of 5 in the queue · 2 prompts ahead"),
         ("ready", None, "Waits for your previous answer"),
         ("ready", 1212, "1,212th of 1,212 in the queue · 1,211 prompts ahead"),
@@ -309,7 +314,8 @@ def test_the_banner_says_what_is_the_matter(
     def server(route: WebSocketRoute) -> None:
         def answer(message: str | bytes) -> None:
             event = json.loads(message)
-            place = {"position": position, "size": 5, "workers": 1, "eta_seconds": None}
+            workers = int(service != "draining")  # such a one is none that prompts wait for
+            place = {"position": position, "size": 5, "workers": workers, "eta_seconds": None}
             ids = {"response_id": event["response_id"], "conversation_id": event["response_id"]}
             queued = {"type": "response.queued", **ids, **place, "service": service}
             route.send(json.dumps(queued))

@@ -1,0 +1,16 @@
+// A browser opens what is dropped on a page in the place of the page, with all that was written
+// there. Text may be dropped where text is written, anything else nowhere.
+
+// onFile: called when somebody drops one
+export function guardDrops(onFile) {
+  for (const type of ["dragover", "drop"]) {
+    window.addEventListener(type, (event) => {
+      const isFile = event.dataTransfer?.types.includes("Files");
+      if (!isFile && event.target.closest?.("textarea, input")) return;
+      event.preventDefault();
+      // A drop that is not offered is never told of.
+      if (type === "dragover" && !isFile) event.dataTransfer.dropEffect = "none";
+      if (type === "drop" && isFile) onFile();
+    });
+  }
+}
