@@ -138,9 +138,11 @@ class Machine(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(self.record.rows)))
         self.run(self.backend.list.move(name, edge))
 
-    @rule()
-    def all_is_lost(self) -> None:
+    @rule(data=st.data())
+    def all_is_lost(self, data: st.DataObject) -> None:
         before = self.run(self.backend.list.snapshot())
+        if isinstance(self.backend, MemoryBackend) and not held(before):
+            self.what_is_restored_behaves_as_before(data)
         self.run(self.backend.close())
         self.claims.clear()
         self.backend = self.run(self.begin())
@@ -150,6 +152,18 @@ class Machine(RuleBasedStateMachine):
         assert order(after) == order(before)
         assert sorted(held(after)) == sorted(held(before))
         self.nobody_who_comes_now_overtakes(after)
+
+    def what_is_restored_behaves_as_before(self, data: st.DataObject) -> None:
+        """Places are inherited as they would have been. (Both lists are used up.)"""
+        restored = self.run(self.begin())
+        self.run(restored.list.restore(list(self.record.rows.values()), whole=True))
+        both = (self.backend, restored)
+        waiting = sorted(self.record.rows.keys() - self.claims.keys())
+        for name in data.draw(st.permutations(waiting)):
+            for backend in both:
+                self.run(backend.list.withdraw(name, DONE))
+            left = [order(self.run(backend.list.snapshot())) for backend in both]
+            assert left[0] == left[1]
 
     def nobody_who_comes_now_overtakes(self, after: Snapshot) -> None:
         self.ask("newcomer", "")
@@ -218,6 +232,24 @@ async def test_held_ones_stand_behind_what_is_open_of_their_conversation(
     assert (claim.lease.response_id, claim.attempt) == ("c0", 1)
     await backend.list.finish(claim.lease, DONE)
     assert await backend.positions("x", "c1", "c2") == [1, 2, None]
+
+
+async def test_a_moved_one_bequeaths_nothing_after_a_restart_either(
+    make_backend: MakeBackend,
+) -> None:
+    backend = make_backend()
+    await backend.beat()
+    slots = {"a1": (1, 1), "b": (1, 2), "a3": (2, 3), "a2": (0, 4)}
+    rows = [
+        Remembered(Entry(name, name[0], "", "", 64), Slot(*slot, moved=name == "a2"))
+        for name, slot in slots.items()
+    ]
+    await backend.list.restore(rows, whole=True)
+    assert await backend.positions("a2", "a1", "b", "a3") == [1, 2, 3, 4]
+    await backend.list.withdraw("a2", DONE)
+    assert await backend.positions("a1", "b", "a3") == [1, 2, 3]
+    await backend.list.withdraw("a1", DONE)
+    assert await backend.positions("a3", "b") == [1, 2]
 
 
 async def test_what_is_known_stays_as_it_is(make_backend: MakeBackend) -> None:
