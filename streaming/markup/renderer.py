@@ -106,9 +106,9 @@ class Renderer:
     ) -> Rendering:
         """The rendering of a segment; returns at once.
 
-        `shown` is how much of an open one to show, `start` from where on; None: it is whole. Code is highlighted when it
-        is whole. An open code block is empty: its text is the tail. A whole segment always gets
-        some HTML; a part that could not be rendered has none.
+        `shown` is how much of an open one to show, `start` from where on; None: it is whole. Code
+        is highlighted when it is whole. An open code block is empty: its text is the tail. A whole
+        segment always gets some HTML; a part that could not be rendered has none.
         """
         if segment.kind is Kind.CODE:
             return self._ask_code(segment, shown, urgent)
