@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -293,7 +294,8 @@ def test_open_code_stays_in_the_tail():
 def test_the_tail_stands_where_the_text_goes_on(text, html, tail):
     page = Page()
     page.show(MarkupStream().feed(text), text)
-    assert (page.blocks, page.tail) == ([html.replace("|", TAIL)], tail)
+    blocks = [re.sub(' data-item="[^"]*"', "", block) for block in page.blocks]
+    assert (blocks, page.tail) == ([html.replace("|", TAIL)], tail)
 
 
 def test_words_are_told_as_they_come_and_marks_when_they_are_rendered():
