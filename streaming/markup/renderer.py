@@ -25,6 +25,7 @@ from streaming.markup.code import (
     Parts,
     code_html,
     code_parts,
+    is_long,
     language_of,
     worth_highlighting,
 )
@@ -63,7 +64,7 @@ class Renderer:
         self.code = Batches(
             BoundedPool(processes, seconds=seconds),
             code_blocks.highlight_all,
-            batch_size=code_blocks.HIGHLIGHT_CHARS,
+            batch_size=code_blocks.SHORT_CHARS,
             most_open=processes + 1,
         )
         self.cache = HtmlCache(_CACHE_BYTES)
@@ -116,11 +117,12 @@ class Renderer:
         final = shown is None
         if len(text) > markdown.PLAIN_CHARS:
             return Rendering(plain_text(text, grows=not final), complete=True)
-        label = gettext("Table") if "|" in text else ""
-        key = digest("final" if final else "growing", label, text)
+        labels, known = _labels_for(text), segment.known
+        kind = "final" if final else "growing"
+        key = digest(kind, *labels, text, "", *known.definitions, "", *known.notes)
         rendering, is_new = self._find(key, plain_text(text) if final else None)
         if is_new:
-            job = markdown.Job(text, final, label)
+            job = markdown.Job(text, final, labels, known.definitions, known.notes)
             future = self.markdown.ask(job, len(text), urgent=urgent)
             future.add_done_callback(
                 lambda future: self._take_markdown(key, rendering, job, urgent, future)
@@ -182,7 +184,7 @@ class Renderer:
     def _worth_highlighting(self, parts: Parts) -> list[Code | None]:
         worth = worth_highlighting(parts.codes)
         with self._lock:
-            return [None if code and code.language in self._quarantine else code for code in worth]
+            return [None if code and _kind(code) in self._quarantine else code for code in worth]
 
     def _highlight(
         self,
@@ -197,11 +199,11 @@ class Renderer:
         def take(future: futures.Future[list[str | None]]) -> None:
             error = future.exception()
             if error and not isinstance(error, Unserved):
-                languages = sorted({code.language for code in codes if code})
-                _log_overrun(error, ", ".join(languages))
+                kinds = sorted({_kind(code) for code in codes if code})
+                _log_overrun(error, ", ".join(kinds))
                 with self._lock:
-                    for language in languages:
-                        self._quarantine.add(language)
+                    for kind in kinds:
+                        self._quarantine.add(kind)
             self._end(key, rendering, parts.html(() if error else future.result()), error)
 
         self.code.ask(codes, size, urgent=urgent).add_done_callback(take)
@@ -222,6 +224,18 @@ class Renderer:
             elif not isinstance(error, Unserved):
                 self._overran.put(key, "")
         rendering.ended.set_result(None)
+
+
+def _kind(code: Code) -> str:
+    """What is left alone where such code took too long: its language, or all long code."""
+    return "long code" if is_long(code.text, code.language) else code.language
+
+
+def _labels_for(text: str) -> markdown.Labels:
+    table = gettext("Table") if "|" in text else ""
+    if "[^" not in text:
+        return markdown.Labels(table)
+    return markdown.Labels(table, gettext("Footnote"), gettext("Back from footnote"))
 
 
 def _log_overrun(error: BaseException, what: str) -> None:

@@ -1,10 +1,10 @@
 """Cuts Markdown into segments that can be rendered one by one, while the text still comes.
 
-A segment is a fenced code block, a heading, or what stands between two boundaries. A boundary
-is a blank line before a line that can only begin something new. Where this is in doubt, two
-blocks stay in one segment, which renders them as Markdown has it. A line is judged by its
-beginning, once and for all, as soon as nothing that follows can change the verdict: so the
-segments of a text do not depend on how it was cut into deltas.
+A segment is a fenced code block, a heading, a `<details>` with all in it, or what stands between
+two boundaries. A boundary is a blank line before a line that can only begin something new. Where
+this is in doubt, two blocks stay in one segment, which renders them as Markdown has it. A line is
+judged by its beginning, once and for all, as soon as nothing that follows can change the verdict:
+so the segments of a text do not depend on how it was cut into deltas.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Kind(Enum):
     LIST = auto()
     HEADING = auto()
     CODE = auto()
+    DETAILS = auto()
 
 
 class Fence(NamedTuple):
@@ -31,6 +32,15 @@ class Fence(NamedTuple):
     length: int
     indent: int
     info: str
+
+
+class Known(NamedTuple):
+    """What other segments of the text say of this one's links."""
+
+    definitions: tuple[str, ...] = ()
+    """Lines that define references."""
+    notes: tuple[str, ...] = ()
+    """Labels of footnotes."""
 
 
 class Segment:
@@ -42,7 +52,10 @@ class Segment:
         self.fence_closed = False
         self.marker = ""  # of the newest item of a list's outermost level
         self.offset = 0  # the column from which on lines belong to that item
+        self.depth = 0  # of the details that are open in it
+        self.inside: Fence | None = None  # of the code that is open in details
         self.size = 0
+        self.known = Known()
         self._parts: list[str] = []
 
     def add(self, text: str) -> None:
@@ -67,14 +80,19 @@ class Segment:
         return self._parts[0] if self._parts else ""
 
 
+_KINDS = {"heading": Kind.HEADING, "fence": Kind.CODE, "details": Kind.DETAILS}
+
+
 class _Line(NamedTuple):
-    """What a line begins: `what` is blank, text, heading, fence, marker or fence_end."""
+    """What a line begins: `what` is blank, text, heading, fence, marker, fence_end or details."""
 
     what: str
     indent: int = 0
     marker: str = ""
     offset: int = 0
     fence: Fence | None = None
+    depth: int = 0
+    """By how many details more are open behind it."""
 
 
 class Segmenter:
@@ -123,7 +141,10 @@ class Segmenter:
         self._place(line)
         if self.open:
             self.open.add(text)
-        if line.what == "fence_end":
+        if self.open and self.open.kind is Kind.DETAILS:
+            if self.open.depth <= 0:
+                self._close()
+        elif line.what == "fence_end":
             self._close()
 
     def _end_line(self) -> None:
@@ -146,14 +167,17 @@ class Segmenter:
         if line.what == "blank":
             self._after_blank = True
             return
-        if self.open and line.what == "fence_end":
+        if self.open and self.open.kind is not Kind.DETAILS and line.what == "fence_end":
             self.open.fence_closed = True
             return
         if self.open is None or self._parts_from(self.open, line):
             self._close()
-            kind = {"heading": Kind.HEADING, "fence": Kind.CODE}.get(line.what, Kind.TEXT)
-            self.open = Segment(kind, line.fence)
-        if line.what == "marker":
+            self.open = Segment(_KINDS.get(line.what, Kind.TEXT), line.fence)
+        if self.open.kind is Kind.DETAILS:
+            self.open.depth += line.depth
+            if line.what in ("fence", "fence_end"):
+                self.open.inside = line.fence
+        elif line.what == "marker":
             self.open.kind = Kind.LIST
             self.open.marker, self.open.offset = line.marker, line.offset
         self._after_blank = False
@@ -162,7 +186,10 @@ class Segmenter:
         """Whether the line begins a new segment."""
         if segment.kind is Kind.CODE:
             return False
-        if line.what in ("heading", "fence"):
+        if segment.kind is Kind.DETAILS:
+            soft = SOFT_CHARS if self._after_blank else 1.5 * SOFT_CHARS
+            return segment.size > soft and segment.inside is None
+        if line.what in ("heading", "fence", "details"):
             return True
         in_list = segment.kind is Kind.LIST
         if segment.size > SOFT_CHARS and (
@@ -188,6 +215,8 @@ class Segmenter:
             return _Line("text", indent)
         if not rest.strip("\r\n"):
             return _Line("blank") if complete else None
+        if self.open is not None and self.open.kind is Kind.DETAILS:
+            return _read_in_details(self.open.inside, rest, indent, complete)
         nested = (
             self.open is not None and self.open.kind is Kind.LIST and indent >= self.open.offset
         )
@@ -197,6 +226,8 @@ class Segmenter:
             return _read_fence(rest, indent, complete)
         if rest[0] == "#":
             return _read_heading(rest, indent, complete)
+        if rest[0] == "<":
+            return _read_details(rest, indent, complete)
         return _read_marker(rest, indent, complete)
 
 
@@ -208,6 +239,31 @@ def _read_in_code(fence: Fence, rest: str, indent: int, complete: bool, long: bo
     if not complete:
         return None
     return _Line("fence_end" if len(rest) - len(after) >= fence.length else "text", indent)
+
+
+def _read_details(rest: str, indent: int, complete: bool) -> _Line | None:
+    tag = rest[:8].lower()
+    if not "<details".startswith(tag) or rest[8:9].strip(" \t\r\n>"):
+        return _Line("text", indent)
+    if not complete:
+        return None
+    depth = _depth_of(rest)
+    return _Line("details" if depth > 0 and len(tag) == 8 else "text", indent, depth=depth)
+
+
+def _read_in_details(fence: Fence | None, rest: str, indent: int, complete: bool) -> _Line | None:
+    if fence:
+        return _read_in_code(fence, rest, indent, complete, long=False)
+    if rest[0] in "`~" and indent < 4:
+        return _read_fence(rest, indent, complete)
+    if rest[0] != "<":
+        return _Line("text", indent)
+    return _Line("text", indent, depth=_depth_of(rest)) if complete else None
+
+
+def _depth_of(line: str) -> int:
+    text = line.lower()
+    return text.count("<details>") + text.count("<details ") - text.count("</details>")
 
 
 def _read_fence(rest: str, indent: int, complete: bool) -> _Line | None:

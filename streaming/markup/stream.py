@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from streaming.markup.html import PLAIN_CHARS
 from streaming.markup.plain import PLAIN, TAIL, html_of, plain_text, showable
+from streaming.markup.references import References
 from streaming.markup.renderer import RENDERER, Renderer
 from streaming.markup.rendering import Rendering, wait
 from streaming.markup.segments import Kind, Segment, Segmenter
@@ -33,6 +34,9 @@ _LAST_ITEM = re.compile(r'<li[^>]* data-item="(\d+) (\d+) (\d+)"')
 
 _WHOLE_CHARS = 400
 """A longer list is rendered from its last item on, while it grows."""
+
+_STALE_GROWTH = 1.5
+"""Links whose definitions came later are rendered again when the text has grown so much since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,9 @@ class MarkupStream:
         """Blocks told so far, those of the prefix included."""
         self._renderer = renderer
         self._segmenter = Segmenter()
-        self._index = len(self._segmenter.feed(prefix))
+        self._references = References()
+        before = self._segmenter.feed(prefix)
+        self._index = len(before)
         """Of the first segment that is not told as a whole: of `_closed`, or else the open one."""
         self._closed: deque[tuple[Segment, Rendering]] = deque()
         self._growing: _Growing | None = None  # of the open segment
@@ -103,7 +109,9 @@ class MarkupStream:
         self._allowed = _WORK * _WORK  # code points that may be rendered
         self._plain: dict[int, Rendering] = {}  # blocks told without the colours that may come
         self._late: set[Rendering] = set()
+        self._fed_chars = self._resolved_chars = len(prefix)
         self.is_fresh = True
+        self._know(before)
 
     def feed(self, delta: str) -> Change:
         self.add(delta)
@@ -121,11 +129,13 @@ class MarkupStream:
     def add(self, delta: str) -> None:
         """Take more of the text, and have rendered what is due."""
         self._allowed += _WORK * len(delta)
+        self._fed_chars += len(delta)
         self._add(self._segmenter.feed(delta))
 
     def close(self) -> None:
         """The text has ended."""
         self._add(self._segmenter.finish())
+        self._render_stale()
 
     def awaited(self, *, late: bool = False) -> list[Rendering]:
         """What the next change would better wait for; `late`: even if it was waited for before."""
@@ -221,17 +231,44 @@ class MarkupStream:
 
     def _add(self, closed: list[Segment]) -> None:
         for segment in closed:
+            self._references.add(segment, self._index + len(self._closed))
+            self._references.resolve(segment)
             self._closed.append((segment, self._ask(segment)))
             self._growing, self._item, self._asked, self._shown = None, None, 0, 0
             self._place = self._is_raw = False
+        if self._fed_chars > _STALE_GROWTH * self._resolved_chars:
+            self._render_stale()
         if not (grows := self._segmenter.open):
             return
         self._show_more(grows)
         if not self._growing and self._is_due(grows):
             self._asked = _showable(grows)
             item = self._item if grows.size > _WHOLE_CHARS else None
+            self._references.resolve(grows)
             rendering = self._ask(grows, self._asked, item.start if item else 0)
             self._growing = _Growing(rendering, self._asked, item)
+
+    def _know(self, before: list[Segment]) -> None:
+        """Take what stands before the first delta, whose blocks the page has. What the last of
+        them defines may become another thing now that it goes on."""
+        for index, segment in enumerate(before):
+            self._references.add(segment, index)
+        for segment in before:
+            self._references.resolve(segment)
+        self._references.take_stale()
+        if self._segmenter.open:
+            self._references.expect(self._segmenter.open)
+
+    def _render_stale(self) -> None:
+        """Have rendered again what was before the definitions of its links came. It is done when
+        the text has grown by a half, and at its end: so the work stays in proportion to it."""
+        self._resolved_chars = self._fed_chars
+        for index, segment in self._references.take_stale():
+            rendering = self._ask(segment)
+            if index < self._index:
+                self._plain[index] = rendering
+            else:
+                self._closed[index - self._index] = segment, rendering
 
     def _is_due(self, segment: Segment) -> bool:
         """Whether to render an open segment (again)."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from django.utils.safestring import SafeString, mark_safe
 
 from streaming.markup.plain import html_of
+from streaming.markup.references import References
 from streaming.markup.renderer import RENDERER
 from streaming.markup.rendering import wait
 from streaming.markup.segments import Segmenter
@@ -24,6 +25,11 @@ class Whole:
     def __init__(self, text: str, *, urgent: bool = False) -> None:
         segmenter = Segmenter()
         self._segments = segmenter.feed(text) + segmenter.finish()
+        references = References()
+        for index, segment in enumerate(self._segments):
+            references.add(segment, index)
+        for segment in self._segments:
+            references.resolve(segment)
         self.renderings = [RENDERER.ask(segment, urgent=urgent) for segment in self._segments]
 
     def blocks(self) -> list[SafeString]:

@@ -47,6 +47,39 @@ int a;
 
 > quoted
 
+Where $a_1 \\, b_2$ and \\(x \\le y\\) cost $5 and $10,[^note] see [there][1] and [^2].
+
+\\[
+\\frac{a}{b}
+- c
+\\]
+
+$$ x^2 $$
+
+- [ ] open
+- [x] done[^2]
+
+<details>
+<summary>More of **it**</summary>
+
+Inside, [there][1].
+
+```py
+"</details>"
+```
+
+</details>
+
+これは**「重要」**です。https://example.com/a。
+
+[^note]: A note, [there][1].
+
+    Its second paragraph.
+[^2]: Another.
+
+[1]: https://example.com/first
+[1]: https://example.com/second
+
 Setext
 ======
 #hashtag
@@ -63,6 +96,11 @@ MARKDOWN_LINES = st.sampled_from(
         *("1.", "```", "```py", "``` a`b", "````", "~~~", "~~~ x", "  ```", "    ```", "`", "``"),
         *("> q", ">", "---", "===", "a | b", "--|--", "1 | 2", "**bold", "_em_", "word\r", "\r"),
         *("```\r", "[a]: http://a.b", "[a]", "http://a.b", "x" * 1001, " " * 1001, "`" * 1001),
+        *("[a]: http://c.d", "[b]: <http://e.f> 'b'", "x [b] y [^1] z", "[^1]: note", "[^b]: [a]"),
+        *("> [^1]: q", "[^1]", "$x$ and $5", "$$", "\\[", "\\]", "\\(x\\) \\(", "\\begin{align}"),
+        *("\\end{align}", "- [ ] t", "- [x] **t**", "![a](http://a.b)", "これは**「b」**。"),
+        *("<details>", "</details>", "<details><summary>s</summary>", "<summary>s</summary>"),
+        *("<details open>x</details> y", "<b>x</b>", "<b>", "<br>", "<detail", "~~~~"),
     ]
 )
 MARKDOWN = st.lists(MARKDOWN_LINES, max_size=12).flatmap(
@@ -232,8 +270,14 @@ SAFE = 'target="_blank" rel="noopener noreferrer nofollow"'
         ("http://a.b/c_d_e", f'<a href="http://a.b/c_d_e" {SAFE}>http://a.b/c_d_e</a>'),
         ("[a](http://b.c 'd')", f'<a href="http://b.c" title="d" {SAFE}>a</a>'),
         ("<mailto:a@b.c>", f'<a href="mailto:a@b.c" {SAFE}>mailto:a@b.c</a>'),
-        ("![a](http://b.c/d.png)", f'<a href="http://b.c/d.png" {SAFE}>a</a>'),
-        ("![](http://b.c)", f'<a href="http://b.c" {SAFE}>http://b.c</a>'),
+        (
+            "![a](http://b.c/d.png)",
+            f'<a class="image" href="http://b.c/d.png" title="b.c" {SAFE}>a</a>',
+        ),
+        (
+            "![](http://b.c)",
+            f'<a class="image" href="http://b.c" title="b.c" {SAFE}>http://b.c</a>',
+        ),
         ("[![a](http://b.c)](http://d.e)", f'<a href="http://d.e" {SAFE}>a</a>'),
     ],
 )
@@ -384,13 +428,13 @@ def cost(monkeypatch, text, size=10):
 
         return wrapper
 
-    from streaming.markup import html, renderer
+    from streaming.markup import html, parser, renderer
 
     renderer.RENDERER.forget()
     with monkeypatch.context() as patch:
         patch.setattr(html._markdown, "render", counting(html._markdown.render))
         patch.setattr(renderer, "plain_text", counting(renderer.plain_text))
-        patch.setattr(html, "code_html", counting(html.code_html))
+        patch.setattr(parser, "code_html", counting(parser.code_html))
         patch.setattr(renderer, "code_parts", counting(renderer.code_parts))
         stream = MarkupStream()
         for start in range(0, len(text), size):

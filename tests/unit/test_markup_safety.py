@@ -18,7 +18,13 @@ TAGS = {
     *("p", "br", "hr", "h3", "h4", "h5", "h6", "strong", "em", "s", "a", "code", "pre"),
     *("blockquote", "ol", "ul", "li", "div", "span"),
     *("table", "thead", "tbody", "tr", "th", "td"),
+    *("details", "summary", "b", "i", "u", "del", "ins", "mark", "small", "sub", "sup", "kbd"),
+    *("samp", "var", "q", "cite", "ruby", "rt", "rp", "wbr", "label", "input", "button"),
+    *("math", "semantics", "annotation", "mrow", "mi", "mo", "mn", "mtext", "mspace", "msup"),
+    *("msub", "msubsup", "mfrac", "msqrt", "mroot", "munder", "mover", "munderover", "mtable"),
+    *("mtr", "mtd", "mpadded", "mphantom", "menclose", "mmultiscripts", "mprescripts"),
 }
+_LENGTH = r"-?\d*\.?\d+(em|px|pt|ex|rem|cm|mm|%)?"
 ATTRIBUTES = {
     ("a", "href"): r"(https?://|mailto:)[^\x00-\x20\"<>`]*",
     ("a", "title"): r"(?s).*",
@@ -26,17 +32,46 @@ ATTRIBUTES = {
     ("a", "rel"): r"noopener noreferrer nofollow",
     ("ol", "start"): r"\d{1,9}",
     ("pre", "tabindex"): r"0",
-    ("div", "class"): r"code|code open|table",
+    ("div", "class"): r"code|code open|table|formula|footnote",
+    ("div", "data-note"): r"(?s).{1,40}",
+    ("a", "class"): r"image",
+    ("li", "class"): r"task",
+    ("details", "open"): r"",
+    ("input", "type"): r"checkbox",
+    ("input", "disabled"): r"",
+    ("input", "checked"): r"",
+    ("button", "type"): r"button",
+    ("button", "class"): r"footnote-mark|footnote-back",
+    ("button", "data-note"): r"(?s).{1,40}",
+    ("button", "aria-label"): r"(?s)(Footnote|Back from footnote) .{1,40}",
+    ("math", "display"): r"block",
+    ("annotation", "encoding"): r"application/x-tex",
+    ("mi", "mathvariant"): r"normal",
+    ("mtd", "class"): r"((left|right|joined-left|joined-right|line-[a-z]+) ?)+",
+    ("menclose", "notation"): r"[a-z ]+",
+    **{
+        (tag, name): r"true|false|\d"
+        for tag in ("mo", "mover", "munder", "munderover", "mfrac", "mtable", "mrow")
+        for name in (
+            *("fence", "separator", "stretchy", "symmetric", "largeop", "movablelimits"),
+            *("accent", "accentunder", "displaystyle", "scriptlevel"),
+        )
+    },
+    **{("mo", name): _LENGTH for name in ("lspace", "rspace", "minsize", "maxsize")},
+    **{("mpadded", name): _LENGTH for name in ("voffset", "width", "height", "depth", "lspace")},
+    ("mo", "form"): r"prefix|infix|postfix",
+    ("mspace", "width"): _LENGTH,
+    ("mfrac", "linethickness"): _LENGTH,
     ("div", "data-language"): r"[a-z0-9+#._-]{1,32}",
     ("div", "tabindex"): r"0",
     ("div", "role"): r"region",
     ("div", "aria-label"): r"Table",
     ("p", "class"): r"plain",
-    ("span", "class"): r"[a-z0-9]{1,3}|-?[A-Za-z]{1,9}",
+    ("span", "class"): r"[a-z0-9]{1,3}|-?[A-Za-z]{1,9}|tex|formula",
     ("th", "class"): r"align-(left|center|right)",
     ("td", "class"): r"align-(left|center|right)",
 }
-VOID = {"br", "hr"}
+VOID = {"br", "hr", "wbr", "input"}
 
 
 class Guard(HTMLParser):
@@ -55,13 +90,17 @@ class Guard(HTMLParser):
         assert len({name for name, _ in attrs}) == len(attrs)
         for name, value in attrs:
             pattern = ATTRIBUTES.get((tag, name))
-            assert pattern, f"<{tag} {name}> in {self.html!r}"
+            assert pattern is not None, f"<{tag} {name}> in {self.html!r}"
             assert re.fullmatch(pattern, value), f"{name}={value!r} in {self.html!r}"
             if name == "href":
                 assert urlsplit(value).scheme in {"http", "https", "mailto"}
         if tag == "a" and "href" in dict(attrs):
             assert {"target", "rel"} <= dict(attrs).keys()
             assert "a" not in self.open, "a link in a link"
+        if tag == "input":
+            assert dict(attrs).items() >= {"type": "checkbox", "disabled": ""}.items()
+        if tag == "button":
+            assert dict(attrs)["type"] == "button"
         if tag not in VOID:
             self.open.append(tag)
 
@@ -190,6 +229,45 @@ VECTORS = [
     "<scr\u0000ipt>alert(1)</scr\u0000ipt>",
     "\\<script\\>alert(1)\\</script\\>",
     "[" * 700 + "<script>alert(1)</script>",
+    # formulas
+    r"$\text{<script>alert(1)</script>}$",
+    r"\(\text{</mtext></math><img src=x onerror=alert(1)>}\)",
+    r"\[\text{<style>@import 'http://evil.example'</style>}\]",
+    r"$\href{javascript:alert(1)}{x}$ \(\url{javascript:alert(1)}\)",
+    r'\(\class{x" onclick="alert(1)}{y} \htmlData{a="b"}{c} \style{color:red}{x} \cssId{a}{b}\)',
+    r"$$\unicode{x3c}script\unicode{x3e}$$",
+    "$<script>alert(1)</script>$ $$<img src=x onerror=alert(1)>$$",
+    r"\(</annotation></semantics></math><script>alert(1)</script>\)",
+    r"\(\text{]]>}<![CDATA[<script>alert(1)</script>]]>\)",
+    r"\begin{align}<svg onload=alert(1)>&=\text{</annotation><script>alert(1)</script>}\end{align}",
+    r"\begin{array}{<img src=x onerror=alert(1)>}a\end{array}",
+    r"\(\newcommand{\x}{<script>alert(1)</script>}\x \def\y{\x\y}\y\)",
+    r'\[\color{red" onclick="alert(1)}{x} \textcolor{#fff;background:url(//evil.example)}{y}\]',
+    r'\(\hspace{1em" onclick="alert(1)} \rule{1em}{1em} \label{a"b} \tag{<b>x</b>} \eqref{a}\)',
+    "<math><mi xlink:href='javascript:alert(1)'>x</mi></math>",
+    "<math><annotation encoding='text/html'><script>alert(1)</script></annotation></math>",
+    "<math><annotation-xml encoding=text/html><img src=x onerror=alert(1)></annotation-xml></math>",
+    r"\(\text{<mglyph><style><img src=x onerror=alert(1)>}\mathrm{<b>}\)",
+    # raw HTML that is let through, and what looks like it
+    "<details open ontoggle=alert(1)><summary onclick=alert(1)>x</summary></details>",
+    "<details><summary><script>alert(1)</script></summary><img src=x onerror=alert(1)></details>",
+    "<details>\n<summary>a</summary>\n\n<script>alert(1)</script>\n\n</details>",
+    '<details open="" style=x>\n\nx\n\n</details>',
+    "<details>" * 150 + "x",
+    "</details></div></div><script>alert(1)</script>",
+    "<b onclick=alert(1)>x</b> <b>a<i>b</b>c</i> <sub><sup></sub></sup>",
+    "<kbd><script>alert(1)</script></kbd><br onload=alert(1)><br/><BR />",
+    "<b>" * 60 + "\n\nx" + "</b>" * 60,
+    "*<b>a*</b> [<u>x](http://a.b)</u> <ruby>a<rt>b</rt></ruby>",
+    "<input type=image src=x onerror=alert(1)><button onclick=alert(1)>x</button><label for=a>",
+    '- [x] <input type=text> "><script>\n- [ ] <label>x</label>',
+    # footnotes and references
+    'a[^1"onclick="alert(1)]\n\n[^1"onclick="alert(1)]: x',
+    "a[^<script>]\n\n[^<script>]: <img src=x onerror=alert(1)>",
+    "a[^x]\n\n[^x]: a [^x] b [^y]\n\n[^y]: [^x]",
+    "[^a]: [^b]: [^c]: [^d]: x <script>",
+    "[a] [b]\n\n[a]: javascript:alert(1)\n[b]: data:text/html,x 'y'",
+    '[a]\n\nx\n\n[a]: http://a.b "><script>alert(1)</script>"',
 ]
 
 
@@ -248,6 +326,9 @@ def test_an_attempt_is_neutral_letter_by_letter(vector):
                 ),
                 *("script", "javascript:", "http://", "data:", "onerror=", "img src=", "a", "-|-"),
                 *("&#", "x3c;", "</", "<!--", "-->", "```", "~~~", "mailto:", "\x00", "\u2028"),
+                *("$", "$$", "\\(", "\\)", "\\[", "\\]", "\\text{", "}", "{", "\\frac", "^", "_"),
+                *("\\begin{align}", "\\end{align}", "<details>", "</details>", "<summary>", "<b>"),
+                *("</summary>", "</b>", "<br>", "[^a]", "[^a]: ", "\n\n", "- [ ] ", "「", "**"),
             ]
         ),
         max_size=40,
