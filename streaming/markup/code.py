@@ -23,8 +23,12 @@ from streaming.markup.languages import LANGUAGES, MOST_CHARS
 
 logger = logging.getLogger(__name__)
 
-HIGHLIGHT_CHARS = 10_000
+HIGHLIGHT_CHARS = 60_000
 """Longer code is shown without colours, and so is what goes beyond it in one segment."""
+
+SHORT_CHARS = 10_000
+"""No lexer of `LANGUAGES` takes long for so much, whatever it is (`MOST_CHARS`: for less). Longer
+code is tried; where it is hostile, its time ends, and all long code is left plain for a while."""
 
 _LINE_CHARS = _RUN_CHARS = 500
 """So are a longer line and a longer run without punctuation: it is there that the patterns of
@@ -86,10 +90,15 @@ def is_highlighted(code: str, language: str) -> bool:
     """Whether it is likely that the lexer does not take long for the code."""
     return (
         language in LANGUAGES
-        and 0 < len(code) <= MOST_CHARS.get(language, HIGHLIGHT_CHARS)
+        and 0 < len(code) <= HIGHLIGHT_CHARS
         and max(map(len, code.split("\n"))) <= _LINE_CHARS
         and max(map(len, _RUN.findall(code)), default=0) <= _RUN_CHARS
     )
+
+
+def is_long(code: str, language: str) -> bool:
+    """Whether a lexer may take long for so much, if it is hostile."""
+    return len(code) > MOST_CHARS.get(language, SHORT_CHARS)
 
 
 def worth_highlighting(codes: Sequence[Code]) -> list[Code | None]:

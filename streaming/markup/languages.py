@@ -2,7 +2,7 @@
 
 Pygments has six hundred lexers, written by as many people; some of them take years for a line of
 forty blanks. Those of these names were tried with hostile code (`tests/unit/test_languages.py`).
-Some still go over the same text again and again, and get less of it.
+Some still go over the same text again and again: for them less is long.
 """
 
 from __future__ import annotations
@@ -23,4 +23,4 @@ LANGUAGES = frozenset(_NAMES.split())
 """Names that people and models write after a fence, in small letters."""
 
 MOST_CHARS = {"java": 4_000, **dict.fromkeys(("csharp", "cs", "c#"), 2_500)}
-"""Where it is less than for the others."""
+"""How much of them is not long yet, where it is less than for the others."""

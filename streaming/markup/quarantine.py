@@ -1,4 +1,4 @@
-"""Languages whose lexers took too long again and again."""
+"""Kinds of code that took lexers too long again and again: a language, or all that is long."""
 
 from __future__ import annotations
 

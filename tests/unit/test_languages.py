@@ -9,6 +9,7 @@ import pytest
 from streaming.bounded import BoundedPool, preload
 from streaming.markup.code import (
     HIGHLIGHT_CHARS,
+    SHORT_CHARS,
     Code,
     highlight_all,
     is_highlighted,
@@ -36,7 +37,7 @@ LINES = [
     "a(" * 240,
 ]
 LONG = ["$ a\n", "a. ", '\\"' * 245 + "\n", "{" * 490 + "\n", "@a\n", "/* \n", '"""\n', "_ (\n"]
-"""Each of these again and again, as long as code may be."""
+"""Each of these again and again, up to what counts as long."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def pool() -> Iterator[BoundedPool]:
 
 @pytest.mark.parametrize("language", BY_LEXER.values())
 def test_no_lexer_takes_long_for_anything(pool: BoundedPool, language: str) -> None:
-    most = MOST_CHARS.get(language, HIGHLIGHT_CHARS)
+    most = MOST_CHARS.get(language, SHORT_CHARS)
     texts = LINES + [(unit * most)[:most] for unit in LONG]
     jobs = [[Code(text, language)] for text in texts if is_highlighted(text, language)]
     assert len(jobs) > len(LINES) / 2

@@ -143,6 +143,26 @@ def test_a_language_that_takes_too_long_again_and_again_is_left_alone(
     assert "<span" in render("```css\na { b: c }\n```")[0]
 
 
+LONG = "x = 1\n" * 9_000
+
+
+def test_long_code_is_coloured(markdown: ToldPool, code: ToldPool) -> None:
+    [block] = render(f"```python\n{LONG}\n```")
+    assert '<span class="n">x</span>' in block
+    assert code.jobs == 1
+
+
+def test_long_code_that_takes_too_long_leaves_short_code_its_colours(
+    markdown: ToldPool, code: ToldPool
+) -> None:
+    code.error = lambda jobs: Overrun("too long") if len(jobs[0][0].text) > 20_000 else None
+    for language in ("python", "css", "c", "d", "gas"):
+        assert "<span" not in render(f"```{language}\n{LONG}\n```")[0]
+    assert code.jobs == 3  # then all long code rests, of whatever language
+    assert "<span" in render("```python\ny = 2\n```")[0]
+    assert "<span" in render("```css\na { b: c }\n```")[0]
+
+
 def test_what_was_in_one_call_with_a_bomb_is_rendered_by_itself(
     markdown: ToldPool, code: ToldPool
 ) -> None:
