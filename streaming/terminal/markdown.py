@@ -5,12 +5,15 @@ A terminal is its reader's alone; still, an answer should not be able to make it
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from markdown_it import MarkdownIt
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import CodeBlock, Markdown, MarkdownElement
 
-from streaming.markup.code import is_highlighted, language_of
+from streaming.markup.cjk import CjkInline
+from streaming.markup.code import is_highlighted, is_long, language_of
+from streaming.markup.math_rules import keep_formulas
 
 _NESTING = {"markdown", "md"}
 """They ask any lexer that the code names."""
@@ -18,17 +21,35 @@ _NESTING = {"markdown", "md"}
 
 class _Code(CodeBlock):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        language = language_of(self.lexer_name)
-        if language in _NESTING or not is_highlighted(str(self.text), language):
+        language, text = language_of(self.lexer_name), str(self.text)
+        if language in _NESTING or not is_highlighted(text, language) or is_long(text, language):
             self.lexer_name = "text"
         yield from super().__rich_console__(console, options)
 
 
+def _parser() -> MarkdownIt:
+    markdown = MarkdownIt()
+    markdown.inline = CjkInline()
+    markdown.configure("commonmark").enable(["strikethrough", "table"])
+    # HTML would not be seen at all.
+    markdown.disable(["html_block", "html_inline"])
+    keep_formulas(markdown)
+    return markdown
+
+
 class TerminalMarkdown(Markdown):
-    """rich's, with code as above."""
+    """rich's, with code as above, formulas as their source, and HTML as it was written."""
 
     elements: ClassVar[dict[str, type[MarkdownElement]]] = {
         **Markdown.elements,
         "fence": _Code,
         "code_block": _Code,
     }
+
+    def __init__(self, markup: str, **options: Any) -> None:
+        super().__init__("", **options)
+        self.markup = markup
+        self.parsed = _PARSER.parse(markup)
+
+
+_PARSER = _parser()
