@@ -3,6 +3,8 @@
 
 import { copy } from "./clipboard.js";
 import { codeOf } from "./code_button.js";
+import { toMark, toNote } from "./footnotes.js";
+import { copySelection, htmlOf } from "./rich_copy.js";
 import * as server from "./server.js";
 import * as words from "./words.js";
 
@@ -11,10 +13,13 @@ export function listen(thread, path, notice, actions) {
   const own = {
     like: (answer) => rate(answer, 1, notice),
     dislike: (answer) => rate(answer, -1, notice),
-    "copy-answer": (answer, button) => copyTo(button, answer.text.source, notice),
+    "copy-answer": (answer, button) =>
+      copyTo(button, answer.text.source, notice, htmlOf(answer.view.find(".text"))),
     "copy-prompt": (answer, button) => copyTo(button, answer.prompt, notice),
     more: (answer) => answer.view.toggleWhole(),
     "copy-code": (_, button) => copyTo(button, codeOf(button), notice),
+    "footnote-mark": (_, button) => toNote(button),
+    "footnote-back": (_, button) => toMark(button),
   };
   const all = Object.entries({ ...own, ...actions });
   thread.addEventListener("click", (event) => {
@@ -23,10 +28,11 @@ export function listen(thread, path, notice, actions) {
     const [, act] = all.find(([name]) => button.classList.contains(name)) ?? [];
     act?.(path.of(button), button);
   });
+  document.addEventListener("copy", copySelection);
 }
 
-async function copyTo(button, text, notice) {
-  const isCopied = await copy(text);
+async function copyTo(button, text, notice, html = "") {
+  const isCopied = await copy(text, html);
   notice.announce(""); // so that it is heard each time
   if (!isCopied) {
     notice.show(words.notCopied());

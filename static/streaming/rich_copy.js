@@ -1,0 +1,95 @@
+// Answers on the clipboard: as HTML for what takes it, and as text that is worth reading.
+//
+// A formula is copied as its LaTeX: a browser would write its signs one below the other.
+
+const UNWANTED = "button:not(.footnote-mark), .tail, .unseen, .icons, [hidden], script, .actions";
+
+// The HTML of an answer, without what only the page needs.
+export function htmlOf(text) {
+  const copy = document.createElement("div");
+  for (const block of text.querySelectorAll(":scope > .block")) {
+    copy.append(...block.cloneNode(true).childNodes);
+  }
+  return clean(copy).innerHTML;
+}
+
+// What is selected, where some of it is an answer's: formulas whole.
+export function copySelection(event) {
+  const selection = getSelection();
+  if (selection.rangeCount !== 1 || selection.isCollapsed || isField(event.target)) return;
+  const range = selection.getRangeAt(0).cloneRange();
+  if (!touchesAnswer(range)) return;
+  widen(range);
+  const copy = document.createElement("div");
+  copy.append(range.cloneContents());
+  clean(copy);
+  const formulas = copy.querySelectorAll("math");
+  const isOnlyFormula = formulas.length === 1 && copy.textContent === formulas[0].textContent;
+  const text = isOnlyFormula ? latexOf(formulas[0]) : textOf(copy);
+  event.clipboardData.setData("text/plain", text);
+  event.clipboardData.setData("text/html", copy.innerHTML);
+  event.preventDefault();
+}
+
+function isField(target) {
+  return target instanceof Element && target.closest("input, textarea") !== null;
+}
+
+function touchesAnswer(range) {
+  const element = elementOf(range.commonAncestorContainer);
+  if (element.closest(".answer .text")) return true;
+  return [...element.querySelectorAll(".answer .text")].some((text) => range.intersectsNode(text));
+}
+
+function elementOf(node) {
+  return node.nodeType === Node.ELEMENT_NODE ? node : node.parentElement;
+}
+
+// No formula is copied in part.
+function widen(range) {
+  const first = elementOf(range.startContainer).closest("math");
+  const last = elementOf(range.endContainer).closest("math");
+  if (first) range.setStartBefore(first);
+  if (last) range.setEndAfter(last);
+}
+
+function clean(copy) {
+  for (const element of copy.querySelectorAll(UNWANTED)) element.remove();
+  for (const mark of copy.querySelectorAll(".footnote-mark")) {
+    mark.replaceWith(`[${mark.dataset.note}]`);
+  }
+  for (const element of copy.querySelectorAll("[tabindex], [role=region]")) {
+    for (const name of ["tabindex", "role", "aria-label"]) element.removeAttribute(name);
+  }
+  return copy;
+}
+
+function latexOf(formula) {
+  return formula.querySelector("annotation")?.textContent ?? formula.textContent;
+}
+
+// Laid out where nobody sees it, since only so the lines of blocks and tables are known.
+function textOf(html) {
+  const copy = html.cloneNode(true);
+  for (const formula of copy.querySelectorAll("math")) {
+    const isBlock = formula.getAttribute("display") === "block";
+    const mark = isBlock ? "$$" : "$";
+    formula.replaceWith(`${mark}${latexOf(formula)}${mark}`);
+  }
+  for (const item of copy.querySelectorAll("li")) item.prepend(markerOf(item));
+  for (const box of copy.querySelectorAll("input[type=checkbox]")) {
+    box.replaceWith(box.checked ? "[x]" : "[ ]");
+  }
+  copy.className = "copied-text";
+  copy.setAttribute("aria-hidden", "true");
+  document.body.append(copy);
+  const text = copy.innerText;
+  copy.remove();
+  return text.trim();
+}
+
+function markerOf(item) {
+  const list = item.parentElement;
+  if (list?.localName !== "ol") return "- ";
+  return `${list.start + [...list.children].indexOf(item)}. `;
+}
