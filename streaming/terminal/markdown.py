@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock, reference
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import CodeBlock, Markdown, MarkdownElement
 
@@ -33,8 +34,15 @@ def _parser() -> MarkdownIt:
     markdown.configure("commonmark").enable(["strikethrough", "table"])
     # HTML would not be seen at all.
     markdown.disable(["html_block", "html_inline"])
+    markdown.block.ruler.at("reference", _reference)
     keep_formulas(markdown)
     return markdown
+
+
+def _reference(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
+    """A footnote is text, even one of a single word, which would define a link."""
+    is_footnote = state.src.startswith("[^", state.bMarks[start_line] + state.tShift[start_line])
+    return not is_footnote and reference(state, start_line, end_line, silent)
 
 
 class TerminalMarkdown(Markdown):

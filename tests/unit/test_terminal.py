@@ -10,11 +10,13 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from streaming.bounded import BoundedPool
 from streaming.client import ResponseQueuePosition
 from streaming.management.commands.chat import address_of
 from streaming.terminal import words
+from streaming.terminal.markdown import TerminalMarkdown
 from streaming.terminal.plain import Printed
 from streaming.terminal.tail import Tail
 from streaming.terminal.visible import visible
@@ -51,6 +53,26 @@ def test_a_tail_keeps_its_code_block_open() -> None:
     assert str(tail) == "more\nmore\nmore\n"
     tail.clear()
     assert str(tail) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (r"so \(x_1 \, y_2\) and $a*b*c$", r"so \(x_1 \, y_2\) and $a*b*c$"),
+        ("\\[\nx_1\n- y\n\\]", "\\[\nx_1\n- y\n\\]"),
+        ("text\n$$\nx\n$$\nmore", "$$\nx\n$$"),
+        ("これは**「重要」**です。", "これは「重要」です。"),
+        ("<details>\n<summary>a</summary>\n\nb <kbd>c</kbd>", "<summary>a</summary>"),
+        ("- [ ] a\n- [x] b", "[x] b"),
+        ("a[^1]\n\n[^1]: note", "[^1]: note"),
+        ("[a][1]\n\n[1]: http://b.c", "a (http://b.c)"),
+        (r"\( $ \[ $$ \begin{align} <b", r"\( $ \[ $$ \begin{align} <b"),
+    ],
+)
+def test_what_the_page_knows_of_markdown_does_no_harm_here(text: str, shown: str) -> None:
+    out = io.StringIO()
+    Console(file=out, width=80).print(TerminalMarkdown(text, hyperlinks=False))
+    assert shown in "\n".join(line.rstrip() for line in out.getvalue().split("\n"))
 
 
 def test_a_tail_costs_no_more_for_a_long_line() -> None:
