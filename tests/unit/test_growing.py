@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from streaming.markup import MarkupStream, render
-from streaming.markup.html import Job
+from streaming.markup.html import Job, Labels
 from streaming.markup.html import render_all as parse_all
 from streaming.markup.plain import TAIL
 from tests.every_kind import EVERY_KIND, LONG_LISTS
@@ -64,7 +64,7 @@ def test_no_item_of_a_long_list_waits(size: int, inline_pool: object) -> None:
 
 
 def growing(text: str) -> str:
-    [parts] = parse_all([Job(text, final=False, table_label="")])
+    [parts] = parse_all([Job(text, final=False, labels=Labels())])
     return parts.html() if parts else ""
 
 
@@ -128,7 +128,7 @@ def test_code_in_a_list_goes_on_in_its_block() -> None:
 @settings(deadline=None, max_examples=300)
 def test_there_is_one_place_for_the_tail_at_most(text: str) -> None:
     assert growing(text).count(TAIL) <= 1
-    assert "tail" not in growing(text).replace(TAIL, "")
+    assert '"tail"' not in growing(text).replace(TAIL, "")
 
 
 @pytest.mark.parametrize("unit", PATHOLOGICAL.values(), ids=PATHOLOGICAL)
