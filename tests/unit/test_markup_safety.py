@@ -36,6 +36,7 @@ ATTRIBUTES = {
     ("div", "data-note"): r"(?s).{1,40}",
     ("a", "class"): r"image",
     ("li", "class"): r"task",
+    ("li", "data-item"): r"\d+ \d+ \d+",
     ("details", "open"): r"",
     ("input", "type"): r"checkbox",
     ("input", "disabled"): r"",
