@@ -430,26 +430,6 @@ def test_nothing_is_left_out_where_that_is_not_allowed(gathered: Gathered) -> No
     assert "the messages take more." in finished.error_message
 
 
-def test_what_fits_is_kept_to_the_last_token(gathered: Gathered) -> None:
-    """An answer may be short for want of room, and says so; nothing of the question is lost."""
-    prompts = gathered.engine._stepper._prompts
-    head = [ChatMessage("user", "Hi"), ChatMessage("assistant", "Hello.")]
-    words = 4000
-    while len(prompts.encode([*head, ChatMessage("user", "la " * words)])) < 4090:
-        words += 1
-    messages = (*head, ChatMessage("user", "la " * words))
-    params = SamplingParams(max_tokens=500, seed=1, temperature=0.0, ignore_eos=True)
-    name = next(ids)
-    gathered.engine.submit(GenerationRequest(name, messages, params, trims=False))
-    finished = gathered.wait(name)
-    started = gathered.of(name)[0]
-    assert isinstance(finished, Finished)
-    assert isinstance(started, Started)
-    assert (started.trimmed_messages, finished.reason) == (0, FinishReason.LENGTH)
-    assert started.prompt_tokens == len(prompts.encode(messages))
-    assert 1 <= finished.completion_tokens <= 4097 - started.prompt_tokens
-
-
 @pytest.mark.parametrize(
     ("request_params", "text", "code"),
     [

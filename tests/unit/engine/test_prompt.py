@@ -153,6 +153,21 @@ def test_a_template_that_refuses_says_so(model_folder: ModelFolder) -> None:
     assert caught.value.code == "invalid_messages"
 
 
+def test_the_whole_is_kept_to_the_last_token_or_refused(prompts: PromptBuilder) -> None:
+    messages = [ChatMessage("user", "Hi " * 50), ChatMessage("assistant", "Hello.")]
+    messages.append(ChatMessage("user", "newest"))
+    tokens = prompts.encode(messages)
+    assert prompts.whole(messages, len(tokens) + 1) == tokens  # an answer of one token fits
+    for context in (len(tokens), 8):
+        with pytest.raises(EngineError) as caught:
+            prompts.whole(messages, context)
+        assert caught.value.code == "context_length_exceeded"
+        assert f"is {context} tokens, and the messages take {len(tokens)}." in str(caught.value)
+    with pytest.raises(EngineError, match="the messages take more") as unread:
+        prompts.whole([ChatMessage("user", "x" * 1_000_001)], 8)
+    assert unread.value.code == "context_length_exceeded"
+
+
 def test_trimming_drops_whole_turns_from_the_oldest(prompts: PromptBuilder) -> None:
     messages = [ChatMessage("system", "Be kind.")]
     for number in range(6):
