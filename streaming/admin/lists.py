@@ -19,6 +19,7 @@ from django.db import DataError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.text import smart_split
+from django.utils.translation import ngettext
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -59,6 +60,12 @@ class OfferedList(ChangeList):
             self.tell_what_was_found(request)
         except (DataError, OverflowError, ValueError) as error:  # a value beyond the column's type
             raise IncorrectLookupParameters(error) from error
+
+    @property
+    def found_words(self) -> str:
+        """How many rows there are on all pages."""
+        text = ngettext("%(count)d result", "%(count)d results", self.result_count)
+        return text % {"count": self.result_count}
 
     def tell_what_was_found(self, request: HttpRequest) -> None:
         """Give the page's rows what their columns need to show where the search has found them."""
