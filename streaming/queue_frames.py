@@ -20,11 +20,14 @@ share of it, is no news: with hundreds that wait, it would be in every frame."""
 _COUNTED_ON = {"age", "since", "asked"}
 """Seconds that grow by themselves, on the watcher's side too."""
 
+_UNTOLD = {"slot"}
+"""Of an entry, what watchers are not told."""
+
 Stable = Callable[[dict[str, Any]], tuple[Any, ...]]
 
 
 def _stable(row: type, *more: str) -> Stable:
-    names = [name.name for name in fields(row) if name.name not in _COUNTED_ON]
+    names = [name.name for name in fields(row) if name.name not in _COUNTED_ON | _UNTOLD]
     return itemgetter(*names, *more)
 
 
