@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Case, CharField, F, Q, QuerySet, Subquery, Value, When
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
@@ -341,8 +341,14 @@ def revive(response_ids: Sequence[UUID]) -> list[Response]:
             pk__in=response_ids[start : start + _AT_ONCE], status__in=OPEN
         )
         with transaction.atomic():
-            some.update(restarts=F("restarts") + 1)
-            revived += some.order_by("created_at", "ordinal")
+            # A process that was stopped may hold some: they come with a later pass.
+            skips = connection.features.has_select_for_update_skip_locked
+            rows = list(some.select_for_update(skip_locked=skips).order_by("created_at", "ordinal"))
+            pks = [row.pk for row in rows]
+            Response.objects.filter(pk__in=pks).update(restarts=F("restarts") + 1)
+            for row in rows:
+                row.restarts += 1
+            revived += rows
     return revived
 
 
