@@ -50,6 +50,7 @@ ErrorCode = Literal[
 
 FaultCode = Literal[
     "input_too_long",  # in tokens
+    "context_full",  # of an answer that was to be continued
     "invalid_messages",  # the model's chat template refuses them
     "invalid_params",
     "template_overrun",  # the template took too long, or too much memory

@@ -114,6 +114,8 @@ const FAULTS = {
   invalid_params: () => gettext("The model cannot write with these settings."),
   template_overrun: () => gettext("The model's chat template took too long for this conversation."),
   unavailable: () => gettext("The model was just ending. Try again."),
+  context_full: () =>
+    gettext("The model cannot hold a longer answer. Ask a new question instead of continuing."),
   engine_error: () => gettext("The model failed at this answer."),
   worker_lost: () => gettext("The workers that wrote this answer were lost."),
   queue_timeout: () => gettext("It waited too long for a place."),

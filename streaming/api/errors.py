@@ -26,6 +26,7 @@ _STATUS_OF_CODE = {
     "invalid_event": 400,
     "input_too_long": 400,
     "context_length_exceeded": 400,
+    "context_full": 400,  # an answer that is to go on, and no room for more
     "invalid_messages": 400,  # the model's chat template refuses them
     "invalid_params": 400,
     "queue_full": 429,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streaming.engine.local.cache import Places, Slots
+from streaming.engine.local.cache import Slots, Stretch, stretch_of
 
 READ_TOKENS = 128
 """So many tokens of a prompt are read by one call: what comes after them is not looked at."""
@@ -24,6 +24,10 @@ _QUERIES, _KEYS, _KEYS_FINE = 16, 128, 1024
 """Plain products have sizes that are multiples of these (of keys, four times as much beyond the
 last). oneDNN keeps something of every size that it has seen: memory grew by 100 MB in some 1,000
 steps."""
+
+_SUMMED = {torch.bfloat16: 1024, torch.float32: 256}
+"""Of so many keys at a time the values are summed. Beyond that, the libraries sum in pieces whose
+size depends on how many keys there are in all, and with it on where a prompt was cut in chunks."""
 
 _CALL_TOKENS = 256
 """A further call of the kernel costs as much as reading so many tokens of one row, on a CPU."""
@@ -51,15 +55,11 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """`count` tokens of `row` from `start`; their queries begin at `first` in the step."""
+class Reading(Stretch):
+    """Tokens of a prompt. What comes out for one of them does not depend on which others are read
+    with it: not on where the prompt was cut, nor on how much of it was there already."""
 
-    first: int
-    row: int
-    start: int
-    count: int
     mask: Tensor  # added to the scores from `start` on [group * queries, keys - start]
-    places: Places
 
     def attend(self, queries: Tensor, slots: Slots, scale: float) -> Tensor:
         """As Rows.attend, for these tokens."""
@@ -73,7 +73,7 @@ class Reading:
             part = functional.pad(part * scale, (0, 0, 0, spare)).flatten(1, 2).to(dtype)
             scores = torch.bmm(part, keys)
             scores[:, :, self.start :] += self.mask
-            output = torch.bmm(scores.softmax(-1), values)
+            output = _weighted(scores.softmax(-1), values)
         else:
             mask = functional.pad(self.mask, (self.start, 0))
             output = functional.scaled_dot_product_attention(
@@ -100,7 +100,7 @@ def reading_of(
     first: int, row: int, start: int, count: int, group: int, dtype: torch.dtype,
     device: torch.device, most: int,
 ) -> Reading:  # fmt: skip
-    """Every token sees those before it and itself; a row has room for `most`."""
+    """Every token sees those before it and itself; a row has places for `most`."""
     queries, end = count, start + count
     if _multiplies_plainly(device, dtype):
         queries = -(-count // _QUERIES) * _QUERIES
@@ -108,13 +108,24 @@ def reading_of(
         end = max(end, min(most, -(-end // step) * step))
     at = torch.arange(start, start + queries, device=device)
     mask = _hiding(torch.arange(start, end, device=device) > at[:, None], dtype).repeat(group, 1)
-    at = at[:count]
-    return Reading(first, row, start, count, mask, Places(torch.full_like(at, row), at))
+    new = stretch_of(first, row, start, count, device)
+    return Reading(first, row, start, count, new.places, mask)
 
 
 def _multiplies_plainly(device: torch.device, dtype: torch.dtype) -> bool:
-    """With plain products: faster than the fused kernel where the CPU multiplies bfloat16."""
-    return device.type == "cpu" and dtype is torch.bfloat16
+    """With plain products: faster than the fused kernel where the CPU multiplies bfloat16, as fast
+    in float32; and that one sums in an order that depends on how many queries it is given."""
+    return device.type == "cpu" and dtype in _SUMMED
+
+
+def _weighted(shares: Tensor, values: Tensor) -> Tensor:
+    """The sums [heads, queries, d] of values [heads, keys, d], `shares` [heads, queries, keys]."""
+    step, keys = _SUMMED[values.dtype], values.shape[1]
+    seen = torch.bmm(shares[:, :, :step], values[:, :step])
+    for at in range(step, keys, step):
+        part = slice(at, at + step)
+        seen = seen.float().add_(torch.bmm(shares[:, :, part], values[:, part]))
+    return seen
 
 
 def _hiding(hidden: Tensor, dtype: torch.dtype) -> Tensor:

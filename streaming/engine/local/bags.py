@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from streaming.engine.local.attention import Reading, partition
-from streaming.engine.local.cache import BLOCK, Places, Slots, zeros
+from streaming.engine.local.attention import partition
+from streaming.engine.local.cache import BLOCK, Places, Slots, Stretch, stretch_of, zeros
 from streaming.engine.local.recording import recorded
 
 _CALL_TOKENS = 512  # as in `attention`: what a further call costs, in tokens of one row
@@ -27,6 +27,10 @@ _INDICES_KEPT = 8
 
 PARTS = 2
 """Rows are read in so many calls at most: what a step computes is recorded for each number."""
+
+
+_REPLAYED_BLOCKS = 512
+"""Of all tokens that are read by one call of a replay: its indices take some megabytes."""
 
 
 def can_bag(device: torch.device) -> bool:
@@ -50,7 +54,7 @@ class BlockSlots(Slots):
         keys: Tensor,
         values: Tensor,
         decoding: Places,
-        reading: Iterable[Reading],
+        reading: Iterable[Stretch],
     ) -> None:
         if count := len(decoding.rows):
             at_keys, at_values = self.numbers_of(decoding)
@@ -83,6 +87,10 @@ class BlockSlots(Slots):
             of_values[..., None] * wide + torch.arange(wide),
         )
 
+    @property
+    def room(self) -> int:
+        return -(-self.max_len // BLOCK) * BLOCK
+
     def read(self, row: int, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         # Float16 to bfloat16 at once is not vectorised in torch: six times as long.
         blocks = self.keys[row, :, : -(-length // BLOCK)].float().to(dtype)
@@ -113,7 +121,9 @@ class _Indices:
 
 @dataclass(frozen=True, slots=True)
 class BagRows:
-    """Decoding rows `first` to `last` (excluded), read up to the same number of blocks."""
+    """Queries `first` to `last` (excluded), for which the same number of blocks is read. What
+    comes out for one does not depend on the others, nor on how many blocks there are beyond its
+    own."""
 
     first: int
     last: int
@@ -132,6 +142,19 @@ class BagRows:
         """What the kernel is told, besides queries, keys and values."""
         at = self.indices
         return self.mask, at.keys, at.key_bags, at.values, at.value_bags
+
+
+@dataclass(frozen=True, slots=True)
+class Replay(Stretch):
+    """Tokens that were generated, read as they were then: each as the newest of a decoding row.
+    Read as a prompt they would leave other keys and values, and the answer would go on otherwise
+    than it would have."""
+
+    rows: BagRows
+
+    def attend(self, queries: Tensor, slots: Slots, scale: float) -> Tensor:
+        """As Reading.attend."""
+        return self.rows.attend(queries, slots, scale)
 
 
 class Attend(nn.Module):
@@ -172,20 +195,34 @@ class Bags:
         for first, last in cuts:
             yield self.part(first, lengths[first:last], dtype)
 
+    def replays_of(
+        self, first: int, row: int, start: int, count: int, dtype: torch.dtype
+    ) -> Iterator[Replay]:
+        """The calls that read `count` generated tokens of a row from `start`; their queries begin
+        at `first` in the step."""
+        at, end = start, start + count
+        while at < end:
+            few = max(1, _REPLAYED_BLOCKS // (-(-end // BLOCK)))
+            lengths = range(at + 1, min(at + few, end) + 1)
+            new = stretch_of(first, row, at, len(lengths), torch.device("cpu"))
+            last, blocks = first + len(lengths), -(-lengths[-1] // BLOCK)
+            indices = self._make([row] * len(lengths), blocks)
+            rows = BagRows(first, last, _mask(lengths, blocks, dtype), indices, self._kernel(dtype))
+            yield Replay(first, row, at, len(lengths), new.places, rows)
+            first, at = last, at + len(lengths)
+
     def part(self, first: int, lengths: Sequence[int], dtype: torch.dtype) -> BagRows:
         """One such call, for the rows from `first`."""
         last, blocks = first + len(lengths), -(-max(lengths) // BLOCK)
-        ends = torch.tensor(lengths)[:, None, None, None]
-        hidden = (torch.arange(blocks * BLOCK) >= ends).view(-1, 1, 1, blocks, BLOCK)
-        mask = torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, -torch.inf)
-        return BagRows(first, last, mask, self._indices(first, last, blocks), self._kernel(dtype))
+        mask, indices = _mask(lengths, blocks, dtype), self._indices(first, last, blocks)
+        return BagRows(first, last, mask, indices, self._kernel(dtype))
 
     def _kernel(self, dtype: torch.dtype) -> Callable[..., Tensor]:
         if dtype not in self._kernels:
             slots = BlockSlots(1, self._blocks_per_row * BLOCK)  # the indices are of whole rows
             kv_heads, group, d = self._shape
             slots.allocate(kv_heads, d, d, dtype, torch.device("cpu"))
-            at = self._make(0, 1, 1)
+            at = self._make([0], 1)
             self._kernels[dtype] = recorded(
                 Attend(), torch.zeros(1, kv_heads, group, d), slots.keys, slots.values,
                 torch.zeros(1, 1, 1, 1, BLOCK, dtype=dtype),
@@ -196,15 +233,17 @@ class Bags:
     def _indices(self, first: int, last: int, blocks: int) -> _Indices:
         layout = first, last, blocks
         if layout not in self._kept:
-            self._kept[layout] = self._make(first, last, blocks)
+            self._kept[layout] = self._make(range(first, last), blocks)
             if len(self._kept) > _INDICES_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(layout)
         return self._kept[layout]
 
-    def _make(self, first: int, last: int, blocks: int) -> _Indices:
+    def _make(self, rows: Sequence[int], blocks: int) -> _Indices:
+        """For one query of each of `rows`."""
         kv_heads, group, d = self._shape
-        heads = torch.arange(first * kv_heads, last * kv_heads)[:, None]  # of all rows, one each
+        heads = torch.tensor(rows)[:, None] * kv_heads + torch.arange(kv_heads)
+        heads = heads.view(-1, 1)  # of all rows, one each
         of_block = heads * self._blocks_per_row + torch.arange(blocks)
         keys = of_block[..., None] * d + torch.arange(d)  # [heads, blocks, d]
         of_row = heads * self._blocks_per_row * BLOCK
@@ -218,9 +257,16 @@ class Bags:
         )
 
 
+def _mask(lengths: Sequence[int], blocks: int, dtype: torch.dtype) -> Tensor:
+    """What BagRows adds to the scores of queries that see so many tokens each."""
+    ends = torch.tensor(lengths)[:, None, None, None]
+    hidden = (torch.arange(blocks * BLOCK) >= ends).view(-1, 1, 1, blocks, BLOCK)
+    return torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, -torch.inf)
+
+
 def _repeated(indices: Tensor, group: int) -> Tensor:
     """[heads, n] for each of the `group` queries of a head, flat."""
-    if int(indices[-1, -1]) > torch.iinfo(torch.int32).max:
+    if int(indices.max()) > torch.iinfo(torch.int32).max:
         raise ValueError("the cache has too many rows for this kernel")
     return indices[:, None].expand(-1, group, -1).to(torch.int32).reshape(-1)
 

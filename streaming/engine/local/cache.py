@@ -12,13 +12,10 @@ import mmap
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from streaming.engine.local.attention import Reading
 
 
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -50,6 +47,23 @@ class Places:
         return self.positions // BLOCK, self.positions % BLOCK
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """`count` new tokens of `row` from `start`; they begin at `first` in the step."""
+
+    first: int
+    row: int
+    start: int
+    count: int
+    places: Places
+
+
+def stretch_of(first: int, row: int, start: int, count: int, device: torch.device) -> Stretch:
+    """With the places of its tokens."""
+    at = torch.arange(start, start + count, device=device)
+    return Stretch(first, row, start, count, Places(torch.full_like(at, row), at))
+
+
 BLOCK = 64
 """Tokens of a block, see `bags`."""
 
@@ -75,6 +89,11 @@ class Slots:
         self.is_allocated = True
 
     @property
+    def room(self) -> int:
+        """So many places has a row; those from `max_len` on nobody fills."""
+        return self.max_len
+
+    @property
     def bytes(self) -> int:
         return self.keys.nbytes + self.values.nbytes
 
@@ -83,7 +102,7 @@ class Slots:
         keys: Tensor,
         values: Tensor,
         decoding: Places,
-        reading: Iterable[Reading],
+        reading: Iterable[Stretch],
     ) -> None:
         """Write new keys and values [n, kv_heads, d]: the first ones go where `decoding` names,
         the others where `reading` says."""

@@ -7,7 +7,7 @@ The architecture: Touvron et al. 2023, "LLaMA", arXiv:2302.13971; rotary positio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from streaming.engine.local import attention, flash
-from streaming.engine.local.bags import PARTS, Attend, BagRows, Bags, BlockSlots
+from streaming.engine.local.bags import PARTS, Attend, BagRows, Bags, BlockSlots, Replay
 from streaming.engine.local.cache import Places, SlotCache
 from streaming.engine.local.flash import TokenSlots
 from streaming.engine.local.graphs import DecodeGraphs
 from streaming.engine.local.layers import Decode, Layer
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.recording import recorded, unplanned
+from streaming.engine.local.splits import Columns, spare_rows
 from streaming.engine.local.weights import Weights
 
 _MODEL_TYPES = {"llama", "mistral", "qwen2", "qwen3"}
@@ -46,11 +47,13 @@ def fits(config: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """`tokens` to be read into `row` from position `start`."""
+    """`tokens` to be read into `row` from position `start`; the last `generated` of them are those
+    of an answer that goes on."""
 
     row: int
     tokens: Sequence[int]
     start: int
+    generated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,10 @@ class Decoder:
             self._bags = Bags(self._kv_heads, group, self._head_dim, context)
         elif isinstance(cache.slots[0], TokenSlots):
             self._graphs = DecodeGraphs(self._pass, cache, self.device)
+        turned = (self._heads + self._kv_heads) * self._head_dim // 2
+        self._rounding = (
+            Columns(weights.between, weights.between), Columns(turned, self._head_dim // 2)
+        )  # fmt: skip
         self._layers = [self._record(layer) for layer in weights.layers]
         self._decode = self._record_decode(weights.layers, self._bags) if self._bags else {}
 
@@ -87,7 +94,9 @@ class Decoder:
         """One token for each of the rows 0..B-1, and spans of prompts for other rows.
 
         `positions[i]` is where `tokens[i]` stands in row i. Returns the float32 logits
-        [B + spans, vocabulary] that follow each of those tokens and each span's last one.
+        [B + spans, vocabulary] that follow each of those tokens and each span's last one. With
+        `is_exact` they are the same bit by bit, whatever else is in the step, wherever prompts are
+        cut, whatever the number of threads.
         """
         self._allocate()
         if self._graphs:
@@ -102,28 +111,47 @@ class Decoder:
             )
         else:
             rows = list(attention.rows_of(lengths, self._precision.cache, device))
-        reading = []
+        reading: list[attention.Reading | Replay] = []
         last = list(range(len(tokens)))
         for span in spans:
-            end = span.start + len(span.tokens)
-            for start in range(span.start, end, attention.READ_TOKENS):
-                count = min(attention.READ_TOKENS, end - start)
-                reading.append(
-                    attention.reading_of(
-                        len(at), span.row, start, count, self._heads // self._kv_heads,
-                        self._precision.reading, device, len(self._angles),
-                    )
-                )  # fmt: skip
-                at += range(start, start + count)
+            reading += self._reading_of(span, len(at))
+            at += range(span.start, span.start + len(span.tokens))
             last.append(len(at) - 1)
+        spare = 0
+        if self.is_exact:
+            spare = spare_rows(len(at), torch.get_num_threads(), self._rounding)
+        ids += [0] * spare
+        at += [0] * spare
         where = torch.tensor(at, device=device)
         x = functional.embedding(torch.tensor(ids, device=device), self._embedding)
         with unplanned():
-            x = self._through_layers(x, where, len(tokens), rows, reading)
-        if spans:
+            x = self._through_layers(x, where, len(tokens), rows, reading, spare)
+        if spans or spare:
             x = x[torch.tensor(last, device=device)]
         logits: Tensor = self._head(x)
         return logits.float()
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a token's numbers depend on nothing but its text: then what was generated must
+        be read again as it was generated, and is no beginning of a prompt."""
+        return self._bags is not None
+
+    def _reading_of(self, span: Span, first: int) -> Iterator[attention.Reading | Replay]:
+        """How a span is read whose first token is number `first` of the step."""
+        end = span.start + len(span.tokens)
+        prompt = end - span.generated if self._bags else end
+        for start in range(span.start, prompt, attention.READ_TOKENS):
+            yield attention.reading_of(
+                first + start - span.start, span.row, start,
+                min(attention.READ_TOKENS, prompt - start), self._heads // self._kv_heads,
+                self._precision.reading, self.device, self._cache.slots[0].room,
+            )  # fmt: skip
+        if self._bags and span.generated:
+            yield from self._bags.replays_of(
+                first + prompt - span.start, span.row, prompt, span.generated,
+                self._precision.cache,
+            )  # fmt: skip
 
     def _through_layers(
         self,
@@ -131,13 +159,15 @@ class Decoder:
         where: Tensor,
         decoding: int,
         rows: Sequence[attention.Rows | BagRows],
-        reading: Sequence[attention.Reading],
+        reading: Sequence[attention.Reading | Replay],
+        spare: int,
     ) -> Tensor:
-        """x [n, hidden] at positions `where` [n], of which the first `decoding` decode."""
+        """x [n, hidden] at positions `where` [n], of which the first `decoding` decode, and the
+        last `spare` are nobody's."""
         parts = [*rows, *reading]
         angles = self._angles[where][:, None]
         places = Places(torch.arange(decoding, device=self.device), where[:decoding])
-        if not reading and (decode := self._decode.get(len(rows))):
+        if not (reading or spare) and (decode := self._decode.get(len(rows))):
             result: Tensor = decode(*self._told(x, angles, places, rows))
             return result
         for layer, slots in zip(self._layers, self._cache.slots, strict=True):
@@ -145,6 +175,8 @@ class Decoder:
             slots.write(keys, values, places, reading)
             self._cache.progress += 1
             seen = [part.attend(query, slots, self._scale) for part in parts]
+            if spare:
+                seen.append(torch.zeros_like(query[:spare]))
             joined = seen[0] if len(seen) == 1 else torch.cat([part.to(x.dtype) for part in seen])
             x = layer.after(x, joined)
         return x

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from streaming.engine.local.attention import Reading
-from streaming.engine.local.cache import Places, Slots, zeros
+from streaming.engine.local.cache import Places, Slots, Stretch, zeros
 
 if TYPE_CHECKING:
     from streaming.engine.local.decoder import Span
@@ -41,7 +40,7 @@ class TokenSlots(Slots):
         self.values.flatten(0, 1).index_copy_(0, places, values)
 
     def write(
-        self, keys: Tensor, values: Tensor, decoding: Places, reading: Iterable[Reading]
+        self, keys: Tensor, values: Tensor, decoding: Places, reading: Iterable[Stretch]
     ) -> None:
         at = [decoding, *(part.places for part in reading)]
         self.put(keys, values, torch.cat([of.rows * self.max_len + of.positions for of in at]))

@@ -10,6 +10,7 @@ import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from torch.nn import functional
 Linear = nn.Module
 
 _ROWS_EXPECTED = 16  # oneDNN lays weights out for about so many rows
+_jit: Any = torch.jit  # says nothing about its types
 _TINY = 1e-12  # instead of a division by zero
 
 
@@ -75,7 +77,10 @@ class PlainLinear(nn.Module):
 class PrepackedLinear(nn.Module):
     """oneDNN's own layout. Without it the weights are laid out anew in every single product,
     which takes as long as the product itself when there are few rows. Its operation cannot be
-    recorded (see `recording`): one of its arguments is of a type that graphs do not have."""
+    recorded (see `recording`): one of its arguments is of a type that graphs do not have.
+
+    A single row goes as two: oneDNN has another kernel for it, which sums in another order, and
+    an answer alone would not be the one in a crowd."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
@@ -83,10 +88,13 @@ class PrepackedLinear(nn.Module):
         self._bias = bias
 
     def forward(self, x: Tensor) -> Tensor:
+        alone = not _jit.is_tracing() and x.shape[0] == 1
+        if alone:
+            x = x.repeat(2, 1)
         result: Tensor = torch.ops.mkldnn._linear_pointwise(
             x, self._weight, self._bias, "none", [], ""
         )
-        return result
+        return result[:1] if alone else result
 
 
 class Int8Linear(nn.Module):

@@ -129,11 +129,15 @@ class PromptBuilder:
         messages: Sequence[ChatMessage],
         limit: int,
         on_progress: OnProgress = lambda: None,
+        *,
+        most: int | None = None,
     ) -> tuple[list[int], int]:
         """Tokens of the newest whole turns that fit `limit` tokens, and how many messages went.
+        The newest turn alone may have `most` tokens (None: `limit`, too).
 
-        System messages at the beginning always stay. Raises EngineError (`input_too_long`) when
-        even the newest turn does not fit, `invalid_messages` when there is none.
+        System messages at the beginning always stay. Raises EngineError when even the newest turn
+        does not fit (`input_too_long`, or `context_full` where it is an answer that is to go on),
+        `invalid_messages` when there is none.
         """
         if not messages:
             raise EngineError("There is no message to answer.", "invalid_messages")
@@ -154,10 +158,10 @@ class PromptBuilder:
                 best = tried.tokens, starts[turn] - head
         if best is None:
             newest = self.encode([*messages[:head], *messages[starts[-1] :]])
-            raise EngineError(
-                f"The message is too long: it takes {len(newest)} tokens and {limit} fit.",
-                "input_too_long",
-            )
+            most = limit if most is None else most
+            if len(newest) > most:
+                raise _too_long(len(newest), most, is_answer=messages[-1].role == "assistant")
+            return newest, starts[-1] - head
         return best
 
     def _encode(
@@ -205,6 +209,19 @@ class PromptBuilder:
         """Whether the tokenizer finds a token in the midst of text."""
         ids = self._renamed.encode(f".{self._secrets[token]}.", add_special_tokens=False).ids
         return token in (self._ids.get(each, each) for each in ids)
+
+
+def _too_long(tokens: int, most: int, *, is_answer: bool) -> EngineError:
+    if is_answer:
+        message = (
+            f"The answer fills the model's context: with its question it takes {tokens} tokens, "
+            f"and {most} fit. Nothing can be added to it; ask a new question instead."
+        )
+        return EngineError(message, "context_full")
+    message = (
+        f"The message is too long: it takes {tokens} tokens and {most} fit. Send a shorter one."
+    )
+    return EngineError(message, "input_too_long")
 
 
 @dataclass(frozen=True, slots=True)

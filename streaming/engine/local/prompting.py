@@ -73,7 +73,10 @@ class Preparer:
         check_params(params)
         room = max(1, min(params.max_tokens, self._context // 4))
         if request.trims:
-            prompt, trimmed = self._prompts.fit(request.messages, self._context - room, on_progress)
+            # Old turns make room for an answer; the newest one leaves it what is left.
+            prompt, trimmed = self._prompts.fit(
+                request.messages, self._context - room, on_progress, most=self._context - 1
+            )
         elif request.left_out:
             raise context_exceeded(self._context)
         else:

@@ -5,6 +5,10 @@ given back first before the others. A newcomer whose tokens begin as some row's 
 that prefix read again: the next turn of a conversation, another answer to the same prompt, a
 system prompt that many share. (Kwon et al. 2023, arXiv:2309.06180, share blocks of a prefix;
 whole rows are enough where rows are few.)
+
+Where a token's keys and values follow from its text alone (see `Decoder.is_exact`), those of an
+answer are not those of the same words in a prompt: rounded otherwise, they would make the next
+answer another one than it is when nothing is held any more.
 """
 
 from __future__ import annotations
@@ -20,15 +24,18 @@ LEAST_PREFIX = 16
 
 class Rows:
     """`count` rows. `swap(a, b, length)` and `copy(source, target, length)` move what the first
-    `length` tokens of a row have in the cache."""
+    `length` tokens of a row have in the cache. `apart`: what was generated is held for an answer
+    that goes on, and is no beginning of a prompt."""
 
     def __init__(
         self,
         count: int,
         swap: Callable[[int, int, int], None],
         copy: Callable[[int, int, int], None],
+        *,
+        apart: bool = False,
     ) -> None:
-        self._swap, self._copy = swap, copy
+        self._swap, self._copy, self._apart = swap, copy, apart
         self._count = count
         self.clear()
 
@@ -49,7 +56,8 @@ class Rows:
         return self._rows[row].occupant
 
     def give(self, sequence: TokenSequence) -> None:
-        """Give a free row, with the longest beginning of the sequence that any row holds.
+        """Give a free row, with the longest beginning of the sequence that any row holds. One that
+        holds mostly the same words goes on in it.
 
         The last token is never taken over: what follows it is only known by reading it. Raises
         IndexError if no row is free.
@@ -59,13 +67,13 @@ class Rows:
         if not free:
             raise IndexError("no row is free")
         target = min(free, key=lambda number: rows[number].given_back)
-        length, source = max(
-            ((_common(wanted, row.held), number) for number, row in enumerate(rows)),
-            key=lambda found: (found[0], rows[found[1]].is_free),
+        length, alike, source = max(
+            ((*self._common(sequence, row, wanted), number) for number, row in enumerate(rows)),
+            key=lambda found: (found[0], found[1], rows[found[2]].is_free),
         )
         if length < LEAST_PREFIX:
             length = 0
-        elif rows[source].is_free and 2 * length >= len(rows[source].left):
+        elif rows[source].is_free and 2 * alike >= len(rows[source].left):
             target = source  # most of what it holds goes on in this sequence
         elif source != target:
             self._copy(source, target, length)
@@ -77,8 +85,17 @@ class Rows:
         row, self._clock = self._rows[sequence.row], self._clock + 1
         row.occupant = None
         row.left = sequence.tokens[: sequence.cached] if keep else []
+        row.left_prompt = sequence.prompt_tokens
         row.given_back = self._clock if keep else 0
         sequence.row = -1
+
+    def _common(self, sequence: TokenSequence, row: _Row, wanted: Sequence[int]) -> tuple[int, int]:
+        """How many of the tokens `wanted` for a sequence need not be read where it begins in this
+        row, and how many are alike."""
+        alike = length = _common(wanted, row.held)
+        if self._apart and sequence.prompt_tokens != row.prompt_tokens:
+            length = min(alike, sequence.prompt_tokens, row.prompt_tokens)
+        return length, alike
 
     def forget(self, tokens: Sequence[int]) -> list[int]:
         """Free rows from which a sequence with these tokens would get its beginning hold nothing
@@ -106,10 +123,12 @@ class Rows:
 
 @dataclass(slots=True)
 class _Row:
-    """`left` are the tokens that a free row still holds; `given_back` is when, by a counter."""
+    """`left` are the tokens that a free row still holds, the first `left_prompt` of them of a
+    prompt; `given_back` is when, by a counter."""
 
     occupant: TokenSequence | None = None
     left: list[int] = field(default_factory=list)
+    left_prompt: int = 0
     given_back: int = 0
 
     @property
@@ -121,6 +140,11 @@ class _Row:
         """The tokens whose keys and values are in the cache."""
         occupant = self.occupant
         return self.left if occupant is None else occupant.tokens[: occupant.cached]
+
+    @property
+    def prompt_tokens(self) -> int:
+        """So many of them, or of those to come, are a prompt's."""
+        return self.left_prompt if self.occupant is None else self.occupant.prompt_tokens
 
 
 def _common(a: Sequence[int], b: Sequence[int]) -> int:

@@ -67,6 +67,11 @@ class ModelRunner:
         else:
             self._model = StockModel(model, self.cache)
 
+    @property
+    def is_exact(self) -> bool:
+        """As `Decoder.is_exact`."""
+        return self._model.is_exact
+
     def step(
         self, tokens: Sequence[int], positions: Sequence[int], spans: Sequence[Span] = ()
     ) -> Tensor:

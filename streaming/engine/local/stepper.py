@@ -42,7 +42,8 @@ class Stepper:
         self.generated_tokens = 0
         self._runner = runner
         self._prompts = prompts
-        rows = Rows(max_running, runner.cache.swap_rows, runner.cache.copy_row)
+        cache = runner.cache
+        rows = Rows(max_running, cache.swap_rows, cache.copy_row, apart=runner.is_exact)
         self._scheduler = Scheduler(rows)
         self._pace = Pace(prefill_chunk)
         self._stop_ids = prompts.stop_ids(runner.generation_config)
@@ -246,4 +247,6 @@ class Stepper:
 def _span(chunk: Chunk) -> Span:
     """The tokens of a chunk, and where they go."""
     sequence, start = chunk.sequence, chunk.sequence.cached
-    return Span(sequence.row, sequence.tokens[start : start + chunk.count], start)
+    end = start + chunk.count
+    generated = max(0, end - max(start, sequence.prompt_tokens))
+    return Span(sequence.row, sequence.tokens[start:end], start, generated)

@@ -24,6 +24,7 @@ class Weights:
         self.kv_heads: int = config.num_key_value_heads
         self.head_dim: int = attend.head_dim
         self.scale: float = attend.scaling
+        self.between: int = config.intermediate_size
         self.angles = self._take_angles(model.model.rotary_emb, model.device, context)
         self.embedding = self._float(model.model.embed_tokens.weight)
         self.head = self._pack(model.lm_head, norm=model.model.norm)

@@ -238,21 +238,26 @@ class UpstreamAnswer:
 
     def _shorten(self, fault: UpstreamFault, body: dict[str, Any]) -> bool:
         """Leave less room for the answer, then leave out the older half of the turns, again and
-        again. The first system messages stay, and so does the newest turn."""
+        again. The first system messages stay, and so does the newest turn. Where no more
+        can go, and while an answer goes on, there is less and less room, down to a token."""
         if not self._trims:
             return self._leave_less_room(fault)
         least = max(1, (self._upstream.context_tokens or _SMALL_CONTEXT) // 4)
         if self._room > least:
             self._room = least
             return True
-        if self._said and not self._anew:
-            return False
+        goes_on = bool(self._said) and not self._anew
         head = 0
         while head < len(self._messages) - 1 and self._messages[head].role == "system":
             head += 1
         turns = [n for n, m in enumerate(self._messages) if m.role == "user" and n > head]
-        if not turns:
-            raise fault
+        if goes_on or not turns:
+            if self._room == 1:
+                if goes_on:
+                    return False
+                raise faults.context_full(fault) if self._begun else fault
+            self._room //= 2
+            return True
         cut = turns[(len(turns) - 1) // 2]
         self._trimmed += cut - head
         del self._messages[head:cut]

@@ -88,7 +88,7 @@ def misconfigured(detail: str, said: str = "") -> UpstreamFault:
 
 
 def too_long(detail: str, said: str = "", lengths: tuple[int, int] = (0, 0)) -> UpstreamFault:
-    message = "The message is too long for the model."
+    message = "The message is too long for the model. Send a shorter one."
     code = "input_too_long"
     return UpstreamFault(Kind.TOO_LONG, detail, message, code, said=said, lengths=lengths)
 
@@ -97,6 +97,15 @@ def too_long_to_keep(fault: UpstreamFault, context: int) -> UpstreamFault:
     """The same of a request that must not be trimmed; `context` in tokens, 0 if nobody knows."""
     error = context_exceeded(fault.context_tokens or context, fault.prompt_tokens)
     return UpstreamFault(Kind.FATAL, fault.detail, str(error), error.code, said=fault.said)
+
+
+def context_full(fault: UpstreamFault) -> UpstreamFault:
+    """What TOO_LONG is where an answer is to go on, and not even a token fits behind it."""
+    message = (
+        "The answer fills the model's context. Nothing can be added to it; "
+        "ask a new question instead."
+    )
+    return UpstreamFault(Kind.TOO_LONG, fault.detail, message, "context_full", said=fault.said)
 
 
 def too_much(detail: str) -> UpstreamFault:

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -359,6 +360,37 @@ def test_an_answer_goes_on_where_another_response_was_cut(gathered: Gathered) ->
         gathered.wait(name)
         answer = begun + gathered.text(name)
         assert answer.startswith(text) or text.startswith(answer), begun
+
+
+def test_a_long_answer_is_continued_until_the_context_is_full(cache_dir: Path | None) -> None:
+    """Asked for more and more, as by the page's Continue: nothing of the room is left."""
+    context = 256
+    engine = LocalEngine(None, device="cpu", dtype="float32", max_running=1,
+                         context_tokens=context, cache_dir=cache_dir, progress=False)  # fmt: skip
+    gathered = Gathered(engine)
+    engine.start(gathered.sink)
+    try:
+        question, story = ChatMessage("user", "Tell a long story."), ""
+        sizes: list[int] = []
+        while True:
+            messages = (question, *([ChatMessage("assistant", story)] if story else []))
+            params = SamplingParams(60, 7, 0.0, ignore_eos=True)
+            name = next(ids)
+            engine.submit(GenerationRequest(name, messages, params))
+            done = gathered.wait(name)
+            assert isinstance(done, Finished)
+            if done.reason is FinishReason.ERROR:
+                break
+            assert done.reason is FinishReason.LENGTH
+            assert done.completion_tokens == min(60, context - done.prompt_tokens)
+            sizes.append(done.prompt_tokens + done.completion_tokens)
+            story += gathered.text(name)
+            assert len(sizes) < 9
+    finally:
+        engine.close()
+    assert sizes[-1] == context
+    assert done.error_code == "context_full"
+    assert "ask a new question" in done.error_message
 
 
 def test_an_answer_goes_on_past_its_end_if_that_is_wanted(gathered: Gathered) -> None:

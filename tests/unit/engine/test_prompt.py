@@ -168,6 +168,25 @@ def test_the_whole_is_kept_to_the_last_token_or_refused(prompts: PromptBuilder) 
     assert unread.value.code == "context_length_exceeded"
 
 
+def test_the_newest_turn_leaves_an_answer_what_is_left(prompts: PromptBuilder) -> None:
+    """Old turns make room for `limit`; what is left of them may fill it up to `most`."""
+    story = [ChatMessage("user", "Tell a story."), ChatMessage("assistant", "la " * 90)]
+    old = [ChatMessage("user", "Hi"), ChatMessage("assistant", "Hello.")]
+    alone = prompts.encode(story)
+    size = len(alone)
+    assert prompts.fit(story, size - 40, most=size) == (alone, 0)
+    assert prompts.fit([*old, *story], size - 40, most=size) == (alone, 2)
+    assert prompts.fit([*old, *story], size, most=size + 99) == (alone, 2)
+    with pytest.raises(
+        EngineError, match=f"takes {size} tokens, and {size - 1} fit.*new"
+    ) as caught:
+        prompts.fit([*old, *story], size - 40, most=size - 1)
+    assert caught.value.code == "context_full"
+    with pytest.raises(EngineError, match=r"too long: .* and 20 fit. Send a shorter one") as caught:
+        prompts.fit([*story, ChatMessage("user", "la " * 90)], 10, most=20)
+    assert caught.value.code == "input_too_long"
+
+
 def test_trimming_drops_whole_turns_from_the_oldest(prompts: PromptBuilder) -> None:
     messages = [ChatMessage("system", "Be kind.")]
     for number in range(6):

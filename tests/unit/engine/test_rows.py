@@ -20,13 +20,14 @@ def sequence(tokens: list[int]) -> TokenSequence:
 class Recorded:
     """Rows that say what was copied and swapped."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, apart: bool = False) -> None:
         self.copies: list[tuple[int, int, int]] = []
         self.swaps: list[tuple[int, int, int]] = []
         self.rows = Rows(
             count,
             lambda *swap: self.swaps.append(swap),
             lambda *copy: self.copies.append(copy),
+            apart=apart,
         )
 
     def give(self, tokens: list[int]) -> TokenSequence:
@@ -126,3 +127,37 @@ def test_clear_forgets_everything() -> None:
     recorded.rows.clear()
     assert recorded.rows.free == 2
     assert recorded.give(list(range(100, 201))).cached == 0
+
+
+def test_what_was_generated_is_no_beginning_of_a_prompt() -> None:
+    """It is read again, in the row that has it; an answer that goes on need not read it."""
+    recorded = Recorded(3, apart=True)
+    prompt, answer = list(range(100, 140)), list(range(500, 600))
+    recorded.rows.give(one := sequence(prompt))
+    row = one.row
+    one.tokens += answer
+    one.cached = len(one.tokens) - 1
+    recorded.rows.take_back(one)
+
+    recorded.rows.give(goes_on := sequence(prompt))
+    assert goes_on.cached == len(prompt) - 1  # regenerated: the last one is always read
+    recorded.rows.take_back(goes_on, keep=False)
+
+    continued = sequence(prompt)
+    continued.tokens += answer[:30]
+    recorded.rows.give(continued)
+    assert continued.cached == len(prompt) + 29
+    recorded.rows.take_back(continued, keep=False)
+
+    turn = recorded.give([*prompt, *answer, 7, 8])
+    assert (turn.row, turn.cached) == (row, len(prompt))
+
+
+def test_a_prompt_is_no_beginning_of_an_answer() -> None:
+    recorded = Recorded(2, apart=True)
+    prompt, answer = list(range(100, 140)), list(range(500, 600))
+    recorded.answer([*prompt, *answer])
+    continued = sequence(prompt)
+    continued.tokens += answer
+    recorded.rows.give(continued)
+    assert continued.cached == len(prompt)

@@ -278,8 +278,9 @@ def test_the_oldest_turns_are_left_out(
 
 
 def test_one_message_that_is_too_long(start: Start, upstream: FakeUpstream) -> None:
-    upstream.acts.extend([refusal(*TOO_LONG[0])] * 2)
+    upstream.acts.extend([refusal(*TOO_LONG[0])] * 12)
     assert failed(start(), max_tokens=2000) == "input_too_long"
+    assert [body["max_tokens"] for body in upstream.bodies][-3:] == [4, 2, 1]
 
 
 VLLM = "This model's maximum context length is 4096 tokens. However, you requested 6000 tokens "
@@ -350,10 +351,41 @@ def test_without_numbers_less_and_less_room_is_asked_for(
 
 
 def test_a_full_context_ends_an_answer_that_goes_on(start: Start, upstream: FakeUpstream) -> None:
-    upstream.acts.append(refusal(*TOO_LONG[0]))
+    upstream.acts.extend([refusal(*TOO_LONG[0])] * 12)
     gathered = start()
     gathered.engine.submit(request(("user", "x"), prior=3, prior_text="Once upon"))
     assert gathered.wait("r") == Finished("r", FinishReason.LENGTH, 0, 3)
+    assert upstream.bodies[-1]["max_tokens"] == 1
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_what_can_still_be_added_to_a_long_answer_is(
+    start: Start, upstream: FakeUpstream, turns: int
+) -> None:
+    """Old turns go first; then the room for more shrinks until it is there."""
+    upstream.acts.extend([refusal(*TOO_LONG[0])] * (2 + turns))
+    gathered = start()
+    old = [("user", "u1"), ("assistant", "a1")] * (turns - 1)
+    story = [("user", "Tell a story."), ("assistant", "Once upon")]
+    gathered.engine.submit(request(*old, *story, max_tokens=2000))
+    done = gathered.wait("r")
+    assert isinstance(done, Finished)
+    assert done.reason is FinishReason.STOP
+    rooms = [body["max_tokens"] for body in upstream.bodies]
+    assert rooms == [2000, *[1024] * turns, 512, 256]
+    assert [m["content"] for m in upstream.bodies[-1]["messages"]] == ["Tell a story.", "Once upon"]
+
+
+def test_an_answer_to_which_nothing_can_be_added_says_so(
+    start: Start, upstream: FakeUpstream
+) -> None:
+    upstream.acts.extend([refusal(*TOO_LONG[0])] * 12)
+    gathered = start()
+    gathered.engine.submit(request(("user", "x"), ("assistant", "Once upon"), max_tokens=2000))
+    done = gathered.wait("r")
+    assert isinstance(done, Finished)
+    assert (done.reason, done.error_code) == (FinishReason.ERROR, "context_full")
+    assert "ask a new question" in done.error_message
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404, 418])

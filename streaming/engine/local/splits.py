@@ -1,0 +1,44 @@
+"""Where torch cuts an operation on single numbers for its threads.
+
+It cuts the numbers of a tensor, not its rows, and where the cut is no multiple of a vector the
+last few before it are computed one by one: `silu` and complex products then round otherwise, and
+what a token becomes would depend on how many stand beside it and on the number of threads. A few
+more rows, of nobody, and the cuts fall where they do no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+GRAIN = 32_768
+"""Numbers that torch gives one thread at least (at::internal::GRAIN_SIZE)."""
+
+VECTOR = 32
+"""Numbers that are computed together at most."""
+
+_MOST_SPARE = 256  # where no number of rows will do, the harm is a rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """An operation has so many numbers in a row, in runs that are vectorised by themselves."""
+
+    numbers: int
+    run: int
+
+
+def spare_rows(rows: int, threads: int, operations: Iterable[Columns]) -> int:
+    """How many rows of nobody a step of so many needs."""
+    operations = list(operations)
+    for spare in range(_MOST_SPARE):
+        if all(_is_harmless(rows + spare, threads, each) for each in operations):
+            return spare
+    return 0
+
+
+def _is_harmless(rows: int, threads: int, columns: Columns) -> bool:
+    total = rows * columns.numbers
+    parts = min(threads, -(-total // GRAIN))
+    step = -(-total // parts)
+    return all(cut % columns.run % VECTOR == 0 for cut in range(step, total, step))
