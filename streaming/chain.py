@@ -5,6 +5,9 @@ A conversation grows over thousands of turns, and has branches: what fits no mod
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from django.db import connection
 
 from streaming.engine.base import ChatMessage
@@ -20,7 +23,7 @@ WITH RECURSIVE chain(id, parent, depth, chars) AS (
     FROM chain JOIN {table} turn ON turn.id = chain.parent
     WHERE chain.chars <= %s AND chain.depth < %s AND turn.conversation_id = %s
 )
-SELECT turn.parent_id, turn.role, turn.content
+SELECT turn.parent_id, turn.role, turn.content, turn.fields
 FROM chain JOIN {table} turn ON turn.id = chain.id ORDER BY chain.depth DESC
 """
 
@@ -43,7 +46,7 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
     is left begins with a prompt.
     """
     if newest.parent_id is None:
-        return [_turn(newest.role, newest.content)], 0
+        return [_turn(newest.role, newest.content, newest.fields)], 0
     key, own = (
         field.get_db_prep_value(value, connection)
         for field, value in (
@@ -60,12 +63,15 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
         if older is not None:
             cursor.execute(_OLDER.format(table=table), [older, own, _MOST_TURNS, own])
             left_out = cursor.fetchone()[0]
-    turns = [_turn(role, content) for _, role, content in rows]
+    turns = [
+        _turn(role, content, json.loads(fields) if isinstance(fields, str) else fields)
+        for _, role, content, fields in rows
+    ]
     if left_out:
         begins = next((at for at, turn in enumerate(turns) if turn.role == "user"), len(turns) - 1)
         turns, left_out = turns[begins:], left_out + begins
     return turns, left_out
 
 
-def _turn(role: str, content: str) -> ChatMessage:
-    return ChatMessage(role, content)  # type: ignore[arg-type]
+def _turn(role: str, content: str, fields: Any) -> ChatMessage:
+    return ChatMessage(role, content, fields or {})  # type: ignore[arg-type]

@@ -136,10 +136,10 @@ class Claimer:
                 await self._publisher.finish_by_record(running)
                 return
             running.row = work.row
-            text = ""
+            text, passed = "", {}
             if claim.tail and (events := await self._list.read(response_id)):
-                text = responses.text_of(events)
-                running.resume(text)
+                text, passed = responses.text_of(events), responses.passed_of(events)
+                running.resume(text, passed)
             await self._publisher.rid_of(response_id)
             if not self._publisher.holds(running):
                 return  # the lease was lost over all this
@@ -151,6 +151,7 @@ class Claimer:
                 text,
                 work.left_out,
                 trims=work.trims,
+                prior_passed=passed,
             )
             self._engine.submit(request)
             running.submitted = True

@@ -21,7 +21,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from streaming.engine.base import EngineEvent, Finished, Started, TextDelta
+from streaming.engine.base import EngineEvent, Finished, PassedDelta, Started, TextDelta
 from streaming.waiting_list.base import Snapshot, State, WorkerState
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class TokenMeter:
         if isinstance(event, Started | Finished) and not self._counted_prompt:
             PROMPT_TOKENS.inc(event.prompt_tokens)
             self._counted_prompt = event.prompt_tokens > 0
-        elif isinstance(event, TextDelta) and event.tokens:
+        elif isinstance(event, TextDelta | PassedDelta) and event.tokens:
             GENERATION_TOKENS.inc(len(event.tokens))
             if self._at is not None:
                 for _ in event.tokens:

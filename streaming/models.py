@@ -47,6 +47,7 @@ class Message(models.Model):
         SYSTEM = "system"
         USER = "user"
         ASSISTANT = "assistant"
+        TOOL = "tool"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(
@@ -57,6 +58,7 @@ class Message(models.Model):
     )
     role = models.CharField(max_length=9, choices=Role)
     content = models.TextField()
+    fields = models.JSONField(null=True, blank=True)  # a call of tools, or whose result it is
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -119,6 +121,7 @@ class Response(models.Model):
     error_code = models.CharField(max_length=40, blank=True)
     error_message = models.TextField(blank=True)
     text = models.TextField(blank=True)
+    passed = models.JSONField(null=True, blank=True)  # what the model's server said besides
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     trimmed_messages = models.PositiveIntegerField(default=0)

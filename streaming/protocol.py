@@ -24,6 +24,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from streaming.engine.base import SamplingParams
+
 PROTOCOL_VERSION = 1
 
 MOST_SEQUENCE = 10**12
@@ -109,11 +111,18 @@ Text = Annotated[str, AfterValidator(_no_nul)]
 StopText = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
+def _default(name: str, words: str) -> str:
+    """A parameter's description: what a model in this process takes if nothing is asked for."""
+    value = SamplingParams.__dataclass_fields__[name].default
+    return f"By default {value:g}; {words}. Another server's own, in front of one."
+
+
 Tokens = Annotated[int, Field(strict=True, ge=-1), AfterValidator(_some_tokens)] | None
 
 
 class Params(_Event):
-    """Sampling parameters of one response; what is absent takes the server's default.
+    """Sampling parameters of one response; what is absent takes the default, or in
+    front of another server that one's.
 
     What OpenAI, vLLM and llama.cpp take means the same here. `max_tokens` above the server's bound
     is that bound, as -1 is; `top_p` 0 takes the likeliest token each time; `top_k` 0 or -1 is no
@@ -122,11 +131,17 @@ class Params(_Event):
     """
 
     max_tokens: Tokens = None
-    temperature: float | None = Field(None, ge=0)
-    top_p: float | None = Field(None, ge=0, le=1)
-    top_k: int | None = Field(None, ge=-1, strict=True)
+    temperature: float | None = Field(
+        None, ge=0, description=_default("temperature", "0 is the likeliest token each time")
+    )
+    top_p: float | None = Field(None, ge=0, le=1, description=_default("top_p", "1 is no bound"))
+    top_k: int | None = Field(
+        None, ge=-1, strict=True, description=_default("top_k", "0 is no bound")
+    )
     seed: int | None = Field(None, ge=-(2**63), lt=2**63, strict=True)
-    repetition_penalty: float | None = Field(None, ge=0.5, le=2)
+    repetition_penalty: float | None = Field(
+        None, ge=0.5, le=2, description=_default("repetition_penalty", "which is none")
+    )
     stop: Annotated[
         list[StopText], BeforeValidator(_as_list, json_schema_input_type=StopText | list[StopText])
     ] = Field(default_factory=list, max_length=MOST_STOPS)
@@ -429,6 +444,14 @@ class OutputTextDelta(_Numbered):
     offset: int
 
 
+class ResponsePassedDelta(_Numbered):
+    """What the model's server says besides the text, of a request to `/v1/` alone: `fields` has
+    some of `reasoning_content`, `refusal`, `tool_calls`, `logprobs` and `usage`."""
+
+    type: Literal["response.passed.delta"] = "response.passed.delta"
+    fields: dict[str, Any]
+
+
 class Usage(_ServerEvent):
     prompt_tokens: int
     completion_tokens: int
@@ -455,6 +478,7 @@ class ResponseDone(_Numbered):
     usage: Usage
     timings: Timings
     error: ErrorDetail | None = None
+    passed: dict[str, Any] | None = None
 
 
 class ErrorEvent(_ServerEvent):
@@ -475,6 +499,7 @@ ServerEvent = (
     | ResponseUpdated
     | ResponseInProgress
     | OutputTextDelta
+    | ResponsePassedDelta
     | ResponseDone
     | ErrorEvent
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -48,6 +48,7 @@ MOST_CHARS = 4_000_000
 STATUS_OF_REASON = {
     FinishReason.STOP: Status.COMPLETED,
     FinishReason.LENGTH: Status.INCOMPLETE,
+    FinishReason.TOOL_CALLS: Status.COMPLETED,
     FinishReason.CANCELLED: Status.CANCELLED,
     FinishReason.ERROR: Status.FAILED,
 }
@@ -74,6 +75,7 @@ class Outcome:
     text: str
     trimmed_messages: int
     first_token_at: datetime | None
+    passed: Mapping[str, Any] = field(default_factory=dict)
 
 
 def resolve_params(params: Params, max_tokens: int) -> dict[str, Any]:
@@ -425,7 +427,8 @@ def _start(
 
 
 def _work(row: Response, most_chars: int) -> Work:
-    given = {**row.params, "stop": tuple(row.params["stop"])}
+    asked = frozenset(row.params)
+    given = {**row.params, "stop": tuple(row.params["stop"]), "asked": asked}
     trims = given.pop("truncation", "auto") == "auto"
     turns, left_out = _history(row, most_chars)
     return Work(row, tuple(turns), SamplingParams(**given), left_out, trims)
@@ -463,6 +466,7 @@ def finish(row: Response, outcome: Outcome) -> ResponseDone | None:
         "status": STATUS_OF_REASON[finished.reason],
         "finish_reason": finished.reason,
         **_answer(outcome.text),
+        "passed": dict(outcome.passed) or None,
         "prompt_tokens": finished.prompt_tokens,
         "completion_tokens": finished.completion_tokens,
         "trimmed_messages": outcome.trimmed_messages,
@@ -540,13 +544,15 @@ def end_lost(
     text: str,
     error: ErrorDetail | None = None,
     by: Response | None = None,
+    passed: Mapping[str, Any] | None = None,
 ) -> bool:
-    """End a response that no worker holds (any more), with the text that was published.
+    """End a response that no worker holds (any more), with the text that was published, and what
+    was besides.
 
     `by`: the row as it was seen; False if another attempt has begun since, which says more.
     """
     attempt = {} if by is None else {"worker": by.worker, "attempt": by.attempt}
-    return _end(response_id, OPEN, status, text, error, **attempt)
+    return _end(response_id, OPEN, status, text, error, passed, **attempt)
 
 
 def _end(
@@ -555,6 +561,7 @@ def _end(
     status: Status,
     text: str,
     error: ErrorDetail | None,
+    passed: Mapping[str, Any] | None = None,
     **attempt: Any,
 ) -> bool:
     reason = FinishReason.CANCELLED if status == Status.CANCELLED else FinishReason.ERROR
@@ -563,6 +570,7 @@ def _end(
             status=status,
             finish_reason=reason,
             **_answer(text),
+            passed=dict(passed) if passed else None,
             error_code=error.code if error else "",
             error_message=sentence(error.message) if error else "",
             finished_at=timezone.now(),
@@ -600,6 +608,7 @@ def _done(response: Response) -> ResponseDone:
             if response.error_code
             else None
         ),
+        passed=response.passed,
     )
 
 

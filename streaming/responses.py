@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 from channels.exceptions import ChannelFull
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 
 from streaming import conf, list_lock, metrics, record, recovery
 from streaming.arrivals import Arrivals
+from streaming.engine.passed import kept, whole_of
 from streaming.models import TERMINAL, Response, Status
 from streaming.protocol import ErrorDetail, ProtocolError, ResponseCreate, ResponseDone
 from streaming.recovery import NUMBERS_PER_LIFE, entry_of
@@ -192,6 +194,17 @@ def text_of(events: Iterable[str]) -> str:
     return "".join(parts)
 
 
+def passed_of(events: Iterable[str]) -> dict[str, Any]:
+    """What the same events say besides the text, as far as it is kept."""
+    parts: list[dict[str, Any]] = []
+    for event in map(json.loads, events):
+        if event.get("type") == "response.in_progress":
+            parts.clear()
+        elif event.get("type") == "response.passed.delta":
+            parts.append(event["fields"])
+    return kept(whole_of(parts))
+
+
 async def _end_lost(
     layer: BaseChannelLayer,
     response_id: str,
@@ -199,8 +212,9 @@ async def _end_lost(
     error: ErrorDetail | None = None,
     by: Response | None = None,
 ) -> bool:
-    text = await published_text(layer.waiting_list, response_id)
-    ended: bool = await record.end_lost(response_id, status, text, error, by)
+    events = await layer.waiting_list.read(response_id)
+    text, passed = text_of(events), passed_of(events)
+    ended: bool = await record.end_lost(response_id, status, text, error, by, passed)
     if ended or by is None:
         await withdraw_ended(layer, response_id)
     return ended

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
 
-from streaming.engine.base import EngineEvent, Finished, FinishReason, Started, TextDelta
+from streaming.engine.base import (
+    EngineEvent,
+    Finished,
+    FinishReason,
+    PassedDelta,
+    Started,
+    TextDelta,
+)
+from streaming.engine.passed import add, kept, whole_of
 from streaming.metrics import TokenMeter
 from streaming.models import Response
-from streaming.protocol import OutputTextDelta, ResponseInProgress
+from streaming.protocol import OutputTextDelta, ResponseInProgress, ResponsePassedDelta
 from streaming.record import Outcome
 from streaming.waiting_list.base import Claim
 
@@ -28,7 +38,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """One event to publish, its number, the tokens it makes known, and the text it adds.
+    """One event to publish, its number, the tokens it makes known, and what it adds to the answer.
 
     `life`: how often the answer had begun anew when it was said.
     """
@@ -37,6 +47,7 @@ class Append:
     number: int
     tokens: tuple[int, ...] = ()
     text: str = ""
+    passed: Mapping[str, Any] | None = None
     life: int = 0
 
 
@@ -60,16 +71,20 @@ class Running:
         self._started: Started | None = None
         self._finished: Finished | None = None
         self._said = ""
-        self._unsaid: list[str] = []
+        self._passed: dict[str, Any] = {}
+        self._unsaid: list[str | Mapping[str, Any]] = []  # text, or what is none, in order
+        self._offered: list[Append] = []  # may have been published, though nobody said so
         self._tokens: list[int] = []
         self._generated = len(claim.tokens)
         self._first_token_at: datetime | None = None
         self._meter = TokenMeter()
 
-    def resume(self, text: str) -> None:
-        """Take over what earlier attempts published: `in_progress` and this text."""
+    def resume(self, text: str, passed: Mapping[str, Any]) -> None:
+        """Take over what earlier attempts published: `in_progress`, this text, and what came
+        besides."""
         self._announced = True
         self._said = text
+        self._passed = dict(passed)
 
     @property
     def seconds(self) -> float:
@@ -84,49 +99,79 @@ class Running:
                 if event.anew:
                     self._begin_anew()
             case TextDelta():
-                self._first_token_at = self._first_token_at or moment.time
                 # PostgreSQL stores no U+0000, and an end that cannot be written never comes.
-                self._unsaid.append(event.text.replace("\x00", "\ufffd"))
-                self._tokens.extend(event.tokens)
-                self._generated += len(event.tokens)
+                self._take(event.text.replace("\x00", "\ufffd"), event.tokens, moment)
+            case PassedDelta():
+                self._take(event.fields, event.tokens, moment)
             case Finished():
                 self._finished = self._timed_out(event) if self.timed_out else event
+
+    def _take(self, part: str | Mapping[str, Any], tokens: tuple[int, ...], moment: Moment) -> None:
+        if tokens or isinstance(part, str):
+            self._first_token_at = self._first_token_at or moment.time
+        if part:
+            self._unsaid.append(part)
+        self._tokens.extend(tokens)
+        self._generated += len(tokens)
 
     def _begin_anew(self) -> None:
         """Forget what was said; the next `in_progress` tells the readers to do so, too."""
         self._life += 1
         self._announced = False
-        self._said = ""
+        self._said, self._passed = "", {}
         self._unsaid, self._tokens, self._generated = [], [], 0
 
-    def unsaid(self) -> Iterator[Append]:
-        """What is to be published now; `said` afterwards takes it off."""
+    def unsaid(self) -> list[Append]:
+        """What is to be published now; `said` afterwards takes each off.
+
+        What was offered before and not taken off comes again as it was: it may be published, and
+        under its number nothing else can be.
+        """
+        if not self._offered:
+            self._offered = list(self._next_appends())
+        return list(self._offered)
+
+    def _next_appends(self) -> Iterator[Append]:
         response_id = UUID(self.response_id)
         number = self.tail + 1
         if self._started and not self._announced:
-            event = ResponseInProgress(
+            began = ResponseInProgress(
                 response_id=response_id,
                 prompt_tokens=self._started.prompt_tokens,
                 trimmed_messages=self._started.trimmed_messages,
             )
-            yield Append(event.model_dump_json(), number, life=self._life)
+            yield Append(began.model_dump_json(), number, life=self._life)
             number += 1
-        if text := "".join(self._unsaid):
-            delta = OutputTextDelta(response_id=response_id, delta=text, offset=len(self._said))
-            tokens = tuple(self._tokens)
-            yield Append(delta.model_dump_json(), number, tokens, text, self._life)
+        if not self._unsaid:
+            return  # tokens without text wait for some
+        parts, self._unsaid = self._unsaid, []
+        tokens, self._tokens = tuple(self._tokens), []
+        offset = len(self._said)
+        for is_text, group in groupby(parts, lambda part: isinstance(part, str)):
+            if is_text:
+                text = "".join(group)  # type: ignore[arg-type]
+                delta = OutputTextDelta(response_id=response_id, delta=text, offset=offset)
+                yield Append(delta.model_dump_json(), number, tokens, text, life=self._life)
+                offset += len(text)
+            else:
+                passed = whole_of(group)  # type: ignore[arg-type]
+                event = ResponsePassedDelta(response_id=response_id, fields=passed)
+                yield Append(
+                    event.model_dump_json(), number, tokens, passed=passed, life=self._life
+                )
+            number, tokens = number + 1, ()
 
     def said(self, append: Append) -> None:
         self.tail = append.number
+        self._offered.remove(append)
         if append.life != self._life:
             return  # it began anew meanwhile
-        if not append.text:
+        if append.passed is not None:
+            add(self._passed, kept(append.passed))
+        elif append.text:
+            self._said += append.text
+        else:
             self._announced = True
-            return
-        self._said += append.text
-        rest = "".join(self._unsaid)[len(append.text) :]
-        self._unsaid = [rest] if rest else []
-        del self._tokens[: len(append.tokens)]
 
     def cut_short(self) -> None:
         """End it as cancelled, with what was heard of it, in place of an engine that does not."""
@@ -142,12 +187,12 @@ class Running:
     @property
     def is_over(self) -> bool:
         """Whether the engine has ended it and all it said is published."""
-        return self._finished is not None and not any(self._unsaid)
+        return self._finished is not None and not self._unsaid and not self._offered
 
     @property
     def is_typical(self) -> bool:
         """Whether it ended by itself, so that it tells how long answers are."""
-        natural = (FinishReason.STOP, FinishReason.LENGTH)
+        natural = (FinishReason.STOP, FinishReason.LENGTH, FinishReason.TOOL_CALLS)
         return self._finished is not None and self._finished.reason in natural
 
     def _timed_out(self, finished: Finished) -> Finished:
@@ -166,6 +211,7 @@ class Running:
         return Outcome(
             finished=self._finished,
             text=self._said,
+            passed=self._passed,
             trimmed_messages=self._started.trimmed_messages if self._started else 0,
             first_token_at=self._first_token_at,
         )

@@ -102,7 +102,9 @@ def _page(request: HttpRequest, found: Conversation | None, window: turns.Window
         # What is kept in the browser is kept apart for each account, and tells nothing of it.
         "owner": salted_hmac("streaming.drafts", owner).hexdigest()[:12],
     }
-    defaults = {field.name: field.default for field in fields(SamplingParams)}
+    # What nobody asks for is another server's to choose.
+    elsewhere = bool(settings.upstream_url)
+    defaults = {field.name: "" if elsewhere else field.default for field in fields(SamplingParams)}
     context = {
         "config": config,
         "conversation": found,

@@ -36,9 +36,12 @@ class Exchange:
         self._writer.write(body)
         await self._writer.drain()
 
-    async def begin(self, content_type: str = "text/event-stream; charset=utf-8") -> None:
+    async def begin(
+        self, content_type: str = "text/event-stream; charset=utf-8", *, first: bool = True
+    ) -> None:
         await self._head(200, content_type, {}, "Transfer-Encoding: chunked")
-        await self.chunk({"choices": [{"delta": {"role": "assistant", "content": ""}}]})
+        if first:
+            await self.chunk({"choices": [{"delta": {"role": "assistant", "content": ""}}]})
 
     async def say(self, *words: str, **fields: Any) -> None:
         for word in words:

@@ -107,7 +107,7 @@ class ConversationAdmin(RecordAdmin):
     def turns(self, obj: Conversation) -> str:
         """Its responses in the order of their prompts, without a word of them."""
         found = obj.responses.order_by("created_at", "pk")
-        rows = list(found.defer("text", "params", "error_message")[: RESPONSES + 1])
+        rows = list(found.defer("text", "passed", "params", "error_message")[: RESPONSES + 1])
         if not rows:
             return "–"
         body = format_html_join(
@@ -159,7 +159,7 @@ class MessageList(RecordList):
 
 @admin.register(Message)
 class MessageAdmin(RecordAdmin):
-    text_fields = ("content", "content_text", "beginning")
+    text_fields = ("content", "content_text", "fields", "beginning")
     list_display = ("short_id", "role", "beginning", "conversation_link", "created_at")
     list_filter = ("role", ("created_at", lists.Moment))
     search_fields = ("id",)  # for the form; `find` says what is searched
@@ -168,7 +168,15 @@ class MessageAdmin(RecordAdmin):
     )
     show_full_result_count = False
     ordering = ("-created_at",)
-    fields = ("id", "role", "conversation_link", "parent_link", "content_text", "created_at")
+    fields = (
+        "id",
+        "role",
+        "conversation_link",
+        "parent_link",
+        "content_text",
+        "fields",
+        "created_at",
+    )
 
     content_text = shown("content", "text")
 
@@ -176,7 +184,7 @@ class MessageAdmin(RecordAdmin):
         # One character more than is shown says that there is more.
         start = Left(F("content"), BEGINNING + 1)
         found: QuerySet[Any] = super().get_queryset(request).annotate(start=start)
-        return found.defer("content")
+        return found.defer("content", "fields")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[lists.OfferedList]:
         return MessageList

@@ -72,6 +72,7 @@ COLUMNS: dict[str, Column] = {
 TEXTS: dict[str, Column] = {
     "prompt": lambda r: r.prompt.content,
     "answer": lambda r: r.text,
+    "passed": lambda r: json.dumps(r.passed, ensure_ascii=False) if r.passed else "",
     "params": lambda r: json.dumps(r.params, ensure_ascii=False),  # has stop strings in it
 }
 
@@ -143,7 +144,7 @@ def _is_formula(text: str) -> bool:
 
 def _with_what_is_needed(queryset: QuerySet[Response], with_texts: bool) -> QuerySet[Response]:
     fields = [field.name for field in Response._meta.concrete_fields]
-    unused = {"message", *(() if with_texts else ("text", "params", "prompt"))}
+    unused = {"message", *(() if with_texts else ("text", "passed", "params", "prompt"))}
     related = ["conversation__user", *(["prompt"] if with_texts else [])]
     loaded = [name for name in fields if name not in unused]
     loaded += ["conversation__source", "conversation__user", "conversation__user__username"]

@@ -58,7 +58,7 @@ def _retention(days: int) -> str:
 class ResponseAdmin(RecordAdmin):
     """Every response, and the live queue."""
 
-    text_fields = ("prompt_text", "answer_text", "text", "params")
+    text_fields = ("prompt_text", "answer_text", "text", "passed", "params")
     list_display = (
         "short_id",
         "outcome",
@@ -121,6 +121,7 @@ class ResponseAdmin(RecordAdmin):
         "rating",
         "prompt_text",
         "answer_text",
+        "passed",
         "params",
     )
 

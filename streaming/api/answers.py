@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,10 +11,17 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def _if_any(description: str) -> Any:
+    """A field that is left out where there is nothing to say."""
+    return Field(None, description=description, exclude_if=lambda value: value is None)
+
+
 class Usage(_Answer):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: dict[str, int] | None = _if_any("As the model's server says.")
+    completion_tokens_details: dict[str, int] | None = _if_any("As the model's server says.")
 
 
 class Timings(_Answer):
@@ -44,20 +51,33 @@ class Waiting(_Answer):
     eta_seconds: float | None = Field(description="Until it gets a place; null if unknown.")
 
 
+class CalledFunction(_Answer):
+    name: str = ""
+    arguments: str = Field("", description="JSON, as the model wrote it.")
+
+
+class ToolCall(_Answer):
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
 class AnswerMessage(_Answer):
     role: Literal["assistant"] = "assistant"
-    content: str
-    refusal: None = None
+    content: str | None = Field(description="Null if tools are called and nothing else is said.")
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = _if_any("Of a model's server that knows tools.")
+    reasoning_content: str | None = _if_any("Of a model's server that tells it.")
 
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class Choice(_Answer):
     index: Literal[0] = 0
     message: AnswerMessage
     finish_reason: FinishReason
-    logprobs: None = None
+    logprobs: dict[str, Any] | None = None
 
 
 class ChatCompletion(_Answer):
@@ -70,16 +90,33 @@ class ChatCompletion(_Answer):
     chatstream: Ended
 
 
+class CalledFunctionDelta(_Answer):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCallDelta(_Answer):
+    """A part of a call: its id and name once, then its arguments in pieces."""
+
+    index: int
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: CalledFunctionDelta
+
+
 class Delta(_Answer):
     role: Literal["assistant"] | None = None
     content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+    reasoning_content: str | None = None
 
 
 class ChunkChoice(_Answer):
     index: Literal[0] = 0
     delta: Delta
     finish_reason: FinishReason | None = None
-    logprobs: None = None
+    logprobs: dict[str, Any] | None = None
 
 
 class ChatCompletionChunk(_Answer):

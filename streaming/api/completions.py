@@ -8,15 +8,14 @@ import json
 import logging
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from uuid import UUID
 
 from channels.layers import BaseChannelLayer
 
-from streaming.api import conversations, served
+from streaming.api import beside, conversations, passing, served
 from streaming.api.answers import (
-    AnswerMessage,
     ChatCompletion,
     Choice,
     Ended,
@@ -27,6 +26,7 @@ from streaming.api.answers import (
 from streaming.api.auth import Client
 from streaming.api.errors import ApiError, of_end, of_fault, of_refusal
 from streaming.api.requests import ChatCompletionRequest, messages_of, params_of
+from streaming.engine.passed import Passed, add
 from streaming.protocol import ProtocolError, ResponseDone
 from streaming.subscription import Subscription
 from streaming.viewers import Told, Viewers
@@ -75,8 +75,12 @@ class Completion:
         """Get a place, or raise ApiError: nothing was sent yet."""
         model = await served.find(self._layer, self._request.model)
         self._model = model.id
-        messages = messages_of(self._request)
+        to_server = await served.is_upstream(self._layer)
+        passed = passing.passed_on(self._request, to_server=to_server)
+        messages = messages_of(self._request, to_server=to_server)
         params = params_of(self._request)
+        if passed is not None:
+            params["passed"] = passed
         try:
             self._told = await self._subscription.begin(
                 conversations.create(messages, params, client, self._id_to_be),
@@ -113,25 +117,34 @@ class Completion:
 
     async def whole(self) -> ChatCompletion:
         """The answer when it is complete. Raises ApiError if it fails."""
-        done = await self._until_done()
+        done, passed = await self._until_done()
         await self._check(done)
         choice = Choice(
-            message=AnswerMessage(content=done.text),
-            finish_reason=_FINISH_REASONS[done.status],
+            message=beside.message_of(done.text, passed),
+            finish_reason=_finish_reason(done),
+            logprobs=passed.get("logprobs"),
         )
         return ChatCompletion(
             id=self._id,
             created=self._created,
             model=self._model,
             choices=[choice],
-            usage=_usage(done),
+            usage=_usage(done, passed),
             chatstream=Ended.model_validate(self._end_of(done)),
         )
 
-    async def _until_done(self) -> ResponseDone:
+    async def _until_done(self) -> tuple[ResponseDone, Passed]:
+        passed: Passed = {}
         async for event in self._events():
-            if event and event["type"] == "response.done":
-                return _done(event)
+            if event is None:
+                continue
+            if event["type"] == "response.in_progress":
+                passed = {}
+            elif event["type"] == "response.passed.delta":
+                add(passed, event["fields"])
+            elif event["type"] == "response.done":
+                done = _done(event)
+                return done, {**passed, **(done.passed or {})}
         raise AssertionError("the events ended without a response.done")
 
     # --- in pieces ---
@@ -148,7 +161,7 @@ class Completion:
             yield _data(of_fault(error).body)
 
     async def _stream(self) -> AsyncIterator[str]:
-        answer = Answer()
+        answer, passed = Answer(), beside.Beside()
         place = self._place(self._told._asdict())
         if place["position"] is not None:
             yield _comment(place)
@@ -161,31 +174,44 @@ class Completion:
                 yield _comment(place) + self._chunk({"content": ""}, place)
             elif event["type"] == "response.in_progress":
                 place = self._place({})
+                passed.begin()
+            elif event["type"] == "response.passed.delta":
+                if new := passed.add(event["fields"]):
+                    yield self._passed_chunk(new)
             elif event["type"] == "response.output_text.delta":
                 if text := answer.add(event["delta"], event["offset"]):
                     yield self._chunk({"content": text})
             elif event["type"] == "response.done":
                 done = _done(event)
+                if new := passed.complete(done.passed):
+                    yield self._passed_chunk(new)
                 if done.text and (text := answer.add(done.text, 0)):
                     yield self._chunk({"content": text})
                 await self._check(done)
-                for last in self._last(done):
+                for last in self._last(done, done.passed or {}):
                     yield last
 
-    def _last(self, done: ResponseDone) -> list[str]:
-        texts = [self._chunk({}, self._end_of(done), _FINISH_REASONS[done.status])]
+    def _passed_chunk(self, new: Mapping[str, Any]) -> str:
+        delta = {name: new[name] for name in beside.DELTAS if name in new}
+        return (
+            self._chunk(delta, logprobs=new.get("logprobs")) if delta or "logprobs" in new else ""
+        )
+
+    def _last(self, done: ResponseDone, passed: Passed) -> list[str]:
+        texts = [self._chunk({}, self._end_of(done), _finish_reason(done))]
         if self._request.include_usage:
-            usage = _usage(done).model_dump()
+            usage = _usage(done, passed).model_dump()
             texts.append(_data({**self._head(), "choices": [], "usage": usage}))
         return [*texts, "data: [DONE]\n\n"]
 
     def _chunk(
         self,
-        delta: dict[str, str],
+        delta: dict[str, Any],
         extension: dict[str, Any] | None = None,
         finish_reason: str | None = None,
+        logprobs: dict[str, Any] | None = None,
     ) -> str:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": logprobs}
         chunk = {**self._head(), "choices": [choice]}
         if self._request.include_usage:
             chunk["usage"] = None
@@ -249,9 +275,19 @@ def _done(event: dict[str, Any]) -> ResponseDone:
     return ResponseDone.model_validate(fields)
 
 
-def _usage(done: ResponseDone) -> Usage:
+def _finish_reason(done: ResponseDone) -> FinishReason:
+    """Of an answer that ended by itself."""
+    return "tool_calls" if done.finish_reason == "tool_calls" else _FINISH_REASONS[done.status]
+
+
+def _usage(done: ResponseDone, passed: Passed) -> Usage:
     asked, answered = done.usage.prompt_tokens, done.usage.completion_tokens
-    return Usage(prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered)
+    return Usage(
+        prompt_tokens=asked,
+        completion_tokens=answered,
+        total_tokens=asked + answered,
+        **passed.get("usage", {}),
+    )
 
 
 def _comment(place: dict[str, Any]) -> str:

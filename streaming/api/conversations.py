@@ -63,10 +63,11 @@ def _insert(conversation: Conversation, messages: Sequence[ChatMessage]) -> UUID
             "parent": ids[number - 1] if number else None,
             "role": turn.role,
             "content": turn.content,
+            "fields": dict(turn.fields) or None,
             "created_at": now + timedelta(microseconds=number),
         }
         prepare = (
-            field.get_db_prep_value(values[name], connection) for name, field in fields.items()
+            field.get_db_prep_save(values[name], connection) for name, field in fields.items()
         )
         rows.append(tuple(prepare))
     statement = f"INSERT INTO {quote(Message._meta.db_table)} ({columns}) VALUES ({places})"

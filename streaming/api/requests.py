@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from streaming import conf, record
+from streaming.api import passing
 from streaming.api.errors import ApiError
 from streaming.engine.base import ChatMessage
 from streaming.protocol import MOST_STOPS, Params, Text, Tokens
@@ -28,17 +29,8 @@ MAX_MESSAGES = 1000
 _MAX_PARTS = 100
 
 _ONLY: dict[str, tuple[object, ...]] = {
-    "n": (None, 1),
-    "logprobs": (None, False),
-    "top_logprobs": (None, 0),
-    "tools": (None, []),
-    "tool_choice": (None, "none", "auto"),
     "functions": (None, []),
     "function_call": (None, "none", "auto"),
-    "presence_penalty": (None, 0),
-    "frequency_penalty": (None, 0),
-    "logit_bias": (None, {}),
-    "response_format": (None, {"type": "text"}),
     "modalities": (None, ["text"]),
     "audio": (None,),
     "web_search_options": (None,),
@@ -51,7 +43,7 @@ def _refuse_unsupported(data: Any) -> Any:
         for name, allowed in _ONLY.items():
             if name in data and data[name] not in allowed:
                 raise PydanticCustomError(
-                    "unsupported_value" if name == "n" else "unsupported_parameter",
+                    "unsupported_parameter",
                     "`{param}` is not supported here.",
                     {"param": name},
                 )
@@ -112,13 +104,18 @@ _STOP = {
 }
 
 
-class RequestMessage(BaseModel):
+class RequestMessage(passing.MessageFields):
     model_config = ConfigDict(frozen=True)
 
-    role: Literal["system", "developer", "user", "assistant"] = Field(
+    role: Literal["system", "developer", "user", "assistant", "tool"] = Field(
         description="`developer` is the same as `system`."
     )
     content: Annotated[Text, BeforeValidator(_text_of), WithJsonSchema(_CONTENT)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_call_tools(cls, data: Any) -> Any:
+        return passing.with_content(data)
 
 
 class StreamOptions(BaseModel):
@@ -129,10 +126,11 @@ class StreamOptions(BaseModel):
     )
 
 
-class ChatCompletionRequest(Params):
+class ChatCompletionRequest(passing.PassedOn, Params):
     """`top_k`, `repetition_penalty`, `ignore_eos` and `truncation` are extensions. `n` may be 1
-    only; penalties other than 0, logprobs, tools and structured output are refused; what is unknown
-    is ignored."""
+    only. Where the model runs in this service, penalties other than 0, logprobs, tools and
+    structured output are refused; in front of another server they are passed on to it. What is
+    unknown is ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
@@ -175,8 +173,9 @@ class ChatCompletionRequest(Params):
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
-def messages_of(request: ChatCompletionRequest) -> list[ChatMessage]:
-    """Raises ApiError for what no model could answer."""
+def messages_of(request: ChatCompletionRequest, *, to_server: bool = False) -> list[ChatMessage]:
+    """Raises ApiError for what no model could answer. `to_server`: they are passed on to one that
+    knows tools."""
     settings = conf.get()
     limit, most = settings.max_input_chars, settings.conversation_chars
     for number, message in enumerate(request.messages):
@@ -190,12 +189,20 @@ def messages_of(request: ChatCompletionRequest) -> list[ChatMessage]:
     if total > most:
         text = f"The messages have {total:,} characters together; at most {most:,} are allowed."
         raise ApiError(400, "context_length_exceeded", text, "messages")
-    if not request.messages[-1].content.strip():
+    last = request.messages[-1]
+    if last.tool_calls:
+        text = "The last message calls tools; what they say has to follow."
+        raise ApiError(400, "invalid_value", text, "messages")
+    if not (last.content.strip() or last.role == "tool"):
         text = "There is nothing to answer: the last message is empty."
         raise ApiError(400, "invalid_value", text, "messages")
     return [
-        ChatMessage("system" if message.role == "developer" else message.role, message.content)
-        for message in request.messages
+        ChatMessage(
+            "system" if message.role == "developer" else message.role,
+            message.content,
+            passing.fields_of(number, message.role, message, to_server=to_server),
+        )
+        for number, message in enumerate(request.messages)
     ]
 
 

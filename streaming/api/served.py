@@ -9,6 +9,7 @@ from channels.layers import BaseChannelLayer
 from streaming import conf
 from streaming.api.answers import Model
 from streaming.api.errors import ApiError
+from streaming.engine.base import UPSTREAM
 from streaming.engine.model_download import DEFAULT_MODEL
 from streaming.engine.model_name import shown_name
 
@@ -33,6 +34,14 @@ async def find(layer: BaseChannelLayer, name: str) -> Model:
     known = ", ".join(model.id for model in served)
     message = f"The model {name[:100]!r} is not served here. Served: {known}, or `{ALIAS}`."
     raise ApiError(404, "model_not_found", message, "model")
+
+
+async def is_upstream(layer: BaseChannelLayer) -> bool:
+    """Whether another server answers, and is passed what it alone understands: the live workers
+    say it, or without one the settings."""
+    workers = await layer.waiting_list.workers()
+    devices = {worker.details["device"] for worker in workers if worker.details.get("device")}
+    return devices == {UPSTREAM} if devices else bool(conf.get().upstream_url)
 
 
 def _set_name() -> str:

@@ -10,17 +10,16 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from streaming.client.assembly import Assembly, Gap
+from streaming.client.assembly import Assembly, Gap, Numbered
 from streaming.client.backlog import AnswerEvent, Backlog
 from streaming.client.errors import ChatError, invalid_event
 from streaming.client.link import error_of
 from streaming.protocol import (
     ErrorEvent,
-    OutputTextDelta,
     ResponseCancel,
     ResponseCreate,
     ResponseDone,
-    ResponseInProgress,
+    ResponsePassedDelta,
     ResponseQueued,
     ResponseQueuePosition,
     ResponseResume,
@@ -160,7 +159,7 @@ class Answer:
         elif self._edits:
             self._say(self._edits[0].event)
 
-    def take(self, event: AnswerEvent) -> None:
+    def take(self, event: AnswerEvent | ResponsePassedDelta) -> None:
         """One event of the server."""
         if self._ended.is_set():
             return
@@ -214,7 +213,7 @@ class Answer:
 
     # --- inside ---
 
-    def _take_numbered(self, event: ResponseInProgress | OutputTextDelta | ResponseDone) -> None:
+    def _take_numbered(self, event: Numbered | ResponsePassedDelta) -> None:
         self.place = None
         try:
             news = self._assembly.take(event)

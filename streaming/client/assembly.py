@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from streaming.protocol import OutputTextDelta, ResponseDone, ResponseInProgress
+from streaming.protocol import (
+    OutputTextDelta,
+    ResponseDone,
+    ResponseInProgress,
+    ResponsePassedDelta,
+)
 
 Numbered = ResponseInProgress | OutputTextDelta | ResponseDone
 
@@ -29,7 +34,7 @@ class Assembly:
             self._parts = ["".join(self._parts)]
         return self._parts[0] if self._parts else ""
 
-    def take(self, event: Numbered) -> list[Numbered]:
+    def take(self, event: Numbered | ResponsePassedDelta) -> list[Numbered]:
         """What a reader must be told because of an event: nothing if it is known already.
 
         `ResponseInProgress` voids the text before it. Before a `ResponseDone` stands whatever
@@ -41,6 +46,11 @@ class Assembly:
             self._void()
         elif isinstance(event, OutputTextDelta):
             self._append(event)
+        elif isinstance(event, ResponsePassedDelta):  # the end has it whole
+            if event.sequence_number > self.sequence + 1:
+                raise Gap(self.sequence)
+            self.sequence = event.sequence_number
+            return []
         else:
             news = self._complete(event)
             self.sequence = event.sequence_number

@@ -8,10 +8,10 @@ server fills the same interface as the local one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 CHARS_PER_TOKEN = 16
 """Ordinary text has fewer. A conversation with more of them than this for each token of the context
@@ -31,10 +31,15 @@ class EngineError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One turn of a conversation, oldest first in a request."""
+    """One turn of a conversation, oldest first in a request.
 
-    role: Literal["system", "user", "assistant"]
+    `fields` are what else it has, as OpenAI's API names it: `tool_calls` of an assistant's, whose
+    content may be empty then; `tool_call_id` of a tool's. Only some engines take such turns.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,10 @@ class SamplingParams:
     after a crash. `max_tokens` bounds the generated tokens, those of earlier attempts included.
     `ignore_eos`: the model's own end of its answer is a token like others, so that answers are
     equally long where that is what one measures; `stop` still ends them.
+
+    `asked`: the names of those that somebody asked for, which is all that an engine before another
+    server tells it; None: all. `passed`: parameters that only such a server understands, such as
+    `tools`, and that all of its answer is wanted (`PassedDelta`); None: the text alone is.
     """
 
     max_tokens: int
@@ -56,6 +65,8 @@ class SamplingParams:
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    asked: frozenset[str] | None = None
+    passed: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +76,10 @@ class GenerationRequest:
     When the last message is the assistant's, the answer continues it mid-sentence and repeats
     none of it. `prior_tokens` are tokens that an earlier attempt already generated and published,
     and `prior_text` is what they say: the engine continues right after them and repeats none of
-    their text. One that cannot says so by a `Started` with `anew`. `left_out`: so many messages
-    came before these and fit no context; they count as trimmed. `trims` false: none may be left
-    out, and what does not fit ends with the error `context_length_exceeded`.
+    their text. One that cannot says so by a `Started` with `anew`. `prior_passed` is what was
+    published besides the text. `left_out`: so many messages came before these and fit no context;
+    they count as trimmed. `trims` false: none may be left out, and what does not fit ends with the
+    error `context_length_exceeded`.
     """
 
     response_id: str
@@ -77,6 +89,7 @@ class GenerationRequest:
     prior_text: str = ""
     left_out: int = 0
     trims: bool = True
+    prior_passed: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 def context_exceeded(context: int = 0, taken: int = 0) -> EngineError:
@@ -90,6 +103,9 @@ def context_exceeded(context: int = 0, taken: int = 0) -> EngineError:
     )
 
 
+UPSTREAM = "upstream"
+"""The device of a model that another server holds."""
+
 UNKNOWN_TOKEN = -1
 """A token that was generated, but by somebody who does not say which."""
 
@@ -97,6 +113,7 @@ UNKNOWN_TOKEN = -1
 class FinishReason(StrEnum):
     STOP = "stop"  # end-of-turn token or a stop string
     LENGTH = "length"  # max_tokens, or the context is full
+    TOOL_CALLS = "tool_calls"  # the model waits for what the tools say
     CANCELLED = "cancelled"
     ERROR = "error"
 
@@ -131,6 +148,15 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedDelta:
+    """New tokens that are no text: a part of what `engine.passed` describes."""
+
+    response_id: str
+    fields: Mapping[str, Any]
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """Always the last event of a response, exactly one for each `submit`."""
 
@@ -142,7 +168,7 @@ class Finished:
     error_message: str = ""
 
 
-EngineEvent = Started | TextDelta | Finished
+EngineEvent = Started | TextDelta | PassedDelta | Finished
 EventSink = Callable[[Sequence[EngineEvent]], None]
 """Called from the engine's thread with all events of one step, in order; must return at once."""
 
@@ -247,6 +273,11 @@ class Engine(ABC):
     def absence(self) -> str:
         """Why nothing can be answered just now, though the engine is alive; empty if it can."""
         return ""
+
+    @property
+    def shares_cores(self) -> bool:
+        """Whether it computes on the cores of this machine, and waits while others use them."""
+        return True
 
     @property
     def prefixes(self) -> int:

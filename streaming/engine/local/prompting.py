@@ -71,6 +71,9 @@ class Preparer:
     ) -> tuple[TokenSequence, int]:
         params = request.params
         check_params(params)
+        if params.passed or any(message.fields for message in request.messages):
+            message = "This model takes no tools, and no other parameters that are passed on."
+            raise EngineError(message, "invalid_params")
         room = max(1, min(params.max_tokens, self._context // 4))
         if request.trims:
             # Old turns make room for an answer; the newest one leaves it what is left.

@@ -6,8 +6,8 @@ What is different from a model in this process:
   in what a person typed are its affair. It gives no token ids: each piece counts as one token, or
   as what its `usage` says, and all are `UNKNOWN_TOKEN`. At the end its `usage` is the truth.
 - **Going on.** After a lost worker or a connection that broke mid-answer the text so far is sent as
-  the last message, the assistant's, to be continued (`continue_final_message` with vLLM and
-  SGLang; llama.cpp and Ollama do it of themselves). Readers see one answer without a repeat or a
+  the last message, the assistant's, to be continued (`continue_final_message`; Ollama does it of
+  itself). Readers see one answer without a repeat or a
   hole. With a server that cannot do this the answer begins anew: `Started` with `anew`, and so a
   second `response.in_progress`, which voids the text before it. To continue an answer cut by its
   limit is then an error, since nothing of it may be voided.
@@ -16,6 +16,8 @@ What is different from a model in this process:
   response keeps its place meanwhile, and whatever it said.
 - **Health.** `GET /models` is asked every few seconds. While it does not answer, `absence` says so
   and the worker claims nothing.
+- **Besides the text**, `tools` and the like are passed on, and what comes of them comes back
+  (`engine.passed`). Such an answer is not gone on with in the middle.
 - **Fields** that a server refuses (`top_k`, `repetition_penalty`, `stream_options`, `seed`) are
   left out from then on.
 """

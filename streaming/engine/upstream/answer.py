@@ -15,10 +15,12 @@ from streaming.engine.base import (
     Finished,
     FinishReason,
     GenerationRequest,
+    PassedDelta,
     Started,
     TextDelta,
 )
-from streaming.engine.upstream import faults
+from streaming.engine.passed import Passed, add, kept, voids_text
+from streaming.engine.upstream import beside, faults, seam
 from streaming.engine.upstream.bounds import (
     DELTA_CHARS,
     PIECES_A_TOKEN,
@@ -29,6 +31,7 @@ from streaming.engine.upstream.dialect import complained_of
 from streaming.engine.upstream.faults import Kind, UpstreamFault
 from streaming.engine.upstream.host import Upstream
 from streaming.engine.upstream.patience import Patience
+from streaming.engine.upstream.seam import Seam
 from streaming.engine.upstream.stream import Piece, finish_reason, pieces
 
 logger = logging.getLogger("streaming.engine.upstream")
@@ -72,6 +75,10 @@ class UpstreamAnswer:
         self._allowance = Allowance(request.params.max_tokens)
         self._most_chars = answer_chars(request.params.max_tokens)
         self._used = 0  # tokens, as this connection says
+        self._passed: Passed = {}
+        add(self._passed, request.prior_passed)
+        self._beside = beside.chars_of(self._passed)  # characters that are no text
+        self._seam = Seam("", "")
 
     def _continues_one(self) -> bool:
         return bool(self._messages) and self._messages[-1].role == "assistant"
@@ -113,11 +120,18 @@ class UpstreamAnswer:
 
     def _take_up(self) -> None:
         """Go on after what was said before, or begin anew."""
-        if self._upstream.dialect.continues:
+        continues = self._upstream.dialect.continues
+        if continues and not (self._has_grammar() or voids_text(self._passed, self._said)):
             return
-        if self._begun:
+        if self._begun and not continues:
             raise faults.cannot_continue()
-        self._anew = bool(self._said or self._generated)
+        self._anew = bool(self._said or self._generated or self._passed)
+
+    def _has_grammar(self) -> bool:
+        """Whether the server holds the answer to a form, whose beginning it would ask for again in
+        the middle."""
+        form = (self._params.passed or {}).get("response_format")
+        return isinstance(form, dict) and form.get("type") != "text"
 
     def _body(self) -> dict[str, Any]:
         messages, text = list(self._messages), self._begun
@@ -135,17 +149,20 @@ class UpstreamAnswer:
 
     async def _attempt(self, body: dict[str, Any]) -> FinishReason:
         upstream, reason = self._upstream, ""
+        passed = self._params.passed
+        echo = await self._echo_of(body)
         try:
             async with (
                 asyncio.timeout(None) as limit,
                 upstream.server.answer(body, self._allowance) as source,
             ):
                 self._start()
-                before, blanks = self._generated, self._trailing_blanks()
-                async with aclosing(pieces(source, self._allowance)) as stream:  # type: ignore[type-var]
+                before, self._seam = self._generated, Seam(echo, self._trailing_blanks())
+                said = pieces(source, self._allowance, all_of_it=passed is not None)
+                async with aclosing(said) as stream:  # type: ignore[type-var]
                     async for piece in stream:
                         upstream.heard()
-                        blanks = self._take(piece, before, blanks)
+                        self._take(piece, before)
                         if piece.reason and not reason:
                             reason = piece.reason
                             limit.reschedule(asyncio.get_running_loop().time() + _USAGE_SECONDS)
@@ -156,13 +173,27 @@ class UpstreamAnswer:
         except (UpstreamFault, TimeoutError):
             if not reason:
                 raise
-        return finish_reason(reason)
+        return finish_reason(reason, with_tools=bool(passed and passed.get("tools")))
+
+    async def _echo_of(self, body: dict[str, Any]) -> str:
+        """What the server will say once more before it goes on; empty if it does not."""
+        upstream, dialect = self._upstream, self._upstream.dialect
+        if not dialect.may_echo(body):
+            return ""
+        async with dialect.asking:
+            if dialect.echoes is None:
+                asked = upstream.server.answer(seam.question(body), self._allowance)
+                async with asked as source:
+                    said = pieces(source, self._allowance)
+                    async with aclosing(said) as stream:  # type: ignore[type-var]
+                        dialect.echoes = await seam.is_echo(stream)
+        return str(body["messages"][-1]["content"]) if dialect.echoes else ""
 
     def _start(self) -> None:
         """The server has begun to answer, so it did not mind what was left out."""
         self._upstream.dialect.refused |= self._left_out
         if self._anew:
-            self._said, self._generated = "", 0
+            self._said, self._generated, self._passed, self._beside = "", 0, {}, 0
         if self._anew or not self._started:
             started = Started(self._id, self._prompt_tokens, self._trimmed, anew=self._anew)
             self._emit(started)
@@ -171,34 +202,44 @@ class UpstreamAnswer:
     def _is_overlong(self) -> bool:
         """Whether the server has said more than was asked for, whatever it counts."""
         most = PIECES_A_TOKEN * self._params.max_tokens
-        return self._generated > most or len(self._said) >= self._most_chars
+        return self._generated > most or len(self._said) + self._beside >= self._most_chars
 
     def _trailing_blanks(self) -> str:
         """Blanks that readers have and the server was not told."""
         text = self._begun + self._said
         return text[len(text.rstrip()) :]
 
-    def _take(self, piece: Piece, before: int, blanks: str) -> str:
-        """Pass a piece on; `before` so many tokens were said when the connection was made. The
-        `blanks` that are still to be left out, since readers have them already."""
+    def _take(self, piece: Piece, before: int) -> None:
+        """Pass a piece on; `before` so many tokens were said when the connection was made."""
         if piece.prompt_tokens is not None:
             self._prompt_tokens = piece.prompt_tokens
-        text = piece.text
-        while blanks and text and text[0] == blanks[0]:
-            text, blanks = text[1:], blanks[1:]
-        if text:
-            blanks = ""
+        text = self._seam.take(piece.text)
+        if piece.reason:
+            text += self._seam.rest()
         tokens = 1 if piece.has_output else 0
         if piece.completion_tokens:
             self._used = max(self._used, piece.completion_tokens)
             tokens = max(0, before + self._used - self._generated)
             tokens = min(tokens, self._params.max_tokens)
-        text = text[: self._most_chars - len(self._said)]
+        room = self._most_chars - len(self._said) - self._beside
+        if piece.passed and beside.chars_of(piece.passed) <= room:
+            self._pass_on(piece.passed, 0 if text else tokens)
+            tokens = tokens if text else 0
+        text = text[: max(0, room)]
         if text or tokens:
             self._say(text, tokens)
         if piece.completion_tokens:
             self._generated = before + self._used  # it knows better
-        return blanks
+
+    def _pass_on(self, passed: Passed, tokens: int) -> None:
+        """Pass on what is no text."""
+        chars = beside.chars_of(passed)
+        self._allowance.take_chars(chars)
+        self._beside += chars
+        add(self._passed, kept(passed))
+        self._generated += tokens
+        self._patience.renew()
+        self._emit(PassedDelta(self._id, passed, (UNKNOWN_TOKEN,) * tokens))
 
     def _say(self, text: str, tokens: int) -> None:
         """Pass text on, a huge one in parts."""
@@ -217,24 +258,28 @@ class UpstreamAnswer:
         there is no use."""
         match fault.kind:
             case Kind.AWAY:
-                self._upstream.look()
-                self._take_up()
-                await self._patience.wait(fault)
+                await self._wait(fault)
                 return True
             case Kind.BROKEN if self._breaks < _BREAKS:
                 self._breaks += 1
-                self._upstream.look()
-                self._take_up()
-                await self._patience.wait(fault)
+                await self._wait(fault)
                 return True
             case Kind.REFUSED if self._refusals < _REFUSALS:
                 self._refusals += 1
                 if names := complained_of(body, fault.said):
                     self._left_out |= names
                     return True
+                if self._params.passed:
+                    raise faults.refused_with(self._params.passed, fault)
             case Kind.TOO_LONG:
                 return self._shorten(fault, body)
         raise fault
+
+    async def _wait(self, fault: UpstreamFault) -> None:
+        self._upstream.look()
+        self._upstream.dialect.echoes = None  # another build may come back
+        self._take_up()
+        await self._patience.wait(fault)
 
     def _shorten(self, fault: UpstreamFault, body: dict[str, Any]) -> bool:
         """Leave less room for the answer, then leave out the older half of the turns, again and

@@ -24,6 +24,10 @@ LEAST_CHARS = 1_024
 """An answer may have so many, however few its tokens."""
 DELTA_CHARS = 16_384
 """Of what is passed on at once."""
+MOST_TOKENS = 100_000_000
+"""A count of more is nonsense, which the record could not hold."""
+TOOL_CALLS = 128
+"""Of one answer."""
 
 _ANSWERS = 2
 """So often one response may be said: once more after a break."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from streaming.engine.base import ChatMessage, SamplingParams
 CONTINUING = {"vllm", "sglang", "llamacpp", "library"}
 """Servers that go on with an assistant's message, by the `owned_by` of their models; the last is
 Ollama's."""
+
+_NEVER_ECHOING = {"vllm", "sglang", "library"}
 
 _CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 
@@ -28,17 +31,26 @@ _OPTIONAL = (
 
 
 class Dialect:
-    """`refused` are fields that the server does not take. `continues` None: as its name tells."""
+    """`refused` are fields that the server does not take. `continues` None: as its name tells.
+    `echoes`: whether it says what it is to continue once more; None: nobody has asked yet."""
 
     def __init__(self, continues: bool | None = None) -> None:
         self.server = ""  # the model's `owned_by`
         self._continues = continues
         self.refused: set[str] = set()
+        self.echoes: bool | None = None
+        self.asking = asyncio.Lock()
 
     @property
     def continues(self) -> bool:
         """Whether the server goes on with an assistant's message."""
         return self.server in CONTINUING if self._continues is None else self._continues
+
+    def may_echo(self, body: dict[str, Any]) -> bool:
+        """Whether the server may say the last message of this request once more."""
+        if body["messages"][-1]["role"] != "assistant" or self.server in _NEVER_ECHOING:
+            return False
+        return self.server != "llamacpp" or "continue_final_message" not in body
 
     def body(
         self,
@@ -51,26 +63,40 @@ class Dialect:
         """The request's JSON, without what is refused or to be left out. A last message of the
         assistant's is to be continued."""
         body: dict[str, Any] = {
+            **_sound(params.passed or {}),
             "model": model,
-            "messages": [{"role": m.role, "content": whole(m.content)} for m in messages],
+            "messages": [_message(message) for message in messages],
             "stream": True,
-            "temperature": params.temperature,
-            "top_p": params.top_p,
             "max_tokens": max_tokens,
             "seed": params.seed & 0x7FFFFFFF,  # some servers keep 32 bits
-            "top_k": params.top_k or -1,  # no top-k, for vLLM, SGLang and llama.cpp
             "stream_options": {"include_usage": True, "continuous_usage_stats": True},
+            **self._sampling(params),
         }
         if params.stop:
             body["stop"] = [whole(text) for text in params.stop]
-        if params.repetition_penalty != 1:
-            is_llama = self.server == "llamacpp"
-            body["repeat_penalty" if is_llama else "repetition_penalty"] = params.repetition_penalty
         if params.ignore_eos:
             body["ignore_eos"] = True
-        if messages[-1].role == "assistant" and self.server not in ("llamacpp", "library"):
+        if messages[-1].role == "assistant" and self.server != "library":
             body |= _CONTINUE
         return _without(body, self.refused | left_out)
+
+    def _sampling(self, params: SamplingParams) -> dict[str, Any]:
+        """What was asked for: the server has defaults of its own, often its model's."""
+        is_llama = self.server == "llamacpp"
+        known = {
+            "temperature": ("temperature", params.temperature),
+            "top_p": ("top_p", params.top_p),
+            # no top-k, for vLLM, SGLang and llama.cpp
+            "top_k": ("top_k", params.top_k or -1),
+            "repetition_penalty": (
+                "repeat_penalty" if is_llama else "repetition_penalty",
+                params.repetition_penalty,
+            ),
+        }
+        asked = params.asked
+        if asked is None:
+            asked = frozenset(known if params.repetition_penalty != 1 else [*known][:3])
+        return {name: value for key, (name, value) in known.items() if key in asked}
 
 
 def complained_of(body: dict[str, Any], complaint: str) -> set[str]:
@@ -91,6 +117,24 @@ def _without(body: dict[str, Any], names: set[str]) -> dict[str, Any]:
     if "stream_options" in kept and "continuous_usage_stats" in names:
         kept["stream_options"] = {"include_usage": True}
     return kept
+
+
+def _message(message: ChatMessage) -> dict[str, Any]:
+    content = whole(message.content)
+    if not message.fields:
+        return {"role": message.role, "content": content}
+    # What a call of tools has for its text is null, to which some templates pay heed.
+    text = content or (None if message.fields.get("tool_calls") else "")
+    return {"role": message.role, "content": text, **_sound(dict(message.fields))}
+
+
+def _sound(value: Any) -> Any:
+    """A JSON value without lone surrogates."""
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, dict):
+        return {whole(name): _sound(each) for name, each in value.items()}
+    return [_sound(each) for each in value] if isinstance(value, list) else value
 
 
 def whole(text: str) -> str:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 from streaming.engine.base import (
+    UPSTREAM,
     Engine,
     EngineError,
     EngineEvent,
@@ -22,6 +23,7 @@ from streaming.engine.base import (
     FinishReason,
     GenerationRequest,
     ModelInfo,
+    PassedDelta,
     StepRecord,
     TextDelta,
 )
@@ -33,6 +35,13 @@ from streaming.engine.upstream.health import Health
 from streaming.engine.upstream.server import ServedModel, UpstreamServer
 
 logger = logging.getLogger("streaming.engine.upstream")
+
+_READ_SECONDS_EACH = 0.001
+_MOST_READ_SECONDS = 0.04
+"""Of many answers each is read once in so long: a read takes 0.1 ms, whatever it brings."""
+
+_FEW = 8
+"""So many are read as soon as there is something."""
 
 _TICK_SECONDS = 0.25
 """So often the thread's event loop shows that it gets on."""
@@ -61,7 +70,7 @@ class UpstreamEngine(Engine):
         probe_seconds: float = 5.0,
         pause_seconds: float = 0.5,
     ) -> None:
-        self.server = UpstreamServer(url, key, probe_seconds)
+        self.server = UpstreamServer(url, key, probe_seconds, self._rhythm)
         self.dialect = Dialect(continues)
         self.patience_seconds = patience_seconds
         self.pause_seconds = pause_seconds
@@ -89,7 +98,7 @@ class UpstreamEngine(Engine):
         if self._thread is None:
             raise EngineError("The engine has not started.")
         name = shown_name(self.model.name)
-        return ModelInfo(name, "upstream", "", self.context_tokens, self._rows, 0)
+        return ModelInfo(name, UPSTREAM, "", self.context_tokens, self._rows, 0)
 
     @property
     def model(self) -> ServedModel:
@@ -104,6 +113,10 @@ class UpstreamEngine(Engine):
     @property
     def absence(self) -> str:
         return self._health.absence
+
+    @property
+    def shares_cores(self) -> bool:
+        return False
 
     def prepare(self) -> None:
         """Ask the server for its models. One that is away is no error, one that refuses is."""
@@ -227,6 +240,10 @@ class UpstreamEngine(Engine):
         """Keep to what the server says of itself."""
         self.dialect.server = self.model.server
 
+    def _rhythm(self) -> float:
+        running = len(self._tasks)
+        return 0 if running <= _FEW else min(_MOST_READ_SECONDS, _READ_SECONDS_EACH * running)
+
     def _begin(self, request: GenerationRequest) -> None:
         answer = UpstreamAnswer(request, self, self._publish)
         task = self._loop.create_task(answer.run())
@@ -255,7 +272,7 @@ class UpstreamEngine(Engine):
                 return
             if isinstance(event, Finished):
                 self._open.discard(event.response_id)
-            if isinstance(event, TextDelta):
+            if isinstance(event, TextDelta | PassedDelta):
                 self._generated_tokens += len(event.tokens)
                 self._speed.add(len(event.tokens))
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import email.utils
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -111,6 +111,14 @@ def context_full(fault: UpstreamFault) -> UpstreamFault:
 def too_much(detail: str) -> UpstreamFault:
     message = "The model's server sent more than an answer can be."
     return UpstreamFault(Kind.FATAL, detail, message)
+
+
+def refused_with(names: Iterable[str], fault: UpstreamFault) -> UpstreamFault:
+    """The same, of a request with parameters that were passed on."""
+    given = sorted(names)
+    named = [name for name in given if re.search(rf"\b{name}\b", fault.said)] or given
+    message = f"The model's server does not accept this request with {', '.join(named)}."
+    return UpstreamFault(Kind.FATAL, fault.detail, message, "invalid_params", said=fault.said)
 
 
 def cannot_continue() -> UpstreamFault:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from codecs import BOM_UTF8
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,11 +35,15 @@ class ServedModel:
 
 
 class UpstreamServer:
-    """Belongs to one event loop, from `async with` on."""
+    """Belongs to one event loop, from `async with` on. Each answer is read once in `rhythm`
+    seconds, 0: as soon as there is something."""
 
-    def __init__(self, url: str, key: str, probe_seconds: float) -> None:
+    def __init__(
+        self, url: str, key: str, probe_seconds: float, rhythm: Callable[[], float]
+    ) -> None:
         self._url = url
         self._probe_seconds = probe_seconds
+        self._rhythm = rhythm
         # Nothing compressed: what a few bytes become cannot be told before they are unpacked.
         self._headers = {"Accept-Encoding": "identity"}
         if key:
@@ -99,23 +104,39 @@ class UpstreamServer:
                 kind = response.headers.get("content-type", "").partition(";")[0].strip()
                 if kind.lower() != "text/event-stream":
                     raise faults.misconfigured("it answers with something else than a stream", kind)
-                response.stream = _Counted(response.stream, allowance)
+                response.stream = _Body(response.stream, allowance, self._rhythm)
                 yield source
         except httpx2.HTTPError as error:
             raise faults.of_transport(error) from error
 
 
-class _Counted(httpx2.AsyncByteStream):
-    """A body whose bytes are taken from an allowance."""
+class _Body(httpx2.AsyncByteStream):
+    """A body whose bytes are taken from an allowance, without a byte order mark.
 
-    def __init__(self, stream: Any, allowance: Allowance) -> None:
+    Where there are many, all rest until the same moment after each read: what came meanwhile costs
+    one read together, and is published together.
+    """
+
+    def __init__(self, stream: Any, allowance: Allowance, rhythm: Callable[[], float]) -> None:
         self._stream = stream
         self._allowance = allowance
+        self._rhythm = rhythm
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        beginning = b""  # while it may be that of a byte order mark, which is no part of a line
+        begun = False
         async for part in self._stream:
             self._allowance.take_bytes(len(part))
+            if not begun:
+                beginning += part
+                if len(beginning) < len(BOM_UTF8) and BOM_UTF8.startswith(beginning):
+                    continue
+                part, begun = beginning.removeprefix(BOM_UTF8), True
             yield part
+            if seconds := self._rhythm():
+                await asyncio.sleep(seconds - asyncio.get_running_loop().time() % seconds)
+        if not begun:
+            yield beginning
 
     async def aclose(self) -> None:
         await self._stream.aclose()

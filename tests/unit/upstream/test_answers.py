@@ -336,7 +336,7 @@ def test_a_cut_answer_is_gone_on_with(start: Start, upstream: FakeUpstream) -> N
     ]
 
 
-@pytest.mark.parametrize(("owner", "flags"), [("llamacpp", False), ("library", False),
+@pytest.mark.parametrize(("owner", "flags"), [("llamacpp", True), ("library", False),
                                               ("sglang", True)])  # fmt: skip
 def test_each_server_in_its_words(
     start: Start, upstream: FakeUpstream, owner: str, flags: bool

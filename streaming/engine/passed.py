@@ -1,0 +1,107 @@
+"""What a model's server says besides an answer's text, in the words of OpenAI's API.
+
+A mapping with some of: `reasoning_content` and `refusal` (text), `tool_calls` (a list, each with
+its `index`), `logprobs` (lists of tokens), `usage` (details of the counts). A later part is added
+to an earlier one, in any grouping, by `add`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Passed = dict[str, Any]
+
+_TEXTS = ("reasoning_content", "refusal")
+
+
+def whole_of(parts: Iterable[Mapping[str, Any]]) -> Passed:
+    """What the parts are together."""
+    whole: Passed = {}
+    for part in parts:
+        add(whole, part)
+    return whole
+
+
+def add(whole: Passed, part: Mapping[str, Any]) -> None:
+    """Add a part to what came before it, in place. The part is left as it is."""
+    for name in _TEXTS:
+        if name in part:
+            whole[name] = whole.get(name, "") + part[name]
+    if "tool_calls" in part:
+        calls = whole.setdefault("tool_calls", [])
+        for call in part["tool_calls"]:
+            _add_call(calls, call)
+    if "logprobs" in part:
+        lists = whole.setdefault("logprobs", {})
+        for name, tokens in part["logprobs"].items():
+            lists.setdefault(name, []).extend(tokens)
+    if "usage" in part:
+        whole["usage"] = part["usage"]
+
+
+def _add_call(calls: list[dict[str, Any]], part: Mapping[str, Any]) -> None:
+    """The name and the id come once, the arguments in pieces."""
+    said = part.get("function", {})
+    call = next((each for each in calls if each["index"] == part["index"]), None)
+    if call is None:
+        call = {"index": part["index"], "function": {"arguments": ""}}
+        calls.append(call)
+    for name in ("id", "type"):
+        if part.get(name):
+            call.setdefault(name, part[name])
+    if said.get("name"):
+        call["function"].setdefault("name", said["name"])
+    call["function"]["arguments"] += said.get("arguments", "")
+
+
+def beyond(known: Mapping[str, Any], whole: Mapping[str, Any]) -> Passed | None:
+    """What `whole` says after `known`, with which it begins or which is longer; None if the two
+    contradict each other."""
+    rest: Passed = {}
+    for name in _TEXTS:
+        before, now = known.get(name, ""), whole.get(name, "")
+        if not (now.startswith(before) or before.startswith(now)):
+            return None
+        if new := now[len(before) :]:
+            rest[name] = new
+    before_calls = {call["index"]: call for call in known.get("tool_calls", ())}
+    calls = []
+    for call in whole.get("tool_calls", ()):
+        if (part := _beyond_call(before_calls.get(call["index"]), call)) is None:
+            return None
+        calls += [part] if part else []
+    if calls:
+        rest["tool_calls"] = calls
+    logprobs = {
+        name: tokens[len(known.get("logprobs", {}).get(name, ())) :]
+        for name, tokens in whole.get("logprobs", {}).items()
+    }
+    if any(logprobs.values()):
+        rest["logprobs"] = {name: tokens for name, tokens in logprobs.items() if tokens}
+    if whole.get("usage") not in (None, known.get("usage")):
+        rest["usage"] = whole["usage"]
+    return rest
+
+
+def _beyond_call(known: Mapping[str, Any] | None, call: Mapping[str, Any]) -> Passed | None:
+    """What of a call is new; empty if nothing is, None if it is another."""
+    if known is None:
+        return dict(call)
+    before, now = known["function"], call["function"]
+    is_same = known.get("id") == call.get("id") and before.get("name") == now.get("name")
+    old, new = before["arguments"], now["arguments"]
+    if not is_same or not (new.startswith(old) or old.startswith(new)):
+        return None
+    added = new[len(old) :]
+    return {"index": call["index"], "function": {"arguments": added}} if added else {}
+
+
+def kept(whole: Mapping[str, Any]) -> Passed:
+    """What of it outlives the response: not the probabilities, which are longer than the text."""
+    return {name: value for name, value in whole.items() if name != "logprobs"}
+
+
+def voids_text(whole: Mapping[str, Any], text: str) -> bool:
+    """Whether an answer that broke off after this cannot be gone on with as a text."""
+    return "tool_calls" in whole or ("reasoning_content" in whole and not text)

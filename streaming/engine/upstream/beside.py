@@ -1,0 +1,129 @@
+"""What an event holds besides the answer's text: checked, bounded, and in `passed`'s words."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from streaming.engine.passed import Passed
+from streaming.engine.upstream.bounds import MOST_TOKENS, NAME_CHARS, TOOL_CALLS
+from streaming.engine.upstream.dialect import whole
+from streaming.engine.upstream.halves import Halves
+
+_TOP_LOGPROBS = 20
+_TOKEN_BYTES = 256
+_LEAST_LOGPROB = -9999.0  # what OpenAI says for one that is hardly possible
+_DETAILS = ("prompt_tokens_details", "completion_tokens_details")
+
+
+def object_of(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def has_output(delta: dict[str, Any], *, all_of_it: bool) -> bool:
+    """Whether it stands for tokens that are no text; a call of a tool does where it is wanted."""
+    reasons = bool(delta.get("reasoning_content") or delta.get("reasoning"))
+    return reasons or (all_of_it and bool(delta.get("tool_calls")))
+
+
+def passed_of(
+    choice: dict[str, Any], delta: dict[str, Any], usage: dict[str, Any], halves: Halves
+) -> Passed:
+    """All that is known of it; what is not what it should be counts for nothing."""
+    passed: Passed = {}
+    reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+    for name, said in (("reasoning_content", reasoning), ("refusal", delta.get("refusal"))):
+        if isinstance(said, str) and (text := _storable(halves.join(name, said))):
+            passed[name] = text
+    if calls := _tool_calls(delta.get("tool_calls"), halves):
+        passed["tool_calls"] = calls
+    if logprobs := _logprobs(object_of(choice.get("logprobs"))):
+        passed["logprobs"] = logprobs
+    if details := _details(usage):
+        passed["usage"] = details
+    return passed
+
+
+def chars_of(passed: Passed) -> int:
+    """Of the text in it, which is bounded as an answer's is."""
+    texts = [passed.get("reasoning_content", ""), passed.get("refusal", "")]
+    texts += [call["function"].get("arguments", "") for call in passed.get("tool_calls", ())]
+    return sum(map(len, texts))
+
+
+def _tool_calls(said: Any, halves: Halves) -> list[dict[str, Any]]:
+    calls = []
+    for position, part in enumerate(said if isinstance(said, list) else ()):
+        if not isinstance(part, dict):
+            continue
+        index = part.get("index", position)
+        if not isinstance(index, int) or not 0 <= index < TOOL_CALLS:
+            continue
+        function = object_of(part.get("function"))
+        call: dict[str, Any] = {"index": index, "function": {}}
+        if name := _name(part.get("id")):
+            call["id"] = name
+            call["type"] = "function"
+        if name := _name(function.get("name")):
+            call["function"]["name"] = name
+            call["type"] = "function"
+        arguments = function.get("arguments")
+        if isinstance(arguments, dict):
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        if isinstance(arguments, str):
+            text = _storable(halves.join(("arguments", index), arguments))
+            call["function"]["arguments"] = text
+        calls.append(call)
+    return calls
+
+
+def _name(value: Any) -> str:
+    return _storable(whole(value[:NAME_CHARS])) if isinstance(value, str) else ""
+
+
+def _storable(text: str) -> str:
+    """Without U+0000, which PostgreSQL does not store."""
+    return text.replace("\x00", "\ufffd")
+
+
+def _logprobs(said: dict[str, Any]) -> dict[str, list[Any]]:
+    found = {}
+    for name in ("content", "refusal"):
+        if isinstance(tokens := said.get(name), list):
+            found[name] = [_token(token) for token in tokens if isinstance(token, dict)]
+    return {name: tokens for name, tokens in found.items() if tokens}
+
+
+def _token(said: dict[str, Any], *, with_others: bool = True) -> dict[str, Any]:
+    number, units = said.get("logprob"), said.get("bytes")
+    is_number = isinstance(number, int | float) and math.isfinite(number)
+    token: dict[str, Any] = {
+        "token": _name(said.get("token")),
+        "logprob": number if is_number else _LEAST_LOGPROB,
+        "bytes": _units(units) if isinstance(units, list) else None,
+    }
+    if with_others:
+        others = said.get("top_logprobs")
+        others = others[:_TOP_LOGPROBS] if isinstance(others, list) else ()
+        token["top_logprobs"] = [
+            _token(other, with_others=False) for other in others if isinstance(other, dict)
+        ]
+    return token
+
+
+def _units(said: list[Any]) -> list[int]:
+    return [unit for unit in said[:_TOKEN_BYTES] if isinstance(unit, int) and 0 <= unit < 256]
+
+
+def _details(usage: dict[str, Any]) -> dict[str, dict[str, int]]:
+    found = {}
+    for name in _DETAILS:
+        counts = {
+            _name(key): count
+            for key, count in list(object_of(usage.get(name)).items())[:20]
+            if isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= MOST_TOKENS
+        }
+        if counts:
+            found[name] = counts
+    return found
