@@ -31,6 +31,7 @@ PARTS = (
     "waiting_list",
     "sockets",
     "arrivals",
+    "forwarding",
     "quality",
 )
 ON_REQUEST = ("soak",)

@@ -23,14 +23,19 @@ from streaming.waiting_list.base import Claim, WaitingList, WrongNumber
 logger = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 0.04
-"""Each response is published at most this often, all responses of an interval together,"""
+"""Each response is published at most this often, all responses of an interval together."""
 
 PUBLISH_SECONDS_EACH = 0.01
-"""or, where many run, so often that there are 100 events a second: each costs the readers' side
-of the process a fifth of a millisecond, and an engine on the same cores waits twice as long."""
+"""Where many run on an engine that shares the cores, so often that there are 100 events a second:
+each costs the readers' side of the process a fifth of a millisecond, and such an engine waits twice
+as long."""
 
 MOST_PUBLISH_SECONDS = 0.2
 """Text that comes five times a second, some three words each time, still flows."""
+
+FORWARD_SECONDS = 0.01
+"""Before an engine elsewhere, which has a rhythm of its own where many run: just so long that what
+comes together is published together."""
 
 _RETRY_SECONDS = 1.0
 
@@ -163,10 +168,19 @@ class Publisher:
 
     async def _let_gather(self) -> None:
         """A while in which more may come; an end, whose place somebody may wait for, ends it."""
-        wanted = max(PUBLISH_SECONDS, PUBLISH_SECONDS_EACH * len(self.running))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(MOST_PUBLISH_SECONDS, wanted)):
+            async with asyncio.timeout(self.pause):
                 await self._news.wait()
+
+    @property
+    def pause(self) -> float:
+        """Seconds from one publishing to the next."""
+        if not self._engine.shares_cores:
+            return FORWARD_SECONDS
+        return min(
+            MOST_PUBLISH_SECONDS,
+            max(PUBLISH_SECONDS, PUBLISH_SECONDS_EACH * len(self.running)),
+        )
 
     def _take_news(self) -> None:
         while self._heard:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.options import Options
-from benchmarks.parts import arrivals, history, interference, poisson, soak, sockets
+from benchmarks.parts import arrivals, forwarding, history, interference, poisson, soak, sockets
 from benchmarks.report import Section, markdown_section
+from benchmarks.systems.forwarded import Forwarded, PacedServer
 from benchmarks.systems.openai_server import OpenAIServer
 from benchmarks.systems.served import Served
 
@@ -91,3 +92,14 @@ def test_a_soak_accounts_for_every_response() -> None:
     section = soak.report(account, samples, kept, 0.1)
     assert account.accepted
     assert section.figures["lost"] == 0, markdown_section(section)
+
+
+@pytest.mark.parametrize("bundled", [False, True])
+def test_another_servers_answers_are_read(bundled: bool) -> None:
+    found = forwarding.Found()
+    with (
+        PacedServer(100.0) as paced,
+        Forwarded(Options(), 2, paced.url, bundled=bundled) as front,
+    ):
+        forwarding.add_round(found, front, 5, 0, count=4)
+    assert len(found.cpu) == 1

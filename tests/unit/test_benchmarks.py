@@ -19,7 +19,7 @@ from benchmarks.charts import svg
 from benchmarks.goals import GOALS, Goal, goal_list, goal_table
 from benchmarks.numbers import gaps, median, percentile, ratio, slope
 from benchmarks.options import Options
-from benchmarks.parts import poisson, soak, streams, waiting_list
+from benchmarks.parts import forwarding, poisson, soak, streams, waiting_list
 from benchmarks.prompts import prompt_of, turns
 from benchmarks.report import (
     README_END,
@@ -303,6 +303,17 @@ async def test_the_waiting_list_is_used_at_each_size() -> None:
     table = waiting_list.table_of("", "memory", found, section)
     assert len(table.rows) == len(waiting_list.OPERATIONS)
     assert section.figures["memory_claim_p95"] > 0
+
+
+def test_the_part_forwarding() -> None:
+    stream = Stream(sent=0.0, moments=[0.0, 0.5, 1.0, 1.04, 1.1, 5.0, 5.5, 6.0])
+    assert forwarding.steady_gaps([stream, Stream()]) == pytest.approx([0.04, 0.06, 3.9])
+    section = Section("forwarding", "")
+    found = {"passed on": forwarding.Found([0.04, 0.05], [0.0001]), "bundled": forwarding.Found()}
+    table = forwarding.table_of(found, section)
+    assert len(table.rows) == 2
+    assert section.figures["passed_on_gap_median"] == pytest.approx(45)
+    assert section.figures["passed_on_cpu"] == pytest.approx(0.1)
 
 
 # --- the command ---------------------------------------------------------------------------
