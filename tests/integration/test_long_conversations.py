@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -71,7 +72,8 @@ async def test_an_engine_is_given_no_more_than_could_fit(start_worker: Any, sett
     given: list[GenerationRequest] = []
     submit = engine.submit
     engine.submit = lambda request: (given.append(request), submit(request))[1]  # type: ignore[assignment]
-    claimer = Claimer("w", engine, None, None, lease_seconds=9, has_place=bool, bell=None)  # type: ignore[arg-type]
+    rest: Any = {"has_place": bool, "bell": None, "restore": None}
+    claimer = Claimer("w", engine, None, None, lease_seconds=9, **rest)  # type: ignore[arg-type]
     assert claimer._most_chars() == 8 * 32_000  # more than 16 for each of 4096 tokens
     settings.CHATSTREAM = {**settings.CHATSTREAM, "max_conversation_chars": 1}
     assert claimer._most_chars() == 16 * 4096
@@ -120,7 +122,7 @@ async def test_a_thousand_messages_are_written_by_few_statements(layer: Any) -> 
     def write() -> Response:
         with CaptureQueriesContext(connection) as captured:
             params = {"max_tokens": 5, "seed": 1, "stop": []}
-            made: Response = conversations.create.func(messages, params, Client())
+            made: Response = conversations.create.func(messages, params, Client(), uuid4())
         inserts = [q["sql"] for q in captured if 'INSERT INTO "streaming_message"' in q["sql"]]
         assert len(inserts) == 1
         return made
