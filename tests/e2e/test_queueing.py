@@ -22,7 +22,6 @@ from tests.valkey import Valkey
 CAP = {
     "CHATSTREAM_MAX_RUNNING": "2",
     "CHATSTREAM_MAX_WAITING": "3",
-    "CHATSTREAM_DTYPE": "float32",  # so that equal prompts have equal greedy answers in any batch
     "LOG_LEVEL": "DEBUG",
 }
 

@@ -21,7 +21,6 @@ def real(tmp_path: Path) -> Iterator[Cluster]:
     valkey = start_or_skip(durable=True)
     env = {
         "CHATSTREAM_ENGINE": "streaming.engine.local.LocalEngine",
-        "CHATSTREAM_DTYPE": "float32",
         "CHATSTREAM_MAX_RUNNING": "2",
         "CHATSTREAM_LEASE_SECONDS": "5",
     }
