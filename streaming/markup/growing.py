@@ -18,13 +18,17 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.token import Token
 
+from streaming.markup.formulas import MOST_CHARS
 from streaming.markup.plain import TAIL
 
 _ATTEMPTS = 4
 """So often lines are left out; each time the block is parsed again."""
 
-_LABEL_CHARS, _LINK_CHARS, _CODE_CHARS, _TAG_CHARS, _FORMULA_CHARS = 300, 2000, 300, 200, 2000
-"""What is open for longer is no link, code, tag or formula: it is shown as it was written."""
+_LABEL_CHARS, _LINK_CHARS, _CODE_CHARS, _TAG_CHARS = 300, 2000, 300, 200
+"""What is open for longer is no link, code or tag: it is shown as it was written."""
+
+_FORMULA_CHARS = MOST_CHARS + 2
+"""A longer one, with its opener, is never converted: its source is what there is to read of it."""
 
 _OPENERS = 20
 """Where more marks are open, they are no emphasis."""
@@ -35,6 +39,7 @@ _UNCLEAR_LINE = re.compile(
 )
 _UNCLEAR_END = "*_~`!\\<[$"
 _OPEN_ENTITY = re.compile(r"&[#\w]{0,32}$")
+_OPEN_BEGIN = re.compile(r"\\(?:b(?:e(?:g(?:in?)?)?)?|begin\{[A-Za-z]{0,20})$")
 _ESCAPED_URL = re.compile(r"://[^\s%]{0,1000}(%\S{0,200})$")
 _RUNS = re.compile(r"`+")
 _LABEL = re.compile(r"!?\[((?:[^\[\]\\]|\\.|\[[^\[\]]*\])*)(\]?)", re.DOTALL)
@@ -121,7 +126,7 @@ def _find_home(state: StateCore) -> None:
         growth.held = True
         if not growth.whole_line:
             growth.cut = state.src.count("\n")  # the row is shown when it is whole
-    elif _is_open_formula(token):
+    elif _is_open_formula(token) or _may_be_in_line(token, growth):
         growth.cut = token.map[0] if token.map else 0
     elif token.type not in _LEAVES:
         growth.held = True
@@ -161,8 +166,9 @@ def _parse_home(state: StateCore) -> None:
     token = growth.home
     token.type = "inline"
     content = token.content.rstrip(_UNCLEAR_END)
-    if entity := _OPEN_ENTITY.search(content, max(0, len(content) - 40)):
-        content = content[: entity.start()]
+    for half in (_OPEN_ENTITY, _OPEN_BEGIN):
+        if found := half.search(content, max(0, len(content) - 40)):
+            content = content[: found.start()]
     if url := _ESCAPED_URL.search(content):
         content = content[: url.start(1)]
     growth.held = growth.held or content != token.content
@@ -187,6 +193,11 @@ def _without_open_formulas(tokens: list[Token]) -> list[Token]:
 def _is_open_formula(token: Token) -> bool:
     is_open = token.type.startswith("formula") and token.meta.get("open", False)
     return is_open and len(token.markup) <= _FORMULA_CHARS
+
+
+def _may_be_in_line(token: Token, growth: Growth) -> bool:
+    """Whether a formula has the last line for itself only as long as that does not go on."""
+    return token.type == "formula_block" and not token.meta["open"] and not growth.whole_line
 
 
 def _close_tags(tokens: list[Token]) -> None:

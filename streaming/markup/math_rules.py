@@ -66,7 +66,7 @@ def _render(
     options: OptionsDict,
     env: EnvType,
 ) -> str:
-    """The HTML of a formula; what is no formula yet, or is none, as it was written."""
+    """The HTML of a formula; what cannot be converted, or has no end, as it was written."""
     token = tokens[index]
     is_block = token.type == "formula_block"
     display, after = token.meta["display"], token.meta["after"]

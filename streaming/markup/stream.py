@@ -29,6 +29,8 @@ _WORDS = re.compile(r"(?:[^\n\r\\`*_~\[<&$!:%#]|:(?!/|$)|!(?!\[|$)|#(?=\w))*")
 _UNCLEAR = re.compile(r"[-+*_=>#`~.:!\[(\\&$<\d\s]*")
 """What may still become anything: it is not worth rendering."""
 
+_NEEDS_LINE = re.compile(r"[|$\\]")
+"""Of a row of a table, and of a formula at a line's end: it is shown when its line is whole."""
 
 _LAST_ITEM = re.compile(r'<li[^>]* data-item="(\d+) (\d+) (\d+)"')
 
@@ -284,7 +286,9 @@ class MarkupStream:
         if self._place and self._shown == segment.size:
             return False
         held = segment.after(max(self._asked, self._shown) if self._place else self._asked)
-        return not _UNCLEAR.fullmatch(held) or ("|" in segment.text and held.endswith("\n"))
+        if not _UNCLEAR.fullmatch(held):
+            return True
+        return held.endswith("\n") and _NEEDS_LINE.search(segment.text) is not None
 
     def _ask(self, segment: Segment, shown: int | None = None, start: int = 0) -> Rendering:
         if segment.kind is not Kind.CODE:

@@ -13,6 +13,7 @@ from streaming.bounded import BoundedPool, preload
 from streaming.markup import MarkupStream, render
 from streaming.markup.formulas import MOST_CHARS, mathml
 from streaming.markup.html import Job, Labels, render_all
+from streaming.markup.plain import TAIL
 
 SOURCES = re.compile(r'<annotation encoding="application/x-tex">(.*?)</annotation>', re.DOTALL)
 
@@ -156,17 +157,43 @@ def test_a_formula_has_no_styles_and_is_a_block_or_not() -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        (r"a **b** \(x_1 * y_2 * z \, w", r"\(x_1 * y_2 * z \, w"),
-        (r"a \(b\) \[ c_1 \; d_", r"\[ c_1 \; d_"),
-        ("a\n\\[\nx\n- y", "\\[\nx\n- y"),
-        ("$$\nx_1\n# y", "$$\nx_1\n# y"),
-        ("\\begin{align}\na &= b \\\\", "\\begin{align}\na &amp;= b \\\\"),
-        ("- a\n  \\[\n  x", "\\[\nx"),
+        (r"a **b** \(x_1 * y_2 * z \, w", "<p>a <strong>b</strong> </p>"),
+        (r"a \[ c_1 \; d_", "<p>a </p>"),
+        ("a\n\\[\nx\n- y", "<p>a</p>"),
+        ("$$\nx_1\n# y", ""),
+        ("\\begin{align}\na &= b \\\\", ""),
+        (r"a \begin{cases} 1 \\", "<p>a </p>"),
+        (r"a \b", "<p>a</p>"),
+        (r"a \begin{al", "<p>a</p>"),
+        (r"a \begin{align*", "<p>a</p>"),
+        (r"a \begin{itemize} b", rf"<p>a \begin{{itemize}} b{TAIL}</p>"),
+        (r"a \bar", rf"<p>a \bar{TAIL}</p>"),
+        ("- a\n  \\[\n  x", '<ul>\n<li data-item="0 0 1">a</li>\n</ul>'),
     ],
 )
-def test_half_a_formula_is_its_source(text: str, shown: str) -> None:
-    assert f'<span class="tex">{shown}</span>' in growing(text)
-    assert "<li>x" not in growing(text)
+def test_half_a_formula_is_left_out(text: str, shown: str) -> None:
+    """Its source would be taken back when it ends."""
+    assert growing(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("opener", "closer"),
+    [
+        ("a \\(", "\\) b"),
+        ("a\n\\[\n", "\n\\]"),
+        ("$$\n", "\n$$"),
+        ("\\begin{align}\n", "\n\\end{align}"),
+        ("- a\n  \\[\n  ", "\n  \\]"),
+    ],
+)
+def test_a_formula_is_left_out_as_long_as_it_may_come(opener: str, closer: str) -> None:
+    """One that is too long to be converted is shown as it was written, also while it grows."""
+    longest = opener + "x + " * (MOST_CHARS // 4 - 12) + "y"
+    assert "x +" not in growing(longest)
+    assert "<math" in "".join(render(longest + closer))
+    longer = opener + "x + " * (MOST_CHARS // 4) + "y +"
+    assert '<span class="tex">' in growing(longer)
+    assert '<span class="tex">' in "".join(render(longer + closer))
 
 
 def test_half_a_formula_breaks_nothing_that_follows() -> None:

@@ -43,6 +43,24 @@ def test_no_moment_shows_what_the_answer_does_not_have(size: int, inline_pool: o
     assert faults(EVERY_KIND, size) == []
 
 
+FORMULAS = [
+    "a \\(x_1\\) \\[ y \\] $z$ $$w$$ b",
+    "a \\begin{align} x &= y \\end{align} b\n\nmore",
+    "a\n\n\\begin{align*}\nx &= y\n\\end{align*}\n\nmore",
+    "\\begin{cases} 1 \\\\ 2 \\end{cases} \\begin{itemize} b \\bar",
+    "- a \\begin{matrix} x \\end{matrix} b\n- c $$x$$ d",
+    "costs $5 and $10, then $x$ and \\$5, ($y$), a$z$ b",
+    "| a | $x$ |\n|---|---|\n| \\(y\\) | $$z$$ |\n\nb",
+    "a\n\\[\n" + "x + " * 650 + "y\n\\]\n\nmore",
+]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 40])
+def test_no_moment_shows_half_a_formula(size: int, text: str, inline_pool: object) -> None:
+    assert faults(text, size if len(text) < 500 else 10 * size) == []
+
+
 @pytest.mark.parametrize("text", LONG_LISTS)
 @pytest.mark.parametrize("size", [3, 20])
 def test_a_long_list_grows_by_its_last_item(size: int, text: str, inline_pool: object) -> None:
