@@ -47,11 +47,11 @@ class References:
             for label in _labels_of(segment.text):
                 self._expected.update(self._users.get(label, ()))
 
-    def resolve(self, segment: Segment) -> None:
-        """Tell a segment what is known of its labels by now."""
+    def resolve(self, segment: Segment, start: int = 0) -> None:
+        """Tell a segment what is known by now of its labels, or of those from `start` on."""
         if segment.kind is Kind.CODE or not (self._links or self._notes):
             return
-        labels = sorted(_labels_of(segment.text))
+        labels = sorted(_labels_of(segment.after(start)))
         segment.known = Known(
             tuple(self._links[label] for label in labels if label in self._links),
             tuple(self._notes[label] for label in labels if label in self._notes),

@@ -113,8 +113,8 @@ class Renderer:
         """
         if segment.kind is Kind.CODE:
             return self._ask_code(segment, shown, urgent)
-        text = showable(segment.text[start:shown])
         final = shown is None
+        text = showable(segment.text if shown is None else segment.after(start)[: shown - start])
         if len(text) > markdown.PLAIN_CHARS:
             return Rendering(plain_text(text, grows=not final), complete=True)
         labels, known = _labels_for(text), segment.known

@@ -9,6 +9,7 @@ so the segments of a text do not depend on how it was cut into deltas.
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ SOFT_CHARS = 10_000
 
 _JUDGED_CHARS = 1000
 """A line that is longer is plain text, whatever it begins with: no fence, nothing blank."""
+
+
+_LINE_SIGNS = re.compile(r"[|$\\]")
 
 
 class Kind(Enum):
@@ -56,11 +60,14 @@ class Segment:
         self.inside: Fence | None = None  # of the code that is open in details
         self.size = 0
         self.known = Known()
+        self.has_line_signs = False  # it may have a table or a formula, which need whole lines
         self._parts: list[str] = []
 
     def add(self, text: str) -> None:
         self._parts.append(text)
         self.size += len(text)
+        if not self.has_line_signs:
+            self.has_line_signs = _LINE_SIGNS.search(text) is not None
 
     def after(self, start: int) -> str:
         """The text from code point `start` on; looks only at what is asked for."""

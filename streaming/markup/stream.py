@@ -26,11 +26,11 @@ _WORK = 16
 _WORDS = re.compile(r"(?:[^\n\r\\`*_~\[<&$!:%#]|:(?!/|$)|!(?!\[|$)|#(?=\w))*")
 """What stands in a block as it was written, whatever follows."""
 
+_JUDGED_AFTER = 2
+"""So many characters tell whether the first of them may be shown as it was written."""
+
 _UNCLEAR = re.compile(r"[-+*_=>#`~.:!\[(\\&$<\d\s]*")
 """What may still become anything: it is not worth rendering."""
-
-_NEEDS_LINE = re.compile(r"[|$\\]")
-"""Of a row of a table, and of a formula at a line's end: it is shown when its line is whole."""
 
 _LAST_ITEM = re.compile(r'<li[^>]* data-item="(\d+) (\d+) (\d+)"')
 
@@ -107,6 +107,10 @@ class MarkupStream:
         self._is_told = False  # it has a block
         self._place = False  # which has a place for the tail
         self._is_raw = False  # where anything may stand
+        self._is_stuck = False  # until it is rendered again: what follows is no plain word
+        self._unclear = (
+            0  # so far the open segment has nothing worth rendering beyond what is shown
+        )
         self._more = ""  # of the tail, not told yet
         self._allowed = _WORK * _WORK  # code points that may be rendered
         self._plain: dict[int, Rendering] = {}  # blocks told without the colours that may come
@@ -197,34 +201,40 @@ class MarkupStream:
         html = rendering.html
         last = _LAST_ITEM.search(html or "")
         if item and html and (not last or last[3] != "1"):
-            self._item, self._asked = None, 0  # it is no list by itself: the whole is rendered
+            # It is no list by itself: the whole is rendered.
+            self._item, self._asked, self._unclear = None, 0, 0
             return
         if html is None:
             html = plain_text(showable(segment.text[:asked]), grows=True)
+            item = None  # the text stands for all of it
         if not html:
             return
         before = item or _Item(0, 0)
+        source = segment.after(before.start)[: asked - before.start]
         blocks.append(Block(self._index, html, item and item.number))
         self._item = None
         if last:
-            start = _line_start(segment.text, before.start, int(last[2]))
+            start = before.start + _line_start(source, int(last[2]))
             self._item = _Item(before.number + int(last[1]), start)
         self._is_told = True
         self._place = TAIL in html
         self._is_raw = segment.kind is Kind.CODE or html.startswith(PLAIN)
         # Rendering trims the white space at a block's end: it stands in the tail.
         code = segment.kind is Kind.CODE
-        self._shown = asked if code else len(segment.text[:asked].rstrip())
+        self._shown = asked if code else before.start + len(source.rstrip())
         self._more = ""
+        self._is_stuck = False
         self._show_more(segment)
 
     def _show_more(self, segment: Segment) -> None:
         """Put as much as can be shown as it was written into the tail."""
-        if not self._place or self._shown == segment.size:
+        if not self._place or self._is_stuck or self._shown == segment.size:
             return
         more = segment.after(self._shown)
         if not self._is_raw:
             words = _WORDS.match(more)
+            rest = len(more) - (words.end() if words else 0)
+            self._is_stuck = rest > _JUDGED_AFTER
             more = words.group() if words else ""
         self._shown += len(more)
         self._more += showable(more)
@@ -237,7 +247,8 @@ class MarkupStream:
             self._references.resolve(segment)
             self._closed.append((segment, self._ask(segment)))
             self._growing, self._item, self._asked, self._shown = None, None, 0, 0
-            self._place = self._is_raw = False
+            self._place = self._is_raw = self._is_stuck = False
+            self._unclear = 0
         if self._fed_chars > _STALE_GROWTH * self._resolved_chars:
             self._render_stale()
         if not (grows := self._segmenter.open):
@@ -246,8 +257,9 @@ class MarkupStream:
         if not self._growing and self._is_due(grows):
             self._asked = _showable(grows)
             item = self._item if grows.size > _WHOLE_CHARS else None
-            self._references.resolve(grows)
-            rendering = self._ask(grows, self._asked, item.start if item else 0)
+            start = item.start if item else 0
+            self._references.resolve(grows, start)
+            rendering = self._ask(grows, self._asked, start)
             self._growing = _Growing(rendering, self._asked, item)
 
     def _know(self, before: list[Segment]) -> None:
@@ -285,10 +297,12 @@ class MarkupStream:
             return False
         if self._place and self._shown == segment.size:
             return False
-        held = segment.after(max(self._asked, self._shown) if self._place else self._asked)
+        seen = max(self._asked, self._shown) if self._place else self._asked
+        held = segment.after(max(seen, self._unclear))
         if not _UNCLEAR.fullmatch(held):
             return True
-        return held.endswith("\n") and _NEEDS_LINE.search(segment.text) is not None
+        self._unclear = segment.size
+        return segment.has_line_signs and held.endswith("\n")
 
     def _ask(self, segment: Segment, shown: int | None = None, start: int = 0) -> Rendering:
         if segment.kind is not Kind.CODE:
@@ -298,8 +312,9 @@ class MarkupStream:
         return self._renderer.ask(segment, shown, start=start)
 
 
-def _line_start(text: str, start: int, lines: int) -> int:
-    """Where the line stands that comes so many lines after the one at `start`."""
+def _line_start(text: str, lines: int) -> int:
+    """Where the line stands that comes after so many lines."""
+    start = 0
     for _ in range(lines):
         start = text.find("\n", start) + 1
     return start

@@ -11,6 +11,9 @@ from streaming.markup import MarkupStream, render
 from streaming.markup.html import Job, Labels
 from streaming.markup.html import render_all as parse_all
 from streaming.markup.plain import TAIL
+from streaming.markup.renderer import RENDERER, Renderer
+from streaming.markup.rendering import Rendering
+from streaming.markup.segments import Segment
 from tests.every_kind import EVERY_KIND, LONG_LISTS
 from tests.inline_pool import inline_pool
 from tests.structure import leaves_of, not_part_of
@@ -79,6 +82,26 @@ def test_no_item_of_a_long_list_waits(size: int, inline_pool: object) -> None:
         behind = max(behind, len(words) - sum(map(str.isalpha, shown)))
     assert behind <= size + 8
     assert stream.rendered_chars <= 12 * len(text)
+
+
+class Refusing(Renderer):
+    """One that cannot render a list from an item on."""
+
+    def ask(
+        self, segment: Segment, shown: int | None = None, *, start: int = 0, urgent: bool = True
+    ) -> Rendering:
+        if start:
+            return Rendering(None, complete=True)
+        return RENDERER.ask(segment, shown, urgent=urgent)
+
+
+def test_items_that_cannot_be_rendered_are_shown_once(inline_pool: object) -> None:
+    text = "".join(f"- item **{number}**\n" for number in range(100))
+    stream, page = MarkupStream(renderer=Refusing()), Page()
+    for start in range(0, len(text), 20):
+        delta = text[start : start + 20]
+        page.show(stream.feed(delta), delta)
+        assert "".join(page.blocks).count("item **0**") + "".join(page.blocks).count(">0<") == 1
 
 
 def growing(text: str) -> str:

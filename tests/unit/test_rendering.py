@@ -27,7 +27,7 @@ from streaming.markup.code import highlight_all, lexer
 from streaming.markup.html import render_all as parse_all
 from streaming.markup.plain import TAIL
 from streaming.markup.renderer import RENDERER
-from streaming.markup.segments import Segmenter
+from streaming.markup.segments import Segment, Segmenter
 from tests.inline_pool import InlinePool
 
 PYTHON = "```python\nx = 1\n```\n"
@@ -451,20 +451,31 @@ def test_segmenting_takes_time_in_proportion_to_the_text(
     assert work(40_000) <= 2.2 * work(20_000) + 20_000
 
 
-@pytest.mark.parametrize("unit", [" ", "a", "a ", "\n", "```py\nx\n```\n", "- a\n", "word " * 40])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *(" ", "a", "a ", "\n", "```py\nx\n```\n", "- a\n", "word " * 40),
+        *("a\n", "| a |\n", "- [a][b] $x$\n", "x *a* "),
+    ],
+)
 def test_a_stream_copies_little_of_its_text(monkeypatch: pytest.MonkeyPatch, unit: str) -> None:
     """Each character of an answer that comes letter by letter, and each look at what is shown."""
-    from streaming.markup import stream as module
-
     looked_at = 0
-    showable = module._showable
+    text_of, after = Segment.text.fget, Segment.after
 
-    def counting(segment: Any) -> int:
+    def whole(segment: Segment) -> str:
         nonlocal looked_at
         looked_at += segment.size
-        return showable(segment)
+        return text_of(segment)  # type: ignore[misc]
 
-    monkeypatch.setattr(module, "_showable", counting)
+    def end(segment: Segment, start: int) -> str:
+        nonlocal looked_at
+        copied = after(segment, start)
+        looked_at += len(copied)
+        return copied
+
+    monkeypatch.setattr(Segment, "text", property(whole))
+    monkeypatch.setattr(Segment, "after", end)
     monkeypatch.setattr(RENDERER.markdown, "pool", InlinePool())
     monkeypatch.setattr(RENDERER.code, "pool", InlinePool())
 
