@@ -52,6 +52,7 @@ ErrorCode = Literal[
 
 FaultCode = Literal[
     "input_too_long",  # in tokens
+    "context_length_exceeded",  # the same, where `truncation` is `disabled`
     "context_full",  # of an answer that was to be continued
     "invalid_messages",  # the model's chat template refuses them
     "invalid_params",

@@ -110,6 +110,8 @@ export function trimmedNote(count) {
 // The protocol's codes of a failed answer.
 const FAULTS = {
   input_too_long: () => gettext("The conversation is longer than the model can read."),
+  context_length_exceeded: () =>
+    gettext("The conversation is longer than the model can read, and nothing may be left out of it."),
   invalid_messages: () => gettext("The model cannot read a conversation like this one."),
   invalid_params: () => gettext("The model cannot write with these settings."),
   template_overrun: () => gettext("The model's chat template took too long for this conversation."),
