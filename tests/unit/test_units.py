@@ -10,7 +10,9 @@ from django.core.management import get_commands
 
 from tests.processes import ROOT
 
-UNITS = sorted(path for path in (ROOT / "deploy").iterdir() if path.suffix != "")
+UNITS = sorted(
+    path for path in (ROOT / "deploy").iterdir() if path.suffix in (".service", ".timer")
+)
 
 
 def read(path: Path) -> ConfigParser:
@@ -36,3 +38,14 @@ def test_a_unit_is_documented_and_starts_something(path: Path) -> None:
 
 def test_old_data_has_a_timer() -> None:
     assert {"chatstream-prune.service", "chatstream-prune.timer"} <= {path.name for path in UNITS}
+
+
+def test_each_file_to_deploy_is_documented() -> None:
+    docs = "".join(
+        (ROOT / "docs" / name).read_text(encoding="utf-8")
+        for name in ("deployment.md", "monitoring.md")
+    )
+    docs += (ROOT / "deploy" / "Procfile").read_text(encoding="utf-8")
+    names = {path.name for path in (ROOT / "deploy").iterdir()}
+    assert {path.name for path in UNITS} < names
+    assert [name for name in sorted(names) if f"deploy/{name}" not in docs] == []
