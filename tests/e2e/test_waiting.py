@@ -164,7 +164,7 @@ def test_a_reply_that_was_lost_makes_no_second_answer(open_fast: OpenPage) -> No
     expect(page.locator(".versions")).to_be_hidden()
 
 
-@pytest.mark.parametrize("wakes", ["sleep", "no reply", "looked at"])
+@pytest.mark.parametrize("wakes", ["sleep", "no reply", "pings", "looked at"])
 def test_a_dead_connection_is_replaced(open_fast: OpenPage, wakes: str) -> None:
     """One that the browser takes for open, though nothing comes through any more."""
     page = open_fast()
@@ -189,11 +189,17 @@ def test_a_dead_connection_is_replaced(open_fast: OpenPage, wakes: str) -> None:
         page.clock.run_for(10_500)
     elif wakes == "sleep":
         page.clock.fast_forward(60_000)
-    else:
-        page.clock.run_for(44_000)
+    elif wakes == "pings":
+        page.clock.run_for(27_000)
         assert len(routes) == 1
-        page.clock.run_for(2_000)
-        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.clock.run_for(5_000)
+    else:  # a page that was hidden, whose timers did not run
+        now = page.evaluate("Date.now() / 1000")  # the clock counts in seconds
+        page.clock.pause_at(now + 1)
+        for silence in (30, 50):
+            page.clock.set_system_time(now + silence)
+            assert len(routes) == 1
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     page.clock.resume()
     expect_connected(page)
     assert len(routes) == 2
