@@ -84,6 +84,30 @@ def test_no_item_of_a_long_list_waits(size: int, inline_pool: object) -> None:
     assert stream.rendered_chars <= 12 * len(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "grown", "final"),
+    [
+        ("a **Step2", "<strong>S", "a **Step2"),
+        ("a **Step2\n\nb", "<strong>S", "a **Step2"),
+        ("a `code", "<code>c", "a `code"),
+        ("a <b>c", "<b>c", "a &lt;b&gt;c"),
+        ("see [a]\n\n[a]: http://b.c", "see [a]", 'see <a href="http://b.c"'),
+    ],
+)
+def test_what_has_no_end_is_text_in_the_end(
+    text: str, grown: str, final: str, inline_pool: object
+) -> None:
+    """What the documentation of the protocol excepts."""
+    stream, page, shown = MarkupStream(), Page(), ""
+    for character in text:
+        page.show(stream.feed(character), character)
+        shown += "".join(page.blocks)
+    page.show(stream.finish())
+    assert grown in shown
+    assert final in "".join(page.blocks)
+    assert page.blocks == render(text)
+
+
 class Refusing(Renderer):
     """One that cannot render a list from an item on."""
 
