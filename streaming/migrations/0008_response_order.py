@@ -1,18 +1,15 @@
 from django.db import migrations, models
 
-
-def number(apps, schema_editor):
-    """Until now the clock said which response of a conversation is the newest."""
-    Response = apps.get_model('streaming', 'Response')
-    conversation, ordinal, changed = None, 0, []
-    rows = Response.objects.order_by('conversation_id', 'created_at', 'pk').only('pk', 'conversation_id')
-    for response in rows.iterator():
-        ordinal = ordinal + 1 if response.conversation_id == conversation else 1
-        conversation = response.conversation_id
-        if ordinal > 1:
-            response.ordinal = ordinal
-            changed.append(response)
-    Response.objects.bulk_update(changed, ['ordinal'], batch_size=500)
+NUMBER = """
+UPDATE streaming_response SET ordinal = numbered.ordinal
+FROM (
+    SELECT id, ROW_NUMBER() OVER (PARTITION BY conversation_id ORDER BY created_at, id) AS ordinal
+    FROM streaming_response
+) AS numbered
+WHERE numbered.id = streaming_response.id AND numbered.ordinal > 1
+"""
+"""Until now the clock said which response of a conversation is the newest. (In the database: models
+of a million rows take minutes and a gigabyte, and the table is locked meanwhile.)"""
 
 
 class Migration(migrations.Migration):
@@ -32,5 +29,5 @@ class Migration(migrations.Migration):
             name='slot',
             field=models.CharField(blank=True, db_default='', default='', max_length=48),
         ),
-        migrations.RunPython(number, migrations.RunPython.noop),
+        migrations.RunSQL(NUMBER, migrations.RunSQL.noop),
     ]
