@@ -8,6 +8,7 @@ place, count once for the fairness, and could not be gone on with after a break.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -33,6 +34,9 @@ _OFF: dict[str, tuple[object, ...]] = {
     "logit_bias": (None, {}),
 }
 """Those that are passed on, and with which values they ask for nothing."""
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""In JSON; behind an odd number of backslashes it is text, as patterns of schemas have it."""
 
 _ADVICE = ("parallel_tool_calls", "reasoning_effort")
 """Those that nobody must follow."""
@@ -166,6 +170,6 @@ def _storable(given: dict[str, Any], param: str) -> dict[str, Any]:
             f"What is passed on has {len(text):,} characters; at most {MOST_CHARS:,} are allowed."
         )
         raise ApiError(400, "input_too_long", said, param)
-    if "\\u0000" in text:
+    if _NUL.search(text):
         raise ApiError(400, "invalid_value", "The character U+0000 is not allowed.", param)
     return given

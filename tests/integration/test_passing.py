@@ -119,6 +119,17 @@ async def test_all_of_it_is_passed_on(front: StartFront, upstream: FakeUpstream)
         "user", "assistant", "tool", "assistant"]  # fmt: skip
 
 
+async def test_a_pattern_may_name_what_may_not_be_sent(
+    front: StartFront, upstream: FakeUpstream
+) -> None:
+    """The six characters, not the one that they stand for."""
+    await front()
+    tool = {**TOOL, "pattern": r"^[^\u0000-\u001f]*$", "other": "\\\\u0000"}
+    request, answer = await call("POST", CHAT, body=asking("x", tools=[tool]))
+    assert request.status == 200, answer
+    assert upstream.bodies[0]["tools"] == [tool]
+
+
 async def test_only_what_was_asked_for(front: StartFront, upstream: FakeUpstream) -> None:
     """Else our defaults would stand in the place of the model's own."""
     await front()
@@ -320,6 +331,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "too many tools": ({"tools": [TOOL] * 129}, "tools"),
     "large tools": ({"tools": [{**TOOL, "x": "y" * 300_000}]}, "tools"),
     "U+0000": ({"tools": [{**TOOL, "x": "\x00"}]}, "tools"),
+    "U+0000 behind a backslash": ({"tools": [{**TOOL, "x": "\\\x00"}]}, "tools"),
     "a choice of nothing": ({"tool_choice": "required"}, "tool_choice"),
     "a choice that is none": ({"tool_choice": "perhaps", "tools": [TOOL]}, "tool_choice"),
     "many probabilities": ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
