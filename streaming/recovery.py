@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextvars import Context
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -38,7 +39,10 @@ _LOCK_SECONDS = 15.0
 
 _ROWS = 500
 
-_restoring: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+_Call = Callable[[BaseChannelLayer], Coroutine[Any, Any, None]]
+
+_calls: WeakKeyDictionary[WaitingList, dict[_Call, asyncio.Task[None]]] = WeakKeyDictionary()
+"""Those that go on, for each list."""
 
 Answer = TypeVar("Answer")
 
@@ -56,8 +60,11 @@ def entry_of(response: Response) -> Entry:
 async def ensure(layer: BaseChannelLayer) -> None:
     """Return when this process's list has what the record holds open; at once, but for the
     beginning of the process. A list that is another process's is left alone."""
-    if not layer.waiting_list.is_lost:
-        return
+    if layer.waiting_list.is_lost:
+        await _together(_take_up, layer)
+
+
+async def _take_up(layer: BaseChannelLayer) -> None:
     await list_lock.decided(layer, _LOCK_SECONDS)
     if not list_lock.refusal(layer):
         await restore(layer)
@@ -74,18 +81,40 @@ async def with_memory(layer: BaseChannelLayer, call: Callable[[], Awaitable[Answ
 
 async def restore(layer: BaseChannelLayer) -> None:
     """Give the list back all that the record holds open, unless somebody has."""
-    async with _restoring.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-        waiting_list = layer.waiting_list
-        if await waiting_list.is_restored():
-            return
-        # Prompts that processes which live are just writing come by themselves; where the list was
-        # lost with its process there are none, and somebody may have been told of each.
-        rows = [row async for row in open_rows(None)]
-        if not waiting_list.is_lost:
-            rows = [row for row in rows if row.status != Status.ACCEPTING]
-        count = await put_back(waiting_list, rows, whole=True)
-        if count:
-            logger.warning("The waiting list has been restored: %d responses are open.", count)
+    await _together(_restore, layer)
+
+
+async def _together(call: _Call, layer: BaseChannelLayer) -> None:
+    """One call for all who ask while it lasts. It goes on when whoever began it leaves, and fails
+    for all at once: a thousand sockets do not wait for a database that is away one after the
+    other."""
+    calls = _calls.setdefault(layer.waiting_list, {})
+    task = calls.get(call)
+    if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
+        task = calls[call] = asyncio.create_task(call(layer), context=Context())
+        task.add_done_callback(lambda done: _forget(calls, call, done))
+    await asyncio.shield(task)
+
+
+def _forget(calls: dict[_Call, asyncio.Task[None]], call: _Call, done: asyncio.Task[None]) -> None:
+    if calls.get(call) is done:
+        del calls[call]
+    if not done.cancelled():
+        done.exception()  # whoever asked was told, or has left
+
+
+async def _restore(layer: BaseChannelLayer) -> None:
+    waiting_list = layer.waiting_list
+    if await waiting_list.is_restored():
+        return
+    # Prompts that processes which live are just writing come by themselves; where the list was
+    # lost with its process there are none, and somebody may have been told of each.
+    rows = [row async for row in open_rows(None)]
+    if not waiting_list.is_lost:
+        rows = [row for row in rows if row.status != Status.ACCEPTING]
+    count = await put_back(waiting_list, rows, whole=True)
+    if count:
+        logger.warning("The waiting list has been restored: %d responses are open.", count)
 
 
 async def readmit(layer: BaseChannelLayer, response_id: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
+from django.db import OperationalError
 
 from streaming import conf, reconciler, record, recovery, responses
 from streaming.models import Response, Status
@@ -233,3 +234,51 @@ async def test_slots_in_the_record_are_what_the_list_reads(client: Any, layer: A
     parsed = [Slot.parse(text) for text in (await slots()).values()]
     assert sorted(parsed) == [Slot(1, 1), Slot(1, 2)]
     assert json.dumps([slot and slot.text for slot in sorted(parsed)]) == '["1:1:0", "1:2:0"]'
+
+
+async def test_all_wait_for_the_same_look_into_a_database_that_is_away(
+    layer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, each with the patience of its own, a crowd would wait for hours."""
+    looks = 0
+
+    async def away(*args: Any) -> list[Response]:
+        nonlocal looks
+        looks += 1
+        await asyncio.sleep(0.05)
+        raise OperationalError("database is locked")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(record, "open_rows", away)
+        crowd = [recovery.ensure(layer) for _ in range(50)]
+        told = await asyncio.gather(*crowd, return_exceptions=True)
+    assert all(isinstance(error, OperationalError) for error in told)
+    assert looks == 1
+    await recovery.ensure(layer)
+    assert await layer.waiting_list.is_restored()
+
+
+async def test_who_leaves_does_not_end_what_all_wait_for(
+    client: Any, layer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await waiting_visitors(client, layer, 2)
+    die(layer)
+    looks, open_rows = 0, record.open_rows
+    looking = asyncio.Event()
+
+    async def slow(*args: Any) -> list[Response]:
+        nonlocal looks
+        looks += 1
+        looking.set()
+        await asyncio.sleep(0.05)
+        return await open_rows(*args)
+
+    monkeypatch.setattr(record, "open_rows", slow)
+    first = asyncio.create_task(recovery.ensure(layer))
+    await looking.wait()
+    second = asyncio.create_task(recovery.ensure(layer))
+    first.cancel()
+    await second
+    assert first.cancelled()
+    assert len(await order(layer)) == 2
+    assert looks == 2  # the rows, and that there are no more

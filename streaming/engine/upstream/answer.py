@@ -181,13 +181,15 @@ class UpstreamAnswer:
         if not dialect.may_echo(body):
             return ""
         async with dialect.asking:
-            if dialect.echoes is None:
+            echoes = dialect.echoes
+            if echoes is None:
                 asked = upstream.server.answer(seam.question(body), self._allowance)
                 async with asked as source:
                     said = pieces(source, self._allowance)
                     async with aclosing(said) as stream:  # type: ignore[type-var]
-                        dialect.echoes = await seam.is_echo(stream)
-        return str(body["messages"][-1]["content"]) if dialect.echoes else ""
+                        echoes = dialect.echoes = await seam.is_echo(stream)
+        # Not as the dialect says by now: another answer may have found the server away meanwhile.
+        return str(body["messages"][-1]["content"]) if echoes else ""
 
     def _start(self) -> None:
         """The server has begun to answer, so it did not mind what was left out."""

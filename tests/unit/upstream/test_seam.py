@@ -6,15 +6,22 @@ once asked as we ask it and once without `continue_final_message`.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from streaming.engine.upstream import answer as upstream_answer
+from streaming.engine.upstream.dialect import Dialect
 from streaming.engine.upstream.seam import Seam
+from streaming.engine.upstream.server import ServedModel
+from streaming.engine.upstream.stream import Piece
 from tests.fake_upstream import Act, Exchange, FakeUpstream, refusal, words
 from tests.unit.engine.gathered import Gathered
 from tests.unit.upstream.test_answers import request
@@ -155,6 +162,33 @@ def test_a_server_that_is_busy_when_asked_is_asked_again(
     gathered.engine.submit(request(("user", "x"), prior=1, prior_text="one"))
     gathered.wait("r")
     assert gathered.text("r") == " two"
+
+
+async def test_an_answer_goes_by_what_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meanwhile another one may find the server away, after which it must be asked again."""
+    dialect = Dialect(continues=True)
+
+    @asynccontextmanager
+    async def answer(body: Any, allowance: Any) -> AsyncIterator[None]:
+        yield
+        await asyncio.sleep(0)  # while the connection is closed
+        dialect.echoes = None
+
+    async def said(source: Any, allowance: Any) -> AsyncIterator[Piece]:
+        yield Piece(text="Qoph 7316 tzadi")
+
+    monkeypatch.setattr(upstream_answer, "pieces", said)
+    upstream: Any = SimpleNamespace(
+        dialect=dialect,
+        server=SimpleNamespace(answer=answer),
+        patience_seconds=1.0,
+        pause_seconds=0.01,
+        context_tokens=0,
+        model=ServedModel("m"),
+    )
+    asked = request(("user", "x"), prior=1, prior_text="one")
+    one = upstream_answer.UpstreamAnswer(asked, upstream, lambda event: None)
+    assert await one._echo_of(one._body()) == "one"
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
