@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 from streaming.engine.passed import Passed
@@ -14,6 +13,7 @@ from streaming.engine.upstream.halves import Halves
 _TOP_LOGPROBS = 20
 _TOKEN_BYTES = 256
 _LEAST_LOGPROB = -9999.0  # what OpenAI says for one that is hardly possible
+_MOST_LOGPROB = 1e6  # of either sign: what is beyond is no logarithm of a probability
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 
 
@@ -58,8 +58,8 @@ def _tool_calls(said: Any, halves: Halves) -> list[dict[str, Any]]:
         if not isinstance(part, dict):
             continue
         index = part.get("index", position)
-        if not isinstance(index, int) or not 0 <= index < TOOL_CALLS:
-            continue
+        if type(index) is not int or not 0 <= index < TOOL_CALLS:
+            continue  # True is an int, too
         function = object_of(part.get("function"))
         call: dict[str, Any] = {"index": index, "function": {}}
         if name := _name(part.get("id")):
@@ -97,7 +97,7 @@ def _logprobs(said: dict[str, Any]) -> dict[str, list[Any]]:
 
 def _token(said: dict[str, Any], *, with_others: bool = True) -> dict[str, Any]:
     number, units = said.get("logprob"), said.get("bytes")
-    is_number = isinstance(number, int | float) and math.isfinite(number)
+    is_number = isinstance(number, int | float) and abs(number) <= _MOST_LOGPROB
     token: dict[str, Any] = {
         "token": _name(said.get("token")),
         "logprob": number if is_number else _LEAST_LOGPROB,

@@ -1,0 +1,30 @@
+"""What stands beside the text of an event and is not what it should be: it counts for nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from streaming.engine.upstream.halves import Halves
+from streaming.engine.upstream.stream import piece_of
+
+HUGE = "9" * 400  # an integer that no float can hold
+
+
+def passed(choice: str) -> dict[str, Any]:
+    return piece_of(f'{{"choices": [{choice}]}}', Halves(), all_of_it=True).passed
+
+
+@pytest.mark.parametrize("number", [HUGE, f"-{HUGE}", "1e999", "NaN", "null", '"x"', "-1e300"])
+def test_what_is_no_logarithm_is_hardly_possible(number: str) -> None:
+    token = f'{{"token": "a", "logprob": {number}, "bytes": [97, {HUGE}]}}'
+    (told,) = passed(f'{{"logprobs": {{"content": [{token}]}}}}')["logprobs"]["content"]
+    assert told == {"token": "a", "logprob": -9999.0, "bytes": [97], "top_logprobs": []}
+
+
+@pytest.mark.parametrize("index", [True, -1, 128, "0", 0.0, None])
+def test_a_call_needs_a_number(index: Any) -> None:
+    call = json.dumps({"index": index, "function": {"name": "f", "arguments": "{}"}})
+    assert passed(f'{{"delta": {{"tool_calls": [{call}]}}}}') == {}
