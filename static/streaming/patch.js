@@ -3,6 +3,8 @@
 // What a reader has selected, and where the keyboard is, stays: a text that has only grown is
 // appended to, and an element that has only changed inside keeps its place.
 
+const READERS = "open"; // whether details are is the reader's, from when they are on the page
+
 // from: the element that holds what there should be; it is taken apart.
 export function patch(to, from) {
   let old = to.firstChild;
@@ -48,8 +50,10 @@ export function patchText(node, text) {
 }
 
 function patchAttributes(to, from) {
-  for (const { name } of [...to.attributes]) if (!from.hasAttribute(name)) to.removeAttribute(name);
+  for (const { name } of [...to.attributes]) {
+    if (!from.hasAttribute(name) && name !== READERS) to.removeAttribute(name);
+  }
   for (const { name, value } of from.attributes) {
-    if (to.getAttribute(name) !== value) to.setAttribute(name, value);
+    if (to.getAttribute(name) !== value && name !== READERS) to.setAttribute(name, value);
   }
 }

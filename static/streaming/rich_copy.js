@@ -4,6 +4,9 @@
 
 const UNWANTED = "button:not(.footnote-mark), .tail, .unseen, .icons, [hidden], script, .actions";
 
+// Whose parts are copied as such: a few words of an item are no list.
+const WHOLE = "p, h3, h4, h5, h6, li, th, td, blockquote, label, summary, details, .footnote, .block";
+
 // The HTML of an answer, without what only the page needs.
 export function htmlOf(text) {
   const copy = document.createElement("div");
@@ -21,7 +24,8 @@ export function copySelection(event) {
   if (!touchesAnswer(range)) return;
   widen(range);
   const copy = document.createElement("div");
-  copy.append(range.cloneContents());
+  copy.append(withMarkup(range));
+  keepNumbers(copy, range);
   clean(copy);
   const formulas = copy.querySelectorAll("math");
   const isOnlyFormula = formulas.length === 1 && copy.textContent === formulas[0].textContent;
@@ -43,6 +47,41 @@ function touchesAnswer(range) {
 
 function elementOf(node) {
   return node.nodeType === Node.ELEMENT_NODE ? node : node.parentElement;
+}
+
+// What is selected, in the elements that it stands in: lines of code stay lines, and cells a table.
+function withMarkup(range) {
+  let content = range.cloneContents();
+  let element = elementOf(range.commonAncestorContainer);
+  if (!element.closest(".answer .block")) return content;
+  for (; !element.matches(WHOLE); element = element.parentElement) {
+    const copy = element.cloneNode(false);
+    copy.append(content);
+    content = copy;
+  }
+  return content;
+}
+
+// A list that is copied from its third item on begins with three.
+function keepNumbers(copy, range) {
+  const { startContainer, startOffset } = range;
+  let original = itemOf(firstIn(startContainer.childNodes[startOffset] ?? startContainer));
+  for (let item = itemOf(firstIn(copy)); item && original; item = itemOf(item.parentNode)) {
+    const list = original.parentElement;
+    if (list.localName === "ol") {
+      item.parentElement.start = list.start + [...list.children].indexOf(original);
+    }
+    original = itemOf(list);
+  }
+}
+
+function firstIn(node) {
+  while (node.firstChild) node = node.firstChild;
+  return node;
+}
+
+function itemOf(node) {
+  return elementOf(node)?.closest("li");
 }
 
 // No formula is copied in part.

@@ -56,3 +56,14 @@ def test_printing_prints_the_conversation(open_fast: OpenPage, scheme: Any) -> N
         assert box.evaluate("e => e.scrollWidth - e.clientWidth") <= 0
     wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wide <= 0
+
+
+def test_details_are_printed_whole(open_fast: OpenPage) -> None:
+    page = open_fast(viewport={"width": 1280, "height": 700})
+    inside = "\n\n".join(f"Paragraph number {number} of many." for number in range(70))
+    text = f"say <details>\n<summary>More</summary>\n\n{inside}\n\n</details>"
+    expect_status(ask(page, text), "completed")
+    details = page.locator(".answer details")
+    assert details.evaluate("e => e.offsetHeight") < 100
+    page.emulate_media(media="print")
+    assert details.evaluate("e => e.offsetHeight") > 1500

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.page import OpenPage, ask, expect_connected, expect_status
@@ -157,6 +160,86 @@ def test_a_selection_is_copied_as_sane_text(open_fast: OpenPage) -> None:
     assert "Copy" not in text
     assert "<math" in copied["text/html"]
     assert page.evaluate("getSelection().isCollapsed") is False
+
+
+PARTS = """1. one
+2. two
+3. three
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+```python
+if x:
+    y = 8
+    z = 9
+```
+"""
+
+SELECT_TEXT = """([from, to]) => {
+    const at = (words) => {
+        const walker = document.createTreeWalker(document.querySelector(".text"), 4);
+        while (walker.nextNode()) {
+            const found = walker.currentNode.data.indexOf(words);
+            if (found >= 0) return [walker.currentNode, found];
+        }
+    };
+    const [end, offset] = at(to);
+    getSelection().setBaseAndExtent(...at(from), end, offset + to.length);
+}"""
+
+
+@pytest.mark.parametrize(
+    ("from_", "to", "text", "html"),
+    [
+        pytest.param("if", "9", "if x:\n    y = 8\n    z = 9", "<pre><code>", id="code"),
+        pytest.param("y", "8", "y = 8", "<pre><code>", id="a line"),
+        pytest.param("two", "three", "2. two\n3. three", '<ol start="2">', id="items"),
+        pytest.param("three", "a", "3. three\na", '<ol start="3">', id="an item and more"),
+        pytest.param("hre", "hre", "hre", "hre", id="a part of an item"),
+        pytest.param("a", "b", "a\tb", "<tr>", id="a row"),
+    ],
+)
+def test_a_part_of_an_answer_is_copied_as_it_stands(
+    open_fast: OpenPage, from_: str, to: str, text: str, html: str
+) -> None:
+    page = open_fast(permissions=CLIPBOARD)
+    answer = tell(page, PARTS)
+    expect(answer.locator(".code .k")).to_have_text("if")
+    page.evaluate(SELECT_TEXT, [from_, to])
+    page.keyboard.press("Control+c")
+    copied = clipboard(page)
+    assert copied["text/plain"] == text
+    assert html in copied["text/html"]
+
+
+def test_details_stay_as_the_reader_has_them_while_they_grow(open_fast: OpenPage) -> None:
+    page = open_fast()
+    inside = "\n\n".join(f"Paragraph {number} with *some* words." for number in range(25))
+    answer = ask(page, f"say <details>\n<summary>More</summary>\n\n{inside}\n\n</details>")
+    answer.locator("summary").click()
+    expect(answer.get_by_text("Paragraph 12")).to_be_visible()
+    expect_status(answer, "completed")
+    expect(answer.get_by_text("Paragraph 24")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(r"\(\raisebox{7em}{OVER}\)", id="raised"),
+        pytest.param("O" + "\u030b" * 60, id="accents"),
+    ],
+)
+def test_an_answer_is_painted_over_nothing_else(open_fast: OpenPage, words: str) -> None:
+    page = open_fast(viewport={"width": 1000, "height": 900})
+    text = tell(page, f"Words {words}").locator(".text")
+    page.mouse.move(0, 0)
+    top = text.evaluate("e => e.getBoundingClientRect().top")
+    clip: Any = {"x": 0, "y": 60, "width": 1000, "height": top - 70}
+    shown = page.screenshot(clip=clip)
+    text.evaluate("e => (e.style.visibility = 'hidden')")
+    assert page.screenshot(clip=clip) == shown
 
 
 def test_a_formula_is_copied_as_its_latex(open_fast: OpenPage) -> None:
