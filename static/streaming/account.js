@@ -32,11 +32,11 @@ export class Account {
     else this.#notice.showError({ code: "login_required" });
   }
 
-  // A socket's own error is said by its close, and nothing is found by who is signed out.
+  // A socket's own error is said by its close, and who is signed out finds nothing of the account's.
   isToldOf({ code }) {
     return (
       ["login_required", "session_changed"].includes(code) ||
-      (this.isSignedOut && code === "not_found")
+      (this.isSignedOut && ["not_found", "forbidden"].includes(code))
     );
   }
 

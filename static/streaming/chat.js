@@ -301,7 +301,7 @@ function reject(answer, error) {
   if (isUnknown && (answer.replaced || answer.task.continues || composer.isEmpty)) {
     takeBack(answer);
     showError(error);
-  } else answer.fail(words.errorText(error));
+  } else answer.fail(account.isToldOf(error) ? words.signedOutText() : words.errorText(error));
   submitWaiting();
   refresh();
 }

@@ -10,7 +10,15 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.operators import OPERATOR, PATIENCE, button, new_staff, open_queue
-from tests.e2e.page import OpenPage, answers, ask, expect_connected, expect_status, prompts
+from tests.e2e.page import (
+    OpenPage,
+    answers,
+    ask,
+    expect_connected,
+    expect_status,
+    prompts,
+    wait_for_text,
+)
 from tests.e2e.visitors import (
     PASSWORD,
     Visitors,
@@ -86,6 +94,22 @@ def test_signed_out_in_another_tab(visitors: Visitors, fast: ServeProcess) -> No
     sign_in(page, name)
     page.wait_for_url(fast.url + path)
     expect(page.locator(".side-link")).to_have_text(["stop 3"])
+
+
+def test_signed_out_while_an_answer_comes(visitors: Visitors, fast: ServeProcess) -> None:
+    """Neither it nor the prompt behind it is said to be somebody else's."""
+    page = visitors.open()
+    sign_up(page, fast, new_name())
+    answer = ask(page, "stop 380")
+    wait_for_text(answer)
+    held = ask(page, "stop 6")
+    expect(held.locator(".wait")).to_be_visible()
+    other = page.context.new_page()
+    other.goto(fast.url)
+    sign_out(other)
+    for each in (answer, held):
+        expect_status(each, "failed")
+        expect(each.locator(".meta-text")).to_have_text("You have been signed out.")
 
 
 def test_signed_out_where_one_must_sign_in(browser: Browser, members: ServeProcess) -> None:
