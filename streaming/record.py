@@ -355,13 +355,10 @@ def revive(response_ids: Sequence[UUID]) -> list[Response]:
 
 
 @in_database
-def restart(response_id: UUID | str) -> Response | None:
-    """Count that the waiting list has forgotten an open response; None if it has ended."""
-    if not Response.objects.filter(pk=response_id, status__in=OPEN).update(
-        restarts=F("restarts") + 1
-    ):
-        return None
-    return Response.objects.filter(pk=response_id).first()
+def restart(response_id: UUID | str) -> None:
+    """Count that the waiting list has forgotten a response, if it is open."""
+    rows = Response.objects.filter(pk=response_id, status__in=OPEN)
+    rows.update(restarts=F("restarts") + 1)
 
 
 @in_database
