@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import Context
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -140,9 +141,18 @@ async def put_back(
     known = await waiting_list.known([str(pk) for pk in ids])
     revived = await record.revive([pk for pk in ids if str(pk) not in known])
     patience = max(0.0, COMEBACK_SECONDS - conf.get().disconnect_grace)
-    forgotten = [_remembered(row) for row in revived]
+    forgotten = [_remembered(row) for row in _in_turn(revived)]
     await waiting_list.restore(forgotten, whole=whole, patience=patience if whole else 0)
     return len(revived)
+
+
+def _in_turn(rows: Iterable[Response]) -> Iterator[Response]:
+    """As they come, but for those of a conversation, which no clock brings out of their turn."""
+    rows = list(rows)
+    turns: defaultdict[UUID, list[Response]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row.ordinal, reverse=True):
+        turns[row.conversation_id].append(row)
+    return (turns[row.conversation_id].pop() for row in rows)
 
 
 def _remembered(row: Response) -> Remembered:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
 from django.db import OperationalError
+from django.utils import timezone
 
 from streaming import conf, reconciler, record, recovery, responses
 from streaming.models import Response, Status
@@ -234,6 +237,26 @@ async def test_slots_in_the_record_are_what_the_list_reads(client: Any, layer: A
     parsed = [Slot.parse(text) for text in (await slots()).values()]
     assert sorted(parsed) == [Slot(1, 1), Slot(1, 2)]
     assert json.dumps([slot and slot.text for slot in sorted(parsed)]) == '["1:1:0", "1:2:0"]'
+
+
+async def test_a_clock_that_was_set_back_does_not_turn_a_conversation_round(
+    client: Any, layer: Any
+) -> None:
+    await layer.waiting_list.heartbeat(LOADING)
+    chat = await client()
+    first = await chat.ask("stop 1")
+    held = [await chat.ask("stop 1", conversation_id=first["conversation_id"]) for _ in range(3)]
+    await saved(first["response_id"])
+    rows = Response.objects.exclude(pk=first["response_id"])
+    for hours, queued in enumerate(held, 1):
+        earlier = timezone.now() - timedelta(hours=hours)
+        await rows.filter(pk=queued["response_id"]).aupdate(created_at=earlier)
+    die(layer)
+    await layer.waiting_list.heartbeat(LOADING)
+    await recovery.ensure(layer)
+    for queued, following in pairwise([first, *held]):
+        await responses.cancel(layer, queued["response_id"])
+        assert await order(layer) == [following["response_id"]]
 
 
 async def test_all_wait_for_the_same_look_into_a_database_that_is_away(
