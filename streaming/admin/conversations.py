@@ -25,6 +25,7 @@ from streaming.admin.record import (
     shown,
 )
 from streaming.models import Conversation, Message, Response
+from streaming.record import newest_first
 
 BEGINNING = 80
 """Characters of a message in the list."""
@@ -106,7 +107,7 @@ class ConversationAdmin(RecordAdmin):
     @admin.display(description="responses")
     def turns(self, obj: Conversation) -> str:
         """Its responses in the order of their prompts, without a word of them."""
-        found = obj.responses.order_by("created_at", "pk")
+        found = newest_first(obj).reverse()
         rows = list(found.defer("text", "passed", "params", "error_message")[: RESPONSES + 1])
         if not rows:
             return "–"

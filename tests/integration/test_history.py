@@ -546,6 +546,14 @@ def test_a_conversation_lists_its_responses_in_order(viewer: Client) -> None:
     assert f"{LIST}?conversation__id__exact={conversation.pk}" in html
 
 
+def test_no_clock_says_in_which_order(viewer: Client) -> None:
+    first = respond(age=timedelta(hours=1))
+    second = respond(conversation=first.conversation, age=timedelta(hours=2), ordinal=2)
+    page = viewer.get(f"/admin/streaming/conversation/{first.conversation_id}/change/")
+    text = page.content.decode()
+    assert text.index(f"/response/{first.pk}/") < text.index(f"/response/{second.pk}/")
+
+
 def test_a_long_conversation_lists_the_first_ones(viewer: Client) -> None:
     rows = many(205)
     address = reverse("admin:streaming_conversation_change", args=[rows[0].conversation_id])
