@@ -224,7 +224,9 @@ class UpstreamAnswer:
             tokens = max(0, before + self._used - self._generated)
             tokens = min(tokens, self._params.max_tokens)
         room = self._most_chars - len(self._said) - self._beside
-        if piece.passed and beside.chars_of(piece.passed) <= room:
+        if piece.passed and beside.chars_of(piece.passed) > room:
+            self._beside += room  # it is overlong: a call with a gap in it must not go on
+        elif piece.passed:
             self._pass_on(piece.passed, 0 if text else tokens)
             tokens = tokens if text else 0
         text = text[: max(0, room)]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from streaming.engine.base import Finished, FinishReason, Started, TextDelta
+from streaming.engine.base import Finished, FinishReason, PassedDelta, Started, TextDelta
 from streaming.engine.upstream import bounds
 from tests.fake_upstream import MODEL, Act, Exchange, FakeUpstream, words
 from tests.unit.engine.gathered import Gathered
@@ -131,6 +131,26 @@ def test_a_server_that_is_alive_for_long_is_borne(start: Start, upstream: FakeUp
     gathered = start()
     assert ask(gathered, max_tokens=1).reason is FinishReason.STOP
     assert gathered.text("r") == "all"
+
+
+def test_no_call_has_a_gap(start: Start, upstream: FakeUpstream) -> None:
+    def part(arguments: str) -> bytes:
+        return event(tool_calls=[{"index": 0, "function": {"arguments": arguments}}])
+
+    async def act(exchange: Exchange) -> None:
+        await exchange.begin()
+        for arguments in ('{"path": "/', "x" * CHARS, '"}'):
+            await exchange.raw(part(arguments))
+        await exchange.end()
+
+    upstream.acts.append(act)
+    gathered = start()
+    done = ask(gathered, passed={"tools": [{"type": "function"}]})
+    assert done.reason is FinishReason.LENGTH
+    said = [each.fields for each in gathered.of("r") if isinstance(each, PassedDelta)]
+    assert [call["function"]["arguments"] for each in said for call in each["tool_calls"]] == [
+        '{"path": "/'
+    ]
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
