@@ -158,10 +158,19 @@ def _in_turn(rows: Iterable[Response]) -> Iterator[Response]:
 def _remembered(row: Response) -> Remembered:
     return Remembered(
         entry_of(row),
-        Slot.parse(row.slot),
+        _slot_of(row),
         ran=row.status == Status.IN_PROGRESS,
         said=row.restarts * NUMBERS_PER_LIFE,
     )
+
+
+def _slot_of(row: Response) -> Slot | None:
+    """None if it never had one, or nobody can read it: then it comes behind those that have."""
+    try:
+        return Slot.parse(row.slot)
+    except ValueError:
+        logger.error("Where response %s stood cannot be read.", row.pk)
+        return None
 
 
 async def open_rows(young_seconds: float | None = YOUNG_SECONDS) -> AsyncIterator[Response]:

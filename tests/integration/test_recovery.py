@@ -104,6 +104,16 @@ async def test_what_an_operator_moved_stays_there(client: Any, layer: Any) -> No
     assert await order(layer) == [third, second, fourth, first]
 
 
+async def test_a_place_that_nobody_can_read_holds_up_nobody(client: Any, layer: Any) -> None:
+    visitors = await waiting_visitors(client, layer)
+    first, second, third = (response_id for _, response_id in visitors)
+    await Response.objects.filter(pk=first).aupdate(slot="1:first")
+    die(layer)
+    await layer.waiting_list.heartbeat(LOADING)
+    await recovery.ensure(layer)
+    assert await order(layer) == [second, third, first]
+
+
 async def test_what_ran_comes_first_and_what_is_held_stays_behind_it(
     start_worker: Any, client: Any, layer: Any
 ) -> None:
