@@ -42,7 +42,6 @@ class Command(BaseCommand):
         # A start makes a million objects that stay: walking over them again and again would be a
         # fifth of it. The server collects from when it is ready to listen.
         gc.disable()
-        RENDERER.warm()  # beside all the rest
         host, port = options["host"], options["port"]
         with_worker = not has_redis() if options["worker"] is None else options["worker"]
         if not with_worker and not has_redis():
@@ -103,6 +102,7 @@ class Command(BaseCommand):
 
         from streaming.server import ChatServer
 
+        RENDERER.warm()  # nothing refuses to start any more
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}/"
         self.say(f"Chat page   {url}")
