@@ -2,7 +2,8 @@
 
 SQLite's LIKE, which is behind Django's `icontains` and its siblings there, ignores the case of
 ASCII letters alone. Its GLOB takes sets of characters: a text becomes a pattern that has for each
-letter all of its cases, so that the database compares by itself, as fast as with LIKE.
+letter all of its cases, so that the database compares by itself. It takes about five times as long
+as LIKE: 0.1 microseconds a character of what is searched.
 """
 
 from __future__ import annotations

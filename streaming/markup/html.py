@@ -45,6 +45,7 @@ _cleaner = nh3.Cleaner(
         "li": {"data-item"},
         "pre": {"tabindex"},
         "div": {"data-language", "data-note", "tabindex", "role", "aria-label"},
+        "span": {"tabindex"},
         "button": {"data-note", "aria-label"},
         "input": {"checked", "disabled"},
         "details": {"open"},

@@ -79,7 +79,7 @@ def _render(
     if is_block:
         return f'<div class="formula" tabindex="0">{html}</div>\n'
     if display or len(token.content) > _LONG_CHARS:
-        return f'<span class="formula">{html}</span>'
+        return f'<span class="formula" tabindex="0">{html}</span>'
     return html
 
 

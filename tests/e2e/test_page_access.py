@@ -23,6 +23,12 @@ RICH = (
     "say ## Title\n\nSome `code` in *text*.\n\n"
     "```python\nx = 1\n```\n\n| a | b |\n|--|--|\n| 1 | 2 |"
 )
+WORLD = (
+    rf"say Long: \({' + '.join(f'a_{{{number}}}' for number in range(60))}\), and $$x^2$$.[^1]"
+    "\n\n- [ ] open\n- [x] *done*, see ![a cat](https://example.com/cat.png)\n\n"
+    "<details>\n<summary>More</summary>\n\nInside, <kbd>Ctrl</kbd> and <mark>this</mark>.\n\n"
+    "</details>\n\n[^1]: A note."
+)
 
 
 def is_accessible(page: Page) -> None:
@@ -56,6 +62,23 @@ def test_axe_finds_nothing_serious(open_fast: OpenPage, scheme: Any) -> None:
     page.locator("#tune").click()
     page.get_by_label("Temperature").fill("7")
     is_accessible(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious_in_what_is_written(
+    open_fast: OpenPage, scheme: Any, width: int
+) -> None:
+    """Formulas, notes, tasks, details, a clamped prompt, and turns that wait."""
+    page = open_fast(color_scheme=scheme, viewport={"width": width, "height": 800})
+    answer = ask(page, WORLD)
+    expect_status(answer, "completed")
+    answer.locator("summary").click()
+    running = ask(page, LONG + "\n" * 30 + "More.")
+    wait_for_text(running)
+    expect(ask(page, "say later").locator(".wait")).to_be_visible()
+    is_accessible(page)
+    stop(page, running)
 
 
 def test_everything_is_in_reach_of_the_keyboard(open_fast: OpenPage) -> None:

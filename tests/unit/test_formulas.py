@@ -148,7 +148,7 @@ def test_a_formula_has_no_styles_and_is_a_block_or_not() -> None:
     [inline] = render(r"a \(x\) b")
     assert inline.startswith("<p>a <math><semantics>")
     [long] = render(rf"a \({'x + ' * 20}y\) b")
-    assert '<span class="formula"><math>' in long
+    assert '<span class="formula" tabindex="0"><math>' in long
 
 
 # --- while it is written ---

@@ -65,6 +65,7 @@ ATTRIBUTES = {
     ("mfrac", "linethickness"): _LENGTH,
     ("div", "data-language"): r"[a-z0-9+#._-]{1,32}",
     ("div", "tabindex"): r"0",
+    ("span", "tabindex"): r"0",
     ("div", "role"): r"region",
     ("div", "aria-label"): r"Table",
     ("p", "class"): r"plain",
