@@ -127,8 +127,14 @@ function textOf(html) {
   return text.trim();
 }
 
+// What stands before an item, as far in as Markdown wants it below the item around it.
 function markerOf(item) {
+  const marker = document.createElement("span");
   const list = item.parentElement;
-  if (list?.localName !== "ol") return "- ";
-  return `${list.start + [...list.children].indexOf(item)}. `;
+  const isNumbered = list?.localName === "ol";
+  const sign = isNumbered ? `${list.start + [...list.children].indexOf(item)}.` : "-";
+  const outer = list.closest("li")?.querySelector(":scope > .marker").textContent ?? "";
+  marker.className = "marker";
+  marker.textContent = `${" ".repeat(outer.length)}${sign} `;
+  return marker;
 }

@@ -165,6 +165,9 @@ def test_a_selection_is_copied_as_sane_text(open_fast: OpenPage) -> None:
 PARTS = """1. one
 2. two
 3. three
+   - inner
+     1. most
+4. four
 
 | a | b |
 |---|---|
@@ -176,6 +179,8 @@ if x:
     z = 9
 ```
 """
+
+INNER = "\n   - inner\n     1. most"
 
 SELECT_TEXT = """([from, to]) => {
     const at = (words) => {
@@ -196,8 +201,11 @@ SELECT_TEXT = """([from, to]) => {
         pytest.param("if", "9", "if x:\n    y = 8\n    z = 9", "<pre><code>", id="code"),
         pytest.param("y", "8", "y = 8", "<pre><code>", id="a line"),
         pytest.param("two", "three", "2. two\n3. three", '<ol start="2">', id="items"),
-        pytest.param("three", "a", "3. three\na", '<ol start="3">', id="an item and more"),
-        pytest.param("hre", "hre", "hre", "hre", id="a part of an item"),
+        pytest.param("inner", "four", f"3. {INNER}\n4. four", '<ol start="3">', id="from within"),
+        pytest.param(
+            "three", "a", f"3. three{INNER}\n4. four\na", '<ol start="3">', id="item and more"
+        ),
+        pytest.param("hre", "hre", "hre", "hre", id="part of an item"),
         pytest.param("a", "b", "a\tb", "<tr>", id="a row"),
     ],
 )
