@@ -92,7 +92,7 @@ class BareEngine:
         self.runner = ModelRunner(self.folder, device, dtype, rows, context)
         self.format = self.runner.precision.name
         self.prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(self.folder)))
-        self.stop_ids = self.prompts.stop_ids(self.runner.generation_config)
+        self.stop_ids = self.prompts.stop_ids(self.runner.end_ids)
 
     def read(self, row: int, tokens: Sequence[int], chunk: int = _CHUNK) -> Tensor:
         """Prefill a row from its beginning; the last token's logits [1, vocabulary]."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,26 @@ def write_manifest(folder: Path) -> None:
     (folder / _MANIFEST).write_text(content, encoding="utf-8")
 
 
-def is_intact(folder: Path) -> bool:
-    """Return whether every file is as it was written."""
+def identity_of(folder: Path) -> dict[str, Any]:
+    """What the files of a model's folder are, told without reading them: by the digests that were
+    written down, or by sizes, inodes and times. Raises OSError."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return _written(folder)
+    found = {}
+    for path in sorted(folder.iterdir()):
+        stat = path.stat()
+        found[path.name] = [stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
+    return found
+
+
+def note_seen(folder: Path) -> None:
+    """Remember that the files are what was just written down."""
+    _note(folder, _identities(folder, _written(folder)))
+
+
+def is_intact(folder: Path, *, whatever_size: bool = False) -> bool:
+    """Return whether every file is as it was written; large ones are read only with
+    `whatever_size`."""
     try:
         files = _written(folder)
         if not files:
@@ -39,7 +58,8 @@ def is_intact(folder: Path) -> bool:
         identities = _identities(folder, files)
         if identities == _seen(folder):
             return True
-        if not all(_is_as_written(folder / name, entry) for name, entry in files.items()):
+        most = math.inf if whatever_size else _HASH_UP_TO
+        if not all(_is_as_written(folder / name, entry, most) for name, entry in files.items()):
             return False
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
@@ -53,11 +73,11 @@ def _written(folder: Path) -> dict[str, Any]:
     return files
 
 
-def _is_as_written(path: Path, entry: dict[str, Any]) -> bool:
+def _is_as_written(path: Path, entry: dict[str, Any], most: float) -> bool:
     size = path.stat().st_size
     if size != entry["size"]:
         return False
-    return bool(size > _HASH_UP_TO or sha256_of(path) == entry["sha256"])
+    return bool(size > most or sha256_of(path) == entry["sha256"])
 
 
 def _identities(folder: Path, files: dict[str, Any]) -> dict[str, list[Any]]:

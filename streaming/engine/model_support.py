@@ -27,6 +27,8 @@ def check_supported(path: Path | str, context_tokens: int | None = None) -> int:
     """
     from transformers import AutoConfig
 
+    from streaming.engine.local.decoder import fits  # brings torch, which takes seconds
+
     try:
         config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
     except Exception as error:
@@ -34,7 +36,7 @@ def check_supported(path: Path | str, context_tokens: int | None = None) -> int:
     context = _context_tokens(config, context_tokens)
     if reason := _config_reason(config, context):
         raise _refusal(reason)
-    if reason := _class_reason(config):
+    if not fits(config) and (reason := _class_reason(config)):
         raise _refusal(reason)
     if reason := _tokenizer_reason(path):
         raise _refusal(reason)
@@ -97,6 +99,8 @@ def _config_reason(config: Any, context: int) -> str:
 
 
 def _class_reason(config: Any) -> str:
+    """Of models that our own pass does not compute; it imports transformers' code for them, which
+    takes a second."""
     from transformers import AutoModelForCausalLM
 
     kind = getattr(config, "model_type", type(config).__name__)

@@ -7,7 +7,7 @@ The architecture: Touvron et al. 2023, "LLaMA", arXiv:2302.13971; rotary positio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +16,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from streaming.engine.local import attention, flash
-from streaming.engine.local.bags import PARTS, Attend, BagRows, Bags, BlockSlots, Replay
+from streaming.engine.local.bags import BagRows, Bags, BlockSlots, Replay
 from streaming.engine.local.cache import Places, SlotCache
 from streaming.engine.local.flash import TokenSlots
 from streaming.engine.local.graphs import DecodeGraphs
-from streaming.engine.local.layers import Decode, Layer
+from streaming.engine.local.packed import Packed, told
 from streaming.engine.local.precision import Precision
-from streaming.engine.local.recording import recorded, unplanned
+from streaming.engine.local.recording import unplanned
 from streaming.engine.local.splits import Columns, spare_rows
-from streaming.engine.local.weights import Weights
 
 _MODEL_TYPES = {"llama", "mistral", "qwen2", "qwen3"}
 
@@ -56,23 +55,17 @@ class Span:
     generated: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Pieces:
-    """Of a layer, recorded."""
-
-    before: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
-    after: Callable[[Tensor, Tensor], Tensor]
-
-
 class Decoder:
-    """`model` is a transformers model that `fits`; it is of no use afterwards."""
+    """`packed` is for this precision, and for positions below `context`."""
 
-    def __init__(self, model: Any, cache: SlotCache, precision: Precision, context: int) -> None:
-        self._cache, self._precision = cache, precision
-        weights = Weights(model, precision, context)
-        self._heads, self._kv_heads = weights.heads, weights.kv_heads
-        self._head_dim, self._scale = weights.head_dim, weights.scale
-        self._angles, self._embedding, self._head = weights.angles, weights.embedding, weights.head
+    def __init__(
+        self, packed: Packed, cache: SlotCache, precision: Precision, context: int
+    ) -> None:
+        self._cache, self._precision, shape = cache, precision, packed.shape
+        self._heads, self._kv_heads, self._head_dim = shape.heads, shape.kv_heads, shape.head_dim
+        self._scale = shape.scale
+        self._angles, self._embedding, self._head = packed.angles, packed.embedding, packed.head
+        self._layers, self._decode = packed.layers, packed.decode
         self.device: torch.device = self._embedding.device
         self._bags: Bags | None = None
         self._graphs: DecodeGraphs | None = None
@@ -83,10 +76,8 @@ class Decoder:
             self._graphs = DecodeGraphs(self._pass, cache, self.device)
         turned = (self._heads + self._kv_heads) * self._head_dim // 2
         self._rounding = (
-            Columns(weights.between, weights.between), Columns(turned, self._head_dim // 2)
+            Columns(shape.between, shape.between), Columns(turned, self._head_dim // 2)
         )  # fmt: skip
-        self._layers = [self._record(layer) for layer in weights.layers]
-        self._decode = self._record_decode(weights.layers, self._bags) if self._bags else {}
 
     def step(
         self, tokens: Sequence[int], positions: Sequence[int], spans: Sequence[Span]
@@ -168,8 +159,9 @@ class Decoder:
         angles = self._angles[where][:, None]
         places = Places(torch.arange(decoding, device=self.device), where[:decoding])
         if not (reading or spare) and (decode := self._decode.get(len(rows))):
-            result: Tensor = decode(*self._told(x, angles, places, rows))
-            return result
+            slots_of_all = [each for each in self._cache.slots if isinstance(each, BlockSlots)]
+            bags = [each for each in rows if isinstance(each, BagRows)]
+            return decode(*told(x, angles, places, slots_of_all, bags))
         for layer, slots in zip(self._layers, self._cache.slots, strict=True):
             query, keys, values = layer.before(x, angles)
             slots.write(keys, values, places, reading)
@@ -180,18 +172,6 @@ class Decoder:
             joined = seen[0] if len(seen) == 1 else torch.cat([part.to(x.dtype) for part in seen])
             x = layer.after(x, joined)
         return x
-
-    def _told(
-        self, x: Tensor, angles: Tensor, places: Places, rows: Sequence[attention.Rows | BagRows]
-    ) -> tuple[Any, ...]:
-        """What `Decode` is told."""
-        slots = [each for each in self._cache.slots if isinstance(each, BlockSlots)]
-        bags = [each for each in rows if isinstance(each, BagRows)]
-        return (
-            x, angles, *slots[0].numbers_of(places),
-            [each.keys for each in slots], [each.values for each in slots],
-            tuple((torch.arange(each.first, each.last), *each.told) for each in bags),
-        )  # fmt: skip
 
     def _allocate(self) -> None:
         d = self._head_dim
@@ -228,26 +208,3 @@ class Decoder:
             slots.put(keys, values, layout.places)
             x = layer.after(x, flash.attend(query, slots, layout, self._scale))
         return x
-
-    # --- recording ---
-
-    def _record(self, layer: Layer) -> _Pieces:
-        x = self._embedding[:2].clone()
-        group = self._heads // self._kv_heads
-        seen = torch.zeros(2, self._kv_heads, group, self._head_dim, device=self.device)
-        before = recorded(layer.before, x, self._angles[:2, None])
-        return _Pieces(before, recorded(layer.after, x, seen))
-
-    def _record_decode(self, layers: Sequence[Layer], bags: Bags) -> dict[int, Callable[..., Any]]:
-        """By the number of parts that the decoding rows are read in."""
-        whole, dtype = Decode(layers, Attend(), self._scale), self._precision.cache
-        self._allocate()
-        found = {}
-        for count in range(1, min(PARTS, self._cache.slots[0].rows) + 1):
-            where = torch.zeros(count, dtype=torch.int64)
-            rows = [bags.part(row, [1], dtype) for row in range(count)]
-            places, x = Places(torch.arange(count), where), self._embedding[:count].clone()
-            angles = self._angles[where][:, None]
-            found[count] = recorded(whole, *self._told(x, angles, places, rows))
-        self._cache.reset()
-        return found

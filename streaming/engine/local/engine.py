@@ -33,12 +33,13 @@ from streaming.engine.base import (
     StepRecord,
 )
 from streaming.engine.local.capacity import most_rows
+from streaming.engine.local.kept import KeptPass
 from streaming.engine.local.precision import choose_device
 from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.local.prompting import Prepared, Preparer, Prompting
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.stepper import Stepper
-from streaming.engine.model_store import ensure_model
+from streaming.engine.model_store import default_cache_dir, ensure_model
 from streaming.engine.model_support import check_supported
 from streaming.engine.speed import Speed
 
@@ -125,7 +126,12 @@ class LocalEngine(Engine):
 
     def prepare(self) -> None:
         folder = ensure_model(self._model, self._cache_dir, self._progress)
-        check_supported(folder.path, self._context_tokens)
+        if not self._kept(folder.path, choose_device(self._device)).is_there:
+            check_supported(folder.path, self._context_tokens)
+
+    def _kept(self, model: Path, device: torch.device) -> KeptPass:
+        cache = self._cache_dir or default_cache_dir()
+        return KeptPass(cache, model, device, self._dtype, self._context_tokens)
 
     def start(self, sink: EventSink) -> None:
         """Load the model and begin to step. An engine starts once; see `Engine.start`."""
@@ -228,21 +234,31 @@ class LocalEngine(Engine):
     def _load(self) -> ModelInfo:
         device = choose_device(self._device)
         folder = ensure_model(self._model, self._cache_dir, self._progress)
-        context = check_supported(folder.path, self._context_tokens)
+        kept = self._kept(folder.path, device)
+        packed = kept.load()
+        if packed is None:
+            context = check_supported(folder.path, self._context_tokens)
+        else:
+            context = packed.context
         if self._threads is not None:
             torch.set_num_threads(self._threads)
-        from transformers import AutoTokenizer
+        tokenizer = kept.tokenizer()
+
+        def load(rows: int | None) -> ModelRunner:
+            return ModelRunner(
+                folder.path, device, self._dtype, rows, context, packed=packed, keep=kept.keep
+            )
 
         if self._max_running is None:
-            runner = ModelRunner(folder.path, device, self._dtype, None, context)
+            runner = load(None)
             capacity = most_rows(runner.step_seconds, runner.rows)
             logger.info("This machine generates %d responses at once comfortably.", capacity)
             self._rows = min(runner.rows, self._choose_rows(device, capacity))
         else:
             capacity = self._max_running
             self._rows = self._choose_rows(device, capacity)
-            runner = ModelRunner(folder.path, device, self._dtype, self._rows, context)
-        prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder.path)))
+            runner = load(self._rows)
+        prompts = PromptBuilder(tokenizer)
         prompts.template.check()
         chunk = self._prefill_chunk or (512 if device.type == "cpu" else 2048)
         self._stepper = Stepper(runner, prompts, self._rows, chunk)

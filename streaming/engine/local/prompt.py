@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,14 +82,10 @@ class PromptBuilder:
         self.template = ChatTemplate(Template(choose(tokenizer), variables, written, borders))
         self._pieces = Pieces()
 
-    def stop_ids(self, generation_config: Any) -> frozenset[int]:
+    def stop_ids(self, of_model: Iterable[int]) -> frozenset[int]:
         """Tokens that end an answer, as the model, tokenizer and template declare them."""
-        ids: set[int] = set()
-        for declared in (
-            getattr(generation_config, "eos_token_id", None),
-            self._tokenizer.eos_token_id,
-        ):
-            ids.update([declared] if isinstance(declared, int) else declared or ())
+        declared = self._tokenizer.eos_token_id
+        ids = {*of_model, *([declared] if isinstance(declared, int) else declared or ())}
         known = {entry.content: t for t, entry in self._tokenizer.added_tokens_decoder.items()}
         ids.update(known[name] for name in _END_OF_TURN if name in known)
         return frozenset(ids)

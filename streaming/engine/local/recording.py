@@ -22,21 +22,31 @@ from torch import Tensor, nn
 logger = logging.getLogger("streaming.engine")
 
 
-def recorded(module: nn.Module, *examples: Any) -> Callable[..., Any]:
+def recorded(module: nn.Module, *examples: Any) -> Any:
     """`module` as a graph, or itself where that cannot be had. `forward` is called with
     `examples` once: tensors, or lists and tuples of them. Later ones may have other sizes, as far
     as `forward` does not look at these in Python."""
     if isinstance(examples[0], Tensor) and examples[0].device.type != "cpu":
         return module  # launching is not what takes the time, and graphs of CUDA are another thing
+    trace: Callable[..., Any] = torch.jit.trace
+    graph: Callable[..., Any] | None = _tried(trace, module, examples)
+    return module if graph is None else graph
+
+
+def recorded_methods(module: nn.Module, examples: dict[str, tuple[Any, ...]]) -> Any | None:
+    """As `recorded`, of the methods named, on a CPU. None where it cannot be had."""
+    trace: Callable[..., Any] = torch.jit.trace_module
+    return _tried(trace, module, examples)
+
+
+def _tried(trace: Callable[..., Any], module: nn.Module, examples: Any) -> Any | None:
     try:
-        with warnings.catch_warnings(), torch.inference_mode():
+        with warnings.catch_warnings(), torch.inference_mode(), unplanned():
             warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
-            trace: Callable[..., Any] = torch.jit.trace
-            graph: Callable[..., Any] = trace(module, examples, check_trace=False)
-            return graph
+            return trace(module, examples, check_trace=False)
     except (RuntimeError, AttributeError, NotImplementedError):
         _say_so()
-    return module
+    return None
 
 
 def unplanned() -> AbstractContextManager[None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from streaming.engine.local.cache import SlotCache, Slots
 from streaming.engine.local.capacity import rows_in_memory
 from streaming.engine.local.decoder import Decoder, Span
 from streaming.engine.local.flash import TokenSlots, can_flash
+from streaming.engine.local.packed import Packed, pack_weights
 from streaming.engine.local.precision import choose_precision
 from streaming.engine.local.stock import StockModel
 from streaming.engine.local.team import Team
 from streaming.engine.local.threads import Threads
+from streaming.engine.local.weights import Weights, end_ids_of, parameters_of
 
 logger = logging.getLogger("streaming.engine")
 
@@ -37,35 +39,44 @@ class ModelRunner:
     (None: as many as memory has room for, see `capacity`).
 
     Models built like Llama run in our own pass, all others in transformers' (`stock` True: these,
-    too). `dtype` is a name of CHATSTREAM_DTYPE. Raises EngineError.
+    too). `dtype` is a name of CHATSTREAM_DTYPE. `packed` is what an earlier start has made of the
+    model in this precision and for this context; what is made now goes to `keep`. Raises
+    EngineError.
     """
 
     def __init__(
         self, path: Path | str, device: torch.device, dtype: str, rows: int | None,
-        context_tokens: int, *, stock: bool = False,
+        context_tokens: int, *, stock: bool = False, packed: Packed | None = None,
+        keep: Callable[[Packed], None] = lambda packed: None,
     ) -> None:  # fmt: skip
-        config = _config(path)
-        packable = decoder.fits(config) and not stock
+        config = packed.shape.config if packed else _config(path)
+        packable = packed is not None or (decoder.fits(config) and not stock)
         self.device = device
         self.precision = choose_precision(dtype, device, packable=packable)
         self.context_tokens = context_tokens
-        model = _load(path, device, self.precision.activations)
-        self.vocabulary: int = model.config.vocab_size
-        self.generation_config: Any = model.generation_config
-        self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        kept = self.precision.cache
-        self.rows = rows or rows_in_memory(model.config, kept, context_tokens, device)
+        model: Any = None
+        if packed is None:
+            model = _load(path, device, self.precision.activations)
+            config = model.config
+        self.vocabulary: int = config.vocab_size
+        self.rows = rows or rows_in_memory(config, self.precision.cache, context_tokens, device)
         self.cache = SlotCache(
-            model.config.num_hidden_layers, self.rows, context_tokens,
-            _slots(model.config, device, kept) if packable else Slots,
+            config.num_hidden_layers, self.rows, context_tokens,
+            _slots(config, device, self.precision.cache) if packable else Slots,
         )  # fmt: skip
         self._threads = Threads(torch.get_num_threads()) if device.type == "cpu" else None
         self._team = Team()
         self._model: Decoder | StockModel
-        if packable:
-            self._model = Decoder(model, self.cache, self.precision, context_tokens)
-        else:
+        if not packable:
+            self.parameters, self.end_ids = parameters_of(model), end_ids_of(model)
             self._model = StockModel(model, self.cache)
+            return
+        if packed is None:
+            weights = Weights(model, self.precision, context_tokens)
+            packed = pack_weights(weights, bags=can_bag(device), cache=self.precision.cache)
+            keep(packed)
+        self.parameters, self.end_ids = packed.shape.parameters, packed.shape.end_ids
+        self._model = Decoder(packed, self.cache, self.precision, context_tokens)
 
     @property
     def is_exact(self) -> bool:

@@ -46,7 +46,7 @@ class Stepper:
         rows = Rows(max_running, cache.swap_rows, cache.copy_row, apart=runner.is_exact)
         self._scheduler = Scheduler(rows)
         self._pace = Pace(prefill_chunk)
-        self._stop_ids = prompts.stop_ids(runner.generation_config)
+        self._stop_ids = prompts.stop_ids(runner.end_ids)
         self._sequences: dict[str, TokenSequence] = {}
         self._events: list[EngineEvent] = []
 

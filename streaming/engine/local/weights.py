@@ -3,6 +3,8 @@ afterwards: its layers are emptied meanwhile, so that no more than one is there 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -13,6 +15,33 @@ from streaming.engine.local.linear import Linear, Norm, pack
 from streaming.engine.local.precision import Precision
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`between` is the width between the two products of a layer's second half; `scale` is what
+    scores are multiplied with; `end_ids` end an answer, as the model declares."""
+
+    vocabulary: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    between: int
+    scale: float
+    parameters: int
+    end_ids: list[int]
+
+    @property
+    def config(self) -> SimpleNamespace:
+        """The same, named as in transformers' configurations."""
+        return SimpleNamespace(
+            vocab_size=self.vocabulary,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.kv_heads,
+            head_dim=self.head_dim,
+        )
+
+
 class Weights:
     """Of a model built like Llama, for positions below `context`."""
 
@@ -20,11 +49,11 @@ class Weights:
         config, attend = model.config, model.model.layers[0].self_attn
         self._precision = precision
         self._epsilon: float = config.rms_norm_eps
-        self.heads: int = config.num_attention_heads
-        self.kv_heads: int = config.num_key_value_heads
-        self.head_dim: int = attend.head_dim
-        self.scale: float = attend.scaling
-        self.between: int = config.intermediate_size
+        self.shape = Shape(
+            config.vocab_size, config.num_hidden_layers, config.num_attention_heads,
+            config.num_key_value_heads, attend.head_dim, config.intermediate_size, attend.scaling,
+            parameters_of(model), end_ids_of(model),
+        )  # fmt: skip
         self.angles = self._take_angles(model.model.rotary_emb, model.device, context)
         self.embedding = self._float(model.model.embed_tokens.weight)
         self.head = self._pack(model.lm_head, norm=model.model.norm)
@@ -41,7 +70,8 @@ class Weights:
 
     def _take(self, layer: Any) -> Layer:
         attend, mlp = layer.self_attn, layer.mlp
-        heads, kv_heads, d = self.heads, self.kv_heads, self.head_dim
+        shape = self.shape
+        heads, kv_heads, d = shape.heads, shape.kv_heads, shape.head_dim
         before = Before(
             self._pack(
                 attend.q_proj, attend.k_proj, attend.v_proj, paired=2, norm=layer.input_layernorm
@@ -65,7 +95,7 @@ class Weights:
 
     def _paired(self, weight: Tensor) -> Tensor:
         """The outputs (first dimension) of whole heads, in the order that `angles` turn them."""
-        heads = weight.view(-1, 2, self.head_dim // 2, *weight.shape[1:])
+        heads = weight.view(-1, 2, self.shape.head_dim // 2, *weight.shape[1:])
         return heads.transpose(1, 2).flatten(0, 2)
 
     def _float(self, weight: Tensor) -> Tensor:
@@ -83,3 +113,14 @@ class Weights:
         weight = weights[0] if len(weights) == 1 else torch.cat(weights)
         before = norm and Norm(self._float(norm.weight), self._epsilon)
         return pack(weight, bias, int8=self._precision.is_int8, norm=before)
+
+
+def parameters_of(model: Any) -> int:
+    """How many numbers a transformers model has."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def end_ids_of(model: Any) -> list[int]:
+    """The tokens that end an answer, as a transformers model declares them."""
+    declared = getattr(model.generation_config, "eos_token_id", None)
+    return [declared] if isinstance(declared, int) else list(declared or ())
