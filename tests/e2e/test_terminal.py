@@ -262,7 +262,7 @@ def test_what_goes_wrong_goes_to_stderr(fake: ServeProcess) -> None:
         (("--url", f"127.0.0.1:{free_port()}", "hi"), "cannot be reached"),
         (("--url", fake.url, "--api-key", "cs-wrong", "hi"), "(login_required)"),
         (("--url", f"{fake.url}/elsewhere/", "hi"), "403"),
-        (("--url", fake.url, "--temperature", "9", "hi"), "less than or equal to 2"),
+        (("--url", fake.url, "--temperature", "-1", "hi"), "greater than or equal to 0"),
         (("--url", fake.url, " "), "There is no prompt."),
         (("--url", fake.url), "There is no prompt."),
     ):
