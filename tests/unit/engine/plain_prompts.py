@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streaming.engine.base import ChatMessage, EngineError
-from streaming.engine.local.prompt import _rename
+from streaming.engine.local.prompt import _rename, _too_long
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
 
@@ -87,10 +87,7 @@ class PlainPrompts:
                 low = middle + 1
         if best is None:
             newest = self.encode([*messages[:head], *messages[starts[-1] :]])
-            raise EngineError(
-                f"The message is too long: it takes {len(newest)} tokens and {limit} fit.",
-                "input_too_long",
-            )
+            raise _too_long(len(newest), limit, is_answer=messages[-1].role == "assistant")
         return best
 
     def _protect(self, text: str, protected: list[str]) -> str:
