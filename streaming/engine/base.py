@@ -29,17 +29,44 @@ class EngineError(Exception):
         self.code = code
 
 
+class Channel(StrEnum):
+    """What a part of an answer is: what the model thought before, or what it says."""
+
+    REASONING = "reasoning"
+    TEXT = "text"
+
+
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
     """One turn of a conversation, oldest first in a request.
 
-    `fields` are what else it has, as OpenAI's API names it: `tool_calls` of an assistant's, whose
-    content may be empty then; `tool_call_id` of a tool's. Only some engines take such turns.
+    `reasoning` is what an assistant's turn thought before its content; whether the model sees it
+    again is for its chat template to say. `fields` are what else it has, as OpenAI's API names it:
+    `tool_calls` of an assistant's, whose content may be empty then; `tool_call_id` of a tool's.
+    Only some engines take such turns.
     """
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    reasoning: str = ""
+
+
+Effort = Literal["auto", "off", "low", "medium", "high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """Whether a model that can think does so before it answers, and how much.
+
+    `effort` `auto` is the model's own way. `template`: variables for its chat template, which count
+    more than what `effort` makes of them. `max_tokens` bounds the thought, which is ended then and
+    the answer begins; 0: the context alone does. Models that do not think take no notice.
+    """
+
+    effort: Effort = "auto"
+    template: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    max_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +75,8 @@ class SamplingParams:
 
     `temperature` 0 is greedy decoding. `top_k` 0 switches top-k off, `top_p` 1 top-p.
     `seed` is always concrete: the same seed gives the same answer alone, in a crowd, and
-    after a crash. `max_tokens` bounds the generated tokens, those of earlier attempts included.
+    after a crash. `max_tokens` bounds the generated tokens, those of earlier attempts included, but
+    not those of a thought.
     `ignore_eos`: the model's own end of its answer is a token like others, so that answers are
     equally long where that is what one measures; `stop` still ends them.
 
@@ -74,8 +102,9 @@ class GenerationRequest:
     """One response to generate.
 
     When the last message is the assistant's, the answer continues it mid-sentence and repeats
-    none of it. `prior_tokens` are tokens that an earlier attempt already generated and published,
-    and `prior_text` is what they say: the engine continues right after them and repeats none of
+    none of it; with `reasoning` and no content it continues the thought. `prior_tokens` are tokens
+    that an earlier attempt already generated and published, and `prior_reasoning` and `prior_text`
+    are what they say: the engine continues right after them and repeats none of
     their text. One that cannot says so by a `Started` with `anew`. `prior_passed` is what was
     published besides the text. `left_out`: so many messages came before these and fit no context;
     they count as trimmed. `trims` false: none may be left out, and what does not fit ends with the
@@ -90,6 +119,8 @@ class GenerationRequest:
     left_out: int = 0
     trims: bool = True
     prior_passed: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    prior_reasoning: str = ""
+    thinking: Thinking = Thinking()
 
 
 def context_exceeded(context: int = 0, taken: int = 0) -> EngineError:
@@ -138,6 +169,7 @@ class Started:
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """New tokens and the text they complete; `text` may be empty while a character is half-done.
+    All of it is of one channel; a thought that comes after some text is added to the one before.
 
     An engine that is told no token ids gives as many UNKNOWN_TOKEN as there are tokens.
     """
@@ -145,6 +177,7 @@ class TextDelta:
     response_id: str
     text: str
     tokens: tuple[int, ...]
+    channel: Channel = Channel.TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +191,8 @@ class PassedDelta:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Always the last event of a response, exactly one for each `submit`."""
+    """Always the last event of a response, exactly one for each `submit`. `reasoning_tokens` are
+    those of `completion_tokens` that were thought."""
 
     response_id: str
     reason: FinishReason
@@ -166,6 +200,7 @@ class Finished:
     completion_tokens: int = 0
     error_code: str = ""
     error_message: str = ""
+    reasoning_tokens: int = 0
 
 
 EngineEvent = Started | TextDelta | PassedDelta | Finished
@@ -177,7 +212,8 @@ EventSink = Callable[[Sequence[EngineEvent]], None]
 class ModelInfo:
     """`max_running`: the most that the engine can generate concurrently, whatever it is asked.
     `capacity`: as many as it is meant to, by the settings or by what it measured; 0 says nothing
-    else than `max_running`."""
+    else than `max_running`. `sampling`: what it takes for parameters that nobody asked for, by
+    their names in SamplingParams. `thinks`: its answers may begin with a thought."""
 
     name: str
     device: str
@@ -186,6 +222,8 @@ class ModelInfo:
     max_running: int
     parameters: int
     capacity: int = 0
+    sampling: Mapping[str, float] = field(default_factory=dict, hash=False)
+    thinks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
