@@ -16,14 +16,16 @@ from streaming.models import Message
 _MOST_TURNS = 100_000
 
 _NEWEST = """
-WITH RECURSIVE chain(id, parent, depth, chars) AS (
-    SELECT id, parent_id, 0, length(content) FROM {table} WHERE id = %s
+WITH RECURSIVE chain(id, parent, depth, chars, thought) AS (
+    SELECT id, parent_id, 0, length(content), length(reasoning) FROM {table} WHERE id = %s
     UNION ALL
-    SELECT turn.id, turn.parent_id, chain.depth + 1, chain.chars + length(turn.content)
+    SELECT turn.id, turn.parent_id, chain.depth + 1, chain.chars + length(turn.content),
+        chain.thought + length(turn.reasoning)
     FROM chain JOIN {table} turn ON turn.id = chain.parent
     WHERE chain.chars <= %s AND chain.depth < %s AND turn.conversation_id = %s
 )
-SELECT turn.parent_id, turn.role, turn.content, turn.fields
+SELECT turn.parent_id, turn.role, turn.content, turn.fields,
+    CASE WHEN chain.chars + chain.thought <= %s OR chain.depth = 0 THEN turn.reasoning ELSE '' END
 FROM chain JOIN {table} turn ON turn.id = chain.id ORDER BY chain.depth DESC
 """
 
@@ -43,10 +45,11 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
     """The turns up to `newest`, oldest first, and how many older ones were left out.
 
     Whole turns of `most_chars` characters in all, and the one in which they were exceeded; what
-    is left begins with a prompt.
+    is left begins with a prompt. What older turns thought comes with them as far as all of it has
+    no more characters together; that no turn is left out for.
     """
     if newest.parent_id is None:
-        return [_turn(newest.role, newest.content, newest.fields)], 0
+        return [_turn(newest.role, newest.content, newest.fields, newest.reasoning)], 0
     key, own = (
         field.get_db_prep_value(value, connection)
         for field, value in (
@@ -56,7 +59,8 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
     )
     table = connection.ops.quote_name(Message._meta.db_table)
     with connection.cursor() as cursor:
-        cursor.execute(_NEWEST.format(table=table), [key, most_chars, _MOST_TURNS, own])
+        bounds = [key, most_chars, _MOST_TURNS, own, most_chars]
+        cursor.execute(_NEWEST.format(table=table), bounds)
         rows = cursor.fetchall()
         older = rows[0][0] if rows else None
         left_out = 0
@@ -64,8 +68,8 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
             cursor.execute(_OLDER.format(table=table), [older, own, _MOST_TURNS, own])
             left_out = cursor.fetchone()[0]
     turns = [
-        _turn(role, content, json.loads(fields) if isinstance(fields, str) else fields)
-        for _, role, content, fields in rows
+        _turn(role, content, json.loads(fields) if isinstance(fields, str) else fields, reasoning)
+        for _, role, content, fields, reasoning in rows
     ]
     if left_out:
         begins = next((at for at, turn in enumerate(turns) if turn.role == "user"), len(turns) - 1)
@@ -73,5 +77,5 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
     return turns, left_out
 
 
-def _turn(role: str, content: str, fields: Any) -> ChatMessage:
-    return ChatMessage(role, content, fields or {})  # type: ignore[arg-type]
+def _turn(role: str, content: str, fields: Any, reasoning: str) -> ChatMessage:
+    return ChatMessage(role, content, fields or {}, reasoning)  # type: ignore[arg-type]

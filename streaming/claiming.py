@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from streaming import conf, record, responses
+from streaming import conf, record
 from streaming.arrivals import Arrivals
 from streaming.engine.base import CHARS_PER_TOKEN, Engine, EngineError, GenerationRequest
 from streaming.models import Status
@@ -15,6 +15,7 @@ from streaming.outages import AWAY, log_fault
 from streaming.protocol import ErrorDetail
 from streaming.publishing import Publisher
 from streaming.running import Running
+from streaming.said import Said, said_of
 from streaming.waiting_list.base import Claim, Left, ListLost, WaitingList
 
 logger = logging.getLogger(__name__)
@@ -136,10 +137,10 @@ class Claimer:
                 await self._publisher.finish_by_record(running)
                 return
             running.row = work.row
-            text, passed = "", {}
+            said = Said()
             if claim.tail and (events := await self._list.read(response_id)):
-                text, passed = responses.text_of(events), responses.passed_of(events)
-                running.resume(text, passed)
+                said = said_of(events)
+                running.resume(said)
             await self._publisher.rid_of(response_id)
             if not self._publisher.holds(running):
                 return  # the lease was lost over all this
@@ -148,10 +149,11 @@ class Claimer:
                 work.messages,
                 work.params,
                 claim.tokens,
-                text,
+                said.text,
                 work.left_out,
                 trims=work.trims,
-                prior_passed=passed,
+                prior_passed=said.passed,
+                prior_reasoning=said.reasoning,
             )
             self._engine.submit(request)
             running.submitted = True
@@ -163,7 +165,7 @@ class Claimer:
             # Put back, it would come again and again and hold up everybody behind it.
             logger.exception("Response %s cannot be served.", response_id)
             error = ErrorDetail(code="internal_error", message="This prompt cannot be answered.")
-            await record.end_lost(response_id, Status.FAILED, "", error)
+            await record.end_lost(response_id, Status.FAILED, Said(), error)
             await self._publisher.finish_by_record(running)
 
 

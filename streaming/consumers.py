@@ -255,7 +255,8 @@ class ChatConsumer(ListeningConsumer):
     async def greet(self) -> None:
         settings = conf.get()
         workers = await self.channel_layer.waiting_list.workers()
-        details = workers[0].details if workers else {}
+        loaded = (worker.details for worker in workers if worker.details.get("model"))
+        details: dict[str, Any] = next(loaded, {})
         context = details.get("context_tokens")
         outlook = Viewers.here(self.channel_layer).outlook
         self.notice = await outlook.closed()
@@ -267,6 +268,8 @@ class ChatConsumer(ListeningConsumer):
                     max_tokens=settings.max_tokens,
                     context_tokens=int(context) if context else None,
                 ),
+                sampling=details.get("sampling") or {},
+                thinks=bool(details.get("thinks")),
                 service=await outlook.service(),
                 session_token=None if self.user else owners.visitor_token(self.owner),
                 notice=self.notice,

@@ -58,6 +58,7 @@ class Message(models.Model):
     )
     role = models.CharField(max_length=9, choices=Role)
     content = models.TextField()
+    reasoning = models.TextField(blank=True, default="", db_default="")  # thought before it
     fields = models.JSONField(null=True, blank=True)  # a call of tools, or whose result it is
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -89,7 +90,8 @@ class Response(models.Model):
     Responses of a conversation form a tree by `previous`, the one that this one follows. Those
     with the same `previous` are versions of one turn: another prompt (edited), or another answer
     to the same prompt (regenerated). One that `continues` another stands in its place: its text
-    is what follows the other's, its message holds both.
+    is what follows the other's, its message holds both; so it is with what they thought. A message
+    may be a thought alone, which can be gone on with, but is no answer that a prompt follows.
     """
 
     class Rating(models.IntegerChoices):
@@ -121,9 +123,12 @@ class Response(models.Model):
     error_code = models.CharField(max_length=40, blank=True)
     error_message = models.TextField(blank=True)
     text = models.TextField(blank=True)
+    reasoning = models.TextField(blank=True, default="", db_default="")  # thought before the text
     passed = models.JSONField(null=True, blank=True)  # what the model's server said besides
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
+    reasoning_tokens = models.PositiveIntegerField(default=0, db_default=0)  # of the completion's
+    reasoning_ms = models.PositiveIntegerField(null=True, blank=True)  # how long it thought
     trimmed_messages = models.PositiveIntegerField(default=0)
     attempt = models.PositiveSmallIntegerField(default=0)
     restarts = models.PositiveSmallIntegerField(default=0)  # how often the list forgot it

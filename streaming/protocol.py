@@ -363,13 +363,16 @@ that was accepted waits."""
 
 
 class SessionCreated(_ServerEvent):
-    """`notice`: no new prompt is taken, and these are the operator's words for it."""
+    """`notice`: no new prompt is taken, and these are the operator's words for it. `sampling`: what
+    the model takes for parameters that nobody asks for. `thinks`: it may think before answering."""
 
     type: Literal["session.created"] = "session.created"
     protocol_version: int = PROTOCOL_VERSION
     model: str | None
     service: Service = "ready"
     limits: Limits
+    sampling: dict[str, float] = Field(default_factory=dict)
+    thinks: bool = False
     session_token: str | None = None
     notice: str | None = None
 
@@ -445,25 +448,47 @@ class OutputTextDelta(_Numbered):
     offset: int
 
 
+class ReasoningTextDelta(_Numbered):
+    """What the model thinks before it answers, or between. `offset` counts Unicode code points of
+    the thought before this delta, `reasoning_ms` milliseconds that it has taken up to here."""
+
+    type: Literal["response.reasoning_text.delta"] = "response.reasoning_text.delta"
+    delta: str
+    offset: int
+    reasoning_ms: int = 0
+
+
 class ResponsePassedDelta(_Numbered):
-    """What the model's server says besides the text, of a request to `/v1/` alone: `fields` has
-    some of `reasoning_content`, `refusal`, `tool_calls`, `logprobs` and `usage`."""
+    """What the model's server says besides text and thought, of a request to `/v1/` alone: `fields`
+    has some of `refusal`, `tool_calls`, `logprobs` and `usage`."""
 
     type: Literal["response.passed.delta"] = "response.passed.delta"
     fields: dict[str, Any]
 
 
+class LaterEvent(_Numbered):
+    """For clients: a numbered event of a later version, whose number counts all the same."""
+
+    type: str
+    sequence_number: int = Field(ge=1, exclude=True)
+
+
 class Usage(_ServerEvent):
+    """`reasoning_tokens` of the completion's were thought."""
+
     prompt_tokens: int
     completion_tokens: int
+    reasoning_tokens: int = 0
 
 
 class Timings(_ServerEvent):
-    """Milliseconds since the prompt was accepted; None for what never happened."""
+    """Milliseconds since the prompt was accepted; None for what never happened. `reasoning_ms`:
+    how long it thought, from the first token of the thought to the first of the answer."""
 
     queue_ms: int | None
     ttft_ms: int | None
     total_ms: int
+    reasoning_ms: int | None = None
 
 
 class ErrorDetail(_ServerEvent):
@@ -476,6 +501,7 @@ class ResponseDone(_Numbered):
     status: Literal["completed", "incomplete", "cancelled", "failed"]
     finish_reason: str
     text: str
+    reasoning: str = ""
     usage: Usage
     timings: Timings
     error: ErrorDetail | None = None
@@ -500,6 +526,7 @@ ServerEvent = (
     | ResponseUpdated
     | ResponseInProgress
     | OutputTextDelta
+    | ReasoningTextDelta
     | ResponsePassedDelta
     | ResponseDone
     | ErrorEvent

@@ -14,10 +14,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from streaming import record, responses
+from streaming.appends import Append
 from streaming.engine.base import Engine, EngineEvent, EventSink, Finished
 from streaming.outages import log_fault
 from streaming.protocol import ResponseDone
-from streaming.running import Append, Moment, Running
+from streaming.running import Moment, Running
 from streaming.waiting_list.base import Claim, WaitingList, WrongNumber
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -36,6 +36,7 @@ from streaming.protocol import (
     Timings,
     Usage,
 )
+from streaming.said import Said
 
 EMPTY: Mapping[UUID, str] = {}
 
@@ -72,10 +73,9 @@ class Outcome:
     """How a response ended, as the worker saw it."""
 
     finished: Finished
-    text: str
+    said: Said
     trimmed_messages: int
     first_token_at: datetime | None
-    passed: Mapping[str, Any] = field(default_factory=dict)
 
 
 def resolve_params(params: Params, max_tokens: int) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _turn(event: ResponseCreate, owner: str, user: User | None) -> _Turn:
             conversation=conversation,
             role=Message.Role.USER,
             content=event.input,
-            parent=previous.message if previous else None,
+            parent=_answer_of(previous),
         )
         return _Turn(conversation, previous, prompt)
     param = "regenerates" if event.regenerates else "continues"
@@ -203,6 +203,12 @@ def _turn(event: ResponseCreate, owner: str, user: User | None) -> _Turn:
         message = "`continues`: only an answer that was cut has more to come."
         raise ProtocolError("invalid_event", message, param)
     return replace(turn, continues=earlier)
+
+
+def _answer_of(response: Response | None) -> Message | None:
+    """The message that says something; a thought that never came to an answer is none."""
+    message = response.message if response else None
+    return message if message and message.content else None
 
 
 def _place(
@@ -443,10 +449,14 @@ def _history(response: Response, most_chars: int) -> tuple[list[ChatMessage], in
 def _answer_before(response: Response) -> Message | None:
     """What the prompt follows, known for certain only now: the nearest turn with an answer."""
     earlier = response.previous
-    if earlier is None or earlier.message_id:
-        return earlier.message if earlier else None
-    names = ("pk", "message_id", "continues_id", "previous_id")
-    rows = Response.objects.filter(conversation=response.conversation_id).values_list(*names)
+    if earlier is None or (answer := _answer_of(earlier)):
+        return answer if earlier else None
+    names = ("pk", "answer", "continues_id", "previous_id")
+    rows = (
+        Response.objects.filter(conversation=response.conversation_id)
+        .annotate(answer=Case(When(~Q(message__content=""), then=F("message_id"))))
+        .values_list(*names)
+    )
     known = {pk: (message, continues or previous) for pk, message, continues, previous in rows}
     message, before = known[earlier.pk]
     while message is None and before in known:
@@ -462,10 +472,10 @@ def finish(row: Response, outcome: Outcome) -> ResponseDone | None:
     ending = {
         "status": STATUS_OF_REASON[finished.reason],
         "finish_reason": finished.reason,
-        **_answer(outcome.text),
-        "passed": dict(outcome.passed) or None,
+        **_answer(outcome.said),
         "prompt_tokens": finished.prompt_tokens,
         "completion_tokens": finished.completion_tokens,
+        "reasoning_tokens": finished.reasoning_tokens,
         "trimmed_messages": outcome.trimmed_messages,
         "error_code": finished.error_code,
         "error_message": sentence(finished.error_message),
@@ -485,14 +495,20 @@ def finish(row: Response, outcome: Outcome) -> ResponseDone | None:
     return _done(row)
 
 
-def _answer(text: str) -> dict[str, Any]:
-    """The fields of an answer: its message, if there is any text, is written next. (The database
-    looks whether it is there when all is committed.)"""
-    return {"text": text, "message_id": uuid4() if text else None}
+def _answer(said: Said) -> dict[str, Any]:
+    """The fields of an answer: its message, if there is any text or thought, is written next. (The
+    database looks whether it is there when all is committed.)"""
+    return {
+        "text": said.text,
+        "reasoning": said.reasoning,
+        "reasoning_ms": said.reasoning_ms,
+        "passed": dict(said.passed) or None,
+        "message_id": uuid4() if said.text or said.reasoning else None,
+    }
 
 
 def _keep_answer(response: Response) -> None:
-    """Make the text of an ended response, if it has any, a turn of its conversation."""
+    """Make what an ended response says, if it says anything, a turn of its conversation."""
     if response.message_id:
         response.message = Message.objects.create(
             id=response.message_id,
@@ -500,6 +516,7 @@ def _keep_answer(response: Response) -> None:
             parent_id=response.prompt_id,
             role=Message.Role.ASSISTANT,
             content=prefix_of(response) + response.text,
+            reasoning=thought_before(response) + response.reasoning,
         )
 
 
@@ -509,10 +526,16 @@ def prefix_of(response: Response) -> str:
     return continued.message.content if continued and continued.message else ""
 
 
+def thought_before(response: Response) -> str:
+    """The thought that a response goes on with, or after; empty for most."""
+    continued = response.continues
+    return continued.message.reasoning if continued and continued.message else ""
+
+
 @in_database
 def end_waiting(response_id: UUID | str, status: Status, error: ErrorDetail | None = None) -> bool:
     """End a response that nobody ever ran. False if it runs or has ended."""
-    return _end(response_id, (Status.ACCEPTING, Status.QUEUED), status, "", error)
+    return _end(response_id, (Status.ACCEPTING, Status.QUEUED), status, Said(), error)
 
 
 @in_database
@@ -538,27 +561,24 @@ def cancel_waiting(response_ids: Sequence[str]) -> list[ResponseDone]:
 def end_lost(
     response_id: UUID | str,
     status: Status,
-    text: str,
+    said: Said,
     error: ErrorDetail | None = None,
     by: Response | None = None,
-    passed: Mapping[str, Any] | None = None,
 ) -> bool:
-    """End a response that no worker holds (any more), with the text that was published, and what
-    was besides.
+    """End a response that no worker holds (any more), with what was published.
 
     `by`: the row as it was seen; False if another attempt has begun since, which says more.
     """
     attempt = {} if by is None else {"worker": by.worker, "attempt": by.attempt}
-    return _end(response_id, OPEN, status, text, error, passed, **attempt)
+    return _end(response_id, OPEN, status, said, error, **attempt)
 
 
 def _end(
     response_id: UUID | str,
     of: Iterable[Status],
     status: Status,
-    text: str,
+    said: Said,
     error: ErrorDetail | None,
-    passed: Mapping[str, Any] | None = None,
     **attempt: Any,
 ) -> bool:
     reason = FinishReason.CANCELLED if status == Status.CANCELLED else FinishReason.ERROR
@@ -566,8 +586,7 @@ def _end(
         updated = Response.objects.filter(pk=response_id, status__in=of, **attempt).update(
             status=status,
             finish_reason=reason,
-            **_answer(text),
-            passed=dict(passed) if passed else None,
+            **_answer(said),
             error_code=error.code if error else "",
             error_message=sentence(error.message) if error else "",
             finished_at=timezone.now(),
@@ -592,13 +611,17 @@ def _done(response: Response) -> ResponseDone:
         status=response.status,
         finish_reason=response.finish_reason,
         text=response.text,
+        reasoning=response.reasoning,
         usage=Usage(
-            prompt_tokens=response.prompt_tokens, completion_tokens=response.completion_tokens
+            prompt_tokens=response.prompt_tokens,
+            completion_tokens=response.completion_tokens,
+            reasoning_tokens=response.reasoning_tokens,
         ),
         timings=Timings(
             queue_ms=_ms(response.created_at, response.started_at or response.finished_at),
             ttft_ms=_ms(response.created_at, response.first_token_at),
             total_ms=total_ms(response),
+            reasoning_ms=response.reasoning_ms,
         ),
         error=(
             ErrorDetail(code=response.error_code, message=response.error_message)
@@ -609,15 +632,17 @@ def _done(response: Response) -> ResponseDone:
     )
 
 
-def cancelled_event(response_id: UUID | str, text: str) -> ResponseDone:
+def cancelled_event(response_id: UUID | str, said: Said) -> ResponseDone:
     """The `response.done` of a response whose row is gone."""
     return ResponseDone(
         response_id=UUID(str(response_id)),
         status="cancelled",
         finish_reason=FinishReason.CANCELLED,
-        text=text,
+        text=said.text,
+        reasoning=said.reasoning,
         usage=Usage(prompt_tokens=0, completion_tokens=0),
-        timings=Timings(queue_ms=None, ttft_ms=None, total_ms=0),
+        timings=Timings(queue_ms=None, ttft_ms=None, total_ms=0, reasoning_ms=said.reasoning_ms),
+        passed=dict(said.passed) or None,
     )
 
 

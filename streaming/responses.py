@@ -7,9 +7,6 @@ A process that dies between two writes leaves what the reconciler can put right.
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterable
-from typing import Any
 from uuid import UUID
 
 from channels.exceptions import ChannelFull
@@ -19,10 +16,10 @@ from pydantic import BaseModel
 
 from streaming import conf, list_lock, metrics, record, recovery
 from streaming.arrivals import Arrivals
-from streaming.engine.passed import kept, whole_of
 from streaming.models import TERMINAL, Response, Status
 from streaming.protocol import ErrorDetail, ProtocolError, ResponseCreate, ResponseDone
 from streaming.recovery import NUMBERS_PER_LIFE, entry_of
+from streaming.said import Said, said_of
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
     WORKERS_GROUP,
@@ -178,31 +175,9 @@ async def fail_overdue(layer: BaseChannelLayer, response_id: str) -> None:
         await withdraw_ended(layer, response_id)
 
 
-async def published_text(waiting_list: WaitingList, response_id: str) -> str:
+async def published(waiting_list: WaitingList, response_id: str) -> Said:
     """The answer so far, as its readers have it."""
-    return text_of(await waiting_list.read(response_id))
-
-
-def text_of(events: Iterable[str]) -> str:
-    """The text of an answer's events, as the waiting list stores them. `response.in_progress`
-    voids what stands before it."""
-    parts: list[str] = []
-    for event in map(json.loads, events):
-        if event.get("type") == "response.in_progress":
-            parts.clear()
-        parts.append(event.get("delta", ""))
-    return "".join(parts)
-
-
-def passed_of(events: Iterable[str]) -> dict[str, Any]:
-    """What the same events say besides the text, as far as it is kept."""
-    parts: list[dict[str, Any]] = []
-    for event in map(json.loads, events):
-        if event.get("type") == "response.in_progress":
-            parts.clear()
-        elif event.get("type") == "response.passed.delta":
-            parts.append(event["fields"])
-    return kept(whole_of(parts))
+    return said_of(await waiting_list.read(response_id))
 
 
 async def _end_lost(
@@ -212,9 +187,8 @@ async def _end_lost(
     error: ErrorDetail | None = None,
     by: Response | None = None,
 ) -> bool:
-    events = await layer.waiting_list.read(response_id)
-    text, passed = text_of(events), passed_of(events)
-    ended: bool = await record.end_lost(response_id, status, text, error, by, passed)
+    said = await published(layer.waiting_list, response_id)
+    ended: bool = await record.end_lost(response_id, status, said, error, by)
     if ended or by is None:
         await withdraw_ended(layer, response_id)
     return ended
@@ -232,8 +206,8 @@ async def recorded_end(waiting_list: WaitingList, response_id: str) -> ResponseD
     done: ResponseDone | None = await record.done_event(response_id)
     if done is None and await record.get(response_id) is None:
         # Deleted with its conversation. Rows are written before their place, so none will come.
-        text = await published_text(waiting_list, response_id)
-        done = record.cancelled_event(response_id, text)
+        said = await published(waiting_list, response_id)
+        done = record.cancelled_event(response_id, said)
     return done
 
 

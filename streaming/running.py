@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
 
+from streaming.appends import Append, Part, appends
 from streaming.engine.base import (
+    Channel,
     EngineEvent,
     Finished,
     FinishReason,
@@ -20,11 +21,12 @@ from streaming.engine.base import (
     Started,
     TextDelta,
 )
-from streaming.engine.passed import add, kept, whole_of
+from streaming.engine.passed import add, kept
 from streaming.metrics import TokenMeter
 from streaming.models import Response
-from streaming.protocol import OutputTextDelta, ResponseInProgress, ResponsePassedDelta
+from streaming.protocol import ResponseInProgress
 from streaming.record import Outcome
+from streaming.said import Said
 from streaming.waiting_list.base import Claim
 
 
@@ -34,21 +36,6 @@ class Moment:
 
     monotonic: float = field(default_factory=time.monotonic)
     time: datetime = field(default_factory=timezone.now)
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """One event to publish, its number, the tokens it makes known, and what it adds to the answer.
-
-    `life`: how often the answer had begun anew when it was said.
-    """
-
-    event: str
-    number: int
-    tokens: tuple[int, ...] = ()
-    text: str = ""
-    passed: Mapping[str, Any] | None = None
-    life: int = 0
 
 
 class Running:
@@ -70,21 +57,26 @@ class Running:
         self._life = 0
         self._started: Started | None = None
         self._finished: Finished | None = None
-        self._said = ""
+        self._said = {Channel.TEXT: "", Channel.REASONING: ""}
         self._passed: dict[str, Any] = {}
-        self._unsaid: list[str | Mapping[str, Any]] = []  # text, or what is none, in order
+        self._unsaid: list[Part] = []  # in order
         self._offered: list[Append] = []  # may have been published, though nobody said so
         self._tokens: list[int] = []
         self._generated = len(claim.tokens)
+        self._thought_tokens = 0
+        self._thought_seconds = 0.0
+        self._thinking_at: float | None = None  # when the last of a thought was heard that goes on
         self._first_token_at: datetime | None = None
         self._meter = TokenMeter()
 
-    def resume(self, text: str, passed: Mapping[str, Any]) -> None:
-        """Take over what earlier attempts published: `in_progress`, this text, and what came
-        besides."""
+    def resume(self, said: Said) -> None:
+        """Take over what earlier attempts published: `in_progress`, and this."""
         self._announced = True
-        self._said = text
-        self._passed = dict(passed)
+        self._said = {Channel.TEXT: said.text, Channel.REASONING: said.reasoning}
+        self._passed = dict(said.passed)
+        self._thought_seconds = (said.reasoning_ms or 0) / 1000
+        if said.reasoning and not said.text:
+            self._thought_tokens = len(self.claim.tokens)  # else only the engine knows
 
     @property
     def seconds(self) -> float:
@@ -99,18 +91,37 @@ class Running:
                 if event.anew:
                     self._begin_anew()
             case TextDelta():
+                self._time_thought(event.channel, moment.monotonic)
+                if event.channel is Channel.REASONING:
+                    self._thought_tokens += len(event.tokens)
                 # PostgreSQL stores no U+0000, and an end that cannot be written never comes.
-                self._take(event.text.replace("\x00", "\ufffd"), event.tokens, moment)
+                text = event.text.replace("\x00", "\ufffd")
+                self._take(event.channel, text, event.tokens, moment)
             case PassedDelta():
-                self._take(event.fields, event.tokens, moment)
+                if event.tokens:
+                    self._time_thought(None, moment.monotonic)
+                self._take(None, event.fields, event.tokens, moment)
             case Finished():
+                self._time_thought(None, moment.monotonic)
                 self._finished = self._timed_out(event) if self.timed_out else event
 
-    def _take(self, part: str | Mapping[str, Any], tokens: tuple[int, ...], moment: Moment) -> None:
-        if tokens or isinstance(part, str):
+    def _time_thought(self, channel: Channel | None, now: float) -> None:
+        """Count the time until `now` if it was thought, and go on if this is, too."""
+        if self._thinking_at is not None:
+            self._thought_seconds += now - self._thinking_at
+        self._thinking_at = now if channel is Channel.REASONING else None
+
+    def _take(
+        self,
+        channel: Channel | None,
+        content: str | Mapping[str, Any],
+        tokens: tuple[int, ...],
+        moment: Moment,
+    ) -> None:
+        if tokens or channel:
             self._first_token_at = self._first_token_at or moment.time
-        if part:
-            self._unsaid.append(part)
+        if content:
+            self._unsaid.append(Part(channel, content, self._thought_seconds))
         self._tokens.extend(tokens)
         self._generated += len(tokens)
 
@@ -118,8 +129,9 @@ class Running:
         """Forget what was said; the next `in_progress` tells the readers to do so, too."""
         self._life += 1
         self._announced = False
-        self._said, self._passed = "", {}
+        self._said, self._passed = {Channel.TEXT: "", Channel.REASONING: ""}, {}
         self._unsaid, self._tokens, self._generated = [], [], 0
+        self._thought_tokens, self._thought_seconds, self._thinking_at = 0, 0.0, None
 
     def unsaid(self) -> list[Append]:
         """What is to be published now; `said` afterwards takes each off.
@@ -146,20 +158,10 @@ class Running:
             return  # tokens without text wait for some
         parts, self._unsaid = self._unsaid, []
         tokens, self._tokens = tuple(self._tokens), []
-        offset = len(self._said)
-        for is_text, group in groupby(parts, lambda part: isinstance(part, str)):
-            if is_text:
-                text = "".join(group)  # type: ignore[arg-type]
-                delta = OutputTextDelta(response_id=response_id, delta=text, offset=offset)
-                yield Append(delta.model_dump_json(), number, tokens, text, life=self._life)
-                offset += len(text)
-            else:
-                passed = whole_of(group)  # type: ignore[arg-type]
-                event = ResponsePassedDelta(response_id=response_id, fields=passed)
-                yield Append(
-                    event.model_dump_json(), number, tokens, passed=passed, life=self._life
-                )
-            number, tokens = number + 1, ()
+        lengths = {channel: len(said) for channel, said in self._said.items()}
+        for append in appends(response_id, parts, number, lengths):
+            yield replace(append, tokens=tokens, life=self._life)
+            tokens = ()
 
     def said(self, append: Append) -> None:
         self.tail = append.number
@@ -168,16 +170,23 @@ class Running:
             return  # it began anew meanwhile
         if append.passed is not None:
             add(self._passed, kept(append.passed))
-        elif append.text:
-            self._said += append.text
+        elif append.text or append.reasoning:
+            self._said[Channel.TEXT] += append.text
+            self._said[Channel.REASONING] += append.reasoning
         else:
             self._announced = True
 
     def cut_short(self) -> None:
         """End it as cancelled, with what was heard of it, in place of an engine that does not."""
         prompt_tokens = self._started.prompt_tokens if self._started else 0
-        cancelled = FinishReason.CANCELLED
-        self.take(Finished(self.response_id, cancelled, prompt_tokens, self._generated), Moment())
+        cancelled = Finished(
+            self.response_id,
+            FinishReason.CANCELLED,
+            prompt_tokens,
+            self._generated,
+            reasoning_tokens=self._thought_tokens,
+        )
+        self.take(cancelled, Moment())
 
     @property
     def is_in_engine(self) -> bool:
@@ -208,10 +217,11 @@ class Running:
     def outcome(self) -> Outcome:
         """How it ended. Only when `is_over`."""
         assert self._finished is not None
+        text, reasoning = self._said[Channel.TEXT], self._said[Channel.REASONING]
+        milliseconds = round(1000 * self._thought_seconds) if reasoning else None
         return Outcome(
             finished=self._finished,
-            text=self._said,
-            passed=self._passed,
+            said=Said(text, reasoning, milliseconds, self._passed),
             trimmed_messages=self._started.trimmed_messages if self._started else 0,
             first_token_at=self._first_token_at,
         )

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 
 from streaming import markup, thread
 from streaming.models import OPEN, TERMINAL, Conversation, Response, Status
-from streaming.record import newest_first, prefix_of, total_ms
+from streaming.record import newest_first, prefix_of, thought_before, total_ms
 
 WINDOW = 20
 """So many turns are shown at a time; earlier ones on demand."""
@@ -24,12 +24,14 @@ WINDOW = 20
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A prompt and its answer, as the page shows them. `details` is for the page's scripts."""
+    """A prompt and its answer, as the page shows them, with what was thought before the answer.
+    `details` is for the page's scripts."""
 
     response_id: UUID
     status: str
     is_open: bool
     prompt: str
+    reasoning: str
     blocks: list[SafeString]
     details: dict[str, Any]
 
@@ -100,15 +102,18 @@ def _turn(
     turn: thread.Turn, chain: Sequence[Response], text: str, blocks: list[SafeString]
 ) -> Turn:
     last = chain[-1]
+    reasoning = last.message.reasoning if last.message else thought_before(last)
     waits = last.status in (Status.ACCEPTING, Status.QUEUED)
     return Turn(
         response_id=last.pk,
         status=Status.QUEUED if waits else Status(last.status),
         is_open=last.status in OPEN,
         prompt=last.prompt.content,
+        reasoning=reasoning,
         blocks=blocks,
         details={
             "text": text,
+            "reasoning": reasoning,
             "previous": turn.previous,
             "versions": turn.versions,
             "continues": last.continues_id,
@@ -126,10 +131,17 @@ def _done(chain: Sequence[Response]) -> dict[str, Any] | None:
     ended = [response for response in chain if response.finished_at is not None]
     if last.finished_at is None:
         return None
+    thought = [each.reasoning_ms for each in ended if each.reasoning_ms is not None]
     return {
         "status": last.status,
-        "usage": {"completion_tokens": sum(response.completion_tokens for response in ended)},
-        "timings": {"total_ms": sum(total_ms(response) for response in ended)},
+        "usage": {
+            name: sum(getattr(response, name) for response in ended)
+            for name in ("completion_tokens", "reasoning_tokens")
+        },
+        "timings": {
+            "total_ms": sum(total_ms(response) for response in ended),
+            "reasoning_ms": sum(thought) if thought else None,
+        },
         "error": {"code": last.error_code, "message": last.error_message},
         "began": any(response.started_at is not None for response in ended),
     }

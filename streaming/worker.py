@@ -299,7 +299,7 @@ class QueueWorker:
                 self._bell.set()
 
     def _present(self) -> WorkerBeat:
-        details: dict[str, str | int | float] = {"pid": os.getpid(), "host": platform.node()}
+        details: dict[str, Any] = {"pid": os.getpid(), "host": platform.node()}
         prefixes = 0
         if self._loaded:
             prefixes = self._engine.prefixes
@@ -310,6 +310,8 @@ class QueueWorker:
                 "dtype": info.dtype,
                 "context_tokens": info.context_tokens,
                 "rows": info.max_running,
+                "sampling": dict(info.sampling),
+                "thinks": info.thinks,
                 "steps": stats.steps,
                 "generated_tokens": stats.generated_tokens,
                 "tokens_per_second": round(stats.tokens_per_second, 1),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from streaming.engine.base import (
+    Channel,
     Engine,
     EngineError,
     EngineStats,
@@ -24,6 +25,9 @@ from streaming.engine.base import (
     context_exceeded,
 )
 
+THOUGHT = "t{number} "
+"""A word of the fake's thought."""
+
 SAID = 7
 """Characters of a `say` prompt's text in one token."""
 
@@ -33,19 +37,47 @@ def words(count: int) -> list[str]:
     return [f"w{number} " for number in range(count)]
 
 
+def thoughts(count: int) -> str:
+    """The fake's thought of so many tokens: `t0 t1 t2 ...`."""
+    return "".join(THOUGHT.format(number=number) for number in range(count))
+
+
 def _pieces(text: str) -> list[str]:
     return [text[at : at + SAID] for at in range(0, len(text), SAID)]
 
 
 @dataclass
 class _Row:
+    """`prompt`: what it is told to say. `thought`: of its tokens so many are thought first, from
+    word number `begun` on. `done`: tokens so far, of earlier attempts, too."""
+
     request: GenerationRequest
     done: int = 0
     started: bool = False
+    prompt: str = ""
+    thought: int = 0
+    begun: int = 0
+
+    def __post_init__(self) -> None:
+        *_, last = messages = self.request.messages
+        self.prompt = last.content
+        if last.role == "assistant" and last.reasoning and not last.content:
+            self.prompt, self.begun = messages[-2].content, len(last.reasoning.split())
+        command, _, rest = self.prompt.partition(" ")
+        if command == "think":
+            number, _, self.prompt = rest.partition(" ")
+            thinking = self.request.thinking
+            most = min(int(number), thinking.max_tokens or int(number))
+            self.thought = 0 if thinking.effort == "off" else max(0, most - self.begun)
+
+    @property
+    def words(self) -> int:
+        """Those of the answer so far."""
+        return max(0, self.done - self.thought)
 
     @property
     def is_to_hang(self) -> bool:
-        command, _, number = self.request.messages[-1].content.partition(" ")
+        command, _, number = self.prompt.partition(" ")
         hangs = command == "poison" or (command == "hang" and not self.request.prior_tokens)
         return hangs and self.done >= int(number)
 
@@ -55,7 +87,11 @@ class FakeEngine(Engine):
     """Says `max_tokens` words; a prompt `stop N` stops after N, `fail N` fails after N, and
     `say TEXT` streams the text in small pieces and stops. An answer to be continued goes on
     with words, whatever it began with. `hang N`: after N words the step does not return, unless
-    it goes on with an earlier attempt; `poison N`: even then. `return_` ends that for good."""
+    it goes on with an earlier attempt; `poison N`: even then. `return_` ends that for good.
+
+    `think N` before any of these, as in `think 5 stop 3`, has it think N words first, as far as
+    `thinking.max_tokens` lets it and `thinking.effort` is not off; alone, more words follow.
+    One that was cut in its thought goes on in it, counted by its words."""
 
     max_running: int = 2
     step_seconds: float = 0.01
@@ -79,7 +115,7 @@ class FakeEngine(Engine):
 
     @property
     def info(self) -> ModelInfo:
-        return ModelInfo("fake", "cpu", "float32", 4096, self.max_running, 0)
+        return ModelInfo("fake", "cpu", "float32", 4096, self.max_running, 0, thinks=True)
 
     @property
     def prefixes(self) -> int:
@@ -187,14 +223,18 @@ class FakeEngine(Engine):
                 return
             yield Started(request.response_id, len(request.messages), trimmed)
             return
-        command, _, argument = request.messages[-1].content.partition(" ")
+        command, _, argument = row.prompt.partition(" ")
         end = self._end(row)
         pieces = _pieces(argument)
-        if row.done < end:
-            text = pieces[row.done] if command == "say" else words(row.done + 1)[-1]
+        if row.done < row.thought:
+            text = THOUGHT.format(number=row.begun + row.done)
+            row.done += 1
+            yield TextDelta(request.response_id, text, (row.done - 1,), Channel.REASONING)
+        elif row.words < end:
+            text = pieces[row.words] if command == "say" else words(row.words + 1)[-1]
             row.done += 1
             yield TextDelta(request.response_id, text, (row.done - 1,))
-        if row.done >= end:
+        if row.done >= row.thought and row.words >= end:
             reasons = {"stop": FinishReason.STOP, "fail": FinishReason.ERROR}
             if command == "say" and end == len(pieces):
                 reasons["say"] = FinishReason.STOP
@@ -208,8 +248,8 @@ class FakeEngine(Engine):
         return sum(len(message.content) for message in request.messages)
 
     def _end(self, row: _Row) -> int:
-        """How many words the answer will have."""
-        command, _, argument = row.request.messages[-1].content.partition(" ")
+        """How many words the answer will have, those of its thought apart."""
+        command, _, argument = row.prompt.partition(" ")
         most = row.request.params.max_tokens
         if command in ("stop", "fail"):
             return int(argument)
@@ -222,6 +262,7 @@ class FakeEngine(Engine):
             reason,
             prompt_tokens=len(row.request.messages),
             completion_tokens=row.done,
+            reasoning_tokens=min(row.done, row.thought),
             error_code="engine_error" if failed else "",
             error_message="The fake engine failed as asked." if failed else "",
         )
@@ -294,10 +335,10 @@ class ProcessEngine(FakeEngine):
             super().cancel(response_id)
 
     def _step(self, row: _Row):  # type: ignore[no-untyped-def]
-        command, _, number = row.request.messages[-1].content.partition(" ")
+        command, _, number = row.prompt.partition(" ")
         if command == "die" and not row.request.prior_tokens and row.done >= int(number):
             self.die()
-        if self._gate and row.done == self._end(row) - 1 and not self._gate.exists():
+        if self._gate and row.done == row.thought + self._end(row) - 1 and not self._gate.exists():
             return
         yield from super()._step(row)
 

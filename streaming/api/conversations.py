@@ -63,6 +63,7 @@ def _insert(conversation: Conversation, messages: Sequence[ChatMessage]) -> UUID
             "parent": ids[number - 1] if number else None,
             "role": turn.role,
             "content": turn.content,
+            "reasoning": turn.reasoning,
             "fields": dict(turn.fields) or None,
             "created_at": now + timedelta(microseconds=number),
         }

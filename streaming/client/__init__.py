@@ -16,6 +16,7 @@ from streaming.client.chat import ChatClient, Sampling
 from streaming.client.errors import ChatError
 from streaming.protocol import (
     OutputTextDelta,
+    ReasoningTextDelta,
     ResponseDone,
     ResponseInProgress,
     ResponseQueued,
@@ -30,6 +31,7 @@ __all__ = [
     "ChatClient",
     "ChatError",
     "OutputTextDelta",
+    "ReasoningTextDelta",
     "ResponseDone",
     "ResponseInProgress",
     "ResponseQueuePosition",

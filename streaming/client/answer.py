@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from streaming.client.assembly import Assembly, Gap, Numbered
+from streaming.client.assembly import Assembly, Gap, Numbered, Unread
 from streaming.client.backlog import AnswerEvent, Backlog
 from streaming.client.errors import ChatError, invalid_event
 from streaming.client.link import error_of
@@ -19,7 +19,6 @@ from streaming.protocol import (
     ResponseCancel,
     ResponseCreate,
     ResponseDone,
-    ResponsePassedDelta,
     ResponseQueued,
     ResponseQueuePosition,
     ResponseResume,
@@ -48,9 +47,10 @@ class Answer:
     """An answer that was accepted; made by `ChatClient`.
 
     Iterate over it for its events, the last of which is `ResponseDone`; `text` is always all
-    that has come. A second `ResponseInProgress` means that the answer begins anew: the text
-    before it is void. One who reads slowly is given longer deltas, never fewer letters. There is
-    one stream of events: two loops over one answer share it.
+    that has come, and `reasoning` what the model thought before. A second `ResponseInProgress`
+    means that the answer begins anew: what stands before it is void. One who reads slowly is given
+    longer deltas, never fewer letters. There is one stream of events: two loops over one answer
+    share it.
 
     To stop reading, or to cancel a task that does, ends nothing on the server: `cancel` does.
     """
@@ -82,6 +82,10 @@ class Answer:
     @property
     def text(self) -> str:
         return self._assembly.text
+
+    @property
+    def reasoning(self) -> str:
+        return self._assembly.reasoning
 
     async def __aiter__(self) -> AsyncIterator[AnswerEvent]:
         """The events not read yet. Raises ChatError if the answer is lost."""
@@ -159,7 +163,7 @@ class Answer:
         elif self._edits:
             self._say(self._edits[0].event)
 
-    def take(self, event: AnswerEvent | ResponsePassedDelta) -> None:
+    def take(self, event: AnswerEvent | Unread) -> None:
         """One event of the server."""
         if self._ended.is_set():
             return
@@ -213,7 +217,7 @@ class Answer:
 
     # --- inside ---
 
-    def _take_numbered(self, event: Numbered | ResponsePassedDelta) -> None:
+    def _take_numbered(self, event: Numbered | Unread) -> None:
         self.place = None
         try:
             news = self._assembly.take(event)

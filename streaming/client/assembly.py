@@ -1,15 +1,19 @@
-"""The text of one answer, put together from numbered events. Knows no connection."""
+"""One answer's text and thought, put together from numbered events. Knows no connection."""
 
 from __future__ import annotations
 
 from streaming.protocol import (
+    LaterEvent,
     OutputTextDelta,
+    ReasoningTextDelta,
     ResponseDone,
     ResponseInProgress,
     ResponsePassedDelta,
 )
 
-Numbered = ResponseInProgress | OutputTextDelta | ResponseDone
+Numbered = ResponseInProgress | OutputTextDelta | ReasoningTextDelta | ResponseDone
+Unread = ResponsePassedDelta | LaterEvent
+"""Events whose numbers count, and nothing else."""
 
 
 class Gap(Exception):
@@ -20,11 +24,10 @@ class Gap(Exception):
         self.starting_after = starting_after
 
 
-class Assembly:
-    """`sequence` is the number of the last event taken; `text` all that it and those before say."""
+class _Growing:
+    """A text in pieces."""
 
     def __init__(self) -> None:
-        self.sequence = 0
         self._parts: list[str] = []
         self._length = 0  # in code points
 
@@ -34,29 +37,56 @@ class Assembly:
             self._parts = ["".join(self._parts)]
         return self._parts[0] if self._parts else ""
 
-    def take(self, event: Numbered | ResponsePassedDelta) -> list[Numbered]:
+    def set(self, text: str) -> None:
+        self._parts, self._length = [text], len(text)
+
+    def append(self, delta: str, offset: int) -> None:
+        """Raises Gap for what does not follow."""
+        if offset != self._length:
+            raise Gap(0)
+        self._parts.append(delta)
+        self._length += len(delta)
+
+
+class Assembly:
+    """`sequence` is the number of the last event taken; `text` and `reasoning` all that it and
+    those before say."""
+
+    def __init__(self) -> None:
+        self.sequence = 0
+        self._text, self._reasoning = _Growing(), _Growing()
+
+    @property
+    def text(self) -> str:
+        return self._text.text
+
+    @property
+    def reasoning(self) -> str:
+        return self._reasoning.text
+
+    def take(self, event: Numbered | Unread) -> list[Numbered]:
         """What a reader must be told because of an event: nothing if it is known already.
 
-        `ResponseInProgress` voids the text before it. Before a `ResponseDone` stands whatever
-        was missing, since that one knows the whole text. Raises Gap.
+        `ResponseInProgress` voids what stands before it. Before a `ResponseDone` stands whatever
+        was missing, since that one knows the whole answer. Raises Gap.
         """
         if event.sequence_number <= self.sequence:
             return []
+        news: list[Numbered] = []
         if isinstance(event, ResponseInProgress):
             self._void()
-        elif isinstance(event, OutputTextDelta):
-            self._append(event)
-        elif isinstance(event, ResponsePassedDelta):  # the end has it whole
+            news = [event]
+        elif isinstance(event, ResponseDone):
+            news = [*self._complete(event), event]
+        else:
             if event.sequence_number > self.sequence + 1:
                 raise Gap(self.sequence)
-            self.sequence = event.sequence_number
-            return []
-        else:
-            news = self._complete(event)
-            self.sequence = event.sequence_number
-            return [*news, event]
+            if isinstance(event, OutputTextDelta | ReasoningTextDelta):
+                is_text = isinstance(event, OutputTextDelta)
+                (self._text if is_text else self._reasoning).append(event.delta, event.offset)
+                news = [event]
         self.sequence = event.sequence_number
-        return [event]
+        return news
 
     def forget(self) -> None:
         """Begin from nothing: the events are about to be replayed."""
@@ -64,28 +94,23 @@ class Assembly:
         self._void()
 
     def _void(self) -> None:
-        self._parts, self._length = [], 0
-
-    def _append(self, event: OutputTextDelta) -> None:
-        if event.sequence_number > self.sequence + 1:
-            raise Gap(self.sequence)
-        if event.offset != self._length:
-            raise Gap(0)
-        self._parts.append(event.delta)
-        self._length += len(event.delta)
+        self._text, self._reasoning = _Growing(), _Growing()
 
     def _complete(self, done: ResponseDone) -> list[Numbered]:
         """The end may be all that is left of an answer that nobody read for long."""
-        text = self.text
-        if done.text == text:
-            return []
+        text, reasoning = self.text, self.reasoning
         identity = {"response_id": done.response_id, "sequence_number": done.sequence_number}
         news: list[Numbered] = []
-        if not done.text.startswith(text):
+        if not (done.text.startswith(text) and done.reasoning.startswith(reasoning)):
             prompt_tokens = done.usage.prompt_tokens
             news.append(ResponseInProgress(prompt_tokens=prompt_tokens, **identity))
-            text = ""
+            text = reasoning = ""
+        if rest := done.reasoning[len(reasoning) :]:
+            ms = done.timings.reasoning_ms or 0
+            offset = len(reasoning)
+            news.append(ReasoningTextDelta(delta=rest, offset=offset, reasoning_ms=ms, **identity))
         if rest := done.text[len(text) :]:
             news.append(OutputTextDelta(delta=rest, offset=len(text), **identity))
-        self._parts, self._length = [done.text], len(done.text)
+        self._text.set(done.text)
+        self._reasoning.set(done.reasoning)
         return news

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import islice
 
 from streaming.protocol import (
     OutputTextDelta,
+    ReasoningTextDelta,
     ResponseDone,
     ResponseInProgress,
     ResponseQueued,
@@ -20,20 +22,22 @@ AnswerEvent = (
     | ResponseUpdated
     | ResponseInProgress
     | OutputTextDelta
+    | ReasoningTextDelta
     | ResponseDone
 )
 
 _POSITIONS = (ResponseQueued, ResponseQueuePosition)
+_DELTAS = (OutputTextDelta, ReasoningTextDelta)
 
 
 class Backlog:
-    """At most `bound` events: further text joins the last delta, a place replaces the place
-    before it, and an answer that begins anew takes what is void with it."""
+    """At most `bound` events: further text joins the last delta of its kind, a place replaces the
+    place before it, and an answer that begins anew takes what is void with it."""
 
     def __init__(self, bound: int = 256) -> None:
         self._bound = bound
         self._events: deque[AnswerEvent] = deque()
-        self._joined: list[str] = []  # more text of the last event
+        self._joined: dict[type[AnswerEvent], list[str]] = {}  # more for the last event of a type
         self._ended = False
         self._error: Exception | None = None
         self._news = asyncio.Event()
@@ -43,9 +47,9 @@ class Backlog:
 
     def put(self, event: AnswerEvent) -> None:
         last = self._events[-1] if self._events else None
-        if isinstance(event, OutputTextDelta) and isinstance(last, OutputTextDelta):
-            if len(self._events) >= self._bound:
-                self._joined.append(event.delta)
+        if isinstance(event, _DELTAS):
+            if len(self._events) >= self._bound and self._has(type(event)):
+                self._joined.setdefault(type(event), []).append(event.delta)
                 return
         elif isinstance(event, _POSITIONS) and isinstance(last, _POSITIONS):
             self._events.pop()
@@ -75,14 +79,19 @@ class Backlog:
                 return None
             self._news.clear()
             await self._news.wait()
-        if len(self._events) == 1:
+        kind = type(self._events[0])
+        if kind in self._joined and not self._has(kind, beyond=1):
             self._join()
         return self._events.popleft()
 
+    def _has(self, kind: type[AnswerEvent], beyond: int = 0) -> bool:
+        return any(type(event) is kind for event in islice(self._events, beyond, None))
+
     def _join(self) -> None:
-        if self._joined:
-            last = self._events[-1]
-            assert isinstance(last, OutputTextDelta)
-            delta = last.delta + "".join(self._joined)
-            self._events[-1] = last.model_copy(update={"delta": delta})
-            self._joined.clear()
+        for at in range(len(self._events) - 1, -1, -1):
+            last = self._events[at]
+            if isinstance(last, _DELTAS) and (more := self._joined.pop(type(last), None)):
+                delta = last.delta + "".join(more)
+                self._events[at] = last.model_copy(update={"delta": delta})
+            if not self._joined:
+                break

@@ -17,6 +17,7 @@ from streaming.client.errors import ChatError, invalid_event
 from streaming.client.link import CLOSE_TOO_LARGE, MAX_FRAME_BYTES, MAX_SENT_BYTES, Link, frame_of
 from streaming.protocol import (
     ErrorEvent,
+    LaterEvent,
     ResponseCreate,
     ServerEvent,
     SessionCreated,
@@ -250,7 +251,7 @@ class ChatClient:
                 if not error.passing or now() - self._broken_at > self._retry_seconds:
                     raise
 
-    def _take(self, event: ServerEvent) -> None:
+    def _take(self, event: ServerEvent | LaterEvent) -> None:
         if isinstance(event, SessionCreated):
             self.session = event
         elif isinstance(event, SessionPong):

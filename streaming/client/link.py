@@ -21,6 +21,7 @@ from streaming.client.errors import ChatError
 from streaming.protocol import (
     PROTOCOL_VERSION,
     ErrorEvent,
+    LaterEvent,
     ServerEvent,
     SessionCreated,
     SessionPing,
@@ -62,8 +63,8 @@ _server_event: TypeAdapter[ServerEvent] = TypeAdapter(
 )
 
 
-def parse_server_event(frame: str | bytes) -> ServerEvent | None:
-    """The event of a frame; None if it is of a kind that a newer server knows.
+def parse_server_event(frame: str | bytes) -> ServerEvent | LaterEvent | None:
+    """The event of a frame; of a kind that only a newer server knows its number, or None.
 
     Raises ChatError(`bad_server`).
     """
@@ -76,9 +77,15 @@ def parse_server_event(frame: str | bytes) -> ServerEvent | None:
                 if event["type"] == "error":
                     return _unknown_error(event)
                 if event["type"] not in _TYPES:
-                    return None
+                    return _later_event(event)
         fault = error.errors(include_url=False, include_input=False)[0]
         raise ChatError("bad_server", f"The server sent what is no event: {fault['msg']}") from None
+
+
+def _later_event(event: dict[str, Any]) -> LaterEvent | None:
+    with contextlib.suppress(ValidationError):
+        return LaterEvent.model_validate(event)
+    return None
 
 
 def _unknown_error(event: dict[str, Any]) -> ErrorEvent:
@@ -159,8 +166,8 @@ class Link:
                 return event
         raise self.loss()
 
-    async def next(self) -> ServerEvent | None:
-        """The next event that this client knows; None once the connection has ended."""
+    async def next(self) -> ServerEvent | LaterEvent | None:
+        """The next event that this client knows, or has to count; None once it has ended."""
         while True:
             try:
                 event = parse_server_event(await self._socket.recv())

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 DONE_LOG_SECONDS = 600
 """How long the events of an ended response stay readable."""
@@ -277,7 +277,7 @@ class WorkerBeat:
     capacity: int
     state: WorkerState
     ttl: float
-    details: dict[str, str | int | float] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     prefixes: int = 0
 
 
@@ -294,7 +294,7 @@ class WorkerRow:
     state: WorkerState
     running: int
     age: float
-    details: dict[str, str | int | float]
+    details: dict[str, Any]
     paused: bool = False
     orders: Orders = Orders()
 

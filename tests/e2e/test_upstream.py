@@ -60,7 +60,7 @@ async def test_an_answer_streams(front: ServeProcess) -> None:
     assert "".join(event.get("delta", "") for event in events) == done["text"]
     assert "Paris" in done["text"]
     assert (done["status"], done["finish_reason"]) == ("incomplete", "length")
-    assert done["usage"] == {"prompt_tokens": 37, "completion_tokens": 7}
+    assert done["usage"] == {"prompt_tokens": 37, "completion_tokens": 7, "reasoning_tokens": 0}
 
 
 async def test_a_stop_string_ends_it(front: ServeProcess) -> None:

@@ -38,7 +38,7 @@ async def test_an_answer_from_prompt_to_done(start_worker: Any, client: Any) -> 
     assert done["status"] == "completed"
     assert done["finish_reason"] == "stop"
     assert done["text"] == "".join(words(5))
-    assert done["usage"] == {"prompt_tokens": 1, "completion_tokens": 5}
+    assert done["usage"] == {"prompt_tokens": 1, "completion_tokens": 5, "reasoning_tokens": 0}
     assert 0 <= done["timings"]["queue_ms"] <= done["timings"]["ttft_ms"]
     assert done["timings"]["ttft_ms"] <= done["timings"]["total_ms"]
     mine = [e for e in chat.received if "sequence_number" in e]

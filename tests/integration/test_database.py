@@ -22,6 +22,7 @@ from streaming.database import disconnecting, in_database
 from streaming.engine.base import Finished, FinishReason
 from streaming.models import Message, Response, Status
 from streaming.protocol import Params, ResponseCreate
+from streaming.said import Said
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,7 +36,7 @@ def life(**fields: Any) -> Response:
     record.mark_queued.func([response.pk])
     [work] = record.start_all.func("worker", [(response_id, 1)])
     finished = Finished(response_id, FinishReason.STOP, prompt_tokens=2, completion_tokens=1)
-    assert record.finish.func(work.row, record.Outcome(finished, "hi", 0, None))
+    assert record.finish.func(work.row, record.Outcome(finished, Said("hi"), 0, None))
     return Response.objects.get(pk=response_id)
 
 

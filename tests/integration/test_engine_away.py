@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from streaming import probes, record, responses
+from streaming import probes, record
 from streaming.engine.base import Started
 from streaming.engine.upstream import UpstreamEngine
+from streaming.said import said_of
 from streaming.waiting_list.base import WorkerState
 from tests.fake_engine import FakeEngine, _Row, words
 from tests.fake_upstream import Exchange, FakeUpstream
@@ -97,7 +98,7 @@ def test_the_published_text_is_that_of_the_last_beginning() -> None:
         '{"type": "response.output_text.delta", "delta": "old"}',
         '{"type": "response.output_text.delta", "delta": "new"}',
     )
-    assert responses.text_of([begin, old, begin, new, new]) == "newnew"
+    assert said_of([begin, old, begin, new, new]).text == "newnew"
 
 
 async def test_a_server_behind_the_worker(layer: Any, client: Any, start_worker: Any) -> None:
@@ -118,7 +119,7 @@ async def test_a_server_behind_the_worker(layer: Any, client: Any, start_worker:
         await chat.ask("Tell")
         first = await chat.until("response.done")
         assert (first["status"], first["text"]) == ("incomplete", "Once upon")
-        assert first["usage"] == {"prompt_tokens": 5, "completion_tokens": 2}
+        assert first["usage"] == {"prompt_tokens": 5, "completion_tokens": 2, "reasoning_tokens": 0}
         await chat.send("response.create", continues=first["response_id"])
         second = await chat.until("response.done")
         assert second["text"] == "Hello there."

@@ -13,6 +13,7 @@ from streaming.engine.base import Finished, FinishReason
 from streaming.escaping import MOST_SHOWN_CHARS
 from streaming.models import Response, Status
 from streaming.protocol import ErrorDetail
+from streaming.said import Said
 from tests.integration.test_history import respond
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,14 +24,14 @@ SAID = "It failed:\n\n  \x1b[31mall\x00 \u202eis\u2028lost \ud800" + "x" * 100_0
 def by_its_worker(row: Response) -> None:
     finished = Finished(str(row.pk), FinishReason.ERROR, 1, 1, "engine_error", SAID)
     outcome = record.Outcome(
-        finished=finished, text="", trimmed_messages=0, first_token_at=timezone.now()
+        finished=finished, said=Said(), trimmed_messages=0, first_token_at=timezone.now()
     )
     assert async_to_sync(record.finish)(row, outcome) is not None
 
 
 def by_somebody_else(row: Response) -> None:
     error = ErrorDetail.model_construct(code="worker_lost", message=SAID)
-    assert async_to_sync(record.end_lost)(row.pk, Status.FAILED, "", error)
+    assert async_to_sync(record.end_lost)(row.pk, Status.FAILED, Said(), error)
 
 
 @pytest.mark.parametrize("end", [by_its_worker, by_somebody_else])

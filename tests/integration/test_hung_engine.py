@@ -62,7 +62,7 @@ async def test_who_cancels_does_not_wait_for_the_step(
     async with asyncio.timeout(10):
         done = await chat.until("response.done")
     assert (done["status"], done["text"]) == ("cancelled", "".join(words(3)))
-    assert done["usage"] == {"prompt_tokens": 1, "completion_tokens": 3}
+    assert done["usage"] == {"prompt_tokens": 1, "completion_tokens": 3, "reasoning_tokens": 0}
     row = await record.get(done["response_id"])
     assert row is not None
     assert (row.status, row.text) == ("cancelled", done["text"])

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streaming import database_check, metrics, probes, record, tracing, worker_metrics
 from streaming.models import Response, Status
+from streaming.said import Said
 from tests.fake_engine import FakeEngine
 from tests.integration.conftest import ChatClient, eventually
 from tests.processes import ROOT
@@ -163,7 +164,7 @@ async def test_the_second_writer_of_an_end_counts_nothing(
     done = await chat.ask("stop 2")
     await chat.until("response.done")
     grown = await Since.now()
-    assert not await record.end_lost(done["response_id"], Status.FAILED, "")
+    assert not await record.end_lost(done["response_id"], Status.FAILED, Said())
     assert await grown('chatstream_responses_total{status="failed"}') == 0
 
 

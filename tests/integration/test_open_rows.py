@@ -10,6 +10,7 @@ from channels.db import database_sync_to_async
 
 from streaming import record, removal, responses
 from streaming.models import Conversation, Response, Status
+from streaming.said import Said
 from streaming.waiting_list.base import State
 from tests.fake_engine import FakeEngine, words
 from tests.integration.conftest import eventually
@@ -47,7 +48,7 @@ async def test_the_end_that_another_attempt_has_written_is_told(
     queued = await chat.ask("stop 30")
     await chat.until("response.output_text.delta")
     await record.start_all("another", [(queued["response_id"], 1)])
-    assert await record.end_lost(queued["response_id"], Status.INCOMPLETE, "w0 ")
+    assert await record.end_lost(queued["response_id"], Status.INCOMPLETE, Said("w0 "))
     done = await chat.until("response.done")
     assert (done["status"], done["text"]) == ("incomplete", "w0 ")
 

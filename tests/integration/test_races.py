@@ -22,6 +22,7 @@ from streaming import record, removal, retention
 from streaming.engine.base import Finished, FinishReason
 from streaming.models import Conversation, Message, Response, Status
 from streaming.protocol import ProtocolError, ResponseCreate
+from streaming.said import Said
 from tests.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -206,7 +207,7 @@ def test_an_answer_that_ends_while_it_is_deleted_goes_with_the_rest(
     work = start(response)
     assert isinstance(work, record.Work)
     finished = Finished(str(response.pk), FinishReason.STOP)
-    outcome = record.Outcome(finished, "text", trimmed_messages=0, first_token_at=None)
+    outcome = record.Outcome(finished, Said("text"), trimmed_messages=0, first_token_at=None)
     ends: list[Any] = []
     ending = threading.Thread(
         target=lambda: ends.extend(at_once(lambda: in_thread(record.finish)(work.row, outcome)))

@@ -7,8 +7,16 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-from streaming.engine.base import Finished, FinishReason, PassedDelta, Started, TextDelta
+from streaming.engine.base import (
+    Channel,
+    Finished,
+    FinishReason,
+    PassedDelta,
+    Started,
+    TextDelta,
+)
 from streaming.running import Moment, Running
+from streaming.said import Said, said_of
 
 
 def running() -> Running:
@@ -63,20 +71,75 @@ def test_an_answer_that_begins_anew_says_so_under_a_number_of_its_own() -> None:
     assert made.tail == 4
 
 
-def test_text_and_what_is_none_keep_their_order() -> None:
+def thought(said: str, tokens: int = 1) -> TextDelta:
+    return TextDelta("r", said, (-1,) * tokens, Channel.REASONING)
+
+
+def test_text_thought_and_what_is_none_keep_their_order() -> None:
     made = running()
-    thoughts = [PassedDelta("r", {"reasoning_content": word}, (-1,)) for word in ("H", "m")]
     call = {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}
-    take(made, Started("r", 3), *thoughts, text("a"), text("b"), PassedDelta("r", call, ()))
+    said = [thought("H"), thought("m"), text("a"), text("b"), PassedDelta("r", call, ())]
+    take(made, Started("r", 3), *said, thought(" so"), text("c"))
     appends = list(made.unsaid())
-    assert [append.tokens for append in appends] == [(), (-1,) * 4, (), ()]
-    events = publish(made)
-    assert [event.get("delta", event.get("fields")) for event in events[1:]] == [
-        {"reasoning_content": "Hm"},
-        "ab",
-        call,
+    assert [append.tokens for append in appends] == [(), (-1,) * 6, (), (), (), ()]
+    _, *events = publish(made)
+    assert [(event.get("delta", event.get("fields")), event.get("offset")) for event in events] == [
+        ("Hm", 0),
+        ("ab", 0),
+        (call, None),
+        (" so", 2),
+        ("c", 2),
     ]
     take(made, Finished("r", FinishReason.TOOL_CALLS))
     assert made.is_over
-    assert made.outcome().text == "ab"
-    assert set(made.outcome().passed) == {"reasoning_content", "tool_calls"}
+    said = made.outcome().said
+    assert (said.text, said.reasoning, set(said.passed)) == ("abc", "Hm so", {"tool_calls"})
+
+
+def test_how_long_it_thought_is_known_as_it_thinks_and_in_the_end() -> None:
+    made = running()
+    heard = [
+        (10.0, Started("r", 3)),
+        (11.0, thought("H")),
+        (12.0, thought("m")),
+        (13.5, text("a")),
+        (15.0, thought("!")),
+        (15.25, PassedDelta("r", {"tool_calls": []}, (-1,))),
+        (16.0, thought("")),
+        (16.5, Finished("r", FinishReason.STOP)),
+    ]
+    for at, event in heard:
+        made.take(event, Moment(at))
+    _, first, _, later, _ = publish(made)
+    assert (first["reasoning_ms"], later["reasoning_ms"]) == (1000, 2500)
+    assert made.outcome().said.reasoning_ms == 3250
+
+
+def test_a_thought_goes_on_after_a_crash_as_it_was_told() -> None:
+    made = running()
+    made.take(Started("r", 3), Moment(10.0))
+    made.take(thought("One"), Moment(10.0))
+    made.take(thought(" two"), Moment(12.0))
+    events = [append.event for append in made.unsaid()]
+    claim: Any = SimpleNamespace(lease=None, entry=made.claim.entry, tail=2, tokens=(1, 2))
+    again = Running(claim)
+    again.resume(said_of(events))
+    again.take(Started("r", 3), Moment(50.0))
+    again.take(thought(" three"), Moment(50.0))
+    again.take(text("So"), Moment(51.0))
+    again.cut_short()
+    events += [append.event for append in again.unsaid()]
+    publish(again)
+    outcome = again.outcome()
+    assert outcome.said == Said("So", "One two three", 3000)
+    assert (outcome.finished.completion_tokens, outcome.finished.reasoning_tokens) == (4, 3)
+    assert [json.loads(event).get("offset") for event in events] == [None, 0, 7, 0]
+
+
+def test_what_begins_anew_has_thought_nothing() -> None:
+    made = running()
+    take(made, Started("r", 3), thought("Hm"), text("a"))
+    publish(made)
+    take(made, Started("r", 3, anew=True), text("b"), Finished("r", FinishReason.STOP))
+    events = publish(made)
+    assert made.outcome().said == said_of(map(json.dumps, events)) == Said("b")

@@ -1,0 +1,155 @@
+"""Thoughts on their way from an engine to readers and into the record, apart from the text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streaming import record
+from streaming.engine.base import ChatMessage
+from streaming.models import Message, Response
+from tests.fake_engine import FakeEngine, thoughts, words
+from tests.integration.conftest import ChatClient
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+THOUGHT, TEXT = "response.reasoning_text.delta", "response.output_text.delta"
+
+
+class Recording(FakeEngine):
+    """Keeps what it was asked."""
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**fields)
+        self.requests: list[Any] = []
+
+    def submit(self, request: Any) -> None:
+        self.requests.append(request)
+        super().submit(request)
+
+
+def said(events: list[dict[str, Any]], response_id: str) -> tuple[str, str]:
+    """The thought and the text of deltas, each delta where it says that it stands."""
+    parts = {THOUGHT: "", TEXT: ""}
+    for event in events:
+        if event.get("response_id") == response_id and event["type"] in parts:
+            assert event["offset"] == len(parts[event["type"]])
+            parts[event["type"]] += event["delta"]
+    return parts[THOUGHT], parts[TEXT]
+
+
+async def test_a_thought_and_its_answer(start_worker: Any, client: Any) -> None:
+    await start_worker(FakeEngine())
+    chat: ChatClient = await client()
+    assert chat.received[0]["thinks"] is True
+    asked = await chat.ask("think 6 stop 4")
+    done = await chat.until("response.done")
+    assert (done["reasoning"], done["text"]) == (thoughts(6), "".join(words(4)))
+    assert said(chat.received, asked["response_id"]) == (done["reasoning"], done["text"])
+    numbers = [each["sequence_number"] for each in chat.received if "sequence_number" in each]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert done["usage"] == {"prompt_tokens": 1, "completion_tokens": 10, "reasoning_tokens": 6}
+    last = [each for each in chat.received if each["type"] == THOUGHT][-1]
+    assert 0 < last["reasoning_ms"] <= done["timings"]["reasoning_ms"]
+    assert done["timings"]["reasoning_ms"] < done["timings"]["total_ms"]
+    row = await record.get(done["response_id"])
+    assert row is not None
+    assert (row.reasoning, row.reasoning_tokens) == (thoughts(6), 6)
+    message = await Message.objects.aget(pk=row.message_id)
+    assert (message.content, message.reasoning) == (done["text"], done["reasoning"])
+
+
+async def test_an_answer_without_a_thought_has_none(start_worker: Any, client: Any) -> None:
+    await start_worker(FakeEngine())
+    chat: ChatClient = await client()
+    await chat.ask("stop 2")
+    done = await chat.until("response.done")
+    assert (done["reasoning"], done["timings"]["reasoning_ms"]) == ("", None)
+    assert done["usage"]["reasoning_tokens"] == 0
+
+
+async def test_a_thought_is_resumed_in_its_midst(start_worker: Any, client: Any) -> None:
+    await start_worker(FakeEngine(step_seconds=0.03))
+    first: ChatClient = await client()
+    token = first.received[0]["session_token"]
+    asked = await first.ask("think 30 stop 5")
+    seen = await first.until(THOUGHT)
+    await first.leave()
+    second: ChatClient = await client()
+    await second.send("session.resume", session_token=token)
+    await second.until("session.created")
+    after, response_id = seen["sequence_number"], asked["response_id"]
+    await second.send("response.resume", response_id=response_id, starting_after=after)
+    done = await second.until("response.done")
+    events = [*first.received, *second.received]
+    assert said(events, response_id) == (thoughts(30), "".join(words(5)))
+    assert done["reasoning"] == thoughts(30)
+
+
+async def test_what_was_thought_until_the_cancel_is_kept_and_gone_on_with(
+    start_worker: Any, client: Any
+) -> None:
+    engine = Recording(step_seconds=0.02)
+    await start_worker(engine)
+    chat: ChatClient = await client()
+    asked = await chat.ask("think 40 stop 3")
+    await chat.until(THOUGHT)
+    await chat.send("response.cancel", response_id=asked["response_id"])
+    cut = await chat.until("response.done")
+    assert (cut["status"], cut["text"]) == ("cancelled", "")
+    assert thoughts(40).startswith(cut["reasoning"])
+    assert cut["reasoning"]
+    await chat.send("response.create", continues=asked["response_id"])
+    rest = await chat.until("response.done")
+    assert cut["reasoning"] + rest["reasoning"] == thoughts(40)
+    assert rest["text"] == "".join(words(3))
+    assert engine.requests[1].messages[-1] == ChatMessage(
+        "assistant", "", reasoning=cut["reasoning"]
+    )
+    row = await Response.objects.select_related("message").aget(pk=rest["response_id"])
+    assert row.message is not None
+    assert (row.message.content, row.message.reasoning) == (rest["text"], thoughts(40))
+
+
+async def test_an_answer_that_was_cut_after_its_thought_goes_on_after_it(
+    start_worker: Any, client: Any
+) -> None:
+    engine = Recording()
+    await start_worker(engine)
+    chat: ChatClient = await client()
+    asked = await chat.ask("think 3", params={"max_tokens": 2})
+    cut = await chat.until("response.done")
+    assert (cut["status"], cut["text"]) == ("incomplete", "w0 w1 ")
+    await chat.send("response.create", continues=asked["response_id"], params={"max_tokens": 1})
+    await chat.until("response.done")
+    assert engine.requests[1].messages[-1] == ChatMessage(
+        "assistant", "w0 w1 ", reasoning=thoughts(3)
+    )
+    await chat.ask("stop 1", conversation_id=asked["conversation_id"])
+    await chat.until("response.done")
+    assert engine.requests[2].messages[:-1] == (
+        ChatMessage("user", "think 3"),
+        ChatMessage("assistant", "w0 w1 w0 ", reasoning=thoughts(3)),
+    )
+
+
+async def test_a_thought_alone_is_no_turn_that_a_prompt_follows(
+    start_worker: Any, client: Any
+) -> None:
+    engine = Recording(step_seconds=0.02)
+    await start_worker(engine)
+    chat: ChatClient = await client()
+    first = await chat.ask("stop 1")
+    await chat.until("response.done")
+    place = {"conversation_id": first["conversation_id"]}
+    asked = await chat.ask("think 500", **place)
+    await chat.until(THOUGHT)
+    waits = await chat.ask("stop 2", **place)  # its parent is known only when that has ended
+    await chat.send("response.cancel", response_id=asked["response_id"])
+    await chat.until("response.done", response_id=waits["response_id"])
+    await chat.ask("stop 3", previous_response_id=asked["response_id"])
+    await chat.until("response.done")
+    begun = (ChatMessage("user", "stop 1"), ChatMessage("assistant", "w0 "))
+    assert engine.requests[2].messages == (*begun, ChatMessage("user", "stop 2"))
+    assert engine.requests[3].messages == (*begun, ChatMessage("user", "stop 3"))
