@@ -10,6 +10,7 @@ import pytest
 
 from streaming.engine.local import LocalEngine
 from streaming.engine.model_store import ModelFolder, ensure_model
+from tests.gemma import gemma_gguf
 from tests.unit.engine.gathered import Gathered
 
 
@@ -22,6 +23,12 @@ def cache_dir() -> Path | None:
 @pytest.fixture(scope="session")
 def model_folder(cache_dir: Path | None) -> ModelFolder:
     return ensure_model(None, cache_dir, progress=False)
+
+
+@pytest.fixture(scope="session")
+def gemma() -> Path:
+    """The GGUF file of Gemma 3 270M, see `tests.gemma`."""
+    return gemma_gguf()
 
 
 @pytest.fixture(scope="session")
