@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+from streaming.engine.base import Channel
+
+Part = tuple[Channel, str]
+"""Some new text of an answer."""
+
 _REPLACEMENT = "\ufffd"
 
 _CUT_CHARS = 3
@@ -20,8 +25,12 @@ _MOST_TOKENS, _KEPT_TOKENS = 64, 16
 class Detokenizer:
     """`decode` turns token ids into text; tokens in `silent` (special ones) have none.
 
-    `after`: tokens of a text that goes on with the first one pushed.
+    `after`: tokens of a text that goes on with the first one pushed. All of an answer is text to
+    it; `Channels` reads the others.
     """
+
+    channel = Channel.TEXT
+    thought_tokens = uncounted = 0
 
     def __init__(
         self,
@@ -31,7 +40,7 @@ class Detokenizer:
         after: Sequence[int] = (),
     ) -> None:
         self._decode = decode
-        self._stop = tuple(text for text in stop if text)
+        self._stops = StopStrings(stop)
         self._silent = silent
         # `_window` starts with `_context` tokens whose text is out already: some decoders treat
         # the first token of a text differently, so new tokens are only decoded behind earlier ones.
@@ -39,15 +48,17 @@ class Detokenizer:
         self._context = len(self._window)
         self._out = len(decode(self._window)) if after else 0  # characters of it that are out
         self._withheld = 0  # replacements that come out with the next other character
-        self._held = ""  # may be the beginning of a stop string
-        self.stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        return self._stops.stopped
 
     def push(self, token: int) -> str:
         """The text that `token` completes; empty while a character or a stop string may go on.
 
         After a stop string has ended the answer, `stopped` is true and no more text comes.
         """
-        if self.stopped or token in self._silent:
+        if self._stops.stopped or token in self._silent:
             return ""
         self._window.append(token)
         text = self._decode(self._window)
@@ -64,12 +75,27 @@ class Detokenizer:
             self._out = len(self._decode(self._window))
         elif len(self._window) > _MOST_TOKENS:
             self._shorten(len(text) - self._out)
-        return self._release(new) if new else ""
+        return self._stops.push(new) if new else ""
 
     def flush(self) -> str:
         """What was held back for a stop string that did not come; half a character is dropped."""
-        held, self._held = self._held, ""
-        return "" if self.stopped else held
+        return self._stops.flush()
+
+    def read(self, token: int) -> Sequence[Part]:
+        """`push`, as `Channels` has it."""
+        text = self.push(token)
+        return ((Channel.TEXT, text),) if text else ()
+
+    def end(self) -> Sequence[Part]:
+        """`flush`, as `Channels` has it."""
+        text = self.flush()
+        return ((Channel.TEXT, text),) if text else ()
+
+    def forced(self) -> int | None:
+        return None
+
+    def ends(self, token: int) -> bool:
+        return False
 
     def _shorten(self, open_chars: int) -> None:
         """Keep the last tokens only; so many replacements at the end are not out yet."""
@@ -79,18 +105,37 @@ class Detokenizer:
         self._withheld += open_chars - kept
         self._out = len(self._decode(self._window)) - kept
 
-    def _release(self, new: str) -> str:
+
+class StopStrings:
+    """Ends a text before the first of some strings."""
+
+    def __init__(self, stop: Sequence[str]) -> None:
+        self._stop = tuple(text for text in stop if text)
+        self._held = ""  # may be the beginning of one
+        self.stopped = False
+
+    def push(self, new: str) -> str:
+        """What of the text can be shown; nothing any more once it has `stopped`."""
+        if not self._stop:
+            return new
+        if self.stopped:
+            return ""
         text = self._held + new
         found = [at for stop in self._stop if (at := text.find(stop)) >= 0]
         if found:
             self.stopped, self._held = True, ""
             return text[: min(found)]
-        keep = max((_overlap(text, stop) for stop in self._stop), default=0)
+        keep = max(overlap(text, stop) for stop in self._stop)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
+    def flush(self) -> str:
+        """What was held back for one that did not come."""
+        held, self._held = self._held, ""
+        return held
 
-def _overlap(text: str, stop: str) -> int:
+
+def overlap(text: str, stop: str) -> int:
     """The length of the longest end of `text` that `stop` begins with."""
     for size in range(min(len(text), len(stop) - 1), 0, -1):
         if text.endswith(stop[:size]):

@@ -272,6 +272,7 @@ class LocalEngine(Engine):
             max_running=self._rows,
             parameters=runner.parameters,
             capacity=capacity,
+            thinks=prompts.answers.thinks,
         )
 
     def _run(self) -> None:

@@ -16,6 +16,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -27,14 +28,10 @@ from streaming.engine.base import (
     context_exceeded,
 )
 from streaming.engine.chat_template import ChatTemplate, Template, choose, secret_of
+from streaming.engine.local.answers import Answers
 from streaming.engine.local.pieces import Pieces
 from streaming.engine.local.trimming import Fewest, first_within, turns_of
 from streaming.engine.names import pattern_of
-
-_END_OF_TURN = (
-    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>", "<|return|>",
-    "<|endoftext|>", "<|end_of_text|>", "<|eot|>", "<turn|>",
-)  # fmt: skip
 
 _MOST_CHARS = 1_000_000
 """Turns beyond it, or beyond CHARS_PER_TOKEN for each token that fits, are left out unseen."""
@@ -79,16 +76,18 @@ class PromptBuilder:
             if not (entry.normalized or entry.single_word) and self._finds(token)
         }
         variables = dict(tokenizer.special_tokens_map)
-        self.template = ChatTemplate(Template(choose(tokenizer), variables, written, borders))
+        self._source = choose(tokenizer)
+        self.template = ChatTemplate(Template(self._source, variables, written, borders))
         self._pieces = Pieces()
+
+    @cached_property
+    def answers(self) -> Answers:
+        """How the answers to these prompts are read. The first call renders some."""
+        return Answers(self._tokenizer, self._source, self.encode, self.decode, self.special_ids)
 
     def stop_ids(self, of_model: Iterable[int]) -> frozenset[int]:
         """Tokens that end an answer, as the model, tokenizer and template declare them."""
-        declared = self._tokenizer.eos_token_id
-        ids = {*of_model, *([declared] if isinstance(declared, int) else declared or ())}
-        known = {entry.content: t for t, entry in self._tokenizer.added_tokens_decoder.items()}
-        ids.update(known[name] for name in _END_OF_TURN if name in known)
-        return frozenset(ids)
+        return self.answers.stop_ids(of_model)
 
     def decode(self, tokens: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(

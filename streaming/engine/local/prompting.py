@@ -19,7 +19,6 @@ from streaming.engine.base import (
     ThreadStats,
     context_exceeded,
 )
-from streaming.engine.local.detokenizer import Detokenizer
 from streaming.engine.local.prompt import OnProgress, PromptBuilder
 from streaming.engine.local.sequence import TokenSequence, check_params
 
@@ -31,7 +30,8 @@ SHORT_CHARS = 16_000
 _LATER_CHARS = 8_000
 """So many more a long one counts as having than the one that came before it."""
 
-_CONTEXT_TOKENS = 8  # of an answer that goes on: enough for any decoder to join the next one
+_ANSWER_PART = 8
+"""Of what the context has left for it, this part of an answer is kept from its thought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Preparer:
         if params.passed or any(message.fields for message in request.messages):
             message = "This model takes no tools, and no other parameters that are passed on."
             raise EngineError(message, "invalid_params")
-        room = max(1, min(params.max_tokens, self._context // 4))
+        room = max(1, min(self._wanted(request), self._context // 4))
         if request.trims:
             # Old turns make room for an answer; the newest one leaves it what is left.
             prompt, trimmed = self._prompts.fit(
@@ -88,17 +88,26 @@ class Preparer:
             raise EngineError("prior_tokens holds a token that the model lacks.", "invalid_params")
         if max(prompt, default=0) >= self._vocabulary:  # a tokenizer with more than its model
             raise EngineError("The prompt holds a token that the model lacks.", "engine_error")
-        continued = request.messages[-1].role == "assistant"
-        detokenizer = Detokenizer(
-            self._prompts.decode,
-            params.stop,
-            self._prompts.special_ids,
-            after=prompt[-_CONTEXT_TOKENS:] if continued else (),
-        )
+        most_thought = self._most_thought(request, self._context - len(prompt))
+        newest = request.messages[-1]
+        detokenizer = self._prompts.answers.begin(prompt, params, newest, most_thought)
         for token in request.prior_tokens:  # published by an earlier attempt already
-            detokenizer.push(token)
+            detokenizer.read(token)
         tokens = [*prompt, *request.prior_tokens]
         return TokenSequence(request, tokens, len(prompt), detokenizer), trimmed
+
+    def _wanted(self, request: GenerationRequest) -> int:
+        """How many tokens the answer may have, its thought included."""
+        if not self._prompts.answers.thinks or request.thinking.effort == "off":
+            return request.params.max_tokens
+        return request.params.max_tokens + (request.thinking.max_tokens or self._context)
+
+    def _most_thought(self, request: GenerationRequest, left: int) -> int:
+        """Of the tokens that the context has `left`, those that a thought may have: it ends while
+        there is room for an answer."""
+        kept = min(request.params.max_tokens, left // _ANSWER_PART)
+        most = max(1, left - kept)
+        return min(request.thinking.max_tokens or most, most)
 
 
 class Prompting:

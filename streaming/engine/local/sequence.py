@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from streaming.engine.base import EngineError, GenerationRequest, SamplingParams
 
 if TYPE_CHECKING:
+    from streaming.engine.local.channels import Channels
     from streaming.engine.local.detokenizer import Detokenizer
 
 
@@ -28,7 +29,7 @@ class TokenSequence:
     request: GenerationRequest
     tokens: list[int]
     prompt_tokens: int
-    detokenizer: Detokenizer
+    detokenizer: Detokenizer | Channels
     row: int = -1
     cached: int = 0
     to_read: int = 0
@@ -46,6 +47,11 @@ class TokenSequence:
     def generated(self) -> int:
         """Tokens of the answer so far, those of earlier attempts included."""
         return len(self.tokens) - self.prompt_tokens
+
+    @property
+    def answered(self) -> int:
+        """Of the generated tokens, those that `max_tokens` bounds: no thought's."""
+        return self.generated - self.detokenizer.uncounted
 
     @property
     def unread(self) -> int:

@@ -21,6 +21,7 @@ from streaming.engine.base import (
     TextDelta,
 )
 from streaming.engine.local.decoder import Span
+from streaming.engine.local.detokenizer import Part
 from streaming.engine.local.pace import Pace
 from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.local.prompting import Prepared
@@ -204,22 +205,34 @@ class Stepper:
         return decoded
 
     def _append(self, sequence: TokenSequence, token: int) -> None:
-        if token in self._stop_ids and not sequence.params.ignore_eos:
+        text = sequence.detokenizer
+        forced = text.forced()
+        if forced is not None:
+            token = forced
+        elif not sequence.params.ignore_eos and (token in self._stop_ids or text.ends(token)):
             self._end(sequence, FinishReason.STOP)
             return
         sequence.tokens.append(token)
         self.generated_tokens += 1
-        text = sequence.detokenizer.push(token)
+        parts = text.read(token)
         reason = self._reason_to_end(sequence)
-        self._events.append(TextDelta(sequence.id, text, (token,)))
+        self._say(sequence, parts, (token,))
         if reason:
             self._end(sequence, reason)
+
+    def _say(self, sequence: TokenSequence, parts: Sequence[Part], tokens: tuple[int, ...]) -> None:
+        """New tokens belong to the first of the texts that they complete."""
+        if not parts:
+            parts = ((sequence.detokenizer.channel, ""),) if tokens else ()
+        for channel, text in parts:
+            self._events.append(TextDelta(sequence.id, text, tokens, channel))
+            tokens = ()
 
     def _reason_to_end(self, sequence: TokenSequence) -> FinishReason | None:
         if sequence.detokenizer.stopped:
             return FinishReason.STOP
         full = len(sequence.tokens) >= self._runner.context_tokens
-        if full or sequence.generated >= sequence.params.max_tokens:
+        if full or sequence.answered >= sequence.params.max_tokens:
             return FinishReason.LENGTH
         return None
 
@@ -230,9 +243,8 @@ class Stepper:
         """Free the row and say the last words; `keep` as in Scheduler.remove."""
         if sequence.row >= 0:
             self._scheduler.remove(sequence, keep=keep)
-        whole = reason in (FinishReason.STOP, FinishReason.LENGTH)
-        if whole and (held := sequence.detokenizer.flush()):
-            self._events.append(TextDelta(sequence.id, held, ()))
+        if reason in (FinishReason.STOP, FinishReason.LENGTH):
+            self._say(sequence, sequence.detokenizer.end(), ())
         self._finish(sequence.id, reason, code, message)
 
     def _finish(
@@ -241,7 +253,10 @@ class Stepper:
         sequence = self._sequences.pop(response_id, None)
         prompt = sequence.prompt_tokens if sequence else 0
         generated = sequence.generated if sequence else 0
-        self._events.append(Finished(response_id, reason, prompt, generated, code, message))
+        thought = sequence.detokenizer.thought_tokens if sequence else 0
+        self._events.append(
+            Finished(response_id, reason, prompt, generated, code, message, thought)
+        )
 
 
 def _span(chunk: Chunk) -> Span:

@@ -136,4 +136,4 @@ def test_stop_strings_do_not_make_a_long_text_slower() -> None:
     detokenizer = Detokenizer(by_bytes, stops)
     for _ in range(3000):
         detokenizer.push(ord("a"))
-        assert len(detokenizer._held) < 100
+        assert len(detokenizer._stops._held) < 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -158,6 +159,8 @@ def test_a_panic_of_the_tokenizer_is_the_end_of_one_prompt() -> None:
         """As what Rust raises in Python."""
 
     class Panicking:
+        answers = SimpleNamespace(thinks=False)
+
         def fit(self, *told: Any) -> Any:
             raise Panic
 
