@@ -73,6 +73,11 @@ class ChatStreamSettings(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto", description="auto, float32, bfloat16, float16 or int8 (CPU)"
     )
+    chat_template: Path | None = Field(
+        None,
+        description="file with the Jinja template that makes prompts of conversations, for a model "
+        "that has none or instead of its own",
+    )
     max_running: Annotated[int | None, BeforeValidator(_none_if_auto)] = Field(
         4,
         ge=1,
@@ -303,7 +308,7 @@ class ChatStreamSettings(BaseModel):
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_origin_of(text) for text in value)
 
-    @field_validator("cache_dir", mode="before")
+    @field_validator("cache_dir", "chat_template", mode="before")
     @classmethod
     def _no_empty_path(cls, value: object) -> object:
         return value or None

@@ -455,6 +455,8 @@ def build_engine() -> Engine:
             context_tokens=settings.context_tokens,
         )
     engine_class = import_string(settings.engine)  # not earlier: torch takes seconds to import
+    # an engine of one's own need not know of what is not set
+    also = {} if settings.chat_template is None else {"chat_template": settings.chat_template}
     engine: Engine = engine_class(
         settings.model or None,
         device=settings.device,
@@ -463,6 +465,7 @@ def build_engine() -> Engine:
         max_rows=settings.max_rows,
         context_tokens=settings.context_tokens or None,
         cache_dir=settings.cache_dir,
+        **also,
     )
     return engine
 

@@ -1,7 +1,7 @@
-"""Tiny tokenizers with the added tokens of published models, and chat templates after their syntax.
+"""Tiny tokenizers with the added tokens of published models, and templates after their syntax.
 
-The templates (`tests/chat_templates/`) are written anew; names of tokens, and which are special, are
-as the models have them. What stands between the tokens is a byte-level BPE trained here.
+The templates (`tests/chat_templates/`) are written anew; names of tokens, and which are special,
+are as the models have them. What stands between the tokens is a byte-level BPE trained here.
 """
 
 from __future__ import annotations

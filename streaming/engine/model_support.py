@@ -20,10 +20,13 @@ CACHE_ARGUMENTS = ("cache", "past_key_values")
 _PLAIN_LAYERS = {"full_attention", "sliding_attention", "attention", "moe", "mlp"}
 
 
-def check_supported(path: Path | str, context_tokens: int | None = None) -> int:
+def check_supported(
+    path: Path | str, context_tokens: int | None = None, *, has_template: bool = False
+) -> int:
     """Return the context length to serve (tokens), or raise EngineError with the reason.
 
     `context_tokens` None means the smaller of the model's own and 4096. Weights are not loaded.
+    `has_template`: a chat template comes from elsewhere.
     """
     from transformers import AutoConfig
 
@@ -38,7 +41,7 @@ def check_supported(path: Path | str, context_tokens: int | None = None) -> int:
         raise _refusal(reason)
     if not fits(config) and (reason := _class_reason(config)):
         raise _refusal(reason)
-    if reason := _tokenizer_reason(path):
+    if reason := _tokenizer_reason(path, has_template):
         raise _refusal(reason)
     return context
 
@@ -125,7 +128,7 @@ def cache_argument(model_class: Any) -> str:
     return next(name for name in CACHE_ARGUMENTS if name in accepted)
 
 
-def _tokenizer_reason(path: Path | str) -> str:
+def _tokenizer_reason(path: Path | str, has_template: bool) -> str:
     from transformers import AutoTokenizer
 
     try:
@@ -134,6 +137,10 @@ def _tokenizer_reason(path: Path | str) -> str:
         return f"its tokenizer cannot be read ({_first_line(error)})"
     if not tokenizer.is_fast:
         return "its tokenizer has no tokenizer.json form"
-    if not isinstance(tokenizer.chat_template, str | dict) or not tokenizer.chat_template:
-        return "it has no chat template, so it is not a chat model"
+    has_own = isinstance(tokenizer.chat_template, str | dict) and bool(tokenizer.chat_template)
+    if not (has_template or has_own):
+        return (
+            "it has no chat template, so it may be no chat model; CHATSTREAM_CHAT_TEMPLATE can "
+            "name a file with one"
+        )
     return ""

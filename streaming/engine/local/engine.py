@@ -41,7 +41,9 @@ from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.stepper import Stepper
 from streaming.engine.model_store import default_cache_dir, ensure_model
 from streaming.engine.model_support import check_supported
+from streaming.engine.own_sampling import own_sampling
 from streaming.engine.speed import Speed
+from streaming.engine.template_choice import read_template
 
 logger = logging.getLogger("streaming.engine")
 step_logger = logging.getLogger("streaming.engine.steps")
@@ -66,7 +68,7 @@ class LocalEngine(Engine):
     many on a CPU, where an unused row takes no memory). `prefill_chunk` bounds the prompt tokens
     read in one step, all prompts together (None: 512 on a CPU, 2048 elsewhere); while others
     decode they are fewer, see `Pace`. `threads` None
-    leaves torch's own choice.
+    leaves torch's own choice. `chat_template`: a file with a template instead of the model's own.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class LocalEngine(Engine):
         prefill_chunk: int | None = None,
         threads: int | None = None,
         progress: bool = True,
+        chat_template: Path | None = None,
     ) -> None:
         for name, value in (("max_running", max_running), ("prefill_chunk", prefill_chunk),
                             ("threads", threads)):  # fmt: skip
@@ -96,6 +99,7 @@ class LocalEngine(Engine):
         self._prefill_chunk = prefill_chunk
         self._threads = threads
         self._progress = progress
+        self._chat_template = chat_template
         self._info: ModelInfo | None = None
         self._thread: threading.Thread | None = None
         self._sink: EventSink = lambda events: None
@@ -125,9 +129,18 @@ class LocalEngine(Engine):
         return self._info
 
     def prepare(self) -> None:
+        self._template()
         folder = ensure_model(self._model, self._cache_dir, self._progress)
         if not self._kept(folder.path, choose_device(self._device)).is_there:
-            check_supported(folder.path, self._context_tokens)
+            self._check_supported(folder.path)
+
+    def _check_supported(self, path: Path) -> int:
+        return check_supported(
+            path, self._context_tokens, has_template=self._chat_template is not None
+        )
+
+    def _template(self) -> str | None:
+        return None if self._chat_template is None else read_template(self._chat_template)
 
     def _kept(self, model: Path, device: torch.device) -> KeptPass:
         cache = self._cache_dir or default_cache_dir()
@@ -236,13 +249,12 @@ class LocalEngine(Engine):
         folder = ensure_model(self._model, self._cache_dir, self._progress)
         kept = self._kept(folder.path, device)
         packed = kept.load()
-        if packed is None:
-            context = check_supported(folder.path, self._context_tokens)
-        else:
-            context = packed.context
+        context = self._check_supported(folder.path) if packed is None else packed.context
         if self._threads is not None:
             torch.set_num_threads(self._threads)
-        tokenizer = kept.tokenizer()
+        # tried before the weights are loaded, which may take minutes
+        prompts = PromptBuilder(kept.tokenizer(), self._template())
+        prompts.template.check()
 
         def load(rows: int | None) -> ModelRunner:
             return ModelRunner(
@@ -258,11 +270,11 @@ class LocalEngine(Engine):
             capacity = self._max_running
             self._rows = self._choose_rows(device, capacity)
             runner = load(self._rows)
-        prompts = PromptBuilder(tokenizer)
-        prompts.template.check()
         chunk = self._prefill_chunk or (512 if device.type == "cpu" else 2048)
         self._stepper = Stepper(runner, prompts, self._rows, chunk)
-        self._prompting.start(Preparer(prompts, context, runner.vocabulary).prepare)
+        sampling = own_sampling(folder.path)
+        preparer = Preparer(prompts, context, runner.vocabulary, sampling)
+        self._prompting.start(preparer.prepare)
         _trim_memory()
         return ModelInfo(
             name=folder.display_name,
@@ -272,6 +284,7 @@ class LocalEngine(Engine):
             max_running=self._rows,
             parameters=runner.parameters,
             capacity=capacity,
+            sampling=sampling,
             thinks=prompts.answers.thinks,
         )
 

@@ -1,10 +1,11 @@
 """From messages to tokens: chat template, history trimming, and text that cannot forge a token.
 
 Whatever a person types reaches the model as plain text. The tokenizer used here is a copy in
-which every added token ("<|im_end|>", "<think>", ...) has a secret random name. The template is
-rendered as usual; only the token strings that the template itself wrote are then renamed, so
-those in a message have nothing left to match. Ordinary messages come out exactly as from the
-tokenizer's own `apply_chat_template`.
+which every added token that means something ("<|im_end|>", "<think>", ...) has a secret random
+name. The template is rendered as usual; only the token strings that the template itself wrote are
+then renamed, so those in a message have nothing left to match. Ordinary messages come out exactly
+as from the tokenizer's own `apply_chat_template`, and so do added tokens that are nothing but
+text, such as Gemma's `<b>`.
 
 A tokenizer looks at what stands between two added tokens by itself. So a rendered prompt is cut
 there, each piece is tokenized once, also across turns, and trimming is arithmetic.
@@ -25,13 +26,18 @@ from streaming.engine.base import (
     CHARS_PER_TOKEN,
     ChatMessage,
     EngineError,
+    Thinking,
     context_exceeded,
 )
-from streaming.engine.chat_template import ChatTemplate, Template, choose, secret_of
+from streaming.engine.chat_template import AUTO, ChatTemplate
 from streaming.engine.local.answers import Answers
 from streaming.engine.local.pieces import Pieces
-from streaming.engine.local.trimming import Fewest, first_within, turns_of
+from streaming.engine.local.trimming import Fewest, chars_of, first_within, turns_of
 from streaming.engine.names import pattern_of
+from streaming.engine.template_choice import choose
+from streaming.engine.template_traits import Template
+from streaming.engine.template_writer import secret_of
+from streaming.engine.thought_marks import MARKS
 
 _MOST_CHARS = 1_000_000
 """Turns beyond it, or beyond CHARS_PER_TOKEN for each token that fits, are left out unseen."""
@@ -44,18 +50,21 @@ OnProgress = Callable[[], None]
 class PromptBuilder:
     """Tokenizes conversations for one model. Safe to use from any thread."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, template: str | None = None) -> None:
+        """`template` instead of the tokenizer's own. Raises EngineError if there is none."""
         self._tokenizer = tokenizer
+        source = self._source = choose(template or tokenizer.chat_template)
         added = tokenizer.added_tokens_decoder
         self.special_ids = frozenset(
             {token for token, entry in added.items() if entry.special}
             | set(tokenizer.all_special_ids)
         )
-        # Runs of blanks are added tokens of some models, and nothing but ordinary text.
+        control = _control_text(tokenizer, source)
         named = {
             token: entry
             for token, entry in added.items()
-            if entry.content and (entry.special or entry.content.strip())
+            if token in self.special_ids or not _is_text(entry.content, control)
+            if entry.content
         }
         names = {entry.content: token for token, entry in named.items()}
         pattern_of(list(names))  # here, where somebody hears of its faults
@@ -76,8 +85,8 @@ class PromptBuilder:
             if not (entry.normalized or entry.single_word) and self._finds(token)
         }
         variables = dict(tokenizer.special_tokens_map)
-        self._source = choose(tokenizer)
-        self.template = ChatTemplate(Template(self._source, variables, written, borders))
+        tokens = frozenset(entry.content for entry in added.values())
+        self.template = ChatTemplate(Template(source, variables, written, borders, tokens))
         self._pieces = Pieces()
 
     @cached_property
@@ -95,26 +104,28 @@ class PromptBuilder:
         )
         return text
 
-    def encode(self, messages: Sequence[ChatMessage]) -> list[int]:
+    def encode(self, messages: Sequence[ChatMessage], thinking: Thinking = AUTO) -> list[int]:
         """The prompt of all messages, up to where the answer begins or, when the last one is the
         assistant's own, goes on."""
-        return self._encode(messages, None).tokens
+        return self._encode(messages, thinking, None).tokens
 
     def whole(
         self,
         messages: Sequence[ChatMessage],
         context: int,
         on_progress: OnProgress = lambda: None,
+        thinking: Thinking = AUTO,
     ) -> list[int]:
         """Tokens of all messages, which leave room for one token of an answer in a context of so
         many. Raises EngineError (`context_length_exceeded`), `invalid_messages` when there is none.
         """
         if not messages:
             raise EngineError("There is no message to answer.", "invalid_messages")
-        chars = sum(len(message.content) for message in messages)
+        messages = self.template.seen(messages, thinking)
+        chars = sum(map(chars_of, messages))
         if chars > max(_MOST_CHARS, CHARS_PER_TOKEN * context):
             raise context_exceeded(context)
-        tokens = self._encode(messages, None, on_progress).tokens
+        tokens = self._encode(messages, thinking, None, on_progress).tokens
         if len(tokens) >= context:
             raise context_exceeded(context, len(tokens))
         return tokens
@@ -126,6 +137,7 @@ class PromptBuilder:
         on_progress: OnProgress = lambda: None,
         *,
         most: int | None = None,
+        thinking: Thinking = AUTO,
     ) -> tuple[list[int], int]:
         """Tokens of the newest whole turns that fit `limit` tokens, and how many messages went.
         The newest turn alone may have `most` tokens (None: `limit`, too).
@@ -136,11 +148,12 @@ class PromptBuilder:
         """
         if not messages:
             raise EngineError("There is no message to answer.", "invalid_messages")
+        messages = self.template.seen(messages, thinking)
         head, starts = turns_of(messages)
         first = first_within(messages, starts, max(_MOST_CHARS, CHARS_PER_TOKEN * limit))
         chars = CHARS_PER_TOKEN * limit
         if first == 0:
-            whole = self._encode(messages, limit, on_progress)
+            whole = self._encode(messages, thinking, limit, on_progress)
             if len(whole.tokens) <= limit:
                 return whole.tokens, 0
             chars = whole.chars_of(limit)
@@ -148,11 +161,11 @@ class PromptBuilder:
         best = None
         while (turn := search.next()) is not None:
             turns = [*messages[:head], *messages[starts[turn] :]]
-            tried = self._encode(turns, limit, on_progress)
+            tried = self._encode(turns, thinking, limit, on_progress)
             if search.told(len(tried.tokens) <= limit):
                 best = tried.tokens, starts[turn] - head
         if best is None:
-            newest = self.encode([*messages[:head], *messages[starts[-1] :]])
+            newest = self.encode([*messages[:head], *messages[starts[-1] :]], thinking)
             most = limit if most is None else most
             if len(newest) > most:
                 raise _too_long(len(newest), most, is_answer=messages[-1].role == "assistant")
@@ -162,11 +175,12 @@ class PromptBuilder:
     def _encode(
         self,
         messages: Sequence[ChatMessage],
+        thinking: Thinking,
         limit: int | None,
         on_progress: OnProgress = lambda: None,
     ) -> _Encoded:
         """Tokenize from the newest piece back, until there are more than `limit` tokens."""
-        parts = self.template.render(messages)
+        parts = self.template.render(messages, thinking)
         on_progress()
         borders = (None, *parts.borders, None)
         found: list[Sequence[int]] = []
@@ -229,6 +243,30 @@ class _Encoded:
     def chars_of(self, tokens: int) -> int:
         """So many characters of this prompt make about so many tokens."""
         return self.chars * tokens // max(1, len(self.tokens))
+
+
+_ROLES = ("user", "assistant", "system", "developer", "tool", "model")
+
+
+def _control_text(tokenizer: Any, source: str) -> str:
+    """All that names a token which means something: the template, what stands around thoughts, and
+    how the model's publisher says that its answers are read."""
+    marks = [part for each in MARKS for part in (each.open, each.close)]
+    declared = getattr(tokenizer, "chat_control_tokens", None) or ()
+    response = getattr(tokenizer, "response_template", None) or ""
+    read = response if isinstance(response, str) else json.dumps(response, ensure_ascii=False)
+    return "\0".join((source, *marks, *declared, read))
+
+
+def _is_text(name: str, control: str) -> bool:
+    """Whether an added token that is not special is nothing but text: runs of blanks, words, and
+    whatever is not in the text that names the others, whole or around the name of a role."""
+    if all(char.isalnum() or char.isspace() for char in name):
+        return True
+    around = [name.partition(role)[::2] for role in _ROLES if role in name]
+    return name not in control and not any(
+        before in control and after in control for before, after in around
+    )
 
 
 def _rename(

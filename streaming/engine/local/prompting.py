@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from streaming.engine.base import (
     EngineError,
@@ -21,6 +21,8 @@ from streaming.engine.base import (
 )
 from streaming.engine.local.prompt import OnProgress, PromptBuilder
 from streaming.engine.local.sequence import TokenSequence, check_params
+from streaming.engine.local.trimming import chars_of
+from streaming.engine.own_sampling import resolved
 
 logger = logging.getLogger("streaming.engine")
 
@@ -48,10 +50,18 @@ Prepare = Callable[[GenerationRequest, OnProgress], Prepared]
 
 
 class Preparer:
-    """Makes sequences for a model that reads `context_tokens` and knows `vocabulary` tokens."""
+    """Makes sequences for a model that reads `context_tokens` and knows `vocabulary` tokens;
+    `sampling`: what it takes for parameters that nobody asked for."""
 
-    def __init__(self, prompts: PromptBuilder, context_tokens: int, vocabulary: int) -> None:
+    def __init__(
+        self,
+        prompts: PromptBuilder,
+        context_tokens: int,
+        vocabulary: int,
+        sampling: Mapping[str, float] | None = None,
+    ) -> None:
         self._prompts = prompts
+        self._sampling = sampling or {}
         self._context = context_tokens
         self._vocabulary = vocabulary
 
@@ -69,8 +79,9 @@ class Preparer:
     def _sequence_of(
         self, request: GenerationRequest, on_progress: OnProgress
     ) -> tuple[TokenSequence, int]:
-        params = request.params
+        params = resolved(request.params, self._sampling)
         check_params(params)
+        request = replace(request, params=params)
         if params.passed or any(message.fields for message in request.messages):
             message = "This model takes no tools, and no other parameters that are passed on."
             raise EngineError(message, "invalid_params")
@@ -78,12 +89,19 @@ class Preparer:
         if request.trims:
             # Old turns make room for an answer; the newest one leaves it what is left.
             prompt, trimmed = self._prompts.fit(
-                request.messages, self._context - room, on_progress, most=self._context - 1
+                request.messages,
+                self._context - room,
+                on_progress,
+                most=self._context - 1,
+                thinking=request.thinking,
             )
         elif request.left_out:
             raise context_exceeded(self._context)
         else:
-            prompt, trimmed = self._prompts.whole(request.messages, self._context, on_progress), 0
+            prompt = self._prompts.whole(
+                request.messages, self._context, on_progress, request.thinking
+            )
+            trimmed = 0
         if any(not 0 <= token < self._vocabulary for token in request.prior_tokens):
             raise EngineError("prior_tokens holds a token that the model lacks.", "invalid_params")
         if max(prompt, default=0) >= self._vocabulary:  # a tokenizer with more than its model
@@ -146,7 +164,7 @@ class Prompting:
         return bool(self._prepared)
 
     def add(self, request: GenerationRequest) -> None:
-        chars = sum(len(message.content) for message in request.messages)
+        chars = sum(map(chars_of, request.messages))
         self._lanes[chars > SHORT_CHARS].add(request, chars)
 
     def take(self) -> Prepared | None:

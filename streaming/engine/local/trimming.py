@@ -47,11 +47,16 @@ def turns_of(messages: Sequence[ChatMessage]) -> tuple[int, list[int]]:
     return head, starts
 
 
+def chars_of(message: ChatMessage) -> int:
+    """Characters of all that a prompt may show of a message."""
+    return len(message.content) + len(message.reasoning)
+
+
 def first_within(messages: Sequence[ChatMessage], starts: Sequence[int], chars: int) -> int:
     """The first turn from which on there are at most so many characters, or the newest one."""
     end = len(messages)
     for turn in range(len(starts) - 1, -1, -1):
-        chars -= sum(len(message.content) for message in messages[starts[turn] : end])
+        chars -= sum(map(chars_of, messages[starts[turn] : end]))
         if chars < 0:
             return min(turn + 1, len(starts) - 1)
         end = starts[turn]

@@ -23,11 +23,13 @@ class PlainPrompts:
             {token for token, entry in added.items() if entry.special}
             | set(tokenizer.all_special_ids)
         )
-        # Runs of blanks are added tokens of some models, and nothing but ordinary text.
+        # Others are ordinary text, as they are to the tokenizer: runs of blanks, words, markup.
+        control = tokenizer.chat_template + "<think></think>"
         names = {
             entry.content: token
             for token, entry in added.items()
-            if entry.content and (entry.special or entry.content.strip())
+            if token in self.special_ids
+            or (entry.content in control and not entry.content.replace(" ", "x").isalnum())
         }
         self._nonce = secrets.token_hex(8)
         self._secret = {
@@ -49,15 +51,22 @@ class PlainPrompts:
             {"role": m.role, "content": self._protect(_clean(m.content), protected)}
             for m in messages
         ]
-        begun = conversation.pop()["content"] if messages[-1].role == "assistant" else ""
+        begun, place = "", "x" + self._nonce
+        goes_on = messages[-1].role == "assistant"
+        if goes_on:  # after what the template writes before any answer, whatever the answer is
+            begun, conversation[-1]["content"] = conversation[-1]["content"], place
         try:
             text: str = self._tokenizer.apply_chat_template(
-                conversation, tokenize=False, add_generation_prompt=True
+                conversation,
+                tokenize=False,
+                add_generation_prompt=not goes_on,
+                continue_final_message=goes_on,
             )
         except Exception as error:
             raise EngineError(
                 f"The model's chat template refuses this conversation: {error}", "invalid_messages"
             ) from error
+        text = text.removesuffix(place) if goes_on else text
         text = self._names.sub(lambda match: self._secret[match[0]], text) + begun
         marker = re.compile(f"{_OPEN}{self._nonce}u(\\d+){_CLOSE}")
         text = marker.sub(lambda match: protected[int(match[1])], text)

@@ -13,11 +13,11 @@ from transformers import AutoTokenizer
 from streaming.bounded import BoundedPool
 from streaming.engine import chat_template
 from streaming.engine.base import ChatMessage, EngineError
-from streaming.engine.chat_template import excerpt
 from streaming.engine.local import LocalEngine
 from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.model_store import ModelFolder
 from streaming.engine.names import pattern_of
+from streaming.engine.template_traits import excerpt
 
 HI = [ChatMessage("user", "Hi")]
 ENDLESS = (
