@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from streaming.escaping import bounded, one_line
+
 logger = logging.getLogger("streaming.engine")
 
 _FOLDER = Path(__file__).parent / "response_templates"
@@ -59,7 +61,8 @@ def choose_format(source: str, names: Collection[str], own: Any) -> ResponseForm
         try:
             return format_of(own)
         except ValueError as error:
-            logger.warning("The model's response_template is not used: %s", error)
+            reason = one_line(bounded(str(error), _MOST_CHARS))
+            logger.warning("The model's response_template is not used: %s", reason)
     for known in known_formats():
         if all(literal in source for literal in known.when):
             return known

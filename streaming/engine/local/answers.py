@@ -126,7 +126,7 @@ class Answers:
         return text if continued else text[delimiters.starts(text) :]
 
     def _end_of_turn(self, encode: Encode) -> int | None:
-        skipped = self._delimiters.marks if self._delimiters else ()
+        skipped = self._delimiters.tokens if self._delimiters else ()
         closes = self._delimiters.format.text_closes if self._delimiters else ()
         try:
             prompt = encode(TWO_TURNS)
@@ -146,6 +146,6 @@ class Answers:
             logger.info("Where an answer begins is not asked of the chat template: %s", error)
             return
         added = self._added
-        self._anchor, self._lead = begin_of_answer(prompt, added, self._decode, delimiters.marks)
+        self._anchor, self._lead = begin_of_answer(prompt, added, self._decode, delimiters.tokens)
         if self._anchor is None:  # all of it is text, the thought's beginning too
             self._lead = self._lead[: delimiters.starts(self._lead)]

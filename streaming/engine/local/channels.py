@@ -95,7 +95,7 @@ class Delimiters:
         self.wraps_text = bool(texts)
         shared = [each for each in closes if each in ends]
         self.message_ends = self._tokens(shared)  # the turn's, too, in its last message
-        self.ends = self._tokens(map(self.marked, it.ends))
+        self.ends = self._tokens(self._all(it.ends))
         self.tokens = frozenset(self.marks) - self.ends
 
     def marked(self, text: str) -> str:
