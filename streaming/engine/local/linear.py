@@ -20,6 +20,7 @@ Linear = nn.Module
 
 _ROWS_EXPECTED = 16  # oneDNN lays weights out for about so many rows
 _jit: Any = torch.jit  # says nothing about its types
+_NUMBERS_AT_ONCE = 1 << 22
 _TINY = 1e-12  # instead of a division by zero
 
 
@@ -109,15 +110,7 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None, norm: Norm | None = None) -> None:
         super().__init__()
-        weight = weight.float()
-        scales = (weight.abs().amax(dim=1) / 127).clamp_(min=_TINY)
-        whole = (weight / scales[:, None]).round_().to(torch.int8)
-        zeros = torch.zeros(len(scales), dtype=torch.int64)
-        with warnings.catch_warnings():
-            # torch means to remove quantized tensors some day; `can_int8` says when it has.
-            warnings.filterwarnings("ignore", message="torch.quantize_per_tensor")
-            quantized = torch._make_per_channel_quantized_tensor(whole, scales.double(), zeros, 0)
-        self._weight = torch.ops.quantized.linear_prepack(quantized, None)
+        self._weight = prepacked(*in_8_bits(weight))
         self._bias = None if bias is None else bias.float()
         self._norm = norm
         # Without VNNI two products are summed in 16 bits, which 7-bit activations cannot overflow.
@@ -132,6 +125,38 @@ class Int8Linear(nn.Module):
         result: Tensor = _int8_product()(x / largest, self._scale, 128, self._weight)
         result.mul_(largest if factor is None else largest.mul_(factor))
         return result if self._bias is None else result.add_(self._bias)
+
+
+def in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """`weight` [outputs, inputs] as whole numbers, and what each output's are to be multiplied
+    with. Some outputs at a time, for in between they are of 32 bits."""
+    scales = torch.empty(len(weight))
+    whole = torch.empty(weight.shape, dtype=torch.int8)
+    at_once = max(1, _NUMBERS_AT_ONCE // weight.shape[1])
+    for first in range(0, len(weight), at_once):
+        some = slice(first, first + at_once)
+        part = weight[some].float()
+        scales[some] = (part.abs().amax(dim=1) / 127).clamp_(min=_TINY)
+        whole[some] = (part / scales[some, None]).round_()
+    return whole, scales
+
+
+def prepacked(whole: Tensor, scales: Tensor) -> Any:
+    """What `in_8_bits` gives, in the layout of the product."""
+    zeros = torch.zeros(len(scales), dtype=torch.int64)
+    with warnings.catch_warnings():
+        # torch means to remove quantized tensors some day; `can_int8` says when it has.
+        warnings.filterwarnings("ignore", message="torch.quantize_per_tensor")
+        quantized = torch._make_per_channel_quantized_tensor(whole, scales.double(), zeros, 0)
+    return torch.ops.quantized.linear_prepack(quantized, None)
+
+
+def unpacked(weight: Any) -> tuple[Tensor, Tensor]:
+    """What was `prepacked`."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.quantize_per_tensor")
+        quantized, _ = torch.ops.quantized.linear_unpack(weight)
+        return quantized.int_repr(), quantized.q_per_channel_scales().float()
 
 
 @functools.cache

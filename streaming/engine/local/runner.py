@@ -5,6 +5,7 @@ It knows rows and positions, but not whose they are.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -15,15 +16,16 @@ import torch
 from torch import Tensor
 
 from streaming.engine.base import EngineError
-from streaming.engine.gguf_conversion import without_progress_bars
 from streaming.engine.local import decoder
 from streaming.engine.local.bags import BlockSlots, can_bag
 from streaming.engine.local.cache import SlotCache, Slots
 from streaming.engine.local.capacity import rows_in_memory
 from streaming.engine.local.decoder import Decoder, Span
 from streaming.engine.local.flash import TokenSlots, can_flash
+from streaming.engine.local.loading import Filling, load_quantised, open_model
 from streaming.engine.local.packed import Packed, pack_weights
 from streaming.engine.local.precision import choose_precision
+from streaming.engine.local.quantised import becomes_plain, is_plain, method_of
 from streaming.engine.local.stock import StockModel
 from streaming.engine.local.team import Team
 from streaming.engine.local.threads import Threads
@@ -50,13 +52,15 @@ class ModelRunner:
         keep: Callable[[Packed], None] = lambda packed: None,
     ) -> None:  # fmt: skip
         config = packed.shape.config if packed else _config(path)
-        packable = packed is not None or (decoder.fits(config) and not stock)
+        packable = packed is not None or (
+            decoder.fits(config) and not stock and becomes_plain(config)
+        )
         self.device = device
         self.precision = choose_precision(dtype, device, packable=packable)
         self.context_tokens = context_tokens
-        model: Any = None
+        model, fill = None, None
         if packed is None:
-            model = _load(path, device, self.precision.activations)
+            model, fill = _opened(Path(path), config, self.precision.activations, packable)
             config = model.config
         self.vocabulary: int = config.vocab_size
         self.rows = rows or rows_in_memory(config, self.precision.cache, context_tokens, device)
@@ -69,10 +73,11 @@ class ModelRunner:
         self._model: Decoder | StockModel
         if not packable:
             self.parameters, self.end_ids = parameters_of(model), end_ids_of(model)
-            self._model = StockModel(model, self.cache)
+            self._model = StockModel(model.to(device), self.cache)
             return
         if packed is None:
-            weights = Weights(model, self.precision, context_tokens)
+            with fill.shown() if fill else contextlib.nullcontext():
+                weights = Weights(model, self.precision, context_tokens, device, fill)
             packed = pack_weights(weights, bags=can_bag(device), cache=self.precision.cache)
             keep(packed)
         self.parameters, self.end_ids = packed.shape.parameters, packed.shape.end_ids
@@ -139,18 +144,21 @@ def _config(path: Path | str) -> Any:
     return AutoConfig.from_pretrained(str(path), trust_remote_code=False)
 
 
-def _load(path: Path | str, device: torch.device, dtype: torch.dtype) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    auto: Any = AutoModelForCausalLM
-    arguments = {"dtype": dtype, "trust_remote_code": False}
-    try:
-        with without_progress_bars():
-            try:
-                model = auto.from_pretrained(str(path), attn_implementation="sdpa", **arguments)
-            except ValueError:  # a model without it says so with a ValueError
-                model = auto.from_pretrained(str(path), attn_implementation="eager", **arguments)
-        return model.to(device).eval().requires_grad_(False)
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise EngineError(f"The model in {path} cannot be loaded: {reason}") from error
+def _opened(
+    path: Path, config: Any, dtype: torch.dtype, packable: bool
+) -> tuple[Any, Filling | None]:
+    """The model; where our own pass can take one part after the other, it is empty, and what fills
+    these comes with it."""
+    if method_of(config):
+        model = load_quantised(path, config, dtype)
+        if packable and not is_plain(model):
+            raise EngineError(
+                f"The model in {path} cannot be served: its weights of the kind "
+                f"{method_of(config)} did not become plain ones.",
+                "model_unsupported",
+            )
+        return model, None
+    found = open_model(path, config, dtype)
+    if packable and found.fill:
+        return found.model, found.fill
+    return found.load(), None

@@ -1,14 +1,15 @@
 """A transformers model's weights, in the form that our own pass takes them. The model is of no use
-afterwards: its layers are emptied meanwhile, so that no more than one is there twice."""
+afterwards: its parts are emptied meanwhile, so that no more than one is there twice."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from streaming.engine.local.layers import After, Before, Layer
 from streaming.engine.local.linear import Linear, Norm, pack
@@ -42,33 +43,59 @@ class Shape:
         )
 
 
-class Weights:
-    """Of a model built like Llama, for positions below `context`."""
+def _as_it_is(module: nn.Module) -> None:
+    """Of a model whose parameters are all there."""
 
-    def __init__(self, model: Any, precision: Precision, context: int) -> None:
+
+class Weights:
+    """Of a model built like Llama, for positions below `context`. Its parameters may be on the
+    `meta` device: `fill` gives a module those of its own, just before they are taken."""
+
+    def __init__(
+        self, model: Any, precision: Precision, context: int, device: torch.device,
+        fill: Callable[[nn.Module], None] | None = None,
+    ) -> None:  # fmt: skip
         config, attend = model.config, model.model.layers[0].self_attn
-        self._precision = precision
+        self._precision, self._device, self._fill = precision, device, fill or _as_it_is
         self._epsilon: float = config.rms_norm_eps
         self.shape = Shape(
             config.vocab_size, config.num_hidden_layers, config.num_attention_heads,
             config.num_key_value_heads, attend.head_dim, config.intermediate_size, attend.scaling,
             parameters_of(model), end_ids_of(model),
         )  # fmt: skip
-        self.angles = self._take_angles(model.model.rotary_emb, model.device, context)
-        self.embedding = self._float(model.model.embed_tokens.weight)
-        self.head = self._pack(model.lm_head, norm=model.model.norm)
+        # Made anew, for on the meta device its frequencies are no numbers.
+        rotary = type(model.model.rotary_emb)(config).to(device)
+        self.angles = self._take_angles(rotary, context)
+        self.head = self._take_head(model)
+        self.embedding = self._take_embedding(model.model.embed_tokens)
         self.layers = [self._take(layer) for layer in model.model.layers]
 
-    def _take_angles(self, rotary: Any, device: torch.device, context: int) -> Tensor:
+    def _take_angles(self, rotary: Any, context: int) -> Tensor:
         """By which numbers d and d + 1 of a head are turned, as complex numbers [context, d / 2]:
         so the product is one operation. transformers turns d and d + half of the head instead;
         `_paired` puts these side by side, which no product of a query and a key notices."""
-        at = torch.arange(context, device=device)[None]
-        cos, sin = rotary(torch.zeros(1, device=device), at)
+        at = torch.arange(context, device=self._device)[None]
+        cos, sin = rotary(torch.zeros(1, device=self._device), at)
         half = cos.shape[-1] // 2
         return torch.complex(cos[0, :, :half].float(), sin[0, :, :half].float())
 
+    def _take_head(self, model: Any) -> Linear:
+        """First, while there is nothing else: it is by far the largest."""
+        norm, head = model.model.norm, model.lm_head
+        self._fill(norm)
+        self._fill(head)
+        packed = self._pack(head, norm=norm)
+        head._parameters.clear()
+        return packed
+
+    def _take_embedding(self, module: Any) -> Tensor:
+        self._fill(module)
+        embedding = self._float(module.weight)
+        module._parameters.clear()
+        return embedding
+
     def _take(self, layer: Any) -> Layer:
+        self._fill(layer)
         attend, mlp = layer.self_attn, layer.mlp
         shape = self.shape
         heads, kv_heads, d = shape.heads, shape.kv_heads, shape.head_dim
@@ -91,7 +118,8 @@ class Weights:
         norm = getattr(attend, name, None)
         if norm is None:
             return None
-        return Norm(self._paired(norm.weight.detach().float()), self._epsilon)
+        weight = norm.weight.detach().to(self._device, torch.float32)
+        return Norm(self._paired(weight), self._epsilon)
 
     def _paired(self, weight: Tensor) -> Tensor:
         """The outputs (first dimension) of whole heads, in the order that `angles` turn them."""
@@ -99,17 +127,21 @@ class Weights:
         return heads.transpose(1, 2).flatten(0, 2)
 
     def _float(self, weight: Tensor) -> Tensor:
-        return weight.detach().to(self._precision.activations)
+        return weight.detach().to(self._device, self._precision.activations)
+
+    def _product(self, weight: Tensor) -> Tensor:
+        """Of 8 bits it becomes in one go, which loses nothing that `_float` would keep."""
+        return weight.detach() if self._precision.is_int8 else self._float(weight)
 
     def _pack(self, *modules: Any, paired: int = 0, norm: Any = None) -> Linear:
         """Several products of the same activations are one; the first ones may be `_paired`."""
-        weights = [self._float(module.weight) for module in modules]
-        biases = [module.bias for module in modules if module.bias is not None]
+        weights = [self._product(module.weight) for module in modules]
+        biases = [self._float(module.bias) for module in modules if module.bias is not None]
         for parameters in (weights, biases):
             parameters[:paired] = [self._paired(each) for each in parameters[:paired]]
         if biases and len(biases) < len(modules):
             raise ValueError("some of the products have a bias and others none")
-        bias = torch.cat([self._float(bias) for bias in biases]) if biases else None
+        bias = torch.cat(biases) if biases else None
         weight = weights[0] if len(weights) == 1 else torch.cat(weights)
         before = norm and Norm(self._float(norm.weight), self._epsilon)
         return pack(weight, bias, int8=self._precision.is_int8, norm=before)

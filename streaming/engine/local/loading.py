@@ -1,0 +1,230 @@
+"""Loads a transformers model, or tells where its parameters come from one at a time.
+
+Nothing is taken on trust: from the headers it is seen that every parameter has its tensor and every
+tensor its parameter (`skeleton`), and once more from what transformers says it has loaded.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from streaming.engine.base import EngineError
+from streaming.engine.gguf_conversion import without_progress_bars
+from streaming.engine.local import quantised
+from streaming.engine.local.skeleton import (
+    Fit,
+    complete,
+    fit_of,
+    leftover_reason,
+    refuse_unless_whole,
+    refuse_unscaled,
+    skeleton_of,
+)
+from streaming.engine.progress import progress_display
+from streaming.engine.tensor_source import TensorSource, open_tensors
+
+logger = logging.getLogger("streaming.engine.models")
+
+
+@dataclass(frozen=True, slots=True)
+class Loadable:
+    """A model that was found whole. `model` has its parameters on the meta device; `fill` gives a
+    module its own, one module after the other, where they have a tensor each. `load` makes the
+    whole model."""
+
+    model: Any
+    fill: Filling | None
+    load: Callable[[], Any]
+
+
+def open_model(
+    path: Path, config: Any, dtype: torch.dtype, source: TensorSource | None = None,
+    renamed: Mapping[str, str] | None = None,
+) -> Loadable:  # fmt: skip
+    """What the folder `path` holds for a model of `config`, whose tensors are those of `source`
+    (None: the folder's). `renamed` has patterns of names, as `key_mapping` of `from_pretrained`.
+
+    Raises EngineError with the names if something is missing or left over. Only headers are read.
+    """
+    renamed = renamed or {}
+    source = open_tensors(path) if source is None else source
+    try:
+        model = skeleton_of(config, dtype)
+    except Exception as error:
+        raise _unloadable(path, error) from error
+    model.generation_config = _generation_config(path, model)
+    fit = fit_of(model, source, renamed)
+    if fit is not None:
+        refuse_unless_whole(fit, path)
+        refuse_unscaled(model, fit, source, path)
+    total = sum(_bytes(source, name) for name in source.names())
+
+    def load() -> Any:
+        return _load(path, config, dtype, _Counting(source, total), renamed)
+
+    if fit is None or fit.plain is None:
+        return Loadable(model, None, load)
+    used = sum(_bytes(source, name) for name in fit.plain.values())
+    return Loadable(model, Filling(model, _Counting(source, used), fit.plain), load)
+
+
+def load_quantised(
+    path: Path, config: Any, dtype: torch.dtype, renamed: Mapping[str, str] | None = None
+) -> Any:
+    """The model in a folder whose weights are of few bits, by transformers' own reader of these;
+    as plain ones where that can be had. Raises EngineError."""
+    told = {"key_mapping": dict(renamed)} if renamed else {}
+    quantised.refuse_unreadable(config, path)
+    arguments = quantised.arguments_for(config)
+    description = f"Loading {path.name}, whose weights are {quantised.method_of(config)}"
+    with progress_display(description):
+        model = _from_pretrained(
+            path, str(path), config=copy.deepcopy(config), dtype=dtype, **arguments, **told
+        )
+        try:
+            return quantised.made_plain(model)
+        except Exception as error:
+            raise _unloadable(path, error) from error
+
+
+def _load(
+    path: Path, config: Any, dtype: torch.dtype, source: _Counting, renamed: Mapping[str, str]
+) -> Any:
+    """By transformers' own loader, which asks for one tensor after the other."""
+    state = {name: _Lazy(source, name) for name in source.names()}
+    told = {"key_mapping": dict(renamed)} if renamed else {}
+    with source.shown():
+        model = _from_pretrained(
+            path, None, config=copy.deepcopy(config), dtype=dtype, state_dict=state, **told
+        )
+    model.generation_config = _generation_config(path, model)
+    return model
+
+
+def _from_pretrained(path: Path, name: str | None, **arguments: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    auto: Any = AutoModelForCausalLM
+    arguments |= {"trust_remote_code": False, "output_loading_info": True}
+    if name is None:
+        auto = AutoModelForCausalLM._model_mapping[type(arguments["config"])]
+    try:
+        with without_progress_bars():
+            try:
+                model, info = auto.from_pretrained(name, attn_implementation="sdpa", **arguments)
+            except ValueError as error:  # a model without it says so with a ValueError
+                if "scaled_dot_product_attention" not in str(error):
+                    raise
+                model, info = auto.from_pretrained(name, attn_implementation="eager", **arguments)
+    except EngineError:
+        raise
+    except Exception as error:
+        raise _unloadable(path, error) from error
+    refuse_unless_whole(_told(model, info), path)
+    return model.eval().requires_grad_(False)
+
+
+def _told(model: Any, info: Mapping[str, Any]) -> Fit:
+    """What transformers says of a model that it has loaded."""
+    foreign = [name for name in info["unexpected_keys"] if not leftover_reason(name, model)]
+    shapes = [str(each[0]) for each in info["mismatched_keys"]]
+    return Fit(complete(model, info["missing_keys"]), foreign, [*shapes, *info["error_msgs"]])
+
+
+def _generation_config(path: Path, model: Any) -> Any:
+    """What ends an answer, among others: the file's, else what the model's configuration says."""
+    from transformers import GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(str(path))
+    except OSError:
+        return model.generation_config
+
+
+class _Counting:
+    """A source that shows how far it has been read."""
+
+    def __init__(self, source: TensorSource, total: int) -> None:
+        self._source, self._total, self._read = source, total, 0
+        self._update: Callable[[float, float], None] = _silent
+
+    def names(self) -> Collection[str]:
+        return self._source.names()
+
+    def read(self, name: str) -> Tensor:
+        tensor = self._source.read(name)
+        self._read += tensor.nbytes
+        self._update(min(self._read, self._total), self._total)
+        return tensor
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """While it is read."""
+        with progress_display("Loading the model's weights") as update:
+            self._update = update
+            yield
+        self._update = _silent
+
+
+def _silent(completed: float, total: float) -> None:
+    pass
+
+
+class _Lazy:
+    """A tensor that is read when transformers' loader takes its content, as it does with those of
+    safetensors."""
+
+    def __init__(self, source: _Counting, name: str) -> None:
+        self._source, self._name = source, name
+
+    def __getitem__(self, _: Any) -> Tensor:
+        return self._source.read(self._name)
+
+
+class Filling:
+    """Gives modules of a skeleton their parameters."""
+
+    def __init__(self, model: Any, source: _Counting, names: Mapping[str, str]) -> None:
+        self._source, self._names = source, names
+        self._prefixes = {id(module): name for name, module in model.named_modules()}
+        tied: dict[str, str] = getattr(model, "all_tied_weights_keys", None) or {}
+        self._tied = {**{other: one for one, other in tied.items()}, **tied}
+
+    def shown(self) -> AbstractContextManager[None]:
+        """The progress, meanwhile."""
+        return self._source.shown()
+
+    def __call__(self, module: nn.Module) -> None:
+        prefix = self._prefixes[id(module)]
+        for inner, owner in module.named_modules():
+            where = ".".join(part for part in (prefix, inner) if part)
+            for name in list(owner._parameters):
+                if owner._parameters[name] is not None:
+                    tensor = self._read(f"{where}.{name}")
+                    owner._parameters[name] = nn.Parameter(tensor, requires_grad=False)
+
+    def _read(self, name: str) -> Tensor:
+        if name not in self._names:
+            name = self._tied[name]
+        return self._source.read(self._names[name])
+
+
+def _bytes(source: TensorSource, name: str) -> int:
+    count = 1
+    for size in source.shape(name):
+        count *= size
+    return count * source.dtype(name).itemsize
+
+
+def _unloadable(path: Path, error: Exception) -> EngineError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return EngineError(f"The model in {path} cannot be loaded: {reason}")
