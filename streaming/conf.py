@@ -60,6 +60,9 @@ class ChatStreamSettings(BaseModel):
     model: str = Field(
         "", description="Hub id, local folder or `.gguf` file; empty for the bundled small model"
     )
+    adapter: str = Field(
+        "", description="LoRA adapter to merge into the model: a PEFT folder or a Hub id"
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",

@@ -456,7 +456,11 @@ def build_engine() -> Engine:
         )
     engine_class = import_string(settings.engine)  # not earlier: torch takes seconds to import
     # an engine of one's own need not know of what is not set
-    also = {} if settings.chat_template is None else {"chat_template": settings.chat_template}
+    also: dict[str, Any] = {}
+    if settings.chat_template is not None:
+        also["chat_template"] = settings.chat_template
+    if settings.adapter:
+        also["adapter"] = settings.adapter
     engine: Engine = engine_class(
         settings.model or None,
         device=settings.device,

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from streaming.engine.adapter_folder import refuse_adapter_as_model
 from streaming.engine.base import EngineError
 from streaming.engine.gguf_conversion import convert_gguf
 from streaming.engine.model_download import (
@@ -73,6 +74,7 @@ def ensure_model(
     if path.is_dir():
         if (path / "config.json").is_file():
             return ModelFolder(path.resolve(), shown_name(str(path.resolve())))
+        refuse_adapter_as_model(path, text)
         ggufs = sorted(path.glob("*.gguf"))
         if len(ggufs) == 1:
             return _gguf_model(ggufs[0].resolve(), cache, progress)
@@ -126,6 +128,7 @@ def _hub_model(name: str, progress: bool) -> ModelFolder:
             "the name and the connection, or set CHATSTREAM_MODEL to a folder or a .gguf file.",
             "model_unavailable",
         ) from error
+    refuse_adapter_as_model(folder, name)
     if not any(folder.glob("*.safetensors")):
         raise EngineError(
             f"The model {name} has no safetensors weights, and other formats are not loaded.",

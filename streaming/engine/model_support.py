@@ -11,6 +11,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from streaming.engine.adapter_folder import refuse_adapter_beside
 from streaming.engine.base import EngineError
 
 DEFAULT_CONTEXT_TOKENS = 4096
@@ -21,21 +22,26 @@ _PLAIN_LAYERS = {"full_attention", "sliding_attention", "attention", "moe", "mlp
 
 
 def check_supported(
-    path: Path | str, context_tokens: int | None = None, *, has_template: bool = False
-) -> int:
+    path: Path | str, context_tokens: int | None = None, adapter: Path | None = None,
+    *, has_template: bool = False,
+) -> int:  # fmt: skip
     """Return the context length to serve (tokens), or raise EngineError with the reason.
 
-    `context_tokens` None means the smaller of the model's own and 4096. Weights are not loaded.
-    `has_template`: a chat template comes from elsewhere.
+    `context_tokens` None means the smaller of the model's own and 4096; `adapter` is the folder of
+    one that is to be merged. Weights are not loaded. `has_template`: a chat template comes from
+    elsewhere.
     """
     from transformers import AutoConfig
 
     from streaming.engine.local.decoder import fits  # brings torch, which takes seconds
+    from streaming.engine.local.quantised import refuse_unreadable
 
+    refuse_adapter_beside(Path(path), adapter)
     try:
         config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
     except Exception as error:
         raise _refusal(f"its configuration cannot be read ({_first_line(error)})") from error
+    refuse_unreadable(config, path)
     context = _context_tokens(config, context_tokens)
     if reason := _config_reason(config, context):
         raise _refusal(reason)

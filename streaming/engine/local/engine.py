@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from streaming.engine.adapter_folder import ensure_adapter
 from streaming.engine.base import (
     Engine,
     EngineError,
@@ -69,6 +70,7 @@ class LocalEngine(Engine):
     read in one step, all prompts together (None: 512 on a CPU, 2048 elsewhere); while others
     decode they are fewer, see `Pace`. `threads` None
     leaves torch's own choice. `chat_template`: a file with a template instead of the model's own.
+    `adapter` is a LoRA adapter's folder or Hub id, to be merged.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class LocalEngine(Engine):
         threads: int | None = None,
         progress: bool = True,
         chat_template: Path | None = None,
+        adapter: str | None = None,
     ) -> None:
         for name, value in (("max_running", max_running), ("prefill_chunk", prefill_chunk),
                             ("threads", threads)):  # fmt: skip
@@ -100,6 +103,7 @@ class LocalEngine(Engine):
         self._threads = threads
         self._progress = progress
         self._chat_template = chat_template
+        self._adapter = adapter
         self._info: ModelInfo | None = None
         self._thread: threading.Thread | None = None
         self._sink: EventSink = lambda events: None
@@ -131,20 +135,21 @@ class LocalEngine(Engine):
     def prepare(self) -> None:
         self._template()
         folder = ensure_model(self._model, self._cache_dir, self._progress)
-        if not self._kept(folder.path, choose_device(self._device)).is_there:
-            self._check_supported(folder.path)
+        adapter = ensure_adapter(self._adapter, self._progress)
+        if not self._kept(folder.path, choose_device(self._device), adapter).is_there:
+            self._check_supported(folder.path, adapter)
 
-    def _check_supported(self, path: Path) -> int:
+    def _check_supported(self, path: Path, adapter: Path | None) -> int:
         return check_supported(
-            path, self._context_tokens, has_template=self._chat_template is not None
+            path, self._context_tokens, adapter, has_template=self._chat_template is not None
         )
 
     def _template(self) -> str | None:
         return None if self._chat_template is None else read_template(self._chat_template)
 
-    def _kept(self, model: Path, device: torch.device) -> KeptPass:
+    def _kept(self, model: Path, device: torch.device, adapter: Path | None) -> KeptPass:
         cache = self._cache_dir or default_cache_dir()
-        return KeptPass(cache, model, device, self._dtype, self._context_tokens)
+        return KeptPass(cache, model, device, self._dtype, self._context_tokens, adapter)
 
     def start(self, sink: EventSink) -> None:
         """Load the model and begin to step. An engine starts once; see `Engine.start`."""
@@ -247,9 +252,10 @@ class LocalEngine(Engine):
     def _load(self) -> ModelInfo:
         device = choose_device(self._device)
         folder = ensure_model(self._model, self._cache_dir, self._progress)
-        kept = self._kept(folder.path, device)
+        adapter = ensure_adapter(self._adapter, self._progress)
+        kept = self._kept(folder.path, device, adapter)
         packed = kept.load()
-        context = self._check_supported(folder.path) if packed is None else packed.context
+        context = self._check_supported(folder.path, adapter) if packed is None else packed.context
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         # tried before the weights are loaded, which may take minutes
@@ -258,8 +264,9 @@ class LocalEngine(Engine):
 
         def load(rows: int | None) -> ModelRunner:
             return ModelRunner(
-                folder.path, device, self._dtype, rows, context, packed=packed, keep=kept.keep
-            )
+                folder.path, device, self._dtype, rows, context, packed=packed, keep=kept.keep,
+                adapter=adapter,
+            )  # fmt: skip
 
         if self._max_running is None:
             runner = load(None)

@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -38,21 +38,30 @@ logger = logging.getLogger("streaming.engine.models")
 
 _FOLDER = "packed"
 _WHOLE, _TABLES, _SHAPE = "whole.pt", "tables.safetensors", "shape.json"
+_PRODUCTS = "products-{}.safetensors"
+"""The weights of a layer's products, and of the head: a file each, so that no more than one is in
+memory twice. In `_WHOLE` they are left out."""
+
 _FOLDERS_KEPT = 3  # the last used ones, of all models together
+_MOST_BYTES = 6 << 30
+"""Of all that is kept. A model of more is not: it would be there twice on the disk, and its files
+have to be read at every start anyhow."""
+
 _OTHERS_WRITE = 0o022
 _GENERAL = "TokenizersBackend"  # the class of a tokenizer.json that needs none of its own
 
 
 class KeptPass:
     """Of the model in the folder `model`, for a context of `asked` tokens (None: as
-    `check_supported` says). Only weights of 8 bits on a CPU are kept: of others little is
-    recorded."""
+    `check_supported` says), with the adapter in the folder `adapter` merged. Only weights of 8
+    bits on a CPU are kept: of others little is recorded."""
 
     def __init__(
-        self, cache: Path, model: Path, device: torch.device, dtype: str, asked: int | None
-    ) -> None:
+        self, cache: Path, model: Path, device: torch.device, dtype: str, asked: int | None,
+        adapter: Path | None = None,
+    ) -> None:  # fmt: skip
         self._root = cache / _FOLDER
-        self._model, self._asked = model, asked
+        self._model, self._asked, self._adapter = model, asked, adapter
         self._device, self._dtype = device, dtype
         self._tokenizer = ""  # its class
 
@@ -125,6 +134,7 @@ class KeptPass:
         later is another one. Raises OSError if a file cannot be read."""
         depends_on = [
             identity_of(self._model), self._dtype, self._asked,
+            identity_of(self._adapter) if self._adapter else None,
             torch.__version__, torch.version.git_version, version("transformers"),
             torch.backends.cpu.get_cpu_capability(), torch.backends.quantized.engine,
             linear.has_vnni(), _digest_of_sources(),
@@ -136,10 +146,12 @@ class KeptPass:
         """The lock is held."""
         if _is_sound(folder):
             return  # another process was faster
+        needed = packed.shape.parameters + packed.embedding.nbytes
+        if needed > _MOST_BYTES:
+            raise OSError(f"its {needed / 1e9:.1f} GB are more than are kept twice")
         shutil.rmtree(folder, ignore_errors=True)
-        self._tidy()
-        needed = 2 * (packed.shape.parameters + packed.embedding.nbytes)
-        if shutil.disk_usage(self._root).free < needed:
+        self._tidy(_MOST_BYTES - needed)
+        if shutil.disk_usage(self._root).free < 2 * needed:
             raise OSError(f"there is little room left in {self._root}")
         with tempfile.TemporaryDirectory(dir=self._root, prefix="tmp-") as temporary:
             target = Path(temporary) / folder.name
@@ -157,18 +169,27 @@ class KeptPass:
         precision = str(self._precision)
         return {"name": folder.name, "precision": precision, "tokenizer": self._tokenizer}
 
-    def _tidy(self) -> None:
-        """Remove what killed processes left, and all but the last used of the others."""
+    def _tidy(self, room: int) -> None:
+        """Remove what killed processes left, and all but the last used of the others, as many as
+        `room` bytes hold."""
         folders = [path for path in self._root.iterdir() if path.is_dir()]
         left = [path for path in folders if path.name.startswith("tmp-")]
-        kept = sorted(set(folders) - set(left), key=lambda path: path.stat().st_mtime)
-        for path in (*left, *kept[: max(0, len(kept) - _FOLDERS_KEPT + 1)]):
+        used = sorted(set(folders) - set(left), key=lambda path: -path.stat().st_mtime)
+        for number, path in enumerate(used, start=2):
+            room -= sum(file.stat().st_size for file in path.iterdir())
+            if number > _FOLDERS_KEPT or room < 0:
+                left.append(path)
+        for path in left:
             shutil.rmtree(path, ignore_errors=True)
 
 
 def _save(packed: Packed, told: dict[str, str], folder: Path) -> None:
-    with (folder / _WHOLE).open("wb") as file:  # a disk that is full would end torch's own writer,
-        _without_warnings(torch.jit.save, packed.whole, file)  # and the process with it
+    products = _products(packed.whole)
+    for part, of_part in products.items():
+        save_file(_unpacked(of_part), folder / _PRODUCTS.format(part))
+    with _left_out(products), (folder / _WHOLE).open("wb") as file:
+        # Into a file of ours: torch's own writer ends the process where the disk is full.
+        _without_warnings(torch.jit.save, packed.whole, file)
     angles = torch.view_as_real(packed.angles).contiguous()
     save_file({"angles": angles, "embedding": _short(packed.embedding)}, folder / _TABLES)
     shape = json.dumps({**told, "shape": asdict(packed.shape)})
@@ -176,6 +197,51 @@ def _save(packed: Packed, told: dict[str, str], folder: Path) -> None:
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())  # the manifest must not be there before them
+
+
+def _products(whole: Any) -> dict[str, dict[str, Any]]:
+    """The products of a recording by the layer that they are in, and by their names."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, module in whole.named_modules():
+        if module._c.hasattr(_WEIGHT):
+            layer = name.split(".")[2] if name.startswith("decode._layers.") else name
+            found.setdefault(layer, {})[name] = module
+    return found
+
+
+_WEIGHT = "_weight"  # of `linear.Int8Linear`
+
+
+def _unpacked(products: dict[str, Any]) -> dict[str, Tensor]:
+    tensors = {}
+    for name, module in products.items():
+        tensors[f"{name}.whole"], tensors[f"{name}.scales"] = linear.unpacked(module._weight)
+    return tensors
+
+
+@contextlib.contextmanager
+def _left_out(products: dict[str, dict[str, Any]]) -> Iterator[None]:
+    """The recording without the weights of its products, meanwhile."""
+    modules = [module for of_part in products.values() for module in of_part.values()]
+    weights = [module._weight for module in modules]
+    nothing = linear.prepacked(torch.zeros(1, 1, dtype=torch.int8), torch.ones(1))
+    try:
+        for module in modules:
+            module._c.setattr(_WEIGHT, nothing)
+        yield
+    finally:
+        for module, weight in zip(modules, weights, strict=True):
+            module._c.setattr(_WEIGHT, weight)
+
+
+def _put_in(whole: Any, folder: Path) -> None:
+    """The weights that were left out. One file after the other, and copied: a file that changes
+    later must not change the model."""
+    for part, products in _products(whole).items():
+        tensors = load_file(folder / _PRODUCTS.format(part))
+        for name, module in products.items():
+            weight = linear.prepacked(tensors[f"{name}.whole"], tensors[f"{name}.scales"])
+            module._c.setattr(_WEIGHT, weight)
 
 
 def _read(folder: Path, precision: Precision) -> tuple[Packed, str]:
@@ -187,6 +253,7 @@ def _read(folder: Path, precision: Precision) -> tuple[Packed, str]:
     tables = {name: table.clone() for name, table in load_file(folder / _TABLES).items()}
     angles = torch.view_as_complex(tables["angles"])
     whole = _without_warnings(torch.jit.load, str(folder / _WHOLE))
+    _put_in(whole, folder)
     embedding = tables["embedding"].to(precision.activations)
     packed = from_recording(whole, Shape(**told["shape"]), angles, embedding)
     return packed, str(told["tokenizer"])
@@ -206,9 +273,10 @@ def _is_ours(folder: Path) -> bool:
     """Whether nobody but this user, or root, can have written what is there."""
     if os.name != "posix":
         return True
-    for name in ("", _WHOLE, _TABLES, _SHAPE):
+    products = folder.glob(_PRODUCTS.format("*"))
+    for path in (folder, *(folder / name for name in (_WHOLE, _TABLES, _SHAPE)), *products):
         try:
-            stat = (folder / name).stat()
+            stat = path.stat()
         except OSError:
             return False
         if stat.st_uid not in (0, os.geteuid()) or stat.st_mode & _OTHERS_WRITE:

@@ -30,7 +30,7 @@ from streaming.engine.local.skeleton import (
     skeleton_of,
 )
 from streaming.engine.progress import progress_display
-from streaming.engine.tensor_source import TensorSource, open_tensors
+from streaming.engine.tensor_source import TensorSource
 
 logger = logging.getLogger("streaming.engine.models")
 
@@ -47,16 +47,15 @@ class Loadable:
 
 
 def open_model(
-    path: Path, config: Any, dtype: torch.dtype, source: TensorSource | None = None,
+    path: Path, config: Any, dtype: torch.dtype, source: TensorSource,
     renamed: Mapping[str, str] | None = None,
 ) -> Loadable:  # fmt: skip
-    """What the folder `path` holds for a model of `config`, whose tensors are those of `source`
-    (None: the folder's). `renamed` has patterns of names, as `key_mapping` of `from_pretrained`.
+    """A model of `config`, in the folder `path`, whose tensors are those of `source`. `renamed` has
+    patterns of names, as `key_mapping` of `from_pretrained`.
 
     Raises EngineError with the names if something is missing or left over. Only headers are read.
     """
     renamed = renamed or {}
-    source = open_tensors(path) if source is None else source
     try:
         model = skeleton_of(config, dtype)
     except Exception as error:
@@ -83,7 +82,6 @@ def load_quantised(
     """The model in a folder whose weights are of few bits, by transformers' own reader of these;
     as plain ones where that can be had. Raises EngineError."""
     told = {"key_mapping": dict(renamed)} if renamed else {}
-    quantised.refuse_unreadable(config, path)
     arguments = quantised.arguments_for(config)
     description = f"Loading {path.name}, whose weights are {quantised.method_of(config)}"
     with progress_display(description):

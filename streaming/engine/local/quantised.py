@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ class Method:
     plain: bool = False
 
 
+_FOREIGN = "hf_quant_config.json"
 _ACCELERATE = {"accelerate": "accelerate"}
 _METHODS = {
     "compressed-tensors": Method({"compressed_tensors": "compressed-tensors"}, plain=True),
@@ -65,8 +67,18 @@ def becomes_plain(config: Any) -> bool:
     return not method or (method in _METHODS and _METHODS[method].plain)
 
 
-def refuse_unreadable(config: Any, where: object) -> None:
-    """Raise EngineError if the method is unknown to transformers, or needs what is not installed."""
+def refuse_unreadable(config: Any, where: Path | str) -> None:
+    """Raise EngineError if weights are quantised in a way that transformers does not know, or
+    that needs what is not installed."""
+    told = Path(where) / _FOREIGN
+    if not method_of(config):
+        if told.is_file():
+            raise EngineError(
+                f"The model in {where} cannot be served: {_FOREIGN} says that its weights are "
+                "quantised by ModelOpt, which transformers does not read.",
+                "model_unsupported",
+            )
+        return
     from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
 
     method = method_of(config)

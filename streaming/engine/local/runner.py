@@ -17,6 +17,7 @@ from torch import Tensor
 
 from streaming.engine.base import EngineError
 from streaming.engine.local import decoder
+from streaming.engine.local.adapters import Adapter
 from streaming.engine.local.bags import BlockSlots, can_bag
 from streaming.engine.local.cache import SlotCache, Slots
 from streaming.engine.local.capacity import rows_in_memory
@@ -25,11 +26,12 @@ from streaming.engine.local.flash import TokenSlots, can_flash
 from streaming.engine.local.loading import Filling, load_quantised, open_model
 from streaming.engine.local.packed import Packed, pack_weights
 from streaming.engine.local.precision import choose_precision
-from streaming.engine.local.quantised import becomes_plain, is_plain, method_of
+from streaming.engine.local.quantised import becomes_plain, is_plain, method_of, refuse_unreadable
 from streaming.engine.local.stock import StockModel
 from streaming.engine.local.team import Team
 from streaming.engine.local.threads import Threads
 from streaming.engine.local.weights import Weights, end_ids_of, parameters_of
+from streaming.engine.tensor_source import open_tensors
 
 logger = logging.getLogger("streaming.engine")
 
@@ -42,14 +44,14 @@ class ModelRunner:
 
     Models built like Llama run in our own pass, all others in transformers' (`stock` True: these,
     too). `dtype` is a name of CHATSTREAM_DTYPE. `packed` is what an earlier start has made of the
-    model in this precision and for this context; what is made now goes to `keep`. Raises
-    EngineError.
+    model in this precision and for this context; what is made now goes to `keep`. `adapter` is the
+    folder of one to be merged. Raises EngineError.
     """
 
     def __init__(
         self, path: Path | str, device: torch.device, dtype: str, rows: int | None,
         context_tokens: int, *, stock: bool = False, packed: Packed | None = None,
-        keep: Callable[[Packed], None] = lambda packed: None,
+        keep: Callable[[Packed], None] = lambda packed: None, adapter: Path | None = None,
     ) -> None:  # fmt: skip
         config = packed.shape.config if packed else _config(path)
         packable = packed is not None or (
@@ -58,9 +60,10 @@ class ModelRunner:
         self.device = device
         self.precision = choose_precision(dtype, device, packable=packable)
         self.context_tokens = context_tokens
-        model, fill = None, None
+        model: Any = None
+        fill: Filling | None = None
         if packed is None:
-            model, fill = _opened(Path(path), config, self.precision.activations, packable)
+            model, fill = _opened(Path(path), config, self.precision.activations, packable, adapter)
             config = model.config
         self.vocabulary: int = config.vocab_size
         self.rows = rows or rows_in_memory(config, self.precision.cache, context_tokens, device)
@@ -145,12 +148,16 @@ def _config(path: Path | str) -> Any:
 
 
 def _opened(
-    path: Path, config: Any, dtype: torch.dtype, packable: bool
+    path: Path, config: Any, dtype: torch.dtype, packable: bool, adapter: Path | None
 ) -> tuple[Any, Filling | None]:
     """The model; where our own pass can take one part after the other, it is empty, and what fills
     these comes with it."""
+    refuse_unreadable(config, path)
+    lora = Adapter(adapter) if adapter else None
     if method_of(config):
         model = load_quantised(path, config, dtype)
+        if lora:
+            lora.merge_into(model)
         if packable and not is_plain(model):
             raise EngineError(
                 f"The model in {path} cannot be served: its weights of the kind "
@@ -158,7 +165,8 @@ def _opened(
                 "model_unsupported",
             )
         return model, None
-    found = open_model(path, config, dtype)
+    source = open_tensors(path)
+    found = open_model(path, config, dtype, lora.on(source) if lora else source)
     if packable and found.fill:
         return found.model, found.fill
     return found.load(), None

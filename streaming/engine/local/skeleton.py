@@ -66,15 +66,13 @@ def fit_of(model: Any, source: TensorSource, renamed: Mapping[str, str]) -> Fit 
         from transformers.core_model_loading import convert_and_load_state_dict_in_model
         from transformers.modeling_utils import LoadStateDictConfig
 
-        rules = get_model_conversion_mapping(model, dict(renamed) or None)
+        rules: Any = get_model_conversion_mapping(model, dict(renamed) or None)
         names = _plain_names(model, source, rules)
         state = {
             name: torch.empty(source.shape(name), dtype=source.dtype(name), device="meta")
             for name in source.names()
         }
-        told = LoadStateDictConfig(
-            device_map={"": "meta"}, dtype=model.dtype, weight_mapping=rules
-        )
+        told = LoadStateDictConfig(device_map={"": "meta"}, dtype=model.dtype, weight_mapping=rules)
         with without_progress_bars():
             info, _ = convert_and_load_state_dict_in_model(model, state, told)
     except (ImportError, AttributeError, TypeError, NotImplementedError, RuntimeError) as error:
