@@ -51,10 +51,15 @@ def most_rows(step_seconds: Callable[[int], float], ceiling: int) -> int:
 
 def rows_in_memory(config: Any, dtype: torch.dtype, context: int, device: torch.device) -> int:
     """How many rows of `context` tokens the free memory holds: at least 1, at most MOST."""
+    row = row_bytes(config, dtype, context)
+    return max(1, min(MOST, int(MEMORY_SHARE * free_memory(device) / row)))
+
+
+def row_bytes(config: Any, dtype: torch.dtype, context: int) -> int:
+    """Bytes of the keys and values of a row of `context` tokens."""
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    row = 2 * config.num_hidden_layers * heads * size * context * dtype.itemsize
-    return max(1, min(MOST, int(MEMORY_SHARE * free_memory(device) / row)))
+    return int(2 * config.num_hidden_layers * heads * size * context * dtype.itemsize)
 
 
 def free_memory(device: torch.device) -> int:
@@ -64,7 +69,18 @@ def free_memory(device: torch.device) -> int:
     free: int = psutil.virtual_memory().available
     try:  # a container's limit
         most = (_CGROUP / "memory.max").read_text().strip()
-        used = int((_CGROUP / "memory.current").read_text())
+        used = int((_CGROUP / "memory.current").read_text()) - _file_cache()
     except (OSError, ValueError):
         return free
     return free if most == "max" else max(0, min(free, int(most) - used))
+
+
+def _file_cache() -> int:
+    """Bytes of a container's memory that only keep files' content: they are given back when memory
+    is asked for, as those of a model that was just fetched."""
+    try:
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+        told = dict(line.split() for line in lines)
+        return int(told["inactive_file"]) + int(told["active_file"])
+    except (OSError, ValueError, KeyError):
+        return 0

@@ -35,11 +35,13 @@ from streaming.engine.base import (
 )
 from streaming.engine.local.capacity import most_rows
 from streaming.engine.local.kept import KeptPass
+from streaming.engine.local.memory_need import kept_need, refuse_unless_it_fits
 from streaming.engine.local.precision import choose_device
 from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.local.prompting import Prepared, Preparer, Prompting
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.stepper import Stepper
+from streaming.engine.local.weights import Shape
 from streaming.engine.model_store import default_cache_dir, ensure_model
 from streaming.engine.model_support import check_supported
 from streaming.engine.own_sampling import own_sampling
@@ -254,7 +256,7 @@ class LocalEngine(Engine):
         folder = ensure_model(self._model, self._cache_dir, self._progress)
         adapter = ensure_adapter(self._adapter, self._progress)
         kept = self._kept(folder.path, device, adapter)
-        packed = kept.load()
+        packed = kept.load(self._refuse_unless_it_fits)
         context = self._check_supported(folder.path, adapter) if packed is None else packed.context
         if self._threads is not None:
             torch.set_num_threads(self._threads)
@@ -265,7 +267,7 @@ class LocalEngine(Engine):
         def load(rows: int | None) -> ModelRunner:
             return ModelRunner(
                 folder.path, device, self._dtype, rows, context, packed=packed, keep=kept.keep,
-                adapter=adapter,
+                adapter=adapter, counted=self._max_running or 1,
             )  # fmt: skip
 
         if self._max_running is None:
@@ -294,6 +296,11 @@ class LocalEngine(Engine):
             sampling=sampling,
             thinks=prompts.answers.thinks,
         )
+
+    def _refuse_unless_it_fits(self, shape: Shape, context: int, size: int) -> None:
+        """Of what an earlier start has kept, `size` bytes of it."""
+        need = kept_need(shape, size, self._max_running or 1, context)
+        refuse_unless_it_fits(need, torch.device("cpu"), int8_helps=False)
 
     def _run(self) -> None:
         try:

@@ -15,21 +15,18 @@ import logging
 import os
 import shutil
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from streaming.engine.base import EngineError
 from streaming.engine.local import linear
-from streaming.engine.local.packed import Packed, from_recording
+from streaming.engine.local.kept_files import FILES, PRODUCTS, read, save
+from streaming.engine.local.packed import Packed
 from streaming.engine.local.precision import AUTO, Precision, choose_precision
 from streaming.engine.local.weights import Shape
 from streaming.engine.model_manifest import identity_of, is_intact, note_seen, write_manifest
@@ -37,15 +34,10 @@ from streaming.engine.model_manifest import identity_of, is_intact, note_seen, w
 logger = logging.getLogger("streaming.engine.models")
 
 _FOLDER = "packed"
-_WHOLE, _TABLES, _SHAPE = "whole.pt", "tables.safetensors", "shape.json"
-_PRODUCTS = "products-{}.safetensors"
-"""The weights of a layer's products, and of the head: a file each, so that no more than one is in
-memory twice. In `_WHOLE` they are left out."""
-
 _FOLDERS_KEPT = 3  # the last used ones, of all models together
 _MOST_BYTES = 6 << 30
-"""Of all that is kept. A model of more is not: it would be there twice on the disk, and its files
-have to be read at every start anyhow."""
+"""Of all that is kept; larger models are made anew at every start. On the disk it comes on top of
+the model, and nobody has asked for it."""
 
 _OTHERS_WRITE = 0o022
 _GENERAL = "TokenizersBackend"  # the class of a tokenizer.json that needs none of its own
@@ -88,15 +80,20 @@ class KeptPass:
                 return precision if precision.is_int8 else None
         return None
 
-    def load(self) -> Packed | None:
-        """What an earlier start has kept, if it is as it was written; else None."""
+    def load(
+        self, check: Callable[[Shape, int, int], None] = lambda shape, context, size: None
+    ) -> Packed | None:
+        """What an earlier start has kept, if it is as it was written; else None. `check` may raise
+        an EngineError, for its shape, context and bytes, before it is read."""
         if self._precision is None:
             return None
         try:
             folder = self._folder
             if not _is_sound(folder):
                 return None
-            packed, self._tokenizer = _read(folder, self._precision)
+            packed, self._tokenizer = read(folder, self._precision, check)
+        except EngineError:
+            raise
         except Exception as error:  # whatever it is, the model itself is there
             logger.warning("What was kept of the model is not used: %s", _first_line(error))
             return None
@@ -156,9 +153,9 @@ class KeptPass:
         with tempfile.TemporaryDirectory(dir=self._root, prefix="tmp-") as temporary:
             target = Path(temporary) / folder.name
             target.mkdir()
-            _save(packed, self._told(folder), target)
+            save(packed, self._told(folder), target)
             write_manifest(target)
-            usual = (target / _SHAPE).stat().st_mode  # safetensors lets only the owner read
+            usual = (target / FILES[0]).stat().st_mode  # safetensors lets only the owner read
             for path in target.iterdir():
                 path.chmod(usual & ~_OTHERS_WRITE)
             target.chmod(target.stat().st_mode & ~_OTHERS_WRITE)
@@ -183,88 +180,6 @@ class KeptPass:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _save(packed: Packed, told: dict[str, str], folder: Path) -> None:
-    products = _products(packed.whole)
-    for part, of_part in products.items():
-        save_file(_unpacked(of_part), folder / _PRODUCTS.format(part))
-    with _left_out(products), (folder / _WHOLE).open("wb") as file:
-        # Into a file of ours: torch's own writer ends the process where the disk is full.
-        _without_warnings(torch.jit.save, packed.whole, file)
-    angles = torch.view_as_real(packed.angles).contiguous()
-    save_file({"angles": angles, "embedding": _short(packed.embedding)}, folder / _TABLES)
-    shape = json.dumps({**told, "shape": asdict(packed.shape)})
-    (folder / _SHAPE).write_text(shape, encoding="utf-8")
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())  # the manifest must not be there before them
-
-
-def _products(whole: Any) -> dict[str, dict[str, Any]]:
-    """The products of a recording by the layer that they are in, and by their names."""
-    found: dict[str, dict[str, Any]] = {}
-    for name, module in whole.named_modules():
-        if module._c.hasattr(_WEIGHT):
-            layer = name.split(".")[2] if name.startswith("decode._layers.") else name
-            found.setdefault(layer, {})[name] = module
-    return found
-
-
-_WEIGHT = "_weight"  # of `linear.Int8Linear`
-
-
-def _unpacked(products: dict[str, Any]) -> dict[str, Tensor]:
-    tensors = {}
-    for name, module in products.items():
-        tensors[f"{name}.whole"], tensors[f"{name}.scales"] = linear.unpacked(module._weight)
-    return tensors
-
-
-@contextlib.contextmanager
-def _left_out(products: dict[str, dict[str, Any]]) -> Iterator[None]:
-    """The recording without the weights of its products, meanwhile."""
-    modules = [module for of_part in products.values() for module in of_part.values()]
-    weights = [module._weight for module in modules]
-    nothing = linear.prepacked(torch.zeros(1, 1, dtype=torch.int8), torch.ones(1))
-    try:
-        for module in modules:
-            module._c.setattr(_WEIGHT, nothing)
-        yield
-    finally:
-        for module, weight in zip(modules, weights, strict=True):
-            module._c.setattr(_WEIGHT, weight)
-
-
-def _put_in(whole: Any, folder: Path) -> None:
-    """The weights that were left out. One file after the other, and copied: a file that changes
-    later must not change the model."""
-    for part, products in _products(whole).items():
-        tensors = load_file(folder / _PRODUCTS.format(part))
-        for name, module in products.items():
-            weight = linear.prepacked(tensors[f"{name}.whole"], tensors[f"{name}.scales"])
-            module._c.setattr(_WEIGHT, weight)
-
-
-def _read(folder: Path, precision: Precision) -> tuple[Packed, str]:
-    """Raises an exception of whatever kind if something does not fit."""
-    told = json.loads((folder / _SHAPE).read_text(encoding="utf-8"))
-    if (told["name"], told["precision"]) != (folder.name, str(precision)):
-        raise ValueError(f"{folder} is another one's")
-    # Copied, for a file that changes later must not change the model.
-    tables = {name: table.clone() for name, table in load_file(folder / _TABLES).items()}
-    angles = torch.view_as_complex(tables["angles"])
-    whole = _without_warnings(torch.jit.load, str(folder / _WHOLE))
-    _put_in(whole, folder)
-    embedding = tables["embedding"].to(precision.activations)
-    packed = from_recording(whole, Shape(**told["shape"]), angles, embedding)
-    return packed, str(told["tokenizer"])
-
-
-def _short(table: Tensor) -> Tensor:
-    """In 16 bits, where these say the same: models come in them."""
-    short = table.bfloat16()
-    return short if torch.equal(short.to(table.dtype), table) else table.contiguous()
-
-
 def _is_sound(folder: Path) -> bool:
     return _is_ours(folder) and is_intact(folder, whatever_size=True)
 
@@ -273,8 +188,8 @@ def _is_ours(folder: Path) -> bool:
     """Whether nobody but this user, or root, can have written what is there."""
     if os.name != "posix":
         return True
-    products = folder.glob(_PRODUCTS.format("*"))
-    for path in (folder, *(folder / name for name in (_WHOLE, _TABLES, _SHAPE)), *products):
+    products = folder.glob(PRODUCTS.format("*"))
+    for path in (folder, *(folder / name for name in FILES), *products):
         try:
             stat = path.stat()
         except OSError:
@@ -288,17 +203,10 @@ def _digest_of_sources() -> str:
     """Of all code that says what is kept, and which models are served."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in (*sorted(here.glob("*.py")), here.parent / "model_support.py"):
+    for path in (*sorted(here.glob("*.py")), *sorted(here.parent.glob("*.py"))):
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
-
-
-def _without_warnings(function: Callable[..., Any], *arguments: Any) -> Any:
-    """TorchScript is to be given up some day, see `recording`."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
-        return function(*arguments)
 
 
 def _first_line(error: Exception) -> str:

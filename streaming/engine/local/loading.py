@@ -62,6 +62,7 @@ def open_model(
         raise _unloadable(path, error) from error
     model.generation_config = _generation_config(path, model)
     fit = fit_of(model, source, renamed)
+    model.tie_weights()  # what it was compared with has separated them
     if fit is not None:
         refuse_unless_whole(fit, path)
         refuse_unscaled(model, fit, source, path)

@@ -6,6 +6,7 @@ It knows rows and positions, but not whose they are.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -23,10 +24,13 @@ from streaming.engine.local.cache import SlotCache, Slots
 from streaming.engine.local.capacity import rows_in_memory
 from streaming.engine.local.decoder import Decoder, Span
 from streaming.engine.local.flash import TokenSlots, can_flash
+from streaming.engine.local.linear import can_int8
 from streaming.engine.local.loading import Filling, load_quantised, open_model
+from streaming.engine.local.memory_need import Parameter, memory_need, refuse_unless_it_fits
 from streaming.engine.local.packed import Packed, pack_weights
-from streaming.engine.local.precision import choose_precision
+from streaming.engine.local.precision import Precision, choose_precision
 from streaming.engine.local.quantised import becomes_plain, is_plain, method_of, refuse_unreadable
+from streaming.engine.local.skeleton import skeleton_of
 from streaming.engine.local.stock import StockModel
 from streaming.engine.local.team import Team
 from streaming.engine.local.threads import Threads
@@ -45,13 +49,15 @@ class ModelRunner:
     Models built like Llama run in our own pass, all others in transformers' (`stock` True: these,
     too). `dtype` is a name of CHATSTREAM_DTYPE. `packed` is what an earlier start has made of the
     model in this precision and for this context; what is made now goes to `keep`. `adapter` is the
-    folder of one to be merged. Raises EngineError.
+    folder of one to be merged. There must be memory for `counted` full rows (None: for all of
+    them). Raises EngineError.
     """
 
     def __init__(
         self, path: Path | str, device: torch.device, dtype: str, rows: int | None,
         context_tokens: int, *, stock: bool = False, packed: Packed | None = None,
         keep: Callable[[Packed], None] = lambda packed: None, adapter: Path | None = None,
+        counted: int | None = None,
     ) -> None:  # fmt: skip
         config = packed.shape.config if packed else _config(path)
         packable = packed is not None or (
@@ -61,11 +67,20 @@ class ModelRunner:
         self.precision = choose_precision(dtype, device, packable=packable)
         self.context_tokens = context_tokens
         model: Any = None
-        fill: Filling | None = None
         if packed is None:
-            model, fill = _opened(Path(path), config, self.precision.activations, packable, adapter)
+            fits = functools.partial(
+                _refuse_unless_it_fits, counted or rows or 1, context_tokens, device,
+                self.precision, packable,
+            )  # fmt: skip
+            model, fill = _opened(Path(path), config, self.precision, packable, adapter, fits)
             config = model.config
+            if not packable:
+                model = model.to(device)
+            else:
+                packed = self._packed(model, fill, context_tokens)
+                keep(packed)
         self.vocabulary: int = config.vocab_size
+        # What is free now, when the weights are there:
         self.rows = rows or rows_in_memory(config, self.precision.cache, context_tokens, device)
         self.cache = SlotCache(
             config.num_hidden_layers, self.rows, context_tokens,
@@ -74,17 +89,17 @@ class ModelRunner:
         self._threads = Threads(torch.get_num_threads()) if device.type == "cpu" else None
         self._team = Team()
         self._model: Decoder | StockModel
-        if not packable:
-            self.parameters, self.end_ids = parameters_of(model), end_ids_of(model)
-            self._model = StockModel(model.to(device), self.cache)
-            return
         if packed is None:
-            with fill.shown() if fill else contextlib.nullcontext():
-                weights = Weights(model, self.precision, context_tokens, device, fill)
-            packed = pack_weights(weights, bags=can_bag(device), cache=self.precision.cache)
-            keep(packed)
+            self.parameters, self.end_ids = parameters_of(model), end_ids_of(model)
+            self._model = StockModel(model, self.cache)
+            return
         self.parameters, self.end_ids = packed.shape.parameters, packed.shape.end_ids
         self._model = Decoder(packed, self.cache, self.precision, context_tokens)
+
+    def _packed(self, model: Any, fill: Filling | None, context: int) -> Packed:
+        with fill.shown() if fill else contextlib.nullcontext():
+            weights = Weights(model, self.precision, context, self.device, fill)
+        return pack_weights(weights, bags=can_bag(self.device), cache=self.precision.cache)
 
     @property
     def is_exact(self) -> bool:
@@ -148,25 +163,49 @@ def _config(path: Path | str) -> Any:
 
 
 def _opened(
-    path: Path, config: Any, dtype: torch.dtype, packable: bool, adapter: Path | None
-) -> tuple[Any, Filling | None]:
+    path: Path, config: Any, precision: Precision, packable: bool, adapter: Path | None,
+    fits: Callable[..., None],
+) -> tuple[Any, Filling | None]:  # fmt: skip
     """The model; where our own pass can take one part after the other, it is empty, and what fills
-    these comes with it."""
+    these comes with it. `fits` is asked before anything is read, see `_refuse_unless_it_fits`."""
     refuse_unreadable(config, path)
     lora = Adapter(adapter) if adapter else None
-    if method_of(config):
-        model = load_quantised(path, config, dtype)
+    if method := method_of(config):
+        # In 16 bits: what had fewer has no more to say, and some readers know no others.
+        short = precision.activations if precision.activations.itemsize == 2 else torch.bfloat16
+        fits(skeleton_of(config, short), whole=True)
+        model = load_quantised(path, config, short)
         if lora:
             lora.merge_into(model)
         if packable and not is_plain(model):
             raise EngineError(
-                f"The model in {path} cannot be served: its weights of the kind "
-                f"{method_of(config)} did not become plain ones.",
+                f"The model in {path} cannot be served: its weights of the kind {method} did not "
+                "become plain ones.",
                 "model_unsupported",
             )
-        return model, None
+        return model if packable else model.to(precision.activations), None
     source = open_tensors(path)
-    found = open_model(path, config, dtype, lora.on(source) if lora else source)
+    found = open_model(path, config, precision.activations, lora.on(source) if lora else source)
+    itemsize = max((source.dtype(name).itemsize for name in source.names()), default=2)
     if packable and found.fill:
+        fits(found.model, whole=False, itemsize=itemsize)
         return found.model, found.fill
+    fits(found.model, whole=True, itemsize=itemsize)
     return found.load(), None
+
+
+def _refuse_unless_it_fits(
+    rows: int, context: int, device: torch.device, precision: Precision, packable: bool,
+    model: Any, *, whole: bool, itemsize: int = 2,
+) -> None:  # fmt: skip
+    """Whether the model, which is a skeleton, and `rows` rows have room; its tensors have numbers
+    of `itemsize` bytes. Raises EngineError."""
+    parameters = [
+        Parameter(name, tuple(each.shape), itemsize) for name, each in model.named_parameters()
+    ]
+    need = memory_need(
+        parameters, model.config, precision, rows, context, packed=packable, whole=whole,
+        tied=bool(getattr(model.config, "tie_word_embeddings", False)),
+    )  # fmt: skip
+    int8_helps = packable and device.type == "cpu" and not precision.is_int8 and can_int8()
+    refuse_unless_it_fits(need, device, int8_helps=int8_helps)

@@ -16,14 +16,21 @@ import torch
 from filelock import FileLock
 
 from streaming.engine.local import kept as kept_module
-from streaming.engine.local import linear
+from streaming.engine.local import kept_files, linear
 from streaming.engine.local.kept import KeptPass
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.model_store import ModelFolder
 from tests.unit.engine.test_decoder import CONFIGS, folder, logits
 
 CPU = torch.device("cpu")
-FILES = ["whole.pt", "tables.safetensors", "shape.json", "chatstream.json"]
+FILES = [
+    "whole.pt",
+    "tables.safetensors",
+    "shape.json",
+    "products-1.safetensors",
+    "products-head.safetensors",
+    "chatstream.json",
+]
 
 pytestmark = pytest.mark.skipif(
     not linear.can_int8(), reason="this torch has no 8-bit product for this CPU"
@@ -209,6 +216,21 @@ def test_only_the_last_used_are_kept(
     assert set(written(cache)) == {first, kept_of(cache, others[1])._folder}
 
 
+def test_no_more_is_kept_than_there_is_to_be(
+    cache: Path, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the disk: what was kept before makes room, and what is too large is not kept."""
+    first = written(cache)[0]
+    size = sum(path.stat().st_size for path in first.iterdir())
+    monkeypatch.setattr(kept_module, "_MOST_BYTES", size + size // 2)
+    other = folder(tmp_path / "other", CONFIGS["qwen2"])
+    made(cache, other)
+    assert written(cache) == [kept_of(cache, other)._folder]
+    monkeypatch.setattr(kept_module, "_MOST_BYTES", 1000)
+    made(cache, model)
+    assert written(cache) == [kept_of(cache, other)._folder]
+
+
 def test_two_at_once_do_not_wait_for_each_other(model: Path, tmp_path: Path) -> None:
     (tmp_path / "packed").mkdir()
     with FileLock(tmp_path / "packed" / "lock"):
@@ -235,6 +257,6 @@ def test_a_write_that_fails_leaves_nothing(
     def full(*arguments: Any) -> None:
         raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
 
-    monkeypatch.setattr(kept_module, "save_file", full)
+    monkeypatch.setattr(kept_files, "save_file", full)
     logits(made(tmp_path, model))
     assert not written(tmp_path)
