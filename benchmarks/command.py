@@ -33,6 +33,7 @@ PARTS = (
     "arrivals",
     "forwarding",
     "quality",
+    "loading",
 )
 ON_REQUEST = ("soak",)
 """Parts that run only when they are named."""

@@ -86,7 +86,14 @@ def _identities(folder: Path, files: dict[str, Any]) -> dict[str, list[Any]]:
     for name, entry in files.items():
         stat = (folder / name).stat()
         times = stat.st_mtime_ns, stat.st_ctime_ns
-        found[name] = [entry["sha256"], entry["size"], stat.st_size, stat.st_dev, stat.st_ino, *times]
+        found[name] = [
+            entry["sha256"],
+            entry["size"],
+            stat.st_size,
+            stat.st_dev,
+            stat.st_ino,
+            *times,
+        ]
     return found
 
 

@@ -57,6 +57,9 @@ def test_a_container_may_not_take_all_that_is_free(
     assert capacity.free_memory(CPU) > 1000
     (tmp_path / "memory.max").write_text("1000\n")
     assert capacity.free_memory(CPU) == 400
+    # What only keeps files' content, as of a model that was just fetched, is given back.
+    (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 150\nactive_file 50\n")
+    assert capacity.free_memory(CPU) == 600
 
 
 def test_an_engine_finds_its_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
