@@ -36,7 +36,7 @@ logger = logging.getLogger("streaming.engine.models")
 _FOLDER = "packed"
 _FOLDERS_KEPT = 3  # the last used ones, of all models together
 _MOST_BYTES = 12 << 30
-"""Of all that is kept, for on the disk it comes on top of the models. A model of 8 billion parameters
+"""Of all that is kept, for on the disk it comes on top of the models. One of 8 billion parameters
 takes 9 GB, and starts in a fifth of the time; larger ones are made anew at every start."""
 
 _OTHERS_WRITE = 0o022

@@ -69,7 +69,7 @@ def open_model(
     total = sum(_bytes(source, name) for name in source.names())
 
     def load() -> Any:
-        return _load(path, config, dtype, _Counting(source, total), renamed)
+        return _load(path, type(model), config, dtype, _Counting(source, total), renamed)
 
     if fit is None or fit.plain is None:
         return Loadable(model, None, load)
@@ -82,12 +82,20 @@ def load_quantised(
 ) -> Any:
     """The model in a folder whose weights are of few bits, by transformers' own reader of these;
     as plain ones where that can be had. Raises EngineError."""
+    from transformers import AutoModelForCausalLM
+
     told = {"key_mapping": dict(renamed)} if renamed else {}
     arguments = quantised.arguments_for(config)
     description = f"Loading {path.name}, whose weights are {quantised.method_of(config)}"
     with progress_display(description):
         model = _from_pretrained(
-            path, str(path), config=copy.deepcopy(config), dtype=dtype, **arguments, **told
+            path,
+            AutoModelForCausalLM,
+            str(path),
+            config=copy.deepcopy(config),
+            dtype=dtype,
+            **arguments,
+            **told,
         )
         try:
             return quantised.made_plain(model)
@@ -96,26 +104,29 @@ def load_quantised(
 
 
 def _load(
-    path: Path, config: Any, dtype: torch.dtype, source: _Counting, renamed: Mapping[str, str]
-) -> Any:
+    path: Path, model_class: Any, config: Any, dtype: torch.dtype, source: _Counting,
+    renamed: Mapping[str, str],
+) -> Any:  # fmt: skip
     """By transformers' own loader, which asks for one tensor after the other."""
     state = {name: _Lazy(source, name) for name in source.names()}
     told = {"key_mapping": dict(renamed)} if renamed else {}
     with source.shown():
         model = _from_pretrained(
-            path, None, config=copy.deepcopy(config), dtype=dtype, state_dict=state, **told
+            path,
+            model_class,
+            None,
+            config=copy.deepcopy(config),
+            dtype=dtype,
+            state_dict=state,
+            **told,
         )
     model.generation_config = _generation_config(path, model)
     return model
 
 
-def _from_pretrained(path: Path, name: str | None, **arguments: Any) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    auto: Any = AutoModelForCausalLM
+def _from_pretrained(path: Path, auto: Any, name: str | None, config: Any, **arguments: Any) -> Any:
     arguments |= {"trust_remote_code": False, "output_loading_info": True}
-    if name is None:
-        auto = AutoModelForCausalLM._model_mapping[type(arguments["config"])]
+    arguments["config"] = copy.deepcopy(config)
     try:
         with without_progress_bars():
             try:
