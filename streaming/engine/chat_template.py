@@ -1,7 +1,7 @@
 """A model's chat template: a program by strangers, run where it can be killed.
 
 transformers' own rendering, with the arguments that `apply_chat_template` would pass to it. All
-that reads a stranger's text by patterns happens in that process, too: `template_traits` finds out
+that reads a stranger's text by patterns happens in that process, too: `template_trial` finds out
 there what the template does with what it is given, and `template_writer` gives it that. They are
 imported there without torch, so they stand outside `local/`.
 """
@@ -19,7 +19,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from streaming.bounded import BoundedPool, Overrun, Unserved, preload
 from streaming.engine.base import ChatMessage, EngineError, Thinking
-from streaming.engine.template_traits import OVERRUN, Template, Traits, Turn, Way, learn
+from streaming.engine.template_traits import OVERRUN, Template, Traits, Turn, Way
+from streaming.engine.template_trial import learn
 from streaming.engine.template_variables import checked
 from streaming.engine.template_writer import Parts, TemplateWriter
 

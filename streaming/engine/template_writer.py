@@ -1,20 +1,17 @@
 """Renders conversations by a chat template, in a process that can be killed; see `chat_template`.
 
-What people wrote must stay text: parts of it that are, or may become, an added token
-("<|im_end|>") are markers while the template runs. The token strings in the result are then the
-template's own; they get secret names, and the text comes back.
+What people wrote is guarded while the template runs (`guarded_texts`). The token strings in the
+result are then the template's own; they get secret names, and the text comes back.
 """
 
 from __future__ import annotations
 
-import re
-import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from streaming.engine.base import EngineError
-from streaming.engine.names import pattern_of
+from streaming.engine.guarded_texts import SECRET, GuardedTexts, Names, clean
 from streaming.engine.template_traits import (
     OVERRUN,
     Template,
@@ -26,8 +23,6 @@ from streaming.engine.template_traits import (
     told,
 )
 from streaming.engine.thought_marks import Marks, Split, split
-
-_OPEN, _CLOSE = "\ue000", "\ue001"
 
 _FREE_CHARS = 100_000
 _GROWTH = 4
@@ -42,31 +37,10 @@ class Parts:
     borders: tuple[int, ...]
 
 
-def secret_of(nonce: str, token: int) -> str:
-    """What stands for an added token in a prompt, and in nobody's text."""
-    return f"{_OPEN}{nonce}t{token}{_CLOSE}"
-
-
-def clean(text: str) -> str:
-    """`text` without lone surrogates, which no tokenizer encodes; pairs become characters."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-class Names:
-    """The added tokens' names, whole and in parts: how they begin and end."""
-
-    def __init__(self, names: Collection[str]) -> None:
-        self.pattern = pattern_of(list(names))
-        self.beginnings = {name[:size] for name in names for size in range(1, len(name))}
-        self.endings = {name[size:] for name in names for size in range(1, len(name))}
-        self.longest = max(map(len, names), default=1) - 1
-
-
 class TemplateWriter:
     def __init__(self, template: Template, traits: Traits) -> None:
         self._template, self._traits = template, traits
         self._names = Names(template.names)
-        self._secret = re.compile(f"{_OPEN}[0-9a-f]+t[0-9]+{_CLOSE}")
 
     def write(
         self, turns: Sequence[Turn], variables: Mapping[str, Any], instruction: str = ""
@@ -74,7 +48,7 @@ class TemplateWriter:
         """The prompt, up to where the answer begins or, when the last turn is the assistant's own,
         goes on. `instruction` is ours, and stands in the system message."""
         chars = sum(len(turn.content) + len(turn.reasoning) for turn in turns)
-        prompt = _Prompt(self._names)
+        prompt = GuardedTexts(self._names)
         turns = told(list(turns), instruction)
         if not self._traits.takes_system:
             turns = folded(turns)
@@ -101,7 +75,7 @@ class TemplateWriter:
 
     def _rendered(
         self,
-        prompt: _Prompt,
+        prompt: GuardedTexts,
         turns: Sequence[Turn],
         variables: Mapping[str, Any],
         last: Mapping[str, Any] | None = None,
@@ -112,7 +86,7 @@ class TemplateWriter:
         return rendered(self._template, conversation, variables, answers=last is None)
 
     def _continued(
-        self, prompt: _Prompt, before: list[Turn], last: Turn, variables: Mapping[str, Any]
+        self, prompt: GuardedTexts, before: list[Turn], last: Turn, variables: Mapping[str, Any]
     ) -> str:
         """The text up to where an answer that has begun goes on: in its thought, while it has said
         nothing yet. What has begun stands there as it is, also where the template would strip it:
@@ -126,7 +100,7 @@ class TemplateWriter:
         if thinks and traits.continues_thought:
             message = traits.message(prompt.place, "")
             if text := prompt.up_to_place(self._rendered(prompt, before, variables, message)):
-                return self._named(text) + prompt.typed(thought)
+                return self._named(text) + prompt.typed(_after(text, thought))
         elif not thinks and traits.continues:
             kept = prompt.guard(thought) if thought else ""
             message = traits.message(kept, prompt.place, is_last=True)
@@ -137,12 +111,12 @@ class TemplateWriter:
             return self._named(text) + ("" if thinks else prompt.typed(content))
         if thinks:
             text = _opened(text, marks, traits.after_open)
-            return self._named(text) + prompt.typed(thought)
+            return self._named(text) + prompt.typed(_after(text, thought))
         if _is_open(text, marks):
             text += f"{marks.close}\n\n"
         return self._named(text) + prompt.typed(content)
 
-    def _message(self, prompt: _Prompt, turn: Turn) -> dict[str, Any]:
+    def _message(self, prompt: GuardedTexts, turn: Turn) -> dict[str, Any]:
         content = clean(turn.content)
         if turn.role != "assistant":
             return {"role": turn.role, "content": prompt.guard(content)}
@@ -176,13 +150,18 @@ class TemplateWriter:
         texts: list[str] = []
         borders: list[int] = []
         start = 0
-        for match in self._secret.finditer(text):
+        for match in SECRET.finditer(text):
             token = self._template.borders.get(match[0])
             if token is not None:
                 texts.append(text[start : match.start()])
                 borders.append(token)
                 start = match.end()
         return Parts((*texts, text[start:]), tuple(borders))
+
+
+def _after(text: str, thought: str) -> str:
+    """A thought without the line that the prompt has begun for it already."""
+    return thought.removeprefix("\n") if text.endswith("\n") else thought
 
 
 def _is_open(text: str, marks: Marks) -> bool:
@@ -199,59 +178,3 @@ def _opened(text: str, marks: Marks, blank: str) -> str:
         if _is_open(text, marks):
             text = text.rstrip().removesuffix(marks.open.rstrip())
     return text + marks.open + blank
-
-
-class _Prompt:
-    """What people's texts of one prompt have become while the template runs."""
-
-    def __init__(self, names: Names) -> None:
-        # The template can tell what a marker looks like; so it is no other conversation's.
-        nonce = secrets.token_hex(8)
-        self._names = names
-        self._typed: list[str] = []
-        self._opening = f"{_OPEN}{nonce}u"
-        self._marker = re.compile(f"{self._opening}([0-9]+){_CLOSE}")
-        self.place = f"{_OPEN}{nonce}c{_CLOSE}"
-
-    def up_to_place(self, text: str) -> str:
-        """What stands before the place where the answer goes on; empty if it is nowhere."""
-        return text[: max(0, text.rfind(self.place))]
-
-    def unveiled(self, text: str) -> str:
-        return self._marker.sub(lambda match: self._typed[int(match[1])], text)
-
-    def typed(self, text: str) -> str:
-        """A marker for all of a text."""
-        self._typed.append(text)
-        return f"{self._opening}{len(self._typed) - 1}{_CLOSE}"
-
-    def guarded(self, value: Any) -> Any:
-        """A JSON value whose strings can become no token."""
-        if isinstance(value, str):
-            return self.guard(clean(value))
-        if isinstance(value, Mapping):
-            return {self.guarded(key): self.guarded(each) for key, each in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.guarded(each) for each in value]
-        return value
-
-    def guard(self, text: str) -> str:
-        """`text` with a marker in place of all that is, or at its edges may become, a token."""
-        names = self._names
-        text = names.pattern.sub(lambda match: self.typed(match[0]), text)
-        # "<|im_end|" at the end plus the template's next character must not make a token either;
-        # templates may strip blanks, so the edges are looked at without them
-        body = text.strip()
-        if not body:
-            return text
-        left = text[: text.index(body)]
-        right = text[len(left) + len(body) :]
-        for size in range(min(names.longest, len(body)), 0, -1):
-            if body[-size:] in names.beginnings:
-                body = body[:-size] + self.typed(body[-size:])
-                break
-        for size in range(min(names.longest, len(body)), 0, -1):
-            if body[:size] in names.endings:
-                body = self.typed(body[:size]) + body[size:]
-                break
-        return left + body + right

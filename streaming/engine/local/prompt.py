@@ -13,14 +13,11 @@ there, each piece is tokenized once, also across turns, and trimming is arithmet
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-
-from tokenizers import Tokenizer
 
 from streaming.engine.base import (
     CHARS_PER_TOKEN,
@@ -30,14 +27,14 @@ from streaming.engine.base import (
     context_exceeded,
 )
 from streaming.engine.chat_template import AUTO, ChatTemplate
+from streaming.engine.guarded_texts import secret_of
 from streaming.engine.local.answers import Answers
 from streaming.engine.local.pieces import Pieces
+from streaming.engine.local.protected import control_text, is_text, rename
 from streaming.engine.local.trimming import Fewest, chars_of, first_within, turns_of
 from streaming.engine.names import pattern_of
 from streaming.engine.template_choice import choose
 from streaming.engine.template_traits import Template
-from streaming.engine.template_writer import secret_of
-from streaming.engine.thought_marks import MARKS
 
 _MOST_CHARS = 1_000_000
 """Turns beyond it, or beyond CHARS_PER_TOKEN for each token that fits, are left out unseen."""
@@ -59,18 +56,18 @@ class PromptBuilder:
             {token for token, entry in added.items() if entry.special}
             | set(tokenizer.all_special_ids)
         )
-        control = _control_text(tokenizer, source)
+        control = control_text(tokenizer, source)
         named = {
             token: entry
             for token, entry in added.items()
-            if token in self.special_ids or not _is_text(entry.content, control)
+            if token in self.special_ids or not is_text(entry.content, control)
             if entry.content
         }
         names = {entry.content: token for token, entry in named.items()}
         pattern_of(list(names))  # here, where somebody hears of its faults
         nonce = secrets.token_hex(8)
         self._secrets = {token: secret_of(nonce, token) for token in named}
-        self._renamed, self._ids = _rename(tokenizer, self._secrets, names)
+        self._renamed, self._ids = rename(tokenizer, self._secrets, names)
         # A token whose name is text to the tokenizer (a normalizer that puts a blank before it)
         # is text in a template, too.
         written = {
@@ -243,68 +240,3 @@ class _Encoded:
     def chars_of(self, tokens: int) -> int:
         """So many characters of this prompt make about so many tokens."""
         return self.chars * tokens // max(1, len(self.tokens))
-
-
-_ROLES = ("user", "assistant", "system", "developer", "tool", "model")
-
-
-def _control_text(tokenizer: Any, source: str) -> str:
-    """All that names a token which means something: the template, what stands around thoughts, and
-    how the model's publisher says that its answers are read."""
-    marks = [part for each in MARKS for part in (each.open, each.close)]
-    declared = getattr(tokenizer, "chat_control_tokens", None) or ()
-    response = getattr(tokenizer, "response_template", None) or ""
-    read = response if isinstance(response, str) else json.dumps(response, ensure_ascii=False)
-    return "\0".join((source, *marks, *declared, read))
-
-
-def _is_text(name: str, control: str) -> bool:
-    """Whether an added token that is not special is nothing but text: runs of blanks, words, and
-    whatever is not in the text that names the others, whole or around the name of a role."""
-    if all(char.isalnum() or char.isspace() for char in name):
-        return True
-    around = [name.partition(role)[::2] for role in _ROLES if role in name]
-    return name not in control and not any(
-        before in control and after in control for before, after in around
-    )
-
-
-def _rename(
-    tokenizer: Any, secrets: dict[int, str], names: dict[str, int]
-) -> tuple[Tokenizer, dict[int, int]]:
-    """A copy of the tokenizer whose added tokens have their secret names, and how its ids map."""
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    secret = {name: secrets[token] for name, token in names.items()}
-    # truncation and padding are per call elsewhere; a prompt must never be cut silently
-    state["truncation"] = state["padding"] = state["post_processor"] = None
-    vocabulary = state["model"].get("vocab")
-    merged = {part for merge in state["model"].get("merges", ()) for part in _merge(merge)}
-    for entry in state["added_tokens"]:
-        if entry["content"] in secret and entry["content"] not in merged:
-            entry_name = entry["content"]
-            if isinstance(vocabulary, dict) and entry_name in vocabulary:
-                vocabulary[secret[entry_name]] = vocabulary.pop(entry_name)
-            elif isinstance(vocabulary, list):
-                for piece in vocabulary:
-                    if piece[0] == entry_name:
-                        piece[0] = secret[entry_name]
-    for entry in state["added_tokens"]:
-        entry["content"] = secret.get(entry["content"], entry["content"])
-    unknown = secret.get(state["model"].get("unk_token"))
-    if isinstance(vocabulary, dict) and unknown in vocabulary:
-        state["model"]["unk_token"] = unknown
-    renamed = Tokenizer.from_str(json.dumps(state))
-    ids: dict[int, int] = {}
-    for name, token in names.items():
-        moved = renamed.token_to_id(secret[name])
-        if moved is None:
-            raise EngineError(f"The tokenizer's token {name} cannot be protected.")
-        if moved != token:
-            ids[moved] = token
-    return renamed, ids
-
-
-def _merge(merge: Any) -> tuple[str, ...]:
-    """Both parts of a BPE merge rule and what they make."""
-    left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
-    return left, right, left + right

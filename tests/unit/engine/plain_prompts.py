@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from streaming.engine.base import ChatMessage, EngineError
-from streaming.engine.local.prompt import _rename, _too_long
+from streaming.engine.local.prompt import _too_long
+from streaming.engine.local.protected import rename
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
 
@@ -41,7 +42,7 @@ class PlainPrompts:
         self._endings = {name[size:] for name in names for size in range(1, len(name))}
         self._longest = max(map(len, names), default=1) - 1
         secrets_of = {token: self._secret[name] for name, token in names.items()}
-        self._renamed, self._ids = _rename(tokenizer, secrets_of, names)
+        self._renamed, self._ids = rename(tokenizer, secrets_of, names)
 
     def encode(self, messages: Sequence[ChatMessage]) -> list[int]:
         """The prompt of all messages, up to where the answer begins or, when the last one is the

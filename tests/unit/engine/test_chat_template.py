@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from transformers import AutoTokenizer
 
 from streaming.bounded import BoundedPool
 from streaming.engine import chat_template
-from streaming.engine.base import ChatMessage, EngineError
+from streaming.engine.base import ChatMessage, EngineError, Thinking
 from streaming.engine.local import LocalEngine
 from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.model_store import ModelFolder
@@ -130,8 +131,148 @@ def test_of_several_it_is_the_one_that_transformers_takes(tokenizer: Any) -> Non
     assert prompts.encode(HI) == tokenizer.apply_chat_template(
         conversation, add_generation_prompt=True, return_dict=False
     )
-    with pytest.raises(EngineError, match="multiple chat templates"):
+    with pytest.raises(EngineError, match=r"multiple chat templates.*rag, tool_use.*TEMPLATE"):
         with_template(tokenizer, {"tool_use": "tools", "rag": "documents"})
+
+
+def test_without_a_default_it_is_the_one_for_chats(tokenizer: Any) -> None:
+    """transformers takes none, so that no prompt could be made."""
+    chat = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    for named in ({"chatml": chat}, {"tool_use": "x", "chatml": chat, "rag": "x"}, {"rag": chat}):
+        prompts = with_template(tokenizer, named)
+        prompts.template.check()
+        assert prompts.decode(prompts.encode(HI)) == "Hi"
+    with pytest.raises(EngineError, match=r"\(a, b\)"):
+        with_template(tokenizer, {"a": chat, "b": chat})
+    with pytest.raises(EngineError, match=r"no chat template.*CHATSTREAM_CHAT_TEMPLATE"):
+        with_template(tokenizer, None)
+
+
+TURNS = "{% for m in messages %}{{ m.role + m.content }};{% endfor %}"
+NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('No system!') }}{% endif %}"
+DROPS_SYSTEM = TURNS.replace("m in messages", "m in messages if m.role != 'system'")
+ONE_TURN = "{% if messages|length > 2 %}{{ raise_exception('Too many') }}{% endif %}" + TURNS
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("{{ messages[0].content + none }}", "can only concatenate str"),
+        ("{% for %}", "Expected an expression"),
+        ("{{ raise_exception('roles must\\n be odd') }}", "fails: roles must be odd"),
+        (ONE_TURN, "fails: Too many"),
+        ("{{ messages[0].content }}", "does not show the newest message"),
+        ("Hello", "does not show the newest message"),
+        ("{{ 'x' * 200000 }}", "characters of a few words"),
+    ],
+)
+def test_one_that_fails_is_told_before_anybody_asks(tokenizer: Any, source: str, said: str) -> None:
+    """It failed at every prompt."""
+    with pytest.raises(EngineError, match=said) as caught:
+        with_template(tokenizer, source).template.check()
+    if caught.value.code != "template_overrun":
+        assert "CHATSTREAM_CHAT_TEMPLATE" in str(caught.value)
+        assert caught.value.code == "model_unsupported"
+
+
+@pytest.mark.parametrize("source", [NO_SYSTEM + TURNS, DROPS_SYSTEM])
+def test_a_system_message_that_a_template_does_not_take_stands_before_the_question(
+    tokenizer: Any, source: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    prompts = with_template(tokenizer, source)
+    prompts.template.check()
+    assert ["takes no system message" in record.message for record in caplog.records] == [True]
+    system = [ChatMessage("system", "Be kind."), ChatMessage("system", "Be brief.")]
+    text = prompts.decode(prompts.encode([*system, *HI, ChatMessage("assistant", "Yes"), *HI]))
+    assert text == "userBe kind.\n\nBe brief.\n\nHi;assistantYes;userHi;"
+    ids, trimmed = prompts.fit([system[0], *HI, ChatMessage("assistant", "la " * 90), *HI], 40)
+    assert (trimmed, prompts.decode(ids)) == (2, "userBe kind.\n\nHi;")
+
+
+def test_what_it_demands_of_a_conversation_is_said_of_that_one(tokenizer: Any) -> None:
+    odd = "{% if (messages|length) % 2 == 0 %}{{ raise_exception('Odd!') }}{% endif %}" + TURNS
+    prompts = with_template(tokenizer, odd)
+    prompts.template.check()
+    with pytest.raises(EngineError, match=r"refuses this conversation: Odd!$") as caught:
+        prompts.encode([*HI, *HI])
+    assert caught.value.code == "invalid_messages"
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"messages": []}, "must not set messages"),
+        ({"tools": [1]}, "must not set tools"),
+        ({"add_generation_prompt": False}, "must not set add_generation_prompt"),
+        ({"eos_token": ""}, "must not set eos_token"),
+        ({"chat_template": "x"}, "must not set chat_template"),
+        ({"": 1}, "has a name that is not"),
+        ({"a": "x" * 10_000}, "takes more than 8192 characters"),
+        ({"a": ["xxxx"] * 2000}, "takes more than 8192 characters"),
+        ({f"a{number}": 1 for number in range(33)}, "has 33 variables"),
+        ({"a": [[[[[[[]]]]]]]}, "nested more than 6 deep"),
+        ({"a": float("nan")}, "no JSON"),
+        ({"a": 10**400}, "beyond 64 bits"),
+        ({"a": {1: 2}}, "a key that is no text"),
+        ({"a": object()}, "no JSON"),
+    ],
+)
+def test_strangers_variables_are_data_few_and_small(
+    tokenizer: Any, variables: dict[str, Any], said: str
+) -> None:
+    prompts = with_template(tokenizer, TURNS)
+    with pytest.raises(EngineError, match=f"^chat_template_kwargs .*{said}") as caught:
+        prompts.encode(HI, Thinking("auto", variables))
+    assert caught.value.code == "invalid_params"
+
+
+def test_strangers_variables_reach_the_template_as_text(tokenizer: Any) -> None:
+    prompts = with_template(tokenizer, TURNS + "{{ a.b[0] }}{{ c }}{{ a | tojson }}")
+    values = {"a": {"b": ["x<|im_end|>"], "<|im_start|>": 1}, "c": True, "unknown": 5}
+    ids = prompts.encode(HI, Thinking("auto", values))
+    assert not prompts.special_ids.intersection(ids)
+    assert prompts.decode(ids) == (
+        'userHi;x<|im_end|>True{"b": ["x<|im_end|>"], "<|im_start|>": 1}'
+    )
+
+
+def test_a_file_gives_one_to_a_model_that_has_none(
+    model_folder: ModelFolder, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for file in model_folder.path.iterdir():
+        if file.name != "chat_template.jinja":
+            (bare / file.name).symlink_to(file)
+    (bare / "tokenizer_config.json").unlink()
+    config = json.loads((model_folder.path / "tokenizer_config.json").read_text())
+    config.pop("chat_template", None)
+    (bare / "tokenizer_config.json").write_text(json.dumps(config))
+
+    def engine(path: Path | None) -> LocalEngine:
+        return LocalEngine(
+            str(bare), device="cpu", dtype="float32", max_running=1, progress=False,
+            cache_dir=tmp_path / "cache", chat_template=path,
+        )  # fmt: skip
+
+    with pytest.raises(EngineError, match=r"no chat template.*CHATSTREAM_CHAT_TEMPLATE"):
+        engine(None).prepare()
+    file = tmp_path / "chat.jinja"
+    for content, said in ((None, "cannot be read"), (b"\xff", "no UTF-8"), (b" ", "is empty"),
+                          (b"x" * 1_000_001, "more than 1,000,000 bytes")):  # fmt: skip
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(EngineError, match=f"^CHATSTREAM_CHAT_TEMPLATE=.*{said}") as caught:
+            engine(file).prepare()
+        assert caught.value.code == "settings"
+    file.write_text("{% for %}")
+    with pytest.raises(EngineError, match="chat template fails: Expected"):
+        engine(file).start(lambda events: None)
+    file.write_text(TURNS)
+    served = engine(file)
+    served.prepare()
+    served.start(lambda events: None)
+    served.close()
 
 
 def test_a_model_whose_template_never_ends_is_refused_at_start(
