@@ -8,6 +8,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from streaming.engine.base import EngineError
+from streaming.engine.response_format import known_formats
 from streaming.engine.thought_marks import MARKS
 
 _ROLES = ("user", "assistant", "system", "developer", "tool", "model")
@@ -17,6 +18,9 @@ def control_text(tokenizer: Any, source: str) -> str:
     """All that names a token which means something: the template, what stands around thoughts, and
     how the model's publisher says that its answers are read."""
     marks = [part for each in MARKS for part in (each.open, each.close)]
+    for known in known_formats():
+        marks += [*known.thought_opens, *known.thought_closes, *known.text_opens]
+        marks += [*known.text_closes, *known.header_opens, *known.ends]
     declared = getattr(tokenizer, "chat_control_tokens", None) or ()
     response = getattr(tokenizer, "response_template", None) or ""
     read = response if isinstance(response, str) else json.dumps(response, ensure_ascii=False)

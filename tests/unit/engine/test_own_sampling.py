@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from streaming.engine.base import ChatMessage, GenerationRequest, SamplingParams
+from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.local.prompting import Preparer
 from streaming.engine.model_store import ModelFolder
 from streaming.engine.own_sampling import HOUSE, own_sampling, resolved
+from tests.thinking_tokenizers import tokenizer_of
 from tests.unit.engine.gathered import Gathered
 
 
@@ -66,16 +68,7 @@ def test_what_somebody_asks_for_counts_more() -> None:
 
 
 def test_a_prompt_is_prepared_with_them() -> None:
-    class Prompts:
-        special_ids: frozenset[int] = frozenset()
-
-        def fit(self, *told: Any, **more: Any) -> tuple[list[int], int]:
-            return [1, 2], 0
-
-        def decode(self, tokens: Any) -> str:
-            return ""
-
-    preparer = Preparer(Prompts(), 100, 100, {"top_k": 20})  # type: ignore[arg-type]
+    preparer = Preparer(PromptBuilder(tokenizer_of("llama3")), 200, 9999, {"top_k": 20})
     params = SamplingParams(1, 1, asked=frozenset())
     request = GenerationRequest("a", (ChatMessage("user", "Hi"),), params)
     prepared = preparer.prepare(request, lambda: None)
