@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from streaming.engine.base import ChatMessage, EngineError, SamplingParams
-from streaming.engine.local.channels import Channels, Delimiters
+from streaming.engine.local.channels import Channels
+from streaming.engine.local.delimiters import Delimiters
 from streaming.engine.local.detokenizer import Detokenizer
 from streaming.engine.local.turn_end import (
     ONE_TURN,

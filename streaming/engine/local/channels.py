@@ -1,9 +1,8 @@
 """What a model writes, token by token, as thought and text.
 
-Delimiters that are tokens of the tokenizer are matched as tokens: each is a lone surrogate in the
-stream of text here, which no text that was ever decoded holds. So a model that copies somebody's
-"</think>" in ordinary characters stays where it is. A pure function of the tokens pushed so far, as
-`Detokenizer` is.
+Delimiters that are tokens of the tokenizer are matched as tokens, see `Delimiters`. So a model that
+copies somebody's "</think>" in ordinary characters stays where it is. A pure function of the tokens
+pushed so far, as `Detokenizer` is.
 
 transformers' ResponseParser splits alike (the tests compare). It keeps and copies all of an answer
 with each token, and searches text.
@@ -11,17 +10,11 @@ with each token, and searches text.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from enum import Enum, auto
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Sequence
 
 from streaming.engine.base import Channel
+from streaming.engine.local.delimiters import MARKS, Delimiters, State, Watched
 from streaming.engine.local.detokenizer import Detokenizer, Part, StopStrings, overlap
-from streaming.engine.response_format import ResponseFormat
-
-_FIRST_MARK, _MOST_MARKS = 0xD800, 2048
-_MARKS = re.compile("[\ud800-\udfff]")
 
 _MOST_HEADER_CHARS = 256
 """What goes on longer is no header, and shown as text."""
@@ -33,98 +26,6 @@ _BETWEEN = "\n\n"
 """Between a thought and one that comes after some text, and between the parts of a text."""
 
 _ROLE = "assistant"
-
-
-class _State(Enum):
-    TEXT = auto()  # outside of all delimiters
-    MESSAGE = auto()  # text that a delimiter opened
-    THOUGHT = auto()
-    HEADER = auto()
-
-
-class _Watched(NamedTuple):
-    """A delimiter, and what it leads to (None: what the header says). One that is ordinary text
-    counts only `at_start` of what it may open."""
-
-    literal: str
-    into: _State | None
-    at_start: bool
-
-
-class Delimiters:
-    """The delimiters of a ResponseFormat, in the tokens (`names`: of the added ones) that a
-    tokenizer has."""
-
-    def __init__(self, response_format: ResponseFormat, names: Mapping[str, int]) -> None:
-        it = self.format = response_format
-        self._names = names
-        self.marks: dict[int, str] = {}  # of tokens
-        # A word, a blank or a bracket may be an added token, too, and means nothing by itself.
-        self._known = [
-            name for name in sorted(names, key=len, reverse=True)
-            if len(name) > 2 and not name.strip().isalnum()
-            and any(name in each for each in _literals(it))
-        ]  # fmt: skip
-        opens = self._all(it.thought_opens)
-        closes = self._all(it.thought_closes)
-        texts, ends = self._all(it.text_opens), self._all(it.text_closes)
-        self.header_opens = self._all(it.header_opens)
-        self.header_close = self.marked(it.header_close)
-        headers = [_Watched(each, _State.HEADER, False) for each in self.header_opens]
-        opening = [_Watched(each, _State.THOUGHT, not self._is_token(each)) for each in opens]
-        saying = [_Watched(each, _State.MESSAGE, not self._is_token(each)) for each in texts]
-        # One that closes what is not open is dropped if it is a token, and else it is text.
-        stray = [_Watched(each, _State.TEXT, False)
-                 for each in (*closes, *ends) if self._is_token(each)]  # fmt: skip
-        ending = [_Watched(each, _State.TEXT, False) for each in ends]
-        closing = [_Watched(each, _State.TEXT, False) for each in closes]
-        spoken = [each for each in saying if self._is_token(each.literal)]
-        named = [_Watched(self.header_close, None, False)] if self.header_close else []
-        if it.header_close:  # whose whole headers the others are
-            opening = saying = spoken = []
-        self.watched = {
-            _State.TEXT: (*opening, *saying, *stray, *headers),
-            _State.MESSAGE: (*opening, *ending, *stray, *headers),
-            _State.THOUGHT: (*closing, *opening, *spoken, *headers),
-            _State.HEADER: (*named, *opening, *saying, *headers),
-        }
-        self.in_tokens = {
-            state: all(self._is_token(each.literal) for each in watched)
-            for state, watched in self.watched.items()
-        }
-        self.wraps_text = bool(texts)
-        shared = [each for each in closes if each in ends]
-        self.message_ends = self._tokens(shared)  # the turn's, too, in its last message
-        self.ends = self._tokens(self._all(it.ends))
-        self.tokens = frozenset(self.marks) - self.ends
-
-    def marked(self, text: str) -> str:
-        """`text` with a mark for each token that is, or is part of, a delimiter."""
-        for name in self._known:
-            if name in text:
-                token = self._names[name]
-                if token not in self.marks:
-                    if len(self.marks) == _MOST_MARKS:
-                        raise ValueError("it has too many delimiters")
-                    self.marks[token] = chr(_FIRST_MARK + len(self.marks))
-                text = text.replace(name, self.marks[token])
-        return text
-
-    def starts(self, text: str) -> int:
-        """Where in `text` the first delimiter begins; its length if there is none."""
-        watched = {each.literal for state in self.watched.values() for each in state}
-        found = [at for literal in watched if (at := text.find(literal)) >= 0]
-        return min(found, default=len(text))
-
-    def _all(self, literals: Iterable[str]) -> tuple[str, ...]:
-        return tuple(map(self.marked, literals))
-
-    def _is_token(self, literal: str) -> bool:
-        return literal[0] in self.marks.values()
-
-    def _tokens(self, literals: Iterable[str]) -> frozenset[int]:
-        tokens = {mark: token for token, mark in self.marks.items()}
-        return frozenset(tokens[each] for each in literals if each in tokens)
 
 
 class Channels:
@@ -149,7 +50,7 @@ class Channels:
         self._closing, self._most_thought = closing, most_thought
         self._closed = 0  # of the tokens of `closing`, how many have come
         self._undecided = 0  # tokens that may belong to a delimiter, or to a header
-        self._outside = _State.TEXT if delimiters.format.implicit else _State.HEADER
+        self._outside = State.TEXT if delimiters.format.implicit else State.HEADER
         self._state = self._outside
         self._is_last = False  # of the turn's messages
         self._held = ""  # may be the beginning of a delimiter
@@ -167,7 +68,7 @@ class Channels:
 
     @property
     def channel(self) -> Channel:
-        return Channel.REASONING if self._state is _State.THOUGHT else Channel.TEXT
+        return Channel.REASONING if self._state is State.THOUGHT else Channel.TEXT
 
     @property
     def uncounted(self) -> int:
@@ -225,7 +126,7 @@ class Channels:
             return ()
         held, self._held = self._held, ""
         self._say(held)
-        if self._state is _State.HEADER and self._is_bare:
+        if self._state is State.HEADER and self._is_bare:
             self._leave_header()
         self._end_stretch()
         parts, self._parts = self._parts, []
@@ -234,13 +135,13 @@ class Channels:
     @property
     def _is_overdue(self) -> bool:
         return (
-            self._state is _State.THOUGHT
+            self._state is State.THOUGHT
             and 0 < self._most_thought <= self.thought_tokens
             and bool(self._closing)
         )
 
     def _count(self, before: Channel) -> None:
-        if self._held or self._state is _State.HEADER:
+        if self._held or self._state is State.HEADER:
             self._undecided += 1
             return
         if Channel.REASONING in (before, self.channel):
@@ -248,7 +149,7 @@ class Channels:
         self._undecided = 0
 
     def _take(self, text: str) -> None:
-        if not self._held and self._delimiters.in_tokens[self._state] and not _MARKS.search(text):
+        if not self._held and self._delimiters.in_tokens[self._state] and not MARKS.search(text):
             self._say(text)
             return
         text, self._held = self._held + text, ""
@@ -261,10 +162,10 @@ class Channels:
             text = text[at + len(watched.literal) :]
             self._enter(watched)
 
-    def _scan(self, text: str) -> tuple[int, _Watched | None]:
+    def _scan(self, text: str) -> tuple[int, Watched | None]:
         """Where the first delimiter begins (the longest there), or else what may be one."""
         hold = at = len(text)
-        best: _Watched | None = None
+        best: Watched | None = None
         for watched in self._delimiters.watched[self._state]:
             literal = watched.literal
             if watched.at_start:
@@ -284,38 +185,38 @@ class Channels:
                 at, best = found, watched
         return (hold, None) if best is None or at >= hold else (at, best)
 
-    def _enter(self, watched: _Watched) -> None:
+    def _enter(self, watched: Watched) -> None:
         state = watched.into
-        self._is_last = state is _State.MESSAGE
+        self._is_last = state is State.MESSAGE
         if state is None:
             state = self._state_by_header()
         self._end_stretch()
         self._header = ""
         self._is_bare = watched.literal == next(iter(self._delimiters.header_opens), None)
-        self._state = self._outside if state is _State.TEXT else state
+        self._state = self._outside if state is State.TEXT else state
         self._is_bare |= self._state is not state
 
-    def _state_by_header(self) -> _State:
+    def _state_by_header(self) -> State:
         it = self._delimiters.format
         name = next(iter(self._header.split()), "")
         self._is_last = name.startswith(it.last)
-        return _State.THOUGHT if name.startswith(it.thoughts) else _State.MESSAGE
+        return State.THOUGHT if name.startswith(it.thoughts) else State.MESSAGE
 
     def _leave_header(self) -> None:
         """It was none: a model that names no channel says something."""
         said, self._header = self._header.removeprefix(_ROLE), ""
-        self._state = _State.TEXT
+        self._state = State.TEXT
         self._say(said)
 
     def _end_stretch(self) -> None:
-        if self._state in (_State.TEXT, _State.MESSAGE) and (held := self._stops.flush()):
+        if self._state in (State.TEXT, State.MESSAGE) and (held := self._stops.flush()):
             self._parts.append((Channel.TEXT, held))
         self._blanks.clear()
         self._said = False
 
     def _say(self, text: str) -> None:
-        text = _MARKS.sub("", text)
-        if self._state is _State.HEADER:
+        text = MARKS.sub("", text)
+        if self._state is State.HEADER:
             self._header += text
             if len(self._header) > _MOST_HEADER_CHARS:
                 self._leave_header()
@@ -345,9 +246,3 @@ class Channels:
         out = "".join(self._blanks) + body
         self._blanks = [text[len(body) :]] if len(body) < len(text) else []
         return out
-
-
-def _literals(response_format: ResponseFormat) -> list[str]:
-    it = response_format
-    several = (it.thought_opens, it.thought_closes, it.text_opens, it.text_closes, it.header_opens)
-    return [*(each for literals in several for each in literals), it.header_close, *it.ends]

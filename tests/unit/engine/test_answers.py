@@ -134,7 +134,7 @@ def test_a_models_own_response_template_counts_first() -> None:
 def test_a_response_template_that_cannot_be_used_is_told(
     broken: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(ValueError, match=r"it |Field|thoughts|one of"):
+    with pytest.raises(ValueError, match=r"it |Field|thoughts|one of|neither"):
         format_of(broken)
     with caplog.at_level(logging.WARNING):
         found = choose_format("{{ '<think>' }}{{ '</think>' }}", (), broken)

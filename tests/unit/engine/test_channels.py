@@ -18,7 +18,8 @@ from transformers.utils.chat_parsing.response_templates import load_response_tem
 import streaming.engine.response_format as response_format
 from streaming.engine.base import ChatMessage, SamplingParams
 from streaming.engine.local.answers import Answers
-from streaming.engine.local.channels import Channels, Delimiters
+from streaming.engine.local.channels import Channels
+from streaming.engine.local.delimiters import Delimiters
 from streaming.engine.local.detokenizer import Detokenizer, Part
 from streaming.engine.response_format import known_formats
 from tests.spoken import SPOKEN, TEXT, THOUGHT, Spoken, answers_of, joined, prompt_of
