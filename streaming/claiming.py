@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from streaming import conf, record
+from streaming import conf, record, thinking
 from streaming.arrivals import Arrivals
 from streaming.engine.base import CHARS_PER_TOKEN, Engine, EngineError, GenerationRequest
 from streaming.models import Status
@@ -154,6 +154,7 @@ class Claimer:
                 trims=work.trims,
                 prior_passed=said.passed,
                 prior_reasoning=said.reasoning,
+                thinking=thinking.of(work.row.params, self._engine.info.context_tokens),
             )
             self._engine.submit(request)
             running.submitted = True

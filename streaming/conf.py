@@ -123,6 +123,18 @@ class ChatStreamSettings(BaseModel):
         le=131_072,
         description="most tokens of one answer, and the default of `max_tokens`",
     )
+    thinking: Literal["auto", "off", "low", "medium", "high"] = Field(
+        "auto",
+        description="how much a model that can think does so before it answers, unless a request "
+        "says otherwise: auto (its own way), off, low, medium or high",
+    )
+    max_reasoning_tokens: int = Field(
+        0,
+        ge=0,
+        le=1_048_576,
+        description="most tokens of a thought, which count nothing towards those of the answer: "
+        "then it is ended and the answer begins; 0: half of the context",
+    )
     context_tokens: int = Field(
         0,
         ge=0,

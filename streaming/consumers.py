@@ -48,6 +48,7 @@ from streaming.protocol import (
     parse_ping,
     peek_event_id,
 )
+from streaming.serving import model_details
 from streaming.throttle import SocketCount, TokenBucket
 from streaming.viewers import Told, Viewer, Viewers
 from streaming.waiting_list.base import Place, State, group_name
@@ -254,9 +255,7 @@ class ChatConsumer(ListeningConsumer):
 
     async def greet(self) -> None:
         settings = conf.get()
-        workers = await self.channel_layer.waiting_list.workers()
-        loaded = (worker.details for worker in workers if worker.details.get("model"))
-        details: dict[str, Any] = next(loaded, {})
+        details = await model_details(self.channel_layer)
         context = details.get("context_tokens")
         outlook = Viewers.here(self.channel_layer).outlook
         self.notice = await outlook.closed()

@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from streaming.engine.base import SamplingParams
+from streaming.thinking_params import ThinkingParams
 
 PROTOCOL_VERSION = 1
 
@@ -121,7 +122,7 @@ def _default(name: str, words: str) -> str:
 Tokens = Annotated[int, Field(strict=True, ge=-1), AfterValidator(_some_tokens)] | None
 
 
-class Params(_Event):
+class Params(ThinkingParams, _Event):
     """Sampling parameters of one response; what is absent takes the default, or in
     front of another server that one's.
 
@@ -333,6 +334,7 @@ def _explain(fault: Any) -> tuple[str, str | None]:
         return f"`type` must be one of {', '.join(_CLIENT_EVENT_NAMES)}.", "type"
     if not location:
         return "The frame must be one JSON object.", None
+    location = (*location, *(name for name in [fault.get("ctx", {}).get("param")] if name))
     param = ".".join(str(part) for part in location[1:])[:_PARAM_CHARS] or None
     if kind == "extra_forbidden":
         return f"`{param}` is not a field of {location[0]}.", param

@@ -430,8 +430,9 @@ def _start(
 
 
 def _work(row: Response, most_chars: int) -> Work:
-    asked = frozenset(row.params)
-    given = {**row.params, "stop": tuple(row.params["stop"]), "asked": asked}
+    given = {**row.params, "stop": tuple(row.params["stop"])}
+    given.pop("thinking", None)  # it is no matter of sampling
+    given["asked"] = frozenset(given)
     trims = given.pop("truncation", "auto") == "auto"
     turns, left_out = _history(row, most_chars)
     return Work(row, tuple(turns), SamplingParams(**given), left_out, trims)

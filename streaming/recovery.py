@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 from channels.layers import BaseChannelLayer
 from django.utils import timezone
 
-from streaming import conf, list_lock, record
+from streaming import conf, list_lock, record, thinking
 from streaming.models import Response, Status
 from streaming.waiting_list.base import Entry, ListLost, Remembered, Slot, WaitingList
 
@@ -54,7 +54,7 @@ def entry_of(response: Response) -> Entry:
         owner=response.owner,
         conversation_id=str(response.conversation_id),
         address=response.address,
-        max_tokens=response.params["max_tokens"],
+        max_tokens=thinking.most_tokens(response.params),
     )
 
 

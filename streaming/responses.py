@@ -14,12 +14,13 @@ from channels.layers import BaseChannelLayer
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
-from streaming import conf, list_lock, metrics, record, recovery
+from streaming import conf, list_lock, metrics, record, recovery, thinking
 from streaming.arrivals import Arrivals
 from streaming.models import TERMINAL, Response, Status
 from streaming.protocol import ErrorDetail, ProtocolError, ResponseCreate, ResponseDone
 from streaming.recovery import NUMBERS_PER_LIFE, entry_of
 from streaming.said import Said, said_of
+from streaming.serving import model_details
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
     WORKERS_GROUP,
@@ -48,6 +49,8 @@ async def create(
     if event.input is not None:
         check_prompt(event.input)
     params = record.resolve_params(event.params, conf.get().max_tokens)
+    if thought := thinking.resolve(event.params, await model_details(layer)):
+        params["thinking"] = thought
     await _refuse_unwritten(layer, event, owner, address)
     async with Arrivals.here().one():
         known_or_new: tuple[Response, bool] = await record.create(

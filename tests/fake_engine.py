@@ -100,6 +100,7 @@ class FakeEngine(Engine):
     steps: list[StepRecord] = field(default_factory=list)
     most_running: int = 0
     kept_prefixes: int = 0
+    thinks: bool = False
     context_chars: int = 0
     """Of a conversation that fits, 0 for any; of a longer one all but the last message is left
     out, where that is allowed."""
@@ -115,7 +116,7 @@ class FakeEngine(Engine):
 
     @property
     def info(self) -> ModelInfo:
-        return ModelInfo("fake", "cpu", "float32", 4096, self.max_running, 0, thinks=True)
+        return ModelInfo("fake", "cpu", "float32", 4096, self.max_running, 0, thinks=self.thinks)
 
     @property
     def prefixes(self) -> int:
@@ -279,13 +280,15 @@ class ProcessEngine(FakeEngine):
     `FAKE_HANG`: `start` or `close`, which then does not return. A prompt `block` hangs `submit`,
     which the event loop calls. `FAKE_RETURN` names a file: when it is there, hung steps return.
     `FAKE_LOAD` names a file: before it is there, the model is being loaded.
+    `FAKE_THINKS`: it says that it thinks.
     `FAKE_HANGS` names a folder: once there is a file `<pid>` in it, no step returns.
     """
 
     def __init__(self, model: str | None, *, max_running: int, **arguments: object) -> None:
         seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.02"))
         prefixes = int(os.environ.get("FAKE_PREFIXES", "0"))
-        super().__init__(max_running, seconds, kept_prefixes=prefixes)
+        thinks = bool(os.environ.get("FAKE_THINKS"))
+        super().__init__(max_running, seconds, kept_prefixes=prefixes, thinks=thinks)
         self._cancel_seconds = float(os.environ.get("FAKE_CANCEL_SECONDS", "0"))
         self._gate = Path(gate) if (gate := os.environ.get("FAKE_GATE")) else None
         self._return = Path(path) if (path := os.environ.get("FAKE_RETURN")) else None

@@ -21,7 +21,9 @@ class Usage(_Answer):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: dict[str, int] | None = _if_any("As the model's server says.")
-    completion_tokens_details: dict[str, int] | None = _if_any("As the model's server says.")
+    completion_tokens_details: dict[str, int] | None = _if_any(
+        "`reasoning_tokens`: those that were thought; others as the model's server says."
+    )
 
 
 class Timings(_Answer):
@@ -30,6 +32,7 @@ class Timings(_Answer):
     queue_ms: int | None
     ttft_ms: int | None = Field(description="Until the first token, the queue included.")
     total_ms: int
+    reasoning_ms: int | None = _if_any("How long it thought before the answer's first token.")
 
 
 class Ended(_Answer):
@@ -67,7 +70,7 @@ class AnswerMessage(_Answer):
     content: str | None = Field(description="Null if tools are called and nothing else is said.")
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = _if_any("Of a model's server that knows tools.")
-    reasoning_content: str | None = _if_any("Of a model's server that tells it.")
+    reasoning_content: str | None = _if_any("What the model thought before it answered.")
 
 
 FinishReason = Literal["stop", "length", "tool_calls"]

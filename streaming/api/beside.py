@@ -1,4 +1,4 @@
-"""What an answer has besides its text, as OpenAI's clients expect it."""
+"""What an answer has besides its text and its thought, as OpenAI's clients expect it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from streaming.api.answers import AnswerMessage, ToolCall
 from streaming.api.errors import ApiError
 from streaming.engine.passed import Passed, add, beyond, whole_of
 
-DELTAS = ("reasoning_content", "refusal", "tool_calls")
-"""The fields of a chunk's delta that are no text."""
+DELTAS = ("refusal", "tool_calls")
+"""The fields of a chunk's delta that are neither."""
 
 
-def message_of(text: str, passed: Mapping[str, Any]) -> AnswerMessage:
+def message_of(text: str, reasoning: str, passed: Mapping[str, Any]) -> AnswerMessage:
     """The message of an answer that is whole."""
     calls = [
         ToolCall.model_validate({name: value for name, value in call.items() if name != "index"})
@@ -23,12 +23,12 @@ def message_of(text: str, passed: Mapping[str, Any]) -> AnswerMessage:
         content=None if calls and not text else text,
         refusal=passed.get("refusal"),
         tool_calls=calls or None,
-        reasoning_content=passed.get("reasoning_content"),
+        reasoning_content=reasoning or None,
     )
 
 
 class Beside:
-    """What a client was sent besides the text, which cannot be taken back; as `Answer` the text.
+    """What a client was sent besides these, which cannot be taken back; as `Answer` the text.
 
     Each method returns what is to be sent. Raises ApiError if an answer that began anew says
     something else.

@@ -28,6 +28,7 @@ from streaming.api.errors import ApiError, of_end, of_fault, of_refusal
 from streaming.api.requests import ChatCompletionRequest, messages_of, params_of
 from streaming.engine.passed import Passed, add
 from streaming.protocol import ProtocolError, ResponseDone
+from streaming.serving import model_details
 from streaming.subscription import Subscription
 from streaming.viewers import Told, Viewers
 
@@ -78,7 +79,7 @@ class Completion:
         to_server = await served.is_upstream(self._layer)
         passed = passing.passed_on(self._request, to_server=to_server)
         messages = messages_of(self._request, to_server=to_server)
-        params = params_of(self._request)
+        params = params_of(self._request, await model_details(self._layer))
         if passed is not None:
             params["passed"] = passed
         try:
@@ -120,7 +121,7 @@ class Completion:
         done, passed = await self._until_done()
         await self._check(done)
         choice = Choice(
-            message=beside.message_of(done.text, passed),
+            message=beside.message_of(done.text, done.reasoning, passed),
             finish_reason=_finish_reason(done),
             logprobs=passed.get("logprobs"),
         )
@@ -161,7 +162,7 @@ class Completion:
             yield _data(of_fault(error).body)
 
     async def _stream(self) -> AsyncIterator[str]:
-        answer, passed = Answer(), beside.Beside()
+        answer, thought, passed = Answer(), Answer(), beside.Beside()
         place = self._place(self._told._asdict())
         if place["position"] is not None:
             yield _comment(place)
@@ -178,6 +179,9 @@ class Completion:
             elif event["type"] == "response.passed.delta":
                 if new := passed.add(event["fields"]):
                     yield self._passed_chunk(new)
+            elif event["type"] == "response.reasoning_text.delta":
+                if text := thought.add(event["delta"], event["offset"]):
+                    yield self._chunk({"reasoning_content": text})
             elif event["type"] == "response.output_text.delta":
                 if text := answer.add(event["delta"], event["offset"]):
                     yield self._chunk({"content": text})
@@ -185,6 +189,8 @@ class Completion:
                 done = _done(event)
                 if new := passed.complete(done.passed):
                     yield self._passed_chunk(new)
+                if done.reasoning and (text := thought.add(done.reasoning, 0)):
+                    yield self._chunk({"reasoning_content": text})
                 if done.text and (text := answer.add(done.text, 0)):
                     yield self._chunk({"content": text})
                 await self._check(done)
@@ -245,7 +251,7 @@ class Completion:
 
 
 class Answer:
-    """The text that a client was sent, which cannot be taken back.
+    """The text, or the thought, that a client was sent, which cannot be taken back.
 
     When the queue has lost its memory an answer begins anew, and with the same seed it mostly
     says the same: what was sent is not sent again.
@@ -282,11 +288,12 @@ def _finish_reason(done: ResponseDone) -> FinishReason:
 
 def _usage(done: ResponseDone, passed: Passed) -> Usage:
     asked, answered = done.usage.prompt_tokens, done.usage.completion_tokens
+    details = {**passed.get("usage", {})}
+    if thought := done.usage.reasoning_tokens:
+        known = details.get("completion_tokens_details", {})
+        details["completion_tokens_details"] = {**known, "reasoning_tokens": thought}
     return Usage(
-        prompt_tokens=asked,
-        completion_tokens=answered,
-        total_tokens=asked + answered,
-        **passed.get("usage", {}),
+        prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered, **details
     )
 
 

@@ -38,7 +38,7 @@ _OFF: dict[str, tuple[object, ...]] = {
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """In JSON; behind an odd number of backslashes it is text, as patterns of schemas have it."""
 
-_ADVICE = ("parallel_tool_calls", "reasoning_effort")
+_ADVICE = ("parallel_tool_calls",)
 """Those that nobody must follow."""
 
 
@@ -78,7 +78,6 @@ class PassedOn(BaseModel):
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
         None, max_length=1024
     )
-    reasoning_effort: Annotated[str, Field(max_length=20)] | None = None
 
 
 class ToolFunction(BaseModel):
@@ -102,14 +101,14 @@ class MessageFields(BaseModel):
         None, description="Of a `tool`'s: whose result it is."
     )
     name: Annotated[str, _NAME] | None = None
-    reasoning_content: str | None = None
 
 
 def with_content(message: Any) -> Any:
-    """A message that calls tools, whose text may be null or missing."""
+    """A message that calls tools, or thinks, whose text may be null or missing."""
     if not isinstance(message, dict) or message.get("role") != "assistant":
         return message
-    if message.get("tool_calls") and message.get("content") is None:
+    says_more = any(map(message.get, ("tool_calls", "reasoning_content", "reasoning")))
+    if says_more and message.get("content") is None:
         return {**message, "content": ""}
     return message
 
@@ -141,7 +140,7 @@ def _refuse(given: Mapping[str, Any]) -> None:
 
 def fields_of(number: int, role: str, fields: MessageFields, *, to_server: bool) -> dict[str, Any]:
     """What the message of this number has besides its text. Raises ApiError."""
-    belongs = {"assistant": ("tool_calls", "reasoning_content"), "tool": ("tool_call_id",)}
+    belongs = {"assistant": ("tool_calls",), "tool": ("tool_call_id",)}
     names = (*belongs.get(role, ()), "name")
     given = {
         name: value for name, value in fields.model_dump(exclude_none=True).items() if name in names

@@ -6,6 +6,7 @@ and cannot be honoured are refused by name, so that nobody takes for granted wha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -19,11 +20,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from streaming import conf, record
+from streaming import conf, record, thinking
 from streaming.api import passing
 from streaming.api.errors import ApiError
 from streaming.engine.base import ChatMessage
 from streaming.protocol import MOST_STOPS, Params, Text, Tokens
+from streaming.thinking_params import Reasoning
 
 MAX_MESSAGES = 1000
 _MAX_PARTS = 100
@@ -111,6 +113,12 @@ class RequestMessage(passing.MessageFields):
         description="`developer` is the same as `system`."
     )
     content: Annotated[Text, BeforeValidator(_text_of), WithJsonSchema(_CONTENT)]
+    reasoning_content: Text | None = Field(
+        None,
+        description="Of the assistant's: what it thought before. Models that are not to see it "
+        "again do not. Of the last message without `content`: the thought is gone on with.",
+    )
+    reasoning: Text | None = Field(None, description="Another name of `reasoning_content`.")
 
     @model_validator(mode="before")
     @classmethod
@@ -124,6 +132,10 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = Field(
         None, description="Send `usage` in a chunk of its own, with empty `choices`, at the end."
     )
+
+
+class LooseReasoning(Reasoning):
+    model_config = ConfigDict(extra="ignore")
 
 
 class ChatCompletionRequest(passing.PassedOn, Params):
@@ -150,7 +162,14 @@ class ChatCompletionRequest(passing.PassedOn, Params):
         description="Most tokens of the answer; the server's own bound if absent, -1 or larger. An "
         "answer that ends there has the `finish_reason` `length`.",
     )
-    max_completion_tokens: Tokens = Field(None, description="OpenAI's newer name of `max_tokens`.")
+    max_completion_tokens: Tokens = Field(
+        None,
+        description="Another name of `max_tokens`. Neither counts a thought, which has a bound of "
+        "its own; OpenAI's does.",
+    )
+    reasoning: LooseReasoning | None = Field(
+        None, description="Its `effort` is another name of `reasoning_effort`."
+    )
     truncation: Literal["auto", "disabled"] | None = Field(
         None,
         description="`auto`: the oldest turns of a conversation that does not fit are left out, "
@@ -189,11 +208,17 @@ def messages_of(request: ChatCompletionRequest, *, to_server: bool = False) -> l
     if total > most:
         text = f"The messages have {total:,} characters together; at most {most:,} are allowed."
         raise ApiError(400, "context_length_exceeded", text, "messages")
+    thoughts = [_thought_of(message) for message in request.messages]
+    if (thought := sum(map(len, thoughts))) > most:
+        text = (
+            f"What was thought has {thought:,} characters together; at most {most:,} are allowed."
+        )
+        raise ApiError(400, "input_too_long", text, "messages")
     last = request.messages[-1]
     if last.tool_calls:
         text = "The last message calls tools; what they say has to follow."
         raise ApiError(400, "invalid_value", text, "messages")
-    if not (last.content.strip() or last.role == "tool"):
+    if not (last.content.strip() or last.role == "tool" or thoughts[-1]):
         text = "There is nothing to answer: the last message is empty."
         raise ApiError(400, "invalid_value", text, "messages")
     return [
@@ -201,13 +226,20 @@ def messages_of(request: ChatCompletionRequest, *, to_server: bool = False) -> l
             "system" if message.role == "developer" else message.role,
             message.content,
             passing.fields_of(number, message.role, message, to_server=to_server),
+            thought,
         )
-        for number, message in enumerate(request.messages)
+        for number, (message, thought) in enumerate(zip(request.messages, thoughts, strict=True))
     ]
 
 
-def params_of(request: ChatCompletionRequest) -> dict[str, Any]:
-    """As the record keeps them. Raises ApiError for what contradicts itself."""
+def _thought_of(message: RequestMessage) -> str:
+    thought = message.reasoning_content or message.reasoning or ""
+    return thought if message.role == "assistant" else ""
+
+
+def params_of(request: ChatCompletionRequest, model: Mapping[str, Any]) -> dict[str, Any]:
+    """As the record keeps them, for a model that its worker describes so. Raises ApiError for what
+    contradicts itself."""
     names = ("max_completion_tokens", "max_tokens")
     limits = {name: limit for name in names if (limit := getattr(request, name)) is not None}
     if len(set(limits.values())) > 1:
@@ -216,4 +248,7 @@ def params_of(request: ChatCompletionRequest) -> dict[str, Any]:
     given = {name: getattr(request, name) for name in Params.model_fields}
     given["max_tokens"] = next(iter(limits.values()), None)
     given["truncation"] = request.truncation or "disabled"
-    return record.resolve_params(Params(**given), conf.get().max_tokens)
+    params = record.resolve_params(Params(**given), conf.get().max_tokens)
+    if thought := thinking.resolve(request, model):
+        params["thinking"] = thought
+    return params

@@ -62,11 +62,13 @@ class Thinking:
     `effort` `auto` is the model's own way. `template`: variables for its chat template, which count
     more than what `effort` makes of them. `max_tokens` bounds the thought, which is ended then and
     the answer begins; 0: the context alone does. Models that do not think take no notice.
+    `asked`: the effort as a request named it, in OpenAI's words, for another server.
     """
 
     effort: Effort = "auto"
     template: Mapping[str, Any] = field(default_factory=dict, hash=False)
     max_tokens: int = 0
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)

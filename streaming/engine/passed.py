@@ -1,8 +1,8 @@
-"""What a model's server says besides an answer's text, in the words of OpenAI's API.
+"""What a model's server says besides an answer's text and thought, in the words of OpenAI's API.
 
-A mapping with some of: `reasoning_content` and `refusal` (text), `tool_calls` (a list, each with
-its `index`), `logprobs` (lists of tokens), `usage` (details of the counts). A later part is added
-to an earlier one, in any grouping, by `add`.
+A mapping with some of: `refusal` (text), `tool_calls` (a list, each with its `index`), `logprobs`
+(lists of tokens), `usage` (details of the counts). A later part is added to an earlier one, in any
+grouping, by `add`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 Passed = dict[str, Any]
-
-_TEXTS = ("reasoning_content", "refusal")
 
 
 def whole_of(parts: Iterable[Mapping[str, Any]]) -> Passed:
@@ -25,9 +23,8 @@ def whole_of(parts: Iterable[Mapping[str, Any]]) -> Passed:
 
 def add(whole: Passed, part: Mapping[str, Any]) -> None:
     """Add a part to what came before it, in place. The part is left as it is."""
-    for name in _TEXTS:
-        if name in part:
-            whole[name] = whole.get(name, "") + part[name]
+    if "refusal" in part:
+        whole["refusal"] = whole.get("refusal", "") + part["refusal"]
     if "tool_calls" in part:
         calls = whole.setdefault("tool_calls", [])
         for call in part["tool_calls"]:
@@ -59,12 +56,11 @@ def beyond(known: Mapping[str, Any], whole: Mapping[str, Any]) -> Passed | None:
     """What `whole` says after `known`, with which it begins or which is longer; None if the two
     contradict each other."""
     rest: Passed = {}
-    for name in _TEXTS:
-        before, now = known.get(name, ""), whole.get(name, "")
-        if not (now.startswith(before) or before.startswith(now)):
-            return None
-        if new := now[len(before) :]:
-            rest[name] = new
+    before, now = known.get("refusal", ""), whole.get("refusal", "")
+    if not (now.startswith(before) or before.startswith(now)):
+        return None
+    if new := now[len(before) :]:
+        rest["refusal"] = new
     before_calls = {call["index"]: call for call in known.get("tool_calls", ())}
     calls = []
     for call in whole.get("tool_calls", ()):
@@ -100,8 +96,3 @@ def _beyond_call(known: Mapping[str, Any] | None, call: Mapping[str, Any]) -> Pa
 def kept(whole: Mapping[str, Any]) -> Passed:
     """What of it outlives the response: not the probabilities, which are longer than the text."""
     return {name: value for name, value in whole.items() if name != "logprobs"}
-
-
-def voids_text(whole: Mapping[str, Any], text: str) -> bool:
-    """Whether an answer that broke off after this cannot be gone on with as a text."""
-    return "tool_calls" in whole or ("reasoning_content" in whole and not text)

@@ -82,13 +82,15 @@ def calls_a_tool(**usage: Any) -> Act:
 def whole(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     """What a client makes of a stream, besides the text."""
     choices = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
-    return whole_of(
+    passed = whole_of(
         {
             **{name: value for name, value in choice["delta"].items() if name != "content"},
             **({"logprobs": choice["logprobs"]} if choice["logprobs"] else {}),
         }
         for choice in choices
     )
+    thought = "".join(choice["delta"].get("reasoning_content") or "" for choice in choices)
+    return {**passed, **({"reasoning_content": thought} if thought else {})}
 
 
 async def test_all_of_it_is_passed_on(front: StartFront, upstream: FakeUpstream) -> None:
@@ -213,7 +215,7 @@ async def test_thoughts_and_probabilities_come_back(
     assert found["reasoning_content"] == "Hmm😀"
     assert found["logprobs"] == {"content": [token]}
     row = await Response.objects.aget()
-    assert (row.text, row.passed) == ("4", {"reasoning_content": "Hmm😀"})
+    assert (row.text, row.reasoning, row.passed) == ("4", "Hmm😀", None)
 
 
 async def test_a_break_within_a_call_garbles_nothing(
@@ -301,7 +303,7 @@ async def test_a_tool_that_nobody_gave_is_an_error(
     assert (request.status, answer["error"]["code"]) == (500, "tool_calls")
 
 
-async def test_a_page_gets_the_text_alone(
+async def test_a_page_gets_text_and_thought_alone(
     front: StartFront, upstream: FakeUpstream, client: Any
 ) -> None:
     await front()
@@ -309,7 +311,7 @@ async def test_a_page_gets_the_text_alone(
     chat = await client()
     await chat.ask("2+2?")
     done = await chat.until("response.done")
-    assert (done["text"], done["passed"]) == ("4", None)
+    assert (done["text"], done["reasoning"], done["passed"]) == ("4", "Hm", None)
 
 
 async def test_what_a_server_refuses_is_named(front: StartFront, upstream: FakeUpstream) -> None:

@@ -40,7 +40,7 @@ def said(events: list[dict[str, Any]], response_id: str) -> tuple[str, str]:
 
 
 async def test_a_thought_and_its_answer(start_worker: Any, client: Any) -> None:
-    await start_worker(FakeEngine())
+    await start_worker(FakeEngine(thinks=True))
     chat: ChatClient = await client()
     assert chat.received[0]["thinks"] is True
     asked = await chat.ask("think 6 stop 4")

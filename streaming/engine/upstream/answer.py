@@ -9,30 +9,21 @@ from contextlib import aclosing
 from typing import Any
 
 from streaming.engine.base import (
-    UNKNOWN_TOKEN,
     ChatMessage,
     EngineEvent,
     Finished,
     FinishReason,
     GenerationRequest,
-    PassedDelta,
     Started,
-    TextDelta,
 )
-from streaming.engine.passed import Passed, add, kept, voids_text
-from streaming.engine.upstream import beside, faults, seam
-from streaming.engine.upstream.bounds import (
-    DELTA_CHARS,
-    PIECES_A_TOKEN,
-    Allowance,
-    answer_chars,
-)
-from streaming.engine.upstream.dialect import complained_of
+from streaming.engine.upstream import faults, seam
+from streaming.engine.upstream.dialect import asked_of, complained_of
 from streaming.engine.upstream.faults import Kind, UpstreamFault
 from streaming.engine.upstream.host import Upstream
 from streaming.engine.upstream.patience import Patience
 from streaming.engine.upstream.seam import Seam
 from streaming.engine.upstream.stream import Piece, finish_reason, pieces
+from streaming.engine.upstream.telling import Telling
 
 logger = logging.getLogger("streaming.engine.upstream")
 
@@ -43,10 +34,7 @@ _SMALL_CONTEXT = 2048  # where nobody says how large it is
 
 
 class UpstreamAnswer:
-    """Says everything through `emit`, a Finished at the end whatever happens.
-
-    `said` is the text of this response that readers have, `generated` how many tokens it is.
-    """
+    """Says everything through `emit`, a Finished at the end whatever happens."""
 
     def __init__(
         self,
@@ -56,29 +44,26 @@ class UpstreamAnswer:
     ) -> None:
         self._id = request.response_id
         self._params = request.params
+        self._thinking = request.thinking
         self._messages = list(request.messages)
-        self._begun = self._messages.pop().content if self._continues_one() else ""
-        self._said = request.prior_text
-        self._generated = len(request.prior_tokens)
+        begun = self._messages.pop() if self._continues_one() else ChatMessage("assistant", "")
+        self._begun, self._has_thought = begun.content, bool(begun.reasoning)
+        is_cut = self._has_thought and not self._begun  # in its thought
+        self._told = Telling(request, emit, goes_on_thinking=is_cut)
         self._upstream = upstream
         self._emit = emit
         self._prompt_tokens = 0
         self._trimmed = request.left_out
         self._trims = request.trims
-        self._room = request.params.max_tokens
+        self._room = request.params.max_tokens + request.thinking.max_tokens
         self._started = False
         self._anew = False
+        self._is_bounded_there = True
         self._breaks = 0
         self._refusals = 0
         self._left_out: set[str] = set()
         self._patience = Patience(upstream.patience_seconds, upstream.pause_seconds)
-        self._allowance = Allowance(request.params.max_tokens)
-        self._most_chars = answer_chars(request.params.max_tokens)
-        self._used = 0  # tokens, as this connection says
-        self._passed: Passed = {}
-        add(self._passed, request.prior_passed)
-        self._beside = beside.chars_of(self._passed)  # characters that are no text
-        self._seam = Seam("", "")
+        self._seam, self._has_gone_on = Seam("", ""), False
 
     def _continues_one(self) -> bool:
         return bool(self._messages) and self._messages[-1].role == "assistant"
@@ -96,7 +81,9 @@ class UpstreamAnswer:
         except Exception:
             logger.exception("Response %s failed", self._id)
             code, message = "engine_error", "The answer could not be passed on."
-        self._emit(Finished(self._id, reason, self._prompt_tokens, self._generated, code, message))
+        told = self._told
+        counts = self._prompt_tokens, told.generated
+        self._emit(Finished(self._id, reason, *counts, code, message, told.thought_tokens))
 
     async def _answer(self) -> FinishReason:
         if not self._messages:
@@ -106,10 +93,14 @@ class UpstreamAnswer:
             fault = faults.too_long("turns are left out")
             raise faults.too_long_to_keep(fault, self._upstream.context_tokens)
         self._take_up()
-        while self._generated < self._params.max_tokens or self._anew:
+        while self._told.answered < self._params.max_tokens or self._anew:
+            knew = self._upstream.dialect.thinks
             body = self._body()
             try:
-                return await self._attempt(body)
+                reason = await self._attempt(body)
+                if not (reason is FinishReason.LENGTH and self._ran_dry(knew)):
+                    return reason
+                self._anew = True
             except UpstreamFault as fault:
                 logger.info("Response %s: %s (%s)", self._id, fault.kind, fault.detail)
                 if fault.said:
@@ -118,14 +109,23 @@ class UpstreamAnswer:
                     return FinishReason.LENGTH
         return FinishReason.LENGTH
 
+    def _ran_dry(self, knew: bool) -> bool:
+        """Whether its thought took the room of the answer, since nobody `knew` that it thinks."""
+        told, has_room = self._told, self._thinking.max_tokens > 0
+        return has_room and not knew and bool(told.thought) and not (told.said or told.passed)
+
     def _take_up(self) -> None:
-        """Go on after what was said before, or begin anew."""
-        continues = self._upstream.dialect.continues
-        if continues and not (self._has_grammar() or voids_text(self._passed, self._said)):
+        """Go on after what was said before, or begin anew. Nothing goes on in a thought, in a call
+        of a tool, or in a form."""
+        dialect, told = self._upstream.dialect, self._told
+        thought = bool(told.thought) or self._has_thought
+        continues = dialect.continues and not (thought and dialect.thinks_again)
+        is_between = "tool_calls" in told.passed or (told.thought and not told.said)
+        if continues and not (self._has_grammar() or is_between):
             return
         if self._begun and not continues:
             raise faults.cannot_continue()
-        self._anew = bool(self._said or self._generated or self._passed)
+        self._anew = not told.is_nothing
 
     def _has_grammar(self) -> bool:
         """Whether the server holds the answer to a form, whose beginning it would ask for again in
@@ -135,15 +135,20 @@ class UpstreamAnswer:
 
     def _body(self) -> dict[str, Any]:
         messages, text = list(self._messages), self._begun
-        left = self._params.max_tokens
+        left, thought = self._params.max_tokens, self._thinking.max_tokens
         if not self._anew:
-            text += self._said
-            left -= self._generated
+            text += self._told.said
+            left -= self._told.answered
+            thought -= self._told.thought_tokens
         if text := text.rstrip():  # templates strip it, and a model makes its own blank
             messages.append(ChatMessage("assistant", text))
         model, dialect = self._upstream.model, self._upstream.dialect
+        self._is_bounded_there = not dialect.thinks or bool(text)
+        if not self._is_bounded_there:
+            left += max(0, thought)
         max_tokens = min(left, self._room)
-        return dialect.body(model.name, messages, self._params, max_tokens, self._left_out)
+        params = self._params, self._thinking
+        return dialect.body(model.name, messages, *params, max_tokens, self._left_out)
 
     # --- one connection ---
 
@@ -154,19 +159,23 @@ class UpstreamAnswer:
         try:
             async with (
                 asyncio.timeout(None) as limit,
-                upstream.server.answer(body, self._allowance) as source,
+                upstream.server.answer(body, self._told.allowance) as source,
             ):
                 self._start()
-                before, self._seam = self._generated, Seam(echo, self._trailing_blanks())
-                said = pieces(source, self._allowance, all_of_it=passed is not None)
+                self._seam, self._has_gone_on = Seam(echo, self._trailing_blanks()), False
+                said = pieces(source, self._told.allowance, all_of_it=passed is not None)
                 async with aclosing(said) as stream:  # type: ignore[type-var]
                     async for piece in stream:
                         upstream.heard()
-                        self._take(piece, before)
+                        self._heed_thought(piece, body)
+                        if piece.text and self._is_full:
+                            reason = reason or "length"
+                            break
+                        self._take(piece)
                         if piece.reason and not reason:
                             reason = piece.reason
                             limit.reschedule(asyncio.get_running_loop().time() + _USAGE_SECONDS)
-                        if self._is_overlong():
+                        if self._told.is_overlong:
                             logger.warning("Response %s: the server does not stop", self._id)
                             reason = reason or "length"
                             break
@@ -183,9 +192,9 @@ class UpstreamAnswer:
         async with dialect.asking:
             echoes = dialect.echoes
             if echoes is None:
-                asked = upstream.server.answer(seam.question(body), self._allowance)
+                asked = upstream.server.answer(seam.question(body), self._told.allowance)
                 async with asked as source:
-                    said = pieces(source, self._allowance)
+                    said = pieces(source, self._told.allowance)
                     async with aclosing(said) as stream:  # type: ignore[type-var]
                         echoes = dialect.echoes = await seam.is_echo(stream)
         # Not as the dialect says by now: another answer may have found the server away meanwhile.
@@ -195,71 +204,50 @@ class UpstreamAnswer:
         """The server has begun to answer, so it did not mind what was left out."""
         self._upstream.dialect.refused |= self._left_out
         if self._anew:
-            self._said, self._generated, self._passed, self._beside = "", 0, {}, 0
+            self._told.void()
         if self._anew or not self._started:
             started = Started(self._id, self._prompt_tokens, self._trimmed, anew=self._anew)
             self._emit(started)
-        self._started, self._anew, self._used = True, False, 0
+        self._started, self._anew = True, False
+        self._told.connected()
 
-    def _is_overlong(self) -> bool:
-        """Whether the server has said more than was asked for, whatever it counts."""
-        most = PIECES_A_TOKEN * self._params.max_tokens
-        return self._generated > most or len(self._said) + self._beside >= self._most_chars
+    @property
+    def _is_full(self) -> bool:
+        """Whether the answer has its tokens, of a server that was given more, for the thought."""
+        most = self._params.max_tokens
+        return not self._is_bounded_there and self._told.answered >= most
 
     def _trailing_blanks(self) -> str:
         """Blanks that readers have and the server was not told."""
-        text = self._begun + self._said
+        text = self._begun + self._told.said
         return text[len(text.rstrip()) :]
 
-    def _take(self, piece: Piece, before: int) -> None:
-        """Pass a piece on; `before` so many tokens were said when the connection was made."""
+    def _heed_thought(self, piece: Piece, body: dict[str, Any]) -> None:
+        """Raises UpstreamFault where it thinks instead of going on with a text: what is said there
+        as a thought may be text, and nobody can tell."""
+        if not piece.reasoning:
+            return
+        self._upstream.dialect.thinks = True
+        if body["messages"][-1]["role"] == "assistant" and not self._has_gone_on:
+            raise faults.thinks_again()
+
+    def _take(self, piece: Piece) -> None:
+        """Pass a piece on."""
         if piece.prompt_tokens is not None:
             self._prompt_tokens = piece.prompt_tokens
         text = self._seam.take(piece.text)
         if piece.reason:
             text += self._seam.rest()
-        tokens = 1 if piece.has_output else 0
-        if piece.completion_tokens:
-            self._used = max(self._used, piece.completion_tokens)
-            tokens = max(0, before + self._used - self._generated)
-            tokens = min(tokens, self._params.max_tokens)
-        room = self._most_chars - len(self._said) - self._beside
-        if piece.passed and beside.chars_of(piece.passed) > room:
-            self._beside += room  # it is overlong: a call with a gap in it must not go on
-        elif piece.passed:
-            self._pass_on(piece.passed, 0 if text else tokens)
-            tokens = tokens if text else 0
-        text = text[: max(0, room)]
-        if text or tokens:
-            self._say(text, tokens)
-        if piece.completion_tokens:
-            self._generated = before + self._used  # it knows better
-
-    def _pass_on(self, passed: Passed, tokens: int) -> None:
-        """Pass on what is no text."""
-        chars = beside.chars_of(passed)
-        self._allowance.take_chars(chars)
-        self._beside += chars
-        add(self._passed, kept(passed))
-        self._generated += tokens
-        self._patience.renew()
-        self._emit(PassedDelta(self._id, passed, (UNKNOWN_TOKEN,) * tokens))
-
-    def _say(self, text: str, tokens: int) -> None:
-        """Pass text on, a huge one in parts."""
-        self._allowance.take_chars(len(text))
-        self._said += text
-        self._generated += tokens
-        self._patience.renew()
-        self._emit(TextDelta(self._id, text[:DELTA_CHARS], (UNKNOWN_TOKEN,) * tokens))
-        for at in range(DELTA_CHARS, len(text), DELTA_CHARS):
-            self._emit(TextDelta(self._id, text[at : at + DELTA_CHARS], ()))
+        self._has_gone_on = self._has_gone_on or bool(text)
+        if self._told.take(piece, text):
+            self._patience.renew()
 
     # --- what goes wrong ---
 
     async def _heed(self, fault: UpstreamFault, body: dict[str, Any]) -> bool:
         """Prepare the next attempt. False if there is no room for more; raises UpstreamFault if
         there is no use."""
+        dialect = self._upstream.dialect
         match fault.kind:
             case Kind.AWAY:
                 await self._wait(fault)
@@ -270,11 +258,18 @@ class UpstreamAnswer:
                 return True
             case Kind.REFUSED if self._refusals < _REFUSALS:
                 self._refusals += 1
-                if names := complained_of(body, fault.said):
+                thought = asked_of(self._thinking)
+                if names := complained_of(body, fault.said, thought):
                     self._left_out |= names
                     return True
-                if self._params.passed:
-                    raise faults.refused_with(self._params.passed, fault)
+                if asked := {*(self._params.passed or ()), *thought}:
+                    raise faults.refused_with(asked, fault)
+            case Kind.THINKS:
+                dialect.thinks_again = True
+                if self._begun:
+                    raise faults.cannot_continue()
+                self._anew = True
+                return True
             case Kind.TOO_LONG:
                 return self._shorten(fault, body)
         raise fault
@@ -295,7 +290,7 @@ class UpstreamAnswer:
         if self._room > least:
             self._room = least
             return True
-        goes_on = bool(self._said) and not self._anew
+        goes_on = bool(self._told.said) and not self._anew
         head = 0
         while head < len(self._messages) - 1 and self._messages[head].role == "system":
             head += 1
@@ -321,6 +316,6 @@ class UpstreamAnswer:
         if 0 < left < self._room:
             self._room = left
             return True
-        if self._said and not self._anew:
+        if self._told.said and not self._anew:
             return False
         raise faults.too_long_to_keep(fault, context)

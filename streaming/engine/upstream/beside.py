@@ -1,4 +1,4 @@
-"""What an event holds besides the answer's text: checked, bounded, and in `passed`'s words."""
+"""What an event holds besides text and thought: checked, bounded, and in `passed`'s words."""
 
 from __future__ import annotations
 
@@ -21,21 +21,14 @@ def object_of(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def has_output(delta: dict[str, Any], *, all_of_it: bool) -> bool:
-    """Whether it stands for tokens that are no text; a call of a tool does where it is wanted."""
-    reasons = bool(delta.get("reasoning_content") or delta.get("reasoning"))
-    return reasons or (all_of_it and bool(delta.get("tool_calls")))
-
-
 def passed_of(
     choice: dict[str, Any], delta: dict[str, Any], usage: dict[str, Any], halves: Halves
 ) -> Passed:
     """All that is known of it; what is not what it should be counts for nothing."""
     passed: Passed = {}
-    reasoning = delta.get("reasoning_content") or delta.get("reasoning")
-    for name, said in (("reasoning_content", reasoning), ("refusal", delta.get("refusal"))):
-        if isinstance(said, str) and (text := _storable(halves.join(name, said))):
-            passed[name] = text
+    said = delta.get("refusal")
+    if isinstance(said, str) and (text := _storable(halves.join("refusal", said))):
+        passed["refusal"] = text
     if calls := _tool_calls(delta.get("tool_calls"), halves):
         passed["tool_calls"] = calls
     if logprobs := _logprobs(object_of(choice.get("logprobs"))):
@@ -47,7 +40,7 @@ def passed_of(
 
 def chars_of(passed: Passed) -> int:
     """Of the text in it, which is bounded as an answer's is."""
-    texts = [passed.get("reasoning_content", ""), passed.get("refusal", "")]
+    texts = [passed.get("refusal", "")]
     texts += [call["function"].get("arguments", "") for call in passed.get("tool_calls", ())]
     return sum(map(len, texts))
 

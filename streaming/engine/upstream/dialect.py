@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from streaming.engine.base import ChatMessage, SamplingParams
+from streaming.engine.base import ChatMessage, SamplingParams, Thinking
 
 CONTINUING = {"vllm", "sglang", "llamacpp", "library"}
 """Servers that go on with an assistant's message, by the `owned_by` of their models; the last is
@@ -25,6 +25,8 @@ _OPTIONAL = (
     "repeat_penalty",
     "ignore_eos",
     "seed",
+    "reasoning_effort",
+    "chat_template_kwargs",
     *_CONTINUE,
 )
 """Fields without which an answer is still an answer."""
@@ -32,13 +34,15 @@ _OPTIONAL = (
 
 class Dialect:
     """`refused` are fields that the server does not take. `continues` None: as its name tells.
-    `echoes`: whether it says what it is to continue once more; None: nobody has asked yet."""
+    `echoes`: whether it says what it is to continue once more; None: nobody has asked yet.
+    `thinks`: it has told a thought; `thinks_again`: even where it was to go on with a text."""
 
     def __init__(self, continues: bool | None = None) -> None:
         self.server = ""  # the model's `owned_by`
         self._continues = continues
         self.refused: set[str] = set()
         self.echoes: bool | None = None
+        self.thinks = self.thinks_again = False
         self.asking = asyncio.Lock()
 
     @property
@@ -57,20 +61,24 @@ class Dialect:
         model: str,
         messages: Sequence[ChatMessage],
         params: SamplingParams,
+        thinking: Thinking,
         max_tokens: int,
         left_out: set[str],
     ) -> dict[str, Any]:
         """The request's JSON, without what is refused or to be left out. A last message of the
-        assistant's is to be continued."""
+        assistant's is to be continued. What turns thought is sent along of requests to `/v1/`,
+        whose clients have sent it themselves."""
+        with_thoughts = params.passed is not None
         body: dict[str, Any] = {
             **_sound(params.passed or {}),
             "model": model,
-            "messages": [_message(message) for message in messages],
+            "messages": [_message(message, with_thoughts) for message in messages],
             "stream": True,
             "max_tokens": max_tokens,
             "seed": params.seed & 0x7FFFFFFF,  # some servers keep 32 bits
             "stream_options": {"include_usage": True, "continuous_usage_stats": True},
             **self._sampling(params),
+            **_thinking_fields(thinking),
         }
         if params.stop:
             body["stop"] = [whole(text) for text in params.stop]
@@ -99,11 +107,11 @@ class Dialect:
         return {name: value for key, (name, value) in known.items() if key in asked}
 
 
-def complained_of(body: dict[str, Any], complaint: str) -> set[str]:
+def complained_of(body: dict[str, Any], complaint: str, asked: Collection[str]) -> set[str]:
     """Fields that may be left out of a refused request: the optional ones that the server names,
-    or else all. Empty if there is nothing to leave out."""
+    or else all, but for those that were `asked` for. Empty if there is nothing to leave out."""
     options = body.get("stream_options", {})
-    sent = {name for name in _OPTIONAL if name in body or name in options}
+    sent = {name for name in _OPTIONAL if (name in body or name in options) and name not in asked}
     named = {name for name in sent if re.search(rf"\b{name}\b", complaint)}
     if "max_completion_tokens" in complaint and "max_tokens" in body:
         named.add("max_tokens")  # it wants the newer name
@@ -119,13 +127,36 @@ def _without(body: dict[str, Any], names: set[str]) -> dict[str, Any]:
     return kept
 
 
-def _message(message: ChatMessage) -> dict[str, Any]:
+def asked_of(thinking: Thinking) -> dict[str, Any]:
+    """The fields for what somebody asked for, in whose stead nothing else is of use."""
+    asked: dict[str, Any] = {}
+    if thinking.asked:
+        asked["reasoning_effort"] = thinking.asked
+    if thinking.template:
+        asked["chat_template_kwargs"] = _sound(dict(thinking.template))
+    return asked
+
+
+def _thinking_fields(thinking: Thinking) -> dict[str, Any]:
+    """Those, or else those for what the operator set for all."""
+    asked = asked_of(thinking)
+    if asked or thinking.effort == "auto":
+        return asked
+    if thinking.effort == "off":
+        return {"reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": False}}
+    return {"reasoning_effort": thinking.effort}
+
+
+def _message(message: ChatMessage, with_thoughts: bool) -> dict[str, Any]:
     content = whole(message.content)
+    thought = {"reasoning_content": whole(message.reasoning)} if message.reasoning else {}
+    if not with_thoughts:
+        thought = {}
     if not message.fields:
-        return {"role": message.role, "content": content}
+        return {"role": message.role, "content": content, **thought}
     # What a call of tools has for its text is null, to which some templates pay heed.
     text = content or (None if message.fields.get("tool_calls") else "")
-    return {"role": message.role, "content": text, **_sound(dict(message.fields))}
+    return {"role": message.role, "content": text, **thought, **_sound(dict(message.fields))}
 
 
 def _sound(value: Any) -> Any:

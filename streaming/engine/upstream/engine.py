@@ -98,7 +98,8 @@ class UpstreamEngine(Engine):
         if self._thread is None:
             raise EngineError("The engine has not started.")
         name = shown_name(self.model.name)
-        return ModelInfo(name, UPSTREAM, "", self.context_tokens, self._rows, 0)
+        thinks = self.dialect.thinks
+        return ModelInfo(name, UPSTREAM, "", self.context_tokens, self._rows, 0, thinks=thinks)
 
     @property
     def model(self) -> ServedModel:

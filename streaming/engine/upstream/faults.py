@@ -47,6 +47,7 @@ class Kind(StrEnum):
     REFUSED = "refused"  # the request is not understood
     TOO_LONG = "too_long"  # for the model's context
     BROKEN = "broken"  # it began to answer and failed
+    THINKS = "thinks"  # instead of going on with a text
     FATAL = "fatal"  # no use to try again
 
 
@@ -124,6 +125,11 @@ def refused_with(names: Iterable[str], fault: UpstreamFault) -> UpstreamFault:
 def cannot_continue() -> UpstreamFault:
     message = "The model's server cannot go on with an answer; ask again instead."
     return UpstreamFault(Kind.FATAL, "it cannot continue a message", message, "not_continuable")
+
+
+def thinks_again() -> UpstreamFault:
+    """It was to go on with a text, and thinks: nobody can tell whether that is not the text."""
+    return UpstreamFault(Kind.THINKS, "it thinks where it was to go on", "It cannot go on.")
 
 
 def of_transport(error: Exception) -> UpstreamFault:

@@ -31,15 +31,17 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One event. `has_output`: it stands for at least one token, though `text` may be empty, as
-    while a model reasons. The token counts are None where the server does not say them. `passed`
-    is what it holds besides the text, if that is wanted."""
+    """One event. `has_output`: it stands for at least one token, though there may be no text. The
+    token counts are None where the server does not say them. `passed` is what it holds besides
+    text and thought, if that is wanted."""
 
     text: str = ""
+    reasoning: str = ""
     has_output: bool = False
     reason: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
     passed: Passed = field(default_factory=dict)
 
 
@@ -58,7 +60,8 @@ async def pieces(
                 allowance.take_event()
                 if event.data.strip() == "[DONE]":
                     if reason is None:
-                        yield Piece(halves.rest("text"), reason="stop")
+                        rest = halves.rest("text"), halves.rest("reasoning")
+                        yield Piece(*rest, reason="stop")
                     return
                 if event.data.strip():
                     piece = piece_of(event.data, halves, all_of_it=all_of_it)
@@ -90,17 +93,24 @@ def piece_of(data: str, halves: Halves, *, all_of_it: bool = False) -> Piece:
     delta = beside.object_of(choice.get("delta"))
     said = _text(delta.get("content"))
     text = halves.join("text", said)
+    # Some servers say it by both names.
+    thought = _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
+    reasoning = halves.join("reasoning", thought)
     reason = choice.get("finish_reason")
     if not isinstance(reason, str) or not reason:
         reason = None
     else:
         text += halves.rest("text")
+        reasoning += halves.rest("reasoning")
+    details = beside.object_of(usage.get("completion_tokens_details"))
     return Piece(
         text=text,
-        has_output=bool(said) or beside.has_output(delta, all_of_it=all_of_it),
+        reasoning=reasoning,
+        has_output=bool(said or thought) or (all_of_it and bool(delta.get("tool_calls"))),
         reason=reason,
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
+        reasoning_tokens=_count(details.get("reasoning_tokens")),
         passed=beside.passed_of(choice, delta, usage, halves) if all_of_it else {},
     )
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from streaming.engine.base import (
+    Channel,
     ChatMessage,
     Engine,
     EngineEvent,
@@ -55,8 +56,9 @@ class Gathered:
         assert event is not None
         return event
 
-    def text(self, response_id: str) -> str:
-        return "".join(e.text for e in self.of(response_id) if isinstance(e, TextDelta))
+    def text(self, response_id: str, channel: Channel = Channel.TEXT) -> str:
+        events = self.of(response_id)
+        return "".join(e.text for e in events if isinstance(e, TextDelta) and e.channel is channel)
 
     def tokens(self, response_id: str) -> list[int]:
         events = self.of(response_id)

@@ -117,20 +117,6 @@ def test_ends_that_are_none(start: Start, upstream: FakeUpstream, reason: str) -
     assert len(upstream.exchanges) == 1
 
 
-def test_reasoning_counts_and_is_not_shown(start: Start, upstream: FakeUpstream) -> None:
-    async def think(exchange: Exchange) -> None:
-        await exchange.begin()
-        for thought in ({"reasoning_content": "Hm"}, {"reasoning": "m"}):
-            await exchange.chunk({"choices": [{"delta": thought}]})
-        await exchange.say("4")
-        await exchange.end()
-
-    upstream.acts.append(think)
-    gathered = start()
-    assert gathered.ask("r", "2+2?").completion_tokens == 3
-    assert gathered.text("r") == "4"
-
-
 def test_counts_are_the_servers(start: Start, upstream: FakeUpstream) -> None:
     """Several tokens may come in one piece."""
 

@@ -1,0 +1,55 @@
+"""How much a model is to think before it answers, as the record keeps it for every attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streaming import conf
+from streaming.engine.base import Thinking
+from streaming.thinking_params import EFFORTS, ThinkingParams, switch_of
+
+_UNKNOWN_CONTEXT = 4_096
+
+
+def resolve(params: ThinkingParams, model: Mapping[str, Any]) -> dict[str, Any]:
+    """What the record keeps of it, so that a later attempt is asked for the same: `effort`,
+    `max_tokens`, `template` and `asked` as in `Thinking`. Empty where nobody asked for anything,
+    unless the model, as its worker describes it, thinks."""
+    word = params.reasoning_effort or (params.reasoning and params.reasoning.effort)
+    switch, variables = switch_of(params), dict(params.chat_template_kwargs or {})
+    if params.enable_thinking is not None:
+        variables["enable_thinking"] = params.enable_thinking
+    asked: dict[str, Any] = {}
+    if word:
+        asked |= {"effort": EFFORTS[word], "asked": word}
+    elif switch is not None:
+        asked["effort"] = "medium" if switch else "off"
+    if variables:
+        asked["template"] = variables
+    if not (asked or model.get("thinks")):
+        return {}
+    most = _most_tokens(model.get("context_tokens"))
+    return {"effort": conf.get().thinking, "max_tokens": most, **asked}
+
+
+def of(params: Mapping[str, Any], context_tokens: int) -> Thinking:
+    """What the engine is asked for, by a response's parameters as the record keeps them."""
+    kept = params.get("thinking", {})
+    return Thinking(
+        effort=kept.get("effort") or conf.get().thinking,
+        template=kept.get("template", {}),
+        max_tokens=kept.get("max_tokens") or _most_tokens(context_tokens),
+        asked=kept.get("asked", ""),
+    )
+
+
+def most_tokens(params: Mapping[str, Any]) -> int:
+    """The most that a response may generate, thought and answer, as far as the record knows."""
+    kept = params.get("thinking", {})
+    thought = 0 if kept.get("effort") == "off" else kept.get("max_tokens", 0)
+    return int(params["max_tokens"]) + int(thought)
+
+
+def _most_tokens(context_tokens: Any) -> int:
+    return conf.get().max_reasoning_tokens or int(context_tokens or _UNKNOWN_CONTEXT) // 2
