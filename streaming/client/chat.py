@@ -24,6 +24,7 @@ from streaming.protocol import (
     SessionPong,
     SessionUpdated,
 )
+from streaming.thinking_params import ReasoningEffort
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 10.0
 
@@ -39,6 +40,9 @@ class Sampling(TypedDict, total=False):
     repetition_penalty: float
     stop: str | list[str]
     ignore_eos: bool
+    reasoning_effort: ReasoningEffort
+    enable_thinking: bool
+    chat_template_kwargs: dict[str, Any]
 
 
 class _Newest:

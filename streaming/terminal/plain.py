@@ -9,6 +9,7 @@ from typing import TextIO
 from streaming.client import (
     ChatError,
     OutputTextDelta,
+    ReasoningTextDelta,
     ResponseDone,
     ResponseInProgress,
     ResponseQueued,
@@ -22,16 +23,18 @@ FAILED, INTERRUPTED = 1, 130
 _GOODBYE_SECONDS = 5.0
 
 
-def answer_once(session: Session, prompt: str, out: TextIO, err: TextIO) -> int:
+def answer_once(
+    session: Session, prompt: str, out: TextIO, err: TextIO, reasoning: bool = False
+) -> int:
     """Ask, and print the answer as it comes; the exit status.
 
     `out` has the text alone. What else there is to say goes to `err`; places in the queue only
-    if that is a terminal.
+    if that is a terminal, and what the model thinks only with `reasoning`.
     """
     turn = session.ask(prompt)
     with turn.stoppable():
         try:
-            status = _print(turn, out, err)
+            status = _print(turn, out, err, reasoning)
         except BrokenPipeError:
             # Whoever read has enough; the server need not write on.
             session.stop(turn)
@@ -42,20 +45,28 @@ def answer_once(session: Session, prompt: str, out: TextIO, err: TextIO) -> int:
     return INTERRUPTED if turn.was_stopped and status else status
 
 
-def _print(turn: Turn, out: TextIO, err: TextIO) -> int:
+def _print(turn: Turn, out: TextIO, err: TextIO, reasoning: bool) -> int:
     printed = Printed(out)
+    thought = Printed(err)
     status = FAILED
     while (news := turn.news.get()) is not Signal.END:
         if isinstance(news, OutputTextDelta):
+            thought.end()
             printed.add(news.delta)
+        elif isinstance(news, ReasoningTextDelta):
+            if reasoning:
+                thought.add(news.delta)
         elif isinstance(news, ResponseInProgress):
             printed.begin_anew()
+            thought.begin_anew()
         elif isinstance(news, ResponseDone):
+            thought.end()
             printed.end()
             if said := words.of_end(news, stopped=turn.was_stopped):
                 print(said, file=err)
             status = 0 if news.status in ("completed", "incomplete") else FAILED
         elif isinstance(news, ChatError):
+            thought.end()
             printed.end()
             print(words.of_error(news), file=err)
         elif isinstance(news, ResponseQueued | ResponseQueuePosition) and err.isatty():
@@ -72,6 +83,7 @@ class Printed:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._said = ""
+        self._is_ended = False  # with a new line
         self._again: str | None = None  # the new text, until it has caught up
 
     def add(self, delta: str) -> None:
@@ -86,6 +98,7 @@ class Printed:
                 self._said, delta = "", self._again
             self._again = None
         self._said += delta
+        self._is_ended = False
         self._write(delta)
 
     def begin_anew(self) -> None:
@@ -97,7 +110,9 @@ class Printed:
             self._write("\n")
             self._said = self._again
             self._write(self._said)
-        if self._said and not self._said.endswith("\n"):
+            self._again = None
+        if self._said and not (self._is_ended or self._said.endswith("\n")):
+            self._is_ended = True
             self._write("\n")
 
     def _write(self, text: str) -> None:

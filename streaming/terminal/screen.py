@@ -1,4 +1,4 @@
-"""A conversation on a terminal: places while it waits, Markdown while it streams."""
+"""A conversation on a terminal: places while it waits, thoughts dimmed, Markdown as it streams."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
@@ -18,6 +18,7 @@ from rich.text import Text
 from streaming.client import (
     ChatError,
     OutputTextDelta,
+    ReasoningTextDelta,
     ResponseDone,
     ResponseInProgress,
     ResponseQueued,
@@ -40,14 +41,14 @@ Ctrl-C stops an answer; pressed twice it leaves. Several lines may be pasted at 
 
 
 class Bottom:
-    """The last `height` lines of a Markdown text."""
+    """The last `height` lines of something."""
 
-    def __init__(self, markdown: str, height: int) -> None:
-        self._markdown = TerminalMarkdown(markdown, hyperlinks=False)
+    def __init__(self, whole: RenderableType, height: int) -> None:
+        self._whole = whole
         self._height = height
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = console.render_lines(self._markdown, options.update(height=None), pad=False)
+        lines = console.render_lines(self._whole, options.update(height=None), pad=False)
         for line in lines[-self._height :]:
             yield from line
             yield Segment.line()
@@ -60,6 +61,8 @@ class View:
         self._console = console
         self._parts: list[str] = []
         self._tail = Tail(console.height, console.width)
+        self._thought: list[str] = []
+        self._thought_tail = Tail(console.height, console.width)
         self._place: ResponseQueued | ResponseQueuePosition | None = None
         self._told_at = 0.0
         self._note = "Sending ..."
@@ -95,9 +98,13 @@ class View:
             text = visible(news.delta)
             self._parts.append(text)
             self._tail.add(text)
+        elif isinstance(news, ReasoningTextDelta):
+            text = visible(news.delta)
+            self._thought.append(text)
+            self._thought_tail.add(text)
         elif isinstance(news, ResponseInProgress):
-            self._parts.clear()
-            self._tail.clear()
+            for said in (self._parts, self._tail, self._thought, self._thought_tail):
+                said.clear()
             self._place, self._note = None, "Reading your prompt ..."
         elif isinstance(news, ResponseQueued | ResponseQueuePosition):
             self._place, self._told_at, self._note = news, time.monotonic(), ""
@@ -111,19 +118,27 @@ class View:
     def _refresh(self, live: Live) -> None:
         now = time.monotonic()
         wait = REFRESH_SECONDS if self._has_news else _COUNTDOWN_SECONDS
-        if now - self._refreshed_at < wait or (self._parts and not self._has_news):
+        says = bool(self._parts or self._thought)
+        if now - self._refreshed_at < wait or (says and not self._has_news):
             return
         self._refreshed_at, self._has_news = now, False
         note = self._note
         if self._place and not note:
             note = words.of_place(self._place, now - self._told_at)
-        if not self._parts:
-            live.update(Text(note, style="dim"), refresh=True)
-        else:
-            live.update(Bottom(str(self._tail), max(1, self._console.height - 2)), refresh=True)
+        shown: RenderableType = Text(note, style="dim")
+        if self._parts:
+            shown = TerminalMarkdown(str(self._tail), hyperlinks=False)
+        elif self._thought:
+            shown = Text(str(self._thought_tail), style="dim")
+        live.update(Bottom(shown, max(1, self._console.height - 2)), refresh=True)
 
     def _conclude(self, end: News, stopped: bool) -> None:
-        text = "".join(self._parts)
+        text, thought = "".join(self._parts), "".join(self._thought).strip()
+        if thought:
+            self._say(thought)
+            if isinstance(end, ResponseDone):
+                self._say(words.of_thought(end.timings.reasoning_ms or 0))
+            self._console.print()
         if text.strip():
             self._console.print(TerminalMarkdown(text, hyperlinks=False))
         if isinstance(end, ResponseDone):

@@ -53,5 +53,10 @@ def of_end(done: ResponseDone, *, stopped: bool) -> str:
     return "The answer failed."
 
 
+def of_thought(milliseconds: int) -> str:
+    """How long the model has thought."""
+    return f"Thought for {_duration(milliseconds / 1000)}."
+
+
 def of_error(error: ChatError) -> str:
     return f"{visible(error.message)} ({visible(error.code)})"

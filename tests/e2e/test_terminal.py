@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 
 from streaming.client import ChatClient
 from tests import terminal
-from tests.fake_engine import words
+from tests.fake_engine import thoughts, words
 from tests.processes import ROOT, ServeProcess, clean_environ
 from tests.terminal import Terminal
 from tests.unit.client.scripted import Line, scripted, stay
@@ -140,6 +140,19 @@ def test_several_lines_are_one_prompt(fake: ServeProcess, open_terminal: Open) -
         assert chat.shown.count("cut at its token limit") == 1, chat.shown
 
 
+def test_a_thought_is_dimmed_and_then_comes_the_answer(
+    fake: ServeProcess, open_terminal: Open
+) -> None:
+    chat = open_terminal("--url", fake.url)
+    chat.until("> ")
+    chat.type("think 60 stop 3\n")
+    chat.until("t0 t1 ")
+    assert "\x1b[2mt0 t1 " in chat.output
+    chat.until(r"t59\W[^w]*Thought for \d+ s\.[^w]*w0 w1 w2\s+> ")
+    chat.type("/quit\n")
+    assert chat.end() == 0
+
+
 def test_no_color(fake: ServeProcess, open_terminal: Open) -> None:
     chat = open_terminal("--url", fake.url, "--max-tokens", "4", NO_COLOR="1")
     chat.until("> ")
@@ -240,6 +253,16 @@ def test_a_prompt_prints_its_answer_and_nothing_else(fake: ServeProcess) -> None
         piped("--url", fake.url, text="stop 5", NO_COLOR="1", TERM="dumb"),
     ):
         assert (done.returncode, done.stdout, done.stderr) == (0, text, "")
+
+
+def test_a_thought_is_no_part_of_the_output(fake: ServeProcess) -> None:
+    text = "".join(words(3)) + "\n"
+    done = piped("--url", fake.url, "think 4 stop 3")
+    assert (done.returncode, done.stdout, done.stderr) == (0, text, "")
+    done = piped("--url", fake.url, "--reasoning", "think 4 stop 3")
+    assert (done.returncode, done.stdout, done.stderr) == (0, text, thoughts(4) + "\n")
+    done = piped("--url", fake.url, "--reasoning", "--reasoning-effort", "none", "think 4 stop 3")
+    assert (done.returncode, done.stdout, done.stderr) == (0, text, "")
 
 
 def test_an_empty_answer_is_said_beside_the_output(fake: ServeProcess) -> None:

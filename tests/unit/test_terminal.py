@@ -104,6 +104,18 @@ def test_an_answer_that_begins_anew_in_a_pipe(old: str, parts: list[str], shown:
     assert out.getvalue() == shown
 
 
+def test_a_thought_ends_its_line_before_what_follows() -> None:
+    out = io.StringIO()
+    printed = Printed(out)
+    for part in ("one", " two"):
+        printed.add(part)
+    printed.end()
+    printed.end()
+    printed.add("more")
+    printed.end()
+    assert out.getvalue() == "one two\nmore\n"
+
+
 @pytest.mark.parametrize(
     ("given_address", "meant"),
     [

@@ -81,7 +81,7 @@ def test_the_settings_say_what_nobody_asks_for(settings: Any) -> None:
     assert asked({"reasoning_effort": "high"}, THINKS) == Thinking("high", {}, 70, "high")
 
 
-NESTED: dict[str, Any] = {"a": {"b": {"c": {"d": {}}}}}
+NESTED: dict[str, Any] = {"a": {"b": {"c": {"d": {"e": 1}}}}}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,10 @@ _SAMPLING: dict[str, tuple[type, str]] = {
     "top_k": (int, "from 1; 0 for no bound"),
     "seed": (int, "the same seed gives the same answer"),
     "repetition_penalty": (float, "0.5 to 2"),
+    "reasoning_effort": (
+        str,
+        "how much a model that can think does so first: none, minimal, low, medium, high or xhigh",
+    ),
 }
 
 
@@ -49,6 +53,11 @@ class Command(BaseCommand):
         )
         for name, (kind, text) in _SAMPLING.items():
             parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
+        parser.add_argument(
+            "--reasoning",
+            action="store_true",
+            help="write what the model thinks to the standard error; the output has the answer",
+        )
 
     def handle(self, *args: Any, **options: Any) -> NoReturn:
         for stream in (sys.stdin, sys.stdout, sys.stderr):
@@ -79,7 +88,7 @@ class Command(BaseCommand):
         session = Session(address_of(url), api_key, params)
         try:
             if prompt is not None:
-                return answer_once(session, prompt, sys.stdout, sys.stderr)
+                return answer_once(session, prompt, sys.stdout, sys.stderr, options["reasoning"])
             self.converse(session)
             return 0
         finally:

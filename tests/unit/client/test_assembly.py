@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from streaming.client.assembly import Assembly, Gap, Numbered
 from streaming.client.backlog import AnswerEvent, Backlog
 from streaming.protocol import (
+    LaterEvent,
     OutputTextDelta,
+    ReasoningTextDelta,
     ResponseDone,
     ResponseInProgress,
     ResponseQueuePosition,
@@ -125,6 +127,83 @@ async def test_a_backlog_is_bounded_and_whole(
         read.append(event)
     assert told(read) == "".join(parts)
     assert isinstance(read[-1], ResponseDone)
+
+
+Mixed = list[tuple[type[OutputTextDelta] | type[ReasoningTextDelta], str]]
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+mixed = st.lists(st.tuples(st.sampled_from([OutputTextDelta, ReasoningTextDelta]), texts))
+
+
+def joined(parts: Mixed, kind: type) -> str:
+    return "".join(text for each, text in parts if each is kind)
+
+
+def mixed_log(parts: Mixed, first: int = 1) -> list[Numbered]:
+    """All events of an answer that thinks and says these parts."""
+    begun, *_, done = log_of([], first)
+    log, said = [begun], {OutputTextDelta: "", ReasoningTextDelta: ""}
+    for number, (kind, text) in enumerate(parts, first + 1):
+        offset = len(said[kind])
+        log.append(kind(response_id=ID, sequence_number=number, delta=text, offset=offset))
+        said[kind] += text
+    end = {
+        "sequence_number": first + len(parts) + 1,
+        "text": said[OutputTextDelta],
+        "reasoning": said[ReasoningTextDelta],
+    }
+    return [*log, done.model_copy(update=end)]
+
+
+def thought(events: list[AnswerEvent]) -> str:
+    """The thought as a reader of the events has it."""
+    text = ""
+    for event in events:
+        if isinstance(event, ResponseInProgress):
+            text = ""
+        elif isinstance(event, ReasoningTextDelta):
+            assert event.offset == len(text)
+            text += event.delta
+    return text
+
+
+@given(before=mixed, parts=mixed, seen=st.integers(0, 9))
+def test_thought_and_text_come_together_apart(before: Mixed, parts: Mixed, seen: int) -> None:
+    """Those of an answer that began anew, of which some came, and then its end."""
+    log = mixed_log(parts, first=1_000_001)
+    assembly, news = Assembly(), []
+    for event in [*mixed_log(before)[:-1], *log[: min(seen, len(log) - 1)], log[-1]]:
+        news += assembly.take(event)
+    assert told(news) == assembly.text == joined(parts, OutputTextDelta)
+    assert thought(news) == assembly.reasoning == joined(parts, ReasoningTextDelta)
+
+
+@given(parts=mixed, bound=st.integers(1, 4), data=st.data())
+async def test_a_backlog_of_both_is_bounded(parts: Mixed, bound: int, data: st.DataObject) -> None:
+    backlog, read = Backlog(bound), []
+    for event in mixed_log(parts):
+        backlog.put(event)
+        assert len(backlog) <= bound + 3
+        if len(backlog) > 1 and data.draw(st.booleans()):
+            read.append(await backlog.get())
+    backlog.end()
+    while (event := await backlog.get()) is not None:
+        read.append(event)
+    assert told(read) == joined(parts, OutputTextDelta)
+    assert thought(read) == joined(parts, ReasoningTextDelta)
+
+
+def test_an_event_of_a_later_version_is_counted_and_not_told() -> None:
+    begun, said, _ = log_of(["ab"])
+    later = LaterEvent.model_validate(
+        {"type": "response.new", "response_id": str(ID), "sequence_number": 2, "x": 1}
+    )
+    assembly = Assembly()
+    assert assembly.take(begun) == [begun]
+    assert assembly.take(later) == []
+    said = said.model_copy(update={"sequence_number": 3})
+    assert assembly.take(said) == [said]
+    with pytest.raises(Gap):
+        assembly.take(later.model_copy(update={"sequence_number": 5}))
 
 
 async def test_an_error_comes_after_what_was_read() -> None:
