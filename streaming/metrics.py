@@ -21,7 +21,14 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from streaming.engine.base import EngineEvent, Finished, PassedDelta, Started, TextDelta
+from streaming.engine.base import (
+    Channel,
+    EngineEvent,
+    Finished,
+    PassedDelta,
+    Started,
+    TextDelta,
+)
 from streaming.waiting_list.base import Snapshot, State, WorkerState
 
 if TYPE_CHECKING:
@@ -51,6 +58,7 @@ def _histogram(name: str, text: str, buckets: tuple[float, ...] = _SECONDS) -> H
 
 PROMPT_TOKENS = _counter("prompt_tokens", "Tokens of the prompts this worker began to answer.")
 GENERATION_TOKENS = _counter("generation_tokens", "Tokens this worker's engine generated.")
+REASONING_TOKENS = _counter("reasoning_tokens", "Of these, the tokens of thoughts.")
 INTER_TOKEN_LATENCY = _histogram(
     "inter_token_latency_seconds", "From one token of an answer to its next.", _TOKEN_SECONDS
 )
@@ -84,6 +92,8 @@ class TokenMeter:
             self._counted_prompt = event.prompt_tokens > 0
         elif isinstance(event, TextDelta | PassedDelta) and event.tokens:
             GENERATION_TOKENS.inc(len(event.tokens))
+            if isinstance(event, TextDelta) and event.channel is Channel.REASONING:
+                REASONING_TOKENS.inc(len(event.tokens))
             if self._at is not None:
                 for _ in event.tokens:
                     INTER_TOKEN_LATENCY.observe((now - self._at) / len(event.tokens))

@@ -47,6 +47,7 @@ def facts(response: Response) -> dict[str, str | int | float | None]:
         "error_code": response.error_code or None,
         "prompt_tokens": response.prompt_tokens,
         "completion_tokens": response.completion_tokens,
+        "reasoning_tokens": response.reasoning_tokens,
         "attempt": response.attempt,
         "worker": response.worker or None,
         "queue_seconds": since(response.started_at),

@@ -32,6 +32,8 @@ BEGINNING = 80
 RESPONSES = 200
 """Responses that a conversation's page lists; the history lists all."""
 
+_UNSHOWN = ("text", "reasoning", "passed", "params", "error_message")
+
 
 @admin.register(Conversation)
 class ConversationAdmin(RecordAdmin):
@@ -108,7 +110,7 @@ class ConversationAdmin(RecordAdmin):
     def turns(self, obj: Conversation) -> str:
         """Its responses in the order of their prompts, without a word of them."""
         found = newest_first(obj).reverse()
-        rows = list(found.defer("text", "passed", "params", "error_message")[: RESPONSES + 1])
+        rows = list(found.defer(*_UNSHOWN)[: RESPONSES + 1])
         if not rows:
             return "–"
         body = format_html_join(
@@ -160,7 +162,14 @@ class MessageList(RecordList):
 
 @admin.register(Message)
 class MessageAdmin(RecordAdmin):
-    text_fields = ("content", "content_text", "fields", "beginning")
+    text_fields = (
+        "content",
+        "content_text",
+        "reasoning",
+        "thought_text",
+        "fields",
+        "beginning",
+    )
     list_display = ("short_id", "role", "beginning", "conversation_link", "created_at")
     list_filter = ("role", ("created_at", lists.Moment))
     search_fields = ("id",)  # for the form; `find` says what is searched
@@ -174,18 +183,20 @@ class MessageAdmin(RecordAdmin):
         "role",
         "conversation_link",
         "parent_link",
+        "thought_text",
         "content_text",
         "fields",
         "created_at",
     )
 
+    thought_text = shown("reasoning", "thought")
     content_text = shown("content", "text")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # One character more than is shown says that there is more.
         start = Left(F("content"), BEGINNING + 1)
         found: QuerySet[Any] = super().get_queryset(request).annotate(start=start)
-        return found.defer("content", "fields")
+        return found.defer("content", "reasoning", "fields")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[lists.OfferedList]:
         return MessageList

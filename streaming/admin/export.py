@@ -59,6 +59,7 @@ COLUMNS: dict[str, Column] = {
     "rating": lambda r: r.rating,
     "prompt_tokens": lambda r: r.prompt_tokens,
     "completion_tokens": lambda r: r.completion_tokens,
+    "reasoning_tokens": lambda r: r.reasoning_tokens,
     "trimmed_messages": lambda r: r.trimmed_messages,
     "tokens_per_second": lambda r: _rounded(tokens_per_second(r)),
     "created_at": lambda r: r.created_at,
@@ -67,10 +68,12 @@ COLUMNS: dict[str, Column] = {
     "finished_at": lambda r: r.finished_at,
     "queue_ms": lambda r: _ms(queue_seconds(r)),
     "ttft_ms": lambda r: _ms(ttft_seconds(r)),
+    "reasoning_ms": lambda r: r.reasoning_ms,
     "total_ms": lambda r: _ms(total_seconds(r)),
 }
 TEXTS: dict[str, Column] = {
     "prompt": lambda r: r.prompt.content,
+    "reasoning": lambda r: r.reasoning,
     "answer": lambda r: r.text,
     "passed": lambda r: json.dumps(r.passed, ensure_ascii=False) if r.passed else "",
     "params": lambda r: json.dumps(r.params, ensure_ascii=False),  # has stop strings in it
@@ -144,7 +147,8 @@ def _is_formula(text: str) -> bool:
 
 def _with_what_is_needed(queryset: QuerySet[Response], with_texts: bool) -> QuerySet[Response]:
     fields = [field.name for field in Response._meta.concrete_fields]
-    unused = {"message", *(() if with_texts else ("text", "passed", "params", "prompt"))}
+    texts = ("text", "reasoning", "passed", "params", "prompt")
+    unused = {"message", *(() if with_texts else texts)}
     related = ["conversation__user", *(["prompt"] if with_texts else [])]
     loaded = [name for name in fields if name not in unused]
     loaded += ["conversation__source", "conversation__user", "conversation__user__username"]

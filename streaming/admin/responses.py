@@ -58,7 +58,15 @@ def _retention(days: int) -> str:
 class ResponseAdmin(RecordAdmin):
     """Every response, and the live queue."""
 
-    text_fields = ("prompt_text", "answer_text", "text", "passed", "params")
+    text_fields = (
+        "prompt_text",
+        "thought_text",
+        "reasoning",
+        "answer_text",
+        "text",
+        "passed",
+        "params",
+    )
     list_display = (
         "short_id",
         "outcome",
@@ -106,6 +114,8 @@ class ResponseAdmin(RecordAdmin):
         "total",
         "prompt_tokens",
         "completion_tokens",
+        "reasoning_tokens",
+        "thinking",
         "rate",
         "trimmed_messages",
         "attempt",
@@ -120,6 +130,7 @@ class ResponseAdmin(RecordAdmin):
         "continues_link",
         "rating",
         "prompt_text",
+        "thought_text",
         "answer_text",
         "passed",
         "params",
@@ -129,6 +140,7 @@ class ResponseAdmin(RecordAdmin):
         css = {"all": ["streaming/admin-history.css"]}
 
     prompt_text = shown("prompt.content", "prompt")
+    thought_text = shown("reasoning", "thought")
     answer_text = shown("text", "answer")
 
     # Columns and fields.
@@ -213,6 +225,10 @@ class ResponseAdmin(RecordAdmin):
     @admin.display(description="total", ordering=DURATIONS["total"])
     def total(self, obj: Response) -> str:
         return words(total_seconds(obj))
+
+    @admin.display(description="thought for")
+    def thinking(self, obj: Response) -> str:
+        return words(None if obj.reasoning_ms is None else obj.reasoning_ms / 1000)
 
     @admin.display(description="tokens/s")
     def rate(self, obj: Response) -> str:
