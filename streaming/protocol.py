@@ -116,15 +116,18 @@ StopText = Annotated[Text, Field(min_length=1, max_length=100)]
 def _default(name: str, words: str) -> str:
     """A parameter's description: what a model in this process takes if nothing is asked for."""
     value = SamplingParams.__dataclass_fields__[name].default
-    return f"By default {value:g}; {words}. Another server's own, in front of one."
+    return (
+        f"By default what the model's makers say, or {value:g}; {words}. In front of another "
+        "server its own."
+    )
 
 
 Tokens = Annotated[int, Field(strict=True, ge=-1), AfterValidator(_some_tokens)] | None
 
 
 class Params(ThinkingParams, _Event):
-    """Sampling parameters of one response; what is absent takes the default, or in
-    front of another server that one's.
+    """Sampling parameters of one response; what is absent is as the model's makers say, or else
+    takes the default, or in front of another server that one's.
 
     What OpenAI, vLLM and llama.cpp take means the same here. `max_tokens` above the server's bound
     is that bound, as -1 is; `top_p` 0 takes the likeliest token each time; `top_k` 0 or -1 is no

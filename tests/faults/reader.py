@@ -15,7 +15,7 @@ from websockets.exceptions import WebSocketException
 
 PATIENCE = 60.0
 BROKEN = (OSError, WebSocketException, TimeoutError, EOFError)
-DELTAS = ("response.output_text.delta",)
+DELTAS = ("response.output_text.delta", "response.reasoning_text.delta")
 AGAIN = ("internal_error", "unavailable", "queue_full", "rate_limited")
 
 
@@ -42,7 +42,7 @@ class Reader:
         self.params = params
         self.token = token
         self.conversation = conversation  # a new one if empty, known when it is accepted
-        self.text = ""
+        self.text = self.reasoning = ""
         self.sequence = 0
         self.begun = 0
         self.connections = 0
@@ -166,11 +166,15 @@ class Reader:
         self.sequence = number
         if begins_anew:
             self.begun += 1
-            self.text = ""
+            self.text = self.reasoning = ""
         elif event["type"] == "response.output_text.delta":
             if event["offset"] != len(self.text):
                 raise Garbled(f"offset {event['offset']} behind {len(self.text)} characters")
             self.text += event["delta"]
+        elif event["type"] == "response.reasoning_text.delta":
+            if event["offset"] != len(self.reasoning):
+                raise Garbled(f"offset {event['offset']} in a thought of {len(self.reasoning)}")
+            self.reasoning += event["delta"]
         elif event["type"] == "response.done":
             self.done = event
 

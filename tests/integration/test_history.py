@@ -325,11 +325,31 @@ def test_an_open_response_is_exported_with_empty_moments(viewer: Client) -> None
 
 
 def test_texts_are_exported_for_those_who_may_read_them(viewer: Client) -> None:
-    respond("secret answer", prompt="secret prompt", params={"stop": ["secret"]})
+    respond(
+        "secret answer", prompt="secret prompt", params={"stop": ["secret"]}, reasoning="secret"
+    )
     content = b"".join(viewer.get(EXPORT).streaming_content).decode()
     assert "secret" not in content
     [row] = csv.DictReader(io.StringIO(content))
     assert list(row) == list(export.COLUMNS)
+
+
+def test_thoughts_are_for_those_who_may_read_texts(viewer: Client, reader: Client) -> None:
+    made = respond("four", reasoning="two and two", reasoning_tokens=3, reasoning_ms=1500)
+    Message.objects.filter(pk=made.prompt_id).update(reasoning="two and two")
+    [row] = rows_of(reader.get(EXPORT))
+    assert (row["reasoning"], row["reasoning_tokens"], row["reasoning_ms"]) == (
+        "two and two",
+        "3",
+        "1500",
+    )
+    for address in (
+        f"/admin/streaming/response/{made.pk}/change/",
+        f"/admin/streaming/message/{made.prompt_id}/change/",
+    ):
+        assert "two and two" in reader.get(address).content.decode()
+        assert "two and two" not in viewer.get(address).content.decode()
+    assert "1.5 s" in viewer.get(f"/admin/streaming/response/{made.pk}/change/").content.decode()
 
 
 @pytest.mark.parametrize("begin", [*export.FORMULA, "=HYPERLINK("])

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from streaming import keys
 from streaming.bounded import Unserved
 from streaming.markup import RENDERER, dresser, render
-from tests.fake_engine import FakeEngine
+from tests.fake_engine import FakeEngine, thoughts
 from tests.inline_pool import InlinePool
 from tests.structure import with_items
 
@@ -221,3 +221,41 @@ async def test_what_waits_for_its_html_is_not_sent_behind_the_close(
         future.set_exception(Unserved("away"))
     assert await chat._communicator.receive_nothing(0.5)
     RENDERER.forget()
+
+
+async def test_a_thought_is_plain_text_beside_the_html(client: Any, start_worker: Any) -> None:
+    """For who reads from the beginning, who comes amid the thought, and who comes after the end."""
+    await start_worker(FakeEngine(step_seconds=0.02))
+    session = {"visitor": "thinks"}
+    chat = await client(query=HTML, session=session)
+    queued = await chat.ask(f"think 12 say {TEXT}")
+    await chat.until("response.reasoning_text.delta")
+    amid = await client(query=HTML, session=session)
+    await amid.send("response.resume", response_id=queued["response_id"], starting_after=1000)
+    for each in (chat, amid):
+        reader = Reader()
+        done = await read_to_end(each, reader)
+        assert reader.blocks == render(TEXT)
+        deltas = [e for e in each.received if e["type"] == "response.reasoning_text.delta"]
+        assert "".join(e["delta"] for e in deltas) == done["reasoning"] == thoughts(12)
+        assert not any({"blocks", "tail"} & event.keys() for event in deltas)
+    after = await client(query=HTML, session=session)
+    await after.send("response.resume", response_id=queued["response_id"])
+    reader = Reader()
+    done = await read_to_end(after, reader)
+    assert (done["reasoning"], reader.blocks) == (thoughts(12), render(TEXT))
+
+
+async def test_a_thought_that_is_gone_on_with_has_no_blocks(client: Any, start_worker: Any) -> None:
+    await start_worker(FakeEngine(step_seconds=0.02))
+    chat = await client(query=HTML)
+    queued = await chat.ask("think 90 stop 2")
+    await chat.until("response.reasoning_text.delta")
+    await chat.send("response.cancel", response_id=queued["response_id"])
+    cut = await chat.until("response.done")
+    assert (cut["text"], cut["blocks"]) == ("", [])
+    await chat.send("response.create", continues=queued["response_id"])
+    reader = Reader()
+    done = await read_to_end(chat, reader)
+    assert cut["reasoning"] + done["reasoning"] == thoughts(90)
+    assert reader.blocks == render("w0 w1 ")
