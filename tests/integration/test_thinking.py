@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
-from streaming import record
+from streaming import record, responses, turns
 from streaming.engine.base import ChatMessage
-from streaming.models import Message, Response
+from streaming.models import Conversation, Message, Response
 from tests.fake_engine import FakeEngine, thoughts, words
 from tests.integration.conftest import ChatClient
 
@@ -58,6 +59,67 @@ async def test_a_thought_and_its_answer(start_worker: Any, client: Any) -> None:
     assert (row.reasoning, row.reasoning_tokens) == (thoughts(6), 6)
     message = await Message.objects.aget(pk=row.message_id)
     assert (message.content, message.reasoning) == (done["text"], done["reasoning"])
+
+
+async def test_a_thought_is_kept_that_no_worker_ends(
+    layer: Any, start_worker: Any, client: Any
+) -> None:
+    """Its workers were lost, or it is cancelled between them."""
+    await start_worker(FakeEngine(step_seconds=0.02))
+    chat: ChatClient = await client()
+    asked = await chat.ask("think 500")
+    await chat.until(THOUGHT)
+    await responses.fail_exhausted(layer, asked["response_id"])
+    done = await chat.until("response.done")
+    assert (done["status"], done["error"]["code"]) == ("failed", "worker_lost")
+    assert done["reasoning"]
+    assert thoughts(500).startswith(done["reasoning"])
+    assert done["timings"]["reasoning_ms"] is not None
+    row = await Response.objects.select_related("message").aget(pk=asked["response_id"])
+    assert row.message is not None
+    assert (row.message.content, row.message.reasoning) == ("", done["reasoning"])
+
+
+async def test_a_list_that_lost_its_memory_keeps_neither_thought_nor_text(
+    layer: Any, start_worker: Any, client: Any
+) -> None:
+    await start_worker(FakeEngine(step_seconds=0.02))
+    chat: ChatClient = await client()
+    asked = await chat.ask("think 30 stop 30")
+    await chat.until(THOUGHT)
+    layer.waiting_list.forget()
+    await chat.until("response.in_progress")
+    done = await chat.until("response.done", response_id=asked["response_id"])
+    assert (done["reasoning"], done["text"]) == (thoughts(30), "".join(words(30)))
+    begun = [at for at, e in enumerate(chat.received) if e["type"] == "response.in_progress"]
+    assert said(chat.received[begun[-1] :], asked["response_id"]) == (
+        done["reasoning"],
+        done["text"],
+    )
+
+
+async def test_the_page_has_what_was_thought(start_worker: Any, client: Any) -> None:
+    await start_worker(FakeEngine(step_seconds=0.02))
+    chat: ChatClient = await client()
+    asked = await chat.ask("think 60 stop 2")
+    await chat.until(THOUGHT)
+    await chat.send("response.cancel", response_id=asked["response_id"])
+    cut = await chat.until("response.done")
+    await chat.send("response.create", continues=asked["response_id"])
+    rest = await chat.until("response.done")
+    conversation = await Conversation.objects.aget(pk=asked["conversation_id"])
+    (turn,) = (await sync_to_async(turns.window)(conversation)).turns
+    assert (turn.reasoning, turn.details["text"]) == (thoughts(60), "w0 w1 ")
+    assert turn.details["reasoning"] == thoughts(60)
+    assert turn.details["done"]["usage"]["reasoning_tokens"] == 60
+    assert turn.details["done"]["timings"]["reasoning_ms"] == sum(
+        each["timings"]["reasoning_ms"] for each in (cut, rest)
+    )
+    await chat.send("response.create", continues=asked["response_id"])
+    await chat.until(THOUGHT)  # it is open, and goes on with what was thought until the cut
+    (turn,) = (await sync_to_async(turns.window)(conversation)).turns
+    assert turn.is_open
+    assert turn.reasoning == cut["reasoning"]
 
 
 async def test_an_answer_without_a_thought_has_none(start_worker: Any, client: Any) -> None:
