@@ -113,7 +113,7 @@ def _turn(
         blocks=blocks,
         details={
             "text": text,
-            "reasoning": reasoning,
+            "reasoning_ms": _thought_ms(chain),
             "previous": turn.previous,
             "versions": turn.versions,
             "continues": last.continues_id,
@@ -131,17 +131,15 @@ def _done(chain: Sequence[Response]) -> dict[str, Any] | None:
     ended = [response for response in chain if response.finished_at is not None]
     if last.finished_at is None:
         return None
-    thought = [each.reasoning_ms for each in ended if each.reasoning_ms is not None]
     return {
         "status": last.status,
-        "usage": {
-            name: sum(getattr(response, name) for response in ended)
-            for name in ("completion_tokens", "reasoning_tokens")
-        },
-        "timings": {
-            "total_ms": sum(total_ms(response) for response in ended),
-            "reasoning_ms": sum(thought) if thought else None,
-        },
+        "usage": {"completion_tokens": sum(response.completion_tokens for response in ended)},
+        "timings": {"total_ms": sum(total_ms(response) for response in ended)},
         "error": {"code": last.error_code, "message": last.error_message},
         "began": any(response.started_at is not None for response in ended),
     }
+
+
+def _thought_ms(chain: Sequence[Response]) -> int:
+    """Milliseconds that were thought for an answer until now."""
+    return sum(response.reasoning_ms or 0 for response in chain)

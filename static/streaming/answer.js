@@ -2,12 +2,14 @@
 
 import { Blocks } from "./blocks.js";
 import { isBlank } from "./text.js";
+import { Thought } from "./thought.js";
 import { TurnView } from "./turn_view.js";
 import * as words from "./words.js";
 
 const OPEN = ["queued", "in_progress"];
 const WRITTEN = ["completed", "incomplete"]; // by the model, to its end
 const CUT = ["incomplete", "cancelled", "failed"];
+const NOTHING = { tokens: 0, ms: 0, thoughtMs: 0 };
 
 export class Answer {
   place = null; // the last { position, size, service, startsAt }
@@ -20,17 +22,24 @@ export class Answer {
   edit = null; // the text that the waiting prompt is to be changed to
   replaced = null; // what this answer stands in the place of, until the server has it
   isLast = false;
-  textId; // the response to continue: the last one that wrote some of the text
+  textId; // the response to continue: the last one that wrote or thought something of it
   #prefix = ""; // the text that it continues
-  #spent = { tokens: 0, ms: 0 }; // on that text
+  #thoughtPrefix = ""; // and the thought
+  #spent = NOTHING; // on both
   #begun = false;
+  #told = new Set(); // of its parts, to those who hear the page
 
   constructor(view) {
-    const { text, continues, trimmed_messages: trimmed, done } = view.details;
+    const { text, continues, trimmed_messages: trimmed, done, reasoning_ms: ms } = view.details;
     this.view = view;
     this.text = new Blocks(view.find(".text"), text);
-    this.#prefix = continues && this.isOpen ? text : "";
-    this.textId = this.#prefix ? continues : this.id;
+    this.thought = new Thought(view.find(".thought"), ms);
+    if (continues && this.isOpen) {
+      this.#prefix = text;
+      this.#thoughtPrefix = this.thought.source;
+      this.#spent = { ...NOTHING, thoughtMs: ms };
+    }
+    this.textId = this.#prefix || this.#thoughtPrefix ? continues : this.id;
     view.show(".note", words.trimmedNote(trimmed));
     this.#showDone(done);
     view.showVersions(this.id);
@@ -57,11 +66,14 @@ export class Answer {
     this.#spent = {
       tokens: done?.usage.completion_tokens ?? 0,
       ms: done?.timings.total_ms ?? 0,
+      thoughtMs: this.thought.ms,
     };
     this.#prefix = this.text.source;
+    this.#thoughtPrefix = this.thought.source;
     this.task = { continues: this.textId };
     this.params = params;
     this.submitted = this.sent = this.confirmed = this.#begun = false;
+    this.#told.clear();
     this.lastSequence = 0;
     this.place = null;
     this.view.details.versions = versions.map((version) => (version === oldId ? id : version));
@@ -76,8 +88,8 @@ export class Answer {
     Object.assign(this, { task, confirmed, lastSequence, replaced: null, sent: true });
     this.view.details.versions = versions;
     this.view.id = id;
-    this.#prefix = "";
-    this.#spent = { tokens: 0, ms: 0 };
+    this.#prefix = this.#thoughtPrefix = "";
+    this.#spent = NOTHING;
     this.text.rest();
     this.#showDone(done);
     this.showWait("");
@@ -129,30 +141,40 @@ export class Answer {
     this.place = { position, size, service: isAway ? "away" : service, startsAt };
   }
 
-  // True unless it is told again only because the connection is new.
   start({ trimmed_messages: trimmed = 0 }) {
-    const isFirst = !this.#begun;
     this.#begun = true;
     this.status = "in_progress";
+    this.thought.begin(this.#thoughtPrefix, this.#spent.thoughtMs);
     this.text.begin(this.#prefix);
     this.view.show(".note", words.trimmedNote(trimmed));
     this.showWait("");
-    return isFirst;
   }
 
+  // True for the first of it, unless it is told again only because the connection is new.
+  think(event) {
+    if (this.thought.add(event)) this.text.forget();
+    this.thought.mayOpen = this.text.showsNothing;
+    return this.#isNews("thought");
+  }
+
+  // The same.
   append(event) {
+    this.thought.pause();
     this.text.add(event);
+    return this.#isNews("text");
   }
 
   finish(event) {
-    const { status, usage, timings, error } = event;
-    if (event.text) this.textId = this.id;
+    const { status, usage, timings, error, reasoning = "" } = event;
+    const { tokens, ms, thoughtMs } = this.#spent;
+    if (event.text || reasoning) this.textId = this.id;
+    this.thought.end(this.#thoughtPrefix + reasoning, thoughtMs + (timings.reasoning_ms ?? 0));
     this.text.end(this.#prefix + event.text, event);
     this.showWait("");
     this.#showDone({
       status,
-      usage: { completion_tokens: usage.completion_tokens + this.#spent.tokens },
-      timings: { total_ms: timings.total_ms + this.#spent.ms },
+      usage: { completion_tokens: usage.completion_tokens + tokens },
+      timings: { total_ms: timings.total_ms + ms },
       error,
       began: this.#begun,
     });
@@ -161,6 +183,7 @@ export class Answer {
 
   // The server did not take the prompt, or nobody can say what became of it.
   fail(message) {
+    this.thought.rest();
     this.text.rest();
     this.showWait("");
     this.view.show(".meta", message, ".meta-text");
@@ -168,6 +191,7 @@ export class Answer {
   }
 
   interrupt(isInterrupted) {
+    this.thought.interrupt();
     this.text.flush();
     this.submitted = false;
     this.lastSequence = 0; // a new socket tells all from the beginning
@@ -198,9 +222,16 @@ export class Answer {
     return this.place ? words.etaText(this.place) : "";
   }
 
-  // Nothing of it can be read.
+  // Nothing of it can be read, but for what was thought.
   get isBlank() {
     return isBlank(this.text.source);
+  }
+
+  // Its end stays in sight for who is there, and what is read stays where it is.
+  scrollBy(scroll) {
+    this.text.onGrow = this.thought.onGrow = () => scroll.follow();
+    this.thought.onFold = (element, fold) => scroll.fold(element, fold);
+    this.thought.onToggle = () => scroll.look();
   }
 
   set last(isLast) {
@@ -211,7 +242,15 @@ export class Answer {
 
   #showDone(done) {
     this.view.details.done = done;
-    this.view.show(".meta", done ? words.doneText(done, this.isBlank) : "", ".meta-text");
+    this.thought.isStopped = this.isBlank && CUT.includes(done?.status);
+    const text = done ? words.doneText(done, this.isBlank, !this.thought.isBlank) : "";
+    this.view.show(".meta", text, ".meta-text");
+  }
+
+  #isNews(part) {
+    const isNews = !this.#told.has(part);
+    this.#told.add(part);
+    return isNews;
   }
 
   // Which buttons there are.
@@ -224,7 +263,8 @@ export class Answer {
     for (const selector of [".copy-answer", ".like", ".dislike", ".regenerate"]) {
       view.toggle(selector, isRead);
     }
-    const hasMore = CUT.includes(this.status) && this.text.source !== "" && this.isLast;
+    const hasBegun = this.text.source !== "" || this.thought.source !== "";
+    const hasMore = CUT.includes(this.status) && hasBegun && this.isLast;
     view.toggle(".continue", hasMore);
     view.toggle(".answer-actions", isRead || hasMore || view.details.versions.length > 1);
     const { regenerates, continues } = this.task; // their prompt has an answer already

@@ -7,6 +7,7 @@ import { addCodeButtons } from "./code_button.js";
 import { patch, patchItems } from "./patch.js";
 import { Selected } from "./selection.js";
 import { Tail } from "./tail.js";
+import { isBlank } from "./text.js";
 
 export class Blocks {
   onGrow = () => {};
@@ -27,6 +28,10 @@ export class Blocks {
     this.#blocks = [...container.querySelectorAll(":scope > .block")];
     this.#count = this.#blocks.length;
     for (const block of this.#blocks) addCodeButtons(block);
+  }
+
+  get showsNothing() {
+    return isBlank(this.source) && isBlank(this.#seen);
   }
 
   // The text comes from its beginning; `prefix` is that of the answer that it continues. What is
@@ -64,6 +69,12 @@ export class Blocks {
       this.#tail = source;
     }
     this.flush();
+  }
+
+  // What was on the page when it was begun again is not told again.
+  forget() {
+    this.#seen = "";
+    this.#plan();
   }
 
   // No more will come for now.

@@ -33,7 +33,7 @@ export class Branches {
     return [...element.querySelectorAll(".turn")].map((turn) => {
       const answer = new Answer(new TurnView(turn));
       answer.confirmed = answer.sent = true;
-      answer.text.onGrow = () => this.#scroll.follow();
+      answer.scrollBy(this.#scroll);
       return answer;
     });
   }

@@ -67,7 +67,7 @@ function ask(text) {
 
 // Puts an answer at the end of the path and sends it as soon as its turn has come.
 function add(answer) {
-  answer.text.onGrow = () => scroll.follow();
+  answer.scrollBy(scroll);
   path.add(answer);
   branches.leave();
   submitWaiting();
@@ -226,14 +226,19 @@ function onResponseEvent(answer, event) {
       notice.announce(words.updatedText());
       break;
     case "response.in_progress":
-      if (answer.start(event)) notice.announce(words.beginsAnnouncement());
+      answer.start(event);
       break;
-    case "response.output_text.delta":
-      answer.append(event);
+    case "response.reasoning_text.delta":
+      if (answer.think(event)) notice.announce(words.thinkingAnnouncement());
       return; // nothing else on the page changes
+    case "response.output_text.delta":
+      if (answer.append(event)) notice.announce(words.beginsAnnouncement());
+      return;
     case "response.done":
       answer.finish(event);
-      notice.announce(words.doneAnnouncement(event.status, answer.isBlank));
+      notice.announce(
+        words.doneAnnouncement(event.status, answer.isBlank, !answer.thought.isBlank),
+      );
       if (answer.confirmed) tabs.tell({ id: branches.conversationId });
       scroll.follow(); // the buttons below the answer are in sight, too
       break;

@@ -96,6 +96,10 @@ export class Path {
   }
 
   replace(element, answers) {
+    for (const answer of answers) {
+      const former = this.get(answer.id);
+      if (former) answer.thought.keepAs(former.thought);
+    }
     this.element.replaceWith(element);
     this.element = element;
     this.#answers = new Map(answers.map((answer) => [answer.id, answer]));

@@ -2,7 +2,10 @@
 //
 // A formula is copied as its LaTeX: a browser would write its signs one below the other.
 
-const UNWANTED = "button:not(.footnote-mark), .tail, .unseen, .icons, [hidden], script, .actions";
+// A thought is copied where it is open and selected.
+const UNWANTED =
+  "button:not(.footnote-mark), .tail, .unseen, .icons, [hidden], script, .actions, " +
+  ".thought:not([open]), .thought summary";
 
 // Whose parts are copied as such: a few words of an item are no list.
 const WHOLE = "p, h3, h4, h5, h6, li, th, td, blockquote, label, summary, details, .footnote, .block";

@@ -8,11 +8,13 @@ const TYPED_IN = "input, textarea, select, dialog, [contenteditable]";
 
 export class Scroll {
   #scroller = document.getElementById("scroller");
+  #thread = document.getElementById("thread");
   #button = document.getElementById("latest");
   #follows = true;
   #top = 0; // where it stood when it was last looked at
   #pausedUntil = 0;
   #touch = 0; // where the finger was
+  #width = 0; // of the lines, in pixels
 
   constructor() {
     const scroller = this.#scroller;
@@ -22,13 +24,14 @@ export class Scroll {
     scroller.addEventListener("touchmove", (event) => this.#onTouch(event), { passive: true });
     document.addEventListener("keydown", (event) => this.#onKey(event));
     this.#button.addEventListener("click", () => this.toBottom());
-    new ResizeObserver(() => this.follow()).observe(scroller);
+    new ResizeObserver(() => this.#resized()).observe(scroller);
     this.toBottom();
   }
 
   toBottom() {
     this.#follows = true;
     this.#pausedUntil = 0;
+    this.#thread.style.minHeight = "";
     this.follow();
   }
 
@@ -61,10 +64,38 @@ export class Scroll {
     this.#top = this.#scroller.scrollTop;
   }
 
+  // What is in sight stays where it is while `change` makes an element shorter: what stands above,
+  // or if the element begins out of sight, what stands below. The end of the page then keeps the
+  // room for what is still to come.
+  fold(element, change) {
+    if (this.topOf(element) < 0) {
+      this.keep(change);
+      return;
+    }
+    const height = this.#thread.getBoundingClientRect().height - this.#below;
+    change();
+    const left = this.#thread.getBoundingClientRect().height;
+    if (left < height) this.#thread.style.minHeight = `${height}px`;
+  }
+
+  // The reader has made something longer or shorter: nothing pulls it out of sight.
+  look() {
+    this.#follows = this.#below < NEAR;
+    this.#top = this.#scroller.scrollTop;
+    this.#showButton();
+  }
+
   // Pixels of the conversation below what is in sight.
   get #below() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
     return scrollHeight - scrollTop - clientHeight;
+  }
+
+  #resized() {
+    const { clientWidth } = this.#scroller;
+    if (clientWidth !== this.#width) this.#thread.style.minHeight = "";
+    this.#width = clientWidth;
+    this.follow();
   }
 
   #onWheel({ deltaY, ctrlKey }) {

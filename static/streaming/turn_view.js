@@ -12,6 +12,7 @@ const EMPTY = {
   versions: [],
   continues: null,
   rating: 0,
+  reasoning_ms: 0,
   trimmed_messages: 0,
   done: null,
 };

@@ -130,8 +130,13 @@ const FAULTS = {
   internal_error: () => gettext("Something went wrong on the server."),
 };
 
-// fields: those of `response.done`, and whether it `began` at all; isBlank: there is nothing to read
-export function doneText({ status, usage, timings, error, began }, isBlank = false) {
+// fields: those of `response.done`, and whether it `began` at all; isBlank: there is nothing to
+// read; hasThought: but a thought
+export function doneText(
+  { status, usage, timings, error, began },
+  isBlank = false,
+  hasThought = false,
+) {
   if (status === "cancelled" && !began && !usage.completion_tokens) {
     return gettext("Withdrawn before it started");
   }
@@ -139,7 +144,9 @@ export function doneText({ status, usage, timings, error, began }, isBlank = fal
   if (status === "cancelled") parts.push(gettext("Stopped"));
   if (status === "incomplete") parts.push(gettext("Cut at the token limit"));
   if (isBlank && (status === "completed" || status === "incomplete")) {
-    parts.push(gettext("The model wrote nothing"));
+    parts.push(
+      hasThought ? gettext("The model wrote no answer") : gettext("The model wrote nothing"),
+    );
   }
   if (status === "failed") {
     parts.push(FAULTS[error?.code]?.() ?? (error?.message || gettext("The answer failed.")));
@@ -154,15 +161,42 @@ export function doneText({ status, usage, timings, error, began }, isBlank = fal
   return parts.join(" · ");
 }
 
+// --- the thought ---
+
+export const thinkingText = () => gettext("Thinking…");
+
+export function thoughtText(ms) {
+  if (ms < 1_000) return gettext("Thought for a moment");
+  const time = durationText(Math.round(ms / 1_000));
+  return interpolate(gettext("Thought for %(time)s"), { time });
+}
+
+export function stoppedThoughtText(ms) {
+  const parts = [gettext("Stopped while thinking")];
+  if (ms >= 1_000) parts.push(durationText(Math.round(ms / 1_000)));
+  return parts.join(" · ");
+}
+
+export function durationText(seconds) {
+  if (seconds < 60) return interpolate(gettext("%(seconds)s s"), { seconds });
+  const minutes = number(Math.floor(seconds / 60));
+  if (seconds % 60 === 0) return interpolate(gettext("%(minutes)s min"), { minutes });
+  const text = gettext("%(minutes)s min %(seconds)s s");
+  return interpolate(text, { minutes, seconds: seconds % 60 });
+}
+
 export const interruptedText = () => gettext("Interrupted: the connection was lost");
 
 // For those who hear the page.
 export const beginsAnnouncement = () => gettext("The answer begins.");
 
-export function doneAnnouncement(status, isBlank = false) {
+export const thinkingAnnouncement = () => gettext("The model is thinking.");
+
+export function doneAnnouncement(status, isBlank = false, hasThought = false) {
+  const nothing = () =>
+    hasThought ? gettext("The model wrote no answer.") : gettext("The model wrote nothing.");
   return {
-    completed: () =>
-      isBlank ? gettext("The model wrote nothing.") : gettext("The answer is complete."),
+    completed: () => (isBlank ? nothing() : gettext("The answer is complete.")),
     incomplete: () => gettext("The answer was cut at the token limit."),
     cancelled: () => gettext("The answer was stopped."),
     failed: () => gettext("The answer failed."),
