@@ -184,7 +184,10 @@ function greet(event) {
   socket.settled();
   account.greeted(event);
   // Without a worker nobody knows it; most likely it is the one before.
-  if (event.model) document.getElementById("model").textContent = event.model;
+  if (event.model) {
+    document.getElementById("model").textContent = event.model;
+    settings.learn(event);
+  }
   composer.limit = event.limits.max_input_chars;
   settings.maxTokens = event.limits.max_tokens;
   const isBack = connection.dataset.state === "lost";
