@@ -6,7 +6,13 @@
 import { isBlank } from "./text.js";
 import { durationText, stoppedThoughtText, thinkingText, thoughtText } from "./words.js";
 
-const PART = 1_000; // characters after which the next line begins an element of its own
+// Where what follows begins an element of its own: behind the next one of these after so many
+// characters. What has no line breaks for this long is nothing that anybody reads.
+const ENDS = [
+  ["\n", 1_000],
+  [" ", 10_000],
+  ["", 20_000],
+];
 const AT_END = 2; // pixels from the end that count as there
 const SECOND = 1_000; // ms
 const MOMENT = 200; // ms in which a thought may be over before it is opened
@@ -156,8 +162,8 @@ export class Thought {
 
   // --- the text ---
 
-  // What only grows is appended to, by elements of a bounded length where the lines allow it: a
-  // long text need not be laid out anew for each token. Blanks around it are not shown.
+  // What only grows is appended to, by elements of a bounded length: a long text need not be laid
+  // out anew for each token. Blanks around it are not shown.
   #write() {
     const text = this.source.trim();
     if (text === this.#shown) return;
@@ -173,7 +179,7 @@ export class Thought {
   // Appends what belongs to one element, and says where the rest begins.
   #append(text, from) {
     let part = this.#box.lastElementChild?.firstChild;
-    if (!part || (part.length >= PART && part.data.endsWith("\n"))) {
+    if (!part || isFull(part)) {
       const element = document.createElement("div");
       element.className = "thought-part";
       element.dir = "auto";
@@ -181,9 +187,7 @@ export class Thought {
       this.#box.append(element);
       part = element.firstChild;
     }
-    const least = from + Math.max(0, PART - part.length - 1);
-    const newline = text.indexOf("\n", least);
-    const end = newline < 0 ? text.length : newline + 1;
+    const end = endOf(text, from, part.length);
     part.appendData(text.slice(from, end));
     return end;
   }
@@ -209,7 +213,7 @@ export class Thought {
   #tick() {
     if (!this.#element.isConnected) return; // the page shows something else
     const ms = this.#ms + performance.now() - this.#heardAt;
-    show(this.#time, ms < SECOND ? "" : durationText(Math.floor(ms / SECOND)));
+    show(this.#time, ms < SECOND ? "" : durationText(ms));
     this.#timer = setTimeout(() => this.#tick(), SECOND - (ms % SECOND));
   }
 
@@ -269,6 +273,20 @@ export class Thought {
     else if (scrollTop < this.#top) this.#follows = false;
     this.#top = scrollTop;
   }
+}
+
+function isFull(part) {
+  return ENDS.some(([sign, least]) => part.length >= least && part.data.endsWith(sign));
+}
+
+// Of what is appended to an element of so many characters.
+function endOf(text, from, length) {
+  const ends = ENDS.map(([sign, least]) => {
+    const at = text.indexOf(sign, from + Math.max(0, least - length - sign.length));
+    return at < 0 ? text.length : at + sign.length;
+  });
+  const end = Math.min(...ends);
+  return /[\ud800-\udbff]/.test(text[end - 1]) ? end + 1 : end; // no character in halves
 }
 
 function show(element, text) {

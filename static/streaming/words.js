@@ -167,17 +167,18 @@ export const thinkingText = () => gettext("Thinking…");
 
 export function thoughtText(ms) {
   if (ms < 1_000) return gettext("Thought for a moment");
-  const time = durationText(Math.round(ms / 1_000));
-  return interpolate(gettext("Thought for %(time)s"), { time });
+  return interpolate(gettext("Thought for %(time)s"), { time: durationText(ms) });
 }
 
 export function stoppedThoughtText(ms) {
   const parts = [gettext("Stopped while thinking")];
-  if (ms >= 1_000) parts.push(durationText(Math.round(ms / 1_000)));
+  if (ms >= 1_000) parts.push(durationText(ms));
   return parts.join(" · ");
 }
 
-export function durationText(seconds) {
+// In whole seconds that are over, as a clock counts them.
+export function durationText(ms) {
+  const seconds = Math.floor(ms / 1_000);
   if (seconds < 60) return interpolate(gettext("%(seconds)s s"), { seconds });
   const minutes = number(Math.floor(seconds / 60));
   if (seconds % 60 === 0) return interpolate(gettext("%(minutes)s min"), { minutes });
