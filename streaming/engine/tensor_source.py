@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from streaming.engine.base import EngineError
+from streaming.engine.gguf_folder import is_gguf_folder, open_gguf
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -102,6 +103,9 @@ def open_tensors(folder: Path) -> TensorSource:
 
     Raises EngineError if there are none, or if a file is missing, cut short or damaged.
     """
+    if is_gguf_folder(folder):
+        source: TensorSource = open_gguf(folder)
+        return source
     return SafetensorsSource(safetensors_files(folder))
 
 
