@@ -6,7 +6,6 @@ Nothing is unpacked: tensors are read from the file when the model is loaded.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -41,23 +40,17 @@ def write_gguf_folder(
     with progress_display(f"Reading what {source.name} says of itself", enabled=progress):
         from streaming.engine.gguf_tensors import recipes_of  # brings torch, which takes seconds
 
-        recipes, shapes = recipes_of(header, config)
+        recipes_of(header, config)
         tokenizer = tokenizer_of(header)
         several = isinstance(tokenizer.chat_template, dict)
         tokenizer.save_pretrained(target, save_jinja_files=not several)
     _write(target / "config.json", {**config, "dtype": "bfloat16"})
     _write(target / "generation_config.json", {**_ends(header), **_sampling(header)})
     status = source.stat()
-    tensors = {
-        name: {**dataclasses.asdict(recipe), "shape": shapes[name]}
-        for name, recipe in recipes.items()
-    }
-    file = (
-        {"file": source.name, "size": status.st_size}
-        if within
-        else {"file": str(source), "size": status.st_size, "changed": status.st_mtime_ns}
-    )
-    _write(target / POINTER, {**file, "tensors": tensors})
+    note: dict[str, Any] = {"file": source.name if within else str(source), "size": status.st_size}
+    if not within:
+        note["changed"] = status.st_mtime_ns
+    _write(target / POINTER, note)
 
 
 def is_gguf_folder(folder: Path) -> bool:
@@ -67,7 +60,7 @@ def is_gguf_folder(folder: Path) -> bool:
 def open_gguf(folder: Path) -> Any:
     """The tensors of the model in a folder that `write_gguf_folder` has written, as a
     `TensorSource`. Raises EngineError if the file is gone or is another one by now."""
-    from streaming.engine.gguf_tensors import GgufSource, Recipe
+    from streaming.engine.gguf_tensors import GgufSource, recipes_of
 
     try:
         said = json.loads((folder / POINTER).read_text(encoding="utf-8"))
@@ -78,17 +71,13 @@ def open_gguf(folder: Path) -> Any:
         ):
             raise EngineError(f"{path} has changed; start again.", "model_corrupt")
         header = read_header(path)
-        tensors = said["tensors"]
-        recipes = {
-            name: Recipe(tuple(each["tensors"]), each["how"]) for name, each in tensors.items()
-        }
-        shapes = {name: tuple(each["shape"]) for name, each in tensors.items()}
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EngineError(
             f"The GGUF file that {folder} speaks of cannot be read: {reason}.", "model_unavailable"
         ) from error
-    return GgufSource(header, recipes, shapes, (status.st_size, status.st_mtime_ns))
+    return GgufSource(header, *recipes_of(header, config), (status.st_size, status.st_mtime_ns))
 
 
 def _ends(header: Header) -> dict[str, Any]:

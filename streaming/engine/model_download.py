@@ -57,8 +57,8 @@ def disk_error(error: OSError, folder: Path) -> EngineError:
     """One sentence for an OSError while writing below `folder`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return EngineError(
-            f"The disk that holds {folder} is full: the default model needs about 800 MB while it "
-            "is unpacked and 270 MB afterwards; free some space or set CHATSTREAM_CACHE_DIR.",
+            f"The disk that holds {folder} is full: the default model needs about 300 MB while it "
+            "is fetched and 100 MB afterwards; free some space or set CHATSTREAM_CACHE_DIR.",
             "disk_full",
         )
     return EngineError(

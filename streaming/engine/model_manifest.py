@@ -17,7 +17,7 @@ from streaming.engine.model_download import sha256_of
 
 _MANIFEST = "chatstream.json"
 _SEEN = "seen.json"
-_LAYOUT = 1  # raise it when convert_gguf writes something else: old folders are then rebuilt
+_LAYOUT = 1  # raise it when what is written down is another thing: old folders are then rebuilt
 _HASH_UP_TO = 1 << 30  # bytes; larger models are compared by file sizes only, to start fast
 
 

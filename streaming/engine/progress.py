@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 logger = logging.getLogger("streaming.engine.models")
 
@@ -32,3 +33,16 @@ def progress_display(description: str, *, enabled: bool = True) -> Iterator[Prog
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
         task = bar.add_task(description, total=None)
         yield lambda completed, total=None: bar.update(task, completed=completed, total=total)
+
+
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Without transformers' progress bars, which would write over ours."""
+    transformers_logging: Any = importlib.import_module("transformers.utils.logging")
+    enabled = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            transformers_logging.enable_progress_bar()

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from streaming.engine.base import EngineError
-from streaming.engine.gguf_conversion import without_progress_bars
 from streaming.engine.local import quantised
 from streaming.engine.local.skeleton import (
     Fit,
@@ -29,7 +28,7 @@ from streaming.engine.local.skeleton import (
     refuse_unscaled,
     skeleton_of,
 )
-from streaming.engine.progress import progress_display
+from streaming.engine.progress import progress_display, without_progress_bars
 from streaming.engine.tensor_source import TensorSource
 
 logger = logging.getLogger("streaming.engine.models")

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from streaming.engine.base import EngineError
-from streaming.engine.gguf_conversion import without_progress_bars
+from streaming.engine.progress import without_progress_bars
 from streaming.engine.tensor_source import TensorSource
 
 logger = logging.getLogger("streaming.engine.models")
