@@ -21,7 +21,7 @@ from streaming.engine.gguf_header import Header, StoredTensor
 
 _F32, _F16, _BF16 = 0, 1, 30
 _DTYPES = {_F32: torch.float32, _F16: torch.float16, _BF16: torch.bfloat16}
-_AT_ONCE = 1 << 21  # numbers that are made of blocks at once
+_AT_ONCE = 1 << 18  # numbers that are made of blocks at once
 
 _CONFIGURATION = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
 """Tensors that the configuration is made of."""

@@ -121,7 +121,13 @@ def _default_model(model: WheelModel, cache: Path, progress: bool) -> ModelFolde
 
 
 def _gguf_model(path: Path, cache: Path, progress: bool) -> ModelFolder:
-    status = path.stat()
+    try:
+        with path.open("rb"):
+            status = path.stat()
+    except OSError as error:
+        raise EngineError(
+            f"{path} cannot be read: {error.strerror or error}.", "model_unavailable"
+        ) from error
     identity = f"{path}\0{status.st_size}\0{status.st_mtime_ns}".encode()
     stem = re.sub(r"[^\w.-]+", "-", path.stem)[:60]
     former = f"{stem}-{hashlib.sha256(identity).hexdigest()[:12]}"

