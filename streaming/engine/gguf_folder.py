@@ -1,5 +1,5 @@
-"""Makes of a GGUF file a folder that transformers knows its way in: a configuration and a tokenizer,
-and instead of weights a note of where the file is and how its tensors become the model's.
+"""Makes of a GGUF file a folder that transformers knows its way in: a configuration and a
+tokenizer, and instead of weights a note of where the file is.
 
 Nothing is unpacked: tensors are read from the file when the model is loaded.
 """

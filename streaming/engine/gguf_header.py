@@ -101,7 +101,9 @@ def read_header(path: Path) -> Header:
     for name, shape, kind, offset in table:
         if name in found:
             raise cursor.damaged(f"it has the tensor {name} twice")
-        found[name] = StoredTensor(name, shape, kind, start + offset, _bytes(cursor, name, shape, kind))
+        found[name] = StoredTensor(
+            name, shape, kind, start + offset, _bytes(cursor, name, shape, kind)
+        )
     end = max((each.offset + each.size for each in found.values()), default=start)
     if end > size:
         raise EngineError(
@@ -281,4 +283,3 @@ def _bytes(cursor: _Cursor, name: str, shape: tuple[int, ...], kind: int) -> int
     if min(shape) < 1 or shape[-1] % block:
         raise cursor.damaged(f"its tensor {name} has the shape {list(shape)}")
     return math.prod(shape) // block * size
-

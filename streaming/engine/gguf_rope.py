@@ -9,12 +9,11 @@ frequencies are divided by (Llama 3.1 to 3.3), and two such tensors, for short a
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from streaming.engine.gguf_configuration import Facts
+from streaming.engine.gguf_facts import Facts
 
 _BASE = 10_000.0
 _LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
@@ -26,7 +25,10 @@ def rope_of(facts: Facts, config: dict[str, Any], *, partial: bool) -> dict[str,
     """Raises EngineError if positions are scaled in a way that is not known."""
     size = config["head_dim"]
     turned = facts.take("rope.dimension_count", size)
-    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": facts.take("rope.freq_base", _BASE)}
+    rope: dict[str, Any] = {
+        "rope_type": "default",
+        "rope_theta": facts.take("rope.freq_base", _BASE),
+    }
     if turned != size:
         if not partial or not 0 < turned < size or turned % 2:
             raise facts.refusal(f"positions turn {turned} of the {size} numbers of a head")
@@ -47,7 +49,9 @@ def rope_of(facts: Facts, config: dict[str, Any], *, partial: bool) -> dict[str,
         raise facts.refusal("it scales scores by rope.scaling.attn_factor without LongRoPE")
     if single is not None:
         if factor != 1.0:
-            raise facts.refusal(f"it has factors for frequencies, and scales positions by {kind}, too")
+            raise facts.refusal(
+                f"it has factors for frequencies, and scales positions by {kind}, too"
+            )
         return {**rope, **_divided(rope["rope_theta"], single, config)}
     if kind == "yarn":
         return {**rope, **_yarn(facts, factor, original)}

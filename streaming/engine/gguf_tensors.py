@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ import torch
 from torch import Tensor
 
 from streaming.engine.base import EngineError
-from streaming.engine.gguf_configuration import Family, family_of
+from streaming.engine.gguf_configuration import family_of
+from streaming.engine.gguf_families import Family
 from streaming.engine.gguf_header import Header, StoredTensor
 
 _F32, _F16, _BF16 = 0, 1, 30
@@ -51,8 +51,8 @@ def recipes_of(
     header: Header, config: Mapping[str, Any]
 ) -> tuple[dict[str, Recipe], dict[str, tuple[int, ...]]]:
     """How each parameter of the model that transformers makes of this configuration comes from the
-    file, and its shape. Raises EngineError if a tensor of the file is for none of them, or a parameter has none,
-    or another shape."""
+    file, and its shape. Raises EngineError if a tensor of the file is for none of them, or a
+    parameter has none, or another shape."""
     import gguf
 
     family, shapes = family_of(header), _shapes(config)

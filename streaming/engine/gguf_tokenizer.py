@@ -30,10 +30,11 @@ _CASED = (
 _BY_THREE = rf"{_APOSTROPHES}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}|{_REST}"
 _BY_ONE = rf"{_APOSTROPHES}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}|{_REST}"
 _TEKKEN = rf"{_CASED[0]}|{_CASED[1]}|\p{{N}}|{_REST_WITH_SLASH}"
-_O200K = (
-    rf"{_CASED[0]}{_APOSTROPHES}?|{_CASED[1]}{_APOSTROPHES}?|\p{{N}}{{1,3}}|{_REST_WITH_SLASH}"
+_O200K = rf"{_CASED[0]}{_APOSTROPHES}?|{_CASED[1]}{_APOSTROPHES}?|\p{{N}}{{1,3}}|{_REST_WITH_SLASH}"
+_SEED = (
+    rf"{_APOSTROPHES}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}"
+    r"| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_SEED = rf"{_APOSTROPHES}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}| ?[^\s\p{{L}}\p{{N}}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"
 _DEEPSEEK = (
     r"\p{N}{1,3}",
     r"[一-龥぀-ゟ゠-ヿ]+",
@@ -68,9 +69,10 @@ _COMPOSED = {"qwen2", "deepseek-r1-qwen", "kormo", "megrez", "command-r"}
 
 def tokenizer_of(header: Header) -> Any:
     """A tokenizer of transformers, with the file's chat templates. Raises EngineError."""
+    import transformers
     from tokenizers import AddedToken, processors
-    from transformers import PreTrainedTokenizerFast
 
+    auto: Any = transformers.PreTrainedTokenizerFast  # it has no annotations
     check_tokenizer(header)
     tokens = _tokens(header)
     kinds = header.values("tokenizer.ggml.token_type") or []
@@ -97,7 +99,7 @@ def tokenizer_of(header: Header) -> Any:
             single=f"{bos} $A", pair=f"{bos} $A {bos}:1 $B:1",
             special_tokens=[(bos, made.token_to_id(bos))],
         )  # fmt: skip
-    found = PreTrainedTokenizerFast(tokenizer_object=made, **named)
+    found = auto(tokenizer_object=made, **named)
     found.chat_template = chat_templates(header)
     return found
 
@@ -130,14 +132,16 @@ def check_tokenizer(header: Header) -> None:
     if table is not None and count > table.shape[0]:
         raise refusal(f"it has {count} tokens, and weights for {table.shape[0]}")
     for key, number in metadata.items():
-        if key.startswith("tokenizer.ggml.") and key.endswith("_token_id"):
-            if not isinstance(number, int) or not 0 <= number < count:
-                raise refusal(f"{key} is {number}, which is none of its tokens")
+        is_token = key.startswith("tokenizer.ggml.") and key.endswith("_token_id")
+        if is_token and not (isinstance(number, int) and 0 <= number < count):
+            raise refusal(f"{key} is {number}, which is none of its tokens")
 
 
 def end_ids_of(header: Header) -> list[int]:
     """The tokens that end an answer: of the text, of the turn, and of a message."""
-    found = (header.metadata.get(f"tokenizer.ggml.{each}_token_id") for each in ("eos", "eot", "eom"))
+    found = (
+        header.metadata.get(f"tokenizer.ggml.{each}_token_id") for each in ("eos", "eot", "eom")
+    )
     return list(dict.fromkeys(number for number in found if number is not None))
 
 

