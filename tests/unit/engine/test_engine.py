@@ -166,7 +166,7 @@ def after_steps(
     begun = threading.Event()
 
     def slow(
-        messages: Sequence[ChatMessage], limit: int, on_progress: OnProgress, *, most: int
+        messages: Sequence[ChatMessage], limit: int, on_progress: OnProgress, **more: Any
     ) -> tuple[list[int], int]:
         if len(messages) > 1:
             begun.set()
@@ -175,7 +175,7 @@ def after_steps(
             while gathered.engine.stats().steps < goal and time.monotonic() < until:
                 time.sleep(0.005)
             done.append(gathered.engine.stats().steps >= goal)
-        return fit(messages, limit, on_progress, most=most)
+        return fit(messages, limit, on_progress, **more)
 
     monkeypatch.setattr(prompts, "fit", slow)
     return done, begun
