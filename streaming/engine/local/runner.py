@@ -16,6 +16,7 @@ from torch import Tensor
 
 from streaming.engine.base import EngineError
 from streaming.engine.gguf_conversion import without_progress_bars
+from streaming.engine.language_part import LANGUAGE_KEYS, language_config
 from streaming.engine.local import decoder
 from streaming.engine.local.bags import BlockSlots, can_bag
 from streaming.engine.local.cache import SlotCache, Slots
@@ -24,7 +25,7 @@ from streaming.engine.local.decoder import Decoder, Span
 from streaming.engine.local.flash import TokenSlots, can_flash
 from streaming.engine.local.packed import Packed, pack_weights
 from streaming.engine.local.precision import choose_precision
-from streaming.engine.local.stock import StockModel
+from streaming.engine.local.stock import StockModel, windows_of
 from streaming.engine.local.team import Team
 from streaming.engine.local.threads import Threads
 from streaming.engine.local.weights import Weights, end_ids_of, parameters_of
@@ -50,7 +51,7 @@ class ModelRunner:
         keep: Callable[[Packed], None] = lambda packed: None,
     ) -> None:  # fmt: skip
         config = packed.shape.config if packed else _config(path)
-        packable = packed is not None or (decoder.fits(config) and not stock)
+        packable = packed is not None or (decoder.fits(config, context_tokens) and not stock)
         self.device = device
         self.precision = choose_precision(dtype, device, packable=packable)
         self.context_tokens = context_tokens
@@ -63,13 +64,14 @@ class ModelRunner:
         self.cache = SlotCache(
             config.num_hidden_layers, self.rows, context_tokens,
             _slots(config, device, self.precision.cache) if packable else Slots,
+            () if packable else list(windows_of(config)),
         )  # fmt: skip
         self._threads = Threads(torch.get_num_threads()) if device.type == "cpu" else None
         self._team = Team()
         self._model: Decoder | StockModel
         if not packable:
             self.parameters, self.end_ids = parameters_of(model), end_ids_of(model)
-            self._model = StockModel(model, self.cache)
+            self._model = StockModel(model, self.cache, context_tokens)
             return
         if packed is None:
             weights = Weights(model, self.precision, context_tokens)
@@ -82,6 +84,11 @@ class ModelRunner:
     def is_exact(self) -> bool:
         """As `Decoder.is_exact`."""
         return self._model.is_exact
+
+    @property
+    def turns_at(self) -> int | None:
+        """As `StockModel.turns_at`."""
+        return self._model.turns_at if isinstance(self._model, StockModel) else None
 
     def step(
         self, tokens: Sequence[int], positions: Sequence[int], spans: Sequence[Span] = ()
@@ -136,14 +143,15 @@ def _slots(config: Any, device: torch.device, dtype: torch.dtype) -> type[Slots]
 def _config(path: Path | str) -> Any:
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(str(path), trust_remote_code=False)
+    return language_config(AutoConfig.from_pretrained(str(path), trust_remote_code=False))
 
 
 def _load(path: Path | str, device: torch.device, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
     auto: Any = AutoModelForCausalLM
-    arguments = {"dtype": dtype, "trust_remote_code": False}
+    arguments = {"dtype": dtype, "trust_remote_code": False, "config": _config(path)}
+    arguments["key_mapping"] = dict(LANGUAGE_KEYS)
     try:
         with without_progress_bars():
             try:
