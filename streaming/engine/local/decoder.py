@@ -8,7 +8,6 @@ The architecture: Touvron et al. 2023, "LLaMA", arXiv:2302.13971; rotary positio
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from streaming.engine.local.graphs import DecodeGraphs
 from streaming.engine.local.packed import Packed, told
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.recording import unplanned
+from streaming.engine.local.span import Span as Span
 from streaming.engine.local.splits import Columns, spare_rows
 
 _MODEL_TYPES = {"llama", "mistral", "qwen2", "qwen3"}
@@ -49,18 +49,6 @@ def fits(config: Any, context: int) -> bool:
         )
         and (head_dim or config.hidden_size // config.num_attention_heads) % 2 == 0
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """`tokens` to be read into `row` from position `start`; the last `generated` of them are those
-    of an answer that goes on. `total` is the length of what is being read, if it is known."""
-
-    row: int
-    tokens: Sequence[int]
-    start: int
-    generated: int = 0
-    total: int = 0
 
 
 class Decoder:

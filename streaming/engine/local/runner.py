@@ -21,10 +21,12 @@ from streaming.engine.local import decoder
 from streaming.engine.local.bags import BlockSlots, can_bag
 from streaming.engine.local.cache import SlotCache, Slots
 from streaming.engine.local.capacity import rows_in_memory
-from streaming.engine.local.decoder import Decoder, Span
+from streaming.engine.local.decoder import Decoder
+from streaming.engine.local.span import Span
 from streaming.engine.local.flash import TokenSlots, can_flash
 from streaming.engine.local.packed import Packed, pack_weights
 from streaming.engine.local.precision import choose_precision
+from streaming.engine.local.self_check import PartsCheck
 from streaming.engine.local.stock import StockModel, windows_of
 from streaming.engine.local.team import Team
 from streaming.engine.local.threads import Threads
@@ -72,13 +74,24 @@ class ModelRunner:
         if not packable:
             self.parameters, self.end_ids = parameters_of(model), end_ids_of(model)
             self._model = StockModel(model, self.cache, context_tokens)
+            with torch.inference_mode():
+                self._model.check(self.rows, self.precision)
+            self.cache.reset()
             return
+        check = None
         if packed is None:
-            weights = Weights(model, self.precision, context_tokens)
-            packed = pack_weights(weights, bags=can_bag(device), cache=self.precision.cache)
-            keep(packed)
+            check = PartsCheck(config, self.precision)
+            with torch.inference_mode():
+                weights = Weights(model, self.precision, context_tokens, check)
+            fresh = pack_weights(weights, bags=can_bag(device), cache=self.precision.cache)
+        packed = packed or fresh
         self.parameters, self.end_ids = packed.shape.parameters, packed.shape.end_ids
         self._model = Decoder(packed, self.cache, self.precision, context_tokens)
+        if check:  # what was kept was checked when it was made
+            with torch.inference_mode():
+                check.whole(self._model.step, self.rows)
+            self.cache.reset()
+            keep(packed)
 
     @property
     def is_exact(self) -> bool:

@@ -20,8 +20,8 @@ from streaming.engine.base import (
     Started,
     TextDelta,
 )
-from streaming.engine.local.decoder import Span
 from streaming.engine.local.detokenizer import Part
+from streaming.engine.local.span import Span
 from streaming.engine.local.pace import Pace
 from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.local.prompting import Prepared

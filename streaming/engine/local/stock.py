@@ -19,8 +19,16 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DummyLayer
 
 from streaming.engine.layer_kinds import CHUNKED, NOTHING, LayerKind, has_masks_by_kind, layer_kinds
 from streaming.engine.local.cache import RingSlots, SlotCache, Slots
-from streaming.engine.local.decoder import Span
+from streaming.engine.local.span import Span
 from streaming.engine.local.positions import by_own_length
+from streaming.engine.local.precision import Precision
+from streaming.engine.local.self_check import (
+    least_likeness,
+    likeness,
+    read_and_decode,
+    require,
+    sample,
+)
 from streaming.engine.model_support import cache_argument
 
 
@@ -102,6 +110,51 @@ class StockModel:
             outputs.append(self._decode(tokens, positions))
         outputs += [self._read(span) for span in spans]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+    def check(self, rows: int, precision: Precision) -> None:
+        """Raise EngineError if steps of so many rows compute something else than the model alone,
+        without our cache and masks."""
+        texts = sample(self._model.config.get_text_config(decoder=True).vocab_size)
+        least = least_likeness(precision).whole
+        for text, found in zip(texts, read_and_decode(self.step, rows, texts), strict=True):
+            alone = self._alone(text)[-2:]
+            for which, name in enumerate(("read in chunks", "decoded beside another")):
+                if likeness(found[which], alone[which]) < least:
+                    where = self._where_it_differs(text, least)
+                    what = f"transformers' pass over our cache, {name}{where},"
+                    require(what, found[which], alone[which], least)
+
+    def _where_it_differs(self, text: Sequence[int], least: float) -> str:
+        """From which layer on, if a text alone shows it."""
+        layers = list(self._model.get_decoder().layers)
+        outputs: list[list[Tensor]] = []
+
+        def note(_: Any, __: Any, found: Any) -> None:
+            outputs[-1].append((found[0] if isinstance(found, tuple) else found)[0, -1])
+
+        hooks = [layer.register_forward_hook(note) for layer in layers]
+        try:
+            outputs.append([])
+            self._alone(text)
+            whole = outputs[-1]
+            outputs.append([])
+            read_and_decode(self.step, 1, [text])
+        finally:
+            for hook in hooks:
+                hook.remove()
+        last = outputs[-1][-len(layers) :]
+        for number, (ours, theirs) in enumerate(zip(last, whole, strict=True)):
+            if likeness(ours, theirs) < least:
+                return f", from layer {number} ({self._kinds[number].kind}) on"
+        return ""
+
+    def _alone(self, text: Sequence[int]) -> Tensor:
+        """The logits [n, vocabulary] of a text that the model reads at once."""
+        ids = torch.tensor([text], device=self.device)
+        if self._lengths:
+            self._lengths.now = torch.tensor([len(text)], device=self.device)
+        logits: Tensor = self._model(input_ids=ids, use_cache=False).logits[0]
+        return logits.float()
 
     def _decode(self, tokens: Sequence[int], positions: Sequence[int]) -> Tensor:
         length = max(positions) + 1

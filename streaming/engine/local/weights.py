@@ -13,6 +13,7 @@ from torch import Tensor
 from streaming.engine.local.layers import After, Before, Layer
 from streaming.engine.local.linear import Linear, Norm, pack
 from streaming.engine.local.precision import Precision
+from streaming.engine.local.self_check import PartsCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,14 @@ class Shape:
 
 
 class Weights:
-    """Of a model built like Llama, for positions below `context`."""
+    """Of a model built like Llama, for positions below `context`. `check` sees each part before
+    the model loses it."""
 
-    def __init__(self, model: Any, precision: Precision, context: int) -> None:
+    def __init__(
+        self, model: Any, precision: Precision, context: int, check: PartsCheck | None = None
+    ) -> None:
         config, attend = model.config, model.model.layers[0].self_attn
-        self._precision = precision
+        self._precision, self._check = precision, check
         self._epsilon: float = config.rms_norm_eps
         self.shape = Shape(
             config.vocab_size, config.num_hidden_layers, config.num_attention_heads,
@@ -57,6 +61,10 @@ class Weights:
         self.angles = self._take_angles(model.model.rotary_emb, model.device, context)
         self.embedding = self._float(model.model.embed_tokens.weight)
         self.head = self._pack(model.lm_head, norm=model.model.norm)
+        if check:
+            check.begin(model.model.rotary_emb, self.angles, self.shape.scale)
+            check.embedding(model.model.embed_tokens, self.embedding)
+            check.head(model.model.norm, model.lm_head, self.head)
         self.layers = [self._take(layer) for layer in model.model.layers]
 
     def _take_angles(self, rotary: Any, device: torch.device, context: int) -> Tensor:
@@ -84,8 +92,11 @@ class Weights:
             self._pack(mlp.gate_proj, mlp.up_proj, norm=layer.post_attention_layernorm),
             self._pack(mlp.down_proj),
         )
+        taken = Layer(before, after)
+        if self._check:
+            self._check.layer(layer, taken)
         layer._modules.clear()  # so that no more than one layer is there twice
-        return Layer(before, after)
+        return taken
 
     def _take_norm(self, attend: Any, name: str) -> Norm | None:
         norm = getattr(attend, name, None)
