@@ -43,9 +43,8 @@ def layer_kinds(config: Any) -> list[LayerKind]:
     for number, (kind, mask, told) in enumerate(zip(kinds, masks, arguments, strict=True)):
         kind = FULL if kind == "attention" else kind
         window = told.get("sliding_window") or 0
-        if kind in (SLIDING, CHUNKED):
-            if not isinstance(window, int) or window < 1:
-                raise ValueError(f"its layer {number} slides over a window of {window!r} tokens")
+        if kind in (SLIDING, CHUNKED) and (not isinstance(window, int) or window < 1):
+            raise ValueError(f"its layer {number} slides over a window of {window!r} tokens")
         found.append(LayerKind(kind, mask, window))
     for mask in {each.mask for each in found}:
         alike = {(each.kind, each.window) for each in found if each.mask == mask} - {(NOTHING, 0)}

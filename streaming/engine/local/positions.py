@@ -48,8 +48,8 @@ def by_own_length(model: Any, context: int) -> ByOwnLength | None:
     if length is None or context <= length:
         return None
     base = model.get_decoder() if hasattr(model, "get_decoder") else model.model
-    base.rotary_emb = ByOwnLength(base.rotary_emb, length)
-    return base.rotary_emb
+    rotary = base.rotary_emb = ByOwnLength(base.rotary_emb, length)
+    return rotary
 
 
 def original_length(config: Any) -> int | None:

@@ -109,9 +109,7 @@ class ModelRunner:
             self.cache.reset()
             keep(packed)
 
-    def _packed(
-        self, model: Any, fill: Filling | None, context: int, check: PartsCheck
-    ) -> Packed:
+    def _packed(self, model: Any, fill: Filling | None, context: int, check: PartsCheck) -> Packed:
         with torch.inference_mode(), fill.shown() if fill else contextlib.nullcontext():
             weights = Weights(model, self.precision, context, self.device, check, fill)
         return pack_weights(weights, bags=can_bag(self.device), cache=self.precision.cache)

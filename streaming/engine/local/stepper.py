@@ -21,7 +21,6 @@ from streaming.engine.base import (
     TextDelta,
 )
 from streaming.engine.local.detokenizer import Part
-from streaming.engine.local.span import Span
 from streaming.engine.local.pace import Pace
 from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.local.prompting import Prepared
@@ -30,6 +29,7 @@ from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.sampler import are_usable, sample
 from streaming.engine.local.scheduler import Chunk, Scheduler, StepPlan
 from streaming.engine.local.sequence import TokenSequence
+from streaming.engine.local.span import Span
 
 logger = logging.getLogger("streaming.engine")
 

@@ -19,7 +19,6 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DummyLayer
 
 from streaming.engine.layer_kinds import CHUNKED, NOTHING, LayerKind, has_masks_by_kind, layer_kinds
 from streaming.engine.local.cache import RingSlots, SlotCache, Slots
-from streaming.engine.local.span import Span
 from streaming.engine.local.positions import by_own_length
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.self_check import (
@@ -29,6 +28,7 @@ from streaming.engine.local.self_check import (
     require,
     sample,
 )
+from streaming.engine.local.span import Span
 from streaming.engine.model_support import cache_argument
 
 
@@ -75,8 +75,10 @@ class StockModel:
         self._model = model
         self._place = _Place()
         self._kinds = layer_kinds(model.config)
-        layers = [
-            DummyLayer() if kind.kind == NOTHING else _Layer(self._place, cache, slots, kind)
+        layers: list[Any] = [
+            DummyLayer()  # type: ignore[no-untyped-call]
+            if kind.kind == NOTHING
+            else _Layer(self._place, cache, slots, kind)
             for kind, slots in zip(self._kinds, cache.slots, strict=True)
         ]
         self._kept = {cache_argument(type(model)): Cache(layers=layers)}
@@ -216,7 +218,7 @@ class StockModel:
     def _forward(self, ids: Tensor, positions: Tensor, mask: Any, lengths: Tensor) -> Tensor:
         """ids [B, n], positions [B, n], `lengths` [B] of the rows when all is read; the last
         token's logits."""
-        arguments = dict(self._kept)
+        arguments: dict[str, Any] = dict(self._kept)
         if self._takes_positions:
             arguments["position_ids"] = positions
         if self._lengths:

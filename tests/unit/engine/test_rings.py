@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -20,10 +18,10 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def ring() -> Iterator[RingSlots]:
+def ring() -> RingSlots:
     slots = RingSlots(2, 100, WINDOW)
     slots.allocate(1, 1, 1, torch.float32, torch.device("cpu"))
-    yield slots
+    return slots
 
 
 def numbered(start: int, end: int) -> torch.Tensor:
