@@ -190,8 +190,8 @@ class RingSlots(Slots):
 
 
 def ring_room(window: int) -> int:
-    """How many tokens of a row a layer keeps that sees so many."""
-    return window + max(window, LEAST_SPARE)
+    """How many tokens of a row a layer keeps that sees so many; 0 where it sees all."""
+    return window and window + max(window, LEAST_SPARE)
 
 
 LEAST_SPARE = 256

@@ -85,9 +85,11 @@ class Served:
     """A model in `path`, served by its engine's stepper; `asked` starts its prompts one step after
     another."""
 
-    def __init__(self, path: Path, context: int = CONTEXT) -> None:
-        self.runner = ModelRunner(path, torch.device("cpu"), "float32", ROWS, context)
-        self._stepper = Stepper(self.runner, _Prompts(), ROWS, CHUNK)  # type: ignore[arg-type]
+    def __init__(
+        self, path: Path, context: int = CONTEXT, rows: int = ROWS, chunk: int = CHUNK
+    ) -> None:
+        self.runner = ModelRunner(path, torch.device("cpu"), "float32", rows, context)
+        self._stepper = Stepper(self.runner, _Prompts(), rows, chunk)  # type: ignore[arg-type]
         self._names = (f"r{number}" for number in itertools.count())
 
     def asked(
