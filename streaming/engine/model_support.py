@@ -1,8 +1,8 @@
 """Says whether the slot cache can serve a model, from its configuration alone.
 
-The cache keeps one key and one value per token, layer and head, and every token attends to all
-before it. Whatever remembers in another way would answer wrongly, so it is refused with the
-reason.
+The cache keeps one key and one value per token, layer and head; a token attends to those before
+it, or to the newest of them, see `layer_kinds`. Whatever remembers in another way would answer
+wrongly, so it is refused with the reason.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from streaming.engine.adapter_folder import refuse_adapter_beside
 from streaming.engine.base import EngineError
+from streaming.engine.language_part import language_config, other_part_reason
+from streaming.engine.layer_kinds import CHUNKED, FULL, NOTHING, SLIDING, layer_kinds
 
 DEFAULT_CONTEXT_TOKENS = 4096
 CACHE_ARGUMENTS = ("cache", "past_key_values")
 """What transformers calls the cache since 5.24, and before."""
-
-_PLAIN_LAYERS = {"full_attention", "sliding_attention", "attention", "moe", "mlp"}
 
 
 def check_supported(
@@ -42,14 +42,29 @@ def check_supported(
     except Exception as error:
         raise _refusal(f"its configuration cannot be read ({_first_line(error)})") from error
     refuse_unreadable(config, path)
-    context = _context_tokens(config, context_tokens)
-    if reason := _config_reason(config, context):
+    if reason := other_part_reason(config):
         raise _refusal(reason)
-    if not fits(config) and (reason := _class_reason(config)):
+    config = language_config(config)
+    if reason := _config_reason(config):
+        raise _refusal(reason)
+    context = _context_tokens(config, context_tokens)
+    if not fits(config, context) and (reason := _class_reason(config)):
         raise _refusal(reason)
     if reason := _tokenizer_reason(path, has_template):
         raise _refusal(reason)
     return context
+
+
+def reason_against(config: Any, context: int) -> str:
+    """Why a model of this configuration cannot be served with so many tokens of context, whatever
+    its tokenizer and its weights; empty if it can."""
+    from streaming.engine.local.decoder import fits
+
+    if reason := other_part_reason(config):
+        return reason
+    config = language_config(config)
+    reason = _config_reason(config)
+    return reason if reason or fits(config, context) else _class_reason(config)
 
 
 def _refusal(reason: str) -> EngineError:
@@ -61,11 +76,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _context_tokens(config: Any, asked: int | None) -> int:
-    own = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    if isinstance(rope, dict) and rope.get("rope_type") == "longrope":
-        # beyond this length longrope turns every row's positions, running ones included
-        own = rope.get("original_max_position_embeddings") or own
+    names = ("max_position_embeddings", "n_positions", "max_seq_len")
+    own = next((length for name in names if (length := getattr(config, name, None))), None)
     if asked is None:
         return min(own or DEFAULT_CONTEXT_TOKENS, DEFAULT_CONTEXT_TOKENS)
     if asked < 16:
@@ -78,33 +90,27 @@ def _context_tokens(config: Any, asked: int | None) -> int:
     return asked
 
 
-def _config_reason(config: Any, context: int) -> str:
-    def has(name: str) -> bool:
-        return bool(getattr(config, name, None))
-
-    if has("is_encoder_decoder"):
+def _config_reason(config: Any) -> str:
+    if getattr(config, "is_encoder_decoder", None):
         return "it is an encoder-decoder model, and only decoder-only chat models are"
-    if has("vision_config") or has("audio_config"):
-        return "it also reads images or sound, and only text models are"
-    if has("kv_lora_rank"):
-        return "it keeps its memory as latents (multi-head latent attention)"
-    if has("num_kv_shared_layers") or has("kv_sharing_modes"):
-        return "its layers share their memory of earlier tokens with each other"
-    if has("attention_chunk_size"):
-        return "it attends in chunks"
-    if has("alibi"):
-        return "it uses ALiBi instead of positions"
-    other = sorted(set(getattr(config, "layer_types", None) or ()) - _PLAIN_LAYERS)
-    if other:
+    for name in ("use_bidirectional_attention", "is_causal"):
+        if getattr(config, name, None) in _BOTH_WAYS[name]:
+            return "its tokens see those that come after them, so it does not write"
+    try:
+        kinds = {each.kind for each in layer_kinds(config)}
+    except ValueError as error:
+        return str(error)
+    except Exception as error:  # a configuration of a kind of its own
+        return f"the kinds of its layers cannot be told ({_first_line(error)})"
+    if other := sorted(kinds - {FULL, SLIDING, CHUNKED, NOTHING}):
         return f"it has layers of the kind {', '.join(other)}, not plain attention"
-    window = getattr(config, "sliding_window", None)
-    slides = "sliding_attention" in (getattr(config, "layer_types", None) or ("sliding_attention",))
-    if window and slides and getattr(config, "use_sliding_window", True) and window < context:
-        return (
-            f"its attention slides over a window of {window} tokens; with "
-            f"CHATSTREAM_CONTEXT_TOKENS={window} or less it can be served"
-        )
     return ""
+
+
+_BOTH_WAYS: dict[str, tuple[Any, ...]] = {
+    "use_bidirectional_attention": (True, "all"),
+    "is_causal": (False,),
+}
 
 
 def _class_reason(config: Any) -> str:
@@ -117,15 +123,21 @@ def _class_reason(config: Any) -> str:
         model_class: Any = AutoModelForCausalLM._model_mapping[type(config)]
     except KeyError:
         return f"models of the type {kind} do not generate text"
-    if getattr(model_class, "_is_stateful", False):
+    if getattr(model_class, "_is_stateful", False) and not getattr(config, "layer_types", None):
         return f"models of the type {kind} keep a recurrent state (state space or linear attention)"
     accepted = set(inspect.signature(model_class.forward).parameters)
     lacking = {"position_ids", "attention_mask"} - accepted
+    if kind in _BIASED:
+        lacking -= {"position_ids"}
     if not accepted & set(CACHE_ARGUMENTS):
         lacking.add("a cache")
     if lacking:
         return f"models of the type {kind} do not take {' or '.join(sorted(lacking))}"
     return ""
+
+
+_BIASED = {"bloom", "mpt"}
+"""They have no positions: how far a key is away is told by a bias."""
 
 
 def cache_argument(model_class: Any) -> str:

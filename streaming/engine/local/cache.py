@@ -10,7 +10,7 @@ import functools
 import math
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,12 +134,84 @@ class Slots:
         for tensor in (self.keys, self.values):
             tensor[row].zero_()
 
+    def holds(self, length: int, reach: int) -> bool:
+        """Whether a row whose newest token was number `reach` can go on after its first `length`
+        tokens."""
+        return length <= reach
+
+
+class RingSlots(Slots):
+    """Of a layer that sees the newest `window` tokens only: token p lies at place p % `room`,
+    over the one that was there before.
+
+    There are more places than the window has, so that a row can go on from some tokens back: an
+    answer that was cut, a turn that is asked again.
+    """
+
+    def __init__(self, rows: int, max_len: int, window: int) -> None:
+        self.window = window
+        self._room = min(max_len, ring_room(window))
+        super().__init__(rows, max_len)
+
+    def allocate(
+        self, heads: int, key_dim: int, value_dim: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.keys = zeros((self.rows, heads, self._room, key_dim), dtype, device)
+        self.values = zeros((self.rows, heads, self._room, value_dim), dtype, device)
+        self.is_allocated = True
+
+    @property
+    def room(self) -> int:
+        return self._room
+
+    def before(self, row: int, start: int) -> tuple[Tensor, Tensor]:
+        """Keys and values [1, kv_heads, n, d] of the `window` - 1 tokens before token `start`, or
+        of all if these are fewer, in their order."""
+        first = max(0, start - self.window + 1)
+        places = torch.arange(first, start, device=self.keys.device) % self._room
+        return self.keys[row, None, :, places], self.values[row, None, :, places]
+
+    def put(self, row: int, start: int, keys: Tensor, values: Tensor) -> None:
+        """Write what a row's tokens from number `start` have: [kv_heads, n, d]."""
+        new = min(keys.shape[1], self._room)
+        end = start + keys.shape[1]
+        places = torch.arange(end - new, end, device=self.keys.device) % self._room
+        self.keys[row, :, places] = keys[:, -new:]
+        self.values[row, :, places] = values[:, -new:]
+
+    def swap(self, a: int, b: int, length: int) -> None:
+        super().swap(a, b, min(length, self._room))
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        super().copy(source, target, min(length, self._room))
+
+    def holds(self, length: int, reach: int) -> bool:
+        return length <= reach and reach - self._room <= max(0, length - self.window + 1)
+
+
+def ring_room(window: int) -> int:
+    """How many tokens of a row a layer keeps that sees so many; 0 where it sees all."""
+    return window and window + max(window, LEAST_SPARE)
+
+
+LEAST_SPARE = 256
+"""Tokens that a row can go back by, whatever the window."""
+
 
 class SlotCache:
-    """`layers` Slots, of the kind given, of `rows` rows and `max_len` tokens each."""
+    """`layers` Slots, of the kind given, of `rows` rows and `max_len` tokens each. `windows` are
+    those of layers that see so many newest tokens only (0: all), if there are such layers."""
 
-    def __init__(self, layers: int, rows: int, max_len: int, kind: type[Slots] = Slots) -> None:
-        self.slots = [kind(rows, max_len) for _ in range(layers)]
+    def __init__(
+        self, layers: int, rows: int, max_len: int, kind: type[Slots] = Slots,
+        windows: Sequence[int] = (),
+    ) -> None:  # fmt: skip
+        self.slots = [
+            RingSlots(rows, max_len, window)
+            if window and ring_room(window) < max_len
+            else kind(rows, max_len)
+            for window in windows or [0] * layers
+        ]
         self._tokens = rows * max_len
         self.progress = 0
         """Grows with every layer that has read its part of a prompt."""
@@ -169,6 +241,11 @@ class SlotCache:
         """The first `length` tokens of `target` become those of `source`."""
         for slots in self._allocated(length):
             slots.copy(source, target, length)
+
+    def holds(self, length: int, reach: int) -> bool:
+        """Whether a row whose newest token was number `reach` still has what comes after its first
+        `length` tokens needs, in every layer."""
+        return all(slots.holds(length, reach) for slots in self.slots)
 
     def clear_row(self, row: int) -> None:
         for slots in self._allocated():

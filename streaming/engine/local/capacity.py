@@ -14,6 +14,9 @@ from typing import Any
 import psutil
 import torch
 
+from streaming.engine.layer_kinds import NOTHING, layer_kinds
+from streaming.engine.local.cache import ring_room
+
 READING_SPEED = 10.0
 """Tokens a second, some 7 English words: faster than most people read (Brysbaert 2019, "How many
 words do we read per minute?": about 4 words a second)."""
@@ -56,10 +59,21 @@ def rows_in_memory(config: Any, dtype: torch.dtype, context: int, device: torch.
 
 
 def row_bytes(config: Any, dtype: torch.dtype, context: int) -> int:
-    """Bytes of the keys and values of a row of `context` tokens."""
+    """Bytes of the keys and values of a row of `context` tokens. A layer with a window keeps few of
+    them, and one that takes those of another layer none."""
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(2 * config.num_hidden_layers * heads * size * context * dtype.itemsize)
+    if getattr(config, "kv_lora_rank", None):  # keys and values are made of latents, and kept whole
+        sizes = config.qk_nope_head_dim + config.qk_rope_head_dim + config.v_head_dim
+    else:
+        size = getattr(config, "head_dim", None)
+        sizes = 2 * (size or config.hidden_size // config.num_attention_heads)
+    lengths = [context] * config.num_hidden_layers
+    if hasattr(config, "get_text_config"):  # not what is kept of a model whose tokens see all
+        lengths = [
+            0 if kind.kind == NOTHING else min(context, ring_room(kind.window) or context)
+            for kind in layer_kinds(config)
+        ]
+    return int(heads * sizes * sum(lengths) * dtype.itemsize)
 
 
 def free_memory(device: torch.device) -> int:

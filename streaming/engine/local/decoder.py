@@ -8,13 +8,13 @@ The architecture: Touvron et al. 2023, "LLaMA", arXiv:2302.13971; rotary positio
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from streaming.engine.layer_kinds import FULL, SLIDING, layer_kinds
 from streaming.engine.local import attention, flash
 from streaming.engine.local.bags import BagRows, Bags, BlockSlots, Replay
 from streaming.engine.local.cache import Places, SlotCache
@@ -23,36 +23,32 @@ from streaming.engine.local.graphs import DecodeGraphs
 from streaming.engine.local.packed import Packed, told
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.recording import unplanned
+from streaming.engine.local.span import Span as Span
 from streaming.engine.local.splits import Columns, spare_rows
 
 _MODEL_TYPES = {"llama", "mistral", "qwen2", "qwen3"}
 
 
-def fits(config: Any) -> bool:
-    """Whether a model of this configuration is one that this pass computes exactly."""
+def fits(config: Any, context: int) -> bool:
+    """Whether a model of this configuration is one that this pass computes exactly, for rows of
+    so many tokens."""
+    if config.model_type not in _MODEL_TYPES:
+        return False
+    try:
+        kinds = layer_kinds(config)
+    except (ValueError, AttributeError):  # see `check_supported`
+        return False
     rope = getattr(config, "rope_parameters", None) or {}
-    layer_types = set(getattr(config, "layer_types", None) or ())
     head_dim = getattr(config, "head_dim", None)
     return (
-        config.model_type in _MODEL_TYPES
-        and config.hidden_act in ("silu", "swish")
+        config.hidden_act in ("silu", "swish")
         and rope.get("rope_type", "default") in ("default", "linear", "llama3", "yarn")
         and rope.get("partial_rotary_factor", 1.0) == 1.0
-        and layer_types <= {"full_attention"}
-        and (config.model_type != "mistral" or not getattr(config, "sliding_window", None))
+        and all(
+            kind.kind == FULL or (kind.kind == SLIDING and kind.window >= context) for kind in kinds
+        )
         and (head_dim or config.hidden_size // config.num_attention_heads) % 2 == 0
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """`tokens` to be read into `row` from position `start`; the last `generated` of them are those
-    of an answer that goes on."""
-
-    row: int
-    tokens: Sequence[int]
-    start: int
-    generated: int = 0
 
 
 class Decoder:

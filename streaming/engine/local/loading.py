@@ -73,7 +73,7 @@ def open_model(
     if fit is None or fit.plain is None:
         return Loadable(model, None, load)
     used = sum(_bytes(source, name) for name in fit.plain.values())
-    return Loadable(model, Filling(model, _Counting(source, used), fit.plain), load)
+    return Loadable(model, Filling(model, _Counting(source, used), fit.plain, dtype), load)
 
 
 def load_quantised(
@@ -200,10 +200,12 @@ class _Lazy:
 
 
 class Filling:
-    """Gives modules of a skeleton their parameters."""
+    """Gives modules of a skeleton their parameters, in the format `dtype`."""
 
-    def __init__(self, model: Any, source: _Counting, names: Mapping[str, str]) -> None:
-        self._source, self._names = source, names
+    def __init__(
+        self, model: Any, source: _Counting, names: Mapping[str, str], dtype: torch.dtype
+    ) -> None:
+        self._source, self._names, self._dtype = source, names, dtype
         self._prefixes = {id(module): name for name, module in model.named_modules()}
         tied: dict[str, str] = getattr(model, "all_tied_weights_keys", None) or {}
         self._tied = {**{other: one for one, other in tied.items()}, **tied}
@@ -224,7 +226,7 @@ class Filling:
     def _read(self, name: str) -> Tensor:
         if name not in self._names:
             name = self._tied[name]
-        return self._source.read(self._names[name])
+        return self._source.read(self._names[name]).to(self._dtype)
 
 
 def _bytes(source: TensorSource, name: str) -> int:

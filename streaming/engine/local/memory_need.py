@@ -17,7 +17,7 @@ from streaming.engine.local.weights import Shape
 _ALWAYS = 128 << 20
 """Bytes that a process needs besides, for what a step computes with."""
 
-_AT_ONCE = 3
+_AT_ONCE = 4
 """A part that becomes its final form is in memory so many times as it is read, at most."""
 
 _GB = 1e9

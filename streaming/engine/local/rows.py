@@ -25,7 +25,9 @@ LEAST_PREFIX = 16
 class Rows:
     """`count` rows. `swap(a, b, length)` and `copy(source, target, length)` move what the first
     `length` tokens of a row have in the cache. `apart`: what was generated is held for an answer
-    that goes on, and is no beginning of a prompt."""
+    that goes on, and is no beginning of a prompt. `holds(length, reach)`: whether a row that had
+    `reach` tokens can still go on after the first `length` of them. `turns_at`: what is longer is
+    read otherwise than what is not, and one is no beginning of the other."""
 
     def __init__(
         self,
@@ -34,8 +36,11 @@ class Rows:
         copy: Callable[[int, int, int], None],
         *,
         apart: bool = False,
+        holds: Callable[[int, int], bool] = lambda length, reach: True,
+        turns_at: int | None = None,
     ) -> None:
         self._swap, self._copy, self._apart = swap, copy, apart
+        self._holds, self._turns_at = holds, turns_at
         self._count = count
         self.clear()
 
@@ -77,12 +82,28 @@ class Rows:
             target = source  # most of what it holds goes on in this sequence
         elif source != target:
             self._copy(source, target, length)
+        reach = 0 if not length else rows[source].reach
         rows[target].occupant, rows[target].left = sequence, []
+        rows[target].reached, rows[target].is_long = reach, self._is_long(sequence)
         sequence.row, sequence.cached = target, length
+
+    def _is_long(self, sequence: TokenSequence) -> bool:
+        return self._turns_at is not None and len(sequence.tokens) > self._turns_at
+
+    def is_outdated(self, sequence: TokenSequence) -> bool:
+        """Whether a sequence was read as a short one and has become a long one."""
+        return self._is_long(sequence) and not self._rows[sequence.row].is_long
+
+    def empty(self, sequence: TokenSequence) -> None:
+        """The sequence's row holds nothing of it any more."""
+        row = self._rows[sequence.row]
+        row.reached, row.is_long = 0, self._is_long(sequence)
+        sequence.cached = 0
 
     def take_back(self, sequence: TokenSequence, *, keep: bool = True) -> None:
         """Free the sequence's row. `keep` False: what it holds must not be used again."""
         row, self._clock = self._rows[sequence.row], self._clock + 1
+        row.reached = row.reach
         row.occupant = None
         row.left = sequence.tokens[: sequence.cached] if keep else []
         row.left_prompt = sequence.prompt_tokens
@@ -95,6 +116,8 @@ class Rows:
         alike = length = _common(wanted, row.held)
         if self._apart and sequence.prompt_tokens != row.prompt_tokens:
             length = min(alike, sequence.prompt_tokens, row.prompt_tokens)
+        if not self._holds(length, row.reach) or row.is_long != self._is_long(sequence):
+            length = 0
         return length, alike
 
     def forget(self, tokens: Sequence[int]) -> list[int]:
@@ -124,12 +147,15 @@ class Rows:
 @dataclass(slots=True)
 class _Row:
     """`left` are the tokens that a free row still holds, the first `left_prompt` of them of a
-    prompt; `given_back` is when, by a counter."""
+    prompt; `given_back` is when, by a counter. `reached`: so many tokens it had before its
+    occupant went on after fewer. `is_long`: as `Rows.turns_at` says."""
 
     occupant: TokenSequence | None = None
     left: list[int] = field(default_factory=list)
     left_prompt: int = 0
     given_back: int = 0
+    reached: int = 0
+    is_long: bool = False
 
     @property
     def is_free(self) -> bool:
@@ -140,6 +166,12 @@ class _Row:
         """The tokens whose keys and values are in the cache."""
         occupant = self.occupant
         return self.left if occupant is None else occupant.tokens[: occupant.cached]
+
+    @property
+    def reach(self) -> int:
+        """So many tokens the row has had since it was empty."""
+        occupant = self.occupant
+        return max(self.reached, len(self.left) if occupant is None else occupant.cached)
 
     @property
     def prompt_tokens(self) -> int:

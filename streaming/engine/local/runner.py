@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from streaming.engine.base import EngineError
+from streaming.engine.language_part import LANGUAGE_KEYS, language_config
 from streaming.engine.local import decoder
 from streaming.engine.local.adapters import Adapter
 from streaming.engine.local.bags import BlockSlots, can_bag
 from streaming.engine.local.cache import SlotCache, Slots
 from streaming.engine.local.capacity import rows_in_memory
-from streaming.engine.local.decoder import Decoder, Span
+from streaming.engine.local.decoder import Decoder
 from streaming.engine.local.flash import TokenSlots, can_flash
 from streaming.engine.local.linear import can_int8
 from streaming.engine.local.loading import Filling, load_quantised, open_model
@@ -30,8 +31,10 @@ from streaming.engine.local.memory_need import Parameter, memory_need, refuse_un
 from streaming.engine.local.packed import Packed, pack_weights
 from streaming.engine.local.precision import Precision, choose_precision
 from streaming.engine.local.quantised import becomes_plain, is_plain, method_of, refuse_unreadable
+from streaming.engine.local.self_check import PartsCheck
 from streaming.engine.local.skeleton import skeleton_of
-from streaming.engine.local.stock import StockModel
+from streaming.engine.local.span import Span
+from streaming.engine.local.stock import StockModel, windows_of
 from streaming.engine.local.team import Team
 from streaming.engine.local.threads import Threads
 from streaming.engine.local.weights import Weights, end_ids_of, parameters_of
@@ -61,12 +64,13 @@ class ModelRunner:
     ) -> None:  # fmt: skip
         config = packed.shape.config if packed else _config(path)
         packable = packed is not None or (
-            decoder.fits(config) and not stock and becomes_plain(config)
+            decoder.fits(config, context_tokens) and not stock and becomes_plain(config)
         )
         self.device = device
         self.precision = choose_precision(dtype, device, packable=packable)
         self.context_tokens = context_tokens
         model: Any = None
+        check: PartsCheck | None = None
         if packed is None:
             fits = functools.partial(
                 _refuse_unless_it_fits, counted or rows or 1, context_tokens, device,
@@ -77,34 +81,48 @@ class ModelRunner:
             if not packable:
                 model = model.to(device)
             else:
-                packed = self._packed(model, fill, context_tokens)
-                keep(packed)
+                check = PartsCheck(config, self.precision)
+                packed = self._packed(model, fill, context_tokens, check)
         self.vocabulary: int = config.vocab_size
         # What is free now, when the weights are there:
         self.rows = rows or rows_in_memory(config, self.precision.cache, context_tokens, device)
         self.cache = SlotCache(
             config.num_hidden_layers, self.rows, context_tokens,
             _slots(config, device, self.precision.cache) if packable else Slots,
+            () if packable else list(windows_of(config)),
         )  # fmt: skip
         self._threads = Threads(torch.get_num_threads()) if device.type == "cpu" else None
         self._team = Team()
         self._model: Decoder | StockModel
         if packed is None:
             self.parameters, self.end_ids = parameters_of(model), end_ids_of(model)
-            self._model = StockModel(model, self.cache)
+            self._model = StockModel(model, self.cache, context_tokens)
+            with torch.inference_mode():
+                self._model.check(self.rows, self.precision)
+            self.cache.reset()
             return
         self.parameters, self.end_ids = packed.shape.parameters, packed.shape.end_ids
         self._model = Decoder(packed, self.cache, self.precision, context_tokens)
+        if check:  # what was kept was checked when it was made
+            with torch.inference_mode():
+                check.whole(self._model.step, self.rows)
+            self.cache.reset()
+            keep(packed)
 
-    def _packed(self, model: Any, fill: Filling | None, context: int) -> Packed:
-        with fill.shown() if fill else contextlib.nullcontext():
-            weights = Weights(model, self.precision, context, self.device, fill)
+    def _packed(self, model: Any, fill: Filling | None, context: int, check: PartsCheck) -> Packed:
+        with torch.inference_mode(), fill.shown() if fill else contextlib.nullcontext():
+            weights = Weights(model, self.precision, context, self.device, check, fill)
         return pack_weights(weights, bags=can_bag(self.device), cache=self.precision.cache)
 
     @property
     def is_exact(self) -> bool:
         """As `Decoder.is_exact`."""
         return self._model.is_exact
+
+    @property
+    def turns_at(self) -> int | None:
+        """As `StockModel.turns_at`."""
+        return self._model.turns_at if isinstance(self._model, StockModel) else None
 
     def step(
         self, tokens: Sequence[int], positions: Sequence[int], spans: Sequence[Span] = ()
@@ -159,7 +177,7 @@ def _slots(config: Any, device: torch.device, dtype: torch.dtype) -> type[Slots]
 def _config(path: Path | str) -> Any:
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(str(path), trust_remote_code=False)
+    return language_config(AutoConfig.from_pretrained(str(path), trust_remote_code=False))
 
 
 def _opened(
@@ -174,7 +192,7 @@ def _opened(
         # In 16 bits: what had fewer has no more to say, and some readers know no others.
         short = precision.activations if precision.activations.itemsize == 2 else torch.bfloat16
         fits(skeleton_of(config, short), whole=True)
-        model = load_quantised(path, config, short)
+        model = load_quantised(path, config, short, LANGUAGE_KEYS)
         if lora:
             lora.merge_into(model)
         if packable and not is_plain(model):
@@ -183,9 +201,10 @@ def _opened(
                 "become plain ones.",
                 "model_unsupported",
             )
-        return model if packable else model.to(precision.activations), None
+        return model if precision.is_int8 else model.to(precision.activations), None
     source = open_tensors(path)
-    found = open_model(path, config, precision.activations, lora.on(source) if lora else source)
+    changed = lora.on(source) if lora else source
+    found = open_model(path, config, precision.activations, changed, LANGUAGE_KEYS)
     itemsize = max((source.dtype(name).itemsize for name in source.names()), default=2)
     if packable and found.fill:
         fits(found.model, whole=False, itemsize=itemsize)

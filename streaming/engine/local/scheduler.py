@@ -66,6 +66,18 @@ class Scheduler:
         sequence.phase = Phase.PREFILL
         self._prefilling.append(sequence)
 
+    def read_again(self) -> None:
+        """Those that decode and have become so long that their row must be read otherwise, read
+        it anew, see `Rows.is_outdated`."""
+        outdated = [one for one in self._rows.occupants if self._rows.is_outdated(one)]
+        for sequence in outdated:
+            self._rows.exchange(sequence.row, self._decoding - 1)
+            self._decoding -= 1
+            self._rows.empty(sequence)
+            sequence.to_read = sequence.unread
+            sequence.phase = Phase.PREFILL
+            self._prefilling.append(sequence)
+
     def plan(self, budget: int) -> StepPlan:
         """All that decode, and chunks of prompts within the budget of tokens.
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from streaming.engine.base import EngineError
+from streaming.engine.language_part import OTHER_PARTS
 from streaming.engine.progress import without_progress_bars
 from streaming.engine.tensor_source import TensorSource
 
@@ -139,10 +140,6 @@ _COMPUTED = re.compile(
     r"|(attn|attention)\.masked_bias$"
 )
 _PREDICTING = re.compile(r"^(model\.)?mtp(\.|_)")
-_OTHER_PARTS = (
-    "vision_tower.", "visual.", "vision_model.", "multi_modal_projector.", "audio_tower.",
-    "embed_vision.", "embed_audio.",
-)  # fmt: skip
 _CACHE_SCALES = re.compile(r"(self_attn|attn)\.((k|v|q)_scale|(k|v)_proj\.output_scale)$")
 
 
@@ -158,7 +155,7 @@ def leftover_reason(name: str, model: Any) -> str:
     layer = re.match(r"(?:model\.)?layers\.(\d+)\.", name)
     if _PREDICTING.match(name) or (layer and layers <= int(layer[1]) < layers + following):
         return "layers that predict several tokens at once"
-    if name.removeprefix("model.").startswith(_OTHER_PARTS):
+    if name.removeprefix("model.").startswith(OTHER_PARTS):
         return "parts that see or hear"
     allowed = getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()
     if any(re.search(pattern, name) for pattern in allowed):

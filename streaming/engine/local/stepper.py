@@ -20,7 +20,6 @@ from streaming.engine.base import (
     Started,
     TextDelta,
 )
-from streaming.engine.local.decoder import Span
 from streaming.engine.local.detokenizer import Part
 from streaming.engine.local.pace import Pace
 from streaming.engine.local.prompt import PromptBuilder
@@ -30,6 +29,7 @@ from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.sampler import are_usable, sample
 from streaming.engine.local.scheduler import Chunk, Scheduler, StepPlan
 from streaming.engine.local.sequence import TokenSequence
+from streaming.engine.local.span import Span
 
 logger = logging.getLogger("streaming.engine")
 
@@ -44,7 +44,10 @@ class Stepper:
         self._runner = runner
         self._prompts = prompts
         cache = runner.cache
-        rows = Rows(max_running, cache.swap_rows, cache.copy_row, apart=runner.is_exact)
+        rows = Rows(
+            max_running, cache.swap_rows, cache.copy_row, apart=runner.is_exact,
+            holds=cache.holds, turns_at=runner.turns_at,
+        )  # fmt: skip
         self._scheduler = Scheduler(rows)
         self._pace = Pace(prefill_chunk)
         self._stop_ids = prompts.stop_ids(runner.end_ids)
@@ -108,6 +111,7 @@ class Stepper:
         try:
             began = time.perf_counter()
             waiting = self._scheduler
+            waiting.read_again()
             reading = waiting.reading + min(pending, waiting.free)
             budget = self._pace.budget(waiting.decoding, reading, waiting.longest)
             plan = waiting.plan(budget)
@@ -264,4 +268,5 @@ def _span(chunk: Chunk) -> Span:
     sequence, start = chunk.sequence, chunk.sequence.cached
     end = start + chunk.count
     generated = max(0, end - max(start, sequence.prompt_tokens))
-    return Span(sequence.row, sequence.tokens[start:end], start, generated)
+    tokens = sequence.tokens
+    return Span(sequence.row, tokens[start:end], start, generated, len(tokens))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from streaming.engine.local.layers import After, Before, Layer
 from streaming.engine.local.linear import Linear, Norm, pack
 from streaming.engine.local.precision import Precision
+from streaming.engine.local.self_check import PartsCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,16 @@ def _as_it_is(module: nn.Module) -> None:
 
 class Weights:
     """Of a model built like Llama, for positions below `context`. Its parameters may be on the
-    `meta` device: `fill` gives a module those of its own, just before they are taken."""
+    `meta` device: `fill` gives a module those of its own, just before they are taken. `check` sees
+    each part before the model loses it."""
 
     def __init__(
         self, model: Any, precision: Precision, context: int, device: torch.device,
-        fill: Callable[[nn.Module], None] | None = None,
+        check: PartsCheck | None = None, fill: Callable[[nn.Module], None] | None = None,
     ) -> None:  # fmt: skip
         config, attend = model.config, model.model.layers[0].self_attn
-        self._precision, self._device, self._fill = precision, device, fill or _as_it_is
+        self._precision, self._device, self._check = precision, device, check
+        self._fill = fill or _as_it_is
         self._epsilon: float = config.rms_norm_eps
         self.shape = Shape(
             config.vocab_size, config.num_hidden_layers, config.num_attention_heads,
@@ -66,6 +69,8 @@ class Weights:
         # Made anew, for on the meta device its frequencies are no numbers.
         rotary = type(model.model.rotary_emb)(config).to(device)
         self.angles = self._take_angles(rotary, context)
+        if check:
+            check.begin(rotary, self.angles, self.shape.scale)
         self.head = self._take_head(model)
         self.embedding = self._take_embedding(model.model.embed_tokens)
         self.layers = [self._take(layer) for layer in model.model.layers]
@@ -85,12 +90,16 @@ class Weights:
         self._fill(norm)
         self._fill(head)
         packed = self._pack(head, norm=norm)
+        if self._check:
+            self._check.head(norm, head, packed)
         head._parameters.clear()
         return packed
 
     def _take_embedding(self, module: Any) -> Tensor:
         self._fill(module)
         embedding = self._float(module.weight)
+        if self._check:
+            self._check.embedding(module, embedding)
         module._parameters.clear()
         return embedding
 
@@ -111,8 +120,11 @@ class Weights:
             self._pack(mlp.gate_proj, mlp.up_proj, norm=layer.post_attention_layernorm),
             self._pack(mlp.down_proj),
         )
+        taken = Layer(before, after)
+        if self._check:
+            self._check.layer(layer, taken)
         layer._modules.clear()  # so that no more than one layer is there twice
-        return Layer(before, after)
+        return taken
 
     def _take_norm(self, attend: Any, name: str) -> Norm | None:
         norm = getattr(attend, name, None)

@@ -182,16 +182,18 @@ def test_the_default_model_in_fewer_bits_says_nearly_the_same(
 )
 def test_what_it_cannot_compute_is_left_to_transformers(changes: dict[str, Any]) -> None:
     config = LlamaConfig(**SHAPE)
-    assert decoder.fits(config)
+    assert decoder.fits(config, 256)
     for name, value in changes.items():
         object.__setattr__(config, name, value)
-    assert not decoder.fits(config)
+    assert not decoder.fits(config, 256)
 
 
 def test_a_window_is_left_to_transformers() -> None:
-    assert not decoder.fits(MistralConfig(**SHAPE, sliding_window=32))
+    config = MistralConfig(**SHAPE, sliding_window=32)
+    assert not decoder.fits(config, 33)
+    assert decoder.fits(config, 32)  # nobody notices it
     windows = Qwen2Config(**SHAPE, use_sliding_window=True, sliding_window=32, max_window_layers=1)
-    assert not decoder.fits(windows)
+    assert not decoder.fits(windows, 256)
 
 
 def test_int8_needs_a_model_that_can_be_packed(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_weights_are_counted_in_their_final_form() -> None:
 
 def test_rows_and_what_loading_takes_are_counted() -> None:
     assert of(BF16).cache == 3 * 2 * 10 * 2 * 64 * 100 * 2
-    assert of(BF16).loading == 3 * 2 * 2048 * 512
+    assert of(BF16).loading == 4 * 2 * 2048 * 512
     assert of(BF16, whole=True).loading == of(BF16).weights
     assert of(BF16).total >= of(BF16).weights + of(BF16).loading
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from streaming.engine.base import GenerationRequest, SamplingParams
@@ -20,7 +22,7 @@ def sequence(tokens: list[int]) -> TokenSequence:
 class Recorded:
     """Rows that say what was copied and swapped."""
 
-    def __init__(self, count: int, *, apart: bool = False) -> None:
+    def __init__(self, count: int, *, apart: bool = False, **more: Any) -> None:
         self.copies: list[tuple[int, int, int]] = []
         self.swaps: list[tuple[int, int, int]] = []
         self.rows = Rows(
@@ -28,6 +30,7 @@ class Recorded:
             lambda *swap: self.swaps.append(swap),
             lambda *copy: self.copies.append(copy),
             apart=apart,
+            **more,
         )
 
     def give(self, tokens: list[int]) -> TokenSequence:

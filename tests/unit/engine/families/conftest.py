@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+import pytest
+
+from streaming.engine.local import cache
+
+
+@pytest.fixture(autouse=True)
+def small_rings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of these tests are longer than what a layer with a window keeps of them."""
+    monkeypatch.setattr(cache, "LEAST_SPARE", 8)

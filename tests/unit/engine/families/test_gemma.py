@@ -1,0 +1,34 @@
+"""Real weights with windows of 512 tokens: Gemma 3 270M in a conversation of 6,000."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import AutoTokenizer
+
+from streaming.engine.local.cache import RingSlots
+from streaming.engine.local.stock import StockModel
+from streaming.engine.model_store import ensure_model
+from tests.unit.engine.families.serving import Served, expected
+
+FIRST, SECOND, ANSWER = 5000, 6000, 200  # tokens
+
+
+def test_a_conversation_far_beyond_the_window(gemma: Path, cache_dir: Path | None) -> None:
+    folder = ensure_model(str(gemma), cache_dir, progress=False)
+    served = Served(folder.path, SECOND + ANSWER, rows=2, chunk=512)
+    model = served.runner._model
+    assert isinstance(model, StockModel)
+    rings = [slots for slots in served.runner.cache.slots if isinstance(slots, RingSlots)]
+    assert (len(rings), {ring.window for ring in rings}) == (15, {512})
+    text = (Path(__file__).parents[4] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    tokenizer = AutoTokenizer.from_pretrained(str(folder.path))
+    tokens: list[int] = tokenizer(text).input_ids
+    assert len(tokens) > SECOND
+    [first] = served.asked([tokens[:FIRST]], count=8)
+    asked = [*tokens[:FIRST], *first.tokens, *tokens[FIRST : SECOND - 8]]
+    [second] = served.asked([asked], count=ANSWER)
+    assert second.cached >= FIRST
+    wanted = expected(model._model, asked, ANSWER)
+    assert len(wanted) > ANSWER // 2  # no tie early on
+    assert second.tokens[: len(wanted)] == wanted

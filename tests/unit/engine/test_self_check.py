@@ -1,0 +1,182 @@
+"""A pass that computes something else than transformers does is refused before it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import Qwen2Config
+
+from streaming.engine.base import EngineError
+from streaming.engine.local import linear, self_check
+from streaming.engine.local.cache import Slots
+from streaming.engine.local.decoder import Decoder
+from streaming.engine.local.packed import Packed
+from streaming.engine.local.runner import ModelRunner
+from streaming.engine.local.stock import StockModel
+from streaming.engine.local.weights import Weights
+from streaming.engine.model_store import ModelFolder
+from tests.unit.engine.families.configurations import configuration
+from tests.unit.engine.families.serving import shake
+
+CPU = torch.device("cpu")
+DTYPES = ["float32", "bfloat16", "int8"]
+SHAPE: dict[str, Any] = {
+    "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "vocab_size": 200, "max_position_embeddings": 256,
+}  # fmt: skip
+
+
+def folder(path: Path, config: Any) -> Path:
+    from transformers import AutoModelForCausalLM
+
+    auto: Any = AutoModelForCausalLM
+    shake(auto.from_config(config)).save_pretrained(path)
+    return path
+
+
+def load(path: Path, dtype: str, rows: int = 3, **more: Any) -> ModelRunner:
+    if dtype == "int8" and not linear.can_int8():
+        pytest.skip("this torch has no 8-bit product for this CPU")
+    return ModelRunner(path, CPU, dtype, rows, 128, **more)
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How alike everything was that was compared."""
+    likenesses: list[float] = []
+    require = self_check.require
+
+    def recorded(what: str, ours: Any, theirs: Any, least: float) -> None:
+        likenesses.append(self_check.likeness(ours, theirs))
+        require(what, ours, theirs, least)
+
+    monkeypatch.setattr(self_check, "require", recorded)
+    return likenesses
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_default_model_is_well_within_the_bounds(
+    dtype: str, model_folder: ModelFolder, found: list[float]
+) -> None:
+    runner = load(model_folder.path, dtype, 1 if dtype == "float32" else 3)
+    assert len(found) == 3 + 2 * 30 + 4
+    parts = [likeness for at, likeness in enumerate(found[3:-4]) if at % 2]
+    assert min(parts) > {"float32": 0.99999, "bfloat16": 0.999, "int8": 0.99}[dtype]
+    assert min(found) > {"float32": 0.99999, "bfloat16": 0.995, "int8": 0.94}[dtype]
+    assert runner.cache.bytes == 0
+
+
+def turned_wrongly(weights: Weights) -> None:
+    weights.angles = weights.angles.conj().resolve_conj()
+
+
+def scaled_wrongly(weights: Weights) -> None:
+    object.__setattr__(weights.shape, "scale", 1.5 * weights.shape.scale)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("broken", [turned_wrongly, scaled_wrongly])
+def test_wrong_positions_and_a_wrong_scale_are_found(
+    dtype: str, broken: Callable[[Weights], None], model_folder: ModelFolder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """In the real model, whose numbers are not made to show it."""
+    take = Weights._take
+
+    def taken(self: Weights, layer: Any) -> Any:
+        if self._check and self._check._number == 0:
+            broken(self)
+            self._check.begin(self._check._rotary, self.angles, self.shape.scale)
+        return take(self, layer)
+
+    monkeypatch.setattr(Weights, "_take", taken)
+    with pytest.raises(
+        EngineError, match=r"(attention|half) of layer \d+ \(full_attention"
+    ) as caught:
+        load(model_folder.path, dtype)
+    assert caught.value.code == "model_unsupported"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_lost_bias_is_found(dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder(tmp_path, Qwen2Config(**SHAPE))
+    load(path, dtype)
+    pack = Weights._pack
+
+    def without(self: Weights, *modules: Any, **more: Any) -> Any:
+        for module in modules:
+            theirs, module.bias = module.bias, None
+            module.register_forward_hook(
+                lambda _, __, y, bias=theirs: y if bias is None else y + bias
+            )
+        return pack(self, *modules, **more)
+
+    monkeypatch.setattr(Weights, "_pack", without)
+    with pytest.raises(EngineError, match=r"bias.* of layer 0"):
+        load(path, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_steps_that_see_too_little_are_found(
+    dtype: str, model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here what was read in the first chunk is not where the second one looks for it."""
+    if dtype == "int8" and not linear.can_int8():
+        pytest.skip("this torch has no 8-bit product for this CPU")
+    kept: list[Packed] = []
+    write = {kind: kind.write for kind in _kinds(Slots) if "write" in vars(kind)}
+
+    for kind, method in write.items():
+
+        def lost(self: Any, keys: Any, values: Any, places: Any, reading: Any,
+                 method: Any = method) -> None:  # fmt: skip
+            reading = [*reading]
+            if not any(getattr(part, "start", 1) == 0 for part in reading):
+                method(self, keys, values, places, reading)
+
+        monkeypatch.setattr(kind, "write", lost)
+    with pytest.raises(EngineError, match=r"our own pass, (read in chunks|decoded)"):
+        load(model_folder.path, dtype, keep=kept.append)
+    assert not kept
+
+
+def _kinds(kind: type) -> list[type]:
+    return [kind, *(each for child in kind.__subclasses__() for each in _kinds(child))]
+
+
+def test_what_is_kept_is_not_checked_again(model_folder: ModelFolder, found: list[float]) -> None:
+    kept: list[Packed] = []
+    load(model_folder.path, "int8", keep=kept.append)
+    assert found
+    found.clear()
+    again = ModelRunner(model_folder.path, CPU, "int8", 3, 128, packed=kept[0])
+    assert isinstance(again._model, Decoder)
+    assert not found
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_pass_over_our_cache_is_checked(
+    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: list[float]
+) -> None:
+    path = folder(tmp_path, configuration("gemma3"))
+    runner = load(path, dtype)
+    assert isinstance(runner._model, StockModel)
+    assert not found  # what is alike is not asked for
+    mask = StockModel._mask
+
+    def wrong(self: StockModel, at: Any, held: Any, kind: Any) -> Any:
+        return mask(self, at, held + 1, kind)
+
+    monkeypatch.setattr(StockModel, "_mask", wrong)
+    with pytest.raises(EngineError, match=r"transformers' pass over our cache.*layer 0"):
+        load(path, dtype)
+
+
+def test_numbers_that_are_none_are_like_nothing() -> None:
+    assert self_check.likeness(torch.tensor([1.0, torch.nan]), torch.tensor([1.0, 2.0])) == -1
+    assert self_check.likeness(torch.ones(3), torch.ones(3)) == 0
+    assert self_check.likeness(torch.arange(3.0), 2 * torch.arange(3.0)) == pytest.approx(1)
