@@ -16,7 +16,7 @@ from transformers.utils.chat_parsing import parse_response
 from transformers.utils.chat_parsing.response_templates import load_response_template
 
 import streaming.engine.response_format as response_format
-from streaming.engine.base import ChatMessage, SamplingParams
+from streaming.engine.base import Channel, ChatMessage, SamplingParams
 from streaming.engine.local.answers import Answers
 from streaming.engine.local.channels import Channels
 from streaming.engine.local.delimiters import Delimiters
@@ -193,6 +193,27 @@ def test_thoughts_and_texts_that_come_again_are_set_apart() -> None:
     assert found == ("Hm.\n\nSo.", "Two.\n\nFour.")
 
 
+def test_what_may_be_a_delimiter_is_counted_where_it_leads() -> None:
+    thought, text = "◁think▷Hm.◁/think▷", "Four ◁"
+    channels = Channels(Delimiters(FORMATS["kimi"], {}), _characters)
+    read(channels, [ord(char) for char in thought])
+    assert channels.thought_tokens == channels.uncounted == len(thought)
+    read(channels, [ord(char) for char in text])
+    assert channels.thought_tokens == len(thought)
+
+
+def test_words_that_end_no_thought_are_said_once() -> None:
+    """Of a stranger's format: else nothing but these words would follow."""
+    delimiters = Delimiters(FORMATS["kimi"], {})
+    channels = Channels(delimiters, _characters, closing=[ord("x"), ord("y")], most_thought=9)
+    for char in "◁think▷abc":
+        channels.read(ord(char))
+    for char in "xy":
+        assert channels.forced() == ord(char)
+        channels.read(ord(char))
+    assert channels.forced() is None
+
+
 def test_half_a_character_is_no_other_channels() -> None:
     names = tokenizer_of("qwen3").backend_tokenizer.get_vocab()
     half = [names[_BYTES[byte]] for byte in "🙂".encode()]
@@ -212,7 +233,9 @@ def test_stop_strings_end_the_text_and_no_thought() -> None:
     assert reader.stopped
     again = begun(spoken, ["Hm.Fo", "ab"])
     raw = "a<think>Hm.</think>b Four."
-    assert joined(read(again, tokens_of("qwen3", raw))) == ("Hm.", "a\n\nb Four.")
+    parts = read(again, tokens_of("qwen3", raw))
+    assert joined(parts) == ("Hm.", "a\n\nb Four.")
+    assert parts[0] == (Channel.TEXT, "a")  # no stop string goes on beyond a thought
     assert not again.stopped
 
 
