@@ -15,6 +15,7 @@ from streaming.engine.adapter_folder import refuse_adapter_beside
 from streaming.engine.base import EngineError
 from streaming.engine.language_part import language_config, other_part_reason
 from streaming.engine.layer_kinds import CHUNKED, FULL, NOTHING, SLIDING, layer_kinds
+from streaming.engine.template_choice import of_processor
 
 DEFAULT_CONTEXT_TOKENS = 4096
 CACHE_ARGUMENTS = ("cache", "past_key_values")
@@ -156,7 +157,7 @@ def _tokenizer_reason(path: Path | str, has_template: bool) -> str:
     if not tokenizer.is_fast:
         return "its tokenizer has no tokenizer.json form"
     has_own = isinstance(tokenizer.chat_template, str | dict) and bool(tokenizer.chat_template)
-    if not (has_template or has_own):
+    if not (has_template or has_own or of_processor(path)):
         return (
             "it has no chat template, so it may be no chat model; CHATSTREAM_CHAT_TEMPLATE can "
             "name a file with one"

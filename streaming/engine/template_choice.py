@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +26,20 @@ def read_template(path: Path) -> str:
     if not source.strip():
         raise _refusal(path, "is empty")
     return source
+
+
+def of_processor(folder: Path | str) -> str | None:
+    """The template in a file of its own that older models for images have beside their tokenizer,
+    which does not read it; None if there is none, or none that can be read."""
+    path = Path(folder) / "chat_template.json"
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            return None
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    source = said.get("chat_template") if isinstance(said, dict) else None
+    return source if isinstance(source, str) and source.strip() else None
 
 
 def choose(named: str | Mapping[str, str] | None) -> str:

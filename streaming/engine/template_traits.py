@@ -62,6 +62,8 @@ class Traits:
     around. `keeps`: it shows thoughts of earlier turns. `opens`: the prompt ends with the mark that
     opens a thought. `after_open`: blanks that follow this mark.
 
+    `lists`: it takes no text for a content, but a list of parts.
+
     `continues`, `continues_thought`: a last message may stay open, in its content and its thought.
     `ways`: how efforts are told; one that is not there cannot be.
     """
@@ -75,6 +77,7 @@ class Traits:
     keeps: bool = False
     opens: bool = False
     after_open: str = ""
+    lists: bool = False
     continues: bool = False
     continues_thought: bool = False
     ways: Mapping[str, Way] = field(default_factory=dict)
@@ -111,19 +114,27 @@ def rendered(
     variables: Mapping[str, Any],
     *,
     answers: bool = True,
+    lists: bool = False,
 ) -> str:
-    """What the template makes of a conversation; `answers`: an answer of its own comes next.
-    Raises whatever it raises."""
+    """What the template makes of a conversation; `answers`: an answer of its own comes next,
+    `lists`: as in Traits. Raises whatever it raises."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
     made: Any = render_jinja_template(  # its annotation is wrong
-        conversations=[[dict(message) for message in conversation]],
+        conversations=[[_listed(message) if lists else dict(message) for message in conversation]],
         chat_template=template.source,
         add_generation_prompt=answers,
         **{**template.variables, **variables},
     )
     text: str = made[0][0]
     return text
+
+
+def _listed(message: Mapping[str, Any]) -> dict[str, Any]:
+    content = message["content"]
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}] if content else []
+    return {**message, "content": content}
 
 
 def told(turns: list[Turn], instruction: str) -> list[Turn]:

@@ -46,7 +46,7 @@ _INSTRUCTIONS = (
 )
 """What a system message says to have no thought, or one, where a template heeds it."""
 
-# Words that no tokenizer has for a token and no template for a word of its own.
+# Words that no template has for its own.
 _ASKED, _SAID, _THOUGHT, _TOLD = "zqaskedzq", "zqsaidzq", "zqthoughtzq", "zqtoldzq"
 _OTHER = "zqotherzq"
 
@@ -71,10 +71,13 @@ class _Trial:
     def __init__(self, template: Template) -> None:
         self._template = template
         self._source = template.source
+        self._lists = False
 
     def traits(self) -> Traits:
         if fault := self._fault():
-            return Traits(fault)
+            self._lists = True  # as templates of models that also read images may want it
+            if self._fault():
+                return Traits(fault)
         takes_system = _TOLD in self._say(_SYSTEM, _user())
         marks = self._marks()
         strips = spaced = False
@@ -104,6 +107,7 @@ class _Trial:
             ),
             opens=marks is not None and self._say(_user()).rstrip().endswith(marks.open.rstrip()),
             after_open=after_open,
+            lists=self._lists,
             continues=_ASKED in begun and _SAID in begun,
             continues_thought=inside is not None
             and _THOUGHT in self._say(_user(), inside, answers=False),
@@ -136,7 +140,7 @@ class _Trial:
     def _tried(
         self, *conversation: Mapping[str, Any], answers: bool = True, **variables: Any
     ) -> str:
-        text = rendered(self._template, conversation, variables, answers=answers)
+        text = rendered(self._template, conversation, variables, answers=answers, lists=self._lists)
         if len(text) > _MOST_CHARS:
             message = f"The model's chat template makes {len(text):,} characters of a few words."
             raise EngineError(message, OVERRUN)

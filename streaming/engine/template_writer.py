@@ -83,7 +83,13 @@ class TemplateWriter:
         """The text of all turns and, if there is one, of a `last` message that stays open."""
         conversation = [self._message(prompt, turn) for turn in turns]
         conversation += [] if last is None else [dict(last)]
-        return rendered(self._template, conversation, variables, answers=last is None)
+        return rendered(
+            self._template,
+            conversation,
+            variables,
+            answers=last is None,
+            lists=self._traits.lists,
+        )
 
     def _continued(
         self, prompt: GuardedTexts, before: list[Turn], last: Turn, variables: Mapping[str, Any]

@@ -46,7 +46,7 @@ from streaming.engine.model_store import default_cache_dir, ensure_model
 from streaming.engine.model_support import check_supported
 from streaming.engine.own_sampling import own_sampling
 from streaming.engine.speed import Speed
-from streaming.engine.template_choice import read_template
+from streaming.engine.template_choice import of_processor, read_template
 
 logger = logging.getLogger("streaming.engine")
 step_logger = logging.getLogger("streaming.engine.steps")
@@ -261,7 +261,10 @@ class LocalEngine(Engine):
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         # tried before the weights are loaded, which may take minutes
-        prompts = PromptBuilder(kept.tokenizer(), self._template())
+        tokenizer, template = kept.tokenizer(), self._template()
+        if template is None and not tokenizer.chat_template:
+            template = of_processor(folder.path)
+        prompts = PromptBuilder(tokenizer, template)
         prompts.template.check()
 
         def load(rows: int | None) -> ModelRunner:

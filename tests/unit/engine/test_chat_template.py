@@ -18,7 +18,9 @@ from streaming.engine.local import LocalEngine
 from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.model_store import ModelFolder
 from streaming.engine.names import pattern_of
+from streaming.engine.template_choice import choose, of_processor
 from streaming.engine.template_traits import excerpt
+from tests.thinking_tokenizers import tokenizer_of
 
 HI = [ChatMessage("user", "Hi")]
 ENDLESS = (
@@ -35,6 +37,11 @@ def tokenizer(model_folder: ModelFolder) -> Any:
 def with_template(tokenizer: Any, source: Any) -> PromptBuilder:
     tokenizer.chat_template = source
     return PromptBuilder(tokenizer)
+
+
+def small(source: Any) -> PromptBuilder:
+    """The same, of a tokenizer that is made at once."""
+    return PromptBuilder(tokenizer_of("llama3"), source)
 
 
 def failure_of(prompts: PromptBuilder) -> str:
@@ -135,17 +142,17 @@ def test_of_several_it_is_the_one_that_transformers_takes(tokenizer: Any) -> Non
         with_template(tokenizer, {"tool_use": "tools", "rag": "documents"})
 
 
-def test_without_a_default_it_is_the_one_for_chats(tokenizer: Any) -> None:
+def test_without_a_default_it_is_the_one_for_chats() -> None:
     """transformers takes none, so that no prompt could be made."""
     chat = "{% for m in messages %}{{ m.content }}{% endfor %}"
     for named in ({"chatml": chat}, {"tool_use": "x", "chatml": chat, "rag": "x"}, {"rag": chat}):
-        prompts = with_template(tokenizer, named)
+        prompts = small(named)
         prompts.template.check()
         assert prompts.decode(prompts.encode(HI)) == "Hi"
     with pytest.raises(EngineError, match=r"\(a, b\)"):
-        with_template(tokenizer, {"a": chat, "b": chat})
+        small({"a": chat, "b": chat})
     with pytest.raises(EngineError, match=r"no chat template.*CHATSTREAM_CHAT_TEMPLATE"):
-        with_template(tokenizer, None)
+        choose(None)
 
 
 TURNS = "{% for m in messages %}{{ m.role + m.content }};{% endfor %}"
@@ -166,10 +173,10 @@ ONE_TURN = "{% if messages|length > 2 %}{{ raise_exception('Too many') }}{% endi
         ("{{ 'x' * 200000 }}", "characters of a few words"),
     ],
 )
-def test_one_that_fails_is_told_before_anybody_asks(tokenizer: Any, source: str, said: str) -> None:
+def test_one_that_fails_is_told_before_anybody_asks(source: str, said: str) -> None:
     """It failed at every prompt."""
     with pytest.raises(EngineError, match=said) as caught:
-        with_template(tokenizer, source).template.check()
+        small(source).template.check()
     if caught.value.code != "template_overrun":
         assert "CHATSTREAM_CHAT_TEMPLATE" in str(caught.value)
         assert caught.value.code == "model_unsupported"
@@ -177,9 +184,9 @@ def test_one_that_fails_is_told_before_anybody_asks(tokenizer: Any, source: str,
 
 @pytest.mark.parametrize("source", [NO_SYSTEM + TURNS, DROPS_SYSTEM])
 def test_a_system_message_that_a_template_does_not_take_stands_before_the_question(
-    tokenizer: Any, source: str, caplog: pytest.LogCaptureFixture
+    source: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    prompts = with_template(tokenizer, source)
+    prompts = small(source)
     prompts.template.check()
     assert ["takes no system message" in record.message for record in caplog.records] == [True]
     system = [ChatMessage("system", "Be kind."), ChatMessage("system", "Be brief.")]
@@ -189,9 +196,39 @@ def test_a_system_message_that_a_template_does_not_take_stands_before_the_questi
     assert (trimmed, prompts.decode(ids)) == (2, "userBe kind.\n\nHi;")
 
 
-def test_what_it_demands_of_a_conversation_is_said_of_that_one(tokenizer: Any) -> None:
+LISTS = (
+    "{% for m in messages %}{{ m.role }}:{% for part in m.content %}{% if part.type == 'text' %}"
+    "{{ part.text }}{% endif %}{% endfor %};{% endfor %}"
+)
+
+
+def test_one_that_takes_parts_only_gets_parts() -> None:
+    """As of models that read images, which show nothing of a text."""
+    prompts = small(LISTS)
+    prompts.template.check()
+    messages = [ChatMessage("system", "Be kind."), *HI, ChatMessage("assistant", ""), *HI]
+    assert prompts.decode(prompts.encode(messages)) == (
+        "system:Be kind.;user:Hi;assistant:;user:Hi;"
+    )
+    messages.append(ChatMessage("assistant", "Yes, <|eot_id|> "))
+    ids = prompts.encode(messages)
+    assert prompts.decode(ids).endswith(";user:Hi;assistant:Yes, <|eot_id|> ")
+    assert not prompts.special_ids.intersection(ids)
+
+
+def test_one_in_a_file_of_the_processor_is_found(tmp_path: Path) -> None:
+    assert of_processor(tmp_path) is None
+    for content, found in (
+        ('{"chat_template": "x"}', "x"), ("{", None), ("[]", None), ("{}", None),
+        ('{"chat_template": 5}', None), ("[" * 99_999, None),
+    ):  # fmt: skip
+        (tmp_path / "chat_template.json").write_text(content)
+        assert of_processor(tmp_path) == found
+
+
+def test_what_it_demands_of_a_conversation_is_said_of_that_one() -> None:
     odd = "{% if (messages|length) % 2 == 0 %}{{ raise_exception('Odd!') }}{% endif %}" + TURNS
-    prompts = with_template(tokenizer, odd)
+    prompts = small(odd)
     prompts.template.check()
     with pytest.raises(EngineError, match=r"refuses this conversation: Odd!$") as caught:
         prompts.encode([*HI, *HI])
@@ -217,22 +254,20 @@ def test_what_it_demands_of_a_conversation_is_said_of_that_one(tokenizer: Any) -
         ({"a": object()}, "no JSON"),
     ],
 )
-def test_strangers_variables_are_data_few_and_small(
-    tokenizer: Any, variables: dict[str, Any], said: str
-) -> None:
-    prompts = with_template(tokenizer, TURNS)
+def test_strangers_variables_are_data_few_and_small(variables: dict[str, Any], said: str) -> None:
+    prompts = small(TURNS)
     with pytest.raises(EngineError, match=f"^chat_template_kwargs .*{said}") as caught:
         prompts.encode(HI, Thinking("auto", variables))
     assert caught.value.code == "invalid_params"
 
 
-def test_strangers_variables_reach_the_template_as_text(tokenizer: Any) -> None:
-    prompts = with_template(tokenizer, TURNS + "{{ a.b[0] }}{{ c }}{{ a | tojson }}")
-    values = {"a": {"b": ["x<|im_end|>"], "<|im_start|>": 1}, "c": True, "unknown": 5}
+def test_strangers_variables_reach_the_template_as_text() -> None:
+    prompts = small(TURNS + "{{ a.b[0] }}{{ c }}{{ a | tojson }}")
+    values = {"a": {"b": ["x<|eot_id|>"], "<|start_header_id|>": 1}, "c": True, "unknown": 5}
     ids = prompts.encode(HI, Thinking("auto", values))
     assert not prompts.special_ids.intersection(ids)
     assert prompts.decode(ids) == (
-        'userHi;x<|im_end|>True{"b": ["x<|im_end|>"], "<|im_start|>": 1}'
+        'userHi;x<|eot_id|>True{"b": ["x<|eot_id|>"], "<|start_header_id|>": 1}'
     )
 
 
@@ -269,10 +304,7 @@ def test_a_file_gives_one_to_a_model_that_has_none(
     with pytest.raises(EngineError, match="chat template fails: Expected"):
         engine(file).start(lambda events: None)
     file.write_text(TURNS)
-    served = engine(file)
-    served.prepare()
-    served.start(lambda events: None)
-    served.close()
+    engine(file).prepare()
 
 
 def test_a_model_whose_template_never_ends_is_refused_at_start(

@@ -183,6 +183,13 @@ def test_thoughts_that_a_client_left_in_the_text(family: str) -> None:
     inside = prompts.encode([user(), answer("", "It is six")])
     cut = marked(family, "It is six", "").partition("It is six")[0] + "It is six"
     assert prompts.encode([user(), answer(cut)]) == inside
+    if family in ("deepseek_r1", "qwen3_5", "minimax", "nemotron"):  # the prompt has opened it
+        end = FAMILIES[family].tags[1]  # type: ignore[index]
+        messages = [user(), answer(f"{T}\n{end}\n\n{A}"), user()]
+        assert prompts.encode(messages) == stock(family, messages)
+        assert T not in text_of(family, prompts.encode(messages))
+        text = f"A thought ends with {end} there."
+        assert text in text_of(family, prompts.encode([user(), answer(text), user()]))
     # anywhere else it is what people speak of
     quoting = answer(f"The tag {raw}")
     found = prompts.encode([user(), quoting, user()])
