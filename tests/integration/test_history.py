@@ -349,7 +349,7 @@ def test_thoughts_are_for_those_who_may_read_texts(viewer: Client, reader: Clien
     ):
         assert "two and two" in reader.get(address).content.decode()
         assert "two and two" not in viewer.get(address).content.decode()
-    assert "1.5 s" in viewer.get(f"/admin/streaming/response/{made.pk}/change/").content.decode()
+    assert "1.50 s" in viewer.get(f"/admin/streaming/response/{made.pk}/change/").content.decode()
 
 
 @pytest.mark.parametrize("begin", [*export.FORMULA, "=HYPERLINK("])
