@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from streaming import record, responses, turns
-from streaming.engine.base import ChatMessage
+from streaming.engine.base import ChatMessage, Thinking
 from streaming.models import Conversation, Message, Response
 from tests.fake_engine import FakeEngine, thoughts, words
 from tests.integration.conftest import ChatClient
@@ -118,6 +118,28 @@ async def test_the_page_has_what_was_thought(start_worker: Any, client: Any) -> 
     (turn,) = (await sync_to_async(turns.window)(conversation)).turns
     assert turn.is_open
     assert turn.reasoning == cut["reasoning"]
+
+
+async def test_what_a_socket_asks_for_reaches_the_engine(
+    start_worker: Any, client: Any, chatstream: Any
+) -> None:
+    chatstream(thinking="low", max_reasoning_tokens=9)
+    engine = Recording(thinks=True)
+    await start_worker(engine)
+    chat: ChatClient = await client()
+    await chat.ask("think 20 stop 1")
+    done = await chat.until("response.done")
+    assert done["reasoning"] == thoughts(9)  # its bound; the answer has its own
+    await chat.ask("think 20 stop 1", params={"enable_thinking": False})
+    done = await chat.until("response.done")
+    assert (done["reasoning"], done["text"]) == ("", "w0 ")
+    assert [request.thinking for request in engine.requests] == [
+        Thinking("low", max_tokens=9),
+        Thinking("off", {"enable_thinking": False}, 9),
+    ]
+    await chat.send("response.create", input="x", params={"chat_template_kwargs": {"tools": []}})
+    error = await chat.until("error")
+    assert (error["code"], error["param"]) == ("invalid_event", "params.chat_template_kwargs")
 
 
 async def test_an_answer_without_a_thought_has_none(start_worker: Any, client: Any) -> None:
