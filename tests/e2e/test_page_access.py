@@ -73,7 +73,7 @@ def test_axe_finds_nothing_serious_in_what_is_written(
     page = open_fast(color_scheme=scheme, viewport={"width": width, "height": 800})
     answer = ask(page, WORLD)
     expect_status(answer, "completed")
-    answer.locator("summary").click()
+    answer.locator(".text summary").click()
     running = ask(page, LONG + "\n" * 30 + "More.")
     wait_for_text(running)
     expect(ask(page, "say later").locator(".wait")).to_be_visible()

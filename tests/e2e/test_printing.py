@@ -63,7 +63,7 @@ def test_details_are_printed_whole(open_fast: OpenPage) -> None:
     inside = "\n\n".join(f"Paragraph number {number} of many." for number in range(70))
     text = f"say <details>\n<summary>More</summary>\n\n{inside}\n\n</details>"
     expect_status(ask(page, text), "completed")
-    details = page.locator(".answer details")
+    details = page.locator(".answer .text details")
     assert details.evaluate("e => e.offsetHeight") < 100
     page.emulate_media(media="print")
     assert details.evaluate("e => e.offsetHeight") > 1500

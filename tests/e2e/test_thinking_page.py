@@ -144,6 +144,10 @@ def test_a_reload_and_a_second_tab_in_the_middle_of_it(open_fast: OpenPage) -> N
     labels.append(page.locator(LABEL).text_content())
     assert labels[0] == labels[1] == labels[2]
     assert thought_of(page.locator(".answer")) == thoughts(150).strip()
+    page.locator(".thought summary").click()
+    ask(other, "stop 1")  # which the first one loads, as it loads all other turns
+    expect(page.locator(".turn")).to_have_count(2)
+    assert is_open(page.locator(".answer").first)
 
 
 def test_the_connection_is_lost_in_the_middle_of_it(open_fast: OpenPage) -> None:

@@ -226,7 +226,7 @@ def test_details_stay_as_the_reader_has_them_while_they_grow(open_fast: OpenPage
     page = open_fast()
     inside = "\n\n".join(f"Paragraph {number} with *some* words." for number in range(25))
     answer = ask(page, f"say <details>\n<summary>More</summary>\n\n{inside}\n\n</details>")
-    answer.locator("summary").click()
+    answer.locator(".text summary").click()
     expect(answer.get_by_text("Paragraph 12")).to_be_visible()
     expect_status(answer, "completed")
     expect(answer.get_by_text("Paragraph 24")).to_be_visible()
