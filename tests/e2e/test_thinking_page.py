@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -73,7 +74,7 @@ def test_no_frame_mixes_or_moves_what_is_thought_and_said(open_fast: OpenPage) -
     assert len(frames) > 20
     assert any(frame["open"] for frame in frames)
     folds = 0
-    for before, now in zip(frames, frames[1:], strict=False):
+    for before, now in pairwise(frames):
         assert now["thought"].startswith(before["thought"])
         assert now["text"].strip().startswith(before["text"].strip())
         assert "w" not in now["thought"]
@@ -237,7 +238,10 @@ def found_by_axe(page: Page) -> list[str]:
 
 # --- what a server can say ---
 
-HOSTILE = "<img src=x onerror=alert(1)>\n\nمرحبا <b>واحد</b>.\n`code` & &amp; \u202e end \ud83d\ude00 \ud83d"
+HOSTILE = (
+    "<img src=x onerror=alert(1)>\n\nمرحبا <b>واحد</b>.\n"
+    "`code` & &amp; \u202e end \ud83d\ude00 \ud83d"
+)
 """Its last two signs are a character in halves, which come one after the other, and half a one."""
 
 
