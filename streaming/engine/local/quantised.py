@@ -112,7 +112,7 @@ def arguments_for(config: Any) -> dict[str, Any]:
     ways: Any = transformers
     method = method_of(config)
     if method == "compressed-tensors":
-        return {"quantization_config": ways.CompressedTensorsConfig(run_compressed=False)}
+        return {"quantization_config": ways.CompressedTensorsConfig(dequantize=True)}
     if method in ("fp8", "mxfp8"):
         return {"quantization_config": ways.FineGrainedFP8Config(dequantize=True)}
     if method == "mxfp4":

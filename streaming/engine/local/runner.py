@@ -79,17 +79,17 @@ class ModelRunner:
             model, fill = _opened(Path(path), config, self.precision, packable, adapter, fits)
             config = model.config
             if not packable:
-                model = model.to(device)
+                model = model if model.device.type == device.type else model.to(device)
             else:
                 check = PartsCheck(config, self.precision)
                 packed = self._packed(model, fill, context_tokens, check)
         self.vocabulary: int = config.vocab_size
         # What is free now, when the weights are there:
         self.rows = rows or rows_in_memory(config, self.precision.cache, context_tokens, device)
+        windows = () if packable else tuple(windows_of(config))
         self.cache = SlotCache(
             config.num_hidden_layers, self.rows, context_tokens,
-            _slots(config, device, self.precision.cache) if packable else Slots,
-            () if packable else list(windows_of(config)),
+            _slots(config, device, self.precision.cache) if packable else Slots, windows,
         )  # fmt: skip
         self._threads = Threads(torch.get_num_threads()) if device.type == "cpu" else None
         self._team = Team()
@@ -189,10 +189,12 @@ def _opened(
     refuse_unreadable(config, path)
     lora = Adapter(adapter) if adapter else None
     if method := method_of(config):
-        # In 16 bits: what had fewer has no more to say, and some readers know no others.
-        short = precision.activations if precision.activations.itemsize == 2 else torch.bfloat16
-        fits(skeleton_of(config, short), whole=True)
-        model = load_quantised(path, config, short, LANGUAGE_KEYS)
+        plain, dtype = becomes_plain(config), precision.activations
+        if plain and dtype.itemsize > 2:
+            # What had fewer bits has no more to say in 32, and some readers know 16 only.
+            dtype = torch.bfloat16
+        fits(skeleton_of(config, dtype), whole=True)
+        model = load_quantised(path, config, dtype, LANGUAGE_KEYS)
         if lora:
             lora.merge_into(model)
         if packable and not is_plain(model):
@@ -201,7 +203,7 @@ def _opened(
                 "become plain ones.",
                 "model_unsupported",
             )
-        return model if precision.is_int8 else model.to(precision.activations), None
+        return model.to(precision.activations) if plain and not precision.is_int8 else model, None
     source = open_tensors(path)
     changed = lora.on(source) if lora else source
     found = open_model(path, config, precision.activations, changed, LANGUAGE_KEYS)

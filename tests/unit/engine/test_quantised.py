@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM, GptOssConfig, LlamaConfig
 
 from streaming.engine.base import EngineError
 from streaming.engine.local import quantised
@@ -112,6 +112,13 @@ def written(plain: Path, root: Path, quantise: Quantise, told: dict[str, Any]) -
             small |= {f"{stem}{part}": each.contiguous() for part, each in parts.items()}
         else:
             small[name] = meant[name] = weight
+    return saved(plain, root, small, meant, told)
+
+
+def saved(
+    plain: Path, root: Path, small: dict[str, Tensor], meant: dict[str, Tensor],
+    told: dict[str, Any],
+) -> tuple[Path, Path]:  # fmt: skip
     for name, tensors in (("small", small), ("meant", meant)):
         (root / name).mkdir()
         (root / name / "config.json").write_text((plain / "config.json").read_text())
@@ -120,9 +127,9 @@ def written(plain: Path, root: Path, quantise: Quantise, told: dict[str, Any]) -
     return root / "small", root / "meant"
 
 
-def logits_of(path: Path, dtype: str = "float32") -> Tensor:
+def logits_of(path: Path, dtype: str = "float32", *, is_ours: bool = True) -> Tensor:
     runner = ModelRunner(path, CPU, dtype, 1, 64)
-    assert isinstance(runner._model, Decoder)
+    assert isinstance(runner._model, Decoder) == is_ours
     with torch.inference_mode():
         return runner.step([], [], [Span(0, [5, 9, 100, 7, 3], 0)])
 
@@ -146,6 +153,43 @@ def test_it_answers_as_what_its_weights_mean(name: str, plain: Path, tmp_path: P
     expected = logits_of(meant)
     assert close(logits_of(small), expected, 0.1)  # they are of 16 bits in between
     assert not close(logits_of(plain), expected, 0.1)
+
+
+_FOUR_BITS = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6])
+"""The numbers of MXFP4 (OCP Microscaling Formats 1.0)."""
+
+
+def in_microscales(name: str, experts: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """As gpt-oss has them: 32 numbers of 4 bits with a power of two."""
+    groups = experts.transpose(1, 2).unflatten(2, (-1, 32))
+    power = groups.abs().amax(-1).log2().floor() - 2
+    which = (groups / power.exp2()[..., None])[..., None].sub(_FOUR_BITS).abs().argmin(-1)
+    blocks = which[..., 0::2] | (which[..., 1::2] << 4)
+    meant = (_FOUR_BITS[which] * power.exp2()[..., None]).flatten(2).transpose(1, 2)
+    parts = {f"{name}_blocks": blocks, f"{name}_scales": power + 127}
+    return {part: each.to(torch.uint8) for part, each in parts.items()}, meant.contiguous()
+
+
+@needs("accelerate")
+def test_experts_of_four_bits(tmp_path: Path) -> None:
+    config = GptOssConfig(
+        hidden_size=64, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=32, vocab_size=200, num_local_experts=4,
+        num_experts_per_tok=2, sliding_window=16, max_position_embeddings=256,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+    )  # fmt: skip
+    plain = folder(tmp_path / "plain", config)
+    small, meant = {}, {}
+    for name, weight in load_file(plain / "model.safetensors").items():
+        if name.endswith(("gate_up_proj", "down_proj")):
+            parts, meant[name] = in_microscales(name, weight)
+            small |= parts
+        else:
+            small[name] = meant[name] = weight
+    told = {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head", "model.embed_tokens"]}
+    small_path, meant_path = saved(plain, tmp_path, small, meant, told)
+    found, expected = (logits_of(path, is_ours=False) for path in (small_path, meant_path))
+    assert close(found, expected, 0.1)  # they are of 16 bits in between
 
 
 @pytest.mark.parametrize("bits", [
