@@ -110,6 +110,9 @@ async def test_the_page_has_what_was_thought(start_worker: Any, client: Any) -> 
     conversation = await Conversation.objects.aget(pk=asked["conversation_id"])
     (turn,) = (await sync_to_async(turns.window)(conversation)).turns
     assert (turn.reasoning, turn.details["text"]) == (thoughts(60), "w0 w1 ")
+    assert "t59 " not in str(turn.details)  # it is on the page once, however long it is
+    assert cut["usage"]["reasoning_tokens"] + rest["usage"]["reasoning_tokens"] == 60
+    assert turn.details["done"]["usage"]["completion_tokens"] == 62
     assert turn.details["reasoning_ms"] == sum(
         each["timings"]["reasoning_ms"] for each in (cut, rest)
     )
@@ -118,6 +121,7 @@ async def test_the_page_has_what_was_thought(start_worker: Any, client: Any) -> 
     (turn,) = (await sync_to_async(turns.window)(conversation)).turns
     assert turn.is_open
     assert turn.reasoning == cut["reasoning"]
+    assert turn.details["reasoning_ms"] == cut["timings"]["reasoning_ms"]
 
 
 async def test_what_a_socket_asks_for_reaches_the_engine(

@@ -16,6 +16,7 @@ from streaming import turns
 from streaming.models import Conversation, Message, Response, Status
 from streaming.owners import owner_of_user
 from streaming.protocol import Params
+from streaming.thinking_params import ThinkingParams
 
 pytestmark = pytest.mark.django_db
 
@@ -227,7 +228,11 @@ def test_the_settings_panel_has_the_bounds_of_the_protocol(client: Client) -> No
         "stop",
         "ignore_eos",  # for measuring
         "truncation",  # the page says what was left out
+        *ThinkingParams.model_fields,
     }
+    efforts = re.findall(r'<option value="(\w+)"', html[html.index('name="reasoning_effort"') :])
+    assert [Params(reasoning_effort=word).reasoning_effort for word in efforts] == efforts
+    assert efforts == ["none", "low", "medium", "high"]
     for name, least in fields.items():
         value = int if name in ("max_tokens", "top_k", "seed") else float
         Params(**{name: value(least)})
