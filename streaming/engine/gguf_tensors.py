@@ -172,11 +172,14 @@ class GgufSource:
         kinds = {self._stored[each].kind for each in recipe.tensors}
         return _DTYPES.get(kinds.pop(), torch.float32) if len(kinds) == 1 else torch.float32
 
-    def read(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
-        """In the format `dtype`, without a copy of it in another one; None: as `dtype` says."""
+    def read(self, name: str, wanted: torch.dtype | None = None) -> Tensor:
+        """See `TensorSource`. What the file has as numbers comes as they are, for a model may keep
+        some of them as such, whatever it does with the rest."""
         recipe = self._recipes[name]
-        wanted = dtype or self.dtype(name)
-        exact = torch.float32 if recipe.how.startswith("less") else wanted
+        stored = self.dtype(name)
+        is_made = all(self._stored[each].kind not in _DTYPES for each in recipe.tensors)
+        is_made = is_made and not recipe.how.startswith("less")  # would lose what is left
+        exact = wanted if wanted and is_made else stored
         try:
             with self._path.open("rb", buffering=0) as file:
                 status = os.fstat(file.fileno())
@@ -186,7 +189,7 @@ class GgufSource:
         except (OSError, ValueError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise EngineError(f"{self._path} cannot be read: {reason}.", "model_corrupt") from error
-        return _made(parts, recipe.how).reshape(self._shapes[name]).to(wanted)
+        return _made(parts, recipe.how).reshape(self._shapes[name])
 
 
 def _read(file: Any, stored: StoredTensor, dtype: torch.dtype) -> Tensor:

@@ -35,8 +35,11 @@ class TensorSource(Protocol):
     def dtype(self, name: str) -> torch.dtype:
         """Of what `read` gives."""
 
-    def read(self, name: str) -> Tensor:
-        """Raises EngineError if the file cannot be read or is not what its header said."""
+    def read(self, name: str, wanted: torch.dtype | None = None) -> Tensor:
+        """`wanted` is the format that it will have in the end: a source that makes numbers of few
+        bits may make them of that format, so that the larger one is never there.
+
+        Raises EngineError if the file cannot be read or is not what its header said."""
 
 
 _DTYPES = {
@@ -89,7 +92,7 @@ class SafetensorsSource:
     def dtype(self, name: str) -> torch.dtype:
         return self._dtypes[name]
 
-    def read(self, name: str) -> Tensor:
+    def read(self, name: str, wanted: torch.dtype | None = None) -> Tensor:
         path, opened = self._files[name]
         try:
             tensor: Tensor = opened.get_tensor(name)

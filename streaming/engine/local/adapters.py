@@ -169,11 +169,11 @@ class _Changed:
     def dtype(self, name: str) -> torch.dtype:
         return self._source.dtype(name)
 
-    def read(self, name: str) -> Tensor:
-        tensor = self._source.read(name)
+    def read(self, name: str, wanted: torch.dtype | None = None) -> Tensor:
         if name in self._changes:
+            tensor = self._source.read(name)
             return self._adapter.changed(self._changes[name], tensor).contiguous()
-        return tensor
+        return self._source.read(name, wanted)
 
 
 def _found(name: str, source: TensorSource) -> str:

@@ -107,7 +107,7 @@ def _load(
     renamed: Mapping[str, str],
 ) -> Any:  # fmt: skip
     """By transformers' own loader, which asks for one tensor after the other."""
-    state = {name: _Lazy(source, name) for name in source.names()}
+    state = {name: _Lazy(source, name, dtype) for name in source.names()}
     told = {"key_mapping": dict(renamed)} if renamed else {}
     with source.shown():
         model = _from_pretrained(
@@ -169,8 +169,8 @@ class _Counting:
     def names(self) -> Collection[str]:
         return self._source.names()
 
-    def read(self, name: str) -> Tensor:
-        tensor = self._source.read(name)
+    def read(self, name: str, wanted: torch.dtype | None = None) -> Tensor:
+        tensor = self._source.read(name, wanted)
         self._read += tensor.nbytes
         self._update(min(self._read, self._total), self._total)
         return tensor
@@ -192,11 +192,11 @@ class _Lazy:
     """A tensor that is read when transformers' loader takes its content, as it does with those of
     safetensors."""
 
-    def __init__(self, source: _Counting, name: str) -> None:
-        self._source, self._name = source, name
+    def __init__(self, source: _Counting, name: str, dtype: torch.dtype) -> None:
+        self._source, self._name, self._dtype = source, name, dtype
 
     def __getitem__(self, _: Any) -> Tensor:
-        return self._source.read(self._name)
+        return self._source.read(self._name, self._dtype)
 
 
 class Filling:

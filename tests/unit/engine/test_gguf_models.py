@@ -78,7 +78,11 @@ def test_of_few_bits(kind: str, tmp_path: Path) -> None:
         assert torch.equal(tensor, expected[name]), name
     source: Any = open_tensors(folder)
     narrow = source.read("model.embed_tokens.weight", torch.bfloat16)
-    assert torch.equal(narrow, expected["model.embed_tokens.weight"].bfloat16())
+    whole = expected["model.embed_tokens.weight"]
+    assert torch.equal(narrow, whole.bfloat16() if kind.startswith("Q") else whole)
+    assert source.dtype("model.embed_tokens.weight") == (
+        {"F16": torch.float16, "BF16": torch.bfloat16}.get(kind, torch.float32)
+    )
 
 
 @pytest.mark.parametrize("name", ["llama-3.1", "llama-biases", "llama-yarn", "qwen2", "mixtral"])
