@@ -203,7 +203,7 @@ def test_an_earlier_text_that_cannot_be_made_again_is_one_responses(
             raise ValueError("no text")
         return decode(tokens)
 
-    monkeypatch.setattr(stepper._prompts, "decode", fragile)
+    monkeypatch.setattr(stepper._prompts.answers, "_decode", fragile)
     gathered.engine.submit(ask(good, "Count to fifty.", max_tokens=20))
     gathered.wait(good, TextDelta)
     gathered.engine.submit(replace(ask(bad, "Hi", max_tokens=5), prior_tokens=(500, 500)))
