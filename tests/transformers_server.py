@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,10 +12,22 @@ from pathlib import Path
 
 import httpx
 
-from streaming.engine.model_store import ensure_model
+from streaming.engine.model_store import ModelFolder, ensure_model
 from tests.prerequisites import missing
 from tests.processes import START_SECONDS, STOP_SECONDS, clean_environ
 from tests.valkey import free_port
+
+
+def _plain(model: ModelFolder, folder: Path) -> str:
+    """A folder that transformers can load by itself, which has the weights beside the rest."""
+    import torch
+
+    from streaming.engine.local.loading import load_model
+
+    target = folder / model.path.name
+    shutil.copytree(model.path, target, ignore=shutil.ignore_patterns("*.gguf", "*gguf.json"))
+    load_model(model.path, torch.bfloat16).save_pretrained(target)
+    return str(target)
 
 
 class TransformersServer:
@@ -25,7 +38,8 @@ class TransformersServer:
             if importlib.util.find_spec(module) is None:
                 missing(f"transformers serve needs {module}")
         cache = os.environ.get("CHATSTREAM_CACHE_DIR")
-        self.model = str(ensure_model(None, Path(cache) if cache else None, progress=False).path)
+        model = ensure_model(None, Path(cache) if cache else None, progress=False)
+        self.model = _plain(model, folder)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
         self._log = folder / "transformers-serve.log"

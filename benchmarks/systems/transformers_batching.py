@@ -33,18 +33,17 @@ class TransformersSystem(System):
 
     def start(self) -> None:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoTokenizer
 
         from benchmarks.bare import model_folder
+        from streaming.engine.local.loading import load_model
 
         folder, device = model_folder(self._options.model), choose_device("auto")
         known = ("float32", "bfloat16", "float16")
         dtype = getattr(torch, self._options.dtype) if self._options.dtype in known else None
         if dtype is None:
             dtype = choose_precision("auto", device, packable=False).activations
-        auto: Any = AutoModelForCausalLM
-        model = auto.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
-        self.model = model.to(device).eval()
+        self.model = load_model(folder, dtype).to(device)
         self.prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder)))
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ from streaming.engine.local.skeleton import (
     skeleton_of,
 )
 from streaming.engine.progress import progress_display, without_progress_bars
-from streaming.engine.tensor_source import TensorSource
+from streaming.engine.tensor_source import TensorSource, open_tensors
 
 logger = logging.getLogger("streaming.engine.models")
 
@@ -74,6 +74,15 @@ def open_model(
         return Loadable(model, None, load)
     used = sum(_bytes(source, name) for name in fit.plain.values())
     return Loadable(model, Filling(model, _Counting(source, used), fit.plain, dtype), load)
+
+
+def load_model(path: Path, dtype: torch.dtype) -> Any:
+    """The model in a folder as transformers has it, whatever its tensors lie in, for those who run
+    it without the engine. Raises EngineError."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
+    return open_model(path, config, dtype, open_tensors(path)).load()
 
 
 def load_quantised(
@@ -171,7 +180,7 @@ class _Counting:
 
     def read(self, name: str, wanted: torch.dtype | None = None) -> Tensor:
         tensor = self._source.read(name, wanted)
-        self._read += tensor.nbytes
+        self._read += _bytes(self._source, name)
         self._update(min(self._read, self._total), self._total)
         return tensor
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 from streaming.engine.base import (
     ChatMessage,
@@ -27,6 +26,7 @@ from streaming.engine.base import (
 )
 from streaming.engine.local import LocalEngine
 from streaming.engine.local.decoder import Span
+from streaming.engine.local.loading import load_model
 from streaming.engine.local.prompt import OnProgress
 from streaming.engine.model_store import ModelFolder
 from tests.unit.engine.gathered import PATIENCE, Gathered, ask
@@ -55,8 +55,7 @@ QUESTIONS = [
 @pytest.fixture(scope="module")
 def stock(model_folder: ModelFolder) -> Any:
     """The model as transformers runs it."""
-    loaded: Any = AutoModelForCausalLM
-    return loaded.from_pretrained(model_folder.path, dtype=torch.float32).eval()
+    return load_model(model_folder.path, torch.float32)
 
 
 def reference(model: Any, tokens: list[int], count: int) -> list[int]:
