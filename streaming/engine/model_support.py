@@ -79,6 +79,10 @@ def _first_line(error: Exception) -> str:
 def _context_tokens(config: Any, asked: int | None) -> int:
     names = ("max_position_embeddings", "n_positions", "max_seq_len")
     own = next((length for name in names if (length := getattr(config, name, None))), None)
+    if kept := getattr(config, "keep_window_size", None):
+        # Doge sees the tokens beyond so many by their weight, and which of equals is nobody's
+        # choice: cut into chunks, a text would go on otherwise.
+        own = min(own or kept, kept)
     if asked is None:
         return min(own or DEFAULT_CONTEXT_TOKENS, DEFAULT_CONTEXT_TOKENS)
     if asked < 16:

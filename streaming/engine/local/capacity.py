@@ -61,19 +61,24 @@ def rows_in_memory(config: Any, dtype: torch.dtype, context: int, device: torch.
 def row_bytes(config: Any, dtype: torch.dtype, context: int) -> int:
     """Bytes of the keys and values of a row of `context` tokens. A layer with a window keeps few of
     them, and one that takes those of another layer none."""
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    if getattr(config, "kv_lora_rank", None):  # keys and values are made of latents, and kept whole
-        sizes = config.qk_nope_head_dim + config.qk_rope_head_dim + config.v_head_dim
-    else:
-        size = getattr(config, "head_dim", None)
-        sizes = 2 * (size or config.hidden_size // config.num_attention_heads)
-    lengths = [context] * config.num_hidden_layers
-    if hasattr(config, "get_text_config"):  # not what is kept of a model whose tokens see all
-        lengths = [
-            0 if kind.kind == NOTHING else min(context, ring_room(kind.window) or context)
-            for kind in layer_kinds(config)
-        ]
-    return int(heads * sizes * sum(lengths) * dtype.itemsize)
+    if not hasattr(config, "get_text_config"):  # what is kept of a model whose tokens see all
+        return config.num_hidden_layers * context * _numbers(config) * dtype.itemsize
+    lengths = [
+        0 if kind.kind == NOTHING else min(context, ring_room(kind.window) or context)
+        for kind in layer_kinds(config)
+    ]
+    layers = zip(lengths, config.get_text_config(decoder=True).per_layer_config, strict=True)
+    return sum(length * _numbers(layer) for length, layer in layers) * dtype.itemsize
+
+
+def _numbers(layer: Any) -> int:
+    """Of a token's keys and values in a layer of this configuration."""
+    heads = getattr(layer, "num_key_value_heads", None) or layer.num_attention_heads
+    if getattr(layer, "kv_lora_rank", None):  # they are made of latents, and kept whole
+        size = layer.qk_nope_head_dim + layer.qk_rope_head_dim + layer.v_head_dim
+        return int(heads * size)
+    size = getattr(layer, "head_dim", None) or layer.hidden_size // layer.num_attention_heads
+    return int(2 * heads * size)
 
 
 def free_memory(device: torch.device) -> int:

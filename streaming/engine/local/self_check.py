@@ -118,15 +118,16 @@ class PartsCheck:
         for text in self._texts:
             ids = torch.tensor(text, device=ours.device)
             self._x.append(ours[ids])
-            require("the embedding of our own pass", self._x[-1], theirs(ids), self._least.part)
+            there = theirs(ids.to(theirs.weight.device))
+            require("the embedding of our own pass", self._x[-1], there, self._least.part)
 
     def head(self, norm: Any, theirs: Any, ours: Callable[[Tensor], Tensor]) -> None:
         """On random numbers, for the norm leaves no others."""
         generator = torch.Generator().manual_seed(1)
         x = torch.randn(4, norm.weight.shape[0], generator=generator).to(norm.weight)
         there = theirs(norm(x))
-        require("the head of our own pass", ours(x.to(self._precision.activations)), there,
-                self._least.part)  # fmt: skip
+        mine = ours(x.to(self._angles.device, self._precision.activations))
+        require("the head of our own pass", mine, there, self._least.part)
         self._head = ours
 
     def layer(self, theirs: Any, ours: Layer) -> None:
@@ -145,14 +146,14 @@ class PartsCheck:
         """Of nothing the products make their biases, which rounding leaves alone."""
         nothing = torch.zeros_like(self._x[0][:1])
         attend = theirs.self_attn
-        dtype = next(theirs.parameters()).dtype
+        like = next(theirs.parameters())
         query, keys, values = ours.before(nothing.clone(), self._angles[:1, None])
         for what, found, product, norm in (
             ("queries", query, attend.q_proj, getattr(attend, "q_norm", None)),
             ("keys", keys, attend.k_proj, getattr(attend, "k_norm", None)),
             ("values", values, attend.v_proj, None),
         ):
-            there = product(nothing.to(dtype)).view(-1, attend.head_dim)
+            there = product(nothing.to(like)).view(-1, attend.head_dim)
             there = norm(there) if norm is not None else there
             mine = found.reshape(-1, attend.head_dim)
             if what != "values":  # their pairs of numbers stand side by side, see `Weights`
@@ -175,25 +176,26 @@ class PartsCheck:
 
     def _theirs(self, layer: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         """What attention adds, and the layer's result: [n, hidden]."""
-        dtype = next(layer.parameters()).dtype
+        like = next(layer.parameters())  # it may be on another device than ours
         count = len(x)
         at = torch.arange(count, device=x.device)[None]
-        mask = torch.ones(count, count, dtype=torch.bool, device=x.device).tril()[None, None]
+        turned = tuple(part.to(like) for part in self._rotary(x.float(), at))
+        at = at.to(like.device)
+        mask = torch.ones(count, count, dtype=torch.bool, device=like.device).tril()[None, None]
         if self._config._attn_implementation != "sdpa":
-            nothing = torch.zeros(mask.shape, dtype=dtype, device=x.device)
-            mask = nothing.masked_fill(~mask, torch.finfo(dtype).min)
-        turned = tuple(part.to(dtype) for part in self._rotary(x.float(), at))
+            nothing = torch.zeros(mask.shape, dtype=like.dtype, device=like.device)
+            mask = nothing.masked_fill(~mask, torch.finfo(like.dtype).min)
         seen: list[Tensor] = []
         hook = layer.self_attn.register_forward_hook(
             lambda _, __, found: seen.append(_first(found))
         )
         try:
             found = layer(
-                x[None].to(dtype), attention_mask=mask, position_ids=at, position_embeddings=turned
+                x[None].to(like), attention_mask=mask, position_ids=at, position_embeddings=turned
             )
         finally:
             hook.remove()
-        return seen[0][0].float(), _first(found)[0].float()
+        return seen[0][0].to(x.device, torch.float32), _first(found)[0].to(x.device, torch.float32)
 
     def _ours(self, layer: Layer, x: Tensor) -> tuple[Tensor, Tensor]:
         """As `_theirs`."""

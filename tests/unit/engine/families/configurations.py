@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 WINDOW = 16
+CONTEXT = 160
 _SHAPE: dict[str, Any] = {
     "vocab_size": 199, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
     "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,
@@ -199,7 +200,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
             "window_size": WINDOW,
         },
     ),
-    "doge": ("doge", {"keep_window_size": WINDOW}),
+    "doge": ("doge", {"keep_window_size": CONTEXT}),
     "gpt2": ("gpt2", _gpt2()),
     "opt": ("opt", {"ffn_dim": 48, "word_embed_proj_dim": 32}),
     "bloom": ("bloom", {"n_layer": 3, "n_head": 4}),
@@ -250,6 +251,28 @@ WITH_MORE: dict[str, tuple[str, dict[str, Any]]] = {
                 "out_hidden_size": 32,
                 "intermediate_size": 16,
             },
+        },
+    ),
+    "qwen2_vl": (
+        "qwen2_vl",
+        {
+            "text_config": _text(
+                "qwen2_vl_text",
+                rope_parameters={
+                    "rope_type": "default",
+                    "rope_theta": 10000.0,
+                    "mrope_section": [1, 1, 2],
+                },
+            ),
+            "vision_config": {"depth": 1, "embed_dim": 16, "hidden_size": 32, "num_heads": 2},
+        },
+    ),
+    "llava": (
+        "llava",
+        {
+            "text_config": _text("llama"),
+            "vision_config": {"model_type": "clip_vision_model", **_VISION},
+            "vision_feature_layer": -1,
         },
     ),
     "qwen3_vl": (

@@ -17,9 +17,8 @@ from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.sequence import TokenSequence
 from streaming.engine.local.stepper import Stepper
 from streaming.engine.model_support import reason_against
-from tests.unit.engine.families.configurations import WITH_MORE, configuration
+from tests.unit.engine.families.configurations import CONTEXT, WITH_MORE, configuration
 
-CONTEXT = 160
 CHUNK = 24
 ROWS = 4
 ANSWER = 10  # tokens

@@ -22,7 +22,9 @@ FAMILIES = [
     "gemma3, vision",
     "gemma4, vision",
     "llama4, vision",
+    "llava",
     "mistral3",
+    "qwen2_vl",
     "qwen2_5_vl",
     "qwen3_vl",
 ]
