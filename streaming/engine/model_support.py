@@ -8,11 +8,14 @@ wrongly, so it is refused with the reason.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from streaming.engine.adapter_folder import refuse_adapter_beside
 from streaming.engine.base import EngineError
+from streaming.engine.faults import Faults
 from streaming.engine.language_part import language_config, other_part_reason
 from streaming.engine.layer_kinds import CHUNKED, FULL, NOTHING, SLIDING, layer_kinds
 from streaming.engine.template_choice import of_processor
@@ -22,50 +25,78 @@ CACHE_ARGUMENTS = ("cache", "past_key_values")
 """What transformers calls the cache since 5.24, and before."""
 
 
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What a configuration says: `config` is that of the language part (None: it cannot be read),
+    `whole` that of all parts; `own_context` is what the model can read (None: it does not say),
+    `context` what is served, in tokens. `reason`: why no model of this configuration is."""
+
+    whole: Any
+    config: Any
+    own_context: int | None
+    context: int
+    reason: str = ""
+
+
 def check_supported(
     path: Path | str, context_tokens: int | None = None, adapter: Path | None = None,
     *, has_template: bool = False,
 ) -> int:  # fmt: skip
     """Return the context length to serve (tokens), or raise EngineError with the reason.
 
+    As `support_of` and `open_tokenizer`.
+    """
+    support = support_of(path, context_tokens, adapter, Faults(strict=True))
+    open_tokenizer(path, has_template=has_template)
+    return support.context
+
+
+def support_of(
+    path: Path | str, context_tokens: int | None, adapter: Path | None, faults: Faults
+) -> Support:
+    """What the configuration of the model in the folder `path` says; why it cannot be served goes
+    to `faults`.
+
     `context_tokens` None means the smaller of the model's own and 4096; `adapter` is the folder of
-    one that is to be merged. Weights are not loaded. `has_template`: a chat template comes from
-    elsewhere.
+    one that is to be merged. Weights are not loaded.
     """
     from transformers import AutoConfig
 
-    from streaming.engine.local.decoder import fits  # brings torch, which takes seconds
-    from streaming.engine.local.quantised import refuse_unreadable
+    from streaming.engine.local.quantised import refuse_unreadable  # brings torch: seconds
 
-    refuse_adapter_beside(Path(path), adapter)
+    with faults.noted():
+        refuse_adapter_beside(Path(path), adapter)
     try:
-        config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
+        whole: Any = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
     except Exception as error:
-        raise _refusal(f"its configuration cannot be read ({_first_line(error)})") from error
-    refuse_unreadable(config, path)
-    if reason := other_part_reason(config):
-        raise _refusal(reason)
-    config = language_config(config)
-    if reason := _config_reason(config):
-        raise _refusal(reason)
-    context = _context_tokens(config, context_tokens)
-    if not fits(config, context) and (reason := _class_reason(config)):
-        raise _refusal(reason)
-    if reason := _tokenizer_reason(path, has_template):
-        raise _refusal(reason)
-    return context
+        faults.add(_refusal(f"its configuration cannot be read ({_first_line(error)})"))
+        return Support(None, None, None, DEFAULT_CONTEXT_TOKENS)
+    with faults.noted():
+        refuse_unreadable(whole, path)
+    reason = other_part_reason(whole)
+    config = language_config(whole)
+    own = _own_context(config)
+    context = min(own or DEFAULT_CONTEXT_TOKENS, DEFAULT_CONTEXT_TOKENS)
+    with faults.noted():
+        context = _context_tokens(own, context_tokens)
+    if reason := reason or _config_reason(config) or _pass_reason(config, context):
+        faults.add(_refusal(reason))
+    return Support(whole, config, own, context, reason)
 
 
 def reason_against(config: Any, context: int) -> str:
     """Why a model of this configuration cannot be served with so many tokens of context, whatever
     its tokenizer and its weights; empty if it can."""
-    from streaming.engine.local.decoder import fits
-
     if reason := other_part_reason(config):
         return reason
     config = language_config(config)
-    reason = _config_reason(config)
-    return reason if reason or fits(config, context) else _class_reason(config)
+    return _config_reason(config) or _pass_reason(config, context)
+
+
+def _pass_reason(config: Any, context: int) -> str:
+    from streaming.engine.local.decoder import fits
+
+    return "" if fits(config, context) else _class_reason(config)
 
 
 def _refusal(reason: str) -> EngineError:
@@ -76,13 +107,17 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _context_tokens(config: Any, asked: int | None) -> int:
+def _own_context(config: Any) -> int | None:
     names = ("max_position_embeddings", "n_positions", "max_seq_len")
     own = next((length for name in names if (length := getattr(config, name, None))), None)
     if kept := getattr(config, "keep_window_size", None):
         # Doge sees the tokens beyond so many by their weight, and which of equals is nobody's
         # choice: cut into chunks, a text would go on otherwise.
         own = min(own or kept, kept)
+    return own
+
+
+def _context_tokens(own: int | None, asked: int | None) -> int:
     if asked is None:
         return min(own or DEFAULT_CONTEXT_TOKENS, DEFAULT_CONTEXT_TOKENS)
     if asked < 16:
@@ -151,19 +186,26 @@ def cache_argument(model_class: Any) -> str:
     return next(name for name in CACHE_ARGUMENTS if name in accepted)
 
 
-def _tokenizer_reason(path: Path | str, has_template: bool) -> str:
+def open_tokenizer(
+    path: Path | str, load: Callable[[], Any] | None = None, *, has_template: bool = False
+) -> Any:
+    """The tokenizer of the model in a folder, by `load` if it is given. Raises EngineError if the
+    model cannot be served with it. `has_template`: a chat template comes from elsewhere."""
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
+        if load is None:
+            tokenizer: Any = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
+        else:
+            tokenizer = load()
     except Exception as error:
-        return f"its tokenizer cannot be read ({_first_line(error)})"
+        raise _refusal(f"its tokenizer cannot be read ({_first_line(error)})") from error
     if not tokenizer.is_fast:
-        return "its tokenizer has no tokenizer.json form"
+        raise _refusal("its tokenizer has no tokenizer.json form")
     has_own = isinstance(tokenizer.chat_template, str | dict) and bool(tokenizer.chat_template)
     if not (has_template or has_own or of_processor(path)):
-        return (
+        raise _refusal(
             "it has no chat template, so it may be no chat model; CHATSTREAM_CHAT_TEMPLATE can "
             "name a file with one"
         )
-    return ""
+    return tokenizer

@@ -34,13 +34,18 @@ HOUSE: Mapping[str, float] = {
 
 def own_sampling(folder: Path) -> dict[str, float]:
     """What the model in a folder takes for parameters that nobody asks for, HOUSE's where its
-    makers say nothing.
+    makers say nothing."""
+    return {**HOUSE, **makers_sampling(folder)}
+
+
+def makers_sampling(folder: Path) -> dict[str, float]:
+    """What the makers of the model in a folder say.
 
     `do_sample` false is a temperature of 0. A value that is out of range is not taken, with a
     warning; nor is a file that cannot be read.
     """
     said = _said(folder / _FILE)
-    found = dict(HOUSE)
+    found: dict[str, float] = {}
     for name, (is_allowed, range_) in _RANGES.items():
         value = said.get(name)
         if value is None:

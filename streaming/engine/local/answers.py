@@ -59,6 +59,11 @@ class Answers:
             closing = self._delimiters.format.closing
             self._closing = list(tokenizer.encode(closing, add_special_tokens=False))
 
+    @property
+    def format_name(self) -> str:
+        """How thoughts are told apart, see `response_format`; empty if nothing is."""
+        return self._delimiters.format.name if self._delimiters else ""
+
     def stop_ids(self, of_model: Iterable[int]) -> frozenset[int]:
         """Tokens that end an answer: those that the model declares, and the tokenizer, what its
         template writes after one, and what the format of its answers says. None that sets thoughts

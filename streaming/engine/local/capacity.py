@@ -77,6 +77,8 @@ def _numbers(layer: Any) -> int:
     if getattr(layer, "kv_lora_rank", None):  # they are made of latents, and kept whole
         size = layer.qk_nope_head_dim + layer.qk_rope_head_dim + layer.v_head_dim
         return int(heads * size)
+    if getattr(layer, "new_decoder_architecture", None) is False and layer.multi_query:
+        heads = 1  # Falcon's
     size = getattr(layer, "head_dim", None) or layer.hidden_size // layer.num_attention_heads
     return int(2 * heads * size)
 

@@ -32,23 +32,34 @@ _MODEL_TYPES = {"llama", "mistral", "qwen2", "qwen3"}
 def fits(config: Any, context: int) -> bool:
     """Whether a model of this configuration is one that this pass computes exactly, for rows of
     so many tokens."""
+    return not misfit(config, context)
+
+
+def misfit(config: Any, context: int) -> str:
+    """What this pass does not compute of such a model; empty if it fits."""
     if config.model_type not in _MODEL_TYPES:
-        return False
+        return f"models of the type {config.model_type} are not built like Llama"
     try:
         kinds = layer_kinds(config)
     except (ValueError, AttributeError):  # see `check_supported`
-        return False
+        return "the kinds of its layers cannot be told"
+    if config.hidden_act not in ("silu", "swish"):
+        return f"its activation is {config.hidden_act}"
     rope = getattr(config, "rope_parameters", None) or {}
+    rope_type = rope.get("rope_type", "default")
+    if rope_type not in ("default", "linear", "llama3", "yarn"):
+        return f"its positions are of the kind {rope_type}"
+    if rope.get("partial_rotary_factor", 1.0) != 1.0:
+        return "its positions turn a part of each head only"
+    for kind in kinds:
+        if kind.kind == SLIDING and kind.window < context:
+            return f"layers see {kind.window} tokens only, and {context} are served"
+        if kind.kind not in (FULL, SLIDING):
+            return f"it has layers of the kind {kind.kind}"
     head_dim = getattr(config, "head_dim", None)
-    return (
-        config.hidden_act in ("silu", "swish")
-        and rope.get("rope_type", "default") in ("default", "linear", "llama3", "yarn")
-        and rope.get("partial_rotary_factor", 1.0) == 1.0
-        and all(
-            kind.kind == FULL or (kind.kind == SLIDING and kind.window >= context) for kind in kinds
-        )
-        and (head_dim or config.hidden_size // config.num_attention_heads) % 2 == 0
-    )
+    if (head_dim or config.hidden_size // config.num_attention_heads) % 2:
+        return "its heads have an odd size"
+    return ""
 
 
 class Decoder:

@@ -33,20 +33,23 @@ from streaming.engine.base import (
     ModelInfo,
     StepRecord,
 )
+from streaming.engine.faults import Faults
 from streaming.engine.local.capacity import most_rows
+from streaming.engine.local.examination import Asked, examine, prompts_of, report_on_kept
 from streaming.engine.local.kept import KeptPass
-from streaming.engine.local.memory_need import kept_need, refuse_unless_it_fits
+from streaming.engine.local.memory_need import MemoryNeed, kept_need, refuse_unless_it_fits
 from streaming.engine.local.precision import choose_device
-from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.local.prompting import Prepared, Preparer, Prompting
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.stepper import Stepper
 from streaming.engine.local.weights import Shape
+from streaming.engine.model_name import shown_name
+from streaming.engine.model_report import ModelReport, log_lines
 from streaming.engine.model_store import default_cache_dir, ensure_model
 from streaming.engine.model_support import check_supported
 from streaming.engine.own_sampling import own_sampling
 from streaming.engine.speed import Speed
-from streaming.engine.template_choice import of_processor, read_template
+from streaming.engine.template_choice import read_template
 
 logger = logging.getLogger("streaming.engine")
 step_logger = logging.getLogger("streaming.engine.steps")
@@ -72,7 +75,8 @@ class LocalEngine(Engine):
     read in one step, all prompts together (None: 512 on a CPU, 2048 elsewhere); while others
     decode they are fewer, see `Pace`. `threads` None
     leaves torch's own choice. `chat_template`: a file with a template instead of the model's own.
-    `adapter` is a LoRA adapter's folder or Hub id, to be merged.
+    `adapter` is a LoRA adapter's folder or Hub id, to be merged. `fresh`: the model itself is
+    loaded and checked, though an earlier start has kept what it made of it.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class LocalEngine(Engine):
         progress: bool = True,
         chat_template: Path | None = None,
         adapter: str | None = None,
+        fresh: bool = False,
     ) -> None:
         for name, value in (("max_running", max_running), ("prefill_chunk", prefill_chunk),
                             ("threads", threads)):  # fmt: skip
@@ -106,6 +111,9 @@ class LocalEngine(Engine):
         self._progress = progress
         self._chat_template = chat_template
         self._adapter = adapter
+        self._fresh = fresh
+        self.self_check_seconds = 0.0
+        """How long the model was compared with transformers' own; 0: an earlier start did."""
         self._info: ModelInfo | None = None
         self._thread: threading.Thread | None = None
         self._sink: EventSink = lambda events: None
@@ -124,7 +132,8 @@ class LocalEngine(Engine):
         self._thread_id = 0
         self._at_work = False
         self._turns = 0
-        self._stepper: Stepper  # touched by the stepping thread only
+        self._stepper: Stepper  # these are touched by the stepping thread only
+        self._need: MemoryNeed
 
     # The face: any thread.
 
@@ -145,6 +154,30 @@ class LocalEngine(Engine):
         return check_supported(
             path, self._context_tokens, adapter, has_template=self._chat_template is not None
         )
+
+    def examine(self) -> ModelReport:
+        """What is known of the model from headers alone, with all that stands in its way. Nothing
+        is loaded; a model that is not here is fetched."""
+        faults = Faults()
+        try:
+            asked = self._asked(faults)
+        except EngineError as error:
+            return ModelReport(shown_name(self._model or ""), faults=[str(error)])
+        return examine(asked, faults).report
+
+    def _asked(self, faults: Faults) -> Asked:
+        """What is to be served. Raises EngineError where there is nothing to go on with."""
+        device = choose_device(self._device)
+        folder = ensure_model(self._model, self._cache_dir, self._progress)
+        adapter = template = None
+        with faults.noted():
+            adapter = ensure_adapter(self._adapter, self._progress)
+        with faults.noted():
+            template = self._template()
+        return Asked(
+            folder, device, self._dtype, self._max_running or 1, self._context_tokens, adapter,
+            template,
+        )  # fmt: skip
 
     def _template(self) -> str | None:
         return None if self._chat_template is None else read_template(self._chat_template)
@@ -252,25 +285,30 @@ class LocalEngine(Engine):
         self._run()
 
     def _load(self) -> ModelInfo:
-        device = choose_device(self._device)
-        folder = ensure_model(self._model, self._cache_dir, self._progress)
-        adapter = ensure_adapter(self._adapter, self._progress)
+        faults = Faults(strict=True)
+        asked = self._asked(faults)
+        folder, device, adapter = asked.folder, asked.device, asked.adapter
         kept = self._kept(folder.path, device, adapter)
-        packed = kept.load(self._refuse_unless_it_fits)
-        context = self._check_supported(folder.path, adapter) if packed is None else packed.context
+        packed = None if self._fresh else kept.load(self._refuse_unless_it_fits)
         if self._threads is not None:
             torch.set_num_threads(self._threads)
-        # tried before the weights are loaded, which may take minutes
-        tokenizer, template = kept.tokenizer(), self._template()
-        if template is None and not tokenizer.chat_template:
-            template = of_processor(folder.path)
-        prompts = PromptBuilder(tokenizer, template)
-        prompts.template.check()
+        # All of this before the weights are loaded, which may take minutes.
+        if packed is None:
+            found = examine(asked, faults, kept.tokenizer)
+            report, prompts, checkpoint = found.report, found.prompts, found.checkpoint
+        else:
+            prompts, checkpoint = prompts_of(asked, kept.tokenizer()), None
+            prompts.template.check()
+            report = report_on_kept(asked, packed, self._need)
+        assert prompts is not None  # strict ones are raised
+        context = report.context
+        for line in log_lines(report):
+            logger.info("%s", line)
 
         def load(rows: int | None) -> ModelRunner:
             return ModelRunner(
                 folder.path, device, self._dtype, rows, context, packed=packed, keep=kept.keep,
-                adapter=adapter, counted=self._max_running or 1,
+                adapter=adapter, counted=self._max_running or 1, checkpoint=checkpoint,
             )  # fmt: skip
 
         if self._max_running is None:
@@ -282,6 +320,7 @@ class LocalEngine(Engine):
             capacity = self._max_running
             self._rows = self._choose_rows(device, capacity)
             runner = load(self._rows)
+        self.self_check_seconds = runner.check_seconds
         chunk = self._prefill_chunk or (512 if device.type == "cpu" else 2048)
         self._stepper = Stepper(runner, prompts, self._rows, chunk)
         sampling = own_sampling(folder.path)
@@ -303,6 +342,7 @@ class LocalEngine(Engine):
     def _refuse_unless_it_fits(self, shape: Shape, context: int, size: int) -> None:
         """Of what an earlier start has kept, `size` bytes of it."""
         need = kept_need(shape, size, self._max_running or 1, context)
+        self._need = need
         refuse_unless_it_fits(need, torch.device("cpu"), int8_helps=False)
 
     def _run(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from streaming.engine.base import EngineError
+from streaming.engine.faults import Faults
 from streaming.engine.local import quantised
 from streaming.engine.local.skeleton import (
     Fit,
@@ -38,42 +39,47 @@ logger = logging.getLogger("streaming.engine.models")
 class Loadable:
     """A model that was found whole. `model` has its parameters on the meta device; `fill` gives a
     module its own, one module after the other, where they have a tensor each. `load` makes the
-    whole model."""
+    whole model. `unused`: tensors that are not loaded, by the reason."""
 
     model: Any
     fill: Filling | None
     load: Callable[[], Any]
+    unused: Mapping[str, Sequence[str]]
 
 
 def open_model(
     path: Path, config: Any, dtype: torch.dtype, source: TensorSource,
-    renamed: Mapping[str, str] | None = None,
+    renamed: Mapping[str, str] | None = None, faults: Faults | None = None,
 ) -> Loadable:  # fmt: skip
     """A model of `config`, in the folder `path`, whose tensors are those of `source`. `renamed` has
     patterns of names, as `key_mapping` of `from_pretrained`.
 
-    Raises EngineError with the names if something is missing or left over. Only headers are read.
+    Raises EngineError with the names if something is missing or left over; with `faults`, these
+    get it. Only headers are read.
     """
-    renamed = renamed or {}
+    renamed, faults = renamed or {}, faults or Faults(strict=True)
     try:
         model = skeleton_of(config, dtype)
     except Exception as error:
         raise _unloadable(path, error) from error
-    model.generation_config = _generation_config(path, model)
+    model.generation_config = generation_config_of(path, model)
     fit = fit_of(model, source, renamed)
     model.tie_weights()  # what it was compared with has separated them
     if fit is not None:
-        refuse_unless_whole(fit, path)
-        refuse_unscaled(model, fit, source, path)
+        with faults.noted():
+            refuse_unless_whole(fit, path)
+        with faults.noted():
+            refuse_unscaled(model, fit, source, path)
     total = sum(_bytes(source, name) for name in source.names())
 
     def load() -> Any:
         return _load(path, type(model), config, dtype, _Counting(source, total), renamed)
 
+    unused = fit.unused if fit else {}
     if fit is None or fit.plain is None:
-        return Loadable(model, None, load)
+        return Loadable(model, None, load, unused)
     used = sum(_bytes(source, name) for name in fit.plain.values())
-    return Loadable(model, Filling(model, _Counting(source, used), fit.plain, dtype), load)
+    return Loadable(model, Filling(model, _Counting(source, used), fit.plain, dtype), load, unused)
 
 
 def load_model(path: Path, dtype: torch.dtype) -> Any:
@@ -128,7 +134,7 @@ def _load(
             state_dict=state,
             **told,
         )
-    model.generation_config = _generation_config(path, model)
+    model.generation_config = generation_config_of(path, model)
     return model
 
 
@@ -158,7 +164,7 @@ def _told(model: Any, info: Mapping[str, Any]) -> Fit:
     return Fit(complete(model, info["missing_keys"]), foreign, [*shapes, *info["error_msgs"]])
 
 
-def _generation_config(path: Path, model: Any) -> Any:
+def generation_config_of(path: Path, model: Any) -> Any:
     """What ends an answer, among others: the file's, else what the model's configuration says."""
     from transformers import GenerationConfig
 

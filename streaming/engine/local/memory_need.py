@@ -11,10 +11,11 @@ import torch
 
 from streaming.engine.base import EngineError
 from streaming.engine.local.capacity import free_memory, row_bytes
+from streaming.engine.local.linear import can_int8
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.weights import Shape
 
-_ALWAYS = 128 << 20
+ALWAYS = 128 << 20
 """Bytes that a process needs besides, for what a step computes with."""
 
 _AT_ONCE = 4
@@ -37,7 +38,7 @@ class MemoryNeed:
     @property
     def total(self) -> int:
         """At the most: rows fill when what loading took is free again."""
-        return self.weights + max(self.cache, self.loading) + _ALWAYS
+        return self.weights + max(self.cache, self.loading) + ALWAYS
 
     @property
     def says(self) -> str:
@@ -103,6 +104,11 @@ def _is_embedding(name: str) -> bool:
 
 def _head(embedding: Parameter) -> Parameter:
     return Parameter("lm_head.weight", embedding.shape, embedding.itemsize)
+
+
+def int8_helps(precision: Precision, device: torch.device, *, packable: bool) -> bool:
+    """Whether weights of 8 bits can be had here, and are not what is asked for."""
+    return packable and device.type == "cpu" and not precision.is_int8 and can_int8()
 
 
 def refuse_unless_it_fits(need: MemoryNeed, device: torch.device, *, int8_helps: bool) -> None:

@@ -95,6 +95,10 @@ class PromptBuilder:
         """Tokens that end an answer, as the model, tokenizer and template declare them."""
         return self.answers.stop_ids(of_model)
 
+    def names_of(self, tokens: Iterable[int]) -> list[str]:
+        """What the tokenizer calls them."""
+        return [str(name) for name in self._tokenizer.convert_ids_to_tokens(list(tokens))]
+
     def decode(self, tokens: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(
             list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False

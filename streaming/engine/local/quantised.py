@@ -91,14 +91,23 @@ def refuse_unreadable(config: Any, where: Path | str) -> None:
             f"transformers {transformers.__version__} does not know ({method}).",
             "model_unsupported",
         )
-    needed = _METHODS[method].packages if method in _METHODS else {}
-    lacking = [package for module, package in needed.items() if not _is_there(module)]
-    if lacking:
+    if lacking := packages_of(method)[1]:
         raise EngineError(
             f"The model in {where} has weights of the kind {method}, which need "
             f"{' and '.join(lacking)}: pip install {' '.join(lacking)}",
             "model_unsupported",
         )
+
+
+def packages_of(method: str) -> tuple[list[str], list[str]]:
+    """What has to be installed from PyPI for weights of this kind, and what of it is not."""
+    needed = _METHODS[method].packages if method in _METHODS else {}
+    return [*needed.values()], [each for module, each in needed.items() if not _is_there(module)]
+
+
+def methods() -> dict[str, bool]:
+    """The kinds that were tried, and whether each becomes plain weights."""
+    return {name: method.plain for name, method in _METHODS.items()}
 
 
 def _is_there(module: str) -> bool:

@@ -1,0 +1,34 @@
+"""Faults of one thing, found by checks that raise an EngineError each: all, or the first one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from streaming.engine.base import EngineError
+
+
+class Faults:
+    """In the order in which they were found, each once. `strict`: the first one is raised where it
+    is found, for who only wants to know whether there is one."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
+        self.found: list[EngineError] = []
+
+    def add(self, error: EngineError) -> None:
+        if self._strict:
+            raise error
+        if str(error) not in map(str, self.found):
+            self.found.append(error)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """A block whose EngineError is a fault; with others than strict ones, what comes after it
+        goes on."""
+        try:
+            yield
+        except EngineError as error:
+            if self._strict:
+                raise
+            self.add(error)
