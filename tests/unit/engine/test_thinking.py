@@ -50,6 +50,7 @@ class Scripted:
 
     is_exact = False
     context_tokens = CONTEXT
+    turns_at = None
     end_ids: Sequence[int] = ()
 
     def __init__(self, prompts: Prompts, script: Sequence[int], vocabulary: int) -> None:
@@ -58,8 +59,9 @@ class Scripted:
         self._start, self._vocabulary = len(prompts.prompt), vocabulary
         nothing: Callable[..., None] = lambda *told: None  # noqa: E731
         self.cache = SimpleNamespace(
-            swap_rows=nothing, copy_row=nothing, progress=0, bytes=0, bytes_per_token=0
-        )
+            swap_rows=nothing, copy_row=nothing, holds=lambda length, reach: True,
+            progress=0, bytes=0, bytes_per_token=0,
+        )  # fmt: skip
         self.clear_row = self.recover = nothing
 
     def step(self, tokens: Any, positions: Sequence[int], spans: Sequence[Any] = ()) -> Any:
