@@ -37,7 +37,8 @@ from streaming.engine.progress import progress_display
 logger = logging.getLogger("streaming.engine.models")
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+_HUB_FILES = ["*.json", "*.model", "*.txt", "*.jinja"]
+_HUB_WEIGHTS = "*.safetensors"
 _LAYOUT = 2
 """Of folders that are made of GGUF files. Raise it when other files are written. Those of layout 1
 had no number in their names, and the weights unpacked."""
@@ -45,10 +46,12 @@ had no number in their names, and the weights unpacked."""
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A folder that transformers loads, and what people call the model."""
+    """A folder that transformers loads, and what people call the model. `on_hub`: its weights are
+    still on the Hub, under this name."""
 
     path: Path
     display_name: str
+    on_hub: bool = False
 
 
 def default_cache_dir() -> Path:
@@ -58,9 +61,10 @@ def default_cache_dir() -> Path:
 
 
 def ensure_model(
-    name: str | None, cache_dir: Path | None = None, progress: bool = True
+    name: str | None, cache_dir: Path | None = None, progress: bool = True, *, weights: bool = True
 ) -> ModelFolder:
-    """Make sure that the model is on this machine, and say where.
+    """Make sure that the model is on this machine, and say where. `weights` false: what is on the
+    Hub may come without.
 
     Takes minutes for a first download and milliseconds afterwards. Raises EngineError, in one
     sentence for people, when the model is unknown, unreachable, damaged, or does not fit.
@@ -95,7 +99,7 @@ def ensure_model(
             "model folder, a .gguf file, or empty for the bundled small model.",
             "model_unavailable",
         )
-    return _hub_model(text, progress)
+    return _hub_model(text, progress, weights)
 
 
 def _default_model(model: WheelModel, cache: Path, progress: bool) -> ModelFolder:
@@ -138,14 +142,13 @@ def _gguf_model(path: Path, cache: Path, progress: bool) -> ModelFolder:
     return ModelFolder(_cached(cache, f"{former}-{_LAYOUT}", build, former), path.stem)
 
 
-def _hub_model(name: str, progress: bool) -> ModelFolder:
+def _hub_model(name: str, progress: bool, weights: bool) -> ModelFolder:
     from huggingface_hub import snapshot_download
 
+    wanted = [*_HUB_FILES, _HUB_WEIGHTS] if weights else _HUB_FILES
     try:
         with progress_display(f"Looking up {name} on the Hugging Face Hub", enabled=progress):
-            folder = Path(
-                snapshot_download(name, allow_patterns=_HUB_FILES, ignore_patterns=["*/*"])
-            )
+            folder = Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*"]))
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EngineError(
@@ -154,7 +157,11 @@ def _hub_model(name: str, progress: bool) -> ModelFolder:
             "model_unavailable",
         ) from error
     refuse_adapter_as_model(folder, name)
-    if not any(folder.glob("*.safetensors")):
+    if not weights:
+        from streaming.engine.tensor_source import has_weights  # brings torch, which takes seconds
+
+        return ModelFolder(folder, name, on_hub=not has_weights(folder))
+    if not any(folder.glob(_HUB_WEIGHTS)):
         raise EngineError(
             f"The model {name} has no safetensors weights, and other formats are not loaded.",
             "model_unsupported",

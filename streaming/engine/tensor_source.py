@@ -42,7 +42,7 @@ class TensorSource(Protocol):
         Raises EngineError if the file cannot be read or is not what its header said."""
 
 
-_DTYPES = {
+DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
     "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8,
@@ -77,11 +77,11 @@ class SafetensorsSource:
         for name, entry in header.items():
             if name in self._files:
                 raise _damaged(path, ValueError(f"{name} is in another file, too"))
-            if entry["dtype"] not in _DTYPES:
+            if entry["dtype"] not in DTYPES:
                 raise _damaged(path, ValueError(f"{name} has the format {entry['dtype']}"))
             self._files[name] = path, opened
             self._shapes[name] = tuple(entry["shape"])
-            self._dtypes[name] = _DTYPES[entry["dtype"]]
+            self._dtypes[name] = DTYPES[entry["dtype"]]
 
     def names(self) -> Collection[str]:
         return self._files.keys()
@@ -110,6 +110,14 @@ def open_tensors(folder: Path) -> TensorSource:
         source: TensorSource = open_gguf(folder)
         return source
     return SafetensorsSource(safetensors_files(folder))
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether all files are there that hold the model's weights."""
+    try:
+        return bool(safetensors_files(folder))
+    except EngineError:
+        return False
 
 
 def safetensors_files(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import json
 import logging
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -143,6 +144,49 @@ def test_layers_with_a_window(models: Path) -> None:
     # its template refuses system messages
     assert "first question" in found["template"]["checks"]["system message"]
     assert "2 of sliding attention, the newest 64 tokens" in said(models / "windows")
+
+
+def test_a_model_on_the_hub_is_known_before_it_is_fetched(
+    models: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    here = told(models / LLAMA)
+    path = changed(models, tmp_path)
+    tensors = load_file(path / "model.safetensors")
+    (path / "model.safetensors").unlink()
+    asked: dict[str, Any] = {}
+
+    def snapshot(name: str, **told: Any) -> str:
+        asked.update(told)
+        return str(path)
+
+    def metadata(name: str) -> Any:
+        infos = {
+            each: SimpleNamespace(dtype="F32", shape=[*tensor.shape])
+            for each, tensor in tensors.items()
+        }
+        return SimpleNamespace(files_metadata={"a.safetensors": SimpleNamespace(tensors=infos)})
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    monkeypatch.setattr("huggingface_hub.get_safetensors_metadata", metadata)
+    found = told("someone/llama")
+    assert not any("safetensors" in pattern for pattern in asked["allow_patterns"])
+    assert found.pop("name") == "someone/llama"
+    here.pop("name")
+    for report in (found, here):
+        for key in ("free", "rows_that_fit"):
+            report["memory"].pop(key)
+    assert found == here
+    # a tensor that it lacks is noticed there, too
+    del tensors["model.norm.weight"]
+    (fault,) = told("someone/llama")["faults"]
+    assert "model.norm.weight" in fault
+
+    def away(name: str) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("huggingface_hub.get_safetensors_metadata", away)
+    (fault,) = told("someone/llama")["faults"]
+    assert "no route to host" in fault
 
 
 def test_a_model_that_thinks(models: Path, tmp_path: Path) -> None:

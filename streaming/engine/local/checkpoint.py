@@ -23,7 +23,7 @@ from streaming.engine.local.memory_need import MemoryNeed, Parameter, memory_nee
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.quantised import becomes_plain, is_plain, method_of, refuse_unreadable
 from streaming.engine.local.skeleton import skeleton_of
-from streaming.engine.tensor_source import open_tensors
+from streaming.engine.tensor_source import TensorSource, open_tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,11 @@ class Checkpoint:
 
 def open_checkpoint(
     path: Path, config: Any, precision: Precision, adapter: Path | None, faults: Faults,
-    *, packable: bool,
+    *, packable: bool, source: TensorSource | None = None,
 ) -> Checkpoint:  # fmt: skip
     """The model in the folder `path`; what of its files does not fit it goes to `faults`, and then
-    it cannot be loaded. `packable`: it is for our own pass. Raises EngineError where nothing more
+    it cannot be loaded. `packable`: it is for our own pass. `source` has the tensors that are not
+    in the folder. Raises EngineError where nothing more
     can be said."""
     lora = None
     with faults.noted():
@@ -66,7 +67,7 @@ def open_checkpoint(
         lora = Adapter(adapter) if adapter else None
     if method_of(config):
         return _quantised(path, config, precision, lora, packable=packable)
-    changed = source = open_tensors(path)
+    changed = source = source or open_tensors(path)
     with faults.noted():
         changed = lora.on(source) if lora else source
     found = open_model(path, config, precision.activations, changed, LANGUAGE_KEYS, faults)

@@ -157,18 +157,18 @@ class LocalEngine(Engine):
 
     def examine(self) -> ModelReport:
         """What is known of the model from headers alone, with all that stands in its way. Nothing
-        is loaded; a model that is not here is fetched."""
+        is loaded, and of the Hub no weights are fetched."""
         faults = Faults()
         try:
-            asked = self._asked(faults)
+            asked = self._asked(faults, weights=False)
         except EngineError as error:
             return ModelReport(shown_name(self._model or ""), faults=[str(error)])
         return examine(asked, faults).report
 
-    def _asked(self, faults: Faults) -> Asked:
+    def _asked(self, faults: Faults, *, weights: bool = True) -> Asked:
         """What is to be served. Raises EngineError where there is nothing to go on with."""
         device = choose_device(self._device)
-        folder = ensure_model(self._model, self._cache_dir, self._progress)
+        folder = ensure_model(self._model, self._cache_dir, self._progress, weights=weights)
         adapter = template = None
         with faults.noted():
             adapter = ensure_adapter(self._adapter, self._progress)

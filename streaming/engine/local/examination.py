@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from streaming.engine.faults import Faults
+from streaming.engine.hub_headers import HubHeaders
 from streaming.engine.layer_kinds import layer_kinds
 from streaming.engine.local.capacity import free_memory, row_bytes
 from streaming.engine.local.checkpoint import Checkpoint, open_checkpoint
@@ -148,9 +149,11 @@ def _opened(
     report.dtype = precision.name
     if asked.adapter:
         report.adapter = asked.adapter.name
+    folder = asked.folder
     checkpoint = open_checkpoint(
-        asked.folder.path, support.config, precision, asked.adapter, faults, packable=packable
-    )
+        folder.path, support.config, precision, asked.adapter, faults, packable=packable,
+        source=HubHeaders(folder.display_name) if folder.on_hub else None,
+    )  # fmt: skip
     report.parameters = parameters_of(checkpoint.skeleton)
     report.unused = {reason: len(names) for reason, names in checkpoint.unused.items()}
     if support.reason:
