@@ -57,13 +57,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            self.check(options)
+            self.examine(options)
         except EngineError as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Interrupted.", returncode=130) from None
 
-    def check(self, options: dict[str, Any]) -> None:
+    def examine(self, options: dict[str, Any]) -> None:
         chosen = _chosen(options)
         runs = options["run"] or options["prompt"] is not None
         if runs and options["max_tokens"] < 1:

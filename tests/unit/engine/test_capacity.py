@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from streaming.engine.local import LocalEngine, capacity
-from streaming.engine.local.capacity import MOST, READING_SPEED, most_rows, rows_in_memory
+from streaming.engine.local.cache import SlotCache, Slots
+from streaming.engine.local.capacity import (
+    MOST,
+    READING_SPEED,
+    most_rows,
+    row_bytes,
+    rows_in_memory,
+)
+from streaming.engine.local.span import Span
+from streaming.engine.local.stock import StockModel, windows_of
+from tests.unit.engine.families.configurations import configuration
 
 CPU = torch.device("cpu")
 
@@ -73,3 +85,19 @@ def test_an_engine_finds_its_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
         assert engine.stats().kv_bytes == 0  # what was measured with is given back
     finally:
         engine.close()
+
+
+@pytest.mark.parametrize(
+    "name", ["mixtral", "gemma3", "gemma4, shared", "llama4", "deepseek_v3", "falcon"]
+)
+def test_a_row_takes_what_it_is_said_to_take(name: str) -> None:
+    """By kinds of layers, and whatever a layer keeps of a token."""
+    told = configuration(name)
+    if name == "falcon":
+        del told.num_key_value_heads  # which no such model has
+    auto: Any = AutoModelForCausalLM
+    model = auto.from_config(told).eval()
+    cache = SlotCache(told.num_hidden_layers, 2, 400, Slots, [*windows_of(told)])
+    with torch.inference_mode():
+        StockModel(model, cache, 400).step([], [], [Span(0, [5, 6, 7], 0, 0, 3)])
+    assert cache.bytes == 2 * row_bytes(model.config, torch.float32, 400)
