@@ -44,5 +44,5 @@ class HubHeaders:
     def dtype(self, name: str) -> torch.dtype:
         return self._tensors[name][1]
 
-    def read(self, name: str) -> Tensor:
+    def read(self, name: str, wanted: torch.dtype | None = None) -> Tensor:
         raise EngineError(f"{name} of {self._name} is not on this machine.", "model_unavailable")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,24 +95,20 @@ class ModelRunner:
         if packed is None:
             self.parameters, self.end_ids = parameters_of(model), end_ids_of(model)
             self._model = StockModel(model, self.cache, context_tokens)
-            with self._checked():
+            began = time.perf_counter()
+            with torch.inference_mode():
                 self._model.check(self.rows, self.precision)
+            self.cache.reset()
+            self.check_seconds = time.perf_counter() - began
             return
         self.parameters, self.end_ids = packed.shape.parameters, packed.shape.end_ids
         self._model = Decoder(packed, self.cache, self.precision, context_tokens)
         if check:  # what was kept was checked when it was made
-            with self._checked():
+            with torch.inference_mode():
                 check.whole(self._model.step, self.rows)
+            self.cache.reset()
+            self.check_seconds = check.seconds
             keep(packed)
-
-    @contextlib.contextmanager
-    def _checked(self) -> Iterator[None]:
-        """A block that compares a few steps with transformers' own pass."""
-        began = time.perf_counter()
-        with torch.inference_mode():
-            yield
-        self.cache.reset()
-        self.check_seconds += time.perf_counter() - began
 
     def _opened(
         self, path: Path, config: Any, adapter: Path | None, rows: int, *, packable: bool

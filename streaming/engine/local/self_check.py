@@ -8,9 +8,11 @@ near one; a part that is left out, other positions or a wrong scale do not, see 
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import torch
 from torch import Tensor
@@ -19,6 +21,8 @@ from streaming.engine.base import EngineError
 from streaming.engine.local.layers import Layer
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.span import Span
+
+P = ParamSpec("P")
 
 Step = Callable[[Sequence[int], Sequence[int], Sequence[Span]], Tensor]
 """As `Decoder.step`."""
@@ -96,14 +100,27 @@ def require(what: str, ours: Tensor, theirs: Tensor, least: float) -> None:
         )
 
 
+def _timed(method: Callable[Concatenate[PartsCheck, P], None]) -> Callable[..., None]:
+    """A check whose time counts."""
+
+    @functools.wraps(method)
+    def timed(self: PartsCheck, *args: P.args, **kwargs: P.kwargs) -> None:
+        began = time.perf_counter()
+        method(self, *args, **kwargs)
+        self.seconds += time.perf_counter() - began
+
+    return timed
+
+
 class PartsCheck:
     """Of our own pass: each part beside transformers' module that it is made of, on the same
     numbers, as long as that still has its weights; then steps of the whole beside the parts.
 
-    Only one layer's weights are needed at a time.
+    Only one layer's weights are needed at a time. `seconds`: how long all of it has taken.
     """
 
     def __init__(self, config: Any, precision: Precision) -> None:
+        self.seconds = 0.0
         self._config, self._precision = config, precision
         self._least = least_likeness(precision)
         self._texts = sample(config.vocab_size)
@@ -114,6 +131,7 @@ class PartsCheck:
         """`rotary` is transformers', `angles` and `scale` are ours."""
         self._rotary, self._angles, self._scale = rotary, angles, scale
 
+    @_timed
     def embedding(self, theirs: Any, ours: Tensor) -> None:
         for text in self._texts:
             ids = torch.tensor(text, device=ours.device)
@@ -121,6 +139,7 @@ class PartsCheck:
             there = theirs(ids.to(theirs.weight.device))
             require("the embedding of our own pass", self._x[-1], there, self._least.part)
 
+    @_timed
     def head(self, norm: Any, theirs: Any, ours: Callable[[Tensor], Tensor]) -> None:
         """On random numbers, for the norm leaves no others."""
         generator = torch.Generator().manual_seed(1)
@@ -130,6 +149,7 @@ class PartsCheck:
         require("the head of our own pass", mine, there, self._least.part)
         self._head = ours
 
+    @_timed
     def layer(self, theirs: Any, ours: Layer) -> None:
         """The next layer: what its attention and its second half add to their input."""
         name = f"layer {self._number} (full_attention) of our own pass"
@@ -166,6 +186,7 @@ class PartsCheck:
         if ours.any() or theirs.any():
             require(what, ours, theirs, self._least.part)
 
+    @_timed
     def whole(self, step: Step, rows: int) -> None:
         """Steps that read chunks and decode beside all parts one after the other."""
         wanted = [self._head(x)[-2:] for x in self._x]
