@@ -73,10 +73,9 @@ def row_bytes(config: Any, dtype: torch.dtype, context: int) -> int:
 
 def _numbers(layer: Any) -> int:
     """Of a token's keys and values in a layer of this configuration."""
+    if latent := getattr(layer, "kv_lora_rank", None):  # it is kept, with the part that is turned
+        return int(latent + layer.qk_rope_head_dim)
     heads = getattr(layer, "num_key_value_heads", None) or layer.num_attention_heads
-    if getattr(layer, "kv_lora_rank", None):  # they are made of latents, and kept whole
-        size = layer.qk_nope_head_dim + layer.qk_rope_head_dim + layer.v_head_dim
-        return int(heads * size)
     if getattr(layer, "new_decoder_architecture", None) is False and layer.multi_query:
         heads = 1  # Falcon's
     size = getattr(layer, "head_dim", None) or layer.hidden_size // layer.num_attention_heads
