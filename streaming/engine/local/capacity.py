@@ -62,7 +62,7 @@ def row_bytes(config: Any, dtype: torch.dtype, context: int) -> int:
     """Bytes of the keys and values of a row of `context` tokens. A layer with a window keeps few of
     them, and one that takes those of another layer none."""
     if not hasattr(config, "get_text_config"):  # what is kept of a model whose tokens see all
-        return config.num_hidden_layers * context * _numbers(config) * dtype.itemsize
+        return int(config.num_hidden_layers) * context * _numbers(config) * dtype.itemsize
     lengths = [
         0 if kind.kind == NOTHING else min(context, ring_room(kind.window) or context)
         for kind in layer_kinds(config)
