@@ -18,7 +18,7 @@ from streaming.engine.local.weights import Shape
 ALWAYS = 128 << 20
 """Bytes that a process needs besides, for what a step computes with."""
 
-_AT_ONCE = 4
+_AT_ONCE, _AT_ONCE_PACKED = 2, 4
 """A part that becomes its final form is in memory so many times as it is read, at most."""
 
 _GB = 1e9
@@ -78,7 +78,8 @@ def memory_need(
     if whole and packed:
         loading = sum(each.count * each.itemsize for each in parameters)
     else:
-        loading = _AT_ONCE * max((each.count * each.itemsize for each in parameters), default=0)
+        at_once = _AT_ONCE_PACKED if packed else _AT_ONCE
+        loading = at_once * max((each.count * each.itemsize for each in parameters), default=0)
     return MemoryNeed(
         weights, rows * row_bytes(config, precision.cache, context), loading, rows, context
     )
