@@ -249,6 +249,22 @@ def test_what_cannot_be_served_says_why(models: Path) -> None:
     assert not found["own_pass"]
 
 
+def test_a_strangers_words_move_no_cursor(models: Path, tmp_path: Path) -> None:
+    path = changed(models, tmp_path)
+    config = json.loads((path / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "\x1b[2J\x9b\u202e"}
+    (path / "config.json").write_text(json.dumps(config))
+    out = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("checkmodel", str(path), stdout=out)
+    assert "\\x1b[2J\\x9b\\u202e" in out.getvalue()
+    assert out.getvalue().replace("\n", "").isprintable()
+    out = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("checkmodel", str(path), "--json", stdout=out)
+    assert out.getvalue().isascii()
+
+
 def test_all_faults_are_told(models: Path, tmp_path: Path, monkeypatch: Any) -> None:
     path = changed(models, tmp_path)
     without(path, "model.layers.1.mlp.up_proj.weight")

@@ -14,6 +14,7 @@ from streaming import conf
 from streaming.engine.base import EngineError
 from streaming.engine.model_report import ModelReport, Rows, sections, size, verdict
 from streaming.engine.trial_run import TrialRun, try_out
+from streaming.escaping import one_line
 
 _OPTIONS = ("model", "adapter", "chat_template", "context_tokens", "device", "dtype", "max_running")
 _PROMPT = "What is the capital of France? Answer in one sentence."
@@ -59,7 +60,7 @@ class Command(BaseCommand):
         try:
             self.examine(options)
         except EngineError as error:
-            raise CommandError(str(error)) from None
+            raise CommandError(one_line(str(error))) from None
         except KeyboardInterrupt:
             raise CommandError("Interrupted.", returncode=130) from None
 
@@ -89,18 +90,18 @@ class Command(BaseCommand):
                 report.faults = [str(error)]
         if options["json"]:
             told = {**report.as_dict(), "run": asdict(run) if run else None}
-            self.stdout.write(json.dumps(told, indent=2, ensure_ascii=False))
+            self.stdout.write(json.dumps(told, indent=2))
         elif run:
             self.show_run(run)
         if not report.served:
             if not options["json"]:
                 self.section("Why not", [("", fault) for fault in report.faults])
-            raise CommandError(verdict(report))
+            raise CommandError(one_line(verdict(report)))
         if not options["json"]:
-            self.stdout.write(f"\n{verdict(report)}")
+            self.stdout.write(f"\n{one_line(verdict(report))}")
 
     def show(self, report: ModelReport) -> None:
-        self.stdout.write(report.name)
+        self.stdout.write(one_line(report.name))
         for heading, rows in sections(report):
             if rows:
                 self.section(heading, rows)
@@ -124,11 +125,11 @@ class Command(BaseCommand):
         )
 
     def section(self, heading: str, rows: Rows) -> None:
-        self.stdout.write(f"\n{heading}")
+        self.stdout.write(f"\n{one_line(heading)}")
         width = max((len(label) for label, _ in rows), default=0)
         for label, value in rows:
-            for line in value.splitlines() or [""]:
-                self.stdout.write(f"  {label:{width}}{'  ' if width else ''}{line}")
+            for line in value.splitlines() or [""]:  # names and words of strangers, and a model's
+                self.stdout.write(f"  {label:{width}}{'  ' if width else ''}{one_line(line)}")
                 label = ""
 
 
