@@ -21,6 +21,9 @@ from streaming.engine.layer_kinds import CHUNKED, FULL, NOTHING, SLIDING, layer_
 from streaming.engine.template_choice import of_processor
 
 DEFAULT_CONTEXT_TOKENS = 4096
+LEAST_CONTEXT_TOKENS = 16
+"""Fewer hold no conversation, nor what the check at the start reads."""
+
 CACHE_ARGUMENTS = ("cache", "past_key_values")
 """What transformers calls the cache since 5.24, and before."""
 
@@ -118,10 +121,13 @@ def _own_context(config: Any) -> int | None:
 
 
 def _context_tokens(own: int | None, asked: int | None) -> int:
+    least = LEAST_CONTEXT_TOKENS
+    if own and own < least:
+        raise _refusal(f"it reads {own} tokens, and {least} are the least")
     if asked is None:
         return min(own or DEFAULT_CONTEXT_TOKENS, DEFAULT_CONTEXT_TOKENS)
-    if asked < 16:
-        raise EngineError(f"CHATSTREAM_CONTEXT_TOKENS={asked} is too small: 16 is the least.")
+    if asked < least:
+        raise EngineError(f"CHATSTREAM_CONTEXT_TOKENS={asked} is too small: {least} is the least.")
     if own and asked > own:
         raise EngineError(
             f"CHATSTREAM_CONTEXT_TOKENS={asked} is more than the {own} tokens that this model "

@@ -165,13 +165,22 @@ def _told(model: Any, info: Mapping[str, Any]) -> Fit:
 
 
 def generation_config_of(path: Path, model: Any) -> Any:
-    """What ends an answer, among others: the file's, else what the model's configuration says."""
+    """What ends an answer, among others: the file's, else what the model's configuration says.
+    Raises EngineError if what should end an answer is no token."""
     from transformers import GenerationConfig
 
     try:
-        return GenerationConfig.from_pretrained(str(path))
-    except OSError:
+        found: Any = GenerationConfig.from_pretrained(str(path))
+    except Exception:  # it is not there, or damaged, which `own_sampling` warns of
         return model.generation_config
+    ends = found.eos_token_id
+    if not all(type(each) is int for each in (ends if isinstance(ends, list) else [ends or 0])):
+        raise EngineError(
+            f"The model in {path} cannot be served: what ends its answers is no token "
+            f"(eos_token_id is {ends!r:.100} in its generation_config.json).",
+            "model_unsupported",
+        )
+    return found
 
 
 class _Counting:

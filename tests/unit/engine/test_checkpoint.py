@@ -284,6 +284,21 @@ def test_what_ends_an_answer_is_taken_from_its_file(copied: Callable[[str], Path
         assert run(path).end_ids == [7, 9]
 
 
+def test_a_file_that_does_not_say_what_ends_an_answer(
+    made: Path, copied: Callable[[str], Path]
+) -> None:
+    """One that is damaged is as if it were not there; one that names no token is refused."""
+    for kind in ("llama", "mixtral"):
+        path = copied(kind)
+        wanted = run(made / kind).end_ids
+        for content in ("[]", "{", '"x"'):
+            (path / "generation_config.json").write_text(content)
+            assert run(path).end_ids == wanted
+        for ends in ('"</s>"', '["</s>", 7]', "1.5", "true"):
+            (path / "generation_config.json").write_text(f'{{"eos_token_id": {ends}}}')
+            assert "what ends its answers is no token" in refused(path)
+
+
 @pytest.fixture(params=["gpt2", "deepseek_v3"])
 def other(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Families whose tensors become parameters in other ways, or that are computed in part."""
