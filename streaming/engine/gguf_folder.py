@@ -14,6 +14,7 @@ from streaming.engine.base import EngineError
 from streaming.engine.gguf_configuration import configuration_of
 from streaming.engine.gguf_header import Header, read_header
 from streaming.engine.gguf_tokenizer import check_tokenizer, end_ids_of, tokenizer_of
+from streaming.engine.model_manifest import status_of
 from streaming.engine.progress import progress_display
 
 POINTER = "gguf.json"
@@ -46,10 +47,9 @@ def write_gguf_folder(
         tokenizer.save_pretrained(target, save_jinja_files=not several)
     _write(target / "config.json", {**config, "dtype": "bfloat16"})
     _write(target / "generation_config.json", {**_ends(header), **_sampling(header)})
-    status = source.stat()
-    note: dict[str, Any] = {"file": source.name if within else str(source), "size": status.st_size}
-    if not within:
-        note["changed"] = status.st_mtime_ns
+    note: dict[str, Any] = {"file": source.name} if within else {
+        "file": str(source), "status": status_of(source.stat())
+    }  # fmt: skip
     _write(target / POINTER, note)
 
 
@@ -65,10 +65,8 @@ def open_gguf(folder: Path) -> Any:
     try:
         said = json.loads((folder / POINTER).read_text(encoding="utf-8"))
         path = folder / said["file"]  # an absolute path is that path
-        status = path.stat()
-        if status.st_size != said["size"] or said.get("changed", status.st_mtime_ns) != (
-            status.st_mtime_ns
-        ):
+        status = status_of(path.stat())
+        if said.get("status", status) != status:
             raise EngineError(f"{path} has changed; start again.", "model_corrupt")
         header = read_header(path)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -77,7 +75,7 @@ def open_gguf(folder: Path) -> Any:
         raise EngineError(
             f"The GGUF file that {folder} speaks of cannot be read: {reason}.", "model_unavailable"
         ) from error
-    return GgufSource(header, *recipes_of(header, config), (status.st_size, status.st_mtime_ns))
+    return GgufSource(header, *recipes_of(header, config), status)
 
 
 def _ends(header: Header) -> dict[str, Any]:

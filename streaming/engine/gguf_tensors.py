@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from streaming.engine.base import EngineError
 from streaming.engine.gguf_configuration import family_of
 from streaming.engine.gguf_families import Family
 from streaming.engine.gguf_header import Header, StoredTensor
+from streaming.engine.model_manifest import status_of
 
 _F32, _F16, _BF16 = 0, 1, 30
 _DTYPES = {_F32: torch.float32, _F16: torch.float16, _BF16: torch.bfloat16}
@@ -149,15 +150,15 @@ def _shape(header: Header, recipe: Recipe, wanted: tuple[int, ...]) -> tuple[int
 
 
 class GgufSource:
-    """See `TensorSource`. The file is read, not mapped, and must stay as it was: `status` is its
-    size in bytes and its time of change in nanoseconds. `shapes` are those of the model."""
+    """See `TensorSource`. The file is read, not mapped, and must stay as it was: `status` is
+    that of `status_of`. `shapes` are those of the model."""
 
     def __init__(
         self, header: Header, recipes: Mapping[str, Recipe],
-        shapes: Mapping[str, tuple[int, ...]], status: tuple[int, int],
+        shapes: Mapping[str, tuple[int, ...]], status: Sequence[int],
     ) -> None:  # fmt: skip
         self._path, self._stored, self._recipes = header.path, header.tensors, recipes
-        self._shapes, self._status = shapes, status
+        self._shapes, self._status = shapes, list(status)
 
     def names(self) -> Collection[str]:
         return self._recipes.keys()
@@ -182,8 +183,7 @@ class GgufSource:
         exact = wanted if wanted and is_made else stored
         try:
             with self._path.open("rb", buffering=0) as file:
-                status = os.fstat(file.fileno())
-                if (status.st_size, status.st_mtime_ns) != self._status:
+                if status_of(os.fstat(file.fileno())) != self._status:
                     raise ValueError("it has changed meanwhile")
                 parts = [_read(file, self._stored[each], exact) for each in recipe.tensors]
         except (OSError, ValueError) as error:

@@ -36,11 +36,12 @@ def identity_of(folder: Path) -> dict[str, Any]:
     written down, or by sizes, inodes and times. Raises OSError."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return _written(folder)
-    found = {}
-    for path in sorted(folder.iterdir()):
-        stat = path.stat()
-        found[path.name] = [stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
-    return found
+    return {path.name: status_of(path.stat()) for path in sorted(folder.iterdir())}
+
+
+def status_of(stat: os.stat_result) -> list[int]:
+    """What tells a file from what it was before, whatever its bytes: its size, inode, times."""
+    return [stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def note_seen(folder: Path) -> None:

@@ -30,7 +30,7 @@ from streaming.engine.model_download import (
     disk_error,
     fetch_gguf,
 )
-from streaming.engine.model_manifest import is_intact, write_manifest
+from streaming.engine.model_manifest import is_intact, status_of, write_manifest
 from streaming.engine.model_name import shown_name
 from streaming.engine.progress import progress_display
 
@@ -127,19 +127,24 @@ def _default_model(model: WheelModel, cache: Path, progress: bool) -> ModelFolde
 def _gguf_model(path: Path, cache: Path, progress: bool) -> ModelFolder:
     try:
         with path.open("rb"):
-            status = path.stat()
+            status = status_of(path.stat())
     except OSError as error:
         raise EngineError(
             f"{path} cannot be read: {error.strerror or error}.", "model_unavailable"
         ) from error
-    identity = f"{path}\0{status.st_size}\0{status.st_mtime_ns}".encode()
     stem = re.sub(r"[^\w.-]+", "-", path.stem)[:60]
-    former = f"{stem}-{hashlib.sha256(identity).hexdigest()[:12]}"
+    size, _, changed, _ = status
+    former = f"{stem}-{_digest(path, size, changed)}"  # as earlier versions told files apart
+    key = f"{stem}-{_digest(path, *status)}-{_LAYOUT}"
 
     def build(temporary: Path, target: Path) -> None:
         write_gguf_folder(path, target, progress=progress)
 
-    return ModelFolder(_cached(cache, f"{former}-{_LAYOUT}", build, former), path.stem)
+    return ModelFolder(_cached(cache, key, build, former), path.stem)
+
+
+def _digest(path: Path, *status: int) -> str:
+    return hashlib.sha256("\0".join(map(str, (path, *status))).encode()).hexdigest()[:12]
 
 
 def _hub_model(name: str, progress: bool, weights: bool) -> ModelFolder:

@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from streaming.engine import model_download, model_manifest, model_store, model_support
 from streaming.engine.base import EngineError
 from streaming.engine.gguf_folder import write_gguf_folder
+from streaming.engine.model_manifest import identity_of
 from streaming.engine.model_store import ModelFolder, ensure_model
 from streaming.engine.model_support import check_supported
+from streaming.engine.tensor_source import open_tensors
+from tests.unit.engine.ggufs import CASES, write
 
 CONTENT = b"GGUF and then some"
 
@@ -195,10 +199,36 @@ def test_what_an_earlier_version_unpacked_goes(
     gguf = tmp_path / "a.gguf"
     gguf.write_bytes(CONTENT)
     known = ensure_model(str(gguf), tmp_path).path
-    other = known.with_name(known.name.rpartition("-")[0])
+    told = f"{gguf}\0{gguf.stat().st_size}\0{gguf.stat().st_mtime_ns}"
+    other = known.with_name(f"a-{sha256(told.encode()).hexdigest()[:12]}")
     known.rename(other)
     assert ensure_model(str(gguf), tmp_path).path == known
     assert not other.exists()
+
+
+def test_a_file_that_takes_anothers_place_is_another_model(tmp_path: Path) -> None:
+    """Of the same size and time: files of one shape, as an archive or an image has them."""
+    path, year = tmp_path / "a.gguf", 10**18
+
+    def put(scale: float) -> tuple[Path, Any]:
+        def scaled(_: Any, tensors: dict[str, Any]) -> None:
+            tensors["output_norm.weight"] = tensors["output_norm.weight"] * scale
+
+        write(CASES["llama"], tmp_path / "new.gguf", change=scaled)
+        os.utime(tmp_path / "new.gguf", ns=(year, year))
+        os.replace(tmp_path / "new.gguf", path)
+        folder = ensure_model(str(path), tmp_path / "cache", progress=False).path
+        return folder, open_tensors(folder)
+
+    name = "model.norm.weight"
+    first, before = put(1.0)
+    read = before.read(name)
+    second, after = put(2.0)
+    assert first != second
+    assert identity_of(first) != identity_of(second)  # what is kept of it is told apart, too
+    assert torch.equal(after.read(name), 2 * read)
+    with pytest.raises(EngineError, match="changed"):
+        before.read(name)
 
 
 def test_the_default_models_file_lies_in_its_folder(model_folder: ModelFolder) -> None:
