@@ -113,17 +113,23 @@ class Adapter:
     def _scale(self, module: str, parts: dict[str, str]) -> float:
         rank = self._source.shape(parts["A"])[0]
         alpha = self._config.get("lora_alpha", 8)
-        for pattern, other in (self._config.get("alpha_pattern") or {}).items():
+        others = self._config.get("alpha_pattern") or {}
+        if not isinstance(others, dict):
+            raise self._refusal(f"its alpha_pattern is {others!r:.100}")
+        for pattern, other in others.items():
             # A pattern by strangers is not run; nearly all are names as they stand.
             if not _LITERAL.fullmatch(pattern):
                 raise self._refusal(f"it gives alpha for a pattern of names ({pattern})")
             if module == pattern or module.endswith(f".{pattern}"):
-                alpha = other
+                alpha = other  # the first one that fits, as PEFT has it
+                break
         try:
             below = math.sqrt(rank) if self._config.get("use_rslora") else rank
-            return float(alpha) / below
-        except (TypeError, ValueError, ZeroDivisionError):
-            raise self._refusal(f"its alpha is {alpha!r} and its rank {rank}") from None
+            if math.isfinite(scale := float(alpha) / below):
+                return scale
+        except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+            pass
+        raise self._refusal(f"its alpha is {alpha!r:.100} and its rank {rank}")
 
     def _check(self, name: str, shape: tuple[int, ...]) -> None:
         """Whether what is to be changed has the shape that the adapter was made for."""

@@ -75,6 +75,7 @@ def logits_of(path: Path, adapter: Path | None = None, dtype: str = "float32") -
 
 @pytest.mark.parametrize(("told", "scale"), [
     ({}, 6 / 4), ({"use_rslora": True}, 6 / 2), ({"alpha_pattern": {"q_proj": 6, "x.y": 1}}, 6 / 4),
+    ({"lora_alpha": 9, "alpha_pattern": {"q_proj": 9, "self_attn.q_proj": 1}}, 9 / 4),
 ])  # fmt: skip
 def test_the_answers_are_the_merged_models(
     told: dict[str, Any], scale: float, base: Path, tmp_path: Path
@@ -131,7 +132,8 @@ def test_whole_tensors_are_taken_as_they_are(base: Path, tmp_path: Path) -> None
     ({"peft_type": "IA3"}, "IA3"), ({"use_dora": True}, "DoRA"), ({"peft_type": None}, "None"),
     ({"lora_bias": True}, "lora_bias"), ({"init_lora_weights": "pissa_niter_4"}, "pissa"),
     ({"target_parameters": ["x"]}, "target_parameters"), ({"lora_alpha": "six"}, "'six'"),
-    ({"alpha_pattern": {".*q_proj": 3}}, "pattern"),
+    ({"alpha_pattern": {".*q_proj": 3}}, "pattern"), ({"alpha_pattern": "six"}, "'six'"),
+    ({"lora_alpha": float("nan")}, "nan"), ({"lora_alpha": 10**400}, "alpha is 1000"),
     ({"trainable_token_indices": [1]}, "trainable_token_indices"),
 ])  # fmt: skip
 def test_other_kinds_are_refused_by_name(
