@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from streaming.engine.base import EngineError
+from streaming.engine.faults import told_by
 from streaming.engine.progress import progress_display
 
 CONFIG = "adapter_config.json"
@@ -81,7 +82,7 @@ def _fetched(name: str, progress: bool) -> Path:
         with progress_display(f"Looking up {name} on the Hugging Face Hub", enabled=progress):
             return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS]))
     except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = told_by(error)
         raise EngineError(
             f"The adapter {name} could not be fetched from the Hugging Face Hub ({first}); check "
             "the name and the connection, or set CHATSTREAM_ADAPTER to a folder.",

@@ -32,3 +32,13 @@ class Faults:
             if self._strict:
                 raise
             self.add(error)
+
+
+def told_by(error: BaseException) -> str:
+    """What an exception says, for a sentence: its first line, and the next one too where the first
+    only says what comes; the name of its kind where it says nothing but a value."""
+    kind, lines = type(error).__name__, str(error).strip().splitlines()
+    if isinstance(error, KeyError) or not lines:
+        return ": ".join([kind, *lines[:1]])
+    said = lines[0].strip()
+    return f"{said} {lines[1].strip()}" if said.endswith(":") and len(lines) > 1 else said

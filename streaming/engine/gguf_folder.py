@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from streaming.engine.base import EngineError
+from streaming.engine.faults import told_by
 from streaming.engine.gguf_configuration import configuration_of
 from streaming.engine.gguf_header import Header, read_header
 from streaming.engine.gguf_tokenizer import check_tokenizer, end_ids_of, tokenizer_of
@@ -71,7 +72,7 @@ def open_gguf(folder: Path) -> Any:
         header = read_header(path)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = told_by(error)
         raise EngineError(
             f"The GGUF file that {folder} speaks of cannot be read: {reason}.", "model_unavailable"
         ) from error

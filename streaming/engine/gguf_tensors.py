@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from streaming.engine.base import EngineError
+from streaming.engine.faults import told_by
 from streaming.engine.gguf_configuration import family_of
 from streaming.engine.gguf_families import Family
 from streaming.engine.gguf_header import Header, StoredTensor
@@ -187,7 +188,7 @@ class GgufSource:
                     raise ValueError("it has changed meanwhile")
                 parts = [_read(file, self._stored[each], exact) for each in recipe.tensors]
         except (OSError, ValueError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = told_by(error)
             raise EngineError(f"{self._path} cannot be read: {reason}.", "model_corrupt") from error
         return _made(parts, recipe.how).reshape(self._shapes[name])
 

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from streaming.engine.adapter_folder import refuse_adapter_as_model
 from streaming.engine.base import EngineError
+from streaming.engine.faults import told_by
 from streaming.engine.gguf_folder import write_gguf_folder
 from streaming.engine.model_download import (
     DEFAULT_MODEL,
@@ -155,7 +156,7 @@ def _hub_model(name: str, progress: bool, weights: bool) -> ModelFolder:
         with progress_display(f"Looking up {name} on the Hugging Face Hub", enabled=progress):
             folder = Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*"]))
     except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = told_by(error)
         raise EngineError(
             f"The model {name} could not be fetched from the Hugging Face Hub ({first}); check "
             "the name and the connection, or set CHATSTREAM_MODEL to a folder or a .gguf file.",

@@ -15,7 +15,7 @@ from typing import Any
 
 from streaming.engine.adapter_folder import refuse_adapter_beside
 from streaming.engine.base import EngineError
-from streaming.engine.faults import Faults
+from streaming.engine.faults import Faults, told_by
 from streaming.engine.language_part import language_config, other_part_reason
 from streaming.engine.layer_kinds import CHUNKED, FULL, NOTHING, SLIDING, layer_kinds
 from streaming.engine.template_choice import of_processor
@@ -72,7 +72,7 @@ def support_of(
     try:
         whole: Any = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
     except Exception as error:
-        faults.add(_refusal(f"its configuration cannot be read ({_first_line(error)})"))
+        faults.add(_refusal(f"its configuration cannot be read ({told_by(error)})"))
         return Support(None, None, None, DEFAULT_CONTEXT_TOKENS)
     with faults.noted():
         refuse_unreadable(whole, path)
@@ -104,10 +104,6 @@ def _pass_reason(config: Any, context: int) -> str:
 
 def _refusal(reason: str) -> EngineError:
     return EngineError(f"This model cannot be served: {reason}.", "model_unsupported")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _own_context(config: Any) -> int | None:
@@ -147,7 +143,7 @@ def _config_reason(config: Any) -> str:
     except ValueError as error:
         return str(error)
     except Exception as error:  # a configuration of a kind of its own
-        return f"the kinds of its layers cannot be told ({_first_line(error)})"
+        return f"the kinds of its layers cannot be told ({told_by(error)})"
     if other := sorted(kinds - {FULL, SLIDING, CHUNKED, NOTHING}):
         return f"it has layers of the kind {', '.join(other)}, not plain attention"
     return ""
@@ -205,7 +201,7 @@ def open_tokenizer(
         else:
             tokenizer = load()
     except Exception as error:
-        raise _refusal(f"its tokenizer cannot be read ({_first_line(error)})") from error
+        raise _refusal(f"its tokenizer cannot be read ({told_by(error)})") from error
     if not tokenizer.is_fast:
         raise _refusal("its tokenizer has no tokenizer.json form")
     has_own = isinstance(tokenizer.chat_template, str | dict) and bool(tokenizer.chat_template)

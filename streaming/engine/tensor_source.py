@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from streaming.engine.base import EngineError
+from streaming.engine.faults import told_by
 from streaming.engine.gguf_folder import is_gguf_folder, open_gguf
 
 INDEX = "model.safetensors.index.json"
@@ -166,7 +167,7 @@ def _header(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, error: Exception) -> EngineError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = told_by(error)
     return EngineError(f"The file {path} is damaged or incomplete: {reason}.", "model_corrupt")
 
 

@@ -24,6 +24,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from streaming.engine.base import EngineError
+from streaming.engine.faults import told_by
 from streaming.engine.local import linear
 from streaming.engine.local.kept_files import FILES, PRODUCTS, read, save
 from streaming.engine.local.packed import Packed
@@ -95,7 +96,7 @@ class KeptPass:
         except EngineError:
             raise
         except Exception as error:  # whatever it is, the model itself is there
-            logger.warning("What was kept of the model is not used: %s", _first_line(error))
+            logger.warning("What was kept of the model is not used: %s", told_by(error))
             return None
         with contextlib.suppress(OSError):
             os.utime(folder)
@@ -123,7 +124,7 @@ class KeptPass:
         except Timeout:
             return
         except Exception as error:
-            logger.info("The next start takes as long as this one: %s", _first_line(error))
+            logger.info("The next start takes as long as this one: %s", told_by(error))
 
     @functools.cached_property
     def _folder(self) -> Path:
@@ -207,7 +208,3 @@ def _digest_of_sources() -> str:
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from streaming.engine.base import EngineError
-from streaming.engine.faults import Faults
+from streaming.engine.faults import Faults, told_by
 from streaming.engine.local import quantised
 from streaming.engine.local.skeleton import (
     Fit,
@@ -261,5 +261,5 @@ def _bytes(source: TensorSource, name: str) -> int:
 
 
 def _unloadable(path: Path, error: Exception) -> EngineError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = told_by(error)
     return EngineError(f"The model in {path} cannot be loaded: {reason}")

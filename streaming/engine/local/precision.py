@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from streaming.engine.base import EngineError
+from streaming.engine.faults import told_by
 from streaming.engine.local import linear
 from streaming.engine.local.bags import can_bag
 
@@ -49,7 +50,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = told_by(error)
         raise EngineError(f"CHATSTREAM_DEVICE={name} cannot be used here: {reason}") from error
     return device
 

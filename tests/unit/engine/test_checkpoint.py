@@ -133,6 +133,14 @@ def test_a_reward_model_is_refused(kind: str, copied: Callable[[str], Path]) -> 
     assert "score.weight" in refused(path)
 
 
+def test_a_configuration_with_unknown_words_is_told_by_them(
+    copied: Callable[[str], Path],
+) -> None:
+    path = copied("llama")
+    configure(path, hidden_act="martian")
+    assert "cannot be loaded: KeyError: 'martian'" in refused(path)
+
+
 def test_exl2_is_refused(copied: Callable[[str], Path]) -> None:
     path = copied("llama")
 

@@ -349,6 +349,7 @@ def test_what_is_no_gguf_is_named(tmp_path: Path, content: bytes) -> None:
         ({"model_type": "no-such-type"}, "configuration cannot be read"),
         ({"model_type": "qwen3_next"}, "linear_attention"),
         ({"model_type": "llama"}, "tokenizer"),
+        ({"model_type": "llama", "num_attention_heads": "two"}, "expected int, got str"),
         ({"model_type": "llama", "max_position_embeddings": 8}, "it reads 8 tokens, and 16 are"),
         ({"model_type": "llama", "max_position_embeddings": -8}, "it reads -8 tokens"),
         ({"model_type": "doge", "keep_window_size": 4}, "it reads 4 tokens"),
