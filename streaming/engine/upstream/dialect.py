@@ -31,6 +31,9 @@ _OPTIONAL = (
 )
 """Fields without which an answer is still an answer."""
 
+_SWITCHES = ("enable_thinking", "thinking")
+"""Variables of templates that say by themselves whether anything is thought."""
+
 
 class Dialect:
     """`refused` are fields that the server does not take. `continues` None: as its name tells.
@@ -86,7 +89,7 @@ class Dialect:
             body["ignore_eos"] = True
         if messages[-1].role == "assistant" and self.server != "library":
             body |= _CONTINUE
-        return _without(body, self.refused | left_out)
+        return _without(body, (self.refused - asked_of(thinking).keys()) | left_out)
 
     def _sampling(self, params: SamplingParams) -> dict[str, Any]:
         """What was asked for: the server has defaults of its own, often its model's."""
@@ -138,13 +141,15 @@ def asked_of(thinking: Thinking) -> dict[str, Any]:
 
 
 def _thinking_fields(thinking: Thinking) -> dict[str, Any]:
-    """Those, or else those for what the operator set for all."""
+    """Those, and where none of them says how much, the operator's way. That nothing is to be
+    thought is said by both names, since many servers know one of them."""
     asked = asked_of(thinking)
-    if asked or thinking.effort == "auto":
+    if thinking.effort == "auto" or any(name in thinking.template for name in _SWITCHES):
         return asked
-    if thinking.effort == "off":
-        return {"reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": False}}
-    return {"reasoning_effort": thinking.effort}
+    if thinking.effort != "off":
+        return {"reasoning_effort": thinking.effort, **asked}
+    variables = {"enable_thinking": False, **asked.get("chat_template_kwargs", {})}
+    return {"reasoning_effort": "none", **asked, "chat_template_kwargs": variables}
 
 
 def _message(message: ChatMessage, with_thoughts: bool) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Telling:
         add(self.passed, request.prior_passed)
         self._beside = beside.chars_of(self.passed)  # characters that are neither text nor thought
         self._goes_on_thinking = goes_on_thinking
-        self._before = self._used = 0
+        self._before = self._used = self._thought_before = 0
 
     @property
     def answered(self) -> int:
@@ -83,6 +83,7 @@ class Telling:
     def connected(self) -> None:
         """What comes from here on comes over another connection, which counts its own tokens."""
         self._before, self._used = self.generated, 0
+        self._thought_before = self.thought_tokens
 
     def take(self, piece: Piece, text: str) -> bool:
         """Pass on a piece, whose new text this is. Whether there was anything to pass on."""
@@ -106,7 +107,8 @@ class Telling:
         if piece.completion_tokens:
             self.generated = self._before + self._used  # it knows better
         if piece.reasoning_tokens is not None:
-            self.thought_tokens = min(self.generated, piece.reasoning_tokens)
+            thought = self._thought_before + piece.reasoning_tokens
+            self.thought_tokens = min(self.generated, thought)
         return bool(piece.reasoning or piece.passed or text or tokens)
 
     def _pass_on(self, passed: Passed, tokens: int) -> None:

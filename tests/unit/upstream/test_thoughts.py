@@ -308,3 +308,62 @@ def test_what_somebody_asked_for_is_not_left_out(start: Start, upstream: FakeUps
     upstream.acts.append(refusal(400, error))
     assert run(start(), asked_with(Thinking("low"))).reason is FinishReason.STOP
     assert "reasoning_effort" not in upstream.bodies[-1]
+
+
+def test_what_is_asked_for_is_said_though_the_operators_way_was_refused(
+    start: Start, upstream: FakeUpstream
+) -> None:
+    error = {"error": {"message": "Unknown field: reasoning_effort"}}
+    upstream.acts.append(refusal(400, error))
+    gathered = start()
+    run(gathered, asked_with(Thinking("low")))
+    assert "reasoning_effort" not in upstream.bodies[-1]
+    upstream.acts.append(refusal(400, error))
+    upstream.acts.append(refusal(400, error))
+    gathered.engine.submit(replace(asked_with(Thinking("high", asked="high")), response_id="s"))
+    done = gathered.wait("s")
+    assert isinstance(done, Finished)
+    assert upstream.bodies[2]["reasoning_effort"] == "high"
+    assert done.error_code == "invalid_params"
+
+
+def test_none_is_said_in_the_words_of_templates_too(start: Start, upstream: FakeUpstream) -> None:
+    """A server that knows no effort `none` may know the variable; whether it takes it is its own
+    matter."""
+    gathered = start()
+    run(gathered, asked_with(Thinking("off", asked="none")))
+    assert {name: upstream.bodies[0][name] for name in FIELDS} == {
+        "reasoning_effort": "none",
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
+    error = {"error": {"message": "Unknown field: chat_template_kwargs"}}
+    upstream.acts.append(refusal(400, error))
+    gathered.engine.submit(replace(asked_with(Thinking("off", asked="none")), response_id="s"))
+    gathered.wait("s")
+    assert upstream.bodies[-1]["reasoning_effort"] == "none"
+    assert "chat_template_kwargs" not in upstream.bodies[-1]
+
+
+def test_each_connection_counts_its_own_thought(start: Start, upstream: FakeUpstream) -> None:
+    def usage(completion: int, reasoning: int) -> dict[str, Any]:
+        details = {"reasoning_tokens": reasoning}
+        return {"completion_tokens": completion, "completion_tokens_details": details}
+
+    upstream.acts += [
+        deltas(think("Hm"), think("!"), say("Par"), cut=True),
+        deltas(say("is"), usage=usage(1, 0)),
+    ]
+    done = run(start(), request(("user", "x")))
+    assert (done.completion_tokens, done.reasoning_tokens) == (4, 2)
+
+
+def test_a_variable_that_says_nothing_of_thoughts_leaves_the_operators_way(
+    start: Start, upstream: FakeUpstream
+) -> None:
+    run(start(), asked_with(Thinking("off", {"date": "today"})))
+    assert {name: upstream.bodies[0].get(name) for name in FIELDS} == {
+        "reasoning_effort": "none",
+        "chat_template_kwargs": {"enable_thinking": False, "date": "today"},
+    }
+    run(start(), asked_with(Thinking("medium", {"enable_thinking": True})))
+    assert "reasoning_effort" not in upstream.bodies[1]
