@@ -284,11 +284,13 @@ class UpstreamAnswer:
         """Leave less room for the answer, then leave out the older half of the turns, again and
         again. The first system messages stay, and so does the newest turn. Where no more
         can go, and while an answer goes on, there is less and less room, down to a token."""
+        self._room = body.get("max_tokens") or body["max_completion_tokens"]
+        left = self._left_by(fault)
         if not self._trims:
-            return self._leave_less_room(fault)
+            return self._leave_less_room(fault, left)
         least = max(1, (self._upstream.context_tokens or _SMALL_CONTEXT) // 4)
         if self._room > least:
-            self._room = least
+            self._room = left if left and least < left < self._room else least
             return True
         goes_on = bool(self._told.said) and not self._anew
         head = 0
@@ -307,15 +309,19 @@ class UpstreamAnswer:
         del self._messages[head:cut]
         return True
 
-    def _leave_less_room(self, fault: UpstreamFault) -> bool:
+    def _leave_less_room(self, fault: UpstreamFault, left: int | None) -> bool:
         """As much as is left by the server's numbers, or else a quarter of what it was."""
-        context = fault.context_tokens or self._upstream.context_tokens
-        left = self._room // 4
-        if fault.prompt_tokens and context:
-            left = context - fault.prompt_tokens
+        if left is None:
+            left = self._room // 4
         if 0 < left < self._room:
             self._room = left
             return True
         if self._told.said and not self._anew:
             return False
-        raise faults.too_long_to_keep(fault, context)
+        raise faults.too_long_to_keep(fault, self._upstream.context_tokens)
+
+    def _left_by(self, fault: UpstreamFault) -> int | None:
+        """Tokens that the prompt leaves of the context, below 0 if it is longer; None if nobody
+        says."""
+        context = fault.context_tokens or self._upstream.context_tokens
+        return context - fault.prompt_tokens if fault.prompt_tokens and context else None

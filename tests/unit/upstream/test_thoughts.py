@@ -367,3 +367,35 @@ def test_a_variable_that_says_nothing_of_thoughts_leaves_the_operators_way(
     }
     run(start(), asked_with(Thinking("medium", {"enable_thinking": True})))
     assert "reasoning_effort" not in upstream.bodies[1]
+
+
+IS_LONG = (
+    "This model's maximum context length is 4096 tokens. However, you requested 4572 tokens "
+    "(1500 in the messages, 3072 in the completion)."
+)
+
+
+@pytest.mark.parametrize("trims", [True, False])
+def test_a_thought_gets_the_room_that_the_prompt_leaves(
+    start: Start, upstream: FakeUpstream, trims: bool
+) -> None:
+    """A quarter of the context would be the answer's alone, and the thought would take it all."""
+    gathered = start()
+    upstream.acts.append(deltas(think("Hm"), say("a")))
+    run(gathered, request(("user", "x")))
+    turns = [("user", "a"), ("assistant", "b"), ("user", "c")]
+    asked = request(*turns, max_tokens=1024, trims=trims)
+    upstream.acts.append(refusal(400, IS_LONG))
+    asked = replace(asked, response_id="s", thinking=Thinking(max_tokens=2048))
+    gathered.engine.submit(asked)
+    gathered.wait("s")
+    assert [body["max_tokens"] for body in upstream.bodies[1:]] == [3072, 2596]
+    assert len(upstream.bodies[-1]["messages"]) == 3
+
+
+def test_nothing_that_was_refused_is_asked_for_again(start: Start, upstream: FakeUpstream) -> None:
+    """The bound of a thought is no room in front of a server that does not think."""
+    upstream.acts += [refusal(400, IS_LONG)]
+    asked = request(("user", "a"), ("assistant", "b"), ("user", "c"), max_tokens=512)
+    run(start(), replace(asked, thinking=Thinking(max_tokens=2048)))
+    assert [len(body["messages"]) for body in upstream.bodies] == [3, 1]
