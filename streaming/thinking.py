@@ -14,8 +14,8 @@ _UNKNOWN_CONTEXT = 4_096
 
 def resolve(params: ThinkingParams, model: Mapping[str, Any]) -> dict[str, Any]:
     """What the record keeps of it, so that a later attempt is asked for the same: `effort`,
-    `max_tokens`, `template` and `asked` as in `Thinking`. Empty where nobody asked for anything,
-    unless the model, as its worker describes it, thinks."""
+    `template` and `asked` as in `Thinking`, and `max_tokens` if the model, as its worker describes
+    it, thinks. Empty where it does not, and nobody asked for anything."""
     word = params.reasoning_effort or (params.reasoning and params.reasoning.effort)
     switch, variables = switch_of(params), dict(params.chat_template_kwargs or {})
     if params.enable_thinking is not None:
@@ -27,10 +27,9 @@ def resolve(params: ThinkingParams, model: Mapping[str, Any]) -> dict[str, Any]:
         asked["effort"] = "medium" if switch else "off"
     if variables:
         asked["template"] = variables
-    if not (asked or model.get("thinks")):
-        return {}
-    most = _most_tokens(model.get("context_tokens"))
-    return {"effort": conf.get().thinking, "max_tokens": most, **asked}
+    if model.get("thinks"):
+        asked["max_tokens"] = _most_tokens(model.get("context_tokens"))
+    return {"effort": conf.get().thinking, **asked} if asked else {}
 
 
 def of(params: Mapping[str, Any], context_tokens: int) -> Thinking:

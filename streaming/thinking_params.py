@@ -113,11 +113,16 @@ class ThinkingParams(BaseModel):
         if len(words) > 1:
             _contradict("reasoning", "it says another effort than `reasoning_effort`")
         variables = self.chat_template_kwargs or {}
-        said = self.enable_thinking
-        if said is not None and variables.get("enable_thinking", said) != said:
+        said, switch = self.enable_thinking, switch_of(self)
+        if {variables.get(name) for name in _SWITCHES if _is_switch(variables, name)} - {switch}:
+            if said is None:
+                _contradict("chat_template_kwargs", "it says one thing and the opposite")
             _contradict("enable_thinking", "`chat_template_kwargs` says the opposite")
-        switch = switch_of(self)
-        efforts = {EFFORTS[word] for word in words if word} - {"auto"}
+        efforts = {EFFORTS[word] for word in words if word}
+        inner = variables.get("reasoning_effort")
+        if isinstance(inner, str) and efforts and efforts != {EFFORTS.get(inner)}:
+            _contradict("chat_template_kwargs", "it says another effort than is asked for")
+        efforts -= {"auto"}
         if switch is not None and efforts and (efforts == {"off"}) == switch:
             param = "enable_thinking" if said is not None else "chat_template_kwargs"
             _contradict(param, "the effort that is asked for says the opposite")
@@ -133,5 +138,8 @@ def switch_of(params: ThinkingParams) -> bool | None:
     if params.enable_thinking is not None:
         return params.enable_thinking
     variables = params.chat_template_kwargs or {}
-    said = (variables.get(name) for name in _SWITCHES)
-    return next((value for value in said if isinstance(value, bool)), None)
+    return next((variables[name] for name in _SWITCHES if _is_switch(variables, name)), None)
+
+
+def _is_switch(variables: dict[str, Any], name: str) -> bool:
+    return isinstance(variables.get(name), bool)

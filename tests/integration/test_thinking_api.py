@@ -69,7 +69,6 @@ async def test_what_is_asked_for_is_kept_and_reaches_the_engine(start_worker: An
         "effort": "low",
         "asked": "low",
         "template": {"date": "today"},
-        "max_tokens": 2048,
     }
 
 

@@ -68,10 +68,32 @@ def test_a_model_that_thinks_has_a_bound_for_it_that_counts_in_the_forecast() ->
             "",
         ),
         ({"chat_template_kwargs": {"thinking": "yes"}}, "auto", {"thinking": "yes"}, ""),
+        (
+            {"chat_template_kwargs": {"thinking": {}, "reasoning_effort": []}},
+            "auto",
+            {"thinking": {}, "reasoning_effort": []},
+            "",
+        ),
+        (
+            {"chat_template_kwargs": {"reasoning_effort": "high"}, "reasoning_effort": "xhigh"},
+            "high",
+            {"reasoning_effort": "high"},
+            "xhigh",
+        ),
     ],
 )
 def test_what_is_asked_for(params: Any, effort: Any, template: Any, word: str) -> None:
     assert asked(params, THINKS) == Thinking(effort, template, 1500, word)
+
+
+def test_what_a_model_that_does_not_think_is_asked_for_counts_in_no_forecast() -> None:
+    """Programs that send an effort to every model are no longer answers for it."""
+    plain = {"model": "m", "thinks": False, "context_tokens": 3000}
+    kept = thinking.resolve(parse({"reasoning_effort": "high"}), plain)
+    assert kept == {"effort": "high", "asked": "high"}
+    assert thinking.most_tokens({"max_tokens": 5, "thinking": kept}) == 5
+    # It may have changed by the time of the answer.
+    assert thinking.of({"thinking": kept}, 1000) == Thinking("high", {}, 500, "high")
 
 
 def test_the_settings_say_what_nobody_asks_for(settings: Any) -> None:
@@ -102,6 +124,21 @@ NESTED: dict[str, Any] = {"a": {"b": {"c": {"d": {"e": 1}}}}}
             {"chat_template_kwargs": {"thinking": False}, "reasoning_effort": "low"},
             "chat_template_kwargs",
             "opposite",
+        ),
+        (
+            {"enable_thinking": True, "chat_template_kwargs": {"thinking": False}},
+            "enable_thinking",
+            "opposite",
+        ),
+        (
+            {"chat_template_kwargs": {"enable_thinking": True, "thinking": False}},
+            "chat_template_kwargs",
+            "opposite",
+        ),
+        (
+            {"chat_template_kwargs": {"reasoning_effort": "high"}, "reasoning_effort": "low"},
+            "chat_template_kwargs",
+            "another effort",
         ),
         *(
             ({"chat_template_kwargs": {name: "x"}}, "chat_template_kwargs", f"`{name}` is not for")
