@@ -13,7 +13,7 @@ from uuid import UUID
 
 
 class Node(NamedTuple):
-    """One response. `is_stub`: it ended without any text."""
+    """One response. `is_stub`: it ended without a word, be it of a thought."""
 
     id: UUID
     previous: UUID | None = None
@@ -80,7 +80,7 @@ class Thread:
     def _versions(self, nodes: Sequence[Node]) -> dict[UUID, UUID]:
         """The version that each response belongs to: its newest continuation that says something.
 
-        A continuation that ended without text is none: what it went on with stands.
+        A continuation that ended without a word is none: what it went on with stands.
         """
         stubs = {node.id for node in nodes if node.is_stub}
         newest: dict[UUID, UUID] = {}
