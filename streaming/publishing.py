@@ -278,5 +278,6 @@ class Publisher:
             responses.event_json(done),
             running.tail + 1,
             counted=running.is_typical,
+            cut=running.is_cut,
         )
         self._drop(running)

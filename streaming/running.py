@@ -204,6 +204,11 @@ class Running:
         natural = (FinishReason.STOP, FinishReason.LENGTH, FinishReason.TOOL_CALLS)
         return self._finished is not None and self._finished.reason in natural
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether it ended at a limit: its own, which counts no thought, or the context's."""
+        return self._finished is not None and self._finished.reason is FinishReason.LENGTH
+
     def _timed_out(self, finished: Finished) -> Finished:
         if finished.reason is not FinishReason.CANCELLED:
             return finished  # it ended by itself at the same moment

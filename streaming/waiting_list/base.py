@@ -366,9 +366,8 @@ class Load:
 
     `waiting` holds ids and token limits in the order of the claims to come, the returned ones
     first. `places` are the capacities of the workers that claim (or will, once loaded), as lowered
-    by orders. `recent`
-    holds tokens, seconds from claim to finish, and token limit of the last responses finished in
-    one go, the newest last.
+    by orders. `recent` holds tokens, seconds from claim to finish, and token limit of the last
+    responses finished in one go, the newest last; one that was cut has had its limit.
     """
 
     running: list[RunningLoad]
@@ -521,13 +520,19 @@ class WaitingList(ABC):
 
     @abstractmethod
     async def finish(
-        self, lease: Lease, event: str, number: int | None = None, *, counted: bool = True
+        self,
+        lease: Lease,
+        event: str,
+        number: int | None = None,
+        *,
+        counted: bool = True,
+        cut: bool = False,
     ) -> int | None:
         """Append the last event, end the lease and the entry, let the next of its conversation
         take a place. None if the lease is no longer valid.
 
         `number` as in `append`. `counted`: it tells forecasts how long an answer is, which one
-        that was cut short does not.
+        that was cut short does not. `cut`: at a limit, so that it tells how long one is at least.
         """
 
     @abstractmethod

@@ -261,7 +261,13 @@ class MemoryWaitingList(WaitingList):
         return self._say(row, event, last=False)
 
     async def finish(
-        self, lease: Lease, event: str, number: int | None = None, *, counted: bool = True
+        self,
+        lease: Lease,
+        event: str,
+        number: int | None = None,
+        *,
+        counted: bool = True,
+        cut: bool = False,
     ) -> int | None:
         rules.check_event(event)
         row = self._leased(lease)
@@ -273,7 +279,8 @@ class MemoryWaitingList(WaitingList):
             raise WrongNumber([row.response_id])
         if counted and not row.tokens_before:
             seconds = self._clock() - row.since
-            self._tallies.recent.append((len(row.tokens), seconds, row.entry.max_tokens))
+            tokens, most = len(row.tokens), row.entry.max_tokens
+            self._tallies.recent.append((tokens, seconds, (tokens if cut else 0) or most))
         self._preference.keep(row.worker_id, row.entry.conversation_id)
         return self._end(row, event, row.token)
 

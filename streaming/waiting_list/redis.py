@@ -204,7 +204,13 @@ class RedisWaitingList(WaitingList):
         return bool(await self._run("rewind", response_id, seen, above))
 
     async def finish(
-        self, lease: Lease, event: str, number: int | None = None, *, counted: bool = True
+        self,
+        lease: Lease,
+        event: str,
+        number: int | None = None,
+        *,
+        counted: bool = True,
+        cut: bool = False,
     ) -> int | None:
         answer = await self._run(
             "finish",
@@ -215,6 +221,7 @@ class RedisWaitingList(WaitingList):
             self._done_log_ms,
             _optional(number),
             int(counted),
+            int(cut),
         )
         if answer == "wrong":
             raise WrongNumber([lease.response_id])

@@ -223,3 +223,15 @@ async def test_the_load_remembers_the_last_ones_finished_in_one_go(backend: Back
     recent = (await backend.list.load()).recent
     assert [tokens for tokens, *_ in recent] == list(range(5, RECENT_KEPT + 5))
     assert 0.019 <= recent[-1][1] < LONG
+
+
+async def test_what_was_cut_tells_how_long_an_answer_is_at_least(backend: Backend) -> None:
+    """The limit of an entry holds for thought and answer together; each may end at its own."""
+    await backend.beat(capacity=1)
+    for name, tokens, cut in (("whole", 3, False), ("cut", 5, True), ("empty", 0, True)):
+        await backend.ask(name)
+        claim = await backend.claim()
+        await backend.list.append(claim.lease, DELTA, range(tokens))
+        await backend.list.finish(claim.lease, DONE, cut=cut)
+    recent = (await backend.list.load()).recent
+    assert [(tokens, limit) for tokens, _, limit in recent] == [(3, 64), (5, 5), (0, 64)]

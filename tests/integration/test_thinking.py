@@ -239,3 +239,16 @@ async def test_a_thought_alone_is_no_turn_that_a_prompt_follows(
     begun = (ChatMessage("user", "stop 1"), ChatMessage("assistant", "w0 "))
     assert engine.requests[2].messages == (*begun, ChatMessage("user", "stop 2"))
     assert engine.requests[3].messages == (*begun, ChatMessage("user", "stop 3"))
+
+
+async def test_an_answer_that_is_cut_after_a_thought_is_no_measure_of_whole_ones(
+    layer: Any, start_worker: Any, client: Any
+) -> None:
+    await start_worker(FakeEngine(thinks=True))
+    chat: ChatClient = await client()
+    await chat.ask("think 3", params={"max_tokens": 2})
+    await chat.until("response.done")
+    await chat.ask("think 3 stop 2", params={"max_tokens": 9})
+    await chat.until("response.done")
+    recent = (await layer.waiting_list.load()).recent
+    assert [(tokens, limit) for tokens, _, limit in recent] == [(5, 5), (5, 2048 + 9)]

@@ -1,4 +1,5 @@
--- ARGV: nonce, id, token, event, log_ms, the number it must get or '', counted
+-- ARGV: nonce, id, token, event, log_ms, the number it must get or '', counted,
+-- cut at a limit
 -- Answers the event's number, null if the lease is no longer valid, 'wrong' as append does.
 local before = answer_before(ARGV[1])
 if before then return before end
@@ -12,7 +13,8 @@ local row = call('HMGET', entry_key(id), 'tokens_before', 'tokens', 'since', 'ma
   'worker', 'conversation')
 keep_prefix(row[5], row[6])
 if ARGV[7] == '1' and row[1] == '0' then
-  call('RPUSH', RECENT, row[2] .. ':' .. string.format('%d', now - row[3]) .. ':' .. row[4])
+  local limit = ARGV[8] == '1' and row[2] ~= '0' and row[2] or row[4]
+  call('RPUSH', RECENT, row[2] .. ':' .. string.format('%d', now - row[3]) .. ':' .. limit)
   call('LTRIM', RECENT, -RECENT_KEPT, -1)
 end
 call('SET', said_key(id), token, 'PX', ARGV[5])
