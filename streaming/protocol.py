@@ -343,7 +343,7 @@ def _explain(fault: Any) -> tuple[str, str | None]:
         return f"`{param}` is not a field of {location[0]}.", param
     if kind == "one_task":
         return f"{fault['msg']}.", "input"
-    return f"`{param}`: {fault['msg']}.", param
+    return f"`{param}`: {fault['msg'].removeprefix('Value error, ')}.", param
 
 
 # --- what the server sends -----------------------------------------------------------------
