@@ -112,7 +112,7 @@ class UpstreamAnswer:
     def _ran_dry(self, knew: bool) -> bool:
         """Whether its thought took the room of the answer, since nobody `knew` that it thinks."""
         told, has_room = self._told, self._thinking.max_tokens > 0
-        return has_room and not knew and bool(told.thought) and not (told.said or told.passed)
+        return has_room and not knew and told.has_only_thought
 
     def _take_up(self) -> None:
         """Go on after what was said before, or begin anew. Nothing goes on in a thought, in a call
@@ -225,9 +225,10 @@ class UpstreamAnswer:
     def _heed_thought(self, piece: Piece, body: dict[str, Any]) -> None:
         """Raises UpstreamFault where it thinks instead of going on with a text: what is said there
         as a thought may be text, and nobody can tell."""
+        if piece.reasoning or piece.reasoning_tokens:
+            self._upstream.dialect.thinks = True
         if not piece.reasoning:
             return
-        self._upstream.dialect.thinks = True
         if body["messages"][-1]["role"] == "assistant" and not self._has_gone_on:
             raise faults.thinks_again()
 

@@ -65,6 +65,12 @@ class Telling:
         return not (self.said or self.thought or self.generated or self.passed)
 
     @property
+    def has_only_thought(self) -> bool:
+        """Whether it has thought, which not every server shows, and said nothing else."""
+        is_said = bool(self.said) or not self.passed.keys() <= {"usage"}
+        return bool(self.thought or self.thought_tokens) and not is_said
+
+    @property
     def is_overlong(self) -> bool:
         """Whether the server has said more than was asked for, whatever it counts."""
         chars = len(self.said) + self._beside

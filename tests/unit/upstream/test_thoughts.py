@@ -399,3 +399,22 @@ def test_nothing_that_was_refused_is_asked_for_again(start: Start, upstream: Fak
     asked = request(("user", "a"), ("assistant", "b"), ("user", "c"), max_tokens=512)
     run(start(), replace(asked, thinking=Thinking(max_tokens=2048)))
     assert [len(body["messages"]) for body in upstream.bodies] == [3, 1]
+
+
+@pytest.mark.parametrize("passed", [None, {}])
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_thought_that_took_all_the_room_is_known_by_its_count_too(
+    start: Start, upstream: FakeUpstream, shown: bool, passed: Any
+) -> None:
+    """Some servers count what they do not show; details of the usage are no answer."""
+    usage = {"completion_tokens": 24, "completion_tokens_details": {"reasoning_tokens": 24}}
+    said = [think("Hm ")] * 24 if shown else []
+    upstream.acts += [
+        deltas(*said, reason="length", usage=usage),
+        deltas(*said, say("a"), usage=usage),
+    ]
+    gathered = start()
+    done = run(gathered, replace(request(("user", "x"), passed=passed), thinking=BOUND))
+    assert [body["max_tokens"] for body in upstream.bodies] == [24, 54]
+    assert (done.reason, gathered.text("r")) == (FinishReason.STOP, "a")
+    assert gathered.engine.info.thinks
