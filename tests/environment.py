@@ -14,7 +14,7 @@ from pathlib import Path
 # Before Django's settings are read: tests never touch the user's own database or key.
 _data = Path(tempfile.mkdtemp(prefix="chatstream-tests-"))
 for name in [name for name in os.environ if name.startswith("CHATSTREAM_")]:
-    if name not in ("CHATSTREAM_REQUIRE_ALL", "CHATSTREAM_CACHE_DIR"):
+    if name not in ("CHATSTREAM_REQUIRE_ALL", "CHATSTREAM_CACHE_DIR", "CHATSTREAM_TEST_LONG"):
         del os.environ[name]
 for name in (
     "REDIS_URL",
