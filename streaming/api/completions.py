@@ -162,7 +162,7 @@ class Completion:
             yield _data(of_fault(error).body)
 
     async def _stream(self) -> AsyncIterator[str]:
-        answer, thought, passed = Answer(), Answer(), beside.Beside()
+        answer, thought, passed = Answer(), Thought(), beside.Beside()
         place = self._place(self._told._asdict())
         if place["position"] is not None:
             yield _comment(place)
@@ -251,7 +251,7 @@ class Completion:
 
 
 class Answer:
-    """The text, or the thought, that a client was sent, which cannot be taken back.
+    """The text that a client was sent, which cannot be taken back.
 
     When the queue has lost its memory an answer begins anew, and with the same seed it mostly
     says the same: what was sent is not sent again.
@@ -274,6 +274,19 @@ class Answer:
         self._parts.append(new)
         self._length += len(new)
         return new
+
+
+class Thought(Answer):
+    """The same of a thought. Another one may follow it: what was thought first has led nowhere, and
+    is contradicted by nothing but an answer."""
+
+    def add(self, text: str, offset: int) -> str:
+        try:
+            return super().add(text, offset)
+        except ApiError:
+            other = "".join(self._parts)[:offset] + text
+            self._parts, self._length = [other], len(other)
+            return "\n\n" + other
 
 
 def _done(event: dict[str, Any]) -> ResponseDone:

@@ -12,7 +12,7 @@ import pytest
 from streaming import responses, subscription
 from streaming.api import completions
 from streaming.api.answers import ChatCompletion, ChatCompletionChunk, ErrorBody
-from streaming.api.completions import Answer
+from streaming.api.completions import Answer, Thought
 from streaming.api.errors import ApiError
 from streaming.models import Conversation, Message, Response, Status
 from tests.fake_engine import FakeEngine, words
@@ -405,6 +405,17 @@ def test_what_contradicts_is_an_error() -> None:
     answer.add("one two ", 0)
     with pytest.raises(ApiError, match="began anew"):
         answer.add("two", 0)
+
+
+def test_another_thought_follows_the_first_one() -> None:
+    """A server of somebody else's mostly thinks otherwise the second time: the first answer of all
+    may be asked for twice."""
+    thought = Thought()
+    assert thought.add("one two ", 0) == "one two "
+    assert thought.add("one ", 0) == ""
+    assert thought.add("three ", 4) == "\n\none three "
+    assert thought.add("four", 10) == "four"
+    assert thought.add("one three four five", 0) == " five"
 
 
 def test_no_line_end_of_any_kind_is_in_a_line() -> None:

@@ -236,6 +236,24 @@ async def test_a_break_within_a_call_garbles_nothing(
     assert upstream.bodies[1]["messages"][-1]["role"] == "user"
 
 
+async def test_an_answer_that_is_thought_anew_goes_on_over_a_stream(
+    front: StartFront, upstream: FakeUpstream
+) -> None:
+    async def half(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.chunk({"choices": [{"delta": {"reasoning_content": "Hm"}}]})
+        exchange.cut()
+
+    again = deltas({"reasoning_content": "So"}, {"content": "4"}, reason="stop")
+    upstream.acts.extend([half, again])
+    await front()
+    chunks = chunks_of(await (await open_stream("2+2?")).rest())
+    assert "error" not in chunks[-1]
+    said = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+    assert "".join(delta.get("reasoning_content") or "" for delta in said) == "Hm\n\nSo"
+    assert "".join(delta.get("content") or "" for delta in said) == "4"
+
+
 @pytest.mark.parametrize("same", [True, False])
 async def test_a_worker_that_is_lost_within_a_call_garbles_nothing(
     front: StartFront, upstream: FakeUpstream, same: bool
