@@ -233,6 +233,7 @@ function onResponseEvent(answer, event) {
       break;
     case "response.reasoning_text.delta":
       if (answer.think(event)) notice.announce(words.thinkingAnnouncement());
+      settings.hasThought();
       return; // nothing else on the page changes
     case "response.output_text.delta":
       if (answer.append(event)) notice.announce(words.beginsAnnouncement());

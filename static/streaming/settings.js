@@ -51,6 +51,13 @@ export class Settings {
     this.#mark();
   }
 
+  // It has thought, which of a server elsewhere nobody knew at the greeting.
+  hasThought() {
+    if (!this.#effort.closest(".field").hidden) return;
+    this.#effort.closest(".field").hidden = false;
+    this.#mark();
+  }
+
   set maxTokens(most) {
     const field = this.#dialog.querySelector("[name=max_tokens]");
     field.max = field.placeholder = most;

@@ -347,3 +347,14 @@ def test_the_panel_says_what_the_model_takes_and_asks_for_a_thought(open_fast: O
     assert server.received[-1]["params"] == {}
     expect(page.locator("#s-reasoning_effort")).to_be_hidden()
     expect(page.locator("#tune")).not_to_have_class(re.compile("tuned"))
+
+
+def test_how_much_can_be_chosen_once_a_server_elsewhere_has_thought(open_fast: OpenPage) -> None:
+    page = open_fast()
+    server = ScriptedServer(page, thinks=False)
+    server.ask("anything")
+    page.locator("#tune").click()
+    expect(page.locator("#s-temperature")).to_be_visible()
+    expect(page.locator("#s-reasoning_effort")).to_be_hidden()
+    server.think("Hm")
+    expect(page.locator("#s-reasoning_effort")).to_be_visible()
