@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.cache_utils import Cache, CacheLayerMixin, DummyLayer
 
 from streaming.engine.layer_kinds import CHUNKED, NOTHING, LayerKind, has_masks_by_kind, layer_kinds
@@ -128,7 +128,9 @@ class StockModel:
 
     def _where_it_differs(self, text: Sequence[int], least: float) -> str:
         """From which layer on, if a text alone shows it."""
-        layers = list(self._model.get_decoder().layers)
+        count = len(self._kinds)
+        lists = (each for each in self._model.modules() if isinstance(each, nn.ModuleList))
+        layers = next((each for each in lists if len(each) == count), nn.ModuleList())
         outputs: list[list[Tensor]] = []
 
         def note(_: Any, __: Any, found: Any) -> None:
@@ -144,7 +146,7 @@ class StockModel:
         finally:
             for hook in hooks:
                 hook.remove()
-        last = outputs[-1][-len(layers) :]
+        last = outputs[-1][-count:]
         for number, (ours, theirs) in enumerate(zip(last, whole, strict=True)):
             if likeness(ours, theirs) < least:
                 return f", from layer {number} ({self._kinds[number].kind}) on"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Qwen2Config
+from transformers import BloomConfig, FalconConfig, GPT2Config, MptConfig, Qwen2Config
 
 from streaming.engine.base import EngineError
-from streaming.engine.local import linear, self_check
+from streaming.engine.local import linear, self_check, stock
 from streaming.engine.local.cache import Slots
 from streaming.engine.local.decoder import Decoder
 from streaming.engine.local.packed import Packed
@@ -180,3 +180,22 @@ def test_numbers_that_are_none_are_like_nothing() -> None:
     assert self_check.likeness(torch.tensor([1.0, torch.nan]), torch.tensor([1.0, 2.0])) == -1
     assert self_check.likeness(torch.ones(3), torch.ones(3)) == 0
     assert self_check.likeness(torch.arange(3.0), 2 * torch.arange(3.0)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        GPT2Config(n_embd=32, n_head=2, n_layer=2, vocab_size=200, n_positions=64, eos_token_id=1),
+        BloomConfig(hidden_size=32, n_head=2, n_layer=2, vocab_size=200),
+        MptConfig(d_model=32, n_heads=2, n_layers=2, vocab_size=200, max_seq_len=64),
+        FalconConfig(hidden_size=32, num_attention_heads=2, num_hidden_layers=2, vocab_size=200),
+    ],
+    ids=lambda config: str(config.model_type),
+)
+def test_layers_of_any_name_are_told(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From which one on: each model's code has another name for them."""
+    monkeypatch.setattr(stock, "least_likeness", lambda _: self_check.Least(2, 2, 2))
+    with pytest.raises(EngineError, match=r"from layer 0 \(full_attention\) on"):
+        load(folder(tmp_path, config), "float32")
