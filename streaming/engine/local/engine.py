@@ -148,12 +148,8 @@ class LocalEngine(Engine):
         folder = ensure_model(self._model, self._cache_dir, self._progress)
         adapter = ensure_adapter(self._adapter, self._progress)
         if not self._kept(folder.path, choose_device(self._device), adapter).is_there:
-            self._check_supported(folder.path, adapter)
-
-    def _check_supported(self, path: Path, adapter: Path | None) -> int:
-        return check_supported(
-            path, self._context_tokens, adapter, has_template=self._chat_template is not None
-        )
+            has_template = self._chat_template is not None
+            check_supported(folder.path, self._context_tokens, adapter, has_template=has_template)
 
     def examine(self) -> ModelReport:
         """What is known of the model from headers alone, with all that stands in its way. Nothing
