@@ -29,7 +29,7 @@ from streaming.engine.local.memory_need import int8_helps, refuse_unless_it_fits
 from streaming.engine.local.packed import Packed, pack_weights
 from streaming.engine.local.precision import choose_precision
 from streaming.engine.local.quantised import becomes_plain
-from streaming.engine.local.self_check import PartsCheck
+from streaming.engine.local.self_check import PartsCheck, steps_taken
 from streaming.engine.local.span import Span
 from streaming.engine.local.stock import StockModel, windows_of
 from streaming.engine.local.team import Team
@@ -96,7 +96,7 @@ class ModelRunner:
             self.parameters, self.end_ids = parameters_of(model), end_ids_of(model)
             self._model = StockModel(model, self.cache, context_tokens)
             began = time.perf_counter()
-            with torch.inference_mode():
+            with torch.inference_mode(), steps_taken():
                 self._model.check(self.rows, self.precision)
             self.cache.reset()
             self.check_seconds = time.perf_counter() - began
@@ -104,7 +104,7 @@ class ModelRunner:
         self.parameters, self.end_ids = packed.shape.parameters, packed.shape.end_ids
         self._model = Decoder(packed, self.cache, self.precision, context_tokens)
         if check:  # what was kept was checked when it was made
-            with torch.inference_mode():
+            with torch.inference_mode(), steps_taken():
                 check.whole(self._model.step, self.rows)
             self.cache.reset()
             self.check_seconds = check.seconds

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from streaming.engine.base import EngineError
+from streaming.engine.faults import told_by
 from streaming.engine.local.layers import Layer
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.span import Span
@@ -81,6 +83,20 @@ def read_and_decode(step: Step, rows: int, texts: Sequence[Sequence[int]]) -> li
         starts = list(ends)
     logits.append(step([text[-1] for text in texts], starts, []))
     return [torch.stack([part[row] for part in logits]) for row in each]
+
+
+@contextmanager
+def steps_taken() -> Iterator[None]:
+    """A block whose steps, if they cannot be computed, are a refusal: raises EngineError."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        raise EngineError(
+            f"This model cannot be served: the check at its start failed ({told_by(error)}).",
+            "model_unsupported",
+        ) from error
 
 
 def likeness(ours: Tensor, theirs: Tensor) -> float:

@@ -199,3 +199,20 @@ def test_layers_of_any_name_are_told(
     monkeypatch.setattr(stock, "least_likeness", lambda _: self_check.Least(2, 2, 2))
     with pytest.raises(EngineError, match=r"from layer 0 \(full_attention\) on"):
         load(folder(tmp_path, config), "float32")
+
+
+@pytest.mark.parametrize(
+    "config", [GPT2Config(n_embd=32, n_head=2, n_layer=2, vocab_size=200, n_positions=64,
+                          eos_token_id=1), Qwen2Config(**SHAPE)],
+    ids=["transformers' pass", "our own"],
+)  # fmt: skip
+def test_a_model_whose_code_fails_is_refused(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any) -> None:
+        raise RuntimeError("shapes do not match\nat line 7")
+
+    for kind in (StockModel, Decoder):
+        monkeypatch.setattr(kind, "step", failing)
+    with pytest.raises(EngineError, match=r"start failed \(shapes do not match\)\.$"):
+        load(folder(tmp_path, config), "float32")
