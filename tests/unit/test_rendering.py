@@ -69,6 +69,7 @@ def markdown(monkeypatch: pytest.MonkeyPatch) -> Iterator[ToldPool]:
     pool = ToldPool()
     monkeypatch.setattr(RENDERER.markdown, "pool", pool)
     monkeypatch.setattr(RENDERER.markdown, "_open", {})
+    monkeypatch.setattr(RENDERER, "_open", {})  # what others have left half done
     RENDERER.forget()
     yield pool
     RENDERER.forget()

@@ -157,6 +157,6 @@ def test_no_answer_makes_a_terminal_hang(language: str) -> None:
         shown = pool.run(bounded_calls.show_on_a_terminal, f"~~~{code[3:]}\n~~~\n")
         assert '"' in shown
         shown = pool.run(bounded_calls.show_on_a_terminal, "```python\nx = 'é'\n```")
-        assert "\x1b[38;2" in shown or "\x1b[38;5" in shown  # colours
+        assert "\x1b[3" in shown  # colours, of as many as this terminal has
     finally:
         pool.close()

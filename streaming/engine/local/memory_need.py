@@ -126,7 +126,7 @@ def refuse_unless_it_fits(need: MemoryNeed, device: torch.device, *, int8_helps:
     raise EngineError(
         f"The model needs {_gb(need.total)} of memory, and {_gb(free)} are free: {need.says}. "
         f"What would help: {', '.join(helps)}.",
-        "out_of_memory",
+        "model_too_large",
     )
 
 
