@@ -85,6 +85,7 @@ def table_of(found: dict[str, Found], section: Section) -> Table:
         table.add(kind, *milliseconds, cpu)
         name = kind.replace(" ", "_")
         section.figures[f"{name}_gap_p95"] = milliseconds[1]
+        section.figures[f"{name}_gap_p99"] = milliseconds[2]
         section.figures[f"{name}_gap_median"] = milliseconds[0]
         section.figures[f"{name}_cpu"] = cpu
     return table

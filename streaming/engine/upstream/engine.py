@@ -37,8 +37,9 @@ from streaming.engine.upstream.server import ServedModel, UpstreamServer
 logger = logging.getLogger("streaming.engine.upstream")
 
 _READ_SECONDS_EACH = 0.001
-_MOST_READ_SECONDS = 0.036
-"""Of many answers each is read once in so long: a read takes 0.1 ms, whatever it brings."""
+_MOST_READ_SECONDS = 0.03
+"""Seconds between two reads of one of many answers: a read takes 0.1 ms, whatever it brings, and
+a reader is to see an update every 50 ms, also when each process on the way is late."""
 
 _FEW = 8
 """So many are read as soon as there is something."""
