@@ -13,12 +13,11 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from streaming.engine.language_part import language_config
 from streaming.engine.layer_kinds import CHUNKED, FULL, NOTHING, SLIDING, layer_kinds
-from streaming.engine.local.decoder import fits
+from streaming.engine.local.architecture import misfit
 from streaming.engine.local.quantised import methods, packages_of
 from streaming.engine.response_format import known_formats
 from tests.processes import ROOT
 from tests.unit.engine.families.configurations import FAMILIES, WITH_MORE, configuration
-from tests.unit.engine.families.serving import CONTEXT
 from tests.unit.engine.ggufs import CASES
 
 PAGE = ROOT / "docs" / "models.md"
@@ -38,7 +37,7 @@ def _family(name: str) -> tuple[str, ...]:
     model_class = f"`{MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[config.model_type]}`"
     if name in WITH_MORE:
         model_class += f", the language part of `{whole.model_type}`"
-    return name, model_class, ", ".join(kinds), "own" if fits(config, CONTEXT) else "transformers'"
+    return name, model_class, ", ".join(kinds), "transformers'" if misfit(config) else "own"
 
 
 def _ggufs() -> str:

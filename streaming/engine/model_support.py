@@ -76,30 +76,29 @@ def support_of(
         return Support(None, None, None, DEFAULT_CONTEXT_TOKENS)
     with faults.noted():
         refuse_unreadable(whole, path)
-    reason = other_part_reason(whole)
     config = language_config(whole)
     own = _own_context(config)
     context = min(own or DEFAULT_CONTEXT_TOKENS, DEFAULT_CONTEXT_TOKENS)
     with faults.noted():
         context = _context_tokens(own, context_tokens)
-    if reason := reason or _config_reason(config) or _pass_reason(config, context):
+    if reason := reason_against(whole):
         faults.add(_refusal(reason))
     return Support(whole, config, own, context, reason)
 
 
-def reason_against(config: Any, context: int) -> str:
-    """Why a model of this configuration cannot be served with so many tokens of context, whatever
-    its tokenizer and its weights; empty if it can."""
+def reason_against(config: Any) -> str:
+    """Why a model of this configuration cannot be served, whatever its tokenizer and its weights;
+    empty if it can."""
     if reason := other_part_reason(config):
         return reason
     config = language_config(config)
-    return _config_reason(config) or _pass_reason(config, context)
+    return _config_reason(config) or _pass_reason(config)
 
 
-def _pass_reason(config: Any, context: int) -> str:
-    from streaming.engine.local.decoder import fits
+def _pass_reason(config: Any) -> str:
+    from streaming.engine.local.architecture import misfit
 
-    return "" if fits(config, context) else _class_reason(config)
+    return _class_reason(config) if misfit(config) else ""
 
 
 def _refusal(reason: str) -> EngineError:

@@ -59,12 +59,15 @@ class Reading(Stretch):
     """Tokens of a prompt. What comes out for one of them does not depend on which others are read
     with it: not on where the prompt was cut, nor on how much of it was there already."""
 
-    mask: Tensor  # added to the scores from `start` on [group * queries, keys - start]
+    begin: int  # keys before it are not read
+    masked: int  # all keys before it are seen
+    mask: Tensor  # added to the scores from `masked` on [group * queries, keys - masked]
 
     def attend(self, queries: Tensor, slots: Slots, scale: float) -> Tensor:
         """As Rows.attend, for these tokens."""
         dtype = self.mask.dtype
-        keys, values = slots.read(self.row, self.start + self.mask.shape[1], dtype)
+        keys, values = slots.read(self.row, self.masked + self.mask.shape[1], dtype)
+        keys, values = keys[:, :, self.begin :], values[:, self.begin :]
         part = queries[self.first : self.first + self.count]
         count, heads, group, d = part.shape
         part = part.permute(1, 2, 0, 3)
@@ -72,10 +75,10 @@ class Reading(Stretch):
             spare = self.mask.shape[0] // group - count
             part = functional.pad(part * scale, (0, 0, 0, spare)).flatten(1, 2).to(dtype)
             scores = torch.bmm(part, keys)
-            scores[:, :, self.start :] += self.mask
+            scores[:, :, self.masked - self.begin :] += self.mask
             output = _weighted(scores.softmax(-1), values)
         else:
-            mask = functional.pad(self.mask, (self.start, 0))
+            mask = functional.pad(self.mask, (self.masked - self.begin, 0))
             output = functional.scaled_dot_product_attention(
                 part.flatten(1, 2).to(dtype)[None], keys.transpose(1, 2).contiguous()[None],
                 values[None], attn_mask=mask, scale=scale,
@@ -83,33 +86,50 @@ class Reading(Stretch):
         return output.view(heads, group, -1, d)[:, :, :count].permute(2, 0, 1, 3)
 
 
-def rows_of(lengths: Sequence[int], dtype: torch.dtype, device: torch.device) -> Iterator[Rows]:
-    """The calls that read decoding rows of these lengths, the newest token included."""
+def rows_of(
+    lengths: Sequence[int], dtype: torch.dtype, device: torch.device, window: int = 0
+) -> Iterator[Rows]:
+    """The calls that read decoding rows of these lengths, the newest token included. With a window
+    each sees so many newest tokens only; the rows of a call are the same."""
     cost = _CALL_TOKENS if device.type == "cpu" else 1 << 30
     for first, last in partition(lengths, cost):
         part = lengths[first:last]
         longest, mask = max(part), None
-        if min(part) != longest:
+        is_cut = 0 < window < longest
+        if is_cut or min(part) != longest:
             ends = torch.tensor(part, device=device)[:, None, None, None]
-            hidden = torch.arange(longest, device=device) >= ends
+            at = torch.arange(longest, device=device)
+            hidden = at >= ends
+            if is_cut:
+                hidden |= at < ends - window
             mask = _hiding(hidden, dtype)
         yield Rows(first, last, longest, mask)
 
 
 def reading_of(
     first: int, row: int, start: int, count: int, group: int, dtype: torch.dtype,
-    device: torch.device, most: int,
+    device: torch.device, most: int, window: int = 0,
 ) -> Reading:  # fmt: skip
-    """Every token sees those before it and itself; a row has places for `most`."""
+    """Every token sees those before it and itself, or the newest `window` of these; a row has
+    places for `most`."""
     queries, end = count, start + count
     if _multiplies_plainly(device, dtype):
         queries = -(-count // _QUERIES) * _QUERIES
         step = _KEYS if end <= _KEYS_FINE else 4 * _KEYS
         end = max(end, min(most, -(-end // step) * step))
-    at = torch.arange(start, start + queries, device=device)
-    mask = _hiding(torch.arange(start, end, device=device) > at[:, None], dtype).repeat(group, 1)
+    begin, masked = 0, start
+    if is_cut := 0 < window < start + queries:
+        # A whole number of sums before it: those that are left have the keys that they had.
+        step = _SUMMED.get(dtype, 1)
+        begin = masked = max(0, start - window + 1) // step * step
+    at = torch.arange(start, start + queries, device=device)[:, None]
+    keys = torch.arange(masked, end, device=device)
+    hidden = keys > at
+    if is_cut:
+        hidden |= keys <= at - window
     new = stretch_of(first, row, start, count, device)
-    return Reading(first, row, start, count, new.places, mask)
+    mask = _hiding(hidden, dtype).repeat(group, 1)
+    return Reading(first, row, start, count, new.places, begin, masked, mask)
 
 
 def _multiplies_plainly(device: torch.device, dtype: torch.dtype) -> bool:

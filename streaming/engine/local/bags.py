@@ -23,7 +23,7 @@ from streaming.engine.local.cache import BLOCK, Places, Slots, Stretch, stretch_
 from streaming.engine.local.recording import recorded
 
 _CALL_TOKENS = 512  # as in `attention`: what a further call costs, in tokens of one row
-_INDICES_KEPT = 8
+_INDICES_KEPT = 16
 
 PARTS = 2
 """Rows are read in so many calls at most: what a step computes is recorded for each number."""
@@ -122,8 +122,8 @@ class _Indices:
 @dataclass(frozen=True, slots=True)
 class BagRows:
     """Queries `first` to `last` (excluded), for which the same number of blocks is read. What
-    comes out for one does not depend on the others, nor on how many blocks there are beyond its
-    own."""
+    comes out for one does not depend on the others, nor on how many blocks there are before and
+    beyond its own."""
 
     first: int
     last: int
@@ -183,38 +183,44 @@ class Bags:
         self._shape = kv_heads, group, d
         self._blocks_per_row = -(-max_len // BLOCK)
         self._kernels: dict[torch.dtype, Callable[..., Tensor]] = {}
-        self._kept: OrderedDict[tuple[int, int, int], _Indices] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int, int, int], _Indices] = OrderedDict()
 
-    def rows_of(self, lengths: Sequence[int], dtype: torch.dtype) -> Iterator[BagRows]:
+    def rows_of(
+        self, lengths: Sequence[int], dtype: torch.dtype, window: int = 0
+    ) -> Iterator[BagRows]:
         """The calls that read decoding rows of these lengths, the newest token included, from a
-        cache of this format."""
+        cache of this format. With a window each sees so many newest tokens only; the rows of a
+        call are the same."""
         blocks = [-(-length // BLOCK) * BLOCK for length in lengths]
         cost = _CALL_TOKENS
         while len(cuts := partition(blocks, cost)) > PARTS:
             cost *= 2
         for first, last in cuts:
-            yield self.part(first, lengths[first:last], dtype)
+            yield self.part(first, lengths[first:last], dtype, window)
 
     def replays_of(
-        self, first: int, row: int, start: int, count: int, dtype: torch.dtype
+        self, first: int, row: int, start: int, count: int, dtype: torch.dtype, window: int = 0
     ) -> Iterator[Replay]:
         """The calls that read `count` generated tokens of a row from `start`; their queries begin
-        at `first` in the step."""
+        at `first` in the step. `window` as of `rows_of`."""
         at, end = start, start + count
         while at < end:
             few = max(1, _REPLAYED_BLOCKS // (-(-end // BLOCK)))
             lengths = range(at + 1, min(at + few, end) + 1)
             new = stretch_of(first, row, at, len(lengths), torch.device("cpu"))
-            last, blocks = first + len(lengths), -(-lengths[-1] // BLOCK)
+            last, blocks = first + len(lengths), _blocks(lengths, window)
             indices = self._make([row] * len(lengths), blocks)
-            rows = BagRows(first, last, _mask(lengths, blocks, dtype), indices, self._kernel(dtype))
+            mask = _mask(lengths, blocks, dtype, window)
+            rows = BagRows(first, last, mask, indices, self._kernel(dtype))
             yield Replay(first, row, at, len(lengths), new.places, rows)
             first, at = last, at + len(lengths)
 
-    def part(self, first: int, lengths: Sequence[int], dtype: torch.dtype) -> BagRows:
+    def part(
+        self, first: int, lengths: Sequence[int], dtype: torch.dtype, window: int = 0
+    ) -> BagRows:
         """One such call, for the rows from `first`."""
-        last, blocks = first + len(lengths), -(-max(lengths) // BLOCK)
-        mask, indices = _mask(lengths, blocks, dtype), self._indices(first, last, blocks)
+        last, blocks = first + len(lengths), _blocks(lengths, window)
+        mask, indices = _mask(lengths, blocks, dtype, window), self._indices(first, last, blocks)
         return BagRows(first, last, mask, indices, self._kernel(dtype))
 
     def _kernel(self, dtype: torch.dtype) -> Callable[..., Tensor]:
@@ -222,7 +228,7 @@ class Bags:
             slots = BlockSlots(1, self._blocks_per_row * BLOCK)  # the indices are of whole rows
             kv_heads, group, d = self._shape
             slots.allocate(kv_heads, d, d, dtype, torch.device("cpu"))
-            at = self._make([0], 1)
+            at = self._make([0], range(1))
             self._kernels[dtype] = recorded(
                 Attend(), torch.zeros(1, kv_heads, group, d), slots.keys, slots.values,
                 torch.zeros(1, 1, 1, 1, BLOCK, dtype=dtype),
@@ -230,8 +236,8 @@ class Bags:
             )  # fmt: skip
         return self._kernels[dtype]
 
-    def _indices(self, first: int, last: int, blocks: int) -> _Indices:
-        layout = first, last, blocks
+    def _indices(self, first: int, last: int, blocks: range) -> _Indices:
+        layout = first, last, blocks.start, blocks.stop
         if layout not in self._kept:
             self._kept[layout] = self._make(range(first, last), blocks)
             if len(self._kept) > _INDICES_KEPT:
@@ -239,28 +245,39 @@ class Bags:
         self._kept.move_to_end(layout)
         return self._kept[layout]
 
-    def _make(self, rows: Sequence[int], blocks: int) -> _Indices:
-        """For one query of each of `rows`."""
+    def _make(self, rows: Sequence[int], blocks: range) -> _Indices:
+        """For one query of each of `rows`, which reads these blocks of its row."""
         kv_heads, group, d = self._shape
         heads = torch.tensor(rows)[:, None] * kv_heads + torch.arange(kv_heads)
         heads = heads.view(-1, 1)  # of all rows, one each
-        of_block = heads * self._blocks_per_row + torch.arange(blocks)
+        of_block = heads * self._blocks_per_row + torch.tensor(blocks)
         keys = of_block[..., None] * d + torch.arange(d)  # [heads, blocks, d]
         of_row = heads * self._blocks_per_row * BLOCK
-        values = of_row + torch.arange(blocks * BLOCK)  # [heads, blocks * BLOCK]
-        queries = len(heads) * group
+        values = of_row + torch.arange(blocks.start * BLOCK, blocks.stop * BLOCK)
+        queries, tokens = len(heads) * group, len(blocks) * BLOCK
         return _Indices(
             _repeated(keys.flatten(1), group),
-            torch.arange(0, queries * blocks * d, d, dtype=torch.int32),
+            torch.arange(0, queries * len(blocks) * d, d, dtype=torch.int32),
             _repeated(values, group),
-            torch.arange(0, queries * blocks * BLOCK, blocks * BLOCK, dtype=torch.int32),
+            torch.arange(0, queries * tokens, tokens, dtype=torch.int32),
         )
 
 
-def _mask(lengths: Sequence[int], blocks: int, dtype: torch.dtype) -> Tensor:
-    """What BagRows adds to the scores of queries that see so many tokens each."""
-    ends = torch.tensor(lengths)[:, None, None, None]
-    hidden = (torch.arange(blocks * BLOCK) >= ends).view(-1, 1, 1, blocks, BLOCK)
+def _blocks(lengths: Sequence[int], window: int) -> range:
+    """Those in which queries that see so many tokens each, or the last `window` of them, see
+    something."""
+    first = max(0, min(lengths) - window) // BLOCK if window else 0
+    return range(first, -(-max(lengths) // BLOCK))
+
+
+def _mask(lengths: Sequence[int], blocks: range, dtype: torch.dtype, window: int) -> Tensor:
+    """What BagRows adds to the scores of these queries."""
+    ends = torch.tensor(lengths)[:, None]
+    at = torch.arange(blocks.start * BLOCK, blocks.stop * BLOCK)
+    hidden = at >= ends
+    if window:
+        hidden |= at < ends - window
+    hidden = hidden.view(-1, 1, 1, len(blocks), BLOCK)
     return torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, -torch.inf)
 
 

@@ -52,20 +52,25 @@ def most_rows(step_seconds: Callable[[int], float], ceiling: int) -> int:
     return good
 
 
-def rows_in_memory(config: Any, dtype: torch.dtype, context: int, device: torch.device) -> int:
+def rows_in_memory(
+    config: Any, dtype: torch.dtype, context: int, device: torch.device, *, has_rings: bool = True
+) -> int:
     """How many rows of `context` tokens the free memory holds: at least 1, at most MOST."""
-    row = row_bytes(config, dtype, context)
+    row = row_bytes(config, dtype, context, has_rings=has_rings)
     return max(1, min(MOST, int(MEMORY_SHARE * free_memory(device) / row)))
 
 
-def row_bytes(config: Any, dtype: torch.dtype, context: int) -> int:
-    """Bytes of the keys and values of a row of `context` tokens. A layer with a window keeps few of
-    them, and one that takes those of another layer none."""
+def row_bytes(config: Any, dtype: torch.dtype, context: int, *, has_rings: bool = True) -> int:
+    """Bytes of the keys and values of a row of `context` tokens. With `has_rings` a layer with a
+    window keeps few of them (our own pass keeps all); one that takes those of another layer keeps
+    none."""
     if not hasattr(config, "get_text_config"):  # what is kept of a model whose tokens see all
         return int(config.num_hidden_layers) * context * _numbers(config) * dtype.itemsize
+    kinds = layer_kinds(config)
+    rooms = [ring_room(kind.window) if has_rings else 0 for kind in kinds]
     lengths = [
-        0 if kind.kind == NOTHING else min(context, ring_room(kind.window) or context)
-        for kind in layer_kinds(config)
+        0 if kind.kind == NOTHING else min(context, room or context)
+        for kind, room in zip(kinds, rooms, strict=True)
     ]
     layers = zip(lengths, config.get_text_config(decoder=True).per_layer_config, strict=True)
     return sum(length * _numbers(layer) for length, layer in layers) * dtype.itemsize

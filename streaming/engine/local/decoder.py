@@ -8,58 +8,31 @@ The architecture: Touvron et al. 2023, "LLaMA", arXiv:2302.13971; rotary positio
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streaming.engine.layer_kinds import FULL, SLIDING, layer_kinds
 from streaming.engine.local import attention, flash
 from streaming.engine.local.bags import BagRows, Bags, BlockSlots, Replay
 from streaming.engine.local.cache import Places, SlotCache
 from streaming.engine.local.flash import TokenSlots
 from streaming.engine.local.graphs import DecodeGraphs
+from streaming.engine.local.layers import Sight
 from streaming.engine.local.packed import Packed, told
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.recording import unplanned
 from streaming.engine.local.span import Span as Span
 from streaming.engine.local.splits import Columns, spare_rows
 
-_MODEL_TYPES = {"llama", "mistral", "qwen2", "qwen3"}
 
+@dataclass(frozen=True, slots=True)
+class Seeing:
+    """What the rows and the spans of a step see in the layers of one window."""
 
-def fits(config: Any, context: int) -> bool:
-    """Whether a model of this configuration is one that this pass computes exactly, for rows of
-    so many tokens."""
-    return not misfit(config, context)
-
-
-def misfit(config: Any, context: int) -> str:
-    """What this pass does not compute of such a model; empty if it fits."""
-    if config.model_type not in _MODEL_TYPES:
-        return f"models of the type {config.model_type} are not built like Llama"
-    try:
-        kinds = layer_kinds(config)
-    except (ValueError, AttributeError):  # see `check_supported`
-        return "the kinds of its layers cannot be told"
-    if config.hidden_act not in ("silu", "swish"):
-        return f"its activation is {config.hidden_act}"
-    rope = getattr(config, "rope_parameters", None) or {}
-    rope_type = rope.get("rope_type", "default")
-    if rope_type not in ("default", "linear", "llama3", "yarn"):
-        return f"its positions are of the kind {rope_type}"
-    if rope.get("partial_rotary_factor", 1.0) != 1.0:
-        return "its positions turn a part of each head only"
-    for kind in kinds:
-        if kind.kind == SLIDING and kind.window < context:
-            return f"layers see {kind.window} tokens only, and {context} are served"
-        if kind.kind not in (FULL, SLIDING):
-            return f"it has layers of the kind {kind.kind}"
-    head_dim = getattr(config, "head_dim", None)
-    if (head_dim or config.hidden_size // config.num_attention_heads) % 2:
-        return "its heads have an odd size"
-    return ""
+    rows: Sequence[attention.Rows | BagRows]
+    reading: list[attention.Reading | Replay]
 
 
 class Decoder:
@@ -70,7 +43,8 @@ class Decoder:
     ) -> None:
         self._cache, self._precision, shape = cache, precision, packed.shape
         self._heads, self._kv_heads, self._head_dim = shape.heads, shape.kv_heads, shape.head_dim
-        self._scale = shape.scale
+        self._scale, self._windows = shape.scale, shape.windows
+        self._sights = [Sight(*sight) for sight in shape.sights]
         self._angles, self._embedding, self._head = packed.angles, packed.embedding, packed.head
         self._layers, self._decode = packed.layers, packed.decode
         self.device: torch.device = self._embedding.device
@@ -103,16 +77,11 @@ class Decoder:
         ids = [*tokens, *(token for span in spans for token in span.tokens)]
         at = [*positions]
         lengths = [position + 1 for position in positions]
-        if self._bags:
-            rows: list[attention.Rows | BagRows] = list(
-                self._bags.rows_of(lengths, self._precision.cache)
-            )
-        else:
-            rows = list(attention.rows_of(lengths, self._precision.cache, device))
-        reading: list[attention.Reading | Replay] = []
+        seeing = [Seeing(self._rows_of(lengths, window), []) for window in self._windows]
         last = list(range(len(tokens)))
         for span in spans:
-            reading += self._reading_of(span, len(at))
+            for window, seen in zip(self._windows, seeing, strict=True):
+                seen.reading.extend(self._reading_of(span, len(at), window))
             at += range(span.start, span.start + len(span.tokens))
             last.append(len(at) - 1)
         spare = 0
@@ -123,7 +92,7 @@ class Decoder:
         where = torch.tensor(at, device=device)
         x = functional.embedding(torch.tensor(ids, device=device), self._embedding)
         with unplanned():
-            x = self._through_layers(x, where, len(tokens), rows, reading, spare)
+            x = self._through_layers(x, where, len(tokens), seeing, spare)
         if spans or spare:
             x = x[torch.tensor(last, device=device)]
         logits: Tensor = self._head(x)
@@ -135,7 +104,14 @@ class Decoder:
         be read again as it was generated, and is no beginning of a prompt."""
         return self._bags is not None
 
-    def _reading_of(self, span: Span, first: int) -> Iterator[attention.Reading | Replay]:
+    def _rows_of(self, lengths: Sequence[int], window: int) -> Sequence[attention.Rows | BagRows]:
+        if self._bags:
+            return list(self._bags.rows_of(lengths, self._precision.cache, window))
+        return list(attention.rows_of(lengths, self._precision.cache, self.device, window))
+
+    def _reading_of(
+        self, span: Span, first: int, window: int
+    ) -> Iterator[attention.Reading | Replay]:
         """How a span is read whose first token is number `first` of the step."""
         end = span.start + len(span.tokens)
         prompt = end - span.generated if self._bags else end
@@ -143,37 +119,32 @@ class Decoder:
             yield attention.reading_of(
                 first + start - span.start, span.row, start,
                 min(attention.READ_TOKENS, prompt - start), self._heads // self._kv_heads,
-                self._precision.reading, self.device, self._cache.slots[0].room,
+                self._precision.reading, self.device, self._cache.slots[0].room, window,
             )  # fmt: skip
         if self._bags and span.generated:
             yield from self._bags.replays_of(
                 first + prompt - span.start, span.row, prompt, span.generated,
-                self._precision.cache,
+                self._precision.cache, window,
             )  # fmt: skip
 
     def _through_layers(
-        self,
-        x: Tensor,
-        where: Tensor,
-        decoding: int,
-        rows: Sequence[attention.Rows | BagRows],
-        reading: Sequence[attention.Reading | Replay],
-        spare: int,
+        self, x: Tensor, where: Tensor, decoding: int, seeing: Sequence[Seeing], spare: int
     ) -> Tensor:
         """x [n, hidden] at positions `where` [n], of which the first `decoding` decode, and the
-        last `spare` are nobody's."""
-        parts = [*rows, *reading]
-        angles = self._angles[where][:, None]
+        last `spare` are nobody's; `seeing` by the number of the window."""
+        rows, reading = seeing[0].rows, seeing[0].reading
+        angles = self._angles[:, where][:, :, None]
         places = Places(torch.arange(decoding, device=self.device), where[:decoding])
         if not (reading or spare) and (decode := self._decode.get(len(rows))):
             slots_of_all = [each for each in self._cache.slots if isinstance(each, BlockSlots)]
-            bags = [each for each in rows if isinstance(each, BagRows)]
+            bags = [[each for each in seen.rows if isinstance(each, BagRows)] for seen in seeing]
             return decode(*told(x, angles, places, slots_of_all, bags))
-        for layer, slots in zip(self._layers, self._cache.slots, strict=True):
-            query, keys, values = layer.before(x, angles)
+        parts = [[*seen.rows, *seen.reading] for seen in seeing]
+        for layer, sight, slots in zip(self._layers, self._sights, self._cache.slots, strict=True):
+            query, keys, values = layer.before(x, angles[sight.angles])
             slots.write(keys, values, places, reading)
             self._cache.progress += 1
-            seen = [part.attend(query, slots, self._scale) for part in parts]
+            seen = [part.attend(query, slots, self._scale) for part in parts[sight.window]]
             if spare:
                 seen.append(torch.zeros_like(query[:spare]))
             joined = seen[0] if len(seen) == 1 else torch.cat([part.to(x.dtype) for part in seen])
@@ -208,10 +179,10 @@ class Decoder:
     def _pass(self, tokens: Tensor, positions: Tensor, layout: flash.Layout) -> Tensor:
         """The last layer's [n, hidden] for tokens [n] at `positions` [n]."""
         x = functional.embedding(tokens, self._embedding)
-        angles = self._angles[positions][:, None]
-        for layer, slots in zip(self._layers, self._cache.slots, strict=True):
+        angles = self._angles[:, positions][:, :, None]
+        for layer, sight, slots in zip(self._layers, self._sights, self._cache.slots, strict=True):
             assert isinstance(slots, TokenSlots)
-            query, keys, values = layer.before(x, angles)
+            query, keys, values = layer.before(x, angles[sight.angles])
             slots.put(keys, values, layout.places)
             x = layer.after(x, flash.attend(query, slots, layout, self._scale))
         return x

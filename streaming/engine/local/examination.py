@@ -15,9 +15,9 @@ import torch
 from streaming.engine.faults import Faults
 from streaming.engine.hub_headers import HubHeaders
 from streaming.engine.layer_kinds import layer_kinds
+from streaming.engine.local.architecture import misfit
 from streaming.engine.local.capacity import free_memory, row_bytes
 from streaming.engine.local.checkpoint import Checkpoint, open_checkpoint
-from streaming.engine.local.decoder import misfit
 from streaming.engine.local.memory_need import (
     ALWAYS,
     MemoryNeed,
@@ -130,7 +130,7 @@ def _describe(report: ModelReport, support: Support) -> bool:
     except Exception:  # `faults` say so
         counted = Counter()
     report.layers = [Layers(kind, count, window) for (kind, window), count in counted.items()]
-    report.why_not_own = misfit(config, support.context) if counted else ""
+    report.why_not_own = misfit(config) if counted else ""
     if method := method_of(whole):
         report.quantisation = Quantisation(method, *packages_of(method))
         if not report.why_not_own and not becomes_plain(whole):
@@ -159,7 +159,9 @@ def _opened(
     if support.reason:
         return checkpoint
     need = checkpoint.need(precision, asked.rows, report.context, packable=packable)
-    row = row_bytes(checkpoint.skeleton.config, precision.cache, report.context)
+    row = row_bytes(
+        checkpoint.skeleton.config, precision.cache, report.context, has_rings=not packable
+    )
     report.memory = _memory(need, row, asked.device)
     with faults.noted():
         helps = int8_helps(precision, asked.device, packable=packable)

@@ -80,9 +80,8 @@ def memory_need(
     else:
         at_once = _AT_ONCE_PACKED if packed else _AT_ONCE
         loading = at_once * max((each.count * each.itemsize for each in parameters), default=0)
-    return MemoryNeed(
-        weights, rows * row_bytes(config, precision.cache, context), loading, rows, context
-    )
+    row = row_bytes(config, precision.cache, context, has_rings=not packed)
+    return MemoryNeed(weights, rows * row, loading, rows, context)
 
 
 def kept_need(shape: Shape, size: int, rows: int, context: int) -> MemoryNeed:

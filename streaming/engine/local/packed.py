@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from streaming.engine.local.bags import PARTS, Attend, BagRows, Bags, BlockSlots
 from streaming.engine.local.cache import BLOCK, Places
-from streaming.engine.local.layers import Decode, Layer
+from streaming.engine.local.layers import Decode, Layer, Sight
 from streaming.engine.local.recording import recorded, recorded_methods
 from streaming.engine.local.weights import Shape, Weights
 
@@ -29,9 +29,10 @@ class Whole(nn.Module):
     """All that has weights between the embedding and the logits, with a method for each number of
     parts that decoding rows are read in."""
 
-    def __init__(self, layers: Sequence[Layer], head: nn.Module, scale: float) -> None:
+    def __init__(self, layers: Sequence[Layer], head: nn.Module, shape: Shape) -> None:
         super().__init__()
-        self.decode, self.head = Decode(layers, Attend(), scale), head
+        sights = [Sight(*sight) for sight in shape.sights]
+        self.decode, self.head = Decode(layers, sights, Attend(), shape.scale), head
 
     def in_one(self, *told: Any) -> Tensor:
         """As `Decode.forward`."""
@@ -59,9 +60,9 @@ class Halves:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """`angles` [context, d / 2] and `embedding` [vocabulary, hidden] are tables; `decode` has an
-    entry for each number of parts, where rows are read as `bags`. `whole` is the recording that
-    all of it but the tables comes from, None where there is none."""
+    """`angles` [turnings, context, d / 2] and `embedding` [vocabulary, hidden] are tables; `decode`
+    has an entry for each number of parts, where rows are read as `bags`. `whole` is the recording
+    that all of it but the tables comes from, None where there is none."""
 
     shape: Shape
     angles: Tensor
@@ -74,7 +75,7 @@ class Packed:
     @property
     def context(self) -> int:
         """For positions below this one."""
-        return len(self.angles)
+        return self.angles.shape[1]
 
 
 def pack_weights(weights: Weights, *, bags: bool, cache: torch.dtype) -> Packed:
@@ -86,7 +87,7 @@ def pack_weights(weights: Weights, *, bags: bool, cache: torch.dtype) -> Packed:
     if bags:
         # Of recorded halves: of others a graph would have the parts' arguments in an order of its
         # own.
-        whole = Whole(layers, head, shape.scale)
+        whole = Whole(layers, head, shape)
         graph = recorded_methods(whole, dict(_examples(weights, cache)))
         if graph is not None:
             with contextlib.suppress(AttributeError, RuntimeError):  # of another torch
@@ -111,13 +112,17 @@ def _forward(part: Any) -> Callable[..., Any]:
 
 
 def told(
-    x: Tensor, angles: Tensor, places: Places, slots: Sequence[BlockSlots], rows: Sequence[BagRows]
-) -> tuple[Any, ...]:
-    """What `Decode` is told."""
+    x: Tensor, angles: Tensor, places: Places, slots: Sequence[BlockSlots],
+    rows: Sequence[Sequence[BagRows]],
+) -> tuple[Any, ...]:  # fmt: skip
+    """What `Decode` is told; `rows` by the number of the window."""
     return (
         x, angles, *slots[0].numbers_of(places),
         [each.keys for each in slots], [each.values for each in slots],
-        tuple((torch.arange(each.first, each.last), *each.told) for each in rows),
+        tuple(
+            tuple((torch.arange(each.first, each.last), *each.told) for each in of_window)
+            for of_window in rows
+        ),
     )  # fmt: skip
 
 
@@ -130,8 +135,8 @@ def _examples(weights: Weights, cache: torch.dtype) -> Iterator[tuple[str, tuple
         for each in slots:
             each.allocate(shape.kv_heads, shape.head_dim, shape.head_dim, cache, device)
         where = torch.zeros(parts, dtype=torch.int64)
-        rows = [bags.part(row, [1], cache) for row in range(parts)]
-        x, angles = weights.embedding[:parts].clone(), weights.angles[where][:, None]
+        rows = [[bags.part(row, [1], cache) for row in range(parts)] for _ in shape.windows]
+        x, angles = weights.embedding[:parts].clone(), weights.angles[:, where][:, :, None]
         yield name, told(x, angles, Places(torch.arange(parts), where), slots, rows)
     yield "logits", (weights.embedding[:2].clone(),)
 
@@ -139,7 +144,7 @@ def _examples(weights: Weights, cache: torch.dtype) -> Iterator[tuple[str, tuple
 def _recorded_apart(weights: Weights) -> list[Layer]:
     """Each half of a layer as a graph, where that can be had."""
     shape, device = weights.shape, weights.embedding.device
-    x, angles = weights.embedding[:2].clone(), weights.angles[:2, None]
+    x, angles = weights.embedding[:2].clone(), weights.angles[0, :2, None]
     group = shape.heads // shape.kv_heads
     seen = torch.zeros(2, shape.kv_heads, group, shape.head_dim, device=device)
     return [

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from streaming.engine.faults import Faults
 from streaming.engine.language_part import language_config
-from streaming.engine.local import decoder
+from streaming.engine.local.architecture import misfit
 from streaming.engine.local.bags import BlockSlots, can_bag
 from streaming.engine.local.cache import SlotCache, Slots
 from streaming.engine.local.capacity import rows_in_memory
@@ -34,7 +34,7 @@ from streaming.engine.local.span import Span
 from streaming.engine.local.stock import StockModel, windows_of
 from streaming.engine.local.team import Team
 from streaming.engine.local.threads import Threads
-from streaming.engine.local.weights import Weights, end_ids_of, parameters_of
+from streaming.engine.local.weights import Shape, Weights, end_ids_of, parameters_of
 
 logger = logging.getLogger("streaming.engine")
 
@@ -61,7 +61,7 @@ class ModelRunner:
     ) -> None:  # fmt: skip
         config = packed.shape.config if packed else _config(path)
         packable = packed is not None or (
-            decoder.fits(config, context_tokens) and not stock and becomes_plain(config)
+            not misfit(config) and not stock and becomes_plain(config)
         )
         self.device = device
         self.precision = choose_precision(dtype, device, packable=packable)
@@ -82,11 +82,13 @@ class ModelRunner:
                 packed = self._packed(model, fill, context_tokens, check)
         self.vocabulary: int = config.vocab_size
         # What is free now, when the weights are there:
-        self.rows = rows or rows_in_memory(config, self.precision.cache, context_tokens, device)
+        self.rows = rows or rows_in_memory(
+            config, self.precision.cache, context_tokens, device, has_rings=not packable
+        )
         windows = () if packable else tuple(windows_of(config))
         self.cache = SlotCache(
             config.num_hidden_layers, self.rows, context_tokens,
-            _slots(config, device, self.precision.cache) if packable else Slots, windows,
+            _slots(packed.shape, device, self.precision.cache) if packed else Slots, windows,
         )  # fmt: skip
         self.check_seconds = 0.0  # of the comparison with transformers' own pass
         self._threads = Threads(torch.get_num_threads()) if device.type == "cpu" else None
@@ -180,12 +182,12 @@ class ModelRunner:
             torch.cuda.empty_cache()
 
 
-def _slots(config: Any, device: torch.device, dtype: torch.dtype) -> type[Slots]:
+def _slots(shape: Shape, device: torch.device, dtype: torch.dtype) -> type[Slots]:
     """How our own pass keeps keys and values in this format on this device."""
     if can_bag(device):
         return BlockSlots
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return TokenSlots if can_flash(device, dtype, head_dim) else Slots
+    flashes = not any(shape.windows) and can_flash(device, dtype, shape.head_dim)
+    return TokenSlots if flashes else Slots
 
 
 def _config(path: Path | str) -> Any:

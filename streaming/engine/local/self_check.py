@@ -20,6 +20,8 @@ from torch import Tensor
 
 from streaming.engine.base import EngineError
 from streaming.engine.faults import told_by
+from streaming.engine.layer_kinds import LayerKind
+from streaming.engine.local.architecture import architecture_of, turned_by, turnings_of
 from streaming.engine.local.layers import Layer
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.span import Span
@@ -143,9 +145,15 @@ class PartsCheck:
         self._x: list[Tensor] = []
         self._number = 0
 
-    def begin(self, rotary: Any, angles: Tensor, scale: float) -> None:
-        """`rotary` is transformers', `angles` and `scale` are ours."""
+    def begin(
+        self, rotary: Any, angles: Tensor, scale: float, kinds: Sequence[LayerKind],
+        sights: Sequence[tuple[int, int]],
+    ) -> None:  # fmt: skip
+        """`rotary` is transformers', `angles` and `scale` are ours; `kinds` and `sights` are of
+        the layers, as theirs and as ours."""
         self._rotary, self._angles, self._scale = rotary, angles, scale
+        self._kinds, self._sights = kinds, sights
+        self._turnings = turnings_of(self._config)
 
     @_timed
     def embedding(self, theirs: Any, ours: Tensor) -> None:
@@ -168,7 +176,9 @@ class PartsCheck:
     @_timed
     def layer(self, theirs: Any, ours: Layer) -> None:
         """The next layer: what its attention and its second half add to their input."""
-        name = f"layer {self._number} (full_attention) of our own pass"
+        self._kind = self._kinds[self._number]
+        self._turned = self._angles[self._sights[self._number][1]]
+        name = f"layer {self._number} ({self._kind.kind}) of our own pass"
         self._biases(name, theirs, ours)
         x = self._x[0]  # one text tells
         (seen, after), (their_seen, there) = self._ours(ours, x), self._theirs(theirs, x)
@@ -183,7 +193,7 @@ class PartsCheck:
         nothing = torch.zeros_like(self._x[0][:1])
         attend = theirs.self_attn
         like = next(theirs.parameters())
-        query, keys, values = ours.before(nothing.clone(), self._angles[:1, None])
+        query, keys, values = ours.before(nothing.clone(), self._turned[:1, None])
         for what, found, product, norm in (
             ("queries", query, attend.q_proj, getattr(attend, "q_norm", None)),
             ("keys", keys, attend.k_proj, getattr(attend, "k_norm", None)),
@@ -216,16 +226,17 @@ class PartsCheck:
         like = next(layer.parameters())  # it may be on another device than ours
         count = len(x)
         at = torch.arange(count, device=x.device)[None]
-        turned = tuple(part.to(like) for part in self._rotary(x.float(), at))
+        turning = self._kind.mask if self._turnings[0] else ""
+        turned = tuple(part.to(like) for part in turned_by(self._rotary, x.float(), at, turning))
         at = at.to(like.device)
-        mask = torch.ones(count, count, dtype=torch.bool, device=like.device).tril()[None, None]
+        mask = ~self._unseen(count, like.device)[None, None]
         if self._config._attn_implementation != "sdpa":
             nothing = torch.zeros(mask.shape, dtype=like.dtype, device=like.device)
             mask = nothing.masked_fill(~mask, torch.finfo(like.dtype).min)
         seen: list[Tensor] = []
-        hook = layer.self_attn.register_forward_hook(
-            lambda _, __, found: seen.append(_first(found))
-        )
+        post_norms = architecture_of(self._config).post_norms
+        adds = getattr(layer, post_norms[0]) if post_norms else layer.self_attn
+        hook = adds.register_forward_hook(lambda _, __, found: seen.append(_first(found)))
         try:
             found = layer(
                 x[None].to(like), attention_mask=mask, position_ids=at, position_embeddings=turned
@@ -237,14 +248,20 @@ class PartsCheck:
     def _ours(self, layer: Layer, x: Tensor) -> tuple[Tensor, Tensor]:
         """As `_theirs`."""
         count = len(x)
-        query, keys, values = layer.before(x.clone(), self._angles[:count, None])
+        query, keys, values = layer.before(x.clone(), self._turned[:count, None])
         scores = torch.einsum("nhgd,mhd->hgnm", query.float(), keys.float()) * self._scale
-        at = torch.arange(count, device=x.device)
-        later = at > at[:, None]  # some devices have no triangles of truth values
-        weights = scores.masked_fill(later, -torch.inf).softmax(-1)
+        weights = scores.masked_fill(self._unseen(count, x.device), -torch.inf).softmax(-1)
         seen = torch.einsum("hgnm,mhd->nhgd", weights, values.float()).to(x.dtype)
-        added = layer.after._output(seen.flatten(1))
+        added = layer.after.added(seen.flatten(1))
         return added.float(), layer.after(x.clone(), seen)
+
+    def _unseen(self, count: int, device: torch.device) -> Tensor:
+        """What the queries [count] do not see of the keys [count], as transformers has it."""
+        at = torch.arange(count, device=device)  # some devices have no triangles of truth values
+        unseen = at > at[:, None]
+        if window := self._kind.window:
+            unseen |= at <= at[:, None] - window
+        return unseen
 
 
 def _first(found: Any) -> Tensor:

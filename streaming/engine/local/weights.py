@@ -11,6 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from streaming.engine.layer_kinds import layer_kinds
+from streaming.engine.local.architecture import (
+    Architecture,
+    activation_of,
+    architecture_of,
+    turned_by,
+    turnings_of,
+)
 from streaming.engine.local.layers import After, Before, Layer
 from streaming.engine.local.linear import Linear, Norm, pack
 from streaming.engine.local.precision import Precision
@@ -20,7 +28,9 @@ from streaming.engine.local.self_check import PartsCheck
 @dataclass(frozen=True, slots=True)
 class Shape:
     """`between` is the width between the two products of a layer's second half; `scale` is what
-    scores are multiplied with; `end_ids` end an answer, as the model declares."""
+    scores are multiplied with; `end_ids` end an answer, as the model declares. `windows` are all
+    that there are, in tokens (0: all before it are seen); `sights` are each layer's window and
+    angles, by number."""
 
     vocabulary: int
     layers: int
@@ -31,6 +41,8 @@ class Shape:
     scale: float
     parameters: int
     end_ids: list[int]
+    windows: list[int]
+    sights: list[tuple[int, int]]
 
     @property
     def config(self) -> SimpleNamespace:
@@ -58,31 +70,45 @@ class Weights:
         check: PartsCheck | None = None, fill: Callable[[nn.Module], None] | None = None,
     ) -> None:  # fmt: skip
         config, attend = model.config, model.model.layers[0].self_attn
+        self._architecture, self._activation = architecture_of(config), activation_of(config)
+        kinds = layer_kinds(config)
+        windows = sorted({kind.window if kind.window < context else 0 for kind in kinds})
+        turnings = turnings_of(config)
         self._precision, self._device, self._check = precision, device, check
         self._fill = fill or _as_it_is
         self._epsilon: float = config.rms_norm_eps
         self.shape = Shape(
             config.vocab_size, config.num_hidden_layers, config.num_attention_heads,
             config.num_key_value_heads, attend.head_dim, config.intermediate_size, attend.scaling,
-            parameters_of(model), end_ids_of(model),
+            parameters_of(model), end_ids_of(model), windows,
+            [
+                (windows.index(kind.window if kind.window < context else 0),
+                 turnings.index(kind.mask if turnings[0] else ""))
+                for kind in kinds
+            ],
         )  # fmt: skip
         # Made anew, for on the meta device its frequencies are no numbers.
         rotary = type(model.model.rotary_emb)(config).to(device)
-        self.angles = self._take_angles(rotary, context)
+        self.angles = self._take_angles(rotary, turnings, context)
         if check:
-            check.begin(rotary, self.angles, self.shape.scale)
+            check.begin(rotary, self.angles, self.shape.scale, kinds, self.shape.sights)
         self.head = self._take_head(model)
         self.embedding = self._take_embedding(model.model.embed_tokens)
         self.layers = [self._take(layer) for layer in model.model.layers]
 
-    def _take_angles(self, rotary: Any, context: int) -> Tensor:
-        """By which numbers d and d + 1 of a head are turned, as complex numbers [context, d / 2]:
-        so the product is one operation. transformers turns d and d + half of the head instead;
-        `_paired` puts these side by side, which no product of a query and a key notices."""
+    def _take_angles(self, rotary: Any, turnings: list[str], context: int) -> Tensor:
+        """By which numbers d and d + 1 of a head are turned, as complex numbers
+        [turnings, context, d / 2]: so the product is one operation. transformers turns d and
+        d + half of the head instead; `_paired` puts these side by side, which no product of a
+        query and a key notices."""
         at = torch.arange(context, device=self._device)[None]
-        cos, sin = rotary(torch.zeros(1, device=self._device), at)
-        half = cos.shape[-1] // 2
-        return torch.complex(cos[0, :, :half].float(), sin[0, :, :half].float())
+        like = torch.zeros(1, device=self._device)
+        found = []
+        for name in turnings:
+            cos, sin = turned_by(rotary, like, at, name)
+            half = cos.shape[-1] // 2
+            found.append(torch.complex(cos[0, :, :half].float(), sin[0, :, :half].float()))
+        return torch.stack(found)
 
     def _take_head(self, model: Any) -> Linear:
         """First, while there is nothing else: it is by far the largest."""
@@ -98,6 +124,9 @@ class Weights:
     def _take_embedding(self, module: Any) -> Tensor:
         self._fill(module)
         embedding = self._float(module.weight)
+        if scale := getattr(module, "scalar_embed_scale", None):
+            embedding = embedding * torch.tensor(scale, dtype=embedding.dtype)
+            module.embed_scale = torch.tensor(scale)  # on the meta device it is no number
         if self._check:
             self._check.embedding(module, embedding)
         module._parameters.clear()
@@ -115,11 +144,12 @@ class Weights:
             heads, kv_heads, d, self._precision.cache,
             self._take_norm(attend, "q_norm"), self._take_norm(attend, "k_norm"),
         )  # fmt: skip
+        built = self._architecture
         after = After(
             self._pack(attend.o_proj),
-            self._pack(mlp.gate_proj, mlp.up_proj, norm=layer.post_attention_layernorm),
-            self._pack(mlp.down_proj),
-        )
+            self._pack(mlp.gate_proj, mlp.up_proj, norm=getattr(layer, built.pre_norm)),
+            self._pack(mlp.down_proj), self._activation, self._post_norms(layer, built),
+        )  # fmt: skip
         taken = Layer(before, after)
         if self._check:
             self._check.layer(layer, taken)
@@ -131,7 +161,18 @@ class Weights:
         if norm is None:
             return None
         weight = norm.weight.detach().to(self._device, torch.float32)
-        return Norm(self._paired(weight), self._epsilon)
+        return Norm(self._paired(weight + self._architecture.norm_offset), self._epsilon)
+
+    def _post_norms(self, layer: Any, built: Architecture) -> tuple[Norm, Norm] | None:
+        if built.post_norms is None:
+            return None
+        first, second = (self._norm(getattr(layer, name)) for name in built.post_norms)
+        return first, second
+
+    def _norm(self, norm: Any) -> Norm:
+        if offset := self._architecture.norm_offset:
+            return Norm(self._float(norm.weight.detach().float() + offset), self._epsilon)
+        return Norm(self._float(norm.weight), self._epsilon)
 
     def _paired(self, weight: Tensor) -> Tensor:
         """The outputs (first dimension) of whole heads, in the order that `angles` turn them."""
@@ -155,7 +196,7 @@ class Weights:
             raise ValueError("some of the products have a bias and others none")
         bias = torch.cat(biases) if biases else None
         weight = weights[0] if len(weights) == 1 else torch.cat(weights)
-        before = norm and Norm(self._float(norm.weight), self._epsilon)
+        before = norm and self._norm(norm)
         return pack(weight, bias, int8=self._precision.is_int8, norm=before)
 
 

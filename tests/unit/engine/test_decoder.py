@@ -10,6 +10,8 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    Gemma3TextConfig,
+    GemmaConfig,
     LlamaConfig,
     MistralConfig,
     Qwen2Config,
@@ -17,7 +19,8 @@ from transformers import (
 )
 
 from streaming.engine.base import EngineError
-from streaming.engine.local import decoder, linear
+from streaming.engine.local import linear
+from streaming.engine.local.architecture import misfit
 from streaming.engine.local.decoder import Decoder, Span
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.model_store import ModelFolder
@@ -49,7 +52,17 @@ CONFIGS = {
     "mistral": MistralConfig(**SHAPE, sliding_window=None),
     "qwen2": Qwen2Config(**SHAPE),
     "qwen3": Qwen3Config(**SHAPE),
-}
+    "mistral, window": MistralConfig(**SHAPE, sliding_window=40),
+    "mistral, window beyond the context": MistralConfig(**SHAPE, sliding_window=4096),
+    "qwen2, windows": Qwen2Config(
+        **SHAPE, use_sliding_window=True, sliding_window=32, max_window_layers=1
+    ),
+    "gemma": GemmaConfig(**SHAPE),
+    "gemma3": Gemma3TextConfig(
+        **SHAPE, query_pre_attn_scalar=16, sliding_window=40,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+}  # fmt: skip
 TOKENS = [(37 * number) % 200 for number in range(200)]
 
 
@@ -182,18 +195,10 @@ def test_the_default_model_in_fewer_bits_says_nearly_the_same(
 )
 def test_what_it_cannot_compute_is_left_to_transformers(changes: dict[str, Any]) -> None:
     config = LlamaConfig(**SHAPE)
-    assert decoder.fits(config, 256)
+    assert not misfit(config)
     for name, value in changes.items():
         object.__setattr__(config, name, value)
-    assert not decoder.fits(config, 256)
-
-
-def test_a_window_is_left_to_transformers() -> None:
-    config = MistralConfig(**SHAPE, sliding_window=32)
-    assert not decoder.fits(config, 33)
-    assert decoder.fits(config, 32)  # nobody notices it
-    windows = Qwen2Config(**SHAPE, use_sliding_window=True, sliding_window=32, max_window_layers=1)
-    assert not decoder.fits(windows, 256)
+    assert misfit(config)
 
 
 def test_int8_needs_a_model_that_can_be_packed(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def check_served(name: str, path: Path) -> Served:
     """A model of this family answers as its own `generate` does: prompts of four lengths that come
     one after another, one of which is cancelled, and then the next turns of the same."""
     config = configuration(name)
-    assert not reason_against(config, CONTEXT)
+    assert not reason_against(config)
     auto: Any = AutoModelForImageTextToText if name in WITH_MORE else AutoModelForCausalLM
     model = shake(auto.from_config(config))
     model.save_pretrained(path)
