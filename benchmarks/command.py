@@ -54,6 +54,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=FOLDER / "results", metavar="FOLDER")
     parser.add_argument("--name", help="of the result's files (default: by processor and cores)")
     parser.add_argument("--model", default="", help="as CHATSTREAM_MODEL")
+    parser.add_argument(
+        "--chat-template", type=Path, help="of a model that has none, as CHATSTREAM_CHAT_TEMPLATE"
+    )
     parser.add_argument("--dtype", default="auto", help="as CHATSTREAM_DTYPE")
     parser.add_argument(
         "--dtypes",
@@ -63,6 +66,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="what the part quality compares, the first being the measure",
     )
     parser.add_argument("--prompts", type=Path, help="JSON lines with `turns`, as MT-bench's")
+    parser.add_argument(
+        "--streams", nargs="+", type=_count, default=[], metavar="N",
+        help="of the part streams: only so many, with short prompts, and no peers but "
+        "transformers' continuous batching",
+    )  # fmt: skip
     parser.add_argument("--peer-url", default="", help="base URL of any OpenAI-compatible server")
     parser.add_argument("--peer-model", default="", help="its model (default: the first it lists)")
     parser.add_argument(
@@ -83,6 +91,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     found.parts = found.parts or list(PARTS)
     if found.prompts and not found.prompts.is_file():
         parser.error(f"--prompts {found.prompts} is no file")
+    if found.chat_template and not found.chat_template.is_file():
+        parser.error(f"--chat-template {found.chat_template} is no file")
     if not found.minutes > 0:
         parser.error(f"--minutes {found.minutes:g} is not above 0")
     return found
@@ -108,9 +118,11 @@ def main(arguments: list[str]) -> int:
         quick=found.quick,
         repeat=found.repeat or (1 if found.quick else 3),
         model=found.model,
+        chat_template=found.chat_template and found.chat_template.resolve(),
         dtype=found.dtype,
         dtypes=tuple(found.dtypes),
         prompts=found.prompts and found.prompts.resolve(),
+        streams=tuple(found.streams),
         peer_url=found.peer_url,
         peer_model=found.peer_model,
         minutes=found.minutes,

@@ -16,15 +16,17 @@ _began = time.monotonic()
 class Options:
     """`repeat`: interleaved repetitions of what is compared. `prompts`: JSON lines with `turns`
     (MT-bench's form), None for those of `workloads/`. `settings`: more of the environment of the
-    servers that are measured.
+    servers that are measured. `streams`: the part of that name measures these numbers only.
     """
 
     quick: bool = False
     repeat: int = 3
     model: str = ""
+    chat_template: Path | None = None
     dtype: str = "auto"
     dtypes: tuple[str, ...] = ("float32", "bfloat16")
     prompts: Path | None = None
+    streams: tuple[int, ...] = ()
     peer_url: str = ""
     peer_model: str = ""
     minutes: float = 30.0
@@ -42,6 +44,8 @@ class Options:
             "LOG_LEVEL": "WARNING",
         }
         model = {"CHATSTREAM_MODEL": self.model} if self.model else {}
+        if self.chat_template:
+            model["CHATSTREAM_CHAT_TEMPLATE"] = str(self.chat_template)
         return {**settings, **model, **dict(self.settings)}
 
 

@@ -28,6 +28,9 @@ def plan(options: Options) -> list[tuple[int, int, set[str], int]]:
     """Words, streams, who answers, repetitions. Peers that take minutes for a cell are asked in
     those cells only that they are compared in."""
     every = {"served", "raw", "transformers", "seed", "peer"}
+    if options.streams:
+        few = {"served", "raw", "transformers"}
+        return [(SHORT, count, few, options.repeat) for count in options.streams]
     if options.quick:
         cells = [(SHORT, n, every, options.repeat) for n in (1, 8)]
         return [*cells, (SHORT, 16, every - {"seed"}, options.repeat), (LONG, 1, {"served"}, 1)]
@@ -60,7 +63,9 @@ def systems(options: Options, rows: int) -> Iterator[dict[str, System]]:
         "seed": Apart(SeedsWay, options, min(rows, 16), 1024),
         "one_each": Apart(OneEach, options, as_torch_is=True),
     }
-    if options.peer_url:
+    if options.streams:
+        found = {key: found[key] for key in ("served", "raw", "transformers")}
+    elif options.peer_url:
         found["peer"] = OpenAIServer(options.peer_url, options.peer_model)
     with contextlib.ExitStack() as stack:
         for name, system in found.items():

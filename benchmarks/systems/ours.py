@@ -32,8 +32,9 @@ class RawEngine(System):
 
     def __init__(self, options: Options, max_running: int) -> None:
         self._engine = LocalEngine(
-            options.model or None, dtype=options.dtype, max_running=max_running, progress=False
-        )
+            options.model or None, dtype=options.dtype, max_running=max_running, progress=False,
+            chat_template=options.chat_template,
+        )  # fmt: skip
         self._events: queue.SimpleQueue[tuple[float, Sequence[EngineEvent]]] = queue.SimpleQueue()
         self._asked = 0
 

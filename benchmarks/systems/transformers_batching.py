@@ -17,6 +17,7 @@ from benchmarks.systems.base import Stream, System
 from streaming.engine.base import ChatMessage
 from streaming.engine.local.precision import choose_device, choose_precision
 from streaming.engine.local.prompt import PromptBuilder
+from streaming.engine.template_choice import read_template
 
 _PAGE = 256
 PATIENCE_SECONDS = 600
@@ -44,7 +45,8 @@ class TransformersSystem(System):
         if dtype is None:
             dtype = choose_precision("auto", device, packable=False).activations
         self.model = load_model(folder, dtype).to(device)
-        self.prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder)))
+        template = self._options.chat_template and read_template(self._options.chat_template)
+        self.prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder)), template)
 
     def close(self) -> None:
         self.model = None

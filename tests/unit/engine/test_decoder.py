@@ -119,7 +119,7 @@ def test_neighbours_change_nothing(tmp_path: Path) -> None:
         torch.testing.assert_close(many[:1], one)
 
 
-@pytest.mark.parametrize("name", ["llama, tied, biased", "qwen3"])
+@pytest.mark.parametrize("name", ["llama, tied, biased", "qwen3", "gemma3"])
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize("lengths", [[1], [60, 61], [3, 3, 128, 100, 5], [199, 1, 1, 1, 1, 1]])
 def test_the_recorded_step_is_the_written_one(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from transformers import LlamaConfig, Qwen3Config
+from transformers import Gemma3TextConfig, LlamaConfig, Qwen3Config
 
 from streaming.engine.local import attention, linear, splits
 from streaming.engine.local.bags import can_bag
@@ -34,7 +34,11 @@ SHAPE: dict[str, Any] = {
 CONFIGS = {
     "llama": LlamaConfig(**SHAPE, head_dim=16),
     "qwen3": Qwen3Config(**SHAPE, head_dim=24),
-}
+    "gemma3": Gemma3TextConfig(
+        **SHAPE, head_dim=24, query_pre_attn_scalar=24, sliding_window=70,
+        layer_types=["sliding_attention", "full_attention"],
+    ),
+}  # fmt: skip
 TEXT = [(37 * number * number + number) % 200 for number in range(TOKENS)]
 OTHERS = 24
 

@@ -90,7 +90,7 @@ def test_wrong_positions_and_a_wrong_scale_are_found(
     def taken(self: Weights, layer: Any) -> Any:
         if self._check and self._check._number == 0:
             broken(self)
-            self._check.begin(self._check._rotary, self.angles, self.shape.scale)
+            self._check._angles, self._check._scale = self.angles, self.shape.scale
         return take(self, layer)
 
     monkeypatch.setattr(Weights, "_take", taken)
@@ -162,7 +162,7 @@ def test_what_is_kept_is_not_checked_again(model_folder: ModelFolder, found: lis
 def test_a_pass_over_our_cache_is_checked(
     dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: list[float]
 ) -> None:
-    path = folder(tmp_path, configuration("gemma3"))
+    path = folder(tmp_path, configuration("olmo3"))
     runner = load(path, dtype)
     assert isinstance(runner._model, StockModel)
     assert not found  # what is alike is not asked for

@@ -85,9 +85,11 @@ class Served:
     another."""
 
     def __init__(
-        self, path: Path, context: int = CONTEXT, rows: int = ROWS, chunk: int = CHUNK
-    ) -> None:
-        self.runner = ModelRunner(path, torch.device("cpu"), "float32", rows, context)
+        self, path: Path, context: int = CONTEXT, rows: int = ROWS, chunk: int = CHUNK,
+        *, stock: bool = False,
+    ) -> None:  # fmt: skip
+        cpu = torch.device("cpu")
+        self.runner = ModelRunner(path, cpu, "float32", rows, context, stock=stock)
         self._stepper = Stepper(self.runner, _Prompts(), rows, chunk)  # type: ignore[arg-type]
         self._names = (f"r{number}" for number in itertools.count())
 

@@ -6,9 +6,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+import torch
 from transformers import AutoTokenizer
 
 from streaming.engine.local.cache import RingSlots
+from streaming.engine.local.decoder import Decoder
+from streaming.engine.local.loading import load_model
 from streaming.engine.local.stock import StockModel
 from streaming.engine.model_store import ensure_model
 from tests.unit.engine.families.serving import Served, expected
@@ -17,13 +21,16 @@ IS_LONG = os.environ.get("CHATSTREAM_TEST_LONG") == "1"
 FIRST, SECOND, ANSWER = (5000, 6000, 200) if IS_LONG else (1300, 1550, 30)  # tokens
 
 
-def test_a_conversation_far_beyond_the_window(gemma: Path, cache_dir: Path | None) -> None:
+@pytest.mark.parametrize("stock", [False, True], ids=["our own pass", "transformers' pass"])
+def test_a_conversation_far_beyond_the_window(
+    stock: bool, gemma: Path, cache_dir: Path | None
+) -> None:
     folder = ensure_model(str(gemma), cache_dir, progress=False)
-    served = Served(folder.path, SECOND + ANSWER, rows=2, chunk=512)
-    model = served.runner._model
-    assert isinstance(model, StockModel)
+    served = Served(folder.path, SECOND + ANSWER, rows=2, chunk=512, stock=stock)
+    assert isinstance(served.runner._model, StockModel if stock else Decoder)
     rings = [slots for slots in served.runner.cache.slots if isinstance(slots, RingSlots)]
-    assert (len(rings), {ring.window for ring in rings}) == (15, {512})
+    if stock:
+        assert (len(rings), {ring.window for ring in rings}) == (15, {512})
     text = (Path(__file__).parents[4] / "docs" / "architecture.md").read_text(encoding="utf-8")
     tokenizer = AutoTokenizer.from_pretrained(str(folder.path))
     tokens: list[int] = tokenizer(text).input_ids
@@ -32,6 +39,6 @@ def test_a_conversation_far_beyond_the_window(gemma: Path, cache_dir: Path | Non
     asked = [*tokens[:FIRST], *first.tokens, *tokens[FIRST : SECOND - 8]]
     [second] = served.asked([asked], count=ANSWER)
     assert second.cached >= FIRST
-    wanted = expected(model._model, asked, ANSWER)
+    wanted = expected(load_model(folder.path, torch.float32), asked, ANSWER)
     assert len(wanted) > ANSWER // 2  # no tie early on
     assert second.tokens[: len(wanted)] == wanted
