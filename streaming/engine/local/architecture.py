@@ -3,12 +3,13 @@ say, and what they may say."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from streaming.engine.layer_kinds import FULL, SLIDING, layer_kinds
+from streaming.engine.layer_kinds import FULL, SLIDING, LayerKind, layer_kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,17 @@ def turnings_of(config: Any) -> list[str]:
     """The types of layers whose positions turn in ways of their own; [""] where all turn alike."""
     rope = getattr(config, "rope_parameters", None) or {}
     return sorted(set(getattr(config, "layer_types", None) or ()) & set(rope)) or [""]
+
+
+def sights_of(
+    kinds: Sequence[LayerKind], turnings: Sequence[str], context: int
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """The windows that there are, in tokens (0: all before a token are seen, as by one that is no
+    smaller than the context), and each layer's window and turning, by number."""
+    of_each = [kind.window if kind.window < context else 0 for kind in kinds]
+    windows = sorted(set(of_each))
+    turned = [turnings.index(kind.mask) if turnings[0] else 0 for kind in kinds]
+    return windows, list(zip(map(windows.index, of_each), turned, strict=True))
 
 
 def turned_by(rotary: Any, like: Tensor, at: Tensor, turning: str) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ from streaming.engine.local.packed import Packed, told
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.recording import unplanned
 from streaming.engine.local.span import Span as Span
-from streaming.engine.local.splits import Columns, spare_rows
+from streaming.engine.local.splits import GELU_SHARED_FROM, Columns, spare_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,11 @@ class Decoder:
         elif isinstance(cache.slots[0], TokenSlots):
             self._graphs = DecodeGraphs(self._pass, cache, self.device)
         turned = (self._heads + self._kv_heads) * self._head_dim // 2
+        shared_from = GELU_SHARED_FROM if shape.activation == "gelu" else None
         self._rounding = (
-            Columns(shape.between, shape.between), Columns(turned, self._head_dim // 2)
-        )  # fmt: skip
+            Columns(shape.between, shape.between, shared_from),
+            Columns(turned, self._head_dim // 2),
+        )
 
     def step(
         self, tokens: Sequence[int], positions: Sequence[int], spans: Sequence[Span]

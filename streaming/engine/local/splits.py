@@ -17,15 +17,21 @@ GRAIN = 32_768
 VECTOR = 32
 """Numbers that are computed together at most."""
 
+GELU_SHARED_FROM = 0x4000
+"""GELU_MIN_ELEMENTS_FOR_MULTI_THREADING of torch's kernel."""
+
 _MOST_SPARE = 256  # where no number of rows will do, the harm is a rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """An operation has so many numbers in a row, in runs that are vectorised by themselves."""
+    """An operation has so many numbers in a row, in runs that are vectorised by themselves. Of more
+    than `shared_from` numbers in all, each thread gets its share, however small (None: GRAIN or
+    more)."""
 
     numbers: int
     run: int
+    shared_from: int | None = None
 
 
 def spare_rows(rows: int, threads: int, operations: Iterable[Columns]) -> int:
@@ -40,5 +46,7 @@ def spare_rows(rows: int, threads: int, operations: Iterable[Columns]) -> int:
 def _is_harmless(rows: int, threads: int, columns: Columns) -> bool:
     total = rows * columns.numbers
     parts = min(threads, -(-total // GRAIN))
+    if columns.shared_from is not None and total > columns.shared_from:
+        parts = threads
     step = -(-total // parts)
     return all(cut % columns.run % VECTOR == 0 for cut in range(step, total, step))

@@ -16,6 +16,7 @@ from streaming.engine.local.architecture import (
     Architecture,
     activation_of,
     architecture_of,
+    sights_of,
     turned_by,
     turnings_of,
 )
@@ -27,10 +28,9 @@ from streaming.engine.local.self_check import PartsCheck
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`between` is the width between the two products of a layer's second half; `scale` is what
-    scores are multiplied with; `end_ids` end an answer, as the model declares. `windows` are all
-    that there are, in tokens (0: all before it are seen); `sights` are each layer's window and
-    angles, by number."""
+    """`between` is the width between the two products of a layer's second half, and `activation` of
+    its gate; `scale` is what scores are multiplied with; `end_ids` end an answer, as the model
+    declares; `windows` and `sights` as of `sights_of`."""
 
     vocabulary: int
     layers: int
@@ -38,6 +38,7 @@ class Shape:
     kv_heads: int
     head_dim: int
     between: int
+    activation: str
     scale: float
     parameters: int
     end_ids: list[int]
@@ -70,22 +71,18 @@ class Weights:
         check: PartsCheck | None = None, fill: Callable[[nn.Module], None] | None = None,
     ) -> None:  # fmt: skip
         config, attend = model.config, model.model.layers[0].self_attn
-        self._architecture, self._activation = architecture_of(config), activation_of(config)
+        self._architecture = architecture_of(config)
         kinds = layer_kinds(config)
-        windows = sorted({kind.window if kind.window < context else 0 for kind in kinds})
         turnings = turnings_of(config)
+        windows, sights = sights_of(kinds, turnings, context)
         self._precision, self._device, self._check = precision, device, check
         self._fill = fill or _as_it_is
         self._epsilon: float = config.rms_norm_eps
         self.shape = Shape(
             config.vocab_size, config.num_hidden_layers, config.num_attention_heads,
-            config.num_key_value_heads, attend.head_dim, config.intermediate_size, attend.scaling,
-            parameters_of(model), end_ids_of(model), windows,
-            [
-                (windows.index(kind.window if kind.window < context else 0),
-                 turnings.index(kind.mask if turnings[0] else ""))
-                for kind in kinds
-            ],
+            config.num_key_value_heads, attend.head_dim, config.intermediate_size,
+            activation_of(config), attend.scaling, parameters_of(model), end_ids_of(model),
+            windows, sights,
         )  # fmt: skip
         # Made anew, for on the meta device its frequencies are no numbers.
         rotary = type(model.model.rotary_emb)(config).to(device)
@@ -148,7 +145,7 @@ class Weights:
         after = After(
             self._pack(attend.o_proj),
             self._pack(mlp.gate_proj, mlp.up_proj, norm=getattr(layer, built.pre_norm)),
-            self._pack(mlp.down_proj), self._activation, self._post_norms(layer, built),
+            self._pack(mlp.down_proj), shape.activation, self._post_norms(layer, built),
         )  # fmt: skip
         taken = Layer(before, after)
         if self._check:
