@@ -30,6 +30,7 @@ class Goal:
 GOALS = (
     Goal("memory while a model is loaded, beside what stays", "loading.peak_ratio_safetensors",
          "at most", 1.5),
+    Goal("the same, from a GGUF file", "loading.peak_ratio_gguf", "at most", 1.5),
     Goal("total tokens/s beside transformers' continuous batching, 16 streams",
          "streams.ratio_transformers_16", "at least", 3),
     Goal("the same, 8 streams", "streams.ratio_transformers_8", "at least", 2),
