@@ -38,9 +38,10 @@ from streaming.engine.local.capacity import most_rows
 from streaming.engine.local.examination import Asked, examine, prompts_of, report_on_kept
 from streaming.engine.local.kept import KeptPass
 from streaming.engine.local.memory_need import MemoryNeed, kept_need, refuse_unless_it_fits
-from streaming.engine.local.precision import choose_device
+from streaming.engine.local.precision import AUTO, choose_device, without_int8
 from streaming.engine.local.prompting import Prepared, Preparer, Prompting
 from streaming.engine.local.runner import ModelRunner
+from streaming.engine.local.self_check import TooCoarse
 from streaming.engine.local.stepper import Stepper
 from streaming.engine.local.weights import Shape
 from streaming.engine.model_name import shown_name
@@ -281,6 +282,21 @@ class LocalEngine(Engine):
         self._run()
 
     def _load(self) -> ModelInfo:
+        try:
+            return self._load_asked()
+        except TooCoarse as error:
+            finer = without_int8()
+            if self._dtype != AUTO:
+                raise EngineError(f"{error} CHATSTREAM_DTYPE={finer} may do.", error.code) from None
+            logger.warning(
+                "%s So it is served in %s; with CHATSTREAM_DTYPE=%s it starts sooner.",
+                error, finer, finer,
+            )  # fmt: skip
+            self._dtype = finer
+        _trim_memory()
+        return self._load_asked()
+
+    def _load_asked(self) -> ModelInfo:
         faults = Faults(strict=True)
         asked = self._asked(faults)
         folder, device, adapter = asked.folder, asked.device, asked.adapter

@@ -93,7 +93,12 @@ def _named(name: str, device: torch.device, packable: bool) -> Precision:
         return _FLOATS["float16"]
     if packable and linear.has_vnni() and linear.can_int8():
         return _int8()
-    return _FLOATS["bfloat16" if _multiplies_bfloat16() else "float32"]
+    return _FLOATS[without_int8()]
+
+
+def without_int8() -> str:
+    """What `auto` stands for on a CPU whose 8 bits are too coarse for a model."""
+    return "bfloat16" if _multiplies_bfloat16() else "float32"
 
 
 def _int8() -> Precision:

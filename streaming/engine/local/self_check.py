@@ -124,10 +124,19 @@ def _timed(method: Callable[Concatenate[PartsCheck, P], None]) -> Callable[..., 
     @functools.wraps(method)
     def timed(self: PartsCheck, *args: P.args, **kwargs: P.kwargs) -> None:
         began = time.perf_counter()
-        method(self, *args, **kwargs)
+        try:
+            method(self, *args, **kwargs)
+        except EngineError as error:
+            if self._precision.is_int8:
+                raise TooCoarse(str(error), error.code) from error
+            raise
         self.seconds += time.perf_counter() - began
 
     return timed
+
+
+class TooCoarse(EngineError):
+    """Weights of 8 bits do not compute what the model does. In more bits they may."""
 
 
 class PartsCheck:

@@ -11,10 +11,11 @@ import torch
 from transformers import BloomConfig, FalconConfig, GPT2Config, MptConfig, Qwen2Config
 
 from streaming.engine.base import EngineError
-from streaming.engine.local import linear, self_check, stock
+from streaming.engine.local import LocalEngine, linear, self_check, stock
 from streaming.engine.local.cache import Slots
 from streaming.engine.local.decoder import Decoder
 from streaming.engine.local.packed import Packed
+from streaming.engine.local.precision import AUTO, choose_precision, without_int8
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.stock import StockModel
 from streaming.engine.local.weights import Weights
@@ -216,3 +217,27 @@ def test_a_model_whose_code_fails_is_refused(
         monkeypatch.setattr(kind, "step", failing)
     with pytest.raises(EngineError, match=r"start failed \(shapes do not match\)\.$"):
         load(folder(tmp_path, config), "float32")
+
+
+def test_a_model_that_8_bits_are_too_coarse_for_is_served_in_more(
+    cache_dir: Path | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Unless 8 bits are what was asked for."""
+    if choose_precision(AUTO, CPU, packable=True).name != "int8":
+        pytest.skip("8 bits are not this CPU's choice")
+    monkeypatch.setattr(self_check, "_INT8", self_check.Least(0.9999, 0.9999, 0.9999))
+
+    def started(dtype: str) -> LocalEngine:
+        engine = LocalEngine(dtype=dtype, device="cpu", max_running=1, context_tokens=64,
+                             cache_dir=cache_dir, progress=False, fresh=True)  # fmt: skip
+        engine.start(lambda events: None)
+        return engine
+
+    engine = started(AUTO)
+    try:
+        assert engine.info.dtype == without_int8()
+    finally:
+        engine.close()
+    assert f"CHATSTREAM_DTYPE={without_int8()}" in caplog.text
+    with pytest.raises(EngineError, match=f"likeness.*CHATSTREAM_DTYPE={without_int8()}"):
+        started("int8")
