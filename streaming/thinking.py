@@ -16,10 +16,10 @@ def resolve(params: ThinkingParams, model: Mapping[str, Any]) -> dict[str, Any]:
     """What the record keeps of it, so that a later attempt is asked for the same: `effort`,
     `template` and `asked` as in `Thinking`, and `max_tokens` if the model, as its worker describes
     it, thinks. Empty where it does not, and nobody asked for anything."""
-    word = params.reasoning_effort or (params.reasoning and params.reasoning.effort)
+    word = next(iter(params.efforts().values()), None)
     switch, variables = switch_of(params), dict(params.chat_template_kwargs or {})
-    if params.enable_thinking is not None:
-        variables["enable_thinking"] = params.enable_thinking
+    if params.switches():
+        variables["enable_thinking"] = switch
     asked: dict[str, Any] = {}
     if word:
         asked |= {"effort": EFFORTS[word], "asked": word}
@@ -28,7 +28,8 @@ def resolve(params: ThinkingParams, model: Mapping[str, Any]) -> dict[str, Any]:
     if variables:
         asked["template"] = variables
     if model.get("thinks"):
-        asked["max_tokens"] = _most_tokens(model.get("context_tokens"))
+        most = _most_tokens(model.get("context_tokens"))
+        asked["max_tokens"] = min(most, params.budget() or most)
     return {"effort": conf.get().thinking, **asked} if asked else {}
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from streaming.engine.base import Effort
+from streaming.engine.template_variables import MOST_CHARS, MOST_VARIABLES, plain
 
 ReasoningEffort = Literal[
     "none", "minimal", "low", "medium", "high", "xhigh", "max", "default"
@@ -25,22 +24,8 @@ EFFORTS: dict[str, Effort] = {
     "default": "auto",
 }
 
-MOST_VARIABLES, MOST_CHARS, _MOST_DEPTH = 32, 4_096, 4
-"""Of `chat_template_kwargs`: names, characters as JSON, and objects in each other."""
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _SWITCHES = ("enable_thinking", "thinking")
 """Variables by which templates turn thoughts on and off."""
-
-_NOT_THEIRS = {
-    "messages", "tools", "documents", "conversation", "chat_template", "add_generation_prompt",
-    "continue_final_message", "tokenize", "padding", "truncation", "max_length", "return_tensors",
-    "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs", "processor_kwargs",
-    "raise_exception", "strftime_now",
-}  # fmt: skip
-"""What a template is given for every conversation, or how; so are the special tokens."""
-
-_LARGEST = 2**53
 
 
 class Reasoning(BaseModel):
@@ -51,40 +36,7 @@ class Reasoning(BaseModel):
     effort: ReasoningEffort | None = None
 
 
-def _variables(given: dict[str, Any]) -> dict[str, Any]:
-    if len(given) > MOST_VARIABLES:
-        raise ValueError(f"it has {len(given)} variables, at most {MOST_VARIABLES} are allowed")
-    for name, value in given.items():
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"{name[:50]!r} is no name of a variable")
-        if name in _NOT_THEIRS or name.endswith(("_token", "_tokens_map")):
-            raise ValueError(f"`{name}` is not for a request to set")
-        _check(name, value, _MOST_DEPTH)
-    size = len(json.dumps(given, ensure_ascii=False))
-    if size > MOST_CHARS:
-        raise ValueError(f"it has {size:,} characters, at most {MOST_CHARS:,} are allowed")
-    return given
-
-
-def _check(name: str, value: Any, depth: int) -> None:
-    """Raise ValueError for what is no plain JSON, or cannot be stored."""
-    if depth == 0:
-        raise ValueError(f"`{name}` is nested too deeply")
-    if isinstance(value, str):
-        if "\x00" in value or re.search("[\ud800-\udfff]", value):
-            raise ValueError(f"`{name}` has U+0000 or half a character in it")
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            _check(name, key, 1)
-            _check(name, inner, depth - 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _check(name, inner, depth - 1)
-    elif isinstance(value, int | float) and not abs(value) <= _LARGEST:
-        raise ValueError(f"`{name}` has a number that is too large")
-
-
-Variables = Annotated[dict[str, Any], AfterValidator(_variables)]
+Variables = Annotated[dict[str, Any], AfterValidator(plain)]
 
 
 class ThinkingParams(BaseModel):
@@ -109,24 +61,101 @@ class ThinkingParams(BaseModel):
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> ThinkingParams:
-        words = {self.reasoning_effort, self.reasoning and self.reasoning.effort} - {None}
-        if len(words) > 1:
-            _contradict("reasoning", "it says another effort than `reasoning_effort`")
+        efforts = self.efforts()
+        for name, word in efforts.items():
+            if word != next(iter(efforts.values())):
+                first = next(iter(efforts))
+                _contradict(name, f"it says another effort than `{first}`")
+        words = set(efforts.values())
+        switches = self.switches()
+        said = next(iter(switches), "")
+        for name, on in switches.items():
+            if on != switches[said]:
+                _contradict(name, f"`{said}` says the opposite")
         variables = self.chat_template_kwargs or {}
-        said, switch = self.enable_thinking, switch_of(self)
+        switch = switch_of(self)
         if {variables.get(name) for name in _SWITCHES if _is_switch(variables, name)} - {switch}:
-            if said is None:
+            if not said:
                 _contradict("chat_template_kwargs", "it says one thing and the opposite")
-            _contradict("enable_thinking", "`chat_template_kwargs` says the opposite")
-        efforts = {EFFORTS[word] for word in words if word}
+            _contradict(said, "`chat_template_kwargs` says the opposite")
+        known = {EFFORTS[word] for word in words}
         inner = variables.get("reasoning_effort")
-        if isinstance(inner, str) and efforts and efforts != {EFFORTS.get(inner)}:
+        if isinstance(inner, str) and known and known != {EFFORTS.get(inner)}:
             _contradict("chat_template_kwargs", "it says another effort than is asked for")
-        efforts -= {"auto"}
-        if switch is not None and efforts and (efforts == {"off"}) == switch:
-            param = "enable_thinking" if said is not None else "chat_template_kwargs"
-            _contradict(param, "the effort that is asked for says the opposite")
+        known -= {"auto"}
+        if switch is not None and known and (known == {"off"}) == switch:
+            _contradict(
+                said or "chat_template_kwargs", "the effort that is asked for says the opposite"
+            )
         return self
+
+    def efforts(self) -> dict[str, ReasoningEffort]:
+        """The words for how much is to be thought, by the name of what says so."""
+        words = {
+            "reasoning_effort": self.reasoning_effort,
+            "reasoning": self.reasoning and self.reasoning.effort,
+        }
+        return {name: word for name, word in words.items() if word}
+
+    def switches(self) -> dict[str, bool]:
+        """What turns thoughts on or off, by name, template variables apart."""
+        return {} if self.enable_thinking is None else {"enable_thinking": self.enable_thinking}
+
+    def budget(self) -> int | None:
+        """Most tokens of the thought, if it is said."""
+        return None
+
+
+class LooseReasoning(Reasoning):
+    """As OpenRouter and others say it besides."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    enabled: bool | None = Field(None, strict=True)
+
+
+class ThinkingSwitch(BaseModel):
+    """As Anthropic's, DeepSeek's and GLM's programs say it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    type: Literal["enabled", "disabled", "adaptive"]
+    budget_tokens: int | None = Field(None, ge=1, le=2**31 - 1, strict=True)
+
+
+class LooseThinkingParams(ThinkingParams):
+    """The same by all the names that programs have for it."""
+
+    reasoning: LooseReasoning | None = Field(
+        None,
+        description="Its `effort` is another name of `reasoning_effort`, its `enabled` of "
+        "`enable_thinking`.",
+    )
+    think: Annotated[bool, Field(strict=True)] | Literal["low", "medium", "high"] | None = Field(
+        None, description="`true` or `false`: `enable_thinking`; a word: `reasoning_effort`."
+    )
+    thinking: ThinkingSwitch | None = Field(
+        None,
+        description="Its `type` says whether it thinks (`adaptive`: in its own way), its "
+        "`budget_tokens` how many tokens at most, within the server's own bound.",
+    )
+
+    def efforts(self) -> dict[str, ReasoningEffort]:
+        words = super().efforts()
+        return {**words, "think": self.think} if isinstance(self.think, str) else words
+
+    def switches(self) -> dict[str, bool]:
+        switches = super().switches()
+        if self.reasoning and self.reasoning.enabled is not None:
+            switches["reasoning"] = self.reasoning.enabled
+        if isinstance(self.think, bool):
+            switches["think"] = self.think
+        if self.thinking and self.thinking.type != "adaptive":
+            switches["thinking"] = self.thinking.type == "enabled"
+        return switches
+
+    def budget(self) -> int | None:
+        return self.thinking and self.thinking.budget_tokens
 
 
 def _contradict(param: str, text: str) -> None:
@@ -135,8 +164,8 @@ def _contradict(param: str, text: str) -> None:
 
 def switch_of(params: ThinkingParams) -> bool | None:
     """Whether it turns thoughts on or off, by whatever name; None: neither."""
-    if params.enable_thinking is not None:
-        return params.enable_thinking
+    for on in params.switches().values():
+        return on
     variables = params.chat_template_kwargs or {}
     return next((variables[name] for name in _SWITCHES if _is_switch(variables, name)), None)
 

@@ -25,7 +25,7 @@ from streaming.api import passing
 from streaming.api.errors import ApiError
 from streaming.engine.base import ChatMessage
 from streaming.protocol import MOST_STOPS, Params, Text, Tokens
-from streaming.thinking_params import Reasoning
+from streaming.thinking_params import LooseThinkingParams
 
 MAX_MESSAGES = 1000
 _MAX_PARTS = 100
@@ -134,11 +134,7 @@ class StreamOptions(BaseModel):
     )
 
 
-class LooseReasoning(Reasoning):
-    model_config = ConfigDict(extra="ignore")
-
-
-class ChatCompletionRequest(passing.PassedOn, Params):
+class ChatCompletionRequest(passing.PassedOn, LooseThinkingParams, Params):
     """`top_k`, `repetition_penalty`, `ignore_eos` and `truncation` are extensions. `n` may be 1
     only. Where the model runs in this service, penalties other than 0, logprobs, tools and
     structured output are refused; in front of another server they are passed on to it. What is
@@ -166,9 +162,6 @@ class ChatCompletionRequest(passing.PassedOn, Params):
         None,
         description="Another name of `max_tokens`. Neither counts a thought, which has a bound of "
         "its own; OpenAI's does.",
-    )
-    reasoning: LooseReasoning | None = Field(
-        None, description="Its `effort` is another name of `reasoning_effort`."
     )
     truncation: Literal["auto", "disabled"] | None = Field(
         None,

@@ -78,6 +78,55 @@ async def test_no_thought_where_none_is_wanted(start_worker: Any) -> None:
     assert "reasoning_content" not in answer["choices"][0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "thinking"),
+    [
+        ({"reasoning": {"enabled": False}}, Thinking("off", {"enable_thinking": False}, 2048)),
+        ({"reasoning": {"effort": "none"}}, Thinking("off", {}, 2048, "none")),
+        ({"think": False}, Thinking("off", {"enable_thinking": False}, 2048)),
+        ({"think": "high"}, Thinking("high", {}, 2048, "high")),
+        ({"thinking": {"type": "disabled"}}, Thinking("off", {"enable_thinking": False}, 2048)),
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": 2}},
+            Thinking("medium", {"enable_thinking": True}, 2),
+        ),
+        ({"thinking": {"type": "adaptive", "budget_tokens": 9999}}, Thinking("auto", {}, 2048)),
+    ],
+)
+async def test_the_names_that_programs_have_for_it(
+    fields: Any, thinking: Thinking, start_worker: Any
+) -> None:
+    engine = Recording(thinks=True)
+    await start_worker(engine)
+    _, answer = await call("POST", CHAT, body=asking("think 3 stop 1", **fields))
+    assert engine.requests[0].thinking == thinking
+    thought = "" if thinking.effort == "off" else thoughts(min(3, thinking.max_tokens))
+    assert answer["choices"][0]["message"].get("reasoning_content", "") == thought
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"reasoning": {"enabled": "no"}}, "reasoning.enabled"),
+        ({"think": "much"}, "think"),
+        ({"think": 0}, "think"),
+        ({"thinking": {"type": "on"}}, "thinking.type"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 0}}, "thinking.budget_tokens"),
+        ({"thinking": True}, "thinking"),
+        ({"think": True, "thinking": {"type": "disabled"}}, "thinking"),
+        ({"think": False, "reasoning_effort": "high"}, "think"),
+        ({"think": "low", "reasoning_effort": "high"}, "think"),
+    ],
+)
+async def test_other_names_that_are_malformed_are_named(
+    fields: Any, param: str, start_worker: Any
+) -> None:
+    await start_worker(FakeEngine())
+    request, answer = await call("POST", CHAT, body=asking("stop 1", **fields))
+    assert request.status == 400
+    assert answer["error"]["param"].startswith(param)
+
+
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 async def test_what_earlier_turns_thought_reaches_the_engine(start_worker: Any, name: str) -> None:
     engine = Recording()
