@@ -107,7 +107,9 @@ class Publisher:
     def end_unheeded(self, seconds: float) -> None:
         """End what the engine was asked to end so long ago and has not: a step may take long, or
         hang, and nobody who cancelled has to wait for that."""
-        self._take_news()
+        if self._heard:
+            self._take_news()
+            self._news.set()  # nothing else may come that would have it published
         latest = time.monotonic() - seconds
         for running in self.running.values():
             asked = running.asked_to_end
