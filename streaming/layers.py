@@ -21,8 +21,8 @@ from django.utils.module_loading import import_string
 from streaming.loop_layer import LoopLayer
 from streaming.redis_url import AddressError, address_of
 from streaming.waiting_list.base import DONE_LOG_SECONDS, WaitingList
+from streaming.waiting_list.cache_affinity import LEFT_SECONDS
 from streaming.waiting_list.memory import MemoryWaitingList
-from streaming.waiting_list.preference import LEFT_SECONDS
 from streaming.waiting_list.redis import RedisWaitingList
 from streaming.waiting_list.scripts import SiteId
 

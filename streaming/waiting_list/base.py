@@ -478,7 +478,7 @@ class WaitingList(ABC):
         """The next response for a worker whose heartbeat is alive and READY, that is not paused
         and holds fewer leases than its capacity; None when nothing waits or it may not claim.
 
-        The next one is the first that is not left to another worker: see `preference`. Raises
+        The next one is the first that is not left to another worker: see `cache_affinity`. Raises
         ListLost as `enqueue` does.
         """
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from bisect import insort
 
 from streaming.waiting_list.base import Edge, Slot
-from streaming.waiting_list.shelves import OpenResponse, Shelf, place_of
+from streaming.waiting_list.ordered_entries import OpenResponse, OrderedEntries, place_of
 
 
-class FairOrder(Shelf):
+class FairOrder(OrderedEntries):
     """The entries that have positions. Enter with `enter`, leave with `claim` or `withdraw`."""
 
     def __init__(self) -> None:

@@ -44,14 +44,14 @@ from streaming.waiting_list.base import (
     group_name,
 )
 from streaming.waiting_list.bounds import Bounds
+from streaming.waiting_list.cache_affinity import LEFT_SECONDS, CacheAffinity
+from streaming.waiting_list.conversation_queues import ConversationQueues
 from streaming.waiting_list.event_logs import DoneLogs, EventLog
 from streaming.waiting_list.fair_order import FairOrder
-from streaming.waiting_list.lanes import Lanes
+from streaming.waiting_list.ordered_entries import OpenResponse, OrderedEntries
 from streaming.waiting_list.overview import Overview
-from streaming.waiting_list.preference import LEFT_SECONDS, Preference
-from streaming.waiting_list.roster import Roster
-from streaming.waiting_list.shelves import OpenResponse, Shelf
-from streaming.waiting_list.tallies import Tallies
+from streaming.waiting_list.statistics import Statistics
+from streaming.waiting_list.worker_registry import WorkerRegistry
 
 Publish = Callable[[str, dict[str, object]], None]
 
@@ -71,15 +71,15 @@ class MemoryWaitingList(WaitingList):
         self._clock = clock
         self._open: dict[str, OpenResponse] = {}  # in order of arrival
         self._order = FairOrder()  # has positions
-        self._returned = Shelf()  # from lost or released leases: ahead of position 1
-        self._parked = Shelf()  # attempts used up or cancelled: waits only to be withdrawn
-        self._lanes = Lanes()
+        self._returned = OrderedEntries()  # from lost or released leases: ahead of position 1
+        self._parked = OrderedEntries()  # attempts used up or cancelled: waits only to be withdrawn
+        self._conversations = ConversationQueues()
         self._bounds = Bounds()
-        self._roster = Roster(clock)
-        self._preference = Preference(clock, self._roster, publish, left_seconds)
+        self._registry = WorkerRegistry(clock)
+        self._affinity = CacheAffinity(clock, self._registry, publish, left_seconds)
         self._elected: dict[str, tuple[str, float]] = {}
         self._done = DoneLogs(clock, done_log_seconds)
-        self._tallies = Tallies(clock)
+        self._statistics = Statistics(clock)
         self._closed: str | None = None
         self._tokens = 0
         self.is_lost = True  # with the process before
@@ -89,8 +89,8 @@ class MemoryWaitingList(WaitingList):
             self._order,
             self._returned,
             self._parked,
-            self._roster,
-            self._tallies,
+            self._registry,
+            self._statistics,
         )
 
     # Accepting
@@ -109,7 +109,7 @@ class MemoryWaitingList(WaitingList):
             entry, asked=now, since=now, seen=now, log=EventLog(said)
         )
         self._bounds.add(entry)
-        if self._lanes.join(entry):
+        if self._conversations.join(entry):
             self._take_place(row)
         return self._place(response_id, created=True, slot=_slot_of(row))
 
@@ -131,7 +131,7 @@ class MemoryWaitingList(WaitingList):
             entry, asked=now, since=now, seen=seen, log=EventLog(known.said)
         )
         self._bounds.add(entry)
-        if not self._lanes.join(entry):
+        if not self._conversations.join(entry):
             return
         row.state = State.WAITING
         if known.ran:
@@ -163,21 +163,21 @@ class MemoryWaitingList(WaitingList):
         return None
 
     async def count_refusal(self, code: str) -> None:
-        self._tallies.reject(code)
+        self._statistics.reject(code)
 
     def _check(self, entry: Entry, limits: Limits) -> None:
         if self._closed is not None:
             raise QueueClosed(self._closed)
-        self._bounds.check(entry, limits, self._roster.serving())
+        self._bounds.check(entry, limits, self._registry.serving())
 
     def _accept(self, entry: Entry, limits: Limits) -> None:
         """Count the entry as accepted, or raise what keeps it out."""
         try:
             self._check(entry, limits)
         except WaitingListError as refusal:
-            self._tallies.reject(refusal.code)
+            self._statistics.reject(refusal.code)
             raise
-        self._tallies.accepted += 1
+        self._statistics.accepted += 1
 
     def _take_place(self, row: OpenResponse) -> None:
         row.state, row.since = State.WAITING, self._clock()
@@ -186,17 +186,17 @@ class MemoryWaitingList(WaitingList):
     # A worker's side
 
     async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Left | None:
-        if not self._roster.free_places(worker_id):
+        if not self._registry.free_places(worker_id):
             return None
-        row = self._preference.choose(worker_id, chain(self._returned, self._order))
+        row = self._affinity.choose(worker_id, chain(self._returned, self._order))
         if row is None or isinstance(row, Left):
             return row
         if not self._returned.discard(row):
             self._order.claim(row)
         now = self._clock()
         if not row.token:
-            self._tallies.claim(now - row.asked)
-        self._roster.lease(worker_id, row.response_id)
+            self._statistics.claim(now - row.asked)
+        self._registry.lease(worker_id, row.response_id)
         row.state, row.since, row.worker_id = State.RUNNING, now, worker_id
         row.token = self._next_token()
         row.expires, row.attempt = now + lease_seconds, row.attempt + 1
@@ -257,7 +257,7 @@ class MemoryWaitingList(WaitingList):
         if not is_next:
             return number
         row.tokens.extend(tokens)
-        self._tallies.tokens += len(tokens)
+        self._statistics.tokens += len(tokens)
         return self._say(row, event, last=False)
 
     async def finish(
@@ -280,8 +280,8 @@ class MemoryWaitingList(WaitingList):
         if counted and not row.tokens_before:
             seconds = self._clock() - row.since
             tokens, most = len(row.tokens), row.entry.max_tokens
-            self._tallies.recent.append((tokens, seconds, (tokens if cut else 0) or most))
-        self._preference.keep(row.worker_id, row.entry.conversation_id)
+            self._statistics.recent.append((tokens, seconds, (tokens if cut else 0) or most))
+        self._affinity.keep(row.worker_id, row.entry.conversation_id)
         return self._end(row, event, row.token)
 
     async def release(self, lease: Lease, *, forgive: bool = True) -> bool:
@@ -317,7 +317,7 @@ class MemoryWaitingList(WaitingList):
         return again
 
     def _unlease(self, row: OpenResponse) -> None:
-        self._roster.unlease(row.worker_id, row.response_id)
+        self._registry.unlease(row.worker_id, row.response_id)
         row.worker_id = ""
 
     # Ending
@@ -358,11 +358,11 @@ class MemoryWaitingList(WaitingList):
         self._order.withdraw(row)
         self._returned.discard(row)
         self._parked.discard(row)
-        self._preference.free(row)
+        self._affinity.free(row)
         self._unlease(row)
         self._bounds.remove(entry)
         self._order.replaced.pop(entry.response_id, None)
-        following = self._lanes.leave(entry)
+        following = self._conversations.leave(entry)
         if following is not None:
             self._take_place(self._open[following])
             self._order.replaced[following] = self._open[following]
@@ -382,7 +382,7 @@ class MemoryWaitingList(WaitingList):
                 self._open[response_id].seen = now
         return Watch(
             size=len(self._order),
-            workers=len(self._roster.serving()),
+            workers=len(self._registry.serving()),
             responses={response_id: self._look(response_id) for response_id in response_ids},
         )
 
@@ -422,36 +422,36 @@ class MemoryWaitingList(WaitingList):
         return self._closed
 
     async def pause(self, worker_id: str | None = None) -> bool:
-        return self._roster.pause(worker_id, True)
+        return self._registry.pause(worker_id, True)
 
     async def unpause(self, worker_id: str | None = None) -> bool:
-        return self._roster.pause(worker_id, False)
+        return self._registry.pause(worker_id, False)
 
     async def order(
         self, worker_id: str, *, capacity: int | None = None, drain: bool | None = None
     ) -> bool:
         rules.check_capacity(capacity)
-        return self._roster.order(worker_id, capacity, drain)
+        return self._registry.order(worker_id, capacity, drain)
 
     async def counters(self) -> Counters:
         return self._overview.counters()
 
     async def sample(self, text: str) -> None:
-        self._tallies.samples.append(text)
+        self._statistics.samples.append(text)
 
     async def samples(self, last: int = SAMPLES_KEPT) -> list[str]:
-        return list(self._tallies.samples)[-last:] if last > 0 else []
+        return list(self._statistics.samples)[-last:] if last > 0 else []
 
     # Workers and upkeep
 
     async def heartbeat(self, beat: WorkerBeat) -> Orders:
-        return self._roster.beat(beat)
+        return self._registry.beat(beat)
 
     async def retire(self, worker_id: str) -> None:
-        for response_id in list(self._roster.leases.get(worker_id, ())):
+        for response_id in list(self._registry.leases.get(worker_id, ())):
             self._give_back(self._open[response_id], forgive=True)
-        self._roster.remove(worker_id)
-        self._preference.forget(worker_id)
+        self._registry.remove(worker_id)
+        self._affinity.forget(worker_id)
 
     async def elect(self, name: str, holder: str, seconds: float) -> bool:
         now = self._clock()
@@ -465,7 +465,7 @@ class MemoryWaitingList(WaitingList):
         return self._overview.snapshot(self._closed)
 
     async def workers(self) -> list[WorkerRow]:
-        return self._roster.rows()
+        return self._registry.rows()
 
     async def load(self) -> Load:
         return self._overview.load()
@@ -477,8 +477,8 @@ class MemoryWaitingList(WaitingList):
             for row in self._overview.in_state(State.RUNNING)
             if row.expires <= now and self._give_back(row, forgive=False)
         ]
-        for worker_id in self._roster.bury():
-            self._preference.forget(worker_id)
+        for worker_id in self._registry.bury():
+            self._affinity.forget(worker_id)
         parked = [row.response_id for row in self._parked]
         cancelled = [name for name in parked if self._open[name].cancelled]
         exhausted = [name for name in parked if name not in cancelled]

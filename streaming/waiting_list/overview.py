@@ -14,9 +14,9 @@ from streaming.waiting_list.base import (
     State,
 )
 from streaming.waiting_list.fair_order import FairOrder
-from streaming.waiting_list.roster import Roster
-from streaming.waiting_list.shelves import OpenResponse, Shelf
-from streaming.waiting_list.tallies import Tallies
+from streaming.waiting_list.ordered_entries import OpenResponse, OrderedEntries
+from streaming.waiting_list.statistics import Statistics
+from streaming.waiting_list.worker_registry import WorkerRegistry
 
 
 class Overview:
@@ -27,18 +27,18 @@ class Overview:
         clock: Callable[[], float],
         open_: Mapping[str, OpenResponse],
         order: FairOrder,
-        returned: Shelf,
-        parked: Shelf,
-        roster: Roster,
-        tallies: Tallies,
+        returned: OrderedEntries,
+        parked: OrderedEntries,
+        registry: WorkerRegistry,
+        statistics: Statistics,
     ) -> None:
         self._clock = clock
         self._open = open_
         self._order = order
         self._returned = returned
         self._parked = parked
-        self._roster = roster
-        self._tallies = tallies
+        self._registry = registry
+        self._statistics = statistics
 
     def in_state(self, state: State) -> list[OpenResponse]:
         return [row for row in self._open.values() if row.state is state]
@@ -51,10 +51,10 @@ class Overview:
         running = sorted(self.in_state(State.RUNNING), key=lambda row: row.place)
         waiting = [*self._returned, *self._order, *self._parked, *self.in_state(State.HELD)]
         return Snapshot(
-            workers=self._roster.rows(),
+            workers=self._registry.rows(),
             running=[self._row(row) for row in running],
             waiting=[self._row(row) for row in waiting],
-            paused=self._roster.paused,
+            paused=self._registry.paused,
             closed=closed,
         )
 
@@ -91,21 +91,21 @@ class Overview:
             waiting=[
                 (row.response_id, row.entry.max_tokens) for row in (*self._returned, *self._order)
             ],
-            places=self._roster.places(),
-            recent=list(self._tallies.recent),
+            places=self._registry.places(),
+            recent=list(self._statistics.recent),
         )
 
     def counters(self) -> Counters:
-        running = sum(map(len, self._roster.leases.values()))
-        serving = self._roster.serving()
+        running = sum(map(len, self._registry.leases.values()))
+        serving = self._registry.serving()
         return Counters(
             at=time.time(),
             running=running,
             waiting=len(self._open) - running,
             workers=len(serving),
             capacity=sum(serving),
-            accepted=self._tallies.accepted,
-            rejected=self._tallies.rejected(),
-            tokens=self._tallies.tokens,
-            waits=self._tallies.waits(),
+            accepted=self._statistics.accepted,
+            rejected=self._statistics.rejected(),
+            tokens=self._statistics.tokens,
+            waits=self._statistics.waits(),
         )

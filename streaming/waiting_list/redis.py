@@ -48,7 +48,7 @@ from streaming.waiting_list.base import (
     WorkerState,
     WrongNumber,
 )
-from streaming.waiting_list.preference import LEFT_SECONDS
+from streaming.waiting_list.cache_affinity import LEFT_SECONDS
 from streaming.waiting_list.scripts import Scripts, SiteId
 
 _RESTORED_AT_ONCE = 500

@@ -20,7 +20,7 @@ from streaming.waiting_list.base import (
     WORKERS_GROUP,
     group_name,
 )
-from streaming.waiting_list.preference import LOOK_AHEAD, PREFIXES_KEPT
+from streaming.waiting_list.cache_affinity import LOOK_AHEAD, PREFIXES_KEPT
 
 _CONSTANTS = "\n".join(
     (
@@ -32,7 +32,7 @@ _CONSTANTS = "\n".join(
         f"local WORKERS_NAME = '__group__{WORKERS_GROUP}'",
     )
 )
-_COMMON = ("prelude", "fair_order", "ending", "preference")
+_COMMON = ("prelude", "fair_order", "ending", "cache_affinity")
 
 
 @cache

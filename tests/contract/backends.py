@@ -21,7 +21,7 @@ from streaming.waiting_list.base import (
     WorkerState,
     group_name,
 )
-from streaming.waiting_list.preference import LEFT_SECONDS
+from streaming.waiting_list.cache_affinity import LEFT_SECONDS
 
 ROOMY = Limits(max_waiting=1000)
 LONG = 60.0
@@ -136,14 +136,14 @@ class MemoryBackend(Backend):
         await self.pass_time(LEFT_SECONDS)
 
     async def remembered(self) -> int:
-        return len(self.list._preference._prefixes)  # type: ignore[attr-defined]
+        return len(self.list._affinity._prefixes)  # type: ignore[attr-defined]
 
     async def remains(self) -> set[str]:
         kept = self.list
         await kept.sweep(LONG)
-        names = ("open", "order", "returned", "parked", "lanes", "done")
+        names = ("open", "order", "returned", "parked", "conversations", "done")
         shelves = {name: getattr(kept, f"_{name}") for name in names}
-        shelves["leases"] = kept._roster.leases  # type: ignore[attr-defined]
+        shelves["leases"] = kept._registry.leases  # type: ignore[attr-defined]
         shelves["queues"] = kept._order._by_owner  # type: ignore[attr-defined]
         return {name for name, shelf in shelves.items() if len(shelf)}
 

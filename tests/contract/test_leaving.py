@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from streaming.waiting_list.base import WORKERS_GROUP, Claim, Edge, Left, WorkerState
-from streaming.waiting_list.preference import LEFT_SECONDS, LOOK_AHEAD, PREFIXES_KEPT
+from streaming.waiting_list.cache_affinity import LEFT_SECONDS, LOOK_AHEAD, PREFIXES_KEPT
 from tests.contract.backends import DONE, LONG, Backend
 from tests.contract.conftest import MakeBackend
 

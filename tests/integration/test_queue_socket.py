@@ -392,7 +392,7 @@ async def test_samples_that_do_not_follow_replace_all(
     await keep(layer, 100.0)
     socket = await watch(await _viewer())
     await socket.next("queue.samples")
-    layer.waiting_list._tallies.samples.clear()  # the list has lost its memory
+    layer.waiting_list._statistics.samples.clear()  # the list has lost its memory
     await keep(layer, 50.0)
     frame = await socket.next("queue.samples")
     assert (frame["whole"], [s["at"] for s in frame["samples"]]) == (True, [50.0])

@@ -28,7 +28,7 @@ class KnownWorker:
 
 
 @dataclass(slots=True)
-class Roster:
+class WorkerRegistry:
     clock: Callable[[], float]
     paused: bool = False
     """Nobody claims."""

@@ -8,7 +8,7 @@ would have been without all this, each on the worker that suits it. The worker i
 it does not come within LEFT_SECONDS, is paused, drained or lost, whoever asks next takes the entry,
 which is not left to anybody again. One that did not come is left nothing more until it claims.
 
-`lua/preference.lua` is the same for Redis.
+`lua/cache_affinity.lua` is the same for Redis.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from streaming.waiting_list.base import WORKERS_GROUP, Left, State
-from streaming.waiting_list.roster import Roster
-from streaming.waiting_list.shelves import OpenResponse
+from streaming.waiting_list.ordered_entries import OpenResponse
+from streaming.waiting_list.worker_registry import WorkerRegistry
 
 LEFT_SECONDS = 0.3
 """How long an entry is left to the worker that holds its prefix."""
@@ -60,18 +60,18 @@ class Prefixes:
             del self._holders[conversation_id]
 
 
-class Preference:
+class CacheAffinity:
     """Chooses what a worker claims. `publish(group, message)` as in MemoryWaitingList."""
 
     def __init__(
         self,
         clock: Callable[[], float],
-        roster: Roster,
+        registry: WorkerRegistry,
         publish: Callable[[str, dict[str, object]], None],
         left_seconds: float,
     ) -> None:
         self._clock = clock
-        self._roster = roster
+        self._registry = registry
         self._publish = publish
         self._left_seconds = left_seconds
         self._prefixes = Prefixes()
@@ -80,7 +80,7 @@ class Preference:
 
     def keep(self, worker_id: str, conversation_id: str) -> None:
         """A worker has run a response of a conversation to its end."""
-        most = min(self._roster.prefixes(worker_id), PREFIXES_KEPT)
+        most = min(self._registry.prefixes(worker_id), PREFIXES_KEPT)
         self._prefixes.keep(worker_id, conversation_id, most)
 
     def forget(self, worker_id: str) -> None:
@@ -127,7 +127,7 @@ class Preference:
         if holder in ("", worker_id) or holder in self._missing:
             return False
         others = self._left_to(holder)
-        if len(others) >= self._roster.free_places(holder):
+        if len(others) >= self._registry.free_places(holder):
             return False
         row.left_to, row.left_until = holder, self._clock() + self._left_seconds
         self._left[holder] = [*others, row]
@@ -138,7 +138,7 @@ class Preference:
         """Is one that was left to a worker to be had by nobody else yet?"""
         if not row.left_to:
             return False
-        free = self._roster.free_places(row.left_to)
+        free = self._registry.free_places(row.left_to)
         if row.left_until <= self._clock():
             if free:
                 self._missing.add(row.left_to)

@@ -49,7 +49,7 @@ def place_of(row: OpenResponse) -> Slot:
     return row.place
 
 
-class Shelf:
+class OrderedEntries:
     """Waiting responses in order of their places, which stay as they are while they are here."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from streaming.waiting_list.base import RECENT_KEPT, REFUSALS, SAMPLES_KEPT, WAI
 
 
 @dataclass(slots=True)
-class Tallies:
+class Statistics:
     clock: Callable[[], float]
     accepted: int = 0
     tokens: int = 0

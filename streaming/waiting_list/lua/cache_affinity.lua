@@ -1,5 +1,5 @@
 -- Goes before every script, behind ending.lua: which worker a waiting response is left to.
--- The rule is told in preference.py, which is the same for the list in memory.
+-- The rule is told in cache_affinity.py, which is the same for the list in memory.
 --
 -- An entry has `left_to`, the worker, and `left_until`, 0 if it was not left since it waits. A
 -- worker is `missing` while it has not come for what was left to it.
