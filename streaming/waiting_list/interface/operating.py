@@ -1,0 +1,105 @@
+"""The role of operators and of upkeep: steer the queue, look at it, tidy it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from streaming.waiting_list.interface.constants import SAMPLES_KEPT
+from streaming.waiting_list.interface.entries import Edge
+from streaming.waiting_list.interface.measures import Counters, Load
+from streaming.waiting_list.interface.views import Snapshot, Sweep
+from streaming.waiting_list.interface.workers import WorkerRow
+
+
+class Operating(ABC):
+    """Steer the queue and its workers, look at all of it, and tidy it."""
+
+    @abstractmethod
+    async def move(self, response_id: str, edge: Edge) -> bool:
+        """Put a waiting entry before or behind all others in the order; False if it is not in it.
+
+        Only entries with a position are overtaken, not those that came back from a lost worker.
+        At the back it stands behind all who wait now; later ones get their fair slots.
+        """
+
+    @abstractmethod
+    async def close(self, message: str) -> None:
+        """Accept nothing new, and tell people why. What is open goes on.
+
+        Outlives all workers. Raises ValueError for a message that is empty, longer than
+        CLOSED_MESSAGE_CHARS, or not storable.
+        """
+
+    @abstractmethod
+    async def reopen(self) -> None:
+        """Accept new responses again."""
+
+    @abstractmethod
+    async def closed(self) -> str | None:
+        """Return the operator's message while the queue is closed, else None."""
+
+    @abstractmethod
+    async def order(
+        self, worker_id: str, *, capacity: int | None = None, drain: bool | None = None
+    ) -> bool:
+        """Tell a worker how many it may run, or to drain or to serve again; None changes nothing.
+
+        False if there is no such worker. Raises ValueError for a capacity below 0.
+
+        The list obeys at once, whatever the worker does: a worker's capacity is never more than
+        the order, and one that is to drain claims nothing and counts for no bound. A capacity
+        above that of its heartbeat takes effect when its heartbeat says so. What runs goes on.
+        Orders are forgotten with the worker.
+        """
+
+    @abstractmethod
+    async def pause(self, worker_id: str | None = None) -> bool:
+        """Let a worker claim nothing, or (None) none at all, those yet to come included.
+
+        What runs goes on, and capacities count as before. The switch of one worker and the one
+        for all are independent: a worker claims when neither is set. Its own is forgotten with
+        the worker. False if there is no such worker.
+        """
+
+    @abstractmethod
+    async def unpause(self, worker_id: str | None = None) -> bool:
+        """Take back what `pause` did with the same argument."""
+
+    @abstractmethod
+    async def elect(self, name: str, holder: str, seconds: float) -> bool:
+        """Return whether `holder` has the duty `name` alone for `seconds` from now.
+
+        Who asks again in time keeps it.
+        """
+
+    @abstractmethod
+    async def snapshot(self) -> Snapshot:
+        """Return workers and open responses, read at one moment."""
+
+    async def workers(self) -> list[WorkerRow]:
+        """Return the live workers alone."""
+        return (await self.snapshot()).workers
+
+    @abstractmethod
+    async def counters(self) -> Counters:
+        """Return what the list has counted, and the present numbers."""
+
+    @abstractmethod
+    async def sample(self, text: str) -> None:
+        """Keep one sample; the oldest beyond SAMPLES_KEPT are dropped."""
+
+    @abstractmethod
+    async def samples(self, last: int = SAMPLES_KEPT) -> list[str]:
+        """Return the last samples, the newest last."""
+
+    @abstractmethod
+    async def load(self) -> Load:
+        """Return what runs, what waits, who claims and how long answers were, for a forecast."""
+
+    @abstractmethod
+    async def sweep(self, viewer_grace: float, queue_timeout: float | None = None) -> Sweep:
+        """Return expired leases to the list, drop dead workers, and name what is to be ended.
+
+        Those are responses that nobody has watched for `viewer_grace` seconds, and those that
+        were not claimed within `queue_timeout` seconds (None: they may wait for ever).
+        """
