@@ -1,12 +1,13 @@
-"""Which worker a waiting response is left to: the one that holds the prefix of its conversation.
+"""Cache affinity: which worker a waiting response is reserved for.
 
-Only where it costs nobody anything. A worker that claims passes over an entry when another one,
-that answered the conversation's last turn and still has what it read of it, has a free place for
-the entry at this moment. The place is then the entry's: whatever that worker claims next is what
-was left to it, and it is left no more entries than it has places. So just those are started who
-would have been without all this, each on the worker that suits it. The worker is told at once; if
-it does not come within LEFT_SECONDS, is paused, drained or lost, whoever asks next takes the entry,
-which is not left to anybody again. One that did not come is left nothing more until it claims.
+The last turn of its conversation was answered by a worker, whose engine still keeps the keys and
+values of that prefix. A response is reserved for it only where that costs nobody anything: a
+worker that claims passes over an entry if the holder of its prefix has a free place for it at
+this moment. That place then belongs to the entry: the holder's next claim is what was reserved for
+it, and no more is reserved for it than it has free places. So the same responses start as without
+all this, each on the worker that suits it. The holder is told at once. If it does not come within
+LEFT_SECONDS, is paused, drained or lost, whoever asks next gets the entry, which is not
+reserved again. A holder that did not come gets no reservations until it claims.
 
 `lua/cache_affinity.lua` is the same for Redis.
 """
@@ -16,17 +17,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from streaming.waiting_list.base import WORKERS_GROUP, Left, State
-from streaming.waiting_list.ordered_entries import OpenResponse
+from streaming.waiting_list.open_response import OpenResponse
 from streaming.waiting_list.worker_registry import WorkerRegistry
 
 LEFT_SECONDS = 0.3
-"""How long an entry is left to the worker that holds its prefix."""
+"""Seconds for which an entry is reserved for the worker that holds its prefix."""
 
 LOOK_AHEAD = 64
-"""The most entries that one claim passes over."""
+"""Maximum entries that one claim passes over."""
 
 PREFIXES_KEPT = 256
-"""The most conversations that are remembered of a worker."""
+"""Maximum conversations that are remembered of one worker."""
 
 
 class Prefixes:
@@ -40,11 +41,11 @@ class Prefixes:
         return len(self._holders)
 
     def holder(self, conversation_id: str) -> str:
-        """The worker, '' if none is known."""
+        """Return the worker that holds a conversation's prefix, '' if none is known."""
         return self._holders.get(conversation_id, "")
 
     def keep(self, worker_id: str, conversation_id: str, most: int) -> None:
-        """This worker is the one now. It holds `most`: the oldest of more are forgotten."""
+        """Make a worker the holder; beyond `most` of its prefixes, drop the oldest."""
         if not conversation_id or most < 1:
             return
         self._held.get(self.holder(conversation_id), {}).pop(conversation_id, None)
@@ -56,6 +57,7 @@ class Prefixes:
             del held[oldest], self._holders[oldest]
 
     def forget(self, worker_id: str) -> None:
+        """Forget all prefixes of a worker."""
         for conversation_id in self._held.pop(worker_id, ()):
             del self._holders[conversation_id]
 
@@ -68,79 +70,84 @@ class CacheAffinity:
         clock: Callable[[], float],
         registry: WorkerRegistry,
         publish: Callable[[str, dict[str, object]], None],
-        left_seconds: float,
+        reserved_seconds: float,
     ) -> None:
         self._clock = clock
         self._registry = registry
         self._publish = publish
-        self._left_seconds = left_seconds
+        self._reserved_seconds = reserved_seconds
         self._prefixes = Prefixes()
-        self._left: dict[str, list[OpenResponse]] = {}
-        self._missing: set[str] = set()  # did not come for what was left to them
+        self._reserved: dict[str, list[OpenResponse]] = {}
+        self._missing: set[str] = set()  # did not come for what was reserved for them
 
     def keep(self, worker_id: str, conversation_id: str) -> None:
-        """A worker has run a response of a conversation to its end."""
+        """Note that a worker has finished a response of a conversation."""
         most = min(self._registry.prefixes(worker_id), PREFIXES_KEPT)
         self._prefixes.keep(worker_id, conversation_id, most)
 
     def forget(self, worker_id: str) -> None:
-        """A worker is gone, and its memory with it."""
+        """Forget a worker that is gone, and cancel its reservations."""
         self._prefixes.forget(worker_id)
-        for row in self._left_to(worker_id):
-            row.left_to = ""
-        self._left.pop(worker_id, None)
+        for response in self._reserved_for(worker_id):
+            response.cancel_reservation()
+        self._reserved.pop(worker_id, None)
         self._missing.discard(worker_id)
 
     def choose(self, worker_id: str, waiting: Iterable[OpenResponse]) -> OpenResponse | Left | None:
-        """What a worker with a free place claims of what waits, in order; it is free of any
-        preference then."""
+        """Return what a worker with a free place claims of `waiting`, which is in order.
+
+        Left if all of it is reserved for others, None if nothing waits. The reservation of what
+        is chosen is cleared.
+        """
         self._missing.discard(worker_id)
-        row: OpenResponse | None
-        if mine := self._left_to(worker_id):
-            return self.free(mine[0])
-        left: list[float] = []
-        for row in waiting:
-            if len(left) == LOOK_AHEAD or not self._leave(row, worker_id):
-                return self.free(row)
-            left.append(row.left_until)
-        return Left(min(left) - self._clock()) if left else None
+        if mine := self._reserved_for(worker_id):
+            return _chosen(mine[0])
+        until: list[float] = []
+        for response in waiting:
+            if len(until) == LOOK_AHEAD or not self._passes_over(response, worker_id):
+                return _chosen(response)
+            until.append(response.reserved_until)
+        return Left(min(until) - self._clock()) if until else None
 
-    def free(self, row: OpenResponse) -> OpenResponse:
-        """It waits no more; if it comes back, it may be left to somebody again."""
-        row.left_to, row.left_until = "", 0.0
-        return row
-
-    def _left_to(self, worker_id: str) -> list[OpenResponse]:
-        """What is left to a worker and still waits for it."""
+    def _reserved_for(self, worker_id: str) -> list[OpenResponse]:
+        """Return what is reserved for a worker and still waits for it."""
         now = self._clock()
         return [
-            row
-            for row in self._left.get(worker_id, ())
-            if row.state is State.WAITING and row.left_to == worker_id and row.left_until > now
+            response
+            for response in self._reserved.get(worker_id, ())
+            if response.state is State.WAITING
+            and response.reserved_for == worker_id
+            and response.reserved_until > now
         ]
 
-    def _leave(self, row: OpenResponse, worker_id: str) -> bool:
-        """Does this worker leave it to another one?"""
-        if row.left_until:
-            return row.left_to != worker_id and self._still_left(row)
-        holder = self._prefixes.holder(row.entry.conversation_id)
+    def _passes_over(self, response: OpenResponse, worker_id: str) -> bool:
+        """Return whether this worker is to pass over a response; reserve it for its holder."""
+        if response.reserved_until:
+            return response.reserved_for != worker_id and self._is_reserved(response)
+        holder = self._prefixes.holder(response.entry.conversation_id)
         if holder in ("", worker_id) or holder in self._missing:
             return False
-        others = self._left_to(holder)
-        if len(others) >= self._registry.free_places(holder):
+        others = self._reserved_for(holder)
+        if len(others) >= self._registry.free_capacity(holder):
             return False
-        row.left_to, row.left_until = holder, self._clock() + self._left_seconds
-        self._left[holder] = [*others, row]
+        response.reserve(holder, self._clock() + self._reserved_seconds)
+        self._reserved[holder] = [*others, response]
         self._publish(WORKERS_GROUP, {"type": "worker.claim", "worker_id": holder})
         return True
 
-    def _still_left(self, row: OpenResponse) -> bool:
-        """Is one that was left to a worker to be had by nobody else yet?"""
-        if not row.left_to:
+    def _is_reserved(self, response: OpenResponse) -> bool:
+        """Return whether nobody but its holder may claim a response that was reserved."""
+        if not response.reserved_for:
             return False
-        free = self._registry.free_places(row.left_to)
-        if row.left_until <= self._clock():
+        free = self._registry.free_capacity(response.reserved_for)
+        if response.reserved_until <= self._clock():
             if free:
-                self._missing.add(row.left_to)
+                self._missing.add(response.reserved_for)
             return False
-        return row in self._left_to(row.left_to)[:free]  # places may have become fewer
+        holders = self._reserved_for(response.reserved_for)
+        return response in holders[:free]  # its free places may have become fewer
+
+
+def _chosen(response: OpenResponse) -> OpenResponse:
+    response.clear_reservation()
+    return response

@@ -9,26 +9,26 @@ class ConversationQueues:
     """Per conversation, the ids in order of arrival: the open one first, then the held."""
 
     def __init__(self) -> None:
-        self._conversations: dict[str, list[str]] = {}
+        self._queues: dict[str, list[str]] = {}
 
     def __len__(self) -> int:
-        return len(self._conversations)
+        return len(self._queues)
 
     def join(self, entry: Entry) -> bool:
-        """Is it the open one? An entry without a conversation always is."""
+        """Add an entry; return whether it is the open one. Without a conversation it always is."""
         if not entry.conversation_id:
             return True
-        lane = self._conversations.setdefault(entry.conversation_id, [])
-        lane.append(entry.response_id)
-        return len(lane) == 1
+        queue = self._queues.setdefault(entry.conversation_id, [])
+        queue.append(entry.response_id)
+        return len(queue) == 1
 
     def leave(self, entry: Entry) -> str | None:
-        """The held one that is the open one now, if there is such."""
-        lane = self._conversations.get(entry.conversation_id)
-        if lane is None:
+        """Remove an entry; return the id that is the open one instead, None if none takes over."""
+        queue = self._queues.get(entry.conversation_id)
+        if queue is None:
             return None
-        was_first = lane[0] == entry.response_id
-        lane.remove(entry.response_id)
-        if not lane:
-            del self._conversations[entry.conversation_id]
-        return lane[0] if lane and was_first else None
+        was_first = queue[0] == entry.response_id
+        queue.remove(entry.response_id)
+        if not queue:
+            del self._queues[entry.conversation_id]
+        return queue[0] if queue and was_first else None

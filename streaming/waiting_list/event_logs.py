@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class EventLog:
-    """Events with the numbers `before` + 1, + 2, ...; `tail` is the last one's."""
+    """Events with the numbers `before` + 1, `before` + 2, ...; `tail` is the last one's."""
 
     before: int = 0
     events: list[str] = field(default_factory=list)
@@ -18,13 +18,15 @@ class EventLog:
         return self.before + len(self.events)
 
     def after(self, number: int, most: int | None = None) -> list[str]:
+        """Return the events with greater numbers, the first `most` of them."""
         first = max(number - self.before, 0)
         return self.events[first : None if most is None else first + most]
 
 
 @dataclass(frozen=True, slots=True)
 class DoneLog:
-    """`token` is that of the lease that said the last event, 0 if none did."""
+    """The log of an ended response. `token` is that of the lease that published the last event,
+    0 if none did; `expires` is in seconds of the list's clock."""
 
     log: EventLog
     token: int
@@ -33,6 +35,8 @@ class DoneLog:
 
 @dataclass(slots=True)
 class DoneLogs:
+    """The logs of ended responses, each kept for `keep_seconds`."""
+
     clock: Callable[[], float]
     keep_seconds: float
     _logs: dict[str, DoneLog] = field(default_factory=dict)  # in order of expiry
@@ -42,9 +46,11 @@ class DoneLogs:
         return len(self._logs)
 
     def add(self, response_id: str, log: EventLog, token: int) -> None:
+        """Keep the log of a response that has just ended."""
         self._logs[response_id] = DoneLog(log, token, self.clock() + self.keep_seconds)
 
     def get(self, response_id: str) -> DoneLog | None:
+        """Return a log that has not expired."""
         self._expire()
         return self._logs.get(response_id)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from bisect import insort
 
 from streaming.waiting_list.base import Edge, Slot
-from streaming.waiting_list.ordered_entries import OpenResponse, OrderedEntries, place_of
+from streaming.waiting_list.open_response import OpenResponse
+from streaming.waiting_list.ordered_entries import OrderedEntries, slot_of
 
 
 class FairOrder(OrderedEntries):
@@ -18,88 +19,88 @@ class FairOrder(OrderedEntries):
 
     def __init__(self) -> None:
         super().__init__()
-        self.replaced: dict[str, OpenResponse] = {}
-        """By id, what stands elsewhere than where it entered; whoever reads it clears it."""
+        self.unsaved: dict[str, OpenResponse] = {}
+        """By id, those whose slot is another one than `enqueue` told; whoever saves them clears."""
         self._by_owner: dict[str, list[OpenResponse]] = {}
         self._virtual_time = 0
-        self._tickets = 0
+        self._last_ticket = 0
 
-    def enter(self, row: OpenResponse) -> None:
-        """Give a response its place and let it stand there."""
-        queue = self._by_owner.setdefault(row.entry.owner, [])
-        last = queue[-1].place.tag if queue else 0
+    def enter(self, response: OpenResponse, now: float) -> None:
+        """Give a response its slot and let it wait there."""
+        queue = self._by_owner.setdefault(response.entry.owner, [])
+        last = queue[-1].slot.tag if queue else 0
         self._close_gap()
-        row.place = Slot(max(self._virtual_time, last) + 1, self._ticket())
-        queue.append(row)
-        self.add(row)
+        response.enter(Slot(max(self._virtual_time, last) + 1, self._next_ticket()), now)
+        queue.append(response)
+        self.add(response)
 
-    def restore(self, row: OpenResponse) -> None:
-        """Let one stand where it stood in another life."""
-        self.count(row.place)
-        if not row.place.moved:
-            queue = self._by_owner.setdefault(row.entry.owner, [])
-            insort(queue, row, key=place_of)
-        self.add(row)
+    def restore(self, response: OpenResponse, slot: Slot, now: float) -> None:
+        """Let a response wait where it stood before the list was lost."""
+        self.pass_over(slot)
+        response.enter(slot, now)
+        if not slot.moved:
+            queue = self._by_owner.setdefault(response.entry.owner, [])
+            insort(queue, response, key=slot_of)
+        self.add(response)
 
-    def count(self, slot: Slot) -> None:
-        """Whoever enters from now on stands behind this place."""
+    def pass_over(self, slot: Slot) -> None:
+        """Let whoever enters from now on stand behind this slot."""
         self._virtual_time = max(self._virtual_time, slot.tag)
-        self._tickets = max(self._tickets, slot.ticket)
+        self._last_ticket = max(self._last_ticket, slot.ticket)
 
     def slot_ahead(self) -> Slot:
-        """One for what ran and whose own is not known."""
-        return Slot(0, self._ticket())
+        """Return a slot for a response that ran and whose own slot is not known."""
+        return Slot(0, self._next_ticket())
 
-    def claim(self, row: OpenResponse) -> None:
+    def claim(self, response: OpenResponse) -> None:
         """Take one out whose turn it is."""
-        self.discard(row)
-        self._virtual_time = max(self._virtual_time, row.place.tag)
-        self._forget(row)
+        self.remove(response)
+        self._virtual_time = max(self._virtual_time, response.slot.tag)
+        self._leave_queue(response)
 
-    def withdraw(self, row: OpenResponse) -> None:
-        """Take one out, if it is here; its owner's later ones each move up by one place."""
-        if not self.discard(row):
-            return
-        queue = self._by_owner.get(row.entry.owner, [])
-        following = queue[queue.index(row) + 1 :] if row in queue else []
+    def withdraw(self, response: OpenResponse) -> None:
+        """Take one out; its owner's later ones each move up by one slot."""
+        self.remove(response)
+        queue = self._by_owner.get(response.entry.owner, [])
+        following = queue[queue.index(response) + 1 :] if response in queue else []
         for later in following:
-            self.discard(later)
+            self.remove(later)
         for later in following:
-            later.place, row.place = row.place, later.place
+            later.slot, response.slot = response.slot, later.slot
             self.add(later)
-            self.replaced[later.response_id] = later
-        self._forget(row)
+            self.unsaved[later.response_id] = later
+        self._leave_queue(response)
 
-    def move(self, row: OpenResponse, edge: Edge) -> bool:
-        """Put one before or behind all others; False if it is not here."""
-        if not self.discard(row):
-            return False
-        self._forget(row)
-        if self._rows and edge is Edge.FRONT:
+    def move(self, response: OpenResponse, edge: Edge) -> None:
+        """Put one before or behind all others."""
+        self.remove(response)
+        self._leave_queue(response)
+        if self._responses and edge is Edge.FRONT:
             self._close_gap()  # so that no newcomer gets a tag that is as small
-            row.place = Slot(self._rows[0].place.tag - 1, self._ticket(), moved=True)
-        elif self._rows:
-            row.place = Slot(self._rows[-1].place.tag, self._ticket(), moved=True)
+            tag = self._responses[0].slot.tag - 1
+            response.slot = Slot(tag, self._next_ticket(), moved=True)
+        elif self._responses:
+            tag = self._responses[-1].slot.tag
+            response.slot = Slot(tag, self._next_ticket(), moved=True)
         else:
-            row.place = row.place._replace(moved=True)
-        self.add(row)
-        self.replaced[row.response_id] = row
-        return True
+            response.slot = response.slot._replace(moved=True)
+        self.add(response)
+        self.unsaved[response.response_id] = response
 
     def _close_gap(self) -> None:
         """Pass over rounds that moves have emptied: the next one is that of somebody who waits."""
-        for later in self._rows.irange_key(min_key=Slot(self._virtual_time + 1, 0)):
-            self._virtual_time = later.place.tag - 1
+        for later in self._responses.irange_key(min_key=Slot(self._virtual_time + 1, 0)):
+            self._virtual_time = later.slot.tag - 1
             break
 
-    def _ticket(self) -> int:
-        self._tickets += 1
-        return self._tickets
+    def _next_ticket(self) -> int:
+        self._last_ticket += 1
+        return self._last_ticket
 
-    def _forget(self, row: OpenResponse) -> None:
+    def _leave_queue(self, response: OpenResponse) -> None:
         """Take it out of its owner's queue, if no move has."""
-        queue = self._by_owner.get(row.entry.owner, [])
-        if row in queue:
-            queue.remove(row)
+        queue = self._by_owner.get(response.entry.owner, [])
+        if response in queue:
+            queue.remove(response)
             if not queue:
-                del self._by_owner[row.entry.owner]
+                del self._by_owner[response.entry.owner]

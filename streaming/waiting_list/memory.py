@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
 
 from streaming.waiting_list import rules
 from streaming.waiting_list.base import (
     DONE_LOG_SECONDS,
-    MAX_ATTEMPTS,
     SAMPLES_KEPT,
     AppendCall,
     Claim,
@@ -43,12 +41,10 @@ from streaming.waiting_list.base import (
     WrongNumber,
     group_name,
 )
-from streaming.waiting_list.bounds import Bounds
 from streaming.waiting_list.cache_affinity import LEFT_SECONDS, CacheAffinity
-from streaming.waiting_list.conversation_queues import ConversationQueues
-from streaming.waiting_list.event_logs import DoneLogs, EventLog
-from streaming.waiting_list.fair_order import FairOrder
-from streaming.waiting_list.ordered_entries import OpenResponse, OrderedEntries
+from streaming.waiting_list.event_logs import DoneLogs
+from streaming.waiting_list.open_response import OpenResponse, Phase
+from streaming.waiting_list.open_responses import OpenResponses
 from streaming.waiting_list.overview import Overview
 from streaming.waiting_list.statistics import Statistics
 from streaming.waiting_list.worker_registry import WorkerRegistry
@@ -57,7 +53,8 @@ Publish = Callable[[str, dict[str, object]], None]
 
 
 class MemoryWaitingList(WaitingList):
-    """`publish(group, message)` delivers to a group's channels at once, in order."""
+    """The list of one process. `publish(group, message)` delivers to a group's channels at once,
+    in order; `clock` counts seconds."""
 
     def __init__(
         self,
@@ -69,29 +66,15 @@ class MemoryWaitingList(WaitingList):
     ) -> None:
         self._publish = publish
         self._clock = clock
-        self._open: dict[str, OpenResponse] = {}  # in order of arrival
-        self._order = FairOrder()  # has positions
-        self._returned = OrderedEntries()  # from lost or released leases: ahead of position 1
-        self._parked = OrderedEntries()  # attempts used up or cancelled: waits only to be withdrawn
-        self._conversations = ConversationQueues()
-        self._bounds = Bounds()
         self._registry = WorkerRegistry(clock)
         self._affinity = CacheAffinity(clock, self._registry, publish, left_seconds)
+        self._open = OpenResponses(clock, self._registry, self._affinity)
         self._elected: dict[str, tuple[str, float]] = {}
         self._done = DoneLogs(clock, done_log_seconds)
         self._statistics = Statistics(clock)
         self._closed: str | None = None
-        self._tokens = 0
         self.is_lost = True  # with the process before
-        self._overview = Overview(
-            clock,
-            self._open,
-            self._order,
-            self._returned,
-            self._parked,
-            self._registry,
-            self._statistics,
-        )
+        self._overview = Overview(clock, self._open, self._registry, self._statistics)
 
     # Accepting
 
@@ -99,19 +82,13 @@ class MemoryWaitingList(WaitingList):
         self, entry: Entry, limits: Limits, *, readmit: bool = False, said: int = 0
     ) -> Place:
         rules.check_entry(entry)
-        response_id = entry.response_id
-        if self._look(response_id).state is not State.UNKNOWN:
-            return self._place(response_id, created=False)
+        if self._look(entry.response_id).state is not State.UNKNOWN:
+            return self._place(entry.response_id, created=False)
         if not readmit:
             self._accept(entry, limits)
-        now = self._clock()
-        self._open[response_id] = row = OpenResponse(
-            entry, asked=now, since=now, seen=now, log=EventLog(said)
-        )
-        self._bounds.add(entry)
-        if self._conversations.join(entry):
-            self._take_place(row)
-        return self._place(response_id, created=True, slot=_slot_of(row))
+        response = self._open.add(entry, said)
+        slot = None if response.phase is Phase.HELD else response.slot
+        return self._place(entry.response_id, created=True, slot=slot)
 
     async def is_restored(self) -> bool:
         return not self.is_lost
@@ -119,41 +96,21 @@ class MemoryWaitingList(WaitingList):
     async def restore(
         self, forgotten: Sequence[Remembered], *, whole: bool, patience: float = 0
     ) -> None:
-        for each in rules.in_order(forgotten):
-            if each.entry.response_id not in self._open:
-                self._restore(each, self._clock() + patience)
+        for known in rules.in_order(forgotten):
+            if known.entry.response_id not in self._open:
+                self._open.restore(known, self._clock() + patience)
         if whole:
             self.is_lost = False
 
-    def _restore(self, known: Remembered, seen: float) -> None:
-        now, entry = self._clock(), known.entry
-        self._open[entry.response_id] = row = OpenResponse(
-            entry, asked=now, since=now, seen=seen, log=EventLog(known.said)
-        )
-        self._bounds.add(entry)
-        if not self._conversations.join(entry):
-            return
-        row.state = State.WAITING
-        if known.ran:
-            row.place = known.slot or self._order.slot_ahead()
-            row.token = self._next_token()  # it was claimed, and has waited enough
-            self._order.count(row.place)
-            self._returned.add(row)
-        elif known.slot:
-            row.place = known.slot
-            self._order.restore(row)
-        else:
-            self._order.enter(row)
-            self._order.replaced[entry.response_id] = row
-
     async def unsaved(self) -> dict[str, Slot]:
-        return {name: row.place for name, row in self._order.replaced.items()}
+        return {name: response.slot for name, response in self._open.order.unsaved.items()}
 
     async def saved(self, slots: Mapping[str, Slot]) -> None:
+        unsaved = self._open.order.unsaved
         for name, slot in slots.items():
-            row = self._order.replaced.get(name)
-            if row is not None and row.place == slot:
-                del self._order.replaced[name]
+            response = unsaved.get(name)
+            if response is not None and response.slot == slot:
+                del unsaved[name]
 
     async def objection(self, owner: str, address: str, limits: Limits) -> WaitingListError | None:
         try:
@@ -168,7 +125,7 @@ class MemoryWaitingList(WaitingList):
     def _check(self, entry: Entry, limits: Limits) -> None:
         if self._closed is not None:
             raise QueueClosed(self._closed)
-        self._bounds.check(entry, limits, self._registry.serving())
+        self._open.bounds.check(entry, limits, self._registry.serving_capacities())
 
     def _accept(self, entry: Entry, limits: Limits) -> None:
         """Count the entry as accepted, or raise what keeps it out."""
@@ -179,50 +136,57 @@ class MemoryWaitingList(WaitingList):
             raise
         self._statistics.accepted += 1
 
-    def _take_place(self, row: OpenResponse) -> None:
-        row.state, row.since = State.WAITING, self._clock()
-        self._order.enter(row)
+    async def withdraw(self, response_id: str, event: str) -> Withdrawal:
+        rules.check_event(event)
+        response = self._open.get(response_id)
+        if response is None:
+            return Withdrawal.GONE
+        if response.cancel():
+            return Withdrawal.RUNNING
+        self._end(response, event)
+        return Withdrawal.WITHDRAWN
 
-    # A worker's side
+    async def flag(self, response_id: str) -> bool:
+        response = self._open.get(response_id)
+        return response is not None and response.cancel()
+
+    def forget(self) -> None:
+        """Drop all responses and publish nothing of it: another list has what was open."""
+        for response in list(self._open):
+            self._open.remove(response)
+        self.is_lost = True
+
+    # Leasing
+
+    async def heartbeat(self, beat: WorkerBeat) -> Orders:
+        return self._registry.beat(beat)
+
+    async def retire(self, worker_id: str) -> None:
+        for response_id in list(self._registry.leases.get(worker_id, ())):
+            self._open.give_back(self._open[response_id], forgive=True)
+        self._registry.remove(worker_id)
+        self._affinity.forget(worker_id)
 
     async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Left | None:
-        if not self._registry.free_places(worker_id):
+        if not self._registry.free_capacity(worker_id):
             return None
-        row = self._affinity.choose(worker_id, chain(self._returned, self._order))
-        if row is None or isinstance(row, Left):
-            return row
-        if not self._returned.discard(row):
-            self._order.claim(row)
-        now = self._clock()
-        if not row.token:
-            self._statistics.claim(now - row.asked)
-        self._registry.lease(worker_id, row.response_id)
-        row.state, row.since, row.worker_id = State.RUNNING, now, worker_id
-        row.token = self._next_token()
-        row.expires, row.attempt = now + lease_seconds, row.attempt + 1
-        row.tail_before, row.tokens_before = row.log.tail, len(row.tokens)
-        return Claim(
-            lease=Lease(row.response_id, worker_id, row.token),
-            entry=row.entry,
-            attempt=row.attempt,
-            tail=row.log.tail,
-            tokens=tuple(row.tokens),
-        )
-
-    def _next_token(self) -> int:
-        self._tokens += 1
-        return self._tokens
+        response = self._open.choose(worker_id)
+        if response is None or isinstance(response, Left):
+            return response
+        if not response.token:
+            self._statistics.claim(self._clock() - response.asked)
+        return self._open.start(response, worker_id, lease_seconds)
 
     async def renew(self, worker_id: str, leases: Iterable[Lease], lease_seconds: float) -> Renewal:
         held, lost, cancelled = set(), set(), set()
         for lease in leases:
-            row = self._leased(lease)
-            if row is None or row.worker_id != worker_id:
+            response = self._leased(lease)
+            if response is None or response.worker_id != worker_id:
                 lost.add(lease.response_id)
                 continue
-            row.expires = self._clock() + lease_seconds
+            response.expires = self._clock() + lease_seconds
             held.add(lease.response_id)
-            if row.cancelled:
+            if response.cancelled:
                 cancelled.add(lease.response_id)
         return Renewal(frozenset(held), frozenset(lost), frozenset(cancelled))
 
@@ -248,17 +212,17 @@ class MemoryWaitingList(WaitingList):
     def _append(
         self, lease: Lease, event: str, tokens: Sequence[int], number: int | None = None
     ) -> int | None:
-        row = self._leased(lease)
-        if row is None:
+        response = self._leased(lease)
+        if response is None:
             return None
-        is_next = rules.is_next(number, row.log.tail, row.tail_before)
+        is_next = rules.is_next(number, response.log.tail, response.number_at_claim)
         if is_next is None:
-            raise WrongNumber([row.response_id])
+            raise WrongNumber([response.response_id])
         if not is_next:
             return number
-        row.tokens.extend(tokens)
+        response.tokens.extend(tokens)
         self._statistics.tokens += len(tokens)
-        return self._say(row, event, last=False)
+        return self._say(response, event, last=False)
 
     async def finish(
         self,
@@ -270,110 +234,55 @@ class MemoryWaitingList(WaitingList):
         cut: bool = False,
     ) -> int | None:
         rules.check_event(event)
-        row = self._leased(lease)
-        if row is None:
+        response = self._leased(lease)
+        if response is None:
             done = self._done.get(lease.response_id)
             said = done is not None and done.token == lease.token and done.log.tail == number
             return number if said else None
-        if number is not None and number != row.log.tail + 1:
-            raise WrongNumber([row.response_id])
-        if counted and not row.tokens_before:
-            seconds = self._clock() - row.since
-            tokens, most = len(row.tokens), row.entry.max_tokens
+        if number is not None and number != response.log.tail + 1:
+            raise WrongNumber([response.response_id])
+        if counted and not response.tokens_at_claim:
+            seconds = self._clock() - response.since
+            tokens, most = len(response.tokens), response.entry.max_tokens
             self._statistics.recent.append((tokens, seconds, (tokens if cut else 0) or most))
-        self._affinity.keep(row.worker_id, row.entry.conversation_id)
-        return self._end(row, event, row.token)
+        self._affinity.keep(response.worker_id, response.entry.conversation_id)
+        return self._end(response, event, response.token)
 
     async def release(self, lease: Lease, *, forgive: bool = True) -> bool:
-        row = self._leased(lease)
-        if row is None:
+        response = self._leased(lease)
+        if response is None:
             return False
-        self._give_back(row, forgive=forgive)
+        self._open.give_back(response, forgive=forgive)
         return True
 
     def _leased(self, lease: Lease) -> OpenResponse | None:
-        """The response this lease may speak for: by token and by time, swept or not."""
-        row = self._open.get(lease.response_id)
-        if row is None or row.state is not State.RUNNING or row.token != lease.token:
+        """Return the response that this lease may publish for."""
+        response = self._open.get(lease.response_id)
+        if response is None or not response.is_leased(lease.token, self._clock()):
             return None
-        return row if row.expires > self._clock() else None
+        return response
 
-    def _say(self, row: OpenResponse, event: str, *, last: bool) -> int:
-        number = row.log.tail + 1
+    def _say(self, response: OpenResponse, event: str, *, last: bool) -> int:
+        """Number, store and publish an event; return its number."""
+        number = response.log.tail + 1
         text = rules.numbered(event, number)
-        row.log.events.append(text)
-        message = rules.message(row.response_id, number, text, last)
-        self._publish(group_name(row.response_id), message)
+        response.log.events.append(text)
+        message = rules.message(response.response_id, number, text, last)
+        self._publish(group_name(response.response_id), message)
         return number
 
-    def _give_back(self, row: OpenResponse, *, forgive: bool) -> bool:
-        """Back to its old place; False if it may not be claimed again."""
-        if forgive:
-            row.attempt -= 1
-        self._unlease(row)
-        row.state, row.since = State.WAITING, self._clock()
-        again = not row.cancelled and row.attempt < MAX_ATTEMPTS
-        (self._returned if again else self._parked).add(row)
-        return again
-
-    def _unlease(self, row: OpenResponse) -> None:
-        self._registry.unlease(row.worker_id, row.response_id)
-        row.worker_id = ""
-
-    # Ending
-
-    async def withdraw(self, response_id: str, event: str) -> Withdrawal:
-        rules.check_event(event)
-        row = self._open.get(response_id)
-        if row is None:
-            return Withdrawal.GONE
-        if row.state is State.RUNNING:
-            row.cancelled = True
-            return Withdrawal.RUNNING
-        self._end(row, event)
-        return Withdrawal.WITHDRAWN
-
-    async def flag(self, response_id: str) -> bool:
-        row = self._open.get(response_id)
-        if row is None or row.state is not State.RUNNING:
-            return False
-        row.cancelled = True
-        return True
-
-    def forget(self) -> None:
-        """Hold nothing any more, and say nothing of it: all that was open is another list's."""
-        for row in list(self._open.values()):
-            self._drop(row)
-        self.is_lost = True
-
-    def _end(self, row: OpenResponse, event: str, token: int = 0) -> int:
-        number = self._say(row, event, last=True)
-        self._done.add(row.response_id, row.log, token)
-        self._drop(row)
+    def _end(self, response: OpenResponse, event: str, token: int = 0) -> int:
+        """Publish the last event, keep the log for a while, and remove the response."""
+        number = self._say(response, event, last=True)
+        self._done.add(response.response_id, response.log, token)
+        self._open.remove(response)
         return number
 
-    def _drop(self, row: OpenResponse) -> None:
-        entry = row.entry
-        del self._open[entry.response_id]
-        self._order.withdraw(row)
-        self._returned.discard(row)
-        self._parked.discard(row)
-        self._affinity.free(row)
-        self._unlease(row)
-        self._bounds.remove(entry)
-        self._order.replaced.pop(entry.response_id, None)
-        following = self._conversations.leave(entry)
-        if following is not None:
-            self._take_place(self._open[following])
-            self._order.replaced[following] = self._open[following]
-
-    # A viewer's side
+    # Watching
 
     async def read(self, response_id: str, after: int = 0, most: int | None = None) -> list[str]:
-        if response_id in self._open:
-            return self._open[response_id].log.after(after, most)
-        done = self._done.get(response_id)
-        return done.log.after(after, most) if done else []
+        found = self._open.get(response_id) or self._done.get(response_id)
+        return found.log.after(after, most) if found else []
 
     async def watch(self, response_ids: Sequence[str]) -> Watch:
         now = self._clock()
@@ -381,8 +290,8 @@ class MemoryWaitingList(WaitingList):
             if response_id in self._open:
                 self._open[response_id].seen = now
         return Watch(
-            size=len(self._order),
-            workers=len(self._registry.serving()),
+            size=len(self._open.order),
+            workers=len(self._registry.serving_capacities()),
             responses={response_id: self._look(response_id) for response_id in response_ids},
         )
 
@@ -393,23 +302,24 @@ class MemoryWaitingList(WaitingList):
         return {response_id for response_id in response_ids if response_id in self._open}
 
     def _look(self, response_id: str) -> Watched:
-        row = self._open.get(response_id)
-        if row is not None:
-            return Watched(row.state, self._overview.position(row), row.log.tail)
+        response = self._open.get(response_id)
+        if response is not None:
+            return Watched(response.state, self._open.position(response), response.log.tail)
         done = self._done.get(response_id)
         return Watched(State.DONE, None, done.log.tail) if done else Watched(State.UNKNOWN, None, 0)
 
     def _place(self, response_id: str, *, created: bool, slot: Slot | None = None) -> Place:
         seen = self._look(response_id)
-        return Place(seen.state, seen.position, len(self._order), created, slot)
+        return Place(seen.state, seen.position, len(self._open.order), created, slot)
 
-    # An operator's side
+    # Operating
 
     async def move(self, response_id: str, edge: Edge) -> bool:
-        row = self._open.get(response_id)
-        if row is None or not self._order.move(row, edge):
+        response = self._open.get(response_id)
+        if response is None or response.phase is not Phase.ORDERED:
             return False
-        row.left_to = ""  # it stands elsewhere now, and is nobody's in particular
+        self._open.order.move(response, edge)
+        response.cancel_reservation()
         return True
 
     async def close(self, message: str) -> None:
@@ -433,26 +343,6 @@ class MemoryWaitingList(WaitingList):
         rules.check_capacity(capacity)
         return self._registry.order(worker_id, capacity, drain)
 
-    async def counters(self) -> Counters:
-        return self._overview.counters()
-
-    async def sample(self, text: str) -> None:
-        self._statistics.samples.append(text)
-
-    async def samples(self, last: int = SAMPLES_KEPT) -> list[str]:
-        return list(self._statistics.samples)[-last:] if last > 0 else []
-
-    # Workers and upkeep
-
-    async def heartbeat(self, beat: WorkerBeat) -> Orders:
-        return self._registry.beat(beat)
-
-    async def retire(self, worker_id: str) -> None:
-        for response_id in list(self._registry.leases.get(worker_id, ())):
-            self._give_back(self._open[response_id], forgive=True)
-        self._registry.remove(worker_id)
-        self._affinity.forget(worker_id)
-
     async def elect(self, name: str, holder: str, seconds: float) -> bool:
         now = self._clock()
         present, expires = self._elected.get(name, ("", 0.0))
@@ -467,33 +357,43 @@ class MemoryWaitingList(WaitingList):
     async def workers(self) -> list[WorkerRow]:
         return self._registry.rows()
 
+    async def counters(self) -> Counters:
+        return self._overview.counters()
+
+    async def sample(self, text: str) -> None:
+        self._statistics.samples.append(text)
+
+    async def samples(self, last: int = SAMPLES_KEPT) -> list[str]:
+        return list(self._statistics.samples)[-last:] if last > 0 else []
+
     async def load(self) -> Load:
         return self._overview.load()
 
     async def sweep(self, viewer_grace: float, queue_timeout: float | None = None) -> Sweep:
         now = self._clock()
         returned = [
-            row.response_id
-            for row in self._overview.in_state(State.RUNNING)
-            if row.expires <= now and self._give_back(row, forgive=False)
+            response.response_id
+            for response in self._open.in_phase(Phase.RUNNING)
+            if response.expires <= now and self._open.give_back(response, forgive=False)
         ]
-        for worker_id in self._registry.bury():
+        for worker_id in self._registry.remove_dead():
             self._affinity.forget(worker_id)
-        parked = [row.response_id for row in self._parked]
-        cancelled = [name for name in parked if self._open[name].cancelled]
-        exhausted = [name for name in parked if name not in cancelled]
+        parked = list(self._open.parked)
         unseen = [
-            name
-            for name, row in self._open.items()
-            if row.seen <= now - viewer_grace and name not in parked
+            response.response_id
+            for response in self._open
+            if response.seen <= now - viewer_grace and response.phase is not Phase.PARKED
         ]
         overdue = [
-            name
-            for name, row in self._open.items()
-            if queue_timeout is not None and not row.token and row.asked <= now - queue_timeout
+            response.response_id
+            for response in self._open
+            if queue_timeout is not None
+            and not response.token
+            and response.asked <= now - queue_timeout
         ]
-        return Sweep(returned, exhausted, cancelled + unseen, overdue)
-
-
-def _slot_of(row: OpenResponse) -> Slot | None:
-    return None if row.state is State.HELD else row.place
+        return Sweep(
+            returned=returned,
+            exhausted=[each.response_id for each in parked if not each.cancelled],
+            abandoned=[each.response_id for each in parked if each.cancelled] + unseen,
+            overdue=overdue,
+        )

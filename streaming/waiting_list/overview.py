@@ -1,9 +1,9 @@
-"""What operators and forecasts see of the waiting list in memory; it changes nothing."""
+"""What operators and forecasts see of the waiting list in memory. Changes nothing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from streaming.waiting_list.base import (
     Counters,
@@ -11,93 +11,84 @@ from streaming.waiting_list.base import (
     Load,
     RunningLoad,
     Snapshot,
-    State,
 )
-from streaming.waiting_list.fair_order import FairOrder
-from streaming.waiting_list.ordered_entries import OpenResponse, OrderedEntries
+from streaming.waiting_list.open_response import OpenResponse, Phase
+from streaming.waiting_list.open_responses import OpenResponses
 from streaming.waiting_list.statistics import Statistics
 from streaming.waiting_list.worker_registry import WorkerRegistry
 
 
 class Overview:
-    """Looks at the parts of a list: what is open, by id, what of it waits, workers, counts."""
+    """Reads open responses, workers and counts of one list."""
 
     def __init__(
         self,
         clock: Callable[[], float],
-        open_: Mapping[str, OpenResponse],
-        order: FairOrder,
-        returned: OrderedEntries,
-        parked: OrderedEntries,
+        open_responses: OpenResponses,
         registry: WorkerRegistry,
         statistics: Statistics,
     ) -> None:
         self._clock = clock
-        self._open = open_
-        self._order = order
-        self._returned = returned
-        self._parked = parked
+        self._open = open_responses
         self._registry = registry
         self._statistics = statistics
 
-    def in_state(self, state: State) -> list[OpenResponse]:
-        return [row for row in self._open.values() if row.state is state]
-
-    def position(self, row: OpenResponse) -> int | None:
-        rank = self._order.rank(row)
-        return None if rank is None else rank + 1
-
     def snapshot(self, closed: str | None) -> Snapshot:
-        running = sorted(self.in_state(State.RUNNING), key=lambda row: row.place)
-        waiting = [*self._returned, *self._order, *self._parked, *self.in_state(State.HELD)]
+        """Return all of the list; `closed` is the operator's message, if there is one."""
+        found = self._open
+        running = sorted(found.in_phase(Phase.RUNNING), key=lambda response: response.slot)
+        waiting = (*found.returned, *found.order, *found.parked, *found.in_phase(Phase.HELD))
         return Snapshot(
             workers=self._registry.rows(),
-            running=[self._row(row) for row in running],
-            waiting=[self._row(row) for row in waiting],
+            running=[self._row(response) for response in running],
+            waiting=[self._row(response) for response in waiting],
             paused=self._registry.paused,
             closed=closed,
         )
 
-    def _row(self, row: OpenResponse) -> EntryRow:
+    def _row(self, response: OpenResponse) -> EntryRow:
         return EntryRow(
-            response_id=row.entry.response_id,
-            owner=row.entry.owner,
-            conversation_id=row.entry.conversation_id,
-            state=row.state,
-            position=self.position(row),
-            worker_id=row.worker_id,
-            attempt=row.attempt,
-            since=self._clock() - row.since,
-            tokens=len(row.tokens),
-            max_tokens=row.entry.max_tokens,
-            asked=self._clock() - row.asked,
-            slot=None if row.state is State.HELD else row.place,
+            response_id=response.entry.response_id,
+            owner=response.entry.owner,
+            conversation_id=response.entry.conversation_id,
+            state=response.state,
+            position=self._open.position(response),
+            worker_id=response.worker_id,
+            attempt=response.attempt,
+            since=self._clock() - response.since,
+            tokens=len(response.tokens),
+            max_tokens=response.entry.max_tokens,
+            asked=self._clock() - response.asked,
+            slot=None if response.phase is Phase.HELD else response.slot,
         )
 
     def load(self) -> Load:
+        """Return what a forecast needs."""
         now = self._clock()
         return Load(
             running=[
                 RunningLoad(
-                    response_id=row.response_id,
-                    worker_id=row.worker_id,
-                    tokens=len(row.tokens),
-                    max_tokens=row.entry.max_tokens,
-                    seconds=now - row.since,
-                    resumed=row.tokens_before,
+                    response_id=response.response_id,
+                    worker_id=response.worker_id,
+                    tokens=len(response.tokens),
+                    max_tokens=response.entry.max_tokens,
+                    seconds=now - response.since,
+                    resumed=response.tokens_at_claim,
                 )
-                for row in self.in_state(State.RUNNING)
+                for response in self._open.in_phase(Phase.RUNNING)
             ],
             waiting=[
-                (row.response_id, row.entry.max_tokens) for row in (*self._returned, *self._order)
+                (response.response_id, response.entry.max_tokens)
+                for response in (*self._open.returned, *self._open.order)
             ],
-            places=self._registry.places(),
+            places=self._registry.claiming_capacities(),
             recent=list(self._statistics.recent),
         )
 
     def counters(self) -> Counters:
+        """Return the counters, and the present numbers beside them."""
         running = sum(map(len, self._registry.leases.values()))
-        serving = self._registry.serving()
+        serving = self._registry.serving_capacities()
         return Counters(
             at=time.time(),
             running=running,

@@ -1,5 +1,4 @@
-"""What the waiting list in memory counts for operators and forecasts, and the samples that
-operators look back on."""
+"""What the waiting list in memory counts for operators and forecasts, and the samples it keeps."""
 
 from __future__ import annotations
 
@@ -12,25 +11,30 @@ from streaming.waiting_list.base import RECENT_KEPT, REFUSALS, SAMPLES_KEPT, WAI
 
 @dataclass(slots=True)
 class Statistics:
+    """Counters since the list began, and the last few measurements. Times are in seconds."""
+
     clock: Callable[[], float]
     accepted: int = 0
     tokens: int = 0
     recent: deque[tuple[int, float, int]] = field(default_factory=lambda: deque(maxlen=RECENT_KEPT))
-    """Tokens, seconds and token limit of those finished in one go."""
+    """Tokens, seconds and token limit of responses that were finished in one attempt."""
     samples: deque[str] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
     _rejected: Counter[str] = field(default_factory=Counter)
     _waits: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=WAITS_KEPT))
 
     def reject(self, code: str) -> None:
+        """Count a refusal by its code."""
         self._rejected[code] += 1
 
     def rejected(self) -> dict[str, int]:
+        """Return how often each code of REFUSALS was the reason."""
         return {code: self._rejected[code] for code in REFUSALS}
 
     def claim(self, waited: float) -> None:
-        """A response was claimed for the first time, so many seconds after it was accepted."""
+        """Note a first claim, `waited` seconds after the response was accepted."""
         self._waits.append((self.clock(), waited))
 
     def waits(self) -> list[tuple[float, float]]:
+        """Return the last first claims: seconds since each, and how long it had waited."""
         now = self.clock()
         return [(now - at, waited) for at, waited in self._waits]

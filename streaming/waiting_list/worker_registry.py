@@ -10,6 +10,8 @@ from streaming.waiting_list.base import Orders, WorkerBeat, WorkerRow, WorkerSta
 
 @dataclass(slots=True)
 class KnownWorker:
+    """A worker's last heartbeat and when it came (seconds of the list's clock), and its orders."""
+
     beat: WorkerBeat
     at: float
     paused: bool = False
@@ -29,29 +31,34 @@ class KnownWorker:
 
 @dataclass(slots=True)
 class WorkerRegistry:
+    """Workers by id, with their leases."""
+
     clock: Callable[[], float]
     paused: bool = False
-    """Nobody claims."""
+    """Whether no worker may claim."""
     leases: dict[str, set[str]] = field(default_factory=dict)
-    """What each worker runs; that outlives a dead one's row."""
+    """Response ids that each worker runs; they outlive the row of a dead one."""
     _workers: dict[str, KnownWorker] = field(default_factory=dict)
 
     def beat(self, beat: WorkerBeat) -> Orders:
+        """Note a heartbeat, and return the worker's orders."""
         known = self._workers.setdefault(beat.worker_id, KnownWorker(beat, 0))
         known.beat, known.at = beat, self.clock()
         return known.orders
 
     def remove(self, worker_id: str) -> None:
+        """Forget a worker; its leases stay until they are given back."""
         self._workers.pop(worker_id, None)
 
-    def bury(self) -> list[str]:
-        """Forget those that have not been heard of in time: these."""
+    def remove_dead(self) -> list[str]:
+        """Forget the workers whose time to live is over, and return their ids."""
         dead = [name for name, worker in self._workers.items() if not self._alive(worker)]
         for name in dead:
             del self._workers[name]
         return dead
 
     def pause(self, worker_id: str | None, paused: bool) -> bool:
+        """Set the switch of a worker, or (None) the one for all; False for an unknown worker."""
         if worker_id is None:
             self.paused = paused
         elif worker_id in self._workers:
@@ -61,6 +68,7 @@ class WorkerRegistry:
         return True
 
     def order(self, worker_id: str, capacity: int | None, drain: bool | None) -> bool:
+        """Change a worker's orders, None as they are; False for an unknown worker."""
         known = self._workers.get(worker_id)
         if known is None:
             return False
@@ -71,17 +79,19 @@ class WorkerRegistry:
         return True
 
     def lease(self, worker_id: str, response_id: str) -> None:
+        """Count a response as run by a worker."""
         self.leases.setdefault(worker_id, set()).add(response_id)
 
     def unlease(self, worker_id: str, response_id: str) -> None:
+        """Count a response as run by a worker no more."""
         leases = self.leases.get(worker_id)
         if leases is not None:
             leases.discard(response_id)
             if not leases:
                 del self.leases[worker_id]
 
-    def free_places(self, worker_id: str) -> int:
-        """How many it may claim now."""
+    def free_capacity(self, worker_id: str) -> int:
+        """Return how many responses a worker may claim now."""
         worker = self._workers.get(worker_id)
         if (
             worker is None
@@ -94,16 +104,16 @@ class WorkerRegistry:
         return max(0, worker.capacity - len(self.leases.get(worker_id, ())))
 
     def prefixes(self, worker_id: str) -> int:
-        """Of how many prompts it says it has what it read; 0 of one that is not known."""
+        """Return how many prefixes a worker's engine keeps; 0 for an unknown worker."""
         worker = self._workers.get(worker_id)
         return worker.beat.prefixes if worker else 0
 
-    def serving(self) -> list[int]:
-        """The capacities of the live workers that are not draining: together the bound."""
+    def serving_capacities(self) -> list[int]:
+        """Return the capacities of the live workers that are not draining."""
         return [worker.capacity for worker in self._live() if _serves(worker)]
 
-    def places(self) -> dict[str, int]:
-        """The capacities of those that claim, or will once they are loaded."""
+    def claiming_capacities(self) -> dict[str, int]:
+        """Return the capacities of those that claim, or will once they are loaded, by worker."""
         return {
             worker.beat.worker_id: worker.capacity
             for worker in self._live()
@@ -111,6 +121,7 @@ class WorkerRegistry:
         }
 
     def rows(self) -> list[WorkerRow]:
+        """Return the live workers as a snapshot shows them, by id."""
         return [
             WorkerRow(
                 worker_id=worker.beat.worker_id,

@@ -139,16 +139,16 @@ class MemoryBackend(Backend):
         return len(self.list._affinity._prefixes)  # type: ignore[attr-defined]
 
     async def remains(self) -> set[str]:
-        kept = self.list
+        kept: Any = self.list
         await kept.sweep(LONG)
-        names = ("open", "order", "returned", "parked", "conversations", "done")
-        shelves = {name: getattr(kept, f"_{name}") for name in names}
-        shelves["leases"] = kept._registry.leases  # type: ignore[attr-defined]
-        shelves["queues"] = kept._order._by_owner  # type: ignore[attr-defined]
-        return {name for name, shelf in shelves.items() if len(shelf)}
+        names = ("order", "returned", "parked", "conversations")
+        collections = {name: getattr(kept._open, name) for name in names}
+        collections |= {"open": kept._open, "done": kept._done, "leases": kept._registry.leases}
+        collections["queues"] = kept._open.order._by_owner
+        return {name for name, kept in collections.items() if len(kept)}
 
     async def counted(self) -> tuple[dict[str, int], dict[str, int]]:
-        bounds = self.list._bounds  # type: ignore[attr-defined]
+        bounds = self.list._open.bounds  # type: ignore[attr-defined]
         return dict(bounds.owners), dict(bounds.addresses)
 
 
