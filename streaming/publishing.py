@@ -19,7 +19,7 @@ from streaming.engine.base import Engine, EngineEvent, EventSink, Finished
 from streaming.outages import log_fault
 from streaming.protocol import ResponseDone
 from streaming.running import Moment, Running
-from streaming.waiting_list.base import Claim, WaitingList, WrongNumber
+from streaming.waiting_list.base import AppendCall, Claim, WaitingList, WrongNumber
 
 logger = logging.getLogger(__name__)
 
@@ -235,7 +235,10 @@ class Publisher:
             return []
         try:
             return await self._list.append_many(
-                [(r.lease, append.event, append.tokens, append.number) for r, append in pending]
+                [
+                    AppendCall(running.lease, append.event, append.tokens, append.number)
+                    for running, append in pending
+                ]
             )
         except WrongNumber as error:
             # We and the log disagree: whoever claims it next goes on from what the log says, or

@@ -173,9 +173,10 @@ class MemoryWaitingList(WaitingList):
         response = self._open.choose(worker_id)
         if response is None or isinstance(response, Left):
             return response
+        now = self._clock()
         if not response.token:
-            self._statistics.claim(self._clock() - response.asked)
-        return self._open.start(response, worker_id, lease_seconds)
+            self._statistics.claim(now, now - response.asked)
+        return self._open.start(response, worker_id, now, lease_seconds)
 
     async def renew(self, worker_id: str, leases: Iterable[Lease], lease_seconds: float) -> Renewal:
         held, lost, cancelled = set(), set(), set()
@@ -193,16 +194,17 @@ class MemoryWaitingList(WaitingList):
     async def append(
         self, lease: Lease, event: str, tokens: Sequence[int] = (), number: int | None = None
     ) -> int | None:
-        return (await self.append_many([(lease, event, tokens, number)]))[0]
+        rules.check_event(event)
+        return self._append(lease, event, tokens, number)
 
     async def append_many(self, appends: Sequence[AppendCall]) -> list[int | None]:
-        for _, event, *_ in appends:
-            rules.check_event(event)
+        for call in appends:
+            rules.check_event(call.event)
         numbers: list[int | None] = []
         wrong: list[str] = []
-        for append in appends:
+        for call in appends:
             try:
-                numbers.append(self._append(*append))
+                numbers.append(self._append(call.lease, call.event, call.tokens, call.number))
             except WrongNumber as error:
                 wrong += error.response_ids
         if wrong:
@@ -210,16 +212,17 @@ class MemoryWaitingList(WaitingList):
         return numbers
 
     def _append(
-        self, lease: Lease, event: str, tokens: Sequence[int], number: int | None = None
+        self, lease: Lease, event: str, tokens: Sequence[int], number: int | None
     ) -> int | None:
         response = self._leased(lease)
         if response is None:
             return None
-        is_next = rules.is_next(number, response.log.tail, response.number_at_claim)
-        if is_next is None:
-            raise WrongNumber([response.response_id])
-        if not is_next:
-            return number
+        if number is not None:
+            is_next = rules.is_next(number, response.log.tail, response.number_at_claim)
+            if is_next is None:
+                raise WrongNumber([response.response_id])
+            if not is_next:
+                return number
         response.tokens.extend(tokens)
         self._statistics.tokens += len(tokens)
         return self._say(response, event, last=False)
@@ -264,11 +267,11 @@ class MemoryWaitingList(WaitingList):
 
     def _say(self, response: OpenResponse, event: str, *, last: bool) -> int:
         """Number, store and publish an event; return its number."""
-        number = response.log.tail + 1
+        log, response_id = response.log, response.entry.response_id
+        number = log.tail + 1
         text = rules.numbered(event, number)
-        response.log.events.append(text)
-        message = rules.message(response.response_id, number, text, last)
-        self._publish(group_name(response.response_id), message)
+        log.events.append(text)
+        self._publish(group_name(response_id), rules.message(response_id, number, text, last))
         return number
 
     def _end(self, response: OpenResponse, event: str, token: int = 0) -> int:

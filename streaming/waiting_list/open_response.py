@@ -26,6 +26,8 @@ class Phase(Enum):
     PARKED = State.WAITING, "out of attempts or cancelled while it ran: waits to be withdrawn"
     ENDED = State.DONE, "no longer open"
 
+    __hash__ = object.__hash__  # Enum's own, of the name, is slow; every claim looks up two
+
     def __init__(self, state: State, meaning: str) -> None:
         self.state = state
         self.meaning = meaning

@@ -90,13 +90,15 @@ class OpenResponses:
         waits."""
         return self._affinity.choose(worker_id, chain(self.returned, self.order))
 
-    def start(self, response: OpenResponse, worker_id: str, lease_seconds: float) -> Claim:
+    def start(
+        self, response: OpenResponse, worker_id: str, now: float, lease_seconds: float
+    ) -> Claim:
         """Let a worker run a waiting response."""
         if response.phase is Phase.RETURNED:
             self.returned.remove(response)
         else:
             self.order.claim(response)
-        claim = response.start(worker_id, self._next_token(), self._clock(), lease_seconds)
+        claim = response.start(worker_id, self._next_token(), now, lease_seconds)
         self._registry.lease(worker_id, response.response_id)
         return claim
 

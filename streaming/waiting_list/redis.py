@@ -182,20 +182,20 @@ class RedisWaitingList(WaitingList):
     async def append(
         self, lease: Lease, event: str, tokens: Sequence[int] = (), number: int | None = None
     ) -> int | None:
-        return (await self.append_many([(lease, event, tokens, number)]))[0]
+        return (await self.append_many([AppendCall(lease, event, tokens, number)]))[0]
 
     async def append_many(self, appends: Sequence[AppendCall]) -> list[int | None]:
         if not appends:
             return []
         args: list[str | int] = []
-        for lease, event, tokens, *number in appends:
-            rules.check_event(event)
-            text = "".join(f"{token}," for token in tokens)
-            args += (lease.response_id, lease.token, event, text, len(tokens))
-            args.append(_optional(*number))
+        for call in appends:
+            rules.check_event(call.event)
+            tokens = "".join(f"{token}," for token in call.tokens)
+            args += (call.lease.response_id, call.lease.token, call.event, tokens)
+            args += (len(call.tokens), _optional(call.number))
         numbers = await self._run("append", _nonce(), *args)
         pairs = zip(appends, numbers, strict=True)
-        wrong = {append[0].response_id for append, number in pairs if number == "wrong"}
+        wrong = {call.lease.response_id for call, number in pairs if number == "wrong"}
         if wrong:
             raise WrongNumber(wrong)
         return [None if number is False else number for number in numbers]

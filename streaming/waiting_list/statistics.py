@@ -30,9 +30,9 @@ class Statistics:
         """Return how often each code of REFUSALS was the reason."""
         return {code: self._rejected[code] for code in REFUSALS}
 
-    def claim(self, waited: float) -> None:
+    def claim(self, now: float, waited: float) -> None:
         """Note a first claim, `waited` seconds after the response was accepted."""
-        self._waits.append((self.clock(), waited))
+        self._waits.append((now, waited))
 
     def waits(self) -> list[tuple[float, float]]:
         """Return the last first claims: seconds since each, and how long it had waited."""

@@ -3,6 +3,7 @@
 import pytest
 
 from streaming.waiting_list.base import (
+    AppendCall,
     Lease,
     State,
     Sweep,
@@ -192,7 +193,7 @@ async def test_an_event_must_be_an_object_with_a_member(backend: Backend, text: 
     with pytest.raises(ValueError, match="event"):
         await backend.list.append(lease, text)
     with pytest.raises(ValueError, match="event"):
-        await backend.list.append_many([(lease, DELTA, ()), (lease, text, ())])
+        await backend.list.append_many([AppendCall(lease, DELTA), AppendCall(lease, text)])
     with pytest.raises(ValueError, match="event"):
         await backend.list.finish(lease, text)
     with pytest.raises(ValueError, match="event"):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from streaming.waiting_list.base import Entry, Lease, State, Withdrawal
+from streaming.waiting_list.base import AppendCall, Entry, Lease, State, Withdrawal
 from tests.contract.backends import DELTA, DONE, ROOMY, Backend
 
 AWKWARD = [
@@ -60,7 +60,7 @@ async def test_text_arrives_as_it_was_written(backend: Backend, ascii_only: bool
     channel = await backend.subscribe("r")
     lease = (await backend.claim()).lease
     written = [json.dumps({"delta": text}, ensure_ascii=ascii_only) for text in AWKWARD]
-    await backend.list.append_many([(lease, event, ()) for event in written])
+    await backend.list.append_many([AppendCall(lease, event) for event in written])
     stored = await backend.list.read("r")
     assert [event.partition(",")[2] for event in stored] == [event[1:] for event in written]
     for number, text in enumerate(AWKWARD, 1):
@@ -106,7 +106,13 @@ async def test_the_appends_of_one_step_go_together(backend: Backend) -> None:
     await backend.list.append(a, DELTA, [1])
     stale = Lease("b", "w1", b.token - 1)
     numbers = await backend.list.append_many(
-        [(a, DELTA, [2, 3]), (stale, DELTA, [9]), (b, DELTA, []), (a, DELTA, [4]), (c, DELTA, [5])]
+        [
+            AppendCall(a, DELTA, [2, 3]),
+            AppendCall(stale, DELTA, [9]),
+            AppendCall(b, DELTA, []),
+            AppendCall(a, DELTA, [4]),
+            AppendCall(c, DELTA, [5]),
+        ]
     )
     assert numbers == [2, None, 1, 3, 1]
     for lease in (a, b, c):

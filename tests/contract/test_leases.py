@@ -6,6 +6,7 @@ import pytest
 
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
+    AppendCall,
     Lease,
     Limits,
     QueueFull,
@@ -81,7 +82,7 @@ async def test_an_expired_lease_speaks_no_more_even_before_the_sweep(backend: Ba
     await backend.list.append(claim.lease, DELTA)
     await backend.expire(claim)
     assert await backend.list.append(claim.lease, DELTA) is None
-    assert await backend.list.append_many([(claim.lease, DELTA, ())]) == [None]
+    assert await backend.list.append_many([AppendCall(claim.lease, DELTA)]) == [None]
     assert await backend.list.finish(claim.lease, DONE) is None
     assert await backend.list.release(claim.lease) is False
     assert (await backend.list.renew("w1", [claim.lease], LONG)).lost == {"r"}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from streaming.waiting_list.base import Lease, State, Withdrawal, WrongNumber
+from streaming.waiting_list.base import AppendCall, Lease, State, Withdrawal, WrongNumber
 from tests.contract.backends import DELTA, DONE, LONG, Backend
 
 
@@ -37,10 +37,18 @@ async def test_a_repeated_batch_stores_what_is_missing(backend: Backend) -> None
     await backend.ask("other")
     other = (await backend.claim()).lease
     await backend.list.append(lease, DELTA, [1], 1)
-    batch = [(lease, DELTA, [1], 1), (lease, DELTA, [2], 2), (other, DELTA, [7], 1)]
+    batch = [
+        AppendCall(lease, DELTA, [1], 1),
+        AppendCall(lease, DELTA, [2], 2),
+        AppendCall(other, DELTA, [7], 1),
+    ]
     for _ in range(2):
         assert await backend.list.append_many(batch) == [1, 2, 1]
-    mixed = [(lease, DELTA, [3]), (other, DELTA, [8], None), (other, DELTA, [9], 3)]
+    mixed = [
+        AppendCall(lease, DELTA, [3]),
+        AppendCall(other, DELTA, [8], None),
+        AppendCall(other, DELTA, [9], 3),
+    ]
     assert await backend.list.append_many(mixed) == [3, 2, 3]
     for done in (lease, other):
         await backend.list.release(done)
@@ -54,7 +62,9 @@ async def test_a_gap_is_an_error_and_the_others_are_said(backend: Backend, numbe
     other = (await backend.claim()).lease
     await backend.list.append(lease, DELTA, [1], 1)
     with pytest.raises(WrongNumber) as wrong:
-        await backend.list.append_many([(lease, DELTA, [2], number), (other, DELTA, [7], 1)])
+        await backend.list.append_many(
+            [AppendCall(lease, DELTA, [2], number), AppendCall(other, DELTA, [7], 1)]
+        )
     assert wrong.value.response_ids == {"r"}
     with pytest.raises(WrongNumber):
         await backend.list.append(lease, DELTA, [2], number)

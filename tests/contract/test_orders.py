@@ -8,6 +8,7 @@ import pytest
 
 from streaming.waiting_list.base import (
     CLOSED_MESSAGE_CHARS,
+    AppendCall,
     Limits,
     Orders,
     Place,
@@ -236,7 +237,9 @@ async def test_tokens_and_queue_times_are_counted(backend: Backend) -> None:
     await backend.pass_time(0.05)
     await backend.ask("r1")
     first, second = await backend.claim(), await backend.claim()
-    await backend.list.append_many([(first.lease, DELTA, [1, 2]), (second.lease, DELTA, [3])])
+    await backend.list.append_many(
+        [AppendCall(first.lease, DELTA, [1, 2]), AppendCall(second.lease, DELTA, [3])]
+    )
     await backend.list.append(first.lease, DELTA, [2], number=1)  # said already
     await backend.list.release(first.lease)
     again = await backend.claim()  # its second claim waited for nothing
