@@ -7,6 +7,7 @@ is just changing its master, is away: whoever asks waits, or starts and tries ag
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from typing import Any
 
@@ -15,7 +16,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 
 from streaming.redis_address import RedisAddress, places
 from streaming.redis_reasons import CLUSTER, REPLICA, RedisAway, RedisRefused, explained, refusal
-from streaming.waiting_list.scripts import other_site
+from streaming.waiting_list.scripts import FORMAT, other_format, other_site
 
 OLDEST_VERSION = (6, 2)
 """The first with ZMSCORE; and scripts may write behind a TIME."""
@@ -48,18 +49,34 @@ def check(address: RedisAddress, prefix: str) -> list[str]:
 
 
 def claim_prefix(address: RedisAddress, prefix: str, site_id: str, *, take: bool = False) -> None:
-    """Make the prefix this site's. Raises RedisRefused if it is another's, unless `take`; else
-    as `check`."""
+    """Make the prefix this site's. Raises RedisRefused if it is another's, or if the list there
+    has another version's format, unless `take`, which drops such a list; else as `check`."""
     meta = f"{prefix}:waiting:meta"
     with explained(address):
         place = _find_master(address) if address.sentinels else None
         with contextlib.closing(address.blocking_client(place)) as client:
+            stored = client.hget(meta, "format")
+            if stored is not None and _text(stored) != str(FORMAT):
+                if not take:
+                    raise RedisRefused(other_format(prefix))
+                _drop_list(client, prefix)
             if take:
                 client.hset(meta, "site", site_id)
             elif not client.hsetnx(meta, "site", site_id):
                 owner = client.hget(meta, "site")
                 if owner is not None and _text(owner) != site_id:
                     raise RedisRefused(other_site(prefix))
+
+
+def _drop_list(client: Redis, prefix: str) -> None:
+    """Delete the whole list under a prefix; the one that tells whose it is goes last."""
+    literal = re.sub(r"([\\*?\[\]^])", r"\\\1", prefix)
+    meta = f"{prefix}:waiting:meta".encode()
+    names = [_bytes(name) for name in client.scan_iter(f"{literal}:waiting:*", count=1000)]
+    for start in range(0, len(names), 1000):
+        if some := [name for name in names[start : start + 1000] if name != meta]:
+            client.unlink(*some)
+    client.unlink(meta)
 
 
 # --- one after the other ---
@@ -239,3 +256,7 @@ def _unwise(info: dict[str, Any]) -> list[str]:
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()

@@ -93,7 +93,7 @@ class RedisWaitingList(WaitingList):
         self, entry: Entry, limits: Limits, *, readmit: bool = False, said: int = 0
     ) -> Place:
         rules.check_entry(entry)
-        code, *rest = await self._run(
+        answer = await self._run(
             "enqueue",
             _nonce(),
             entry.response_id,
@@ -107,14 +107,20 @@ class RedisWaitingList(WaitingList):
             int(readmit),
             said,
         )
+        code = answer["code"]
         if code == "lost":
             raise ListLost
         if code == QueueClosed.code:
-            raise QueueClosed(*rest)
+            raise QueueClosed(answer["message"])
         if code != "ok":
-            raise rules.refusal(code, *rest)
-        created, state, position, size, slot = rest
-        return Place(State(state), position, size, created, Slot.parse(slot))
+            raise rules.refusal(code, answer["present"], answer["bound"])
+        return Place(
+            state=State(answer["state"]),
+            position=answer.get("position"),
+            size=answer["size"],
+            created=answer["created"],
+            slot=Slot.parse(answer["slot"]),
+        )
 
     async def is_restored(self) -> bool:
         return bool(await self._run("restored"))
@@ -129,13 +135,7 @@ class RedisWaitingList(WaitingList):
             await self._restore([], True, patience)
 
     async def _restore(self, rows: Sequence[Remembered], whole: bool, patience: float) -> None:
-        args: list[str | int] = []
-        for row in rows:
-            entry, slot = row.entry, row.slot
-            args += (entry.response_id, entry.owner, entry.conversation_id, entry.address)
-            args += (entry.max_tokens, row.said, int(row.ran))
-            args += ("", "", "") if slot is None else (slot.tag, slot.ticket, int(slot.moved))
-        await self._run("restore", int(whole), _ms(patience), *args)
+        await self._run("restore", int(whole), _ms(patience), *map(_restored, rows))
 
     async def unsaved(self) -> dict[str, Slot]:
         slots = await self._client().hgetall(f"{self._base}unsaved")
@@ -153,17 +153,18 @@ class RedisWaitingList(WaitingList):
         row = await self._run("claim", _nonce(), worker_id, _ms(lease_seconds), self._left_ms)
         if row is None:
             return None
-        if row == "lost":
+        if "lost" in row:
             raise ListLost
-        if isinstance(row, int):
-            return Left(row / 1000)
-        response_id, token, attempt, tail, tokens, owner, conversation, address, max_tokens = row
+        if "reserved_ms" in row:
+            return Left(row["reserved_ms"] / 1000)
         return Claim(
-            lease=Lease(response_id, worker_id, int(token)),
-            entry=Entry(response_id, owner, conversation, address, max_tokens),
-            attempt=attempt,
-            tail=tail,
-            tokens=tuple(map(int, tokens.split(",")[:-1])),
+            lease=Lease(row["id"], worker_id, int(row["token"])),
+            entry=Entry(
+                row["id"], row["owner"], row["conversation"], row["address"], row["max_tokens"]
+            ),
+            attempt=row["attempt"],
+            tail=row["last_sequence"],
+            tokens=tuple(map(int, row["tokens"].split(",")[:-1])),
         )
 
     async def renew(self, worker_id: str, leases: Iterable[Lease], lease_seconds: float) -> Renewal:
@@ -256,9 +257,16 @@ class RedisWaitingList(WaitingList):
         return Place(seen.state, seen.position, look.size, created=False)
 
     async def _look(self, response_ids: Sequence[str], *, touch: bool) -> Watch:
-        size, workers, *rest = await self._run("look", int(touch), *response_ids)
-        rows = zip(response_ids, rest[0::3], rest[1::3], rest[2::3], strict=True)
-        return Watch(size, workers, {name: Watched(State(row[0]), *row[1:]) for name, *row in rows})
+        answer = await self._run("look", int(touch), *response_ids)
+        rows = zip(response_ids, answer["responses"], strict=True)
+        return Watch(
+            size=answer["size"],
+            workers=answer["workers"],
+            responses={
+                name: Watched(State(row["state"]), row.get("position"), row["last_sequence"])
+                for name, row in rows
+            },
+        )
 
     async def known(self, response_ids: Sequence[str]) -> set[str]:
         if not response_ids:
@@ -298,21 +306,19 @@ class RedisWaitingList(WaitingList):
         return bool(await self._run("order", worker_id, _optional(capacity), draining))
 
     async def counters(self) -> Counters:
-        ms, running, waiting, workers, capacity, waits, *counts = await self._run(
-            "counters", "accepted", "tokens", *REFUSALS
-        )
-        accepted, tokens, *rejected = (int(count or 0) for count in counts)
-        ages = [map(int, wait.split(":")) for wait in waits]
+        answer = await self._run("counters", "accepted", "tokens", *REFUSALS)
+        now, counts = answer["now"], answer["counts"]
+        waits = [map(int, wait.split(":")) for wait in answer["waits"]]
         return Counters(
-            at=ms / 1000,
-            running=running,
-            waiting=waiting,
-            workers=workers,
-            capacity=capacity,
-            accepted=accepted,
-            rejected=dict(zip(REFUSALS, rejected, strict=True)),
-            tokens=tokens,
-            waits=[((ms - at) / 1000, waited / 1000) for at, waited in ages],
+            at=now / 1000,
+            running=answer["running"],
+            waiting=answer["waiting"],
+            workers=answer["workers"],
+            capacity=answer["capacity"],
+            accepted=counts.get("accepted", 0),
+            rejected={code: counts.get(code, 0) for code in REFUSALS},
+            tokens=counts.get("tokens", 0),
+            waits=[((now - at) / 1000, waited / 1000) for at, waited in waits],
         )
 
     async def sample(self, text: str) -> None:
@@ -328,7 +334,7 @@ class RedisWaitingList(WaitingList):
 
     async def heartbeat(self, beat: WorkerBeat) -> Orders:
         details = json.dumps(beat.details)
-        capacity, drain = await self._run(
+        orders = await self._run(
             "heartbeat",
             beat.worker_id,
             beat.capacity,
@@ -337,7 +343,7 @@ class RedisWaitingList(WaitingList):
             details,
             beat.prefixes,
         )
-        return Orders(capacity, drain)
+        return Orders(orders.get("capacity"), orders["drain"])
 
     async def retire(self, worker_id: str) -> None:
         await self._run("retire", worker_id)
@@ -346,72 +352,97 @@ class RedisWaitingList(WaitingList):
         return bool(await self._run("elect", name, holder, _ms(seconds)))
 
     async def snapshot(self) -> Snapshot:
-        workers, running, waiting, paused, closed = await self._run("snapshot", "all")
+        found = await self._run("snapshot", "all")
+        running = sorted(map(_entry_row, found["running"]), key=lambda row: row.slot or ())
         return Snapshot(
-            workers=[_worker_row(row) for row in sorted(workers)],
-            running=[_entry_row(row) for row in sorted(running, key=lambda row: row[-3:-1])],
-            waiting=[_entry_row(row) for row in waiting],
-            paused=paused,
-            closed=closed,
+            workers=_worker_rows(found["workers"]),
+            running=running,
+            waiting=[_entry_row(row) for row in found["waiting"]],
+            paused=found["paused"],
+            closed=found.get("closed"),
         )
 
     async def workers(self) -> list[WorkerRow]:
-        workers, *_ = await self._run("snapshot", "workers")
-        return [_worker_row(row) for row in sorted(workers)]
+        return _worker_rows((await self._run("snapshot", "workers"))["workers"])
 
     async def load(self) -> Load:
-        running, waiting, places, recent = await self._run("load")
+        found = await self._run("load")
         return Load(
             running=[
-                RunningLoad(name, worker, tokens, limit, age / 1000, resumed)
-                for name, worker, tokens, limit, age, resumed in running
+                RunningLoad(
+                    response_id=row["response_id"],
+                    worker_id=row["worker_id"],
+                    tokens=row["tokens"],
+                    max_tokens=row["max_tokens"],
+                    seconds=row["ms"] / 1000,
+                    resumed=row["resumed"],
+                )
+                for row in found["running"]
             ],
-            waiting=[(name, limit) for name, limit in waiting],
-            places=dict(sorted(places)),
+            waiting=[(row["response_id"], row["max_tokens"]) for row in found["waiting"]],
+            places=dict(sorted(found["capacities"].items())),
             recent=[
                 (int(tokens), int(ms) / 1000, int(limit))
-                for tokens, ms, limit in (text.split(":") for text in recent)
+                for tokens, ms, limit in (text.split(":") for text in found["recent"])
             ],
         )
 
     async def sweep(self, viewer_grace: float, queue_timeout: float | None = None) -> Sweep:
         timeout = "" if queue_timeout is None else _ms(queue_timeout)
-        answer = await self._run("sweep", _ms(viewer_grace), timeout)
-        return Sweep(*map(list, answer))  # cjson writes an empty list as {}
+        found = await self._run("sweep", _ms(viewer_grace), timeout)
+        return Sweep(**{name: list(ids) for name, ids in found.items()})
 
 
 def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _worker_row(row: list[Any]) -> WorkerRow:
-    worker_id, capacity, state, running, age, details, paused, ordered, drain = row
+def _restored(known: Remembered) -> str:
+    """Return the object that `lua/restore.lua` takes: numbers as texts, which stay exact."""
+    entry, slot = known.entry, known.slot
+    row: dict[str, str | bool] = {
+        "id": entry.response_id,
+        "owner": entry.owner,
+        "conversation": entry.conversation_id,
+        "address": entry.address,
+        "max_tokens": str(entry.max_tokens),
+        "said": str(known.said),
+        "ran": known.ran,
+    }
+    if slot is not None:
+        row |= {"tag": str(slot.tag), "ticket": str(slot.ticket), "moved": slot.moved}
+    return json.dumps(row)
+
+
+def _worker_rows(rows: Iterable[dict[str, Any]]) -> list[WorkerRow]:
+    return sorted(map(_worker_row, rows), key=lambda row: row.worker_id)
+
+
+def _worker_row(row: dict[str, Any]) -> WorkerRow:
     return WorkerRow(
-        worker_id=worker_id,
-        capacity=capacity,
-        state=WorkerState(state),
-        running=running,
-        age=age / 1000,
-        details=json.loads(details),
-        paused=paused,
-        orders=Orders(ordered, drain),
+        worker_id=row["worker_id"],
+        capacity=row["capacity"],
+        state=WorkerState(row["state"]),
+        running=row["running"],
+        age=row["age"] / 1000,
+        details=json.loads(row["details"]),
+        paused=row["paused"],
+        orders=Orders(row.get("ordered"), row["drain"]),
     )
 
 
-def _entry_row(row: list[Any]) -> EntryRow:
-    name, owner, conversation, state, position, worker, attempt, since, tokens, limit, *rest = row
-    asked, *_, slot = rest
+def _entry_row(row: dict[str, Any]) -> EntryRow:
     return EntryRow(
-        response_id=name,
-        owner=owner,
-        conversation_id=conversation,
-        state=State(state),
-        position=position,
-        worker_id=worker,
-        attempt=attempt,
-        since=since / 1000,
-        tokens=tokens,
-        max_tokens=limit,
-        asked=asked / 1000,
-        slot=Slot.parse(slot),
+        response_id=row["response_id"],
+        owner=row["owner"],
+        conversation_id=row["conversation_id"],
+        state=State(row["state"]),
+        position=row.get("position"),
+        worker_id=row["worker_id"],
+        attempt=row["attempt"],
+        since=row["since"] / 1000,
+        tokens=row["tokens"],
+        max_tokens=row["max_tokens"],
+        asked=row["asked"] / 1000,
+        slot=Slot.parse(row["slot"]),
     )

@@ -22,8 +22,13 @@ from streaming.waiting_list.base import (
 )
 from streaming.waiting_list.cache_affinity import LOOK_AHEAD, PREFIXES_KEPT
 
+FORMAT = 1
+"""The number of the stored format, which `lua/prelude.lua` tells. A list of another one is not
+touched."""
+
 _CONSTANTS = "\n".join(
     (
+        f"local FORMAT = '{FORMAT}'",
         f"local MAX_ATTEMPTS, RECENT_KEPT = {MAX_ATTEMPTS}, {RECENT_KEPT}",
         f"local WAITS_KEPT, SAMPLES_KEPT = {WAITS_KEPT}, {SAMPLES_KEPT}",
         f"local LOOK_AHEAD, PREFIXES_KEPT = {LOOK_AHEAD}, {PREFIXES_KEPT}",
@@ -52,10 +57,15 @@ class OtherSite(RedisError):
     """The list under this prefix is another database's. Nothing was read or changed."""
 
 
+class OtherFormat(RedisError):
+    """The list under this prefix has another version's format. Nothing was read or changed."""
+
+
 class Scripts:
     """`client` gives the running event loop's client; `prefix` begins the name of every key.
 
-    Every script first makes sure that the list is `site`'s, which it becomes if it is nobody's.
+    Every script first makes sure that the list has this version's format, and that it is `site`'s,
+    which it becomes if it is nobody's.
     """
 
     def __init__(self, client: Callable[[], Redis], prefix: str, site: SiteId | None) -> None:
@@ -69,7 +79,7 @@ class Scripts:
         self._site = None
 
     async def run(self, name: str, *args: str | int) -> Any:
-        """A script's answer, which is one JSON text. Raises OtherSite."""
+        """Run a script and return its answer, parsed. Raises OtherSite or OtherFormat."""
         text, sha = _script(name)
         client = self._client()
         rest = (f"{self._prefix}:waiting:", *args, await self._known_site_id())
@@ -81,6 +91,8 @@ class Scripts:
         except ResponseError as error:
             if "OTHERSITE" in str(error):
                 raise OtherSite(other_site(self._prefix)) from None
+            if "OTHERFORMAT" in str(error):
+                raise OtherFormat(other_format(self._prefix)) from None
             raise
         return json.loads(reply)
 
@@ -99,4 +111,14 @@ def other_site(prefix: str) -> str:
         "share a waiting list. Give this site a prefix of its own, with CHATSTREAM_PREFIX. If "
         "this database has taken the other one's place, because it was made anew or restored, "
         "run: python manage.py takeprefix"
+    )
+
+
+def other_format(prefix: str) -> str:
+    """Return what to tell somebody whose version cannot read the list."""
+    return (
+        f"The waiting list under the prefix {prefix!r} in this Redis was kept by another version "
+        f"of ChatStream, in a format that this version (format {FORMAT}) does not know. End all "
+        "processes of the other version; then run: python manage.py takeprefix --force, which "
+        "drops that list. The database holds what is open: it is put back when a process starts."
     )

@@ -15,17 +15,22 @@ from streaming.outages import LAYER_AWAY
 from streaming.redis_reasons import RedisAway, RedisRefused
 from streaming.site import site_id
 from streaming.waiting_list.base import WorkerRow
+from streaming.waiting_list.scripts import OtherFormat
 
 
 class Command(BaseCommand):
     help = (
         "Make this database the one whose waiting list stands under CHATSTREAM_PREFIX in Redis: "
-        "after it was made anew, or restored from a backup without an identity."
+        "after it was made anew, or restored from a backup without an identity. With --force, a "
+        "list that another version of ChatStream kept in its own format is dropped, and restored "
+        "from the database."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
-            "--force", action="store_true", help="even if workers of the other one are alive"
+            "--force",
+            action="store_true",
+            help="even if workers of the other one are alive, or if the list has another format",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -46,6 +51,10 @@ class Command(BaseCommand):
     def take(self, layer: RedisChannelLayer, *, force: bool) -> None:
         try:
             workers = async_to_sync(_workers)(layer)
+        except OtherFormat as error:
+            if not force:
+                raise CommandError(str(error)) from None
+            workers = []
         except LAYER_AWAY as error:
             raise CommandError(f"The channel layer does not answer: {error}") from None
         if workers and not force:

@@ -6,20 +6,21 @@ local before = answer_before(ARGV[1])
 if before then return before end
 local numbers, tokens = {}, 0
 for i = 2, #ARGV, 6 do
-  local id, number = ARGV[i], false
-  if leased(id, ARGV[i + 1]) then
-    local fate = fate_of_number(id, ARGV[i + 5])
+  local id, token, event, ids, count, wanted = unpack(ARGV, i, i + 5)
+  local number = false
+  if leased(id, token) then
+    local fate = fate_of_number(id, wanted)
     if fate == 'wrong' then
       number = 'wrong'
     elseif fate == 'said' then
-      number = tonumber(ARGV[i + 5])
+      number = tonumber(wanted)
     else
-      if ARGV[i + 3] ~= '' then
-        call('APPEND', tokens_key(id), ARGV[i + 3])
-        call('HINCRBY', entry_key(id), 'tokens', ARGV[i + 4])
-        tokens = tokens + tonumber(ARGV[i + 4])
+      if ids ~= '' then
+        call('APPEND', tokens_key(id), ids)
+        call('HINCRBY', entry_key(id), 'tokens', count)
+        tokens = tokens + tonumber(count)
       end
-      number = say(id, ARGV[i + 2], false)
+      number = say(id, event, false)
     end
   end
   numbers[#numbers + 1] = number

@@ -1,12 +1,11 @@
--- Goes before every script, behind ending.lua: which worker a waiting response is left to.
+-- Goes before every script, behind ending.lua: which worker a waiting response is reserved for.
 -- The rule is told in cache_affinity.py, which is the same for the list in memory.
 --
--- An entry has `left_to`, the worker, and `left_until`, 0 if it was not left since it waits. A
--- worker is `missing` while it has not come for what was left to it.
+-- A worker is `missing` while it has not come for what was reserved for it.
 
 local HOLDERS = BASE .. 'holders'
 local function prefixes_key(worker) return BASE .. 'prefixes:' .. worker end
-local function left_key(worker) return BASE .. 'left:' .. worker end
+local function reserved_key(worker) return BASE .. 'left:' .. worker end
 
 -- A worker has run a response of a conversation to its end. Nothing is kept of one that is not
 -- known, for nobody would forget it.
@@ -26,79 +25,82 @@ local function keep_prefix(worker, conversation)
   end
 end
 
--- What is left to a worker and still waits for it.
-local function left_to(worker)
+-- Return what is reserved for a worker and still waits for it.
+local function reserved_for(worker)
   local ids = {}
-  for _, id in ipairs(call('LRANGE', left_key(worker), 0, -1)) do
-    local row = call('HMGET', entry_key(id), 'state', 'left_to', 'left_until')
-    if row[1] == 'waiting' and row[2] == worker and tonumber(row[3]) > now then
+  for _, id in ipairs(call('LRANGE', reserved_key(worker), 0, -1)) do
+    local state, holder, ends = unpack(call('HMGET', entry_key(id),
+      'state', 'left_to', 'left_until'))
+    if state == 'waiting' and holder == worker and tonumber(ends) > now then
       ids[#ids + 1] = id
     end
   end
   return ids
 end
 
--- A worker is gone, and its memory with it.
+-- Forget a worker that is gone, and cancel its reservations.
 local function forget_prefixes(worker)
   for _, conversation in ipairs(call('ZRANGE', prefixes_key(worker), 0, -1)) do
     call('HDEL', HOLDERS, conversation)
   end
-  for _, id in ipairs(left_to(worker)) do call('HSET', entry_key(id), 'left_to', '') end
-  call('DEL', prefixes_key(worker), left_key(worker))
+  for _, id in ipairs(reserved_for(worker)) do call('HSET', entry_key(id), 'left_to', '') end
+  call('DEL', prefixes_key(worker), reserved_key(worker))
 end
 
--- For how many ms one that was left to a worker is to be had by nobody else; nil if it is.
-local function still_left(id, holder, left_until)
+-- Return for how many ms nobody but its holder may claim an entry that was reserved; nil if all may.
+local function reserved_ms(id, holder, ends)
   if holder == '' then return nil end
-  local free = free_places(holder)
-  if left_until <= now then
+  local free = free_capacity(holder)
+  if ends <= now then
     if free > 0 then call('HSET', worker_key(holder), 'missing', '1') end
     return nil
   end
-  for place, other in ipairs(left_to(holder)) do
-    if place > free then return nil end -- places have become fewer
-    if other == id then return left_until - now end
+  for place, other in ipairs(reserved_for(holder)) do
+    if place > free then return nil end -- its free places have become fewer
+    if other == id then return ends - now end
   end
 end
 
--- For how many ms this worker leaves an entry to another one; nil if it does not.
-local function leave(id, worker, left_ms)
-  local row = call('HMGET', entry_key(id), 'conversation', 'left_to', 'left_until')
-  local left_until = tonumber(row[3] or 0)
-  if left_until > 0 then
-    return row[2] ~= worker and still_left(id, row[2], left_until) or nil
+-- Return for how many ms a worker passes over an entry, which is then reserved for another one; nil
+-- if it does not.
+local function pass_over_ms(id, worker, ms)
+  local conversation, reserved, ends = unpack(call('HMGET', entry_key(id),
+    'conversation', 'left_to', 'left_until'))
+  ends = tonumber(ends or 0)
+  if ends > 0 then
+    return reserved ~= worker and reserved_ms(id, reserved, ends) or nil
   end
-  local holder = row[1] ~= '' and call('HGET', HOLDERS, row[1])
+  local holder = conversation ~= '' and call('HGET', HOLDERS, conversation)
   if not holder or holder == worker then return nil end
   if call('HEXISTS', worker_key(holder), 'missing') == 1 then return nil end
-  local ids = left_to(holder)
-  if #ids >= free_places(holder) then return nil end
+  local ids = reserved_for(holder)
+  if #ids >= free_capacity(holder) then return nil end
   ids[#ids + 1] = id
-  call('HSET', entry_key(id), 'left_to', holder, 'left_until', now + left_ms)
-  call('DEL', left_key(holder))
-  call('RPUSH', left_key(holder), unpack(ids))
-  call('PEXPIRE', left_key(holder), left_ms)
+  call('HSET', entry_key(id), 'left_to', holder, 'left_until', now + ms)
+  call('DEL', reserved_key(holder))
+  call('RPUSH', reserved_key(holder), unpack(ids))
+  call('PEXPIRE', reserved_key(holder), ms)
   call('PUBLISH', WORKERS_CHANNEL, cjson.encode({type = 'worker.claim', worker_id = holder}))
-  return left_ms
+  return ms
 end
 
--- What a worker with a free place claims. Or nil, and for how many ms all that waits is left to
--- others, nil if nothing waits.
-local function choose(worker, left_ms)
+-- Return what a worker with a free place claims. Or nil, and for how many ms all that waits is
+-- reserved for others, nil if nothing waits.
+local function choose(worker, ms)
   call('HDEL', worker_key(worker), 'missing')
-  local mine = left_to(worker)[1]
+  local mine = reserved_for(worker)[1]
   if mine then return mine end
   local passed, least = 0, nil
-  for _, shelf in ipairs({RETURNED, ORDER}) do
+  for _, key in ipairs({RETURNED, ORDER}) do
     local rank = 0
-    local place = call('ZRANGE', shelf, 0, 0)[1]
+    local place = call('ZRANGE', key, 0, 0)[1]
     while place do
       local id = id_at(place)
-      local ms = passed < LOOK_AHEAD and leave(id, worker, left_ms)
-      if not ms then return id end
+      local wait = passed < LOOK_AHEAD and pass_over_ms(id, worker, ms)
+      if not wait then return id end
       passed, rank = passed + 1, rank + 1
-      least = math.min(least or ms, ms)
-      place = call('ZRANGE', shelf, rank, rank)[1]
+      least = math.min(least or wait, wait)
+      place = call('ZRANGE', key, rank, rank)[1]
     end
   end
   return nil, least

@@ -1,14 +1,17 @@
--- ARGV: nonce, worker, lease_ms, left_ms
--- Answers null; or "lost" where it must be restored first; or for how many ms all that waits is left to others, which needs no keeping
--- against a retry; or {id, token, attempt, tail, tokens, owner, conversation, address, max_tokens}.
-local before = answer_before(ARGV[1])
+-- ARGV: nonce, worker, lease_ms, reserved_ms
+-- Answers {id, token, attempt, last_sequence, tokens, owner, conversation, address, max_tokens};
+-- null if there is nothing to claim; {lost = true} where the list must be restored first; or
+-- {reserved_ms}, for how long all that waits is reserved for others. Only a claim is kept against a
+-- retry.
+local nonce, worker, lease_ms, ms = unpack(ARGV)
+local before = answer_before(nonce)
 if before then return before end
-local worker, expires = ARGV[2], now + tonumber(ARGV[3])
+local expires = now + tonumber(lease_ms)
 
-if is_lost() then return '"lost"' end
-if free_places(worker) == 0 then return 'null' end
-local id, left_ms = choose(worker, tonumber(ARGV[4]))
-if not id then return left_ms and cjson.encode(left_ms) or 'null' end
+if is_lost() then return '{"lost":true}' end
+if free_capacity(worker) == 0 then return 'null' end
+local id, wait = choose(worker, tonumber(ms))
+if not id then return wait and cjson.encode({reserved_ms = wait}) or 'null' end
 claim_place(id)
 
 -- At least the clock, so that the tokens still grow when a restart has lost the counter.
@@ -23,13 +26,13 @@ if asked then
   call('RPUSH', WAITS, string.format('%d:%d', now, now - asked))
   call('LTRIM', WAITS, -WAITS_KEPT, -1)
 end
-local said = call('HMGET', entry_key(id), 'tail', 'tokens')
+local sequence, count, owner, conversation, address, max_tokens = unpack(call('HMGET',
+  entry_key(id), 'tail', 'tokens', 'owner', 'conversation', 'address', 'max_tokens'))
 call('HSET', entry_key(id), 'state', 'running', 'worker', worker, 'token', token,
-  'expires', expires, 'since', now, 'tail_before', said[1], 'tokens_before', said[2],
+  'expires', expires, 'since', now, 'tail_before', sequence, 'tokens_before', count,
   'left_to', '', 'left_until', 0)
-local attempt = call('HINCRBY', entry_key(id), 'attempt', 1)
-local entry = call('HMGET', entry_key(id), 'tail', 'owner', 'conversation', 'address', 'max_tokens')
-return answer(ARGV[1], {
-  id, token, attempt, tonumber(entry[1]), call('GET', tokens_key(id)) or '',
-  entry[2], entry[3], entry[4], tonumber(entry[5]),
+return answer(nonce, {
+  id = id, token = token, attempt = call('HINCRBY', entry_key(id), 'attempt', 1),
+  last_sequence = tonumber(sequence), tokens = call('GET', tokens_key(id)) or '',
+  owner = owner, conversation = conversation, address = address, max_tokens = tonumber(max_tokens),
 })

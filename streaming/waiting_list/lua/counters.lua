@@ -1,8 +1,11 @@
 -- ARGV: the counters wanted
--- Answers {now, running, waiting, workers, capacity, waits, then each counter or false}.
+-- Answers {now, running, waiting, workers, capacity, waits, counts}: `waits` has texts "at:ms", and
+-- `counts` has each counter wanted that is not 0, by name.
 local capacity, workers = serving()
 local running = call('ZCARD', RUNNING)
+local counts = {}
+for _, name in ipairs(ARGV) do counts[name] = tonumber(call('HGET', COUNTERS, name) or nil) end
 return cjson.encode({
-  now, running, call('ZCARD', OPEN) - running, workers, capacity, call('LRANGE', WAITS, 0, -1),
-  unpack(call('HMGET', COUNTERS, unpack(ARGV))),
+  now = now, running = running, waiting = call('ZCARD', OPEN) - running, workers = workers,
+  capacity = capacity, waits = call('LRANGE', WAITS, 0, -1), counts = counts,
 })

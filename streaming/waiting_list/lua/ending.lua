@@ -6,7 +6,10 @@ local function uncount(counter, name)
   end
 end
 
--- A new entry, counted and held. Answers whether another one of its conversation is open.
+-- Make an entry, counted and held; return whether another one of its conversation is open.
+-- `tag`, `place` and `moved` are its slot; `tail` is the number of its last event, `tail_before` and
+-- `tokens_before` are how many events and tokens it had at its last claim; `left_to` is the worker it
+-- is reserved for, `left_until` when that ends, 0 if it was not reserved since it waits.
 local function open_entry(id, owner, conversation, address, max_tokens, tail, seen)
   call('HSET', entry_key(id), 'owner', owner, 'conversation', conversation, 'address', address,
     'max_tokens', max_tokens, 'state', 'held', 'tag', 0, 'place', '', 'asked', now, 'since', now,
@@ -15,28 +18,30 @@ local function open_entry(id, owner, conversation, address, max_tokens, tail, se
   call('ZADD', OPEN, seen, id)
   call('HINCRBY', OWNERS, owner, 1)
   if address ~= '' then call('HINCRBY', ADDRESSES, address, 1) end
-  return conversation ~= '' and call('RPUSH', lane_key(conversation), id) > 1
+  return conversation ~= '' and call('RPUSH', conversation_key(conversation), id) > 1
 end
 
--- Say the last event and remove the response; the next of its conversation takes a place.
+-- Say the last event and remove the response; the next of its conversation enters the order.
+-- Return the event's number.
 local function end_entry(id, event, log_ms)
-  local row = call('HMGET', entry_key(id), 'owner', 'address', 'conversation', 'worker', 'place')
+  local owner, address, conversation, worker, place = unpack(call('HMGET', entry_key(id),
+    'owner', 'address', 'conversation', 'worker', 'place'))
   local number = say(id, event, true)
-  withdraw_place(row[1], row[5])
-  call('ZREM', RETURNED, row[5])
-  call('ZREM', PARKED, row[5])
-  for _, shelf in ipairs({HELD, UNCLAIMED, RUNNING, OPEN}) do call('ZREM', shelf, id) end
-  if row[4] ~= '' then call('SREM', leases_key(row[4]), id) end
-  uncount(OWNERS, row[1])
-  uncount(ADDRESSES, row[2])
+  withdraw_place(owner, place)
+  call('ZREM', RETURNED, place)
+  call('ZREM', PARKED, place)
+  for _, key in ipairs({HELD, UNCLAIMED, RUNNING, OPEN}) do call('ZREM', key, id) end
+  if worker ~= '' then call('SREM', leases_key(worker), id) end
+  uncount(OWNERS, owner)
+  uncount(ADDRESSES, address)
   call('DEL', entry_key(id), tokens_key(id))
   call('HDEL', UNSAVED, id)
   call('PEXPIRE', log_key(id), log_ms)
-  if row[3] ~= '' then
-    local lane = lane_key(row[3])
-    local was_first = call('LINDEX', lane, 0) == id
-    call('LREM', lane, 1, id)
-    local next_id = call('LINDEX', lane, 0)
+  if conversation ~= '' then
+    local queue = conversation_key(conversation)
+    local was_first = call('LINDEX', queue, 0) == id
+    call('LREM', queue, 1, id)
+    local next_id = call('LINDEX', queue, 0)
     if was_first and next_id then
       call('ZREM', HELD, next_id)
       enter_order(next_id, call('HGET', entry_key(next_id), 'owner'), next_ticket())
@@ -46,15 +51,15 @@ local function end_entry(id, event, log_ms)
   return number
 end
 
--- A running response back to its old place; false if it may not be claimed again.
+-- Return a running response to its slot; false if it may not be claimed again.
 local function give_back(id, forgive)
-  local row = call('HMGET', entry_key(id), 'tag', 'attempt', 'cancelled', 'worker', 'place')
-  local attempt = tonumber(row[2])
+  local tag, attempt, cancelled, worker, place = unpack(call('HMGET', entry_key(id),
+    'tag', 'attempt', 'cancelled', 'worker', 'place'))
   if forgive then attempt = attempt - 1 end
-  local again = row[3] ~= '1' and attempt < MAX_ATTEMPTS
+  local again = cancelled ~= '1' and tonumber(attempt) < MAX_ATTEMPTS
   call('ZREM', RUNNING, id)
-  call('SREM', leases_key(row[4]), id)
-  call('ZADD', again and RETURNED or PARKED, row[1], row[5])
+  call('SREM', leases_key(worker), id)
+  call('ZADD', again and RETURNED or PARKED, tag, place)
   call('HSET', entry_key(id), 'state', 'waiting', 'attempt', attempt, 'worker', '', 'since', now)
   return again
 end

@@ -1,43 +1,50 @@
 -- ARGV: nonce, id, owner, conversation, address, max_tokens, max_waiting, max_per_owner,
 --       max_per_address, readmit, said
--- Answers {'lost'} where it must be restored first, {code, present, bound} or
--- {'queue_closed', message} for a refusal, else {'ok', created, state, position, size, slot}. Only a refusal is kept against a retry, lest it be
--- counted twice: an id that was accepted is known.
-local before = answer_before(ARGV[1])
+-- Answers {code = 'ok', created, state, position, size, slot}; {code = 'lost'} where the list must
+-- be restored first; for a refusal {code, present, bound} or {code = 'queue_closed', message}.
+-- Only a refusal is kept against a retry, lest it be counted twice: an accepted id is known.
+local nonce, id, owner, conversation, address, max_tokens, max_waiting, max_per_owner,
+  max_per_address, readmit, said = unpack(ARGV)
+local before = answer_before(nonce)
 if before then return before end
-local id, owner, conversation, address = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 local function accepted(created)
-  local seen = look(id)
-  return cjson.encode({'ok', created, seen[1], seen[2], call('ZCARD', ORDER), slot_of(id)})
+  local state, position = look(id)
+  return cjson.encode({
+    code = 'ok', created = created, state = state, position = position,
+    size = call('ZCARD', ORDER), slot = slot_of(id),
+  })
 end
 
-if look(id)[1] ~= 'unknown' then return accepted(false) end
-if is_lost() then return '["lost"]' end
+if look(id) ~= 'unknown' then return accepted(false) end
+if is_lost() then return '{"code":"lost"}' end
 
-local function refused(code, ...)
-  call('HINCRBY', COUNTERS, code, 1)
-  return answer(ARGV[1], {code, ...})
+local function refused(reason)
+  call('HINCRBY', COUNTERS, reason.code, 1)
+  return answer(nonce, reason)
 end
 
-if ARGV[10] ~= '1' then
+if readmit ~= '1' then
   local closed = call('HGET', META, 'closed')
-  if closed then return refused('queue_closed', closed) end
-  local mine, per_owner = tonumber(call('HGET', OWNERS, owner) or 0), tonumber(ARGV[8])
-  if per_owner > 0 and mine >= per_owner then return refused('user_limit', mine, per_owner) end
-  local here, per_address = tonumber(call('HGET', ADDRESSES, address) or 0), tonumber(ARGV[9])
+  if closed then return refused({code = 'queue_closed', message = closed}) end
+  local mine, per_owner = tonumber(call('HGET', OWNERS, owner) or 0), tonumber(max_per_owner)
+  if per_owner > 0 and mine >= per_owner then
+    return refused({code = 'user_limit', present = mine, bound = per_owner})
+  end
+  local here = tonumber(call('HGET', ADDRESSES, address) or 0)
+  local per_address = tonumber(max_per_address)
   if address ~= '' and per_address > 0 and here >= per_address then
-    return refused('address_limit', here, per_address)
+    return refused({code = 'address_limit', present = here, bound = per_address})
   end
   -- No worker is no reason to refuse here: one may be starting on another machine.
-  local open, bound = call('ZCARD', OPEN), serving() + tonumber(ARGV[7])
-  if open >= bound then return refused('queue_full', open, bound) end
+  local open, bound = call('ZCARD', OPEN), serving() + tonumber(max_waiting)
+  if open >= bound then return refused({code = 'queue_full', present = open, bound = bound}) end
   call('HINCRBY', COUNTERS, 'accepted', 1)
 end
 
 local ticket = next_ticket()
 call('ZADD', UNCLAIMED, now, id)
-if open_entry(id, owner, conversation, address, ARGV[6], ARGV[11], now) then
+if open_entry(id, owner, conversation, address, max_tokens, said, now) then
   call('ZADD', HELD, ticket, id)
 else
   enter_order(id, owner, ticket)

@@ -1,9 +1,9 @@
 -- Goes before every script, behind prelude.lua: start-time fair queueing between owners.
 -- The rule is told in base.py, `WaitingList`; fair_order.py is the same for the list in memory.
 --
--- A place is a tag and an arrival ticket. In a zset the tag is the score and the member is
--- "0000000000000042:ID", the ticket before the id: Redis sorts by score, then by member, and
--- both stay exact. The entry keeps its `tag` and its `place` (the member) while it runs.
+-- A slot is a tag and an arrival ticket. In a zset the tag is the score and the member, called the
+-- place, is "0000000000000042:ID", the ticket before the id: Redis sorts by score, then by member,
+-- and both stay exact. The entry keeps its `tag` and its `place` while it runs.
 -- Entries that were moved are in no owner's queue, and are `moved` until they end.
 
 local function next_ticket() return call('HINCRBY', META, 'ticket', 1) end
@@ -22,19 +22,22 @@ local function stand_in_queue(id, owner, tag, place)
   call('ZADD', queue_key(owner), tag, place)
 end
 
--- Where an entry stands, as base.Slot writes it; '' if it is held.
-local function slot_of(id)
-  local row = call('HMGET', entry_key(id), 'tag', 'place', 'moved')
-  if not row[2] or row[2] == '' then return '' end
-  local ticket = string.format('%d', tonumber(string.sub(row[2], 1, 16)))
-  return row[1] .. ':' .. ticket .. ':' .. (row[3] == '1' and '1' or '0')
+-- Return the slot as base.Slot writes it; '' for a held entry.
+local function slot_text(tag, place, moved)
+  if not place or place == '' then return '' end
+  local ticket = string.format('%d', tonumber(string.sub(place, 1, 16)))
+  return tag .. ':' .. ticket .. ':' .. (moved == '1' and '1' or '0')
 end
 
--- It stands elsewhere than where it entered: the record is to know.
+local function slot_of(id)
+  return slot_text(unpack(call('HMGET', entry_key(id), 'tag', 'place', 'moved')))
+end
+
+-- Note a slot that `enqueue` did not tell, for the record.
 local function note_slot(id) call('HSET', UNSAVED, id, slot_of(id)) end
 
 -- Pass over rounds that moves have emptied: the next one is that of somebody who waits.
--- Answers the virtual time.
+-- Return the virtual time.
 local function close_gap()
   local present = call('HGET', META, 'virtual_time') or '0'
   local later = call('ZRANGEBYSCORE', ORDER, '(' .. present, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
@@ -54,15 +57,14 @@ end
 
 -- Take one out whose turn it is, wherever it waits.
 local function claim_place(id)
-  local row = call('HMGET', entry_key(id), 'place', 'tag', 'owner')
-  local place, tag = row[1], row[2]
+  local place, tag, owner = unpack(call('HMGET', entry_key(id), 'place', 'tag', 'owner'))
   if call('ZREM', ORDER, place) == 0 then
     call('ZREM', RETURNED, place)
     return
   end
   local virtual_time = call('HGET', META, 'virtual_time') or 0
   if tonumber(tag) > tonumber(virtual_time) then call('HSET', META, 'virtual_time', tag) end
-  call('ZREM', queue_key(row[3]), place)
+  call('ZREM', queue_key(owner), place)
 end
 
 -- Take an entry out, if it is in the order; its owner's later ones each move up by one place.
@@ -87,9 +89,9 @@ end
 
 -- Put an entry before or behind all others; false if it is not in the order.
 local function move(id, edge)
-  local row = call('HMGET', entry_key(id), 'owner', 'place')
-  if not row[2] or call('ZREM', ORDER, row[2]) == 0 then return false end
-  call('ZREM', queue_key(row[1]), row[2])
+  local owner, place = unpack(call('HMGET', entry_key(id), 'owner', 'place'))
+  if not place or call('ZREM', ORDER, place) == 0 then return false end
+  call('ZREM', queue_key(owner), place)
   local at = edge == 'front' and 0 or -1
   local tag = tonumber(call('ZRANGE', ORDER, at, at, 'WITHSCORES')[2])
   if not tag then
@@ -99,7 +101,7 @@ local function move(id, edge)
     tag = tag - 1
   end
   stand(id, string.format('%d', tag), new_place(id))
-  call('HSET', entry_key(id), 'left_to', '', 'moved', '1') -- it is nobody's in particular now
+  call('HSET', entry_key(id), 'left_to', '', 'moved', '1') -- it is reserved for nobody now
   note_slot(id)
   return true
 end

@@ -1,21 +1,21 @@
 -- ARGV: nonce, id, token, event, log_ms, the number it must get or '', counted,
 -- cut at a limit
 -- Answers the event's number, null if the lease is no longer valid, 'wrong' as append does.
-local before = answer_before(ARGV[1])
+local nonce, id, token, event, log_ms, number, counted, cut = unpack(ARGV)
+local before = answer_before(nonce)
 if before then return before end
-local id, token = ARGV[2], ARGV[3]
 if not leased(id, token) then
-  local said = ARGV[6] ~= '' and call('GET', said_key(id)) == token
-  return said and last_number(id) == tonumber(ARGV[6]) and ARGV[6] or 'null'
+  local said = number ~= '' and call('GET', said_key(id)) == token
+  return said and last_number(id) == tonumber(number) and number or 'null'
 end
-if fate_of_number(id, ARGV[6]) ~= 'next' then return '"wrong"' end
-local row = call('HMGET', entry_key(id), 'tokens_before', 'tokens', 'since', 'max_tokens',
-  'worker', 'conversation')
-keep_prefix(row[5], row[6])
-if ARGV[7] == '1' and row[1] == '0' then
-  local limit = ARGV[8] == '1' and row[2] ~= '0' and row[2] or row[4]
-  call('RPUSH', RECENT, row[2] .. ':' .. string.format('%d', now - row[3]) .. ':' .. limit)
+if fate_of_number(id, number) ~= 'next' then return '"wrong"' end
+local resumed, tokens, since, max_tokens, worker, conversation = unpack(call('HMGET',
+  entry_key(id), 'tokens_before', 'tokens', 'since', 'max_tokens', 'worker', 'conversation'))
+keep_prefix(worker, conversation)
+if counted == '1' and resumed == '0' then
+  local limit = cut == '1' and tokens ~= '0' and tokens or max_tokens
+  call('RPUSH', RECENT, tokens .. ':' .. string.format('%d', now - since) .. ':' .. limit)
   call('LTRIM', RECENT, -RECENT_KEPT, -1)
 end
-call('SET', said_key(id), token, 'PX', ARGV[5])
-return answer(ARGV[1], end_entry(id, ARGV[4], ARGV[5]))
+call('SET', said_key(id), token, 'PX', log_ms)
+return answer(nonce, end_entry(id, event, log_ms))

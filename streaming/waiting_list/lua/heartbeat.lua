@@ -1,7 +1,8 @@
 -- ARGV: worker, capacity, state, ttl_ms, details as JSON, prefixes
--- Answers the operator's orders: {capacity or null, drain}.
-call('ZADD', WORKERS, now + tonumber(ARGV[4]), ARGV[1])
-call('HSET', worker_key(ARGV[1]), 'capacity', ARGV[2], 'state', ARGV[3], 'at', now,
-  'details', ARGV[5], 'prefixes', ARGV[6])
-local row = call('HMGET', worker_key(ARGV[1]), 'ordered', 'drain')
-return cjson.encode({tonumber(row[1]) or cjson.null, row[2] == '1'})
+-- Answers the operator's orders: {capacity, drain}; no capacity if it is as started.
+local worker, capacity, state, ttl_ms, details, prefixes = unpack(ARGV)
+call('ZADD', WORKERS, now + tonumber(ttl_ms), worker)
+call('HSET', worker_key(worker), 'capacity', capacity, 'state', state, 'at', now,
+  'details', details, 'prefixes', prefixes)
+local ordered, drain = unpack(call('HMGET', worker_key(worker), 'ordered', 'drain'))
+return cjson.encode({capacity = tonumber(ordered or nil), drain = drain == '1'})

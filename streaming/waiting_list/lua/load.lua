@@ -1,23 +1,29 @@
--- Answers {running, waiting, places, recent}: rows {id, worker, tokens, max_tokens, ms, resumed},
--- pairs {id, max_tokens}, pairs {worker, capacity}, texts "tokens:ms".
-local running, waiting, places = {}, {}, {}
+-- Answers {running, waiting, capacities, recent}: lists of objects {response_id, worker_id, tokens,
+-- max_tokens, ms, resumed} and {response_id, max_tokens}, capacities by worker, and texts
+-- "tokens:ms:limit".
+local running, waiting, capacities = {}, {}, {}
 for _, id in ipairs(call('ZRANGE', RUNNING, 0, -1)) do
-  local row = call('HMGET', entry_key(id), 'worker', 'tokens', 'max_tokens', 'since',
-    'tokens_before')
+  local worker, tokens, max_tokens, since, resumed = unpack(call('HMGET', entry_key(id),
+    'worker', 'tokens', 'max_tokens', 'since', 'tokens_before'))
   running[#running + 1] = {
-    id, row[1], tonumber(row[2]), tonumber(row[3]), now - row[4], tonumber(row[5]),
+    response_id = id, worker_id = worker, tokens = tonumber(tokens),
+    max_tokens = tonumber(max_tokens), ms = now - since, resumed = tonumber(resumed),
   }
 end
-for _, shelf in ipairs({RETURNED, ORDER}) do
-  for _, place in ipairs(call('ZRANGE', shelf, 0, -1)) do
+for _, key in ipairs({RETURNED, ORDER}) do
+  for _, place in ipairs(call('ZRANGE', key, 0, -1)) do
     local id = id_at(place)
-    waiting[#waiting + 1] = {id, tonumber(call('HGET', entry_key(id), 'max_tokens'))}
+    local max_tokens = tonumber(call('HGET', entry_key(id), 'max_tokens'))
+    waiting[#waiting + 1] = {response_id = id, max_tokens = max_tokens}
   end
 end
 if call('HEXISTS', META, 'paused') == 0 then
   for _, worker in ipairs(live_workers()) do
-    local capacity, state, paused = strength(worker)
-    if state ~= 'draining' and not paused then places[#places + 1] = {worker, capacity} end
+    local capacity, state, paused = effective(worker)
+    if state ~= 'draining' and not paused then capacities[worker] = capacity end
   end
 end
-return cjson.encode({running, waiting, places, call('LRANGE', RECENT, 0, -1)})
+return cjson.encode({
+  running = running, waiting = waiting, capacities = capacities,
+  recent = call('LRANGE', RECENT, 0, -1),
+})

@@ -1,11 +1,10 @@
 -- ARGV: '1' to touch as a viewer, then the ids
--- Answers {size, workers, state, position, tail, state, position, tail, ...}.
+-- Answers {size, workers, responses}, the last a list of {state, position, last_sequence}.
 local _, workers = serving()
-local answers = {call('ZCARD', ORDER), workers}
+local responses = {}
 for i = 2, #ARGV do
-  local seen = look(ARGV[i])
+  local state, position, last = look(ARGV[i])
   if ARGV[1] == '1' then call('ZADD', OPEN, 'XX', now, ARGV[i]) end
-  local at = #answers
-  answers[at + 1], answers[at + 2], answers[at + 3] = seen[1], seen[2], seen[3]
+  responses[i - 1] = {state = state, position = position, last_sequence = last}
 end
-return cjson.encode(answers)
+return cjson.encode({size = call('ZCARD', ORDER), workers = workers, responses = responses})

@@ -3,32 +3,39 @@
 -- KEYS[1] is the layer's prefix and ':waiting:', with which all keys begin.
 -- Scripts build the other keys themselves: the layer has exactly one host, never a cluster.
 -- The last argument is the id of the caller's database, or empty.
--- Times are milliseconds of this server's clock. Every script answers one JSON text.
+-- Times are milliseconds of this server's clock. Every script answers one JSON text: an object with
+-- named members where there is more than one value. cjson writes an empty list as {}.
+--
+-- What follows is the stored format, whose number is FORMAT. Processes of several versions may share
+-- a list of one format, each with its own scripts. Whoever renames a key or a field, or gives it
+-- another meaning, raises FORMAT: then neither version touches the other's list.
 --
 --   open      zset  open responses by their last viewer touch
 --   order     zset  waiting, by place: these have positions
 --   returned  zset  waiting again after a lost or released lease: ahead of position 1
---   parked    zset  attempts used up or cancelled: wait only to be withdrawn
+--   parked    zset  out of attempts or cancelled while running: wait only to be withdrawn
 --   queue:OWNER zset  an owner's part of the order
 --   held      zset  behind an open response of their conversation, by arrival
 --   unclaimed zset  never claimed yet, by arrival (a time)
 --   running   zset  by the end of the lease
---   entry:ID  hash  the response         log:ID     list  its events, kept a while when done
---   tokens:ID text  "1,2,"               lane:CONV  list  the open one first, then the held
+--   entry:ID  hash  the response: what `open_entry` in ending.lua writes
+--   log:ID    list  its events, kept a while when done
+--   tokens:ID text  "1,2,"
+--   lane:CONV list  a conversation: the open one first, then the held
 --   workers   zset  by the end of their time to live      worker:ID  hash
 --   leases:WORKER set                    owners, addresses  hash  open responses of each
 --   said:ID   text  the lease that said the last event     once:NONCE  answers, against retries
 --   recent    list  "tokens:ms:limit" of the finished          elected:NAME text  who holds the duty
 --   meta      hash  the ticket and lease token counters, the virtual time, paused, closed, the
---                   site: the id of the database whose list this is, and `restored`: it has been
---                   given what that holds open
+--                   site: the id of the database whose list this is, the format, and
+--                   `restored`: it has been given what that database holds open
 --   unsaved   hash  id -> the slot of what stands elsewhere than where it entered, for the record
 --   counters  hash  accepted, tokens, and how often each code was the refusal
 --   waits     list  "at:ms" of first claims: when, and how long the response had waited
 --   samples   list  what operators look back on
 --   holders   hash  conversation -> the worker that holds its prefix
 --   prefixes:WORKER zset  those conversations of one worker, by when they were last answered
---   left:WORKER list  ids that were left to it; gone when the last of them is not any more
+--   left:WORKER list  ids that were reserved for it; gone when the last reservation is over
 --
 -- Members of order, returned, parked and queue:OWNER are places: see fair_order.lua.
 
@@ -47,8 +54,13 @@ local OWNERS, ADDRESSES = BASE .. 'owners', BASE .. 'addresses'
 local WORKERS, META, UNSAVED = BASE .. 'workers', BASE .. 'meta', BASE .. 'unsaved'
 
 local caller = table.remove(ARGV)
+local site, format = unpack(call('HMGET', META, 'site', 'format'))
+if not format then
+  call('HSET', META, 'format', FORMAT) -- a new list, or one from before the number was written
+elseif format ~= FORMAT then
+  return redis.error_reply('OTHERFORMAT the list has the format ' .. format)
+end
 if caller ~= '' then
-  local site = call('HGET', META, 'site')
   if not site then
     call('HSET', META, 'site', caller)
   elseif site ~= caller then
@@ -56,14 +68,14 @@ if caller ~= '' then
   end
 end
 
--- Whether it must be restored before anybody new has a place. A list of no site never must.
+-- Return whether the list must be restored first. A list of no site never must.
 local function is_lost() return caller ~= '' and call('HEXISTS', META, 'restored') == 0 end
 
 local function entry_key(id) return BASE .. 'entry:' .. id end
 local function log_key(id) return BASE .. 'log:' .. id end
 local function said_key(id) return BASE .. 'said:' .. id end
 local function tokens_key(id) return BASE .. 'tokens:' .. id end
-local function lane_key(conversation) return BASE .. 'lane:' .. conversation end
+local function conversation_key(conversation) return BASE .. 'lane:' .. conversation end
 local function worker_key(worker) return BASE .. 'worker:' .. worker end
 local function leases_key(worker) return BASE .. 'leases:' .. worker end
 
@@ -77,55 +89,55 @@ local function answer(nonce, value)
   return text
 end
 
--- Those that are alive, in no order.
+-- Return the workers that are alive, in no order.
 local function live_workers() return call('ZRANGEBYSCORE', WORKERS, '(' .. now, '+inf') end
 
--- What counts of a worker: its capacity and state as the heartbeat has them, or the operator's
--- orders where those say less; then whether it is paused itself.
-local function strength(worker)
-  local row = call('HMGET', worker_key(worker), 'capacity', 'state', 'ordered', 'drain', 'paused')
-  local capacity = tonumber(row[1])
-  if row[3] then capacity = math.min(capacity, tonumber(row[3])) end
-  return capacity, row[4] and 'draining' or row[2], row[5] == '1'
+-- Return the effective capacity and state of a worker (the heartbeat's, lowered by the operator's
+-- orders), and whether it is paused itself.
+local function effective(worker)
+  local capacity, state, ordered, drain, paused = unpack(call('HMGET', worker_key(worker),
+    'capacity', 'state', 'ordered', 'drain', 'paused'))
+  capacity = tonumber(capacity)
+  if ordered then capacity = math.min(capacity, tonumber(ordered)) end
+  return capacity, drain and 'draining' or state, paused == '1'
 end
 
--- How many a worker may claim now.
-local function free_places(worker)
+-- Return how many responses a worker may claim now.
+local function free_capacity(worker)
   local alive_until = call('ZSCORE', WORKERS, worker)
   if not alive_until or tonumber(alive_until) <= now then return 0 end
-  local capacity, state, paused = strength(worker)
+  local capacity, state, paused = effective(worker)
   if state ~= 'ready' or paused or call('HEXISTS', META, 'paused') == 1 then return 0 end
   return math.max(0, capacity - call('SCARD', leases_key(worker)))
 end
 
--- The capacity and the number of the workers that are alive and not draining.
+-- Return the capacity and the number of the workers that are alive and not draining.
 local function serving()
   local total, count = 0, 0
   for _, worker in ipairs(live_workers()) do
-    local capacity, state = strength(worker)
+    local capacity, state = effective(worker)
     if state ~= 'draining' then total, count = total + capacity, count + 1 end
   end
   return total, count
 end
 
--- May this lease speak for the response? By token and by time, swept or not.
+-- Return whether this lease may publish for the response: by token and by time, swept or not.
 local function leased(id, token)
-  local row = call('HMGET', entry_key(id), 'state', 'token', 'expires')
-  return row[1] == 'running' and row[2] == token and tonumber(row[3]) > now
+  local state, valid, expires = unpack(call('HMGET', entry_key(id), 'state', 'token', 'expires'))
+  return state == 'running' and valid == token and tonumber(expires) > now
 end
 
--- An event that comes with the number it must get: 'next', 'said' already by this lease, or
+-- Return what the number that an event must get is: 'next', 'said' already by this lease, or
 -- 'wrong'. An empty number is always the next one. (`rules.is_next` is the same.)
 local function fate_of_number(id, number)
   number = tonumber(number)
   if not number then return 'next' end
-  local row = call('HMGET', entry_key(id), 'tail', 'tail_before')
-  local tail, before = tonumber(row[1]), tonumber(row[2])
-  if number == tail + 1 then return 'next' end
-  return number > before and number <= tail and 'said' or 'wrong'
+  local last, at_claim = unpack(call('HMGET', entry_key(id), 'tail', 'tail_before'))
+  if number == last + 1 then return 'next' end
+  return number > tonumber(at_claim) and number <= tonumber(last) and 'said' or 'wrong'
 end
 
--- Number an event, store it, publish it to the response's group.
+-- Number an event, store it, publish it to the response's group. Return its number.
 local function say(id, event, last)
   local number = call('HINCRBY', entry_key(id), 'tail', 1)
   local text = '{"sequence_number":' .. number .. ',' .. string.sub(event, 2)
@@ -137,25 +149,25 @@ local function say(id, event, last)
   return number
 end
 
--- The number of the first event in a log, nil without one.
+-- Return the number of the first event in a log, nil without one.
 local function first_number(id)
   local first = call('LINDEX', log_key(id), 0)
   return first and tonumber(string.match(first, '^{"sequence_number":(%d+)'))
 end
 
--- The number of the last one, 0 without any.
+-- Return the number of the last event in a log, 0 without any.
 local function last_number(id)
   local first = first_number(id)
   return first and first + call('LLEN', log_key(id)) - 1 or 0
 end
 
--- State, position and tail of a response: {'waiting', 3, 0}.
+-- Return state, position (nil if it has none) and last number of a response.
 local function look(id)
-  local row = call('HMGET', entry_key(id), 'state', 'tail', 'place')
-  if not row[1] then
-    local tail = last_number(id)
-    return {tail > 0 and 'done' or 'unknown', cjson.null, tail}
+  local state, last, place = unpack(call('HMGET', entry_key(id), 'state', 'tail', 'place'))
+  if not state then
+    last = last_number(id)
+    return last > 0 and 'done' or 'unknown', nil, last
   end
-  local rank = row[1] == 'waiting' and call('ZRANK', ORDER, row[3])
-  return {row[1], rank and rank + 1 or cjson.null, tonumber(row[2])}
+  local rank = state == 'waiting' and call('ZRANK', ORDER, place)
+  return state, rank and rank + 1 or nil, tonumber(last)
 end

@@ -3,11 +3,11 @@
 local expires, fates = now + tonumber(ARGV[2]), {}
 for i = 3, #ARGV, 2 do
   local id, fate = ARGV[i], 'lost'
-  local row = call('HMGET', entry_key(id), 'worker', 'cancelled')
-  if row[1] == ARGV[1] and leased(id, ARGV[i + 1]) then
+  local worker, cancelled = unpack(call('HMGET', entry_key(id), 'worker', 'cancelled'))
+  if worker == ARGV[1] and leased(id, ARGV[i + 1]) then
     call('ZADD', RUNNING, expires, id)
     call('HSET', entry_key(id), 'expires', expires)
-    fate = row[2] == '1' and 'cancelled' or 'held'
+    fate = cancelled == '1' and 'cancelled' or 'held'
   end
   fates[#fates + 1] = fate
 end

@@ -1,5 +1,7 @@
 -- ARGV: '1' if nothing else is to be restored, for how many ms each counts as viewed, then for each
---       entry: id, owner, conversation, address, max_tokens, said, ran, tag or '', ticket, moved
+--       entry an object {id, owner, conversation, address, max_tokens, said, ran, tag, ticket,
+--       moved}. Numbers are texts there, so that they stay exact; without a slot the last three
+--       are missing.
 local seen = now + tonumber(ARGV[2])
 
 -- Whoever enters from now on stands behind this place.
@@ -11,33 +13,38 @@ local function count_place(tag, ticket)
   end
 end
 
-local function restore(id, owner, conversation, address, max_tokens, said, ran, tag, ticket, moved)
-  if look(id)[1] ~= 'unknown' then return end
-  local is_held = open_entry(id, owner, conversation, address, max_tokens, said, seen)
-  if ran ~= '1' then call('ZADD', UNCLAIMED, now, id) end
+local function restore(row)
+  local id = row.id
+  if look(id) ~= 'unknown' then return end
+  local is_held = open_entry(id, row.owner, row.conversation, row.address, row.max_tokens,
+    row.said, seen)
+  if not row.ran then call('ZADD', UNCLAIMED, now, id) end
   if is_held then
     call('ZADD', HELD, next_ticket(), id)
     return
   end
-  if tag ~= '' then count_place(tag, ticket) end
-  if tag == '' and ran ~= '1' then
-    enter_order(id, owner, next_ticket())
+  local tag, ticket, moved = row.tag, row.ticket, row.moved and '1' or '0'
+  if tag then
+    count_place(tag, ticket)
+  elseif row.ran then
+    tag, ticket = '0', next_ticket()
+  else
+    enter_order(id, row.owner, next_ticket())
     note_slot(id)
     return
   end
-  if tag == '' then tag, ticket, moved = '0', next_ticket(), '0' end
   local place = string.format('%016d:', ticket) .. id
   call('HSET', entry_key(id), 'state', 'waiting', 'moved', moved)
-  if ran == '1' then
+  if row.ran then
     call('HSET', entry_key(id), 'tag', tag, 'place', place)
     call('ZADD', RETURNED, tag, place)
-  elseif moved == '1' then
+  elseif row.moved then
     stand(id, tag, place)
   else
-    stand_in_queue(id, owner, tag, place)
+    stand_in_queue(id, row.owner, tag, place)
   end
 end
 
-for i = 3, #ARGV, 10 do restore(unpack(ARGV, i, i + 9)) end
+for i = 3, #ARGV do restore(cjson.decode(ARGV[i])) end
 if ARGV[1] == '1' then call('HSET', META, 'restored', '1') end
 return 'true'

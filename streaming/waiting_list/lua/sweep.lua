@@ -22,4 +22,6 @@ local overdue = {}
 if ARGV[2] ~= '' then
   overdue = call('ZRANGEBYSCORE', UNCLAIMED, '-inf', now - tonumber(ARGV[2]))
 end
-return cjson.encode({returned, exhausted, abandoned, overdue})
+return cjson.encode({
+  returned = returned, exhausted = exhausted, abandoned = abandoned, overdue = overdue,
+})
