@@ -16,7 +16,7 @@ from streaming.protocol import ErrorDetail
 from streaming.publishing import Publisher
 from streaming.running import Running
 from streaming.said import Said, said_of
-from streaming.waiting_list.base import Claim, Left, ListLost, WaitingList
+from streaming.waiting_list.base import Claim, ListLost, Reserved, WaitingList
 
 logger = logging.getLogger(__name__)
 
@@ -83,16 +83,16 @@ class Claimer:
             claimed, last = await self._claim_some()
             if claimed:
                 await self._begin(claimed)
-            if isinstance(last, Left):
+            if isinstance(last, Reserved):
                 return min(last.seconds, POLL_SECONDS)
             if last is None:
                 break
         return POLL_SECONDS
 
-    async def _claim_some(self) -> tuple[list[Running], Claim | Left | None]:
+    async def _claim_some(self) -> tuple[list[Running], Claim | Reserved | None]:
         """Those to begin with together, and what the last try to claim gave."""
         claimed: list[Running] = []
-        last: Claim | Left | None = None
+        last: Claim | Reserved | None = None
         while self._has_place() and len(claimed) < _BEGUN_TOGETHER:
             try:
                 last = await self._list.claim(self._worker_id, self._lease_seconds)
@@ -138,7 +138,7 @@ class Claimer:
                 return
             running.row = work.row
             said = Said()
-            if claim.tail and (events := await self._list.read(response_id)):
+            if claim.last_sequence and (events := await self._list.read(response_id)):
                 said = said_of(events)
                 running.resume(said)
             await self._publisher.rid_of(response_id)

@@ -51,7 +51,7 @@ def forecast(load: Load) -> dict[str, float]:
     Running responses of workers that do not claim are left out; they free no place.
     """
     pace = _pace(load)
-    if pace is None or not load.recent or not any(cap > 0 for cap in load.places.values()):
+    if pace is None or not load.recent or not any(cap > 0 for cap in load.capacities.values()):
         return {}
     lengths = Lengths(
         [tokens for tokens, _, limit in load.recent if not 0 < limit <= tokens],
@@ -81,12 +81,12 @@ def forecast(load: Load) -> dict[str, float]:
 
 def _free_at(load: Load, lengths: Lengths, pace: float) -> list[list[float]]:
     """For each round, when each place of the claiming workers becomes free."""
-    running_on: dict[str, list[RunningLoad]] = {worker_id: [] for worker_id in load.places}
+    running_on: dict[str, list[RunningLoad]] = {worker_id: [] for worker_id in load.capacities}
     for running in load.running:
         if running.worker_id in running_on:
             running_on[running.worker_id].append(running)
     rounds: list[list[float]] = [[] for _ in range(ROUNDS)]
-    for worker_id, places in load.places.items():
+    for worker_id, places in load.capacities.items():
         ends: list[list[float]] = [[] for _ in range(ROUNDS)]
         for running in running_on[worker_id]:
             parts = lengths.remaining(running.tokens, running.max_tokens)

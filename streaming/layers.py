@@ -21,7 +21,7 @@ from django.utils.module_loading import import_string
 from streaming.loop_layer import LoopLayer
 from streaming.redis_url import AddressError, address_of
 from streaming.waiting_list.base import DONE_LOG_SECONDS, WaitingList
-from streaming.waiting_list.cache_affinity import LEFT_SECONDS
+from streaming.waiting_list.cache_affinity import RESERVED_SECONDS
 from streaming.waiting_list.memory import MemoryWaitingList
 from streaming.waiting_list.redis import RedisWaitingList
 from streaming.waiting_list.scripts import SiteId
@@ -48,7 +48,7 @@ class MemoryChannelLayer(InMemoryChannelLayer):
         *,
         clock: Callable[[], float] = time.monotonic,
         done_log_seconds: float = DONE_LOG_SECONDS,
-        left_seconds: float = LEFT_SECONDS,
+        reserved_seconds: float = RESERVED_SECONDS,
     ) -> None:
         super().__init__(expiry=expiry, group_expiry=group_expiry, capacity=capacity)
         # The parent keeps the patterns as they come and fails on the first look-up.
@@ -60,7 +60,7 @@ class MemoryChannelLayer(InMemoryChannelLayer):
             self.deliver,
             clock=clock,
             done_log_seconds=done_log_seconds,
-            left_seconds=left_seconds,
+            reserved_seconds=reserved_seconds,
         )
 
     def deliver(self, group: str, message: dict[str, Any]) -> None:
@@ -157,7 +157,7 @@ class RedisChannelLayer(RedisPubSubChannelLayer):
         serializer_format: str = "json",
         symmetric_encryption_keys: Any = None,
         done_log_seconds: float = DONE_LOG_SECONDS,
-        left_seconds: float = LEFT_SECONDS,
+        reserved_seconds: float = RESERVED_SECONDS,
         site: SiteId | str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -184,7 +184,7 @@ class RedisChannelLayer(RedisPubSubChannelLayer):
             prefix,
             site=self.site,
             done_log_seconds=done_log_seconds,
-            left_seconds=left_seconds,
+            reserved_seconds=reserved_seconds,
         )
 
     def mind_no_site(self) -> None:

@@ -63,7 +63,7 @@ class Outlook:
         serving = [worker for worker in workers if worker.state is not WorkerState.DRAINING]
         if not serving:
             return "draining" if workers else "away"
-        if not any((await self._layer.waiting_list.load()).places.values()):
+        if not any((await self._layer.waiting_list.load()).capacities.values()):
             return "paused"
         if all(worker.state is not WorkerState.READY for worker in serving):
             return "loading"

@@ -47,7 +47,7 @@ class Running:
         self.row: Response | None = None  # as this attempt started it
         self.response_id = claim.entry.response_id
         self.ending = False
-        self.tail = claim.tail
+        self.tail = claim.last_sequence
         self.timed_out = False
         self.submitted = False
         self.cancelled = False

@@ -134,12 +134,12 @@ class Viewer:
             return
         if watched.state is State.UNKNOWN:
             self._begin_repair(self._end_by_record)
-        elif watched.tail < self._mark:
+        elif watched.last_sequence < self._mark:
             # It has lost what was sent from here: what it says from now on does not fit that.
             is_over = watched.state is State.DONE
             self._begin_repair(self._end_by_record if is_over else self._begin_anew)
-        elif self._stalled and watched.tail > max(self._sequence, self._read_to):
-            self._begin_repair(lambda: self._catch_up_to(watched.tail))
+        elif self._stalled and watched.last_sequence > max(self._sequence, self._read_to):
+            self._begin_repair(lambda: self._catch_up_to(watched.last_sequence))
         elif watched.state in (State.WAITING, State.HELD) and not self._sequence:
             await self._tell_place(place)
 
@@ -149,7 +149,7 @@ class Viewer:
         watched = watch.responses[self.response_id]
         if watched.state in (State.UNKNOWN, State.DONE):
             await self._end_by_record()
-        elif watched.tail < self._sequence:
+        elif watched.last_sequence < self._sequence:
             await self._begin_anew()
 
     def _begin_repair(self, repair: Callable[[], Awaitable[None]]) -> None:
@@ -215,7 +215,7 @@ class Viewer:
         # Nothing was lost, so nobody was told such a number: what comes from now on is news.
         async with self._lock:
             watch = await waiting_list.watch([self.response_id])
-            tail = watch.responses[self.response_id].tail
+            tail = watch.responses[self.response_id].last_sequence
             if self._sequence == seen and tail < seen:
                 self._sequence = self._mark = tail
         await self._catch_up()

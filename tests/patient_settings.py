@@ -3,4 +3,4 @@
 from chatsite.settings import *  # noqa: F403
 from chatsite.settings import CHANNEL_LAYERS
 
-CHANNEL_LAYERS["default"]["CONFIG"]["left_seconds"] = 3600  # type: ignore[index]
+CHANNEL_LAYERS["default"]["CONFIG"]["reserved_seconds"] = 3600  # type: ignore[index]

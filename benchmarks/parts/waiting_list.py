@@ -175,7 +175,7 @@ def forecasts() -> Table:
         load: Any = SimpleNamespace(
             running=running,
             waiting=[(f"w{n}", limit) for n, limit in enumerate(limits)],
-            places={"w": 8},
+            capacities={"w": 8},
             recent=recent,
         )
         took = []

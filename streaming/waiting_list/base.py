@@ -42,7 +42,7 @@ from streaming.waiting_list.interface.errors import (
     WrongNumber,
 )
 from streaming.waiting_list.interface.groups import WORKERS_GROUP, group_name
-from streaming.waiting_list.interface.leases import AppendCall, Claim, Lease, Left, Renewal
+from streaming.waiting_list.interface.leases import AppendCall, Claim, Lease, Renewal, Reserved
 from streaming.waiting_list.interface.leasing import Leasing
 from streaming.waiting_list.interface.measures import Counters, Load, RunningLoad
 from streaming.waiting_list.interface.operating import Operating
@@ -89,7 +89,6 @@ __all__ = [
     "EntryRow",
     "Lease",
     "Leasing",
-    "Left",
     "Limits",
     "ListLost",
     "Load",
@@ -101,6 +100,7 @@ __all__ = [
     "QueueFull",
     "Remembered",
     "Renewal",
+    "Reserved",
     "RunningLoad",
     "Slot",
     "Snapshot",

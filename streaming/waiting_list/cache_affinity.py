@@ -6,7 +6,7 @@ worker that claims passes over an entry if the holder of its prefix has a free p
 this moment. That place then belongs to the entry: the holder's next claim is what was reserved for
 it, and no more is reserved for it than it has free places. So the same responses start as without
 all this, each on the worker that suits it. The holder is told at once. If it does not come within
-LEFT_SECONDS, is paused, drained or lost, whoever asks next gets the entry, which is not
+RESERVED_SECONDS, is paused, drained or lost, whoever asks next gets the entry, which is not
 reserved again. A holder that did not come gets no reservations until it claims.
 
 `lua/cache_affinity.lua` is the same for Redis.
@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from streaming.waiting_list.base import WORKERS_GROUP, Left, State
+from streaming.waiting_list.base import WORKERS_GROUP, Reserved, State
 from streaming.waiting_list.open_response import OpenResponse
 from streaming.waiting_list.worker_registry import WorkerRegistry
 
-LEFT_SECONDS = 0.3
+RESERVED_SECONDS = 0.3
 """Seconds for which an entry is reserved for the worker that holds its prefix."""
 
 LOOK_AHEAD = 64
@@ -93,10 +93,12 @@ class CacheAffinity:
         self._reserved.pop(worker_id, None)
         self._missing.discard(worker_id)
 
-    def choose(self, worker_id: str, waiting: Iterable[OpenResponse]) -> OpenResponse | Left | None:
+    def choose(
+        self, worker_id: str, waiting: Iterable[OpenResponse]
+    ) -> OpenResponse | Reserved | None:
         """Return what a worker with a free place claims of `waiting`, which is in order.
 
-        Left if all of it is reserved for others, None if nothing waits. The reservation of what
+        Reserved if all of it is reserved for others, None if nothing waits. The reservation of what
         is chosen is cleared.
         """
         self._missing.discard(worker_id)
@@ -107,7 +109,7 @@ class CacheAffinity:
             if len(until) == LOOK_AHEAD or not self._passes_over(response, worker_id):
                 return _chosen(response)
             until.append(response.reserved_until)
-        return Left(min(until) - self._clock()) if until else None
+        return Reserved(min(until) - self._clock()) if until else None
 
     def _reserved_for(self, worker_id: str) -> list[OpenResponse]:
         """Return what is reserved for a worker and still waits for it."""

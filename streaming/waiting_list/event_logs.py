@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class EventLog:
-    """Events with the numbers `before` + 1, `before` + 2, ...; `tail` is the last one's."""
+    """Events numbered `before` + 1, `before` + 2, ...; `last_sequence` is the last number."""
 
     before: int = 0
     events: list[str] = field(default_factory=list)
 
     @property
-    def tail(self) -> int:
+    def last_sequence(self) -> int:
         return self.before + len(self.events)
 
     def after(self, number: int, most: int | None = None) -> list[str]:

@@ -19,7 +19,6 @@ from streaming.waiting_list.base import (
     Edge,
     Entry,
     Lease,
-    Left,
     Limits,
     Load,
     Orders,
@@ -27,6 +26,7 @@ from streaming.waiting_list.base import (
     QueueClosed,
     Remembered,
     Renewal,
+    Reserved,
     Slot,
     Snapshot,
     State,
@@ -41,7 +41,7 @@ from streaming.waiting_list.base import (
     WrongNumber,
     group_name,
 )
-from streaming.waiting_list.cache_affinity import LEFT_SECONDS, CacheAffinity
+from streaming.waiting_list.cache_affinity import RESERVED_SECONDS, CacheAffinity
 from streaming.waiting_list.event_logs import DoneLogs
 from streaming.waiting_list.open_response import OpenResponse, Phase
 from streaming.waiting_list.open_responses import OpenResponses
@@ -62,12 +62,12 @@ class MemoryWaitingList(WaitingList):
         *,
         clock: Callable[[], float] = time.monotonic,
         done_log_seconds: float = DONE_LOG_SECONDS,
-        left_seconds: float = LEFT_SECONDS,
+        reserved_seconds: float = RESERVED_SECONDS,
     ) -> None:
         self._publish = publish
         self._clock = clock
         self._registry = WorkerRegistry(clock)
-        self._affinity = CacheAffinity(clock, self._registry, publish, left_seconds)
+        self._affinity = CacheAffinity(clock, self._registry, publish, reserved_seconds)
         self._open = OpenResponses(clock, self._registry, self._affinity)
         self._elected: dict[str, tuple[str, float]] = {}
         self._done = DoneLogs(clock, done_log_seconds)
@@ -167,11 +167,11 @@ class MemoryWaitingList(WaitingList):
         self._registry.remove(worker_id)
         self._affinity.forget(worker_id)
 
-    async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Left | None:
+    async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Reserved | None:
         if not self._registry.free_capacity(worker_id):
             return None
         response = self._open.choose(worker_id)
-        if response is None or isinstance(response, Left):
+        if response is None or isinstance(response, Reserved):
             return response
         now = self._clock()
         if not response.token:
@@ -218,7 +218,7 @@ class MemoryWaitingList(WaitingList):
         if response is None:
             return None
         if number is not None:
-            is_next = rules.is_next(number, response.log.tail, response.number_at_claim)
+            is_next = rules.is_next(number, response.log.last_sequence, response.number_at_claim)
             if is_next is None:
                 raise WrongNumber([response.response_id])
             if not is_next:
@@ -240,9 +240,11 @@ class MemoryWaitingList(WaitingList):
         response = self._leased(lease)
         if response is None:
             done = self._done.get(lease.response_id)
-            said = done is not None and done.token == lease.token and done.log.tail == number
+            said = (
+                done is not None and done.token == lease.token and done.log.last_sequence == number
+            )
             return number if said else None
-        if number is not None and number != response.log.tail + 1:
+        if number is not None and number != response.log.last_sequence + 1:
             raise WrongNumber([response.response_id])
         if counted and not response.tokens_at_claim:
             seconds = self._clock() - response.since
@@ -268,7 +270,7 @@ class MemoryWaitingList(WaitingList):
     def _say(self, response: OpenResponse, event: str, *, last: bool) -> int:
         """Number, store and publish an event; return its number."""
         log, response_id = response.log, response.entry.response_id
-        number = log.tail + 1
+        number = log.last_sequence + 1
         text = rules.numbered(event, number)
         log.events.append(text)
         self._publish(group_name(response_id), rules.message(response_id, number, text, last))
@@ -307,9 +309,15 @@ class MemoryWaitingList(WaitingList):
     def _look(self, response_id: str) -> Watched:
         response = self._open.get(response_id)
         if response is not None:
-            return Watched(response.state, self._open.position(response), response.log.tail)
+            return Watched(
+                response.state, self._open.position(response), response.log.last_sequence
+            )
         done = self._done.get(response_id)
-        return Watched(State.DONE, None, done.log.tail) if done else Watched(State.UNKNOWN, None, 0)
+        return (
+            Watched(State.DONE, None, done.log.last_sequence)
+            if done
+            else Watched(State.UNKNOWN, None, 0)
+        )
 
     def _place(self, response_id: str, *, created: bool, slot: Slot | None = None) -> Place:
         seen = self._look(response_id)

@@ -106,12 +106,12 @@ class OpenResponse:
         self._become(Phase.RUNNING, now)
         self.worker_id, self.token = worker_id, token
         self.expires, self.attempt = now + lease_seconds, self.attempt + 1
-        self.number_at_claim, self.tokens_at_claim = self.log.tail, len(self.tokens)
+        self.number_at_claim, self.tokens_at_claim = self.log.last_sequence, len(self.tokens)
         return Claim(
             lease=Lease(self.entry.response_id, worker_id, token),
             entry=self.entry,
             attempt=self.attempt,
-            tail=self.log.tail,
+            last_sequence=self.log.last_sequence,
             tokens=tuple(self.tokens),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from streaming.waiting_list.base import Claim, Entry, Left, Remembered
+from streaming.waiting_list.base import Claim, Entry, Remembered, Reserved
 from streaming.waiting_list.bounds import Bounds
 from streaming.waiting_list.cache_affinity import CacheAffinity
 from streaming.waiting_list.conversation_queues import ConversationQueues
@@ -85,7 +85,7 @@ class OpenResponses:
         else:
             self._enter_late(response)
 
-    def choose(self, worker_id: str) -> OpenResponse | Left | None:
+    def choose(self, worker_id: str) -> OpenResponse | Reserved | None:
         """Return what a worker is to claim; how long all is reserved for others; None if nothing
         waits."""
         return self._affinity.choose(worker_id, chain(self.returned, self.order))

@@ -81,7 +81,7 @@ class Overview:
                 (response.response_id, response.entry.max_tokens)
                 for response in (*self._open.returned, *self._open.order)
             ],
-            places=self._registry.claiming_capacities(),
+            capacities=self._registry.claiming_capacities(),
             recent=list(self._statistics.recent),
         )
 

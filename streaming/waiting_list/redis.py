@@ -25,7 +25,6 @@ from streaming.waiting_list.base import (
     Entry,
     EntryRow,
     Lease,
-    Left,
     Limits,
     ListLost,
     Load,
@@ -34,6 +33,7 @@ from streaming.waiting_list.base import (
     QueueClosed,
     Remembered,
     Renewal,
+    Reserved,
     RunningLoad,
     Slot,
     Snapshot,
@@ -48,7 +48,7 @@ from streaming.waiting_list.base import (
     WorkerState,
     WrongNumber,
 )
-from streaming.waiting_list.cache_affinity import LEFT_SECONDS
+from streaming.waiting_list.cache_affinity import RESERVED_SECONDS
 from streaming.waiting_list.scripts import Scripts, SiteId
 
 _RESTORED_AT_ONCE = 500
@@ -78,14 +78,14 @@ class RedisWaitingList(WaitingList):
         *,
         site: SiteId | None = None,
         done_log_seconds: float = DONE_LOG_SECONDS,
-        left_seconds: float = LEFT_SECONDS,
+        reserved_seconds: float = RESERVED_SECONDS,
     ) -> None:
         self._client = client
         self._base = f"{prefix}:waiting:"
         self.scripts = Scripts(client, prefix, site)
         self._run = self.scripts.run
         self._done_log_ms = _ms(done_log_seconds)
-        self._left_ms = _ms(left_seconds)
+        self._reserved_ms = _ms(reserved_seconds)
 
     # Accepting
 
@@ -149,21 +149,21 @@ class RedisWaitingList(WaitingList):
 
     # A worker's side
 
-    async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Left | None:
-        row = await self._run("claim", _nonce(), worker_id, _ms(lease_seconds), self._left_ms)
+    async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Reserved | None:
+        row = await self._run("claim", _nonce(), worker_id, _ms(lease_seconds), self._reserved_ms)
         if row is None:
             return None
         if "lost" in row:
             raise ListLost
         if "reserved_ms" in row:
-            return Left(row["reserved_ms"] / 1000)
+            return Reserved(row["reserved_ms"] / 1000)
         return Claim(
             lease=Lease(row["id"], worker_id, int(row["token"])),
             entry=Entry(
                 row["id"], row["owner"], row["conversation"], row["address"], row["max_tokens"]
             ),
             attempt=row["attempt"],
-            tail=row["last_sequence"],
+            last_sequence=row["last_sequence"],
             tokens=tuple(map(int, row["tokens"].split(",")[:-1])),
         )
 
@@ -380,7 +380,7 @@ class RedisWaitingList(WaitingList):
                 for row in found["running"]
             ],
             waiting=[(row["response_id"], row["max_tokens"]) for row in found["waiting"]],
-            places=dict(sorted(found["capacities"].items())),
+            capacities=dict(sorted(found["capacities"].items())),
             recent=[
                 (int(tokens), int(ms) / 1000, int(limit))
                 for tokens, ms, limit in (text.split(":") for text in found["recent"])

@@ -21,7 +21,7 @@ from streaming.waiting_list.base import (
     WorkerState,
     group_name,
 )
-from streaming.waiting_list.cache_affinity import LEFT_SECONDS
+from streaming.waiting_list.cache_affinity import RESERVED_SECONDS
 
 ROOMY = Limits(max_waiting=1000)
 LONG = 60.0
@@ -133,7 +133,7 @@ class MemoryBackend(Backend):
         self.now += seconds
 
     async def lapse(self) -> None:
-        await self.pass_time(LEFT_SECONDS)
+        await self.pass_time(RESERVED_SECONDS)
 
     async def remembered(self) -> int:
         return len(self.list._affinity._prefixes)  # type: ignore[attr-defined]
@@ -158,7 +158,7 @@ class RedisBackend(Backend):
     def __init__(self, url: str, **options: Any) -> None:
         self.url = url
         # Nothing lapses by itself, however slow the machine is: see `lapse`.
-        self._options = {"hosts": [url], "prefix": "test", "left_seconds": LONG, **options}
+        self._options = {"hosts": [url], "prefix": "test", "reserved_seconds": LONG, **options}
         self.layer = self.another_process()
         self._others: list[Any] = []
 

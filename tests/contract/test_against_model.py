@@ -25,9 +25,9 @@ from streaming.waiting_list.base import (
     REFUSALS,
     Edge,
     Lease,
-    Left,
     Limits,
     Orders,
+    Reserved,
     State,
     WaitingListError,
     Withdrawal,
@@ -151,14 +151,14 @@ class Machine(RuleBasedStateMachine):
         expected = self.model.claim(worker)
         claim = self.run(self.backend.list.claim(worker, LONG))
         if expected is LEFT:
-            assert isinstance(claim, Left)
+            assert isinstance(claim, Reserved)
             assert claim.seconds > 0
             return
-        assert not isinstance(claim, Left)
+        assert not isinstance(claim, Reserved)
         assert (claim and claim.entry.response_id) == expected
         if claim:
             entry = self.model.entries[claim.entry.response_id]
-            assert (claim.attempt, claim.tail) == (entry.attempt, entry.events)
+            assert (claim.attempt, claim.last_sequence) == (entry.attempt, entry.events)
             assert claim.tokens == tuple(entry.tokens)
             assert claim.entry.owner == entry.owner
             assert all(claim.lease.token > lease.token for lease in self.leases)
@@ -370,7 +370,7 @@ class Machine(RuleBasedStateMachine):
             else:
                 self.positions[name] = seen.position
             events = [json.loads(event) for event in await self.backend.list.read(name)]
-            assert seen.tail == entry.events == len(events)
+            assert seen.last_sequence == entry.events == len(events)
             assert [event["sequence_number"] for event in events] == [*range(1, len(events) + 1)]
             ends = [event["type"] for event in events].count("done")
             assert ends == (entry.state is State.DONE)  # one terminal event, and it is the last
@@ -401,7 +401,7 @@ class Machine(RuleBasedStateMachine):
             for name, entry in model.open().items()
             if entry.state is State.RUNNING
         }
-        assert load.places == {
+        assert load.capacities == {
             name: worker.capacity
             for name, worker in model.workers.items()
             if worker in model.serving() and not (model.paused or worker.paused)

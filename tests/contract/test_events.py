@@ -136,10 +136,10 @@ async def test_a_later_life_goes_on_above_the_numbers_of_the_earlier(backend: Ba
     await backend.beat()
     entry = Entry("r", "owner", "")
     await backend.list.enqueue(entry, ROOMY, readmit=True, said=1000)
-    assert (await backend.list.watch(["r"])).responses["r"].tail == 1000
+    assert (await backend.list.watch(["r"])).responses["r"].last_sequence == 1000
     assert await backend.list.read("r") == []
     claim = await backend.claim()
-    assert claim.tail == 1000
+    assert claim.last_sequence == 1000
     assert await backend.list.append(claim.lease, DELTA, number=1001) == 1001
     assert await backend.list.append(claim.lease, DELTA, number=1001) == 1001
     assert await backend.list.append(claim.lease, DELTA, number=1002) == 1002
@@ -148,7 +148,7 @@ async def test_a_later_life_goes_on_above_the_numbers_of_the_earlier(backend: Ba
     assert await backend.list.finish(claim.lease, DONE, 1003) == 1003
     assert await backend.list.finish(claim.lease, DONE, 1003) == 1003
     done = (await backend.list.watch(["r"])).responses["r"]
-    assert (done.state, done.tail) == (State.DONE, 1003)
+    assert (done.state, done.last_sequence) == (State.DONE, 1003)
     assert [json.loads(event)["sequence_number"] for event in await backend.list.read("r", 9)] == [
         1001,
         1002,

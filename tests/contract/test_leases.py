@@ -62,7 +62,7 @@ async def test_a_claim_says_what_was_generated_so_far(backend: Backend) -> None:
     await backend.beat("w2")
     await backend.ask("r", "o", "c", "a")
     first = await backend.claim("w1")
-    assert (first.attempt, first.tail, first.tokens) == (1, 0, ())
+    assert (first.attempt, first.last_sequence, first.tokens) == (1, 0, ())
     await backend.list.append(first.lease, DELTA, [5, 0, 151_000])
     await backend.list.append(first.lease, DELTA)
     await backend.list.append(first.lease, DELTA, [7])
@@ -70,7 +70,7 @@ async def test_a_claim_says_what_was_generated_so_far(backend: Backend) -> None:
     assert (await backend.list.sweep(LONG)).returned == ["r"]
     second = await backend.claim("w2")
     assert second.entry == first.entry
-    assert (second.attempt, second.tail, second.tokens) == (2, 3, (5, 0, 151_000, 7))
+    assert (second.attempt, second.last_sequence, second.tokens) == (2, 3, (5, 0, 151_000, 7))
     assert second.lease.token > first.lease.token
     assert await backend.list.append(second.lease, DELTA, [8]) == 4
 

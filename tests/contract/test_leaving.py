@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from streaming.waiting_list.base import WORKERS_GROUP, Claim, Edge, Left, WorkerState
-from streaming.waiting_list.cache_affinity import LEFT_SECONDS, LOOK_AHEAD, PREFIXES_KEPT
+from streaming.waiting_list.base import WORKERS_GROUP, Claim, Edge, Reserved, WorkerState
+from streaming.waiting_list.cache_affinity import LOOK_AHEAD, PREFIXES_KEPT, RESERVED_SECONDS
 from tests.contract.backends import DONE, LONG, Backend
 from tests.contract.conftest import MakeBackend
 
@@ -32,7 +32,7 @@ async def takes(backend: Backend, worker: str) -> str:
 async def leaves(backend: Backend, worker: str) -> float:
     """It leaves all that waits to others, and may ask again after so many seconds."""
     left = await backend.list.claim(worker, LONG)
-    assert isinstance(left, Left), left
+    assert isinstance(left, Reserved), left
     return left.seconds
 
 
@@ -119,11 +119,11 @@ async def test_after_a_while_it_is_anybodys(backend: Backend) -> None:
 
 
 async def test_how_long_that_is(make_backend: MakeBackend) -> None:
-    backend = make_backend(left_seconds=LEFT_SECONDS)
+    backend = make_backend(reserved_seconds=RESERVED_SECONDS)
     await two_workers(backend, "c")
     await backend.ask("r", conversation="c")
-    assert await leaves(backend, "w2") == pytest.approx(LEFT_SECONDS)
-    await backend.pass_time(LEFT_SECONDS)
+    assert await leaves(backend, "w2") == pytest.approx(RESERVED_SECONDS)
+    await backend.pass_time(RESERVED_SECONDS)
     assert await takes(backend, "w2") == "r"
 
 

@@ -177,7 +177,7 @@ async def test_the_load_shows_what_a_forecast_needs(backend: Backend) -> None:
     await backend.pass_time(0.02)
     load = await backend.list.load()
     assert load.waiting == [("r2", 64), ("r3", 64)]
-    assert load.places == {"a": 2, "b": 4}
+    assert load.capacities == {"a": 2, "b": 4}
     assert load.recent == []
     seconds = {row.response_id: row.seconds for row in load.running}
     assert all(0.019 <= age < LONG for age in seconds.values())
@@ -186,7 +186,7 @@ async def test_the_load_shows_what_a_forecast_needs(backend: Backend) -> None:
         RunningLoad("r1", "b", 1, 64, seconds["r1"], resumed=1),
     ]
     await backend.list.pause()
-    assert (await backend.list.load()).places == {}
+    assert (await backend.list.load()).capacities == {}
 
 
 async def test_the_load_waits_in_the_order_of_the_claims(backend: Backend) -> None:

@@ -102,7 +102,7 @@ async def test_a_lower_capacity_holds_at_once(backend: Backend) -> None:
         assert await backend.list.append(claim.lease, DELTA) == 1
     (row,) = await backend.list.workers()
     assert (row.capacity, row.running, row.orders) == (2, 2, Orders(2, False))
-    assert (await backend.list.load()).places == {"w1": 2}
+    assert (await backend.list.load()).capacities == {"w1": 2}
     with pytest.raises(QueueFull):  # 5 are open, 2 + 2 may be
         await backend.ask("late", limits=Limits(2))
     await backend.list.finish(running[1].lease, DONE)
@@ -117,16 +117,16 @@ async def test_a_higher_capacity_holds_when_the_worker_says_so(backend: Backend)
     await backend.list.order("w1", capacity=3)
     await backend.claim("w1")
     assert await backend.list.claim("w1", LONG) is None
-    assert (await backend.list.load()).places == {"w1": 1}
+    assert (await backend.list.load()).capacities == {"w1": 1}
     assert await backend.beat("w1", 3) == Orders(3, False)
-    assert (await backend.list.load()).places == {"w1": 3}
+    assert (await backend.list.load()).capacities == {"w1": 3}
     await backend.claim("w1")
     # A worker that takes no notice is held to the order all the same.
     await backend.list.order("w1", capacity=0)
     await backend.beat("w1", 3)
     await backend.ask("r2")
     assert await backend.list.claim("w1", LONG) is None
-    assert (await backend.list.load()).places == {"w1": 0}
+    assert (await backend.list.load()).capacities == {"w1": 0}
     with pytest.raises(ValueError, match="cannot run -1"):
         await backend.list.order("w1", capacity=-1)
 
@@ -145,7 +145,7 @@ async def test_a_drain_order_holds_at_once_and_can_be_taken_back(backend: Backen
     assert (await backend.list.renew("w1", [running.lease], LONG)).held == {"r0"}
     assert await backend.list.append(running.lease, DELTA) == 1
     assert (await backend.list.watch([])).workers == 1
-    assert (await backend.list.load()).places == {"w2": 1}
+    assert (await backend.list.load()).capacities == {"w2": 1}
     with pytest.raises(QueueFull):  # 3 are open, 1 + 2 may be
         await backend.ask("late", limits=Limits(2))
     assert await backend.beat("w1", 2) == Orders(None, True)  # it has not heard of it before

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from redis import Redis
 
-from streaming.waiting_list.base import Claim, Edge, Left, State, Withdrawal, WorkerState
+from streaming.waiting_list.base import Claim, Edge, Reserved, State, Withdrawal, WorkerState
 from tests.contract.backends import DONE, LONG, Backend, MemoryBackend, RedisBackend
 from tests.contract.model import LEFT, Model, ModelWorker
 from tests.contract.test_against_model import run
@@ -211,7 +211,7 @@ class Machine(RuleBasedStateMachine):
                 self.the_holder_is_preferred(worker, got, left_before, holders, free)
                 events["overtook"] += bool(passed)
         if got is None:
-            assert isinstance(claim, Left)
+            assert isinstance(claim, Reserved)
             assert claim.seconds > 0
             self.no_place_is_idle(worker, waiting)
             events["left all"] += 1

@@ -226,7 +226,7 @@ async def test_a_log_that_lost_what_was_told_begins_anew_above_it(empty_valkey: 
     assert not await backend.list.rewind("r", 5, 2000)  # another process was faster
     assert await backend.list.append(claim.lease, DELTA, [3]) is None
     claim = await backend.claim()
-    assert (claim.attempt, claim.tail, claim.tokens) == (2, 1000, ())
+    assert (claim.attempt, claim.last_sequence, claim.tokens) == (2, 1000, ())
     assert await backend.list.append(claim.lease, DELTA, [0], 1001) == 1001
     assert await backend.list.read("r", 5) == ['{"sequence_number":1001,"type":"delta"}']
     assert await backend.list.finish(claim.lease, DONE, 1002) == 1002
@@ -245,12 +245,12 @@ async def test_the_largest_number_that_a_reader_may_name_does_no_harm(
     above = (MOST_SEQUENCE // NUMBERS_PER_LIFE + 1) * NUMBERS_PER_LIFE
     assert await backend.list.rewind("r", MOST_SEQUENCE, above)
     claim = await backend.claim()
-    assert claim.tail == above
+    assert claim.last_sequence == above
     for number in (above + 1, above + 2):
         assert await backend.list.append(claim.lease, DELTA, [0], number) == number
     texts = await backend.list.read("r", MOST_SEQUENCE)
     assert [json.loads(text)["sequence_number"] for text in texts] == [above + 1, above + 2]
-    assert (await backend.list.watch(["r"])).responses["r"].tail == above + 2
+    assert (await backend.list.watch(["r"])).responses["r"].last_sequence == above + 2
     await backend.close()
 
 

@@ -30,7 +30,7 @@ class RunningLoad:
 class Load:
     running: list[RunningLoad] = field(default_factory=list)
     waiting: list[tuple[str, int]] = field(default_factory=list)
-    places: dict[str, int] = field(default_factory=dict)
+    capacities: dict[str, int] = field(default_factory=dict)
     recent: list[tuple[int, float, int]] = field(default_factory=list)
 
 
@@ -53,7 +53,7 @@ STEADY = [(100, 10.0, 1000)] * 20
 
 
 def test_free_places_are_taken_at_once_and_the_rest_wait_for_their_turn() -> None:
-    load = Load(waiting=waiting(5), places={"a": 1, "b": 1}, recent=STEADY)
+    load = Load(waiting=waiting(5), capacities={"a": 1, "b": 1}, recent=STEADY)
     assert etas(load) == pytest.approx([0, 0, 10, 10, 20])
 
 
@@ -61,7 +61,7 @@ def test_a_running_response_frees_its_place_after_what_it_still_has_to_write() -
     load = Load(
         running=[RunningLoad("r", "a", tokens=10, max_tokens=40, seconds=1.0)],
         waiting=waiting(3),
-        places={"a": 1},
+        capacities={"a": 1},
         recent=[(100, 10.0, 1000)] * 10_000,
     )
     # Its own limit ends it at 40; those behind it are expected to write 100 each.
@@ -70,7 +70,9 @@ def test_a_running_response_frees_its_place_after_what_it_still_has_to_write() -
 
 def test_token_limits_shorten_the_waiting_too() -> None:
     load = Load(
-        waiting=[("w0", 1000), ("w1", 50), ("w2", 20), ("w3", 0)], places={"a": 1}, recent=STEADY
+        waiting=[("w0", 1000), ("w1", 50), ("w2", 20), ("w3", 0)],
+        capacities={"a": 1},
+        recent=STEADY,
     )
     assert etas(load) == pytest.approx([0, 10, 15, 17])  # a limit of 0 is none
 
@@ -82,7 +84,7 @@ def test_the_place_that_is_free_first_is_taken_first() -> None:
             RunningLoad("soon", "b", tokens=90, max_tokens=100, seconds=9.0),
         ],
         waiting=waiting(3),
-        places={"a": 1, "b": 1},
+        capacities={"a": 1, "b": 1},
         recent=[(100, 10.0, 1000)] * 10_000,
     )
     assert etas(load) == pytest.approx([1, 8, 11], rel=1e-2)
@@ -92,11 +94,11 @@ def test_lowered_places_are_free_only_when_enough_have_ended() -> None:
     load = Load(
         running=[RunningLoad(f"r{left}", "a", 1, 1 + left, 0.1) for left in (10, 20, 30)],
         waiting=waiting(1),
-        places={"a": 1},
+        capacities={"a": 1},
         recent=[(100, 10.0, 1000)] * 10_000,
     )
     assert etas(load) == pytest.approx([3], rel=1e-2)
-    assert etas(replace(load, places={"a": 2})) == pytest.approx([2], rel=1e-2)
+    assert etas(replace(load, capacities={"a": 2})) == pytest.approx([2], rel=1e-2)
 
 
 def test_a_worker_that_does_not_claim_frees_no_place() -> None:
@@ -106,7 +108,7 @@ def test_a_worker_that_does_not_claim_frees_no_place() -> None:
             RunningLoad("runs", "a", tokens=50, max_tokens=100, seconds=5.0),
         ],
         waiting=waiting(1),
-        places={"a": 1, "full": 0},
+        capacities={"a": 1, "full": 0},
         recent=[(100, 10.0, 1000)] * 10_000,
     )
     assert etas(load) == pytest.approx([5], rel=1e-2)
@@ -116,7 +118,7 @@ def test_an_answer_longer_than_all_before_it_goes_on_for_a_while() -> None:
     load = Load(
         running=[RunningLoad("r", "a", tokens=400, max_tokens=10_000, seconds=40.0)],
         waiting=waiting(1),
-        places={"a": 1},
+        capacities={"a": 1},
         recent=STEADY,
     )
     (eta,) = etas(load)
@@ -130,7 +132,7 @@ def test_the_pace_is_not_led_astray() -> None:
     load = Load(
         running=[RunningLoad("r", "a", tokens=90, max_tokens=100, seconds=0.1, resumed=89)],
         waiting=waiting(2),
-        places={"a": 1},
+        capacities={"a": 1},
         recent=[*STEADY, (100, 900.0, 1000), (100, 0.0, 1000), (0, 3.0, 1000)],
     )
     first, second = etas(load)
@@ -140,7 +142,7 @@ def test_the_pace_is_not_led_astray() -> None:
 
 def test_the_pace_follows_the_present() -> None:
     quiet, crowded = (100, 10.0, 1000), (100, 30.0, 1000)
-    load = Load(waiting=waiting(2), places={"a": 1}, recent=[quiet] * 100 + [crowded] * 28)
+    load = Load(waiting=waiting(2), capacities={"a": 1}, recent=[quiet] * 100 + [crowded] * 28)
     assert etas(load)[1] == pytest.approx(30)
 
 
@@ -154,12 +156,12 @@ RUNNING = [RunningLoad("r", "a", tokens=50, max_tokens=100, seconds=5.0)]
     "load",
     [
         Load(waiting=waiting(2), recent=STEADY, running=RUNNING),
-        Load(waiting=waiting(2), recent=STEADY, places={"a": 0}),
-        Load(waiting=waiting(2), places={"a": 2}),
-        Load(waiting=waiting(2), places={"a": 1}, running=[replace(RUNNING[0], tokens=0)]),
-        Load(waiting=waiting(2), places={"a": 1}, running=RUNNING),
-        Load(waiting=waiting(2), places={"a": 1}, recent=[(0, 4.0, 1000)]),
-        Load(places={"a": 1}, recent=STEADY, running=RUNNING),
+        Load(waiting=waiting(2), recent=STEADY, capacities={"a": 0}),
+        Load(waiting=waiting(2), capacities={"a": 2}),
+        Load(waiting=waiting(2), capacities={"a": 1}, running=[replace(RUNNING[0], tokens=0)]),
+        Load(waiting=waiting(2), capacities={"a": 1}, running=RUNNING),
+        Load(waiting=waiting(2), capacities={"a": 1}, recent=[(0, 4.0, 1000)]),
+        Load(capacities={"a": 1}, recent=STEADY, running=RUNNING),
     ],
     ids=["no worker", "no places", "no data", "not begun", "none ended", "no speed", "no queue"],
 )
@@ -186,7 +188,7 @@ def loads(draw: st.DrawFn) -> Load:
             for number, (worker_id, tokens, limit, since, resumed) in enumerate(running)
         ],
         waiting=[(f"w{number}", limit) for number, limit in enumerate(limits)],
-        places=draw(st.dictionaries(worker_ids, st.integers(0, 6))),
+        capacities=draw(st.dictionaries(worker_ids, st.integers(0, 6))),
         recent=draw(st.lists(st.tuples(counts, seconds, counts), max_size=40)),
     )
 
@@ -203,7 +205,7 @@ def test_every_eta_is_a_number_and_grows_along_the_list(load: Load) -> None:
 def test_who_finds_a_free_place_does_not_wait(load: Load) -> None:
     found = list(forecast(load).values())  # type: ignore[arg-type]
     busy = [running.worker_id for running in load.running]
-    free = sum(max(0, cap - busy.count(worker_id)) for worker_id, cap in load.places.items())
+    free = sum(max(0, cap - busy.count(worker_id)) for worker_id, cap in load.capacities.items())
     assert not any(found[:free])
 
 
@@ -211,10 +213,10 @@ def test_who_finds_a_free_place_does_not_wait(load: Load) -> None:
 def test_more_places_make_nobody_wait_longer(load: Load, worker_id: str, more: int) -> None:
     busy = {running.worker_id for running in load.running}
     # A worker that claims again would bring its running responses with it.
-    assume(worker_id in load.places or worker_id not in busy)
+    assume(worker_id in load.capacities or worker_id not in busy)
     before = forecast(load)  # type: ignore[arg-type]
-    places = {**load.places, worker_id: load.places.get(worker_id, 0) + more}
-    after = forecast(replace(load, places=places))  # type: ignore[arg-type]
+    places = {**load.capacities, worker_id: load.capacities.get(worker_id, 0) + more}
+    after = forecast(replace(load, capacities=places))  # type: ignore[arg-type]
     assert all(after[response_id] <= eta for response_id, eta in before.items())
 
 
@@ -275,7 +277,7 @@ def test_answers_still_running_are_evidence_of_long_ones() -> None:
 
 def test_an_answer_cut_by_its_limit_says_nothing_against_longer_ones() -> None:
     cut = [(60, 6.0, 60), (100, 10.0, 100)] * 10
-    load = Load(waiting=waiting(2, max_tokens=100), places={"a": 1}, recent=cut)
+    load = Load(waiting=waiting(2, max_tokens=100), capacities={"a": 1}, recent=cut)
     assert 9 < etas(load)[1] <= 10
     whole = [(tokens, seconds, 1000) for tokens, seconds, _ in cut]
     assert etas(replace(load, recent=whole))[1] == pytest.approx(8)
@@ -342,7 +344,7 @@ def simulate(
             load = Load(
                 running=[each.as_load(now) for each in running],
                 waiting=[(str(each.number), each.max_tokens) for each in queue],
-                places={"a": places},
+                capacities={"a": places},
                 recent=list(recent),
             )
             arrived.eta = forecast(load).get(str(arrived.number))  # type: ignore[arg-type]

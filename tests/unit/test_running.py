@@ -21,7 +21,7 @@ from streaming.said import Said, said_of
 
 def running() -> Running:
     entry = SimpleNamespace(response_id=str(uuid4()))
-    claim: Any = SimpleNamespace(lease=None, entry=entry, tail=0, tokens=())
+    claim: Any = SimpleNamespace(lease=None, entry=entry, last_sequence=0, tokens=())
     return Running(claim)
 
 
@@ -121,7 +121,7 @@ def test_a_thought_goes_on_after_a_crash_as_it_was_told() -> None:
     made.take(thought("One"), Moment(10.0))
     made.take(thought(" two"), Moment(12.0))
     events = [append.event for append in made.unsaid()]
-    claim: Any = SimpleNamespace(lease=None, entry=made.claim.entry, tail=2, tokens=(1, 2))
+    claim: Any = SimpleNamespace(lease=None, entry=made.claim.entry, last_sequence=2, tokens=(1, 2))
     again = Running(claim)
     again.resume(said_of(events))
     again.take(Started("r", 3), Moment(50.0))

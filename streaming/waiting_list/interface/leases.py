@@ -19,7 +19,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claimed response. `tail` is the number of its last event, 0 without any.
+    """A claimed response. `last_sequence` is the number of its last event, 0 without any.
 
     `attempt` counts its claims, this one included. `tokens` are the ids of the tokens that were
     generated before.
@@ -28,12 +28,12 @@ class Claim:
     lease: Lease
     entry: Entry
     attempt: int
-    tail: int = 0
+    last_sequence: int = 0
     tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Reserved:
     """All that waits is reserved for other workers, which hold its prefixes and have a free place.
 
     `seconds` is when the first reservation ends: ask again then.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
-from streaming.waiting_list.interface.leases import AppendCall, Claim, Lease, Left, Renewal
+from streaming.waiting_list.interface.leases import AppendCall, Claim, Lease, Renewal, Reserved
 from streaming.waiting_list.interface.workers import Orders, WorkerBeat
 
 
@@ -21,7 +21,7 @@ class Leasing(ABC):
         """Remove a worker that ends; leases it still holds are returned at once."""
 
     @abstractmethod
-    async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Left | None:
+    async def claim(self, worker_id: str, lease_seconds: float) -> Claim | Reserved | None:
         """Claim the next response for a worker, under a lease of `lease_seconds`.
 
         None if nothing waits, or if the worker may not claim: its heartbeat must be alive and

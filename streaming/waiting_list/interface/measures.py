@@ -25,7 +25,7 @@ class Load:
     """What a forecast needs, read at one moment.
 
     `waiting` has pairs of id and token limit in the order of the claims to come, the returned
-    ones first. `places` are the effective capacities of the workers that claim, or will once
+    ones first. `capacities` are the effective capacities of the workers that claim, or will once
     loaded. `recent` has tokens, seconds from claim to finish, and token limit of the last
     responses that were finished in one attempt, the newest last; for one that was cut at a limit
     that limit is its length.
@@ -33,7 +33,7 @@ class Load:
 
     running: list[RunningLoad]
     waiting: list[tuple[str, int]]
-    places: dict[str, int]
+    capacities: dict[str, int]
     recent: list[tuple[int, float, int]]
 
 

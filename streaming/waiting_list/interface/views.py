@@ -10,11 +10,11 @@ from streaming.waiting_list.interface.workers import WorkerRow
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What a viewer needs to know of one response. `tail` is the number of its last event."""
+    """What a viewer needs of one response; `last_sequence` is the number of its last event."""
 
     state: State
     position: int | None
-    tail: int
+    last_sequence: int
 
 
 @dataclass(frozen=True, slots=True)
