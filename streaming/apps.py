@@ -34,6 +34,6 @@ class StreamingConfig(AppConfig):
 
 def _before_account_goes(instance: Any, **signal: Any) -> None:
     """Whoever deletes an account, and however: what it has open does not run on."""
-    from streaming import removal
+    from streaming.lifecycle import removal
 
     removal.remove_of(instance)

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from streaming import conf, record, thinking
-from streaming.arrivals import Arrivals
 from streaming.engine.base import CHARS_PER_TOKEN, Engine, EngineError, GenerationRequest
+from streaming.lifecycle.arrivals import Arrivals
 from streaming.models import Status
 from streaming.outages import AWAY, log_fault
 from streaming.protocol import ErrorDetail

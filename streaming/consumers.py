@@ -19,10 +19,11 @@ from channels.exceptions import StopConsumer
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
-from streaming import conf, keys, logs, metrics, owners, record, recovery, responses, visitors
-from streaming.arrivals import Arrivals
+from streaming import conf, keys, logs, metrics, owners, record, visitors
 from streaming.database import in_database
 from streaming.guard import Credentials, Guard
+from streaming.lifecycle import recovery, responses
+from streaming.lifecycle.arrivals import Arrivals
 from streaming.listening import ListeningConsumer
 from streaming.markup import RENDERER, HtmlSender, MarkupDresser
 from streaming.models import TERMINAL, Response

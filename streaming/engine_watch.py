@@ -13,8 +13,9 @@ from collections.abc import Callable
 
 from channels.layers import BaseChannelLayer
 
-from streaming import conf, record, responses
+from streaming import conf, record
 from streaming.engine.base import Engine, ThreadStats
+from streaming.lifecycle import responses
 from streaming.outages import log_fault
 from streaming.publishing import Publisher
 from streaming.waiting_list.base import MAX_ATTEMPTS

@@ -13,9 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from streaming import record, responses
+from streaming import record
 from streaming.appends import Append
 from streaming.engine.base import Engine, EngineEvent, EventSink, Finished
+from streaming.lifecycle import responses
 from streaming.outages import log_fault
 from streaming.protocol import ResponseDone
 from streaming.running import Moment, Running

@@ -16,8 +16,8 @@ from typing import Any
 
 from channels.layers import BaseChannelLayer
 
-from streaming import recovery, responses
-from streaming.arrivals import Arrivals
+from streaming.lifecycle import recovery, responses
+from streaming.lifecycle.arrivals import Arrivals
 from streaming.listening import listen
 from streaming.models import Response
 from streaming.outages import log_fault

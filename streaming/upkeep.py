@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from channels.layers import BaseChannelLayer
 
-from streaming import conf, reconciler, responses, samples
+from streaming import conf, samples
+from streaming.lifecycle import reconciler, responses
 from streaming.protocol import ProtocolError
 
 

@@ -19,7 +19,8 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import BaseChannelLayer
 
-from streaming import conf, record, responses
+from streaming import conf, record
+from streaming.lifecycle import responses
 from streaming.outages import log_fault
 from streaming.outlook import Outlook
 from streaming.protocol import ResponseQueuePosition, Service

@@ -19,11 +19,12 @@ from typing import Any
 from channels.layers import BaseChannelLayer, get_channel_layer
 from django.utils.module_loading import import_string
 
-from streaming import conf, reconciler, recovery, responses, samples
+from streaming import conf, samples
 from streaming.claiming import POLL_SECONDS, Claimer, wait
 from streaming.database import disconnecting
 from streaming.engine.base import Engine, EngineError
 from streaming.engine_watch import EngineWatch
+from streaming.lifecycle import reconciler, recovery, responses
 from streaming.list_lock import LockHolder, LockLost, LockTaken
 from streaming.outages import AWAY, log_fault
 from streaming.publishing import Publisher

@@ -27,9 +27,9 @@ from django.views.generic import FormView
 from streaming import conf, keys
 from streaming.accounts.forms import UNAVAILABLE, ApiKeyForm, SignInForm, SignUpForm
 from streaming.accounts.hashing import BusyError
+from streaming.lifecycle.removal import remove
 from streaming.models import Conversation
 from streaming.owners import must_sign_in, owner_of_request
-from streaming.removal import remove
 
 if TYPE_CHECKING:
     _SignUpView = FormView[SignUpForm]

@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from streaming import record, responses
+from streaming import record
 from streaming.admin import trail
 from streaming.admin.chosen import Chosen, Row, choose
 from streaming.admin.orders import (
@@ -21,6 +21,7 @@ from streaming.admin.orders import (
     Said,
     shown,
 )
+from streaming.lifecycle import responses
 from streaming.models import Status
 from streaming.outages import LAYER_AWAY, log_fault
 from streaming.protocol import ProtocolError

@@ -19,9 +19,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from streaming import removal
 from streaming.admin import search
 from streaming.admin.lists import OfferedAdmin, OfferedList
+from streaming.lifecycle import removal
 
 HIDDEN = "(hidden)"
 

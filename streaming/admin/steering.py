@@ -10,9 +10,9 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from streaming import responses
 from streaming.admin import trail
 from streaming.admin.orders import SHORT_ID, Answer, Order, Question, Refused, Said, warned
+from streaming.lifecycle import responses
 from streaming.waiting_list.base import (
     CLOSED_MESSAGE_CHARS,
     Edge,

@@ -9,9 +9,9 @@ from django.contrib import messages
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from streaming import responses
 from streaming.admin import trail
 from streaming.admin.orders import Answer, Order, Question, Refused, Said, shown, warned
+from streaming.lifecycle import responses
 from streaming.waiting_list.base import (
     Snapshot,
     WorkerRow,

@@ -15,9 +15,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from streaming.conversations import side_list
+from streaming.lifecycle.removal import remove
 from streaming.owners import must_sign_in, owner_of_request
 from streaming.preferences import zone_of
-from streaming.removal import remove
 
 View = Callable[..., HttpResponse]
 

@@ -12,8 +12,8 @@ import pytest_asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streaming.layers import RedisChannelLayer
+from streaming.lifecycle.responses import NUMBERS_PER_LIFE
 from streaming.protocol import MOST_SEQUENCE
-from streaming.responses import NUMBERS_PER_LIFE
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
     Edge,

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streaming import responses
 from streaming.layers import RedisChannelLayer
+from streaming.lifecycle import responses
 from streaming.waiting_list.base import Orders, WorkerState
 from tests.faults.cluster import PATIENCE, Cluster
 from tests.faults.conftest import Ask

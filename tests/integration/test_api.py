@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from streaming import responses, subscription
+from streaming import subscription
 from streaming.api import completions
 from streaming.api.answers import ChatCompletion, ChatCompletionChunk, ErrorBody
 from streaming.api.completions import Answer, Thought
 from streaming.api.errors import ApiError
+from streaming.lifecycle import responses
 from streaming.models import Conversation, Message, Response, Status
 from tests.fake_engine import FakeEngine, words
 from tests.integration.conftest import eventually

@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import sync_to_async
 
-from streaming import responses
 from streaming.engine.base import TextDelta
+from streaming.lifecycle import responses
 from streaming.models import Conversation, Message, Response, Status
 from tests.fake_engine import FakeEngine, words
 from tests.integration.conftest import eventually

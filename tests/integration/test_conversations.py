@@ -15,8 +15,8 @@ from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
-from streaming import reconciler, removal
 from streaming.conversations import side_list
+from streaming.lifecycle import reconciler, removal
 from streaming.models import Conversation, Message, Response, Status
 from tests.fake_engine import FakeEngine
 from tests.integration.conftest import eventually, owner_of

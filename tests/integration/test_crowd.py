@@ -11,8 +11,9 @@ import pytest
 from channels.db import database_sync_to_async
 from django.db import OperationalError
 
-from streaming import claiming, publishing, record, responses
-from streaming.arrivals import Arrivals
+from streaming import claiming, publishing, record
+from streaming.lifecycle import responses
+from streaming.lifecycle.arrivals import Arrivals
 from streaming.models import Response, Status
 from streaming.waiting_list.base import State, group_name
 from tests.fake_engine import FakeEngine

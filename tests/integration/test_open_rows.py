@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from channels.db import database_sync_to_async
 
-from streaming import record, removal, responses
+from streaming import record
+from streaming.lifecycle import removal, responses
 from streaming.models import Conversation, Response, Status
 from streaming.said import Said
 from streaming.waiting_list.base import State

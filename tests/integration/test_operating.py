@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from streaming import notices, responses, samples
+from streaming import notices, samples
+from streaming.lifecycle import responses
 from streaming.models import Response, Status
 from streaming.waiting_list.base import Edge, Orders, WorkerRow, WorkerState
 from streaming.worker import QueueWorker

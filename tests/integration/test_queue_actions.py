@@ -20,8 +20,9 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 from redis import Redis
 
-from streaming import record, responses
+from streaming import record
 from streaming.admin import orders
+from streaming.lifecycle import responses
 from streaming.models import Conversation, Message, Response, Status
 from streaming.waiting_list.base import (
     CLOSED_MESSAGE_CHARS,

@@ -18,8 +18,9 @@ from django.db import connection
 from django.db.models.deletion import Collector
 from django.utils import timezone
 
-from streaming import record, removal, retention
+from streaming import record, retention
 from streaming.engine.base import Finished, FinishReason
+from streaming.lifecycle import removal
 from streaming.models import Conversation, Message, Response, Status
 from streaming.protocol import ProtocolError, ResponseCreate
 from streaming.said import Said

@@ -13,7 +13,8 @@ from channels.db import database_sync_to_async
 from django.db import OperationalError
 from django.utils import timezone
 
-from streaming import conf, reconciler, record, recovery, responses
+from streaming import conf, record
+from streaming.lifecycle import reconciler, recovery, responses
 from streaming.models import Response, Status
 from streaming.waiting_list.base import Edge, Slot, State, WorkerBeat, WorkerState
 from tests.fake_engine import FakeEngine, words

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from streaming import reconciler
+from streaming.lifecycle import reconciler
 from streaming.models import Response
 from tests.fake_engine import FakeEngine, words
 from tests.integration.conftest import eventually

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from streaming import record, responses, turns
+from streaming import record, turns
 from streaming.engine.base import ChatMessage, Thinking
+from streaming.lifecycle import responses
 from streaming.models import Conversation, Message, Response
 from tests.fake_engine import FakeEngine, thoughts, words
 from tests.integration.conftest import ChatClient

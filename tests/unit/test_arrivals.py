@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from streaming import record
-from streaming.arrivals import Arrivals
+from streaming.lifecycle.arrivals import Arrivals
 
 
 class Visits:

@@ -19,9 +19,9 @@ from django.core.management import CommandError
 from streaming import conf, watchdog, worker_metrics
 from streaming.engine.base import EngineError
 from streaming.file_limit import raise_file_limit
+from streaming.lifecycle.responses import DOORBELL
 from streaming.migrating import wait_until_migrated
 from streaming.redis_reasons import RedisRefused
-from streaming.responses import DOORBELL
 from streaming.starting import has_redis, wait_for_redis
 from streaming.worker import QueueWorker, build_engine
 

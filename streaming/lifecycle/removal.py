@@ -13,7 +13,7 @@ from channels.layers import get_channel_layer
 from django.db import IntegrityError, OperationalError, models, transaction
 from django.db.models import QuerySet
 
-from streaming import responses
+from streaming.lifecycle import responses
 from streaming.models import OPEN, Conversation, Message, Response
 from streaming.protocol import ProtocolError
 

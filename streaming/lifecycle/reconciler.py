@@ -13,7 +13,8 @@ from uuid import UUID
 
 from channels.layers import BaseChannelLayer
 
-from streaming import record, recovery, responses
+from streaming import record
+from streaming.lifecycle import recovery, responses
 from streaming.models import Response, Status
 from streaming.protocol import ErrorDetail, ProtocolError
 from streaming.waiting_list.base import EntryRow

@@ -14,11 +14,12 @@ from channels.layers import BaseChannelLayer
 from django.contrib.auth.models import User
 from pydantic import BaseModel
 
-from streaming import conf, list_lock, metrics, record, recovery, thinking
-from streaming.arrivals import Arrivals
+from streaming import conf, list_lock, metrics, record, thinking
+from streaming.lifecycle import recovery
+from streaming.lifecycle.arrivals import Arrivals
+from streaming.lifecycle.recovery import NUMBERS_PER_LIFE, entry_of
 from streaming.models import TERMINAL, Response, Status
 from streaming.protocol import ErrorDetail, ProtocolError, ResponseCreate, ResponseDone
-from streaming.recovery import NUMBERS_PER_LIFE, entry_of
 from streaming.said import Said, said_of
 from streaming.serving import model_details
 from streaming.waiting_list.base import (
