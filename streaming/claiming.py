@@ -10,9 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from streaming import conf, record, thinking
 from streaming.engine.base import CHARS_PER_TOKEN, Engine, EngineError, GenerationRequest
 from streaming.lifecycle.arrivals import Arrivals
-from streaming.models import Status
 from streaming.outages import AWAY, log_fault
-from streaming.protocol import ErrorDetail
 from streaming.publishing import Publisher
 from streaming.running import Running
 from streaming.said import Said, said_of
@@ -134,7 +132,7 @@ class Claimer:
                 raise work
             if work is None:
                 # It ended between its place and our claim; its readers still wait for the word.
-                await self._publisher.finish_by_record(running)
+                await self._publisher.end_by_record(running)
                 return
             running.row = work.row
             said = Said()
@@ -165,9 +163,7 @@ class Claimer:
         except Exception:
             # Put back, it would come again and again and hold up everybody behind it.
             logger.exception("Response %s cannot be served.", response_id)
-            error = ErrorDetail(code="internal_error", message="This prompt cannot be answered.")
-            await record.end_lost(response_id, Status.FAILED, Said(), error)
-            await self._publisher.finish_by_record(running)
+            await self._publisher.fail(running, "This prompt cannot be answered.")
 
 
 async def wait(event: asyncio.Event, seconds: float) -> None:

@@ -22,8 +22,7 @@ from pydantic import BaseModel
 from streaming import conf, keys, logs, metrics, owners, record, visitors
 from streaming.database import in_database
 from streaming.guard import Credentials, Guard
-from streaming.lifecycle import recovery, responses
-from streaming.lifecycle.arrivals import Arrivals
+from streaming.lifecycle import ending, recovery, responses
 from streaming.listening import ListeningConsumer
 from streaming.markup import RENDERER, HtmlSender, MarkupDresser
 from streaming.models import TERMINAL, Response
@@ -340,7 +339,7 @@ class ChatConsumer(ListeningConsumer):
                 await to_its_end(self.update(event))
             case ResponseCancel():
                 await to_its_end(
-                    responses.cancel(self.channel_layer, str(event.response_id), self.owner)
+                    ending.cancel(self.channel_layer, str(event.response_id), self.owner)
                 )
             case ResponseResume():
                 await self.resume(event)
@@ -415,14 +414,7 @@ class ChatConsumer(ListeningConsumer):
         if acknowledge or place.state in (State.WAITING, State.HELD):
             await self.acknowledge(response, told)
         await viewer.open(told, after)
-        if place.created:
-            try:
-                await responses.ring(self.channel_layer)
-                await Arrivals.here().accept(response.pk, place.slot)
-            except Exception as error:
-                # It is accepted and its reader knows: the reconciler does the rest.
-                message = "The acceptance of %s is not recorded yet."
-                log_fault(logger, error, message, response.pk)
+        await responses.confirm(self.channel_layer, response, place)
 
     async def acknowledge(self, response: Response, told: Told) -> None:
         await self.send_event(
@@ -481,8 +473,6 @@ class ChatConsumer(ListeningConsumer):
     async def html_sender(self, response: Response) -> HtmlSender:
         """What a response's events go through on their way to this socket, from its beginning."""
         RENDERER.warm()
-        if response.continues_id:
-            response = await record.get(response.pk) or response  # with what it continues
         dresser = MarkupDresser(record.prefix_of(response))
         response_id = str(response.pk)
         if former := self.html_senders.get(response_id):

@@ -15,7 +15,7 @@ from channels.layers import BaseChannelLayer
 
 from streaming import conf, record
 from streaming.engine.base import Engine, ThreadStats
-from streaming.lifecycle import responses
+from streaming.lifecycle import ending
 from streaming.outages import log_fault
 from streaming.publishing import Publisher
 from streaming.waiting_list.base import MAX_ATTEMPTS
@@ -101,7 +101,7 @@ class EngineWatch:
                 await self._layer.waiting_list.release(running.lease, forgive=False)
                 hangs = await record.count_hang(running.response_id)
                 if max(running.claim.attempt, hangs) >= MAX_ATTEMPTS:
-                    await responses.fail_exhausted(self._layer, running.response_id)
+                    await ending.fail_exhausted(self._layer, running.response_id)
             except Exception as error:  # then the lease runs out by itself
                 log_fault(logger, error, "%s was not given back.", running.response_id)
 

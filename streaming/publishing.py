@@ -13,12 +13,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from streaming import record
+from channels.layers import BaseChannelLayer
+
 from streaming.appends import Append
 from streaming.engine.base import Engine, EngineEvent, EventSink, Finished
-from streaming.lifecycle import responses
+from streaming.lifecycle import ending, responses
+from streaming.models import Status
 from streaming.outages import log_fault
-from streaming.protocol import ResponseDone
+from streaming.record import Attempt, Ending
 from streaming.running import Moment, Running
 from streaming.waiting_list.base import AppendCall, Claim, WaitingList, WrongNumber
 
@@ -48,12 +50,13 @@ class Publisher:
     def __init__(
         self,
         engine: Engine,
-        waiting_list: WaitingList,
+        layer: BaseChannelLayer,
         on_free: Callable[[], None],
     ) -> None:
         self.running: dict[str, Running] = {}
         self._engine = engine
-        self._list = waiting_list
+        self._layer = layer
+        self._list: WaitingList = layer.waiting_list
         self._on_free = on_free
         self._heard: deque[tuple[Moment, Sequence[EngineEvent]]] = deque()  # any thread appends
         self._is_idle = False
@@ -226,9 +229,9 @@ class Publisher:
         for running in list(self.running.values()):
             if running.is_over and not running.ending:
                 running.ending = True
-                ending = asyncio.create_task(self._finish(running))
-                self._endings.add(ending)
-                ending.add_done_callback(self._endings.discard)
+                writing = asyncio.create_task(self._finish(running))
+                self._endings.add(writing)
+                writing.add_done_callback(self._endings.discard)
 
     async def _append(self, pending: list[tuple[Running, Append]]) -> list[int | None]:
         """Publish all in one round trip. The numbers make it safe to say a thing twice."""
@@ -255,11 +258,8 @@ class Publisher:
         while self.holds(running):
             try:
                 assert running.row is not None  # it was submitted
-                done = await record.finish(running.row, running.outcome())
-                if done is None:
-                    await self.finish_by_record(running)
-                else:
-                    await self._say_end(running, done)
+                if not await self.end(running, running.outcome()):
+                    await self.end_by_record(running)
             except WrongNumber:
                 self.lose(running)  # the next one to claim it ends it by the record
             except Exception as error:
@@ -267,23 +267,38 @@ class Publisher:
                 log_fault(logger, error, message, running.response_id)
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    async def finish_by_record(self, running: Running) -> None:
+    async def end(self, running: Running, how: Ending) -> bool:
+        """End it and free the place; False if it had ended, or is another attempt's by now."""
+        row = running.row
+        assert row is not None
+        ended = await ending.end(
+            self._layer,
+            [running.response_id],
+            how,
+            of=(Status.IN_PROGRESS,),
+            attempt=Attempt.of(row),
+            row=row,
+            hold=running.hold,
+        )
+        if ended:
+            self._drop(running)
+        return bool(ended)
+
+    async def fail(self, running: Running, message: str) -> None:
+        """End, whoever's it is in the record, what cannot be answered."""
+        how = Ending.failed("internal_error", message)
+        ids = [running.response_id]
+        if await ending.end(self._layer, ids, how, hold=running.hold):
+            self._drop(running)
+        else:
+            await self.end_by_record(running)
+
+    async def end_by_record(self, running: Running) -> None:
         """Say the end that the record has, and free the place. What is open there is another
         attempt's, and nobody's to end here: whoever claims it next goes on."""
-        done = await responses.recorded_end(self._list, running.response_id)
-        if done is None:
+        if await ending.settle(self._layer, running.response_id, running.hold):
+            self._drop(running)
+        else:
             logger.warning("%s is open in the record, and given back.", running.response_id)
             await self._list.release(running.lease)
             self.forget(running)  # no bell: not at once again
-        else:
-            await self._say_end(running, done)
-
-    async def _say_end(self, running: Running, done: ResponseDone) -> None:
-        await self._list.finish(
-            running.lease,
-            responses.event_json(done),
-            running.tail + 1,
-            counted=running.is_typical,
-            cut=running.is_cut,
-        )
-        self._drop(running)

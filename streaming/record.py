@@ -7,10 +7,11 @@ an update that only an open row accepts: whoever comes second changes nothing.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.contrib.auth.models import User
@@ -20,7 +21,6 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from streaming import telemetry
 from streaming.chain import chain_to
 from streaming.database import in_database
 from streaming.engine.base import ChatMessage, Finished, FinishReason, SamplingParams
@@ -28,13 +28,9 @@ from streaming.escaping import sentence
 from streaming.models import OPEN, Conversation, Message, Response, Status
 from streaming.protocol import (
     MOST_TOP_K,
-    ErrorDetail,
     Params,
     ProtocolError,
     ResponseCreate,
-    ResponseDone,
-    Timings,
-    Usage,
 )
 from streaming.said import Said
 
@@ -59,7 +55,7 @@ STATUS_OF_REASON = {
 class Work:
     """What a worker needs to generate: the turns, oldest first, without the `left_out` oldest ones,
     and the sampling parameters. `trims`: the oldest turns may be left out. `row` is for
-    `finish`."""
+    `end`."""
 
     row: Response
     messages: tuple[ChatMessage, ...]
@@ -68,14 +64,80 @@ class Work:
     trims: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a response ended, as the worker saw it."""
+class Attempt(NamedTuple):
+    """Who runs a response, and for which time."""
 
-    finished: Finished
-    said: Said
-    trimmed_messages: int
-    first_token_at: datetime | None
+    worker: str
+    attempt: int
+
+    @classmethod
+    def of(cls, row: Response) -> Attempt:
+        """Return the one that a row names."""
+        return cls(row.worker, row.attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a response ends, with what was published of its answer."""
+
+    status: Status
+    finish_reason: str
+    said: Said = field(default_factory=Said)
+    error_code: str = ""
+    error_message: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    trimmed_messages: int = 0
+    first_token_at: datetime | None = None
+
+    @classmethod
+    def cancelled(cls, said: Said | None = None) -> Ending:
+        """Return the end of what nobody wants any more."""
+        return cls(Status.CANCELLED, FinishReason.CANCELLED, said or Said())
+
+    @classmethod
+    def failed(cls, code: str, message: str, said: Said | None = None) -> Ending:
+        """Return the end of what cannot be answered."""
+        return cls(Status.FAILED, FinishReason.ERROR, said or Said(), code, message)
+
+    @classmethod
+    def generated(
+        cls,
+        finished: Finished,
+        said: Said,
+        trimmed_messages: int = 0,
+        first_token_at: datetime | None = None,
+    ) -> Ending:
+        """Return the end that an engine reported."""
+        return cls(
+            STATUS_OF_REASON[finished.reason],
+            finished.reason,
+            said,
+            finished.error_code,
+            finished.error_message,
+            finished.prompt_tokens,
+            finished.completion_tokens,
+            finished.reasoning_tokens,
+            trimmed_messages,
+            first_token_at,
+        )
+
+    def fields(self) -> dict[str, Any]:
+        """Return the columns that it writes."""
+        return {
+            "status": self.status,
+            "finish_reason": self.finish_reason,
+            **_answer(self.said),
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
+            "trimmed_messages": self.trimmed_messages,
+            "error_code": self.error_code,
+            "error_message": sentence(self.error_message),
+            "first_token_at": self.first_token_at,
+            "finished_at": timezone.now(),
+        }
 
 
 def resolve_params(params: Params, max_tokens: int) -> dict[str, Any]:
@@ -143,7 +205,10 @@ def create(
             return response, True
     except IntegrityError:
         # The same id arrived on another connection between our look and our insert.
-        return _own(Response.objects.get(pk=str(event.response_id)), owner), False
+        known = _row(str(event.response_id))
+        if known is None:
+            raise
+        return _own(known, owner), False
 
 
 def _begins_conversation(event: ResponseCreate) -> bool:
@@ -235,8 +300,8 @@ def title_of(prompt: str) -> str:
 
 
 def _row(response_id: UUID | str) -> Response | None:
-    """The row alone: what it refers to is read if it is asked for."""
-    return Response.objects.filter(pk=response_id).first()
+    """The row, with the answer that it continues."""
+    return Response.objects.select_related("continues__message").filter(pk=response_id).first()
 
 
 def _find(response_id: UUID | str) -> Response | None:
@@ -466,34 +531,40 @@ def _answer_before(response: Response) -> Message | None:
 
 
 @in_database
-def finish(row: Response, outcome: Outcome) -> ResponseDone | None:
-    """Write the end of a running response, as its attempt started it; its last event. None if it
-    had ended, or is another attempt's by now."""
-    finished = outcome.finished
-    ending = {
-        "status": STATUS_OF_REASON[finished.reason],
-        "finish_reason": finished.reason,
-        **_answer(outcome.said),
-        "prompt_tokens": finished.prompt_tokens,
-        "completion_tokens": finished.completion_tokens,
-        "reasoning_tokens": finished.reasoning_tokens,
-        "trimmed_messages": outcome.trimmed_messages,
-        "error_code": finished.error_code,
-        "error_message": sentence(finished.error_message),
-        "first_token_at": outcome.first_token_at,
-        "finished_at": timezone.now(),
-    }
+def end(
+    response_ids: Sequence[UUID | str],
+    ending: Ending,
+    *,
+    of: Iterable[Status] = OPEN,
+    attempt: Attempt | None = None,
+    row: Response | None = None,
+    told: Callable[[Response], None] = lambda row: None,
+) -> list[Response]:
+    """End responses; return the rows of those that this call has ended, in the order of the ids.
+
+    Only rows with a status in `of`, and of this `attempt` if one is given, are touched. `row` is
+    the only response as it was read before, so that it is not read again. Several are ended
+    without an answer. `told` is called for each row in the database's thread, after the commit.
+    """
+    assert len(response_ids) <= 1 or ending.said == Said()
+    fields = ending.fields()
     with transaction.atomic():
-        ours = Response.objects.filter(
-            pk=row.pk, status=Status.IN_PROGRESS, worker=row.worker, attempt=row.attempt
-        )
-        if not ours.update(**ending):
-            return None
-        for name, value in ending.items():
-            setattr(row, name, value)
-        _keep_answer(row)
-        telemetry.ended(row)
-    return _done(row)
+        under = attempt._asdict() if attempt else {}
+        open_rows = Response.objects.filter(pk__in=response_ids, status__in=of, **under)
+        rows = [row] if row else []
+        if len(response_ids) > 1:  # which they are is known while they are locked
+            rows = list(open_rows.select_for_update().order_by("pk"))
+            open_rows = Response.objects.filter(pk__in=[each.pk for each in rows])
+        if not open_rows.update(**fields):
+            return []
+        for each in rows:
+            for name, value in fields.items():
+                setattr(each, name, value)
+        for each in rows or (rows := list(Response.objects.filter(pk__in=response_ids))):
+            _keep_answer(each)
+            transaction.on_commit(partial(told, each), robust=True)
+    turn = {str(response_id): number for number, response_id in enumerate(response_ids)}
+    return sorted(rows, key=lambda each: turn[str(each.pk)])
 
 
 def _answer(said: Said) -> dict[str, Any]:
@@ -534,125 +605,18 @@ def thought_before(response: Response) -> str:
 
 
 @in_database
-def end_waiting(response_id: UUID | str, status: Status, error: ErrorDetail | None = None) -> bool:
-    """End a response that nobody ever ran. False if it runs or has ended."""
-    return _end(response_id, (Status.ACCEPTING, Status.QUEUED), status, Said(), error)
-
-
-@in_database
-def cancel_waiting(response_ids: Sequence[str]) -> list[ResponseDone]:
-    """Cancel those of many that nobody ever ran, all at once; the last event of each, in the
-    order of the ids."""
-    with transaction.atomic():
-        waits = Q(pk__in=response_ids, status__in=(Status.ACCEPTING, Status.QUEUED))
-        rows = Response.objects.select_for_update().filter(waits).order_by("pk").in_bulk()
-        now = timezone.now()
-        Response.objects.filter(pk__in=rows).update(
-            status=Status.CANCELLED, finish_reason=FinishReason.CANCELLED, finished_at=now
-        )
-        for row in rows.values():
-            row.status, row.finish_reason = Status.CANCELLED, FinishReason.CANCELLED
-            row.finished_at = now
-            telemetry.ended(row)
-    ids = map(UUID, response_ids)
-    return [_done(rows[response_id]) for response_id in ids if response_id in rows]
-
-
-@in_database
-def end_lost(
-    response_id: UUID | str,
-    status: Status,
-    said: Said,
-    error: ErrorDetail | None = None,
-    by: Response | None = None,
-) -> bool:
-    """End a response that no worker holds (any more), with what was published.
-
-    `by`: the row as it was seen; False if another attempt has begun since, which says more.
-    """
-    attempt = {} if by is None else {"worker": by.worker, "attempt": by.attempt}
-    return _end(response_id, OPEN, status, said, error, **attempt)
-
-
-def _end(
-    response_id: UUID | str,
-    of: Iterable[Status],
-    status: Status,
-    said: Said,
-    error: ErrorDetail | None,
-    **attempt: Any,
-) -> bool:
-    reason = FinishReason.CANCELLED if status == Status.CANCELLED else FinishReason.ERROR
-    with transaction.atomic():
-        updated = Response.objects.filter(pk=response_id, status__in=of, **attempt).update(
-            status=status,
-            finish_reason=reason,
-            **_answer(said),
-            error_code=error.code if error else "",
-            error_message=sentence(error.message) if error else "",
-            finished_at=timezone.now(),
-        )
-        if updated:
-            response = Response.objects.get(pk=response_id)
-            _keep_answer(response)
-            telemetry.ended(response)
-    return bool(updated)
-
-
-@in_database
-def done_event(response_id: UUID | str) -> ResponseDone | None:
-    """The `response.done` of an ended response, from its row; None while it is open or unknown."""
-    response = Response.objects.filter(pk=response_id).exclude(status__in=OPEN).first()
-    return None if response is None else _done(response)
-
-
-def _done(response: Response) -> ResponseDone:
-    return ResponseDone(
-        response_id=response.pk,
-        status=response.status,
-        finish_reason=response.finish_reason,
-        text=response.text,
-        reasoning=response.reasoning,
-        usage=Usage(
-            prompt_tokens=response.prompt_tokens,
-            completion_tokens=response.completion_tokens,
-            reasoning_tokens=response.reasoning_tokens,
-        ),
-        timings=Timings(
-            queue_ms=_ms(response.created_at, response.started_at or response.finished_at),
-            ttft_ms=_ms(response.created_at, response.first_token_at),
-            total_ms=total_ms(response),
-            reasoning_ms=response.reasoning_ms,
-        ),
-        error=(
-            ErrorDetail(code=response.error_code, message=response.error_message)
-            if response.error_code
-            else None
-        ),
-        passed=response.passed,
-    )
-
-
-def cancelled_event(response_id: UUID | str, said: Said) -> ResponseDone:
-    """The `response.done` of a response whose row is gone."""
-    return ResponseDone(
-        response_id=UUID(str(response_id)),
-        status="cancelled",
-        finish_reason=FinishReason.CANCELLED,
-        text=said.text,
-        reasoning=said.reasoning,
-        usage=Usage(prompt_tokens=0, completion_tokens=0),
-        timings=Timings(queue_ms=None, ttft_ms=None, total_ms=0, reasoning_ms=said.reasoning_ms),
-        passed=dict(said.passed) or None,
-    )
+def ended_row(response_id: UUID | str) -> Response | None:
+    """Return an ended response; None while it is open, or if it is unknown."""
+    return Response.objects.filter(pk=response_id).exclude(status__in=OPEN).first()
 
 
 def total_ms(response: Response) -> int:
     """From when it was accepted to its end, in whole milliseconds; 0 while it is open."""
-    return _ms(response.created_at, response.finished_at) or 0
+    return milliseconds(response.created_at, response.finished_at) or 0
 
 
-def _ms(since: datetime, until: datetime | None) -> int | None:
+def milliseconds(since: datetime, until: datetime | None) -> int | None:
+    """Whole milliseconds between two moments; None if the second never came."""
     return None if until is None else max(0, round((until - since).total_seconds() * 1000))
 
 

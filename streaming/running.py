@@ -22,10 +22,11 @@ from streaming.engine.base import (
     TextDelta,
 )
 from streaming.engine.passed import add, kept
+from streaming.lifecycle.ending import Hold
 from streaming.metrics import TokenMeter
 from streaming.models import Response
 from streaming.protocol import ResponseInProgress
-from streaming.record import Outcome
+from streaming.record import Ending
 from streaming.said import Said
 from streaming.waiting_list.base import Claim
 
@@ -219,14 +220,19 @@ class Running:
             error_message="The answer took too long and was stopped.",
         )
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Ending:
         """How it ended. Only when `is_over`."""
         assert self._finished is not None
         text, reasoning = self._said[Channel.TEXT], self._said[Channel.REASONING]
         milliseconds = round(1000 * self._thought_seconds) if reasoning else None
-        return Outcome(
-            finished=self._finished,
-            said=Said(text, reasoning, milliseconds, self._passed),
+        return Ending.generated(
+            self._finished,
+            Said(text, reasoning, milliseconds, self._passed),
             trimmed_messages=self._started.trimmed_messages if self._started else 0,
             first_token_at=self._first_token_at,
         )
+
+    @property
+    def hold(self) -> Hold:
+        """The right to say its last event."""
+        return Hold(self.lease, self.tail + 1, counted=self.is_typical, cut=self.is_cut)

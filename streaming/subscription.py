@@ -16,7 +16,7 @@ from typing import Any
 
 from channels.layers import BaseChannelLayer
 
-from streaming.lifecycle import recovery, responses
+from streaming.lifecycle import ending, recovery, responses
 from streaming.lifecycle.arrivals import Arrivals
 from streaming.listening import listen
 from streaming.models import Response
@@ -144,12 +144,7 @@ class Subscription:
         told = await Viewers.here(self._layer).tell(response_id, place)
         Viewers.here(self._layer).add(self._viewer)
         self._reader = asyncio.create_task(self._read(self._viewer, told))
-        try:
-            await responses.ring(self._layer)
-            await Arrivals.here().accept(response.pk, place.slot)
-        except Exception as error:
-            # It is accepted: the reconciler does the rest.
-            log_fault(logger, error, "The acceptance of %s is not recorded yet.", response_id)
+        await responses.confirm(self._layer, response, place)
         return told
 
     # --- what comes ---
@@ -197,7 +192,7 @@ class Subscription:
 
     async def _cancel(self, response_id: str) -> None:
         try:
-            await responses.cancel(self._layer, response_id)
+            await ending.cancel(self._layer, response_id)
         except ProtocolError:
             pass  # it has just ended by itself
         except Exception as error:

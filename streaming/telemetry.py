@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 
-from django.db import transaction
-
 from streaming import metrics, tracing
 from streaming.models import Response
 
@@ -17,12 +15,8 @@ logger = logging.getLogger(__name__)
 
 
 def ended(response: Response) -> None:
-    """To be called inside the transaction that ends it, with the row as it is then; told when that
-    is committed."""
-    transaction.on_commit(lambda: _tell(response), robust=True)
-
-
-def _tell(response: Response) -> None:
+    """Tell of a response that has ended. To be called in the database's thread, when the end is
+    committed."""
     metrics.count_end(response)
     logger.info(
         "Response %s: %s, %s tokens, attempt %s.",

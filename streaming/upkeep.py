@@ -9,7 +9,7 @@ from collections.abc import Callable
 from channels.layers import BaseChannelLayer
 
 from streaming import conf, samples
-from streaming.lifecycle import reconciler, responses
+from streaming.lifecycle import ending, reconciler
 from streaming.protocol import ProtocolError
 
 
@@ -29,12 +29,12 @@ class Upkeep:
         timeout = settings.queue_timeout or None
         sweep = await self._layer.waiting_list.sweep(settings.disconnect_grace, timeout)
         for response_id in sweep.exhausted:
-            await responses.fail_exhausted(self._layer, response_id)
+            await ending.fail_exhausted(self._layer, response_id)
         for response_id in sweep.overdue:
-            await responses.fail_overdue(self._layer, response_id)
+            await ending.fail_overdue(self._layer, response_id)
         for response_id in sweep.abandoned:
             with contextlib.suppress(ProtocolError):
-                await responses.cancel(self._layer, response_id)
+                await ending.cancel(self._layer, response_id)
         if sweep.returned or sweep.abandoned:
             self._on_returned()
 

@@ -19,8 +19,8 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import BaseChannelLayer
 
-from streaming import conf, record
-from streaming.lifecycle import responses
+from streaming import conf
+from streaming.lifecycle import ending, responses
 from streaming.outages import log_fault
 from streaming.outlook import Outlook
 from streaming.protocol import ResponseQueuePosition, Service
@@ -223,7 +223,7 @@ class Viewer:
 
     async def _end_by_record(self) -> None:
         """The list has forgotten the response: if it ended, its row knows how."""
-        done = await record.done_event(self.response_id)
+        done = await ending.ended_event(self.response_id)
         async with self._lock:
             if done is not None and not self._done:
                 number = self._sequence + 1

@@ -83,7 +83,7 @@ class QueueWorker:
         self._stopping = asyncio.Event()
         self._ordered = asyncio.Event()
         self._beating = asyncio.Lock()
-        self._publisher = Publisher(engine, self._list, self._bell.set)
+        self._publisher = Publisher(engine, layer, self._bell.set)
         self._watch = EngineWatch(
             self.worker_id, engine, self._publisher, layer, on_change=self._say_now
         )

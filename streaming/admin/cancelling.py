@@ -21,10 +21,11 @@ from streaming.admin.orders import (
     Said,
     shown,
 )
-from streaming.lifecycle import responses
-from streaming.models import Status
+from streaming.lifecycle import ending
+from streaming.models import Response, Status
 from streaming.outages import LAYER_AWAY, log_fault
 from streaming.protocol import ProtocolError
+from streaming.record import Ending
 
 logger = logging.getLogger(__name__)
 
@@ -131,13 +132,17 @@ async def _cancel(order: Order, rows: list[Row]) -> Tally:
 
 async def _cancel_waiting(order: Order, response_ids: list[str], tally: Tally) -> list[str]:
     """Those that do not wait any more are left, and answered."""
-    events = await record.cancel_waiting(response_ids)
-    ended = [str(event.response_id) for event in events]
-    await trail.write(order.operator_id, [trail.response(name) for name in ended], LOGGED)
-    tally.cancelled += ended
+    ended: list[str] = []
+
+    async def recorded(rows: list[Response]) -> None:
+        ended.extend(str(row.pk) for row in rows)
+        await trail.write(order.operator_id, [trail.response(name) for name in ended], LOGGED)
+        tally.cancelled.extend(ended)
+
     try:
-        for event in events:
-            await responses.withdraw(order.layer, event)
+        await ending.end(
+            order.layer, response_ids, Ending.cancelled(), of=ending.WAITING, recorded=recorded
+        )
     except LAYER_AWAY as error:
         # The record has ended them: the reconciler takes them out of the list.
         log_fault(logger, error, "The queue did not answer while responses were cancelled.")
@@ -146,7 +151,7 @@ async def _cancel_waiting(order: Order, response_ids: list[str], tally: Tally) -
 
 
 async def _cancel_one(order: Order, response_id: str, tally: Tally) -> None:
-    call = responses.cancel(order.layer, response_id)
+    call = ending.cancel(order.layer, response_id)
     try:
         target = trail.response(response_id)
         await trail.carried_out(order.operator_id, target, LOGGED, call)

@@ -14,6 +14,7 @@ from streaming.api.auth import Client
 from streaming.database import in_database
 from streaming.engine.base import ChatMessage
 from streaming.models import Conversation, Message, Response
+from streaming.record import title_of
 
 
 @in_database
@@ -29,7 +30,7 @@ def create(
         conversation = Conversation.objects.create(
             owner=client.owner,
             user=client.user,
-            title=" ".join(next(asked, messages[-1].content).split())[:80],
+            title=title_of(next(asked, messages[-1].content)),
             source=Conversation.Source.API,
         )
         last = _insert(conversation, messages)

@@ -14,9 +14,10 @@ from uuid import UUID
 from channels.layers import BaseChannelLayer
 
 from streaming import record
-from streaming.lifecycle import recovery, responses
+from streaming.lifecycle import ending, recovery, responses
 from streaming.models import Response, Status
-from streaming.protocol import ErrorDetail, ProtocolError
+from streaming.protocol import ProtocolError
+from streaming.record import Ending
 from streaming.waiting_list.base import EntryRow
 
 logger = logging.getLogger(__name__)
@@ -54,8 +55,8 @@ async def _admit(layer: BaseChannelLayer, row: Response) -> bool:
     try:
         await responses.enqueue(layer, row, created=False)
     except ProtocolError as refused:
-        error = ErrorDetail(code=refused.code, message=refused.message)
-        await record.end_waiting(row.pk, Status.FAILED, error)
+        failed = Ending.failed(refused.code, refused.message)
+        await ending.end(layer, [str(row.pk)], failed, of=ending.WAITING)
         return False
     return True
 
@@ -64,7 +65,7 @@ async def _take_out(layer: BaseChannelLayer) -> None:
     snapshot = await layer.waiting_list.snapshot()
     entries = (*snapshot.running, *snapshot.waiting)
     for response_id in await record.ended([entry.response_id for entry in entries]):
-        await responses.withdraw_ended(layer, response_id)
+        await ending.settle(layer, response_id)
     await _keep_order(entries)
 
 

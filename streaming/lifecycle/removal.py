@@ -13,7 +13,7 @@ from channels.layers import get_channel_layer
 from django.db import IntegrityError, OperationalError, models, transaction
 from django.db.models import QuerySet
 
-from streaming.lifecycle import responses
+from streaming.lifecycle import ending
 from streaming.models import OPEN, Conversation, Message, Response
 from streaming.protocol import ProtocolError
 
@@ -61,7 +61,7 @@ def cancel_open(rows: QuerySet[Any]) -> None:
     layer = get_channel_layer()
     for response_id in _ids(_open(rows)):
         try:
-            async_to_sync(responses.cancel)(layer, response_id)
+            async_to_sync(ending.cancel)(layer, response_id)
         except ProtocolError as error:
             logger.info("%s was not cancelled: %s", response_id, error)
 
@@ -91,7 +91,7 @@ def withdraw(late: Iterable[str]) -> None:
     layer = get_channel_layer()
     for response_id in late:
         try:
-            async_to_sync(responses.withdraw_ended)(layer, response_id)
+            async_to_sync(ending.settle)(layer, response_id)
         except Exception:
             logger.exception("%s is left to the reconciler.", response_id)
 

@@ -1,29 +1,27 @@
-"""Accepting and ending responses: the order of writes between the record and the waiting list.
+"""Accepting responses: the row (`accepting`), an idempotent place in the list, the row (`queued`).
 
-Accept: row `accepting` → idempotent enqueue → `queued`. End: the record first, then the list.
-A process that dies between two writes leaves what the reconciler can put right.
+A process that dies between two of these leaves what the reconciler can put right.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from uuid import UUID
 
 from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer
 from django.contrib.auth.models import User
-from pydantic import BaseModel
 
 from streaming import conf, list_lock, metrics, record, thinking
 from streaming.lifecycle import recovery
 from streaming.lifecycle.arrivals import Arrivals
 from streaming.lifecycle.recovery import NUMBERS_PER_LIFE, entry_of
-from streaming.models import TERMINAL, Response, Status
-from streaming.protocol import ErrorDetail, ProtocolError, ResponseCreate, ResponseDone
-from streaming.said import Said, said_of
+from streaming.models import Response, Status
+from streaming.outages import log_fault
+from streaming.protocol import ProtocolError, ResponseCreate
 from streaming.serving import model_details
 from streaming.waiting_list.base import (
-    MAX_ATTEMPTS,
     WORKERS_GROUP,
     Edge,
     Limits,
@@ -32,8 +30,9 @@ from streaming.waiting_list.base import (
     Unavailable,
     WaitingList,
     WaitingListError,
-    Withdrawal,
 )
+
+logger = logging.getLogger(__name__)
 
 DOORBELL = "generation"
 """The named channel that says "something waits"."""
@@ -126,6 +125,18 @@ async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool)
     return place
 
 
+async def confirm(layer: BaseChannelLayer, response: Response, place: Place) -> None:
+    """Ring for a response that has just got its place, and mark it `queued` in the record. It is
+    accepted and its reader knows: what fails here is left to the reconciler."""
+    if not place.created:
+        return
+    try:
+        await ring(layer)
+        await Arrivals.here().accept(response.pk, place.slot)
+    except Exception as error:
+        log_fault(logger, error, "The acceptance of %s is not recorded yet.", response.pk)
+
+
 async def begin_anew(waiting_list: WaitingList, response_id: str, seen: int) -> bool:
     """Let a response begin anew whose event `seen` was told to somebody, if the list has lost it:
     the events that follow would not fit what was told. Whether it had."""
@@ -142,96 +153,12 @@ async def ring(layer: BaseChannelLayer) -> None:
         await layer.send(DOORBELL, {"type": "claim"})
 
 
-async def cancel(layer: BaseChannelLayer, response_id: str, owner: str | None = None) -> None:
-    """End a response wherever it stands; `owner` None is the server itself.
-
-    Raises ProtocolError: `not_found`, `forbidden`, `already_done`.
-    """
-    response = await record.get(response_id)
-    if response is None:
-        raise ProtocolError("not_found", "There is no such response.", "response_id")
-    if owner is not None and response.owner != owner:
-        raise ProtocolError("forbidden", "This response belongs to somebody else.", "response_id")
-    if response.status in TERMINAL:
-        raise ProtocolError("already_done", "This response has ended already.", "response_id")
-    if await record.end_waiting(response_id, Status.CANCELLED):
-        await withdraw_ended(layer, response_id)
-        return
-    if await layer.waiting_list.flag(response_id):
-        await _tell_workers(layer, response_id)  # the one that runs it writes the end
-    elif not await _end_lost(layer, response_id, Status.CANCELLED, by=response):
-        await cancel(layer, response_id, owner)  # another worker has just taken it up
-
-
-async def fail_exhausted(layer: BaseChannelLayer, response_id: str) -> None:
-    """End a response whose workers were lost once too often."""
-    error = ErrorDetail(
-        code="worker_lost",
-        message=f"The answer was given up: {MAX_ATTEMPTS} workers were lost while writing it.",
-    )
-    await _end_lost(layer, response_id, Status.FAILED, error)
-
-
-async def fail_overdue(layer: BaseChannelLayer, response_id: str) -> None:
-    """End a response that has waited too long for a place."""
-    error = ErrorDetail(code="queue_timeout", message="No place became free in time.")
-    if await record.end_waiting(response_id, Status.FAILED, error):
-        await withdraw_ended(layer, response_id)
-
-
-async def published(waiting_list: WaitingList, response_id: str) -> Said:
-    """The answer so far, as its readers have it."""
-    return said_of(await waiting_list.read(response_id))
-
-
-async def _end_lost(
-    layer: BaseChannelLayer,
-    response_id: str,
-    status: Status,
-    error: ErrorDetail | None = None,
-    by: Response | None = None,
-) -> bool:
-    said = await published(layer.waiting_list, response_id)
-    ended: bool = await record.end_lost(response_id, status, said, error, by)
-    if ended or by is None:
-        await withdraw_ended(layer, response_id)
-    return ended
-
-
-async def withdraw_ended(layer: BaseChannelLayer, response_id: str) -> None:
-    """Take what the record has ended, or holds no more, out of the list; `response.done` is its
-    last event."""
-    if done := await recorded_end(layer.waiting_list, response_id):
-        await withdraw(layer, done)
-
-
-async def recorded_end(waiting_list: WaitingList, response_id: str) -> ResponseDone | None:
-    """The last event of what the record has ended, or holds no more; None while it is open."""
-    done: ResponseDone | None = await record.done_event(response_id)
-    if done is None and await record.get(response_id) is None:
-        # Deleted with its conversation. Rows are written before their place, so none will come.
-        said = await published(waiting_list, response_id)
-        done = record.cancelled_event(response_id, said)
-    return done
-
-
-async def withdraw(layer: BaseChannelLayer, done: ResponseDone) -> None:
-    """Take a response out of the list that the record has ended; `done` is its last event."""
-    response_id = str(done.response_id)
-    if await layer.waiting_list.withdraw(response_id, event_json(done)) is Withdrawal.RUNNING:
-        await _tell_workers(layer, response_id)
-
-
 async def move(layer: BaseChannelLayer, response_id: str, edge: Edge) -> bool:
     """An operator's order, as `WaitingList.move`; when it is answered, the record knows, too."""
     moved: bool = await layer.waiting_list.move(response_id, edge)
     if moved:
         await recovery.keep_slots(layer.waiting_list)
     return moved
-
-
-async def _tell_workers(layer: BaseChannelLayer, response_id: str) -> None:
-    await layer.group_send(WORKERS_GROUP, {"type": "response.cancel", "response_id": response_id})
 
 
 async def order_worker(
@@ -247,8 +174,3 @@ async def order_worker(
         message = {"type": "worker.orders", "worker_id": worker_id}
         await layer.group_send(WORKERS_GROUP, message)
     return known
-
-
-def event_json(event: BaseModel) -> str:
-    """An event as the waiting list stores it: a JSON object without its number."""
-    return event.model_dump_json()

@@ -14,7 +14,7 @@ from streaming.api import completions
 from streaming.api.answers import ChatCompletion, ChatCompletionChunk, ErrorBody
 from streaming.api.completions import Answer, Thought
 from streaming.api.errors import ApiError
-from streaming.lifecycle import responses
+from streaming.lifecycle import ending, responses
 from streaming.models import Conversation, Message, Response, Status
 from tests.fake_engine import FakeEngine, words
 from tests.integration.conftest import eventually
@@ -228,7 +228,7 @@ async def test_an_answer_that_was_cancelled_is_not_tried_again(
     async def running() -> Response | None:
         return await Response.objects.filter(status=Status.IN_PROGRESS).afirst()
 
-    await responses.cancel(layer, str((await eventually(running)).pk))
+    await ending.cancel(layer, str((await eventually(running)).pk))
     await request.start()
     assert request.status == 500
     assert request.headers["x-should-retry"] == "false"

@@ -12,7 +12,7 @@ from channels.db import database_sync_to_async
 from django.db import OperationalError
 
 from streaming import claiming, publishing, record
-from streaming.lifecycle import responses
+from streaming.lifecycle import ending, responses
 from streaming.lifecycle.arrivals import Arrivals
 from streaming.models import Response, Status
 from streaming.waiting_list.base import State, group_name
@@ -245,7 +245,7 @@ async def test_a_cancel_while_it_is_being_started_is_not_lost(
 
     async def cancelled_meanwhile(worker_id: str, claimed: Any, *how: Any) -> Any:
         works = await begin(worker_id, claimed, *how)
-        await responses.cancel(layer, claimed[0][0])
+        await ending.cancel(layer, claimed[0][0])
         await asyncio.sleep(0.1)  # the worker hears of it
         return works
 

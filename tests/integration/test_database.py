@@ -22,8 +22,10 @@ from django.test.utils import CaptureQueriesContext
 from streaming import database, database_check, record, sqlite_file
 from streaming.database import disconnecting, in_database
 from streaming.engine.base import Finished, FinishReason
+from streaming.lifecycle.ending import WAITING
 from streaming.models import Message, Response, Status
 from streaming.protocol import Params, ResponseCreate
+from streaming.record import Ending
 from streaming.said import Said
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,7 +40,9 @@ def life(**fields: Any) -> Response:
     record.mark_queued.func([response.pk])
     [work] = record.start_all.func("worker", [(response_id, 1)])
     finished = Finished(response_id, FinishReason.STOP, prompt_tokens=2, completion_tokens=1)
-    assert record.finish.func(work.row, record.Outcome(finished, Said("hi"), 0, None))
+    how, attempt = Ending.generated(finished, Said("hi")), record.Attempt.of(work.row)
+    of = (Status.IN_PROGRESS,)
+    assert record.end.func([response_id], how, of=of, attempt=attempt, row=work.row)
     return Response.objects.get(pk=response_id)
 
 
@@ -74,7 +78,7 @@ def test_an_answer_becomes_a_turn_and_an_empty_one_none() -> None:
     queued = Response.objects.create(
         conversation=response.conversation, prompt=response.prompt, owner="visitor:a"
     )
-    assert record.end_waiting.func(queued.pk, Status.CANCELLED)
+    assert record.end.func([queued.pk], Ending.cancelled(), of=WAITING)
     queued.refresh_from_db()
     assert queued.message is None
     assert Message.objects.count() == 2

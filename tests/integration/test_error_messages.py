@@ -11,8 +11,9 @@ from django.utils import timezone
 from streaming import record
 from streaming.engine.base import Finished, FinishReason
 from streaming.escaping import MOST_SHOWN_CHARS
+from streaming.lifecycle.ending import ended_event
 from streaming.models import Response, Status
-from streaming.protocol import ErrorDetail
+from streaming.record import Ending
 from streaming.said import Said
 from tests.integration.test_history import respond
 
@@ -23,15 +24,13 @@ SAID = "It failed:\n\n  \x1b[31mall\x00 \u202eis\u2028lost \ud800" + "x" * 100_0
 
 def by_its_worker(row: Response) -> None:
     finished = Finished(str(row.pk), FinishReason.ERROR, 1, 1, "engine_error", SAID)
-    outcome = record.Outcome(
-        finished=finished, said=Said(), trimmed_messages=0, first_token_at=timezone.now()
-    )
-    assert async_to_sync(record.finish)(row, outcome) is not None
+    how = Ending.generated(finished, Said(), first_token_at=timezone.now())
+    attempt = record.Attempt.of(row)
+    assert async_to_sync(record.end)([row.pk], how, attempt=attempt, row=row)
 
 
 def by_somebody_else(row: Response) -> None:
-    error = ErrorDetail.model_construct(code="worker_lost", message=SAID)
-    assert async_to_sync(record.end_lost)(row.pk, Status.FAILED, Said(), error)
+    assert async_to_sync(record.end)([row.pk], Ending.failed("worker_lost", SAID))
 
 
 @pytest.mark.parametrize("end", [by_its_worker, by_somebody_else])
@@ -43,7 +42,7 @@ def test_an_errors_message_is_a_short_line(end: Any) -> None:
     assert row.error_message.isprintable()
     assert row.error_message.startswith(r"It failed: \x1b[31mall\x00 \u202eis lost \ud800xxx")
     assert len(row.error_message) < MOST_SHOWN_CHARS + 100
-    done = async_to_sync(record.done_event)(row.pk)
+    done = async_to_sync(ended_event)(str(row.pk))
     assert done is not None
     assert done.error is not None
     assert done.error.message == row.error_message

@@ -17,9 +17,10 @@ from django.db.utils import OperationalError
 from django.test import AsyncClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from streaming import database_check, metrics, probes, record, tracing, worker_metrics
-from streaming.models import Response, Status
-from streaming.said import Said
+from streaming import database_check, metrics, probes, tracing, worker_metrics
+from streaming.lifecycle import ending
+from streaming.models import Response
+from streaming.record import Ending
 from tests.fake_engine import FakeEngine
 from tests.integration.conftest import ChatClient, eventually
 from tests.processes import ROOT
@@ -164,7 +165,7 @@ async def test_the_second_writer_of_an_end_counts_nothing(
     done = await chat.ask("stop 2")
     await chat.until("response.done")
     grown = await Since.now()
-    assert not await record.end_lost(done["response_id"], Status.FAILED, Said())
+    assert not await ending.end(layer, [done["response_id"]], Ending.failed("late", "Late."))
     assert await grown('chatstream_responses_total{status="failed"}') == 0
 
 

@@ -9,8 +9,9 @@ import pytest
 from channels.db import database_sync_to_async
 
 from streaming import record
-from streaming.lifecycle import removal, responses
+from streaming.lifecycle import ending, removal
 from streaming.models import Conversation, Response, Status
+from streaming.record import Ending
 from streaming.said import Said
 from streaming.waiting_list.base import State
 from tests.fake_engine import FakeEngine, words
@@ -49,7 +50,9 @@ async def test_the_end_that_another_attempt_has_written_is_told(
     queued = await chat.ask("stop 30")
     await chat.until("response.output_text.delta")
     await record.start_all("another", [(queued["response_id"], 1)])
-    assert await record.end_lost(queued["response_id"], Status.INCOMPLETE, Said("w0 "))
+    assert await record.end(
+        [queued["response_id"]], Ending(Status.INCOMPLETE, "error", Said("w0 "))
+    )
     done = await chat.until("response.done")
     assert (done["status"], done["text"]) == ("incomplete", "w0 ")
 
@@ -74,7 +77,7 @@ async def test_what_is_open_is_not_withdrawn(layer: Any, start_worker: Any, clie
     running = await chat.ask("stop 50")
     waiting = await chat.ask("stop 2")
     for asked in (running, waiting):
-        await responses.withdraw_ended(layer, asked["response_id"])
+        await ending.settle(layer, asked["response_id"])
     place = await layer.waiting_list.place(waiting["response_id"])
     assert place.state is State.WAITING
     for asked, count in ((running, 50), (waiting, 2)):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streaming import notices, samples
-from streaming.lifecycle import responses
+from streaming.lifecycle import ending, responses
 from streaming.models import Response, Status
 from streaming.waiting_list.base import Edge, Orders, WorkerRow, WorkerState
 from streaming.worker import QueueWorker
@@ -60,7 +60,7 @@ async def test_a_cap_is_raised_and_lowered_live(
     snapshot = await layer.waiting_list.snapshot()
     assert len(snapshot.running) == 3  # nobody is thrown out
     for entry in snapshot.running[:2]:
-        await responses.cancel(layer, entry.response_id)
+        await ending.cancel(layer, entry.response_id)
     await eventually(runs(layer, 2))
     assert [e["status"] for e in chat.received if e["type"] == "response.done"].count("failed") == 0
     assert await responses.order_worker(layer, "nobody", capacity=1) is False

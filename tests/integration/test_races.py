@@ -21,8 +21,10 @@ from django.utils import timezone
 from streaming import record, retention
 from streaming.engine.base import Finished, FinishReason
 from streaming.lifecycle import removal
+from streaming.lifecycle.ending import WAITING
 from streaming.models import Conversation, Message, Response, Status
 from streaming.protocol import ProtocolError, ResponseCreate
+from streaming.record import Ending
 from streaming.said import Said
 from tests.fake_engine import FakeEngine
 
@@ -78,6 +80,12 @@ def start(response: Response) -> record.Work | Exception | None:
     return begun[0]
 
 
+def finish(row: Response, how: Ending) -> list[Response]:
+    attempt, of = record.Attempt.of(row), (Status.IN_PROGRESS,)
+    ended: list[Response] = in_thread(record.end)([row.pk], how, of=of, attempt=attempt, row=row)
+    return ended
+
+
 def test_an_edit_and_a_start_agree_on_the_prompt() -> None:
     for _ in range(ROUNDS):
         response = queued()
@@ -130,8 +138,8 @@ def test_two_ends_of_one_response_are_one() -> None:
     for _ in range(ROUNDS):
         response = queued()
         results = at_once(
-            lambda r=response: in_thread(record.end_waiting)(r.pk, Status.CANCELLED),
-            lambda r=response: in_thread(record.end_waiting)(r.pk, Status.FAILED),
+            lambda r=response: in_thread(record.end)([r.pk], Ending.cancelled(), of=WAITING),
+            lambda r=response: in_thread(record.end)([r.pk], Ending.failed("", ""), of=WAITING),
             lambda r=response: start(r),
         )
         assert sum(bool(result) for result in results) == 1, results
@@ -208,11 +216,9 @@ def test_an_answer_that_ends_while_it_is_deleted_goes_with_the_rest(
     work = start(response)
     assert isinstance(work, record.Work)
     finished = Finished(str(response.pk), FinishReason.STOP)
-    outcome = record.Outcome(finished, Said("text"), trimmed_messages=0, first_token_at=None)
+    how = Ending.generated(finished, Said("text"))
     ends: list[Any] = []
-    ending = threading.Thread(
-        target=lambda: ends.extend(at_once(lambda: in_thread(record.finish)(work.row, outcome)))
-    )
+    ending = threading.Thread(target=lambda: ends.extend(at_once(lambda: finish(work.row, how))))
     collect = Collector.collect
 
     def collect_and_wait(*args: Any, **kwargs: Any) -> None:
@@ -225,7 +231,7 @@ def test_an_answer_that_ends_while_it_is_deleted_goes_with_the_rest(
     count, late = removal.delete(model.objects.all())
     ending.join()
     assert (count, late) == (1, [str(response.pk)])
-    assert ends == [None]
+    assert ends == [[]]  # nothing was left to end
     assert not Response.objects.exists()
     assert not Message.objects.exists()
 

@@ -14,8 +14,9 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from streaming import conf, record
-from streaming.lifecycle import reconciler, recovery, responses
+from streaming.lifecycle import ending, reconciler, recovery, responses
 from streaming.models import Response, Status
+from streaming.record import Ending
 from streaming.waiting_list.base import Edge, Slot, State, WorkerBeat, WorkerState
 from tests.fake_engine import FakeEngine, words
 from tests.integration.conftest import eventually
@@ -236,7 +237,7 @@ async def test_readers_have_time_to_come_back(client: Any, layer: Any, chatstrea
 async def test_an_end_is_told_to_who_comes_back_after_it(client: Any, layer: Any) -> None:
     [(token, response_id)] = await waiting_visitors(client, layer, 1)
     die(layer)
-    await record.end_waiting(response_id, Status.CANCELLED)
+    await record.end([response_id], Ending.cancelled(), of=ending.WAITING)
     back = await come_back(client, token)
     await back.send("response.resume", response_id=response_id, starting_after=3)
     assert (await back.until("response.done"))["status"] == "cancelled"
@@ -266,7 +267,7 @@ async def test_a_clock_that_was_set_back_does_not_turn_a_conversation_round(
     await layer.waiting_list.heartbeat(LOADING)
     await recovery.ensure(layer)
     for queued, following in pairwise([first, *held]):
-        await responses.cancel(layer, queued["response_id"])
+        await ending.cancel(layer, queued["response_id"])
         assert await order(layer) == [following["response_id"]]
 
 

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 
 from streaming import record, turns
 from streaming.engine.base import ChatMessage, Thinking
-from streaming.lifecycle import responses
+from streaming.lifecycle import ending
 from streaming.models import Conversation, Message, Response
 from tests.fake_engine import FakeEngine, thoughts, words
 from tests.integration.conftest import ChatClient
@@ -70,7 +70,7 @@ async def test_a_thought_is_kept_that_no_worker_ends(
     chat: ChatClient = await client()
     asked = await chat.ask("think 500")
     await chat.until(THOUGHT)
-    await responses.fail_exhausted(layer, asked["response_id"])
+    await ending.fail_exhausted(layer, asked["response_id"])
     done = await chat.until("response.done")
     assert (done["status"], done["error"]["code"]) == ("failed", "worker_lost")
     assert done["reasoning"]

@@ -132,7 +132,7 @@ def test_a_thought_goes_on_after_a_crash_as_it_was_told() -> None:
     publish(again)
     outcome = again.outcome()
     assert outcome.said == Said("So", "One two three", 3000)
-    assert (outcome.finished.completion_tokens, outcome.finished.reasoning_tokens) == (4, 3)
+    assert (outcome.completion_tokens, outcome.reasoning_tokens) == (4, 3)
     assert [json.loads(event).get("offset") for event in events] == [None, 0, 7, 0]
 
 

@@ -138,7 +138,7 @@ async def test_what_the_log_lost_of_what_was_told(monkeypatch: Any) -> None:
         )
 
     monkeypatch.setattr(viewers.responses, "begin_anew", begin_anew)
-    monkeypatch.setattr(viewers.record, "done_event", done_event)
+    monkeypatch.setattr(viewers.ending, "ended_event", done_event)
     log, sent = Log(), []
     viewer = viewer_of(log, sent)
     await viewer.open(None)
