@@ -168,6 +168,41 @@ def test_a_long_prompt_is_summed_in_the_same_pieces_wherever_it_is_cut(dtype: to
         assert torch.equal(seen(start, count), whole[at : at + count]), (start, count)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("window", [60, 512, 1100])
+def test_what_a_window_leaves_out_does_not_depend_on_the_cut_either(
+    window: int, dtype: torch.dtype
+) -> None:
+    """Some of these cuts leave out whole sums of keys, others none: no bit tells."""
+    torch.manual_seed(2)
+    slots = attention.Slots(1, 4096)
+    slots.allocate(2, 64, 64, torch.float32, torch.device("cpu"))
+    slots.keys.normal_()
+    slots.values.normal_()
+    first = 2048 + window - 30  # the window of a token in the middle begins where a sum does
+    queries = torch.randn(128, 2, 3, 64)
+
+    def seen(start: int, count: int) -> tuple[int, torch.Tensor]:
+        part = attention.reading_of(
+            0, 0, first + start, count, 3, dtype, torch.device("cpu"), slots.room, window
+        )
+        return part.begin, part.attend(queries[start:], slots, 0.125).float()
+
+    begin, whole = seen(0, 128)
+    begins = {begin}
+    for start, count in ((0, 60), (0, 65), (28, 40), (29, 1), (30, 2), (64, 24), (100, 28)):
+        begin, found = seen(start, count)
+        begins.add(begin)
+        assert torch.equal(found, whole[start : start + count]), (start, count)
+    assert len(begins) > 1
+    keys, values = (each[0].double() for each in (slots.keys, slots.values))
+    for at in (0, 127):
+        these = slice(first + at + 1 - window, first + at + 1)
+        scores = torch.einsum("hgd,hmd->hgm", queries[at].double(), keys[:, these]) * 0.125
+        expected = torch.einsum("hgm,hmd->hgd", scores.softmax(-1), values[:, these])
+        torch.testing.assert_close(whole[at].double(), expected, atol=3e-2, rtol=3e-2)
+
+
 @given(
     st.integers(1, 700), st.integers(1, 9),
     st.lists(st.builds(Columns, st.integers(1, 400).map(lambda n: 64 * n), st.just(64))),

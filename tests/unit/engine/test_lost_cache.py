@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import Gemma3TextConfig
 
 from streaming.engine.base import ChatMessage, GenerationRequest, SamplingParams, Started
 from streaming.engine.local import LocalEngine, linear
@@ -15,6 +18,7 @@ from streaming.engine.local.bags import can_bag
 from streaming.engine.model_store import ModelFolder
 from tests.prerequisites import missing
 from tests.unit.engine.gathered import Gathered
+from tests.unit.engine.test_decoder import folder
 
 ids = (f"lost{number}" for number in itertools.count())
 
@@ -27,18 +31,44 @@ UNRELATED = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["int8", "bfloat16", "float32"])
+WINDOW = 48  # tokens: less than a turn has
+
+
+def gemma_like(path: Path, default: ModelFolder) -> Path:
+    """Windows, norms and turnings as of Gemma 3, weights of chance, the default model's tokenizer.
+
+    Its answers have no end but the limit."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(default.path / name, path / name)
+    words = json.loads((default.path / "config.json").read_text(encoding="utf-8"))["vocab_size"]
+    config = Gemma3TextConfig(
+        vocab_size=words, hidden_size=96, intermediate_size=1144, num_hidden_layers=3,
+        num_attention_heads=4, num_key_value_heads=1, head_dim=32, query_pre_attn_scalar=32,
+        max_position_embeddings=1024, sliding_window=WINDOW, eos_token_id=0, pad_token_id=0,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+    )  # fmt: skip
+    return folder(path, config)
+
+
+@pytest.fixture(
+    scope="module",
+    params=["int8", "bfloat16", "float32", "windows-int8", "windows-bfloat16", "windows-float32"],
+)
 def engine(
-    request: pytest.FixtureRequest, model_folder: ModelFolder, cache_dir: Path | None
-) -> Iterator[Gathered]:
-    """An engine of four rows, in each format that `auto` may choose on a CPU."""
+    request: pytest.FixtureRequest, model_folder: ModelFolder, cache_dir: Path | None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Gathered]:  # fmt: skip
+    """An engine of four rows, in each format that `auto` may choose on a CPU: of the default model,
+    and of one with windows."""
+    windows, _, dtype = request.param.rpartition("-")
     if not can_bag(torch.device("cpu")):
         missing("torch with fbgemm")
-    if request.param == "int8" and not linear.can_int8():
+    if dtype == "int8" and not linear.can_int8():
         missing("torch with an 8-bit product for this CPU")
+    model = windows and str(gemma_like(tmp_path_factory.mktemp("model"), model_folder))
     engine = LocalEngine(
-        None, device="cpu", dtype=request.param, max_running=4, context_tokens=1024,
-        cache_dir=cache_dir, progress=False,
+        model or None, device="cpu", dtype=dtype, max_running=4, context_tokens=1024,
+        cache_dir=tmp_path_factory.mktemp("cache") if windows else cache_dir, progress=False,
     )  # fmt: skip
     gathered = Gathered(engine)
     engine.start(gathered.sink)
