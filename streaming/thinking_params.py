@@ -155,7 +155,7 @@ class LooseThinkingParams(ThinkingParams):
         return switches
 
     def budget(self) -> int | None:
-        return self.thinking and self.thinking.budget_tokens
+        return self.thinking.budget_tokens if self.thinking else None
 
 
 def _contradict(param: str, text: str) -> None:

@@ -1,5 +1,6 @@
-"""The life of a response: `accept`, `start`, `end` and `forget` are the only functions that touch
-the record and the waiting list together; `transitions` is the table they follow.
+"""The life of a response, in the record and in the waiting list together: how it is accepted, how it
+ends (`ending.end`, the only way), how it is deleted, restored and reconciled. `transitions` is the
+table that they follow.
 
 It knows no sockets, no HTTP and no engine: doors and workers call it, and it tells them nothing but
 what they asked for.
