@@ -31,6 +31,13 @@ def write_manifest(folder: Path) -> None:
     (folder / _MANIFEST).write_text(content, encoding="utf-8")
 
 
+def names_in(folder: Path) -> list[str]:
+    """The files that were written down; none if it is no folder of ours, or damaged."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        return list(_written(folder))
+    return []
+
+
 def identity_of(folder: Path) -> dict[str, Any]:
     """What the files of a model's folder are, told without reading them: by the digests that were
     written down, or by sizes, inodes and times. Raises OSError."""

