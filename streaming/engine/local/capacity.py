@@ -16,6 +16,7 @@ import torch
 
 from streaming.engine.layer_kinds import NOTHING, layer_kinds
 from streaming.engine.local.cache import ring_room
+from streaming.engine.local.weights import Shape
 
 READING_SPEED = 10.0
 """Tokens a second, some 7 English words: faster than most people read (Brysbaert 2019, "How many
@@ -52,20 +53,15 @@ def most_rows(step_seconds: Callable[[int], float], ceiling: int) -> int:
     return good
 
 
-def rows_in_memory(
-    config: Any, dtype: torch.dtype, context: int, device: torch.device, *, has_rings: bool = True
-) -> int:
-    """How many rows of `context` tokens the free memory holds: at least 1, at most MOST."""
-    row = row_bytes(config, dtype, context, has_rings=has_rings)
+def rows_in_memory(row: int, device: torch.device) -> int:
+    """How many rows of so many bytes the free memory holds: at least 1, at most MOST."""
     return max(1, min(MOST, int(MEMORY_SHARE * free_memory(device) / row)))
 
 
 def row_bytes(config: Any, dtype: torch.dtype, context: int, *, has_rings: bool = True) -> int:
     """Bytes of the keys and values of a row of `context` tokens. With `has_rings` a layer with a
     window keeps few of them (our own pass keeps all); one that takes those of another layer keeps
-    none."""
-    if not hasattr(config, "get_text_config"):  # what is kept of a model whose tokens see all
-        return int(config.num_hidden_layers) * context * _numbers(config) * dtype.itemsize
+    none. `config` is transformers'."""
     kinds = layer_kinds(config)
     rooms = [ring_room(kind.window) if has_rings else 0 for kind in kinds]
     lengths = [
@@ -74,6 +70,11 @@ def row_bytes(config: Any, dtype: torch.dtype, context: int, *, has_rings: bool 
     ]
     layers = zip(lengths, config.get_text_config(decoder=True).per_layer_config, strict=True)
     return sum(length * _numbers(layer) for length, layer in layers) * dtype.itemsize
+
+
+def kept_row_bytes(shape: Shape, dtype: torch.dtype, context: int) -> int:
+    """As `row_bytes`, in our own pass of a model that was kept without its configuration."""
+    return shape.layers * context * 2 * shape.kv_heads * shape.head_dim * dtype.itemsize
 
 
 def _numbers(layer: Any) -> int:

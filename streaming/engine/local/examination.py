@@ -16,7 +16,7 @@ from streaming.engine.faults import Faults
 from streaming.engine.hub_headers import HubHeaders
 from streaming.engine.layer_kinds import layer_kinds
 from streaming.engine.local.architecture import misfit
-from streaming.engine.local.capacity import free_memory, row_bytes
+from streaming.engine.local.capacity import free_memory, kept_row_bytes, row_bytes
 from streaming.engine.local.checkpoint import Checkpoint, open_checkpoint
 from streaming.engine.local.memory_need import (
     ALWAYS,
@@ -110,7 +110,7 @@ def report_on_kept(asked: Asked, packed: Packed, need: MemoryNeed) -> ModelRepor
         asked.folder.display_name, own_pass=True, context=packed.context,
         layers=(Layers("full_attention", shape.layers),), parameters=shape.parameters,
         device=str(asked.device), dtype="int8",
-        memory=_memory(need, row_bytes(shape.config, torch.float16, packed.context), asked.device),
+        memory=_memory(need, kept_row_bytes(shape, torch.float16, packed.context), asked.device),
     )  # fmt: skip
 
 

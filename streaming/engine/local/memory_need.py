@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from streaming.engine.base import EngineError
-from streaming.engine.local.capacity import free_memory, row_bytes
+from streaming.engine.local.capacity import free_memory, kept_row_bytes, row_bytes
 from streaming.engine.local.linear import can_int8
 from streaming.engine.local.precision import Precision
 from streaming.engine.local.weights import Shape
@@ -86,7 +86,7 @@ def memory_need(
 
 def kept_need(shape: Shape, size: int, rows: int, context: int) -> MemoryNeed:
     """Of what was kept of a model, `size` bytes."""
-    cache = rows * row_bytes(shape.config, torch.float16, context)
+    cache = rows * kept_row_bytes(shape, torch.float16, context)
     return MemoryNeed(size, cache, size // 4, rows, context)
 
 

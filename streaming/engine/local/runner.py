@@ -20,7 +20,7 @@ from streaming.engine.language_part import language_config
 from streaming.engine.local.architecture import misfit
 from streaming.engine.local.bags import BlockSlots, can_bag
 from streaming.engine.local.cache import SlotCache, Slots
-from streaming.engine.local.capacity import rows_in_memory
+from streaming.engine.local.capacity import kept_row_bytes, row_bytes, rows_in_memory
 from streaming.engine.local.checkpoint import Checkpoint, open_checkpoint
 from streaming.engine.local.decoder import Decoder
 from streaming.engine.local.flash import TokenSlots, can_flash
@@ -82,9 +82,12 @@ class ModelRunner:
                 packed = self._packed(model, fill, context_tokens, check)
         self.vocabulary: int = config.vocab_size
         # What is free now, when the weights are there:
-        self.rows = rows or rows_in_memory(
-            config, self.precision.cache, context_tokens, device, has_rings=not packable
-        )
+        if not rows:
+            cache = self.precision.cache
+            row = (kept_row_bytes(packed.shape, cache, context_tokens) if packed
+                   else row_bytes(config, cache, context_tokens))  # fmt: skip
+            rows = rows_in_memory(row, device)
+        self.rows = rows
         windows = () if packable else tuple(windows_of(config))
         self.cache = SlotCache(
             config.num_hidden_layers, self.rows, context_tokens,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from streaming.engine.local import LocalEngine, capacity
 from streaming.engine.local.cache import SlotCache, Slots
@@ -49,13 +48,13 @@ def test_there_is_a_row() -> None:
 
 
 def test_rows_follow_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = SimpleNamespace(
+    config = LlamaConfig(
         num_attention_heads=8, num_key_value_heads=2, hidden_size=512, num_hidden_layers=10
     )
     row = 2 * 10 * 2 * 64 * 1000 * 2
     for free, rows in ((0, 1), (row, 1), (20 * row, 10), (10_000 * row, MOST)):
         monkeypatch.setattr(capacity, "free_memory", lambda device, free=free: free)
-        assert rows_in_memory(config, torch.float16, 1000, CPU) == rows
+        assert rows_in_memory(row_bytes(config, torch.float16, 1000), CPU) == rows
 
 
 def test_a_container_may_not_take_all_that_is_free(
