@@ -88,6 +88,7 @@ def test_the_answers_are_the_merged_models(
     assert isinstance(runner._model, Decoder)
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT asks for it
 def test_peft_agrees(base: Path, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     from transformers import AutoModelForCausalLM
