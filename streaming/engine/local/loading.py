@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -101,7 +102,9 @@ def load_quantised(
     told = {"key_mapping": dict(renamed)} if renamed else {}
     arguments = quantised.arguments_for(config)
     description = f"Loading {path.name}, whose weights are {quantised.method_of(config)}"
-    with progress_display(description):
+    with progress_display(description), warnings.catch_warnings():
+        # Only how it is read is told beside what the model says of itself, as it is meant to be.
+        warnings.filterwarnings("ignore", "You passed `quantization_config`")
         model = _from_pretrained(
             path,
             AutoModelForCausalLM,
