@@ -51,6 +51,28 @@ def has_said_so(process: ManagedProcess) -> None:
     assert process.output.count("The worker ended: A step of the engine has not returned") == 1
 
 
+# First: what a killed worker with a long lease leaves behind is told of before one that loads.
+@pytest.mark.parametrize("what", ["start", "close"])
+async def test_an_engine_that_hangs_there_does_not_keep_the_process(
+    what: str, cluster: Cluster
+) -> None:
+    env = {**cluster._env, "FAKE_HANG": what}
+    worker = ManagedProcess("runworker", "generation", env=env)
+    try:
+        if what == "close":
+            await asyncio.to_thread(worker.wait_for, "serves ")
+        else:
+            async with asyncio.timeout(PATIENCE):
+                while (await asyncio.to_thread(readiness, of(cluster)))[1] != "loading its model":
+                    await asyncio.sleep(0.1)
+        worker.process.send_signal(signal.SIGTERM)
+        assert await ended(worker) == 1
+        assert "The worker ended: The engine" in worker.output
+    finally:
+        worker.process.kill()
+        worker.stop()
+
+
 async def test_another_worker_goes_on_where_the_hung_one_was(cluster: Cluster, ask: Ask) -> None:
     hung = await asyncio.to_thread(cluster.start_worker, **HANGS)
     with cluster.held_answers():
@@ -136,27 +158,6 @@ async def test_a_worker_whose_event_loop_hangs_ends(cluster: Cluster, ask: Ask) 
     await asyncio.to_thread(cluster.start_worker)
     await whole_answer(bystander, 250)
     assert (await reader.end())["status"] == "cancelled"
-
-
-@pytest.mark.parametrize("what", ["start", "close"])
-async def test_an_engine_that_hangs_there_does_not_keep_the_process(
-    what: str, cluster: Cluster
-) -> None:
-    env = {**cluster._env, "FAKE_HANG": what}
-    worker = ManagedProcess("runworker", "generation", env=env)
-    try:
-        if what == "close":
-            await asyncio.to_thread(worker.wait_for, "serves ")
-        else:
-            async with asyncio.timeout(PATIENCE):
-                while (await asyncio.to_thread(readiness, of(cluster)))[1] != "loading its model":
-                    await asyncio.sleep(0.1)
-        worker.process.send_signal(signal.SIGTERM)
-        assert await ended(worker) == 1
-        assert "The worker ended: The engine" in worker.output
-    finally:
-        worker.process.kill()
-        worker.stop()
 
 
 # --- embedded ---
