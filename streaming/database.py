@@ -85,5 +85,7 @@ class in_database(database_sync_to_async):
     gone: it raises OperationalError."""
 
     def thread_handler(self, loop: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run the call in the database's thread. Raises OperationalError if the SQLite file is
+        gone."""
         require_file()
         return super().thread_handler(loop, *args, **kwargs)

@@ -119,6 +119,8 @@ class Queue(Collector):
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
+        """Yield the queue's gauges from the snapshot; only `layer_up` 0 if the layer did not
+        answer."""
         snapshot = self._snapshot
         yield _gauge("layer_up", "1 if the channel layer answered.", int(snapshot is not None))
         if snapshot is None:

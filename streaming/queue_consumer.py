@@ -56,6 +56,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
                 self.watch.leave(self)
 
     async def connect(self) -> None:
+        """Accept the socket and start sending, or say why not and close it."""
         await self.accept()
         if error := await self.objection():
             await self.refuse(error)
@@ -67,6 +68,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
         self.tasks = [asyncio.create_task(work) for work in (self.tell(self.watch), self.guard())]
 
     async def dispatch(self, message: dict[str, Any]) -> None:
+        """Answer pings within their rate limit; ignore all else that a client sends."""
         # Nothing else is asked of this socket: operators act by POST. What comes all the same is
         # not worth Channels' visit to the database's thread.
         if message["type"] != "websocket.receive":
@@ -86,6 +88,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
             await self.close(CLOSE_UNAVAILABLE)
 
     async def tell_on(self, watch: QueueWatch) -> None:
+        """Send a frame whenever there is news; never returns."""
         told: Mapping[str, int] = {}
         seen: tuple[int, int] | None = None
         while True:
@@ -119,6 +122,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
         await self.refuse(error)
 
     async def suspect(self) -> None:
+        """Have the watcher's rights checked again soon."""
         self.doubt.set()
 
     async def objection(self) -> ProtocolError | None:
@@ -132,12 +136,14 @@ class QueueConsumer(AsyncWebsocketConsumer):
             return ProtocolError("unavailable", "The service cannot be reached right now.")
 
     async def refuse(self, error: ProtocolError) -> None:
+        """Send the error and close with the code that belongs to it."""
         event = ErrorEvent(code=error.code, message=error.message)
         await self.send(event.model_dump_json(exclude_none=True))
         await self.close(CLOSE_FORBIDDEN if error.code == "forbidden" else CLOSE_UNAVAILABLE)
 
     @in_database
     def may_view(self) -> bool:
+        """Return whether the account may view the queue, read anew from the database."""
         user = self.scope["user"]
         if not user.is_authenticated:
             return False

@@ -111,6 +111,7 @@ class QueueWatch:
             self._task = asyncio.get_running_loop().create_task(self._look_on())
 
     def leave(self, watcher: object) -> None:
+        """Remove a watcher; the last one to leave stops the polling and clears what was read."""
         self._watchers.discard(watcher)
         if not self._watchers and self._task:
             self._task.cancel()

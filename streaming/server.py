@@ -262,6 +262,7 @@ class ChatServer(Server):
                 await self._let_read(protocol, _PATIENCE_SECONDS)
 
     def is_open(self, protocol: Any) -> bool:
+        """Return whether a connection is known and has not been disconnected."""
         details = self.connections.get(protocol)
         return details is not None and "disconnected" not in details
 
@@ -272,6 +273,7 @@ class ChatServer(Server):
             self.cut(protocol)
 
     def cut(self, protocol: Any) -> None:
+        """Abort a connection at once, with what is unsent on it."""
         logger.warning("A slow client is cut off: %s", protocol)
         protocol.transport.abortConnection()
 
@@ -315,10 +317,12 @@ class ChatServer(Server):
         }
 
     def protocol_disconnected(self, protocol: Any) -> None:
+        """Note a disconnection; one that is not known any more is ignored."""
         if protocol in self.connections:
             super().protocol_disconnected(protocol)
 
     def listen_error(self, failure: Any) -> None:
+        """End the server because it cannot listen, with Twisted's reason."""
         self.fail(f"The server cannot listen: {failure.getErrorMessage()}")
 
     def fail(self, reason: str) -> None:

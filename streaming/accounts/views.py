@@ -57,6 +57,7 @@ class SignUp(auth_views.RedirectURLMixin, _SignUpView):
     next_page = settings.LOGIN_REDIRECT_URL
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Raise Http404 where signing up is switched off; redirect whoever is signed in."""
         if not conf.get().signup:
             raise Http404
         if request.user.is_authenticated:
@@ -64,13 +65,16 @@ class SignUp(auth_views.RedirectURLMixin, _SignUpView):
         return super().dispatch(request, *args, **kwargs)
 
     def get_form_kwargs(self) -> dict[str, Any]:
+        """Pass the request to the form, which limits sign-ups by address."""
         return {**super().get_form_kwargs(), "request": self.request}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add the page to return to, if it is one of this site."""
         next_ = {self.redirect_field_name: self.get_redirect_url()}
         return {**super().get_context_data(**kwargs), **next_}
 
     def form_valid(self, form: SignUpForm) -> HttpResponse:
+        """Create the account and sign in; a busy database becomes an error of the form."""
         try:
             user = form.save()
         except BusyError:
@@ -87,6 +91,7 @@ class ChangePassword(auth_views.PasswordChangeView):
     success_url = reverse_lazy("account")
 
     def form_valid(self, form: Any) -> HttpResponse:
+        """Save the new password and confirm it in a message."""
         messages.success(self.request, _("Your password was changed."))
         response: HttpResponse = super().form_valid(form)
         return response

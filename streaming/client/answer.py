@@ -81,10 +81,12 @@ class Answer:
 
     @property
     def text(self) -> str:
+        """All text received so far."""
         return self._assembly.text
 
     @property
     def reasoning(self) -> str:
+        """All reasoning received so far."""
         return self._assembly.reasoning
 
     async def __aiter__(self) -> AsyncIterator[AnswerEvent]:

@@ -58,10 +58,12 @@ class Assembly:
 
     @property
     def text(self) -> str:
+        """The answer's text up to event `sequence`."""
         return self._text.text
 
     @property
     def reasoning(self) -> str:
+        """The reasoning up to event `sequence`."""
         return self._reasoning.text
 
     def take(self, event: Numbered | Unread) -> list[Numbered]:

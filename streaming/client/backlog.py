@@ -46,6 +46,8 @@ class Backlog:
         return len(self._events)
 
     def put(self, event: AnswerEvent) -> None:
+        """Add an event for the reader. Deltas beyond the bound are joined, and a queue position
+        replaces the one before it."""
         last = self._events[-1] if self._events else None
         if isinstance(event, _DELTAS):
             if len(self._events) >= self._bound and self._has(type(event)):

@@ -10,12 +10,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidStatus,
-    InvalidURI,
-)
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from streaming.client.errors import ChatError
 from streaming.protocol import (
@@ -95,6 +90,7 @@ def _unknown_error(event: dict[str, Any]) -> ErrorEvent:
 
 
 def error_of(event: ErrorEvent, *, passing: bool = False) -> ChatError:
+    """Return the exception for an `error` event; `passing` marks one that is worth another try."""
     return ChatError(event.code, event.message, event.param, event.response_id, passing=passing)
 
 
@@ -196,6 +192,7 @@ class Link:
         self._socket.transport.abort()
 
     def say(self, event: BaseModel) -> None:
+        """Queue an event for sending and return at once; what is queued at the close is dropped."""
         self._unsent.put_nowait(frame_of(event))
 
     async def _send(self) -> None:
@@ -222,6 +219,7 @@ class Link:
         return ChatError(code, message, passing=code not in _FINAL)
 
     async def close(self) -> None:
+        """Stop both tasks, drop what is unsent, and close the WebSocket with a handshake."""
         self._end_tasks()
         await self._socket.close()
 

@@ -144,6 +144,8 @@ UNKNOWN_TOKEN = -1
 
 
 class FinishReason(StrEnum):
+    """Why an engine stopped generating a response."""
+
     STOP = "stop"  # end-of-turn token or a stop string
     LENGTH = "length"  # max_tokens, or the context is full
     TOOL_CALLS = "tool_calls"  # the model waits for what the tools say

@@ -17,6 +17,7 @@ class Faults:
         self.found: list[EngineError] = []
 
     def add(self, error: EngineError) -> None:
+        """Record a fault once by its text; raise it at once if strict."""
         if self._strict:
             raise error
         if str(error) not in map(str, self.found):

@@ -33,6 +33,7 @@ class Facts:
         }
 
     def refusal(self, reason: str) -> EngineError:
+        """Return the error `model_unsupported` that names the file and the reason."""
         return EngineError(f"{self.header.path} cannot be served: {reason}.", "model_unsupported")
 
     def take(self, key: str, default: Any = None) -> Any:
@@ -47,22 +48,26 @@ class Facts:
         return value
 
     def take_list(self, key: str) -> list[Any] | None:
+        """Return an array's values (a scalar as a list of one), or None if the key is missing."""
         self._left.discard(key)
         return self.header.values(self._prefix + key)
 
     def need(self, key: str) -> Any:
+        """Return a key's value as `take` does. Raises EngineError if it is missing."""
         value = self.take(key)
         if value is None:
             raise self.refusal(f"it lacks {self._prefix}{key}")
         return value
 
     def count(self, key: str) -> int:
+        """Return a key's value as a positive integer. Raises EngineError if it is not one."""
         value = self.need(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise self.refusal(f"{self._prefix}{key} is {value}")
         return value
 
     def has(self, tensor: str) -> bool:
+        """Return whether the file has a tensor of this name."""
         return tensor in self.header.tensors
 
     def finish(self) -> None:

@@ -55,6 +55,7 @@ def write_gguf_folder(
 
 
 def is_gguf_folder(folder: Path) -> bool:
+    """Return whether a folder was written by `write_gguf_folder`."""
     return (folder / POINTER).is_file()
 
 

@@ -63,6 +63,7 @@ class Header:
 
     @property
     def architecture(self) -> str:
+        """The model's architecture as llama.cpp names it, such as `llama`."""
         return str(self.metadata["general.architecture"])
 
     def values(self, key: str) -> list[Any] | None:

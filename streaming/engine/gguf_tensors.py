@@ -162,12 +162,16 @@ class GgufSource:
         self._shapes, self._status = shapes, list(status)
 
     def names(self) -> Collection[str]:
+        """Return the names of all tensors, as transformers names them."""
         return self._recipes.keys()
 
     def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape. Raises KeyError for an unknown name."""
         return self._shapes[name]
 
     def dtype(self, name: str) -> torch.dtype:
+        """Return the format in which a tensor is read when nobody asks for another: float32 for
+        what is stored in blocks of few bits."""
         recipe = self._recipes[name]
         if recipe.how.startswith("less"):
             return torch.float32

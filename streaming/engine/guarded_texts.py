@@ -56,6 +56,7 @@ class GuardedTexts:
         return text[: max(0, text.rfind(self.place))]
 
     def unveiled(self, text: str) -> str:
+        """Return a text with each marker replaced by what was typed there."""
         return self._marker.sub(lambda match: self._typed[int(match[1])], text)
 
     def typed(self, text: str) -> str:

@@ -36,13 +36,17 @@ class HubHeaders:
                 self._tensors[tensor] = tuple(told.shape), DTYPES[told.dtype]
 
     def names(self) -> Collection[str]:
+        """Return the names of all tensors in the headers."""
         return self._tensors.keys()
 
     def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape. Raises KeyError for an unknown name."""
         return self._tensors[name][0]
 
     def dtype(self, name: str) -> torch.dtype:
+        """Return a tensor's format in the file. Raises KeyError for an unknown name."""
         return self._tensors[name][1]
 
     def read(self, name: str, wanted: torch.dtype | None = None) -> Tensor:
+        """Raise EngineError (`model_unavailable`): only the headers are here."""
         raise EngineError(f"{name} of {self._name} is not on this machine.", "model_unavailable")

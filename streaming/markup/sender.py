@@ -36,6 +36,7 @@ class HtmlSender:
         await self._pass_on(event, self._send)
 
     async def replay(self, event: str) -> None:
+        """Pass a replayed event on; wait while too many before it are still being rendered."""
         await self._pass_on(event, self._replay)
         while len(self._waiting) >= _REPLAYED:
             self._moved.clear()

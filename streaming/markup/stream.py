@@ -120,6 +120,7 @@ class MarkupStream:
         self._know(before)
 
     def feed(self, delta: str) -> Change:
+        """Add text, block until it is rendered, and return what changed."""
         self.add(delta)
         self._renderer.wait_for_start()
         wait(self.awaited())

@@ -87,6 +87,7 @@ class Printed:
         self._again: str | None = None  # the new text, until it has caught up
 
     def add(self, delta: str) -> None:
+        """Print a delta; of an answer that began anew only what differs from what is printed."""
         if self._again is not None:
             self._again += delta
             if self._said.startswith(self._again):
@@ -102,9 +103,11 @@ class Printed:
         self._write(delta)
 
     def begin_anew(self) -> None:
+        """Compare what comes from now on with what is printed, before more is written."""
         self._again = ""
 
     def end(self) -> None:
+        """Print what is still held back, and end the line if it is not ended."""
         if self._again is not None and self._again != self._said:
             # The new answer is shorter than what was said of the old one.
             self._write("\n")

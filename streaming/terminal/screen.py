@@ -162,6 +162,7 @@ class Screen:
         self._interrupts = 0
 
     def run(self) -> None:
+        """Greet, then read prompts and show answers until Ctrl-D or two interrupts."""
         greeting = self._session.chat.session
         name = greeting.model if greeting and greeting.model else "ChatStream"
         self._note(f"{visible(name)}. /help says what there is, Ctrl-D leaves.")

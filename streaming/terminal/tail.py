@@ -19,6 +19,7 @@ class Tail:
         self._begun = ""  # the line that has no end yet
 
     def add(self, text: str) -> None:
+        """Add text; only the newest lines are kept, each cut to its end."""
         *complete, begun = (self._begun + text).split("\n")
         for line in complete:
             self._lines.append((self._fence, line[-self._most :]))
@@ -27,6 +28,7 @@ class Tail:
         self._begun = begun if len(begun) <= 2 * self._most else begun[-self._most :]
 
     def clear(self) -> None:
+        """Forget all text, and an open code fence with it."""
         self._lines.clear()
         self._fence = self._begun = ""
 

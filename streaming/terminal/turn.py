@@ -47,9 +47,12 @@ class Background:
             raise
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Schedule a coroutine on the background loop and return at once; callable from any
+        thread."""
         asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
+        """Stop the loop, wait for its thread to end, and close it."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -71,6 +74,7 @@ class Session:
             raise
 
     def ask(self, prompt: str) -> Turn:
+        """Send a prompt in the background and return its Turn, whose `news` follow."""
         self._turn = Turn(self, prompt)
         self._background.start(self._turn.follow())
         return self._turn
@@ -80,6 +84,7 @@ class Session:
         self._answer = None
 
     def close(self) -> None:
+        """Close the connection and the background thread."""
         with contextlib.suppress(KeyboardInterrupt):
             self._background.run(self.chat.close())
         self._background.close()
@@ -91,6 +96,8 @@ class Session:
     # --- in the background ---
 
     async def put(self, prompt: str) -> Answer:
+        """Ask the prompt, as a reply if there is an answer before it. Raises ChatError if it is
+        refused."""
         if self._answer is None:
             self._answer = await self.chat.ask(prompt, **self._params)
         else:
@@ -98,6 +105,7 @@ class Session:
         return self._answer
 
     def stop(self, turn: Turn) -> None:
+        """Cancel a turn in the background and return at once."""
         self._background.start(turn.stop())
 
 
@@ -131,9 +139,11 @@ class Turn:
 
     @property
     def was_stopped(self) -> bool:
+        """Whether the turn was asked to stop, wherever its answer is."""
         return self._stopped
 
     async def follow(self) -> None:
+        """Send the prompt and put each event into `news`; a ChatError is put there, not raised."""
         try:
             if self._stopped:
                 return
@@ -151,6 +161,7 @@ class Turn:
             self.news.put(Signal.END)
 
     async def stop(self) -> None:
+        """Cancel the answer on the server, or the prompt if it is not accepted yet."""
         if self._answer:
             await self._answer.cancel()
         elif self._asking:

@@ -59,4 +59,5 @@ def of_thought(milliseconds: int) -> str:
 
 
 def of_error(error: ChatError) -> str:
+    """Return an error's message and code, safe to print in a terminal."""
     return f"{visible(error.message)} ({visible(error.code)})"
