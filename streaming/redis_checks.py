@@ -55,7 +55,9 @@ def claim_prefix(address: RedisAddress, prefix: str, site_id: str, *, take: bool
     with explained(address):
         place = _find_master(address) if address.sentinels else None
         with contextlib.closing(address.blocking_client(place)) as client:
-            stored = client.hget(meta, "format")
+            owner, stored = client.hmget(meta, "site", "format")
+            if not take and owner is not None and _text(owner) != site_id:
+                raise RedisRefused(other_site(prefix))
             if stored is not None and _text(stored) != str(FORMAT):
                 if not take:
                     raise RedisRefused(other_format(prefix))

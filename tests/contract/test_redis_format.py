@@ -15,7 +15,7 @@ from streaming.redis_checks import claim_prefix
 from streaming.redis_reasons import RedisRefused
 from streaming.redis_url import parse
 from streaming.waiting_list.base import ListLost, State
-from streaming.waiting_list.scripts import FORMAT, OtherFormat
+from streaming.waiting_list.scripts import FORMAT, OtherFormat, OtherSite
 from tests.contract.backends import DELTA, DONE, RedisBackend
 from tests.valkey import Valkey
 
@@ -62,6 +62,29 @@ async def test_a_list_from_before_the_number_was_written_goes_on(empty_valkey: V
         client.hdel(META, "format")
         assert (await backend.claim()).entry.response_id == "r"
         assert client.hget(META, "format") == str(FORMAT).encode()
+    await backend.close()
+
+
+@pytest.mark.parametrize("written", [str(FORMAT + 1), None])
+async def test_another_sites_list_is_called_that_and_not_to_be_dropped(
+    empty_valkey: Valkey, written: str | None
+) -> None:
+    """Whatever its format: who read that it is to be dropped would drop another site's."""
+
+    async def site() -> str:
+        return "s"
+
+    backend = RedisBackend(empty_valkey.url, site=site)
+    with Redis.from_url(empty_valkey.url) as client:
+        client.hset(META, "site", "other")
+        if written:
+            client.hset(META, "format", written)
+        kept = everything(client)
+        with pytest.raises(OtherSite, match="another database"):
+            await backend.ask("r")
+        with pytest.raises(RedisRefused, match="another database"):
+            await asyncio.to_thread(claim_prefix, parse(empty_valkey.url), "test", "s")
+        assert everything(client) == kept
     await backend.close()
 
 

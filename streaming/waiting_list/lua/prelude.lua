@@ -55,18 +55,15 @@ local WORKERS, META, UNSAVED = BASE .. 'workers', BASE .. 'meta', BASE .. 'unsav
 
 local caller = table.remove(ARGV)
 local site, format = unpack(call('HMGET', META, 'site', 'format'))
+if caller ~= '' and site and site ~= caller then -- first: nobody is to drop another site's list
+  return redis.error_reply('OTHERSITE the list is that of another database')
+end
 if not format then
   call('HSET', META, 'format', FORMAT) -- a new list, or one from before the number was written
 elseif format ~= FORMAT then
   return redis.error_reply('OTHERFORMAT the list has the format ' .. format)
 end
-if caller ~= '' then
-  if not site then
-    call('HSET', META, 'site', caller)
-  elseif site ~= caller then
-    return redis.error_reply('OTHERSITE the list is that of another database')
-  end
-end
+if caller ~= '' and not site then call('HSET', META, 'site', caller) end
 
 -- Return whether the list must be restored first. A list of no site never must.
 local function is_lost() return caller ~= '' and call('HEXISTS', META, 'restored') == 0 end
