@@ -14,7 +14,7 @@ import torch
 
 from streaming.engine.faults import Faults
 from streaming.engine.hub_headers import HubHeaders
-from streaming.engine.layer_kinds import layer_kinds
+from streaming.engine.layer_kinds import FULL, SLIDING, layer_kinds
 from streaming.engine.local.architecture import misfit
 from streaming.engine.local.capacity import free_memory, kept_row_bytes, row_bytes
 from streaming.engine.local.checkpoint import Checkpoint, open_checkpoint
@@ -28,7 +28,7 @@ from streaming.engine.local.packed import Packed
 from streaming.engine.local.precision import AUTO, choose_precision
 from streaming.engine.local.prompt import PromptBuilder
 from streaming.engine.local.quantised import becomes_plain, method_of, packages_of
-from streaming.engine.local.weights import end_ids_of, parameters_of
+from streaming.engine.local.weights import Shape, end_ids_of, parameters_of
 from streaming.engine.model_report import (
     Layers,
     Memory,
@@ -108,10 +108,16 @@ def report_on_kept(asked: Asked, packed: Packed, need: MemoryNeed) -> ModelRepor
     shape = packed.shape
     return ModelReport(
         asked.folder.display_name, own_pass=True, context=packed.context,
-        layers=(Layers("full_attention", shape.layers),), parameters=shape.parameters,
+        layers=_kept_layers(shape), parameters=shape.parameters,
         device=str(asked.device), dtype="int8",
         memory=_memory(need, kept_row_bytes(shape, torch.float16, packed.context), asked.device),
     )  # fmt: skip
+
+
+def _kept_layers(shape: Shape) -> list[Layers]:
+    """What is no smaller than the context is no window there."""
+    counted = Counter(shape.windows[window] for window, _ in shape.sights)
+    return [Layers(SLIDING if window else FULL, count, window) for window, count in counted.items()]
 
 
 def _describe(report: ModelReport, support: Support) -> bool:

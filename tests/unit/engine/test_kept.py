@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,9 @@ from filelock import FileLock
 
 from streaming.engine.local import kept as kept_module
 from streaming.engine.local import kept_files, linear
+from streaming.engine.local.examination import report_on_kept
 from streaming.engine.local.kept import KeptPass
+from streaming.engine.local.memory_need import kept_need
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.model_store import ModelFolder
 from tests.unit.engine.test_decoder import CONFIGS, folder, logits
@@ -78,6 +81,17 @@ def test_the_numbers_are_the_same_bit_by_bit(name: str, tmp_path: Path) -> None:
     for told in ("vocabulary", "parameters", "end_ids", "rows", "precision", "context_tokens"):
         assert getattr(first, told) == getattr(second, told), told
     assert first.cache.bytes == second.cache.bytes
+
+
+def test_its_report_tells_the_windows(tmp_path: Path) -> None:
+    path = folder(tmp_path / "model", CONFIGS["gemma3"])
+    made(tmp_path, path)
+    packed = kept_of(tmp_path, path).load()
+    assert packed is not None
+    asked: Any = SimpleNamespace(folder=ModelFolder(path, "m"), device=CPU)
+    report = report_on_kept(asked, packed, kept_need(packed.shape, 1, 1, 200))
+    found = {(each.kind, each.count, each.window) for each in report.layers}
+    assert found == {("sliding_attention", 2, 40), ("full_attention", 1, 0)}
 
 
 def test_of_the_default_model_too(model_folder: ModelFolder, tmp_path: Path) -> None:
