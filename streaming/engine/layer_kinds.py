@@ -16,6 +16,10 @@ FULL, SLIDING, CHUNKED, NOTHING = (
 without keys and values of its own."""
 
 
+_SEE_ALL = {"gemma", "llama"}
+"""By `model_type`: the code of these looks through no window, even if a configuration has one."""
+
+
 @dataclass(frozen=True, slots=True)
 class LayerKind:
     """`mask` is the layer's type as the model's code asks for its mask; `window` is 0 where it
@@ -32,6 +36,8 @@ def layer_kinds(config: Any) -> list[LayerKind]:
     from transformers.cache_utils import get_layer_types_and_kwargs
 
     config = config.get_text_config(decoder=True)
+    if config.model_type in _SEE_ALL and not getattr(config, "layer_types", None):
+        return [LayerKind(FULL, FULL)] * config.num_hidden_layers
     kinds, arguments = get_layer_types_and_kwargs(config)
     masks = getattr(config, "layer_types", None) or kinds
     if not len(kinds) == len(masks) == config.num_hidden_layers:

@@ -18,18 +18,20 @@ class Architecture:
 
     `norm_offset` is added to the weights of all norms. `pre_norm` and `post_norm` are the names of
     the norms of the second half's input, and of what is added: first by attention, then by the
-    second half.
+    second half. `activation` is the name that the configuration has for the gate's.
     """
 
     norm_offset: float = 0.0
     pre_norm: str = "post_attention_layernorm"
     post_norms: tuple[str, str] | None = None
+    activation: str = "hidden_act"
 
 
 _GEMMA_3 = Architecture(
     norm_offset=1.0,
     pre_norm="pre_feedforward_layernorm",
     post_norms=("post_attention_layernorm", "post_feedforward_layernorm"),
+    activation="hidden_activation",
 )
 _ARCHITECTURES = {
     "llama": Architecture(),
@@ -106,8 +108,7 @@ def turned_by(rotary: Any, like: Tensor, at: Tensor, turning: str) -> tuple[Tens
 
 
 def _activation(config: Any) -> str:
-    name = getattr(config, "hidden_activation", None) or getattr(config, "hidden_act", None)
-    return str(name)
+    return str(getattr(config, architecture_of(config).activation, None))
 
 
 def _ropes(config: Any) -> list[dict[str, Any]]:

@@ -201,6 +201,30 @@ def test_what_it_cannot_compute_is_left_to_transformers(changes: dict[str, Any])
     assert misfit(config)
 
 
+@pytest.mark.parametrize("kind", ["llama", "gemma", "mistral", "qwen2", "qwen3"])
+def test_another_familys_name_for_the_activation_is_not_read(kind: str) -> None:
+    """As transformers: tanh or not is less than the check at the start notices."""
+    config = AutoConfig.for_model(kind, **SHAPE, hidden_activation="gelu_pytorch_tanh")
+    config.hidden_act = "gelu"
+    assert misfit(config) == "its activation is gelu"
+
+
+@pytest.mark.parametrize("stock", [False, True])
+@pytest.mark.parametrize("kind", ["llama", "gemma"])
+def test_a_window_that_the_models_code_does_not_know_is_none(
+    kind: str, stock: bool, tmp_path: Path
+) -> None:
+    auto: Any = AutoModelForCausalLM
+    path = folder(tmp_path, AutoConfig.for_model(kind, **SHAPE, sliding_window=16))
+    model = auto.from_pretrained(path, dtype="float32")
+    runner = ModelRunner(path, torch.device("cpu"), "float32", 1, 128, stock=stock)
+    with torch.inference_mode():
+        expected = model(torch.tensor([TOKENS[:60]]), use_cache=False).logits[:, -1]
+        runner.step([], [], [Span(0, TOKENS[:50], 0)])
+        found = runner.step([], [], [Span(0, TOKENS[50:60], 50)])
+    torch.testing.assert_close(found, expected, atol=2e-3, rtol=2e-3)
+
+
 def test_int8_needs_a_model_that_can_be_packed(tmp_path: Path) -> None:
     config = AutoConfig.for_model(
         "gpt2", n_embd=32, n_layer=2, n_head=2, vocab_size=100, n_positions=64
