@@ -245,9 +245,21 @@ def test_an_answer_is_painted_over_nothing_else(open_fast: OpenPage, words: str)
     page.mouse.move(0, 0)
     top = text.evaluate("e => e.getBoundingClientRect().top")
     clip: Any = {"x": 0, "y": 60, "width": 1000, "height": top - 70}
-    shown = page.screenshot(clip=clip)
+    shown = at_rest(page, clip)
     text.evaluate("e => (e.style.visibility = 'hidden')")
-    assert page.screenshot(clip=clip) == shown
+    assert at_rest(page, clip) == shown
+
+
+def at_rest(page: Page, clip: Any) -> bytes:
+    """A part of the page once nothing moves there any more: buttons fade where the pointer was."""
+    shown = page.screenshot(clip=clip, animations="disabled")
+    for _ in range(50):
+        page.wait_for_timeout(100)
+        again = page.screenshot(clip=clip, animations="disabled")
+        if again == shown:
+            return again
+        shown = again
+    raise AssertionError("the page never comes to rest")
 
 
 def test_a_formula_is_copied_as_its_latex(open_fast: OpenPage) -> None:
