@@ -106,21 +106,26 @@ class ThinkingParams(BaseModel):
         return None
 
 
+Budget = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
+"""Most tokens of a thought."""
+
+
 class LooseReasoning(Reasoning):
     """As OpenRouter and others say it besides."""
 
     model_config = ConfigDict(extra="ignore")
 
     enabled: bool | None = Field(None, strict=True)
+    max_tokens: Budget | None = None
 
 
 class ThinkingSwitch(BaseModel):
-    """As Anthropic's, DeepSeek's and GLM's programs say it."""
+    """As Anthropic's, DeepSeek's, Doubao's and GLM's programs say it."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    type: Literal["enabled", "disabled", "adaptive"]
-    budget_tokens: int | None = Field(None, ge=1, le=2**31 - 1, strict=True)
+    type: Literal["enabled", "disabled", "adaptive", "auto"]
+    budget_tokens: Budget | None = None
 
 
 class LooseThinkingParams(ThinkingParams):
@@ -129,15 +134,15 @@ class LooseThinkingParams(ThinkingParams):
     reasoning: LooseReasoning | None = Field(
         None,
         description="Its `effort` is another name of `reasoning_effort`, its `enabled` of "
-        "`enable_thinking`.",
+        "`enable_thinking`, its `max_tokens` of the `budget_tokens` of `thinking`.",
     )
-    think: Annotated[bool, Field(strict=True)] | Literal["low", "medium", "high"] | None = Field(
+    think: Annotated[bool, Field(strict=True)] | ReasoningEffort | None = Field(
         None, description="`true` or `false`: `enable_thinking`; a word: `reasoning_effort`."
     )
     thinking: ThinkingSwitch | None = Field(
         None,
-        description="Its `type` says whether it thinks (`adaptive`: in its own way), its "
-        "`budget_tokens` how many tokens at most, within the server's own bound.",
+        description="Its `type` says whether it thinks (`adaptive`, `auto`: in its own way), "
+        "its `budget_tokens` how many tokens at most, within the server's own bound.",
     )
 
     def efforts(self) -> dict[str, ReasoningEffort]:
@@ -150,12 +155,16 @@ class LooseThinkingParams(ThinkingParams):
             switches["reasoning"] = self.reasoning.enabled
         if isinstance(self.think, bool):
             switches["think"] = self.think
-        if self.thinking and self.thinking.type != "adaptive":
+        if self.thinking and self.thinking.type in ("enabled", "disabled"):
             switches["thinking"] = self.thinking.type == "enabled"
         return switches
 
     def budget(self) -> int | None:
-        return self.thinking.budget_tokens if self.thinking else None
+        budgets = (
+            self.thinking and self.thinking.budget_tokens,
+            self.reasoning and self.reasoning.max_tokens,
+        )
+        return min((budget for budget in budgets if budget), default=None)
 
 
 def _contradict(param: str, text: str) -> None:

@@ -91,6 +91,12 @@ async def test_no_thought_where_none_is_wanted(start_worker: Any) -> None:
             Thinking("medium", {"enable_thinking": True}, 2),
         ),
         ({"thinking": {"type": "adaptive", "budget_tokens": 9999}}, Thinking("auto", {}, 2048)),
+        ({"thinking": {"type": "auto", "budget_tokens": 9}}, Thinking("auto", {}, 9)),
+        ({"think": "max"}, Thinking("high", {}, 2048, "max")),
+        (
+            {"reasoning": {"enabled": True, "exclude": False, "max_tokens": 20}},
+            Thinking("medium", {"enable_thinking": True}, 20),
+        ),
     ],
 )
 async def test_the_names_that_programs_have_for_it(
