@@ -414,7 +414,8 @@ class ChatConsumer(ListeningConsumer):
         if acknowledge or place.state in (State.WAITING, State.HELD):
             await self.acknowledge(response, told)
         await viewer.open(told, after)
-        await responses.confirm(self.channel_layer, response, place)
+        if created or place.created:
+            await responses.confirm(self.channel_layer, response, place)
 
     async def acknowledge(self, response: Response, told: Told) -> None:
         await self.send_event(

@@ -161,8 +161,8 @@ class LooseThinkingParams(ThinkingParams):
 
     def budget(self) -> int | None:
         budgets = (
-            self.thinking and self.thinking.budget_tokens,
-            self.reasoning and self.reasoning.max_tokens,
+            self.thinking.budget_tokens if self.thinking else None,
+            self.reasoning.max_tokens if self.reasoning else None,
         )
         return min((budget for budget in budgets if budget), default=None)
 

@@ -61,7 +61,7 @@ class Arrivals:
         """Mark it `queued` in the record, at its place, or let a visit to the database's thread do
         it that has not begun: the first one that it takes along waits for it."""
         self._accepted.append(response_id)
-        self._slots[response_id] = slot.text if slot else ""
+        self._slots[response_id] = slot.text if slot else self._slots.get(response_id, "")
         if len(self._accepted) > 1:
             return
         slots: dict[UUID, str] = {}

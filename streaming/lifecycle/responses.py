@@ -127,9 +127,10 @@ async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool)
 
 async def confirm(layer: BaseChannelLayer, response: Response, place: Place) -> None:
     """Ring for a response that has just got its place, and mark it `queued` in the record. It is
-    accepted and its reader knows: what fails here is left to the reconciler."""
-    if not place.created:
-        return
+    accepted and its reader knows: what fails here is left to the reconciler.
+
+    A row that was written here is confirmed even where the place is not said to be `created`: the
+    list was asked twice, its first reply lost."""
     try:
         await ring(layer)
         await Arrivals.here().accept(response.pk, place.slot)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from streaming.lifecycle import reconciler
 from streaming.models import Response, Status
 from streaming.worker import QueueWorker
 from tests.fake_engine import FakeEngine, words
-from tests.integration.conftest import PATIENCE, ChatClient
+from tests.integration.conftest import PATIENCE, ChatClient, eventually
+from tests.integration.http import open_chat
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -99,6 +101,31 @@ async def test_a_drained_worker_finishes_and_then_claims_no_more(layer: Any, cli
     done = await chat.until("response.done")
     assert (done["response_id"], done["status"]) == (running["response_id"], "completed")
     assert (await Response.objects.aget(pk=waiting["response_id"])).status == Status.QUEUED
+
+
+async def test_a_place_whose_first_reply_was_lost_is_recorded(
+    layer: Any, start_worker: Any, client: Any, monkeypatch: Any
+) -> None:
+    await start_worker(FakeEngine())
+    await layer.waiting_list.pause()
+    enqueue = layer.waiting_list.enqueue
+
+    async def asked_twice(*args: Any) -> Any:
+        await enqueue(*args)
+        return await enqueue(*args)
+
+    async def left_alone(_: Any) -> None:
+        pass
+
+    monkeypatch.setattr(layer.waiting_list, "enqueue", asked_twice)
+    monkeypatch.setattr(reconciler, "reconcile", left_alone)
+    asked = [await (await client()).ask("stop 1"), await open_chat("stop 1", stream=True)]
+
+    async def recorded() -> bool:
+        return await Response.objects.filter(status=Status.QUEUED).acount() == len(asked)
+
+    await eventually(recorded)
+    await layer.waiting_list.unpause()
 
 
 async def test_pause_holds_claims_and_unpause_releases_them(
