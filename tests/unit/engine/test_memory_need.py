@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from tests.unit.engine.test_decoder import SHAPE, folder
 CPU = torch.device("cpu")
 BF16 = Precision("bfloat16", torch.bfloat16, torch.bfloat16, torch.bfloat16)
 INT8 = Precision("int8", torch.float32, torch.float16, torch.float32, is_int8=True)
-CONFIG = SimpleNamespace(
+CONFIG = LlamaConfig(
     num_attention_heads=8, num_key_value_heads=2, hidden_size=512, num_hidden_layers=10
 )
 PARAMETERS = [
