@@ -16,9 +16,9 @@ from streaming.engine.layer_kinds import FULL, SLIDING, LayerKind, layer_kinds
 class Architecture:
     """A layer normalises, attends, adds; normalises, multiplies by a gate, adds.
 
-    `norm_offset` is added to the weights of all norms. `pre_norm` and `post_norm` are the names of
-    the norms of the second half's input, and of what is added: first by attention, then by the
-    second half. `activation` is the name that the configuration has for the gate's.
+    `norm_offset` is added to the weights of all norms. `pre_norm` is the name of the norm of the
+    second half's input; `post_norms` are those of what attention adds and of what the second half
+    adds (None: not normalised). `activation` is the configuration's name for the gate's.
     """
 
     norm_offset: float = 0.0
