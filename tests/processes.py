@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,6 +83,26 @@ class ManagedProcess:
         if not found:
             raise AssertionError(f"no line matches {pattern!r} in:\n{self.output}")
         return found
+
+    def pause(self) -> None:
+        """Send SIGSTOP, and wait until no thread runs: one in the kernel goes on for a moment and
+        may take a lock yet."""
+        self.process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_SECONDS
+        while any(state not in "tTZX" for state in self._thread_states()):
+            if time.monotonic() > deadline:
+                raise AssertionError("a thread did not stop")
+            time.sleep(0.005)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def _thread_states(self) -> Iterator[str]:
+        """The state letter of each thread (proc(5): the field after the parenthesised name); none
+        where there is no /proc."""
+        for task in Path(f"/proc/{self.process.pid}/task").glob("*"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                yield (task / "stat").read_text().rpartition(")")[2].split()[0]
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """Ask the process to end, and wait; killed if it does not. The exit status."""

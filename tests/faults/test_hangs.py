@@ -134,9 +134,9 @@ async def test_who_was_only_paused_does_not_hang(cluster: Cluster, ask: Ask) -> 
         reader = ask(cluster, "stop 250")
         await reader.words(20)
         for seconds in (5, 5, 5):
-            worker.process.send_signal(signal.SIGSTOP)
+            worker.pause()
             await asyncio.sleep(seconds)
-            worker.process.send_signal(signal.SIGCONT)
+            worker.resume()
             await asyncio.sleep(0.2)
     await whole_answer(reader, 250)
     assert worker.process.poll() is None

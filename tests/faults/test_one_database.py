@@ -59,11 +59,11 @@ class Deployment:
 
     def pause(self, process: ManagedProcess) -> None:
         """Stop it, but not in a transaction: nobody could write then, nor another one start."""
-        process.process.send_signal(signal.SIGSTOP)
+        process.pause()
         while self._is_locked():
-            process.process.send_signal(signal.SIGCONT)
+            process.resume()
             time.sleep(0.02)
-            process.process.send_signal(signal.SIGSTOP)
+            process.pause()
 
     def _is_locked(self) -> bool:
         path = self.env["DATABASE_URL"].partition("sqlite:///")[2]
@@ -161,7 +161,7 @@ async def test_a_paused_server_is_taken_over_and_answers_no_more(deployment: Dep
     second = await asyncio.to_thread(deployment.ready)
     assert "taken to be dead" in second.output
     urls[:] = [url_of(second)]
-    first.process.send_signal(signal.SIGCONT)
+    first.resume()
     await asyncio.to_thread(first.process.wait, PATIENCE)
     assert first.stop() != 0
     assert "This process answers no more" in first.output

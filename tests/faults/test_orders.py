@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -65,7 +64,7 @@ async def test_an_order_holds_for_a_worker_that_does_not_hear_it(
 ) -> None:
     process = await asyncio.to_thread(cluster.start_worker, **ONE_BEAT)
     (row,) = await layer.waiting_list.workers()
-    process.process.send_signal(signal.SIGSTOP)
+    process.pause()
     try:
         await responses.order_worker(layer, row.worker_id, capacity=1)
         readers = [ask(cluster, "stop 60") for _ in range(3)]
@@ -74,7 +73,7 @@ async def test_an_order_holds_for_a_worker_that_does_not_hear_it(
         (row,) = await layer.waiting_list.workers()
         assert (row.capacity, row.orders) == (1, Orders(1, False))
     finally:
-        process.process.send_signal(signal.SIGCONT)
+        process.resume()
     most = 0
     while (counters := await layer.waiting_list.counters()).running + counters.waiting:
         most = max(most, counters.running)

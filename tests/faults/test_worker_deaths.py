@@ -75,11 +75,11 @@ async def test_a_worker_paused_past_its_lease_says_nothing_more(cluster: Cluster
         await reader.words(20)
         other = await asyncio.to_thread(cluster.start_worker)
         assert await cluster.runner(reader.id) is paused
-        paused.process.send_signal(signal.SIGSTOP)
+        paused.pause()
     try:
         await eventually(lambda: cluster.words_by(other, reader.id) > 0)
     finally:
-        paused.process.send_signal(signal.SIGCONT)
+        paused.resume()
     await asyncio.to_thread(paused.wait_for, f"The lease of {reader.id} was lost")
     steps = cluster.words_by(paused, reader.id)
     await whole_answer(reader, 500)
@@ -96,10 +96,10 @@ async def test_a_paused_worker_takes_its_own_answer_up_again(cluster: Cluster, a
         readers = [ask(cluster, "stop 200") for _ in range(cluster.cap)]
         for reader in readers:
             await reader.words(20)
-        worker.process.send_signal(signal.SIGSTOP)
+        worker.pause()
     await asyncio.sleep(1.5 * cluster.lease_seconds)
     with cluster.locked_database():
-        worker.process.send_signal(signal.SIGCONT)
+        worker.resume()
         await asyncio.sleep(2.5)
     for reader in readers:
         await whole_answer(reader, 200)
