@@ -12,15 +12,13 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from streaming.engine.local.cache import Places, Slots, Stretch, zeros
-
-if TYPE_CHECKING:
-    from streaming.engine.local.decoder import Span
+from streaming.engine.local.span import Span
 
 
 class TokenSlots(Slots):
