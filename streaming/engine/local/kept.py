@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
+from streaming.engine import base
 from streaming.engine.base import EngineError
 from streaming.engine.faults import told_by
 from streaming.engine.local import linear
@@ -202,9 +203,11 @@ def _is_ours(folder: Path) -> bool:
 
 def _digest_of_sources() -> str:
     """Of all code that says what is kept, and which models are served."""
-    here = Path(__file__).parent
+    engine = Path(base.__file__).parent
     digest = hashlib.sha256()
-    for path in (*sorted(here.glob("*.py")), *sorted(here.parent.glob("*.py"))):
-        content = path.read_bytes()
-        digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    for path in sorted(engine.rglob("*.py")):
+        name = path.relative_to(engine).as_posix()
+        if not name.startswith("upstream/"):
+            content = path.read_bytes()
+            digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
