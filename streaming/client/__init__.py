@@ -12,8 +12,9 @@ and no text is lost or repeated.
 """
 
 from streaming.client.answer import Answer, AnswerEvent
-from streaming.client.chat import ChatClient, Sampling
+from streaming.client.chat import ChatClient
 from streaming.client.errors import ChatError
+from streaming.client.sampling import Sampling
 from streaming.protocol import (
     OutputTextDelta,
     ReasoningTextDelta,

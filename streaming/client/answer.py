@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Unpack
+from typing import Protocol, Unpack
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -14,6 +14,7 @@ from streaming.client.assembly import Assembly, Gap, Numbered, Unread
 from streaming.client.backlog import AnswerEvent, Backlog
 from streaming.client.errors import ChatError, invalid_event
 from streaming.client.link import error_of
+from streaming.client.sampling import Sampling
 from streaming.protocol import (
     ErrorEvent,
     ResponseCancel,
@@ -26,15 +27,25 @@ from streaming.protocol import (
     ResponseUpdated,
 )
 
-if TYPE_CHECKING:
-    from streaming.client.chat import ChatClient, Sampling
-
 MAX_TRIES = 6
 """So often one thing is asked of a server that says "slow down" or "try again"."""
 
 _TRY_AGAIN = ("rate_limited", "internal_error")
 
 __all__ = ["Answer", "AnswerEvent"]
+
+
+class Asker(Protocol):
+    """What an answer asks of the client that made it."""
+
+    async def ask(
+        self, text: str, *, previous: Answer | UUID | None, **params: Unpack[Sampling]
+    ) -> Answer: ...
+
+    def _say(self, event: BaseModel) -> None: ...
+    def _later(self, tries: int, say: Callable[[], None]) -> None: ...
+    def _check(self, event: BaseModel) -> None: ...
+    def _forget(self, answer: Answer) -> None: ...
 
 
 @dataclass(eq=False)
@@ -56,7 +67,7 @@ class Answer:
     """
 
     def __init__(
-        self, chat: ChatClient, response_id: UUID, create: ResponseCreate | None = None
+        self, chat: Asker, response_id: UUID, create: ResponseCreate | None = None
     ) -> None:
         self.id = response_id
         self.conversation_id: UUID | None = None

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel
@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError
 from streaming.client.answer import Answer
 from streaming.client.errors import ChatError, invalid_event
 from streaming.client.link import CLOSE_TOO_LARGE, MAX_FRAME_BYTES, MAX_SENT_BYTES, Link, frame_of
+from streaming.client.sampling import Sampling
 from streaming.protocol import (
     ErrorEvent,
     LaterEvent,
@@ -24,25 +25,8 @@ from streaming.protocol import (
     SessionPong,
     SessionUpdated,
 )
-from streaming.thinking_params import ReasoningEffort
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 10.0
-
-
-class Sampling(TypedDict, total=False):
-    """Sampling parameters; what is absent takes the server's default."""
-
-    max_tokens: int
-    temperature: float
-    top_p: float
-    top_k: int
-    seed: int
-    repetition_penalty: float
-    stop: str | list[str]
-    ignore_eos: bool
-    reasoning_effort: ReasoningEffort
-    enable_thinking: bool
-    chat_template_kwargs: dict[str, Any]
 
 
 class _Newest:

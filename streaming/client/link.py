@@ -22,7 +22,7 @@ from streaming.protocol import (
     SessionPing,
     SessionResume,
 )
-from streaming.throttle import TokenBucket
+from streaming.token_bucket import TokenBucket
 
 MAX_FRAME_BYTES = 2**26
 """A `response.done` carries the whole text: it may be larger than the 1 MiB that is usual."""

@@ -1,0 +1,23 @@
+"""The sampling parameters of one prompt, as keyword arguments."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from streaming.thinking_params import ReasoningEffort
+
+
+class Sampling(TypedDict, total=False):
+    """Sampling parameters; what is absent takes the server's default."""
+
+    max_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    seed: int
+    repetition_penalty: float
+    stop: str | list[str]
+    ignore_eos: bool
+    reasoning_effort: ReasoningEffort
+    enable_thinking: bool
+    chat_template_kwargs: dict[str, Any]
