@@ -12,7 +12,7 @@ from daphne.ws_protocol import WebSocketProtocol
 
 from streaming import conf
 from streaming.protocol import ErrorEvent
-from streaming.throttle import TokenBucket
+from streaming.token_bucket import TokenBucket
 
 _UNREAD_FRAMES, _UNREAD_BYTES = 250, 2**18
 """So much may wait for its consumer; then the socket is not read for a while."""

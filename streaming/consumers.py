@@ -49,7 +49,8 @@ from streaming.protocol import (
     peek_event_id,
 )
 from streaming.serving import model_details
-from streaming.throttle import SocketCount, TokenBucket
+from streaming.throttle import SocketCount
+from streaming.token_bucket import TokenBucket
 from streaming.viewers import Told, Viewer, Viewers
 from streaming.waiting_list.base import Place, State, group_name
 

@@ -15,7 +15,7 @@ from django.utils.decorators import async_only_middleware
 
 from streaming.api.errors import ApiError
 from streaming.openai_errors import is_api
-from streaming.throttle import TokenBucket
+from streaming.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.utils.http import is_same_domain
 
-from streaming.throttle import TokenBucket
+from streaming.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
 

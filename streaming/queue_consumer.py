@@ -18,7 +18,7 @@ from streaming.outages import log_fault
 from streaming.owners import is_current
 from streaming.protocol import ErrorEvent, ProtocolError, SessionPong, parse_ping
 from streaming.queue_watch import LOOK_SECONDS, QueueWatch
-from streaming.throttle import TokenBucket
+from streaming.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
 

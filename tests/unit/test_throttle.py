@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.throttle import BURST_SECONDS, SocketCount, TokenBucket
+from streaming.throttle import SocketCount
+from streaming.token_bucket import BURST_SECONDS, TokenBucket
 
 
 @given(
