@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from tests.raw_websocket import PING, PONG, TEXT, FrameReader, address_of, frame, handshake
+from tests.support.raw_websocket import PING, PONG, TEXT, FrameReader, address_of, frame, handshake
 
 RESET, SILENT = "reset", "silent"
 

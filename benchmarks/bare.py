@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streaming.engine.local.decoder import Span  # the package comes before torch
-from streaming.engine.local.precision import choose_device
-from streaming.engine.local.prompt import PromptBuilder
+from streaming.engine.local.forward.decoder import Span  # the package comes before torch
+from streaming.engine.local.forward.precision import choose_device
+from streaming.engine.local.prompts.prompt import PromptBuilder
 from streaming.engine.local.runner import ModelRunner
-from streaming.engine.model_store import ensure_model
+from streaming.engine.models.store import ensure_model
 
 import torch  # isort: skip
 from torch import Tensor  # isort: skip

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from select import select
 
-from tests.raw_websocket import CLOSE, PATIENCE, PING, PONG, RawSocket, frame
+from tests.support.raw_websocket import CLOSE, PATIENCE, PING, PONG, RawSocket, frame
 
 EVERY_SECONDS = 0.1
 

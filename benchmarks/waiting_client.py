@@ -9,7 +9,16 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.raw_websocket import CLOSE, PING, PONG, TEXT, FrameReader, address_of, frame, handshake
+from tests.support.raw_websocket import (
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    FrameReader,
+    address_of,
+    frame,
+    handshake,
+)
 
 _AT_ONCE = 50
 

@@ -13,9 +13,9 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatsite.settings")
 django_application = get_asgi_application()  # loads the apps, which the imports below need
 
-from streaming.origin import OriginValidator  # noqa: E402
-from streaming.routing import websocket_urlpatterns  # noqa: E402
-from streaming.starting import check_redis_at_import  # noqa: E402
+from streaming.deployment.starting import check_redis_at_import  # noqa: E402
+from streaming.sockets.origin import OriginValidator  # noqa: E402
+from streaming.sockets.routing import websocket_urlpatterns  # noqa: E402
 
 check_redis_at_import()
 

@@ -5,7 +5,7 @@ import secrets
 import time
 from pathlib import Path
 
-from streaming import private_files
+from streaming.system import private_files
 
 
 def read_or_create_secret(path: Path) -> str:

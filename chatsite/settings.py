@@ -12,9 +12,11 @@ from django.conf.global_settings import PASSWORD_HASHERS
 from django.core.exceptions import ImproperlyConfigured
 
 from chatsite.secret import read_or_create_secret
-from streaming import conf, private_files, sqlite_file
-from streaming.redis_address import RedisAddress
-from streaming.redis_url import AddressError, parse
+from streaming import conf
+from streaming.record import sqlite_file
+from streaming.system import private_files
+from streaming.waiting_list.redis.address import RedisAddress
+from streaming.waiting_list.redis.url import AddressError, parse
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -93,16 +95,17 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "streaming.probes.probes",  # before all others: a probe knows neither host name nor HTTPS
+    # Before all others: a probe knows neither host name nor HTTPS.
+    "streaming.deployment.probes.probes",
     "streaming.api.middleware.api_answers",
     "corsheaders.middleware.CorsMiddleware",
-    "streaming.hosts.known_host",
+    "streaming.deployment.hosts.known_host",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
-    "streaming.middleware.permissions_policy",
+    "streaming.pages.middleware.permissions_policy",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "streaming.middleware.visitor_cookie",
+    "streaming.pages.middleware.visitor_cookie",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -124,7 +127,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "streaming.preferences.context",
+                "streaming.pages.preferences.context",
             ],
         },
     },
@@ -176,16 +179,18 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
-            "BACKEND": "streaming.layers.RedisChannelLayer",
+            "BACKEND": "streaming.waiting_list.channel_layers.RedisChannelLayer",
             "CONFIG": {
                 "hosts": [REDIS_URL],
                 "prefix": CHATSTREAM.get("prefix", conf.DEFAULT_REDIS_PREFIX),
-                "site": "streaming.site.read_site_id",
+                "site": "streaming.record.site.read_site_id",
             },
         }
     }
 else:
-    CHANNEL_LAYERS = {"default": {"BACKEND": "streaming.layers.MemoryChannelLayer"}}
+    CHANNEL_LAYERS = {
+        "default": {"BACKEND": "streaming.waiting_list.channel_layers.MemoryChannelLayer"}
+    }
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -217,7 +222,7 @@ STATIC_ROOT = (DATA_DIR if _data_dir else BASE_DIR) / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "streaming.static_files.HashedStorage"},
+    "staticfiles": {"BACKEND": "streaming.deployment.static_files.HashedStorage"},
 }
 SERVESTATIC_USE_FINDERS = True  # served, under plain names, without a collectstatic step
 SERVESTATIC_KEEP_ONLY_HASHED_FILES = True  # the plain ones are where they were
@@ -273,11 +278,11 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "plain": {
-            "()": "streaming.logs.PlainFormatter",
+            "()": "streaming.monitoring.logs.PlainFormatter",
             "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
             "secrets": _secrets,
         },
-        "json": {"()": "streaming.logs.JsonFormatter", "secrets": _secrets},
+        "json": {"()": "streaming.monitoring.logs.JsonFormatter", "secrets": _secrets},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": "WARNING"},

@@ -6,7 +6,7 @@ from django.urls import include, path
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", include("streaming.accounts.urls")),
-    path("conversations/", include("streaming.conversations.urls")),
+    path("conversations/", include("streaming.pages.conversations.urls")),
     path("v1/", include("streaming.api.urls")),
-    path("", include("streaming.urls")),
+    path("", include("streaming.pages.urls")),
 ]

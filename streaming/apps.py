@@ -16,12 +16,12 @@ class StreamingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from streaming import any_case
         from streaming.api import cors  # noqa: F401  # decides who is let in
         from streaming.conf import check_settings
-        from streaming.database import close_connections, note_file
-        from streaming.tracing import check_tracing
-        from streaming.visitors import check_middleware
+        from streaming.identity.visitors import check_middleware
+        from streaming.monitoring.tracing import check_tracing
+        from streaming.record import any_case
+        from streaming.record.database import close_connections, note_file
 
         any_case.register()
         checks.register(check_settings)

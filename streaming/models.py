@@ -181,7 +181,7 @@ class ApiKey(models.Model):
 class ListLock(models.Model):
     """Whose waiting list the record belongs to, where lists live in processes: one row.
 
-    `streaming.list_lock` says how it is held.
+    `streaming.lifecycle.list_lock` says how it is held.
     """
 
     id = models.PositiveSmallIntegerField(primary_key=True)

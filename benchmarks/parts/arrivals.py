@@ -23,7 +23,7 @@ from benchmarks.options import Options, say
 from benchmarks.prompts import prompt_of
 from benchmarks.report import Section, Table
 from benchmarks.systems.served import Served
-from streaming.file_limit import raise_file_limit
+from streaming.system.file_limit import raise_file_limit
 
 RATE = 400.0
 """Arrivals a second."""

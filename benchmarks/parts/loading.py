@@ -28,9 +28,9 @@ _PROGRAM = """
 import ctypes, json, resource, sys, time
 from pathlib import Path
 import psutil, torch
-from streaming.engine.local.kept import KeptPass
+from streaming.engine.local.loading.kept import KeptPass
 from streaming.engine.local.runner import ModelRunner
-from streaming.engine.model_store import ensure_model
+from streaming.engine.models.store import ensure_model
 
 model, cache, dtype = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 if model.suffix == ".gguf":

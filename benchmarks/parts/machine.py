@@ -19,7 +19,7 @@ import psutil
 from benchmarks.bare import Shape, wait_for  # sets how torch's threads wait, so it comes first
 from benchmarks.options import Options, say
 from benchmarks.report import Section, Table
-from streaming.engine.local.precision import choose_device
+from streaming.engine.local.forward.precision import choose_device
 
 import torch  # isort: skip
 

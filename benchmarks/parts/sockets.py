@@ -16,7 +16,7 @@ from benchmarks.prompts import prompt_of
 from benchmarks.report import Section, Table
 from benchmarks.systems.served import Served
 from benchmarks.waiting_client import Tally, WaitingClient, connect_all
-from streaming.file_limit import raise_file_limit
+from streaming.system.file_limit import raise_file_limit
 
 RUNNING = 16
 ANSWER_TOKENS = 8

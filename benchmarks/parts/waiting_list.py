@@ -15,8 +15,6 @@ from redis.exceptions import RedisError
 from benchmarks.numbers import median, percentile, ratio
 from benchmarks.options import Options, say
 from benchmarks.report import Chart, Section, Table
-from streaming.forecast import forecast
-from streaming.layers import MemoryChannelLayer, RedisChannelLayer
 from streaming.waiting_list.base import (
     Claim,
     Entry,
@@ -25,7 +23,9 @@ from streaming.waiting_list.base import (
     WorkerBeat,
     WorkerState,
 )
-from tests.valkey import Valkey
+from streaming.waiting_list.channel_layers import MemoryChannelLayer, RedisChannelLayer
+from streaming.waiting_list.forecast import forecast
+from tests.support.valkey import Valkey
 
 SIZES = (10, 100, 1_000, 10_000, 100_000)
 ROOM = Limits(max_waiting=10_000_000)

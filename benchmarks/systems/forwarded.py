@@ -16,8 +16,8 @@ import httpx
 from benchmarks.options import FOLDER, Options
 from benchmarks.systems.served import Served
 from streaming.engine.upstream import UpstreamEngine
-from tests.processes import ManagedProcess, ServeProcess
-from tests.valkey import Valkey, free_port
+from tests.support.processes import ManagedProcess, ServeProcess
+from tests.support.valkey import Valkey, free_port
 
 _URL = "BENCHMARK_UPSTREAM_URL"
 _PATIENCE_SECONDS = 60.0

@@ -10,7 +10,7 @@ from benchmarks.systems.base import Stream
 from benchmarks.systems.ours import in_turn
 from benchmarks.systems.transformers_batching import TransformersSystem
 from streaming.engine.base import ChatMessage
-from streaming.engine.model_support import cache_argument
+from streaming.engine.models.support import cache_argument
 
 
 class OneEach(TransformersSystem):

@@ -14,7 +14,7 @@ from picows.websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.options import Options
 from benchmarks.systems.base import Stream, System
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 OPEN_SECONDS = 120
 

@@ -15,9 +15,9 @@ from typing import Any
 from benchmarks.options import Options
 from benchmarks.systems.base import Stream, System
 from streaming.engine.base import ChatMessage
-from streaming.engine.local.precision import choose_device, choose_precision
-from streaming.engine.local.prompt import PromptBuilder
-from streaming.engine.template_choice import read_template
+from streaming.engine.local.forward.precision import choose_device, choose_precision
+from streaming.engine.local.prompts.prompt import PromptBuilder
+from streaming.engine.templates.choice import read_template
 
 _PAGE = 256
 PATIENCE_SECONDS = 600
@@ -37,7 +37,7 @@ class TransformersSystem(System):
         from transformers import AutoTokenizer
 
         from benchmarks.bare import model_folder
-        from streaming.engine.local.loading import load_model
+        from streaming.engine.local.loading.parameters import load_model
 
         folder, device = model_folder(self._options.model), choose_device("auto")
         known = ("float32", "bfloat16", "float16")

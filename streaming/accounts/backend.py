@@ -12,10 +12,10 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
 from django.http import HttpRequest
 
+from streaming.accounts.attempt_limits import SIGN_IN, SIGN_IN_ADDRESS
 from streaming.accounts.hashing import BusyError
-from streaming.accounts.limits import SIGN_IN, SIGN_IN_ADDRESS
-from streaming.outages import log_fault
-from streaming.owners import address_of_request
+from streaming.identity.owners import address_of_request
+from streaming.system.outages import log_fault
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from django.db import DatabaseError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from streaming.accounts.attempt_limits import SIGN_UP
 from streaming.accounts.backend import is_limited, is_unavailable
-from streaming.accounts.limits import SIGN_UP
+from streaming.identity.owners import address_of_request
 from streaming.models import ApiKey
-from streaming.outages import log_fault
-from streaming.owners import address_of_request
+from streaming.system.outages import log_fault
 
 if TYPE_CHECKING:
     _SignUp = UserCreationForm[User]

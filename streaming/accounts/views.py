@@ -24,12 +24,13 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.generic import FormView
 
-from streaming import conf, keys
+from streaming import conf
 from streaming.accounts.forms import UNAVAILABLE, ApiKeyForm, SignInForm, SignUpForm
 from streaming.accounts.hashing import BusyError
+from streaming.identity import keys
+from streaming.identity.owners import must_sign_in, owner_of_request
 from streaming.lifecycle.removal import remove
 from streaming.models import Conversation
-from streaming.owners import must_sign_in, owner_of_request
 
 if TYPE_CHECKING:
     _SignUpView = FormView[SignUpForm]

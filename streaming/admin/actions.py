@@ -27,9 +27,9 @@ from django.urls import path as url_path
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from streaming.admin import cancelling, steering, workers
+from streaming.admin import cancelling, queue_actions, workers
 from streaming.admin.orders import Answer, Order, Question, Refused, Said
-from streaming.outages import LAYER_AWAY, log_fault
+from streaming.system.outages import LAYER_AWAY, log_fault
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +48,14 @@ class Action:
 
 ACTIONS = (
     Action("cancel", CANCEL, cancelling.cancel),
-    Action("move", CONTROL, steering.move),
+    Action("move", CONTROL, queue_actions.move),
     Action("pause", CONTROL, workers.pause),
     Action("resume", CONTROL, workers.resume),
     Action("drain", CONTROL, workers.drain),
     Action("undrain", CONTROL, workers.undrain),
     Action("capacity", CONTROL, workers.capacity),
-    Action("close", CONTROL, steering.close),
-    Action("reopen", CONTROL, steering.reopen),
+    Action("close", CONTROL, queue_actions.close),
+    Action("reopen", CONTROL, queue_actions.reopen),
 )
 
 

@@ -9,9 +9,7 @@ from django.contrib import messages
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from streaming import record
-from streaming.admin import trail
-from streaming.admin.chosen import Chosen, Row, choose
+from streaming.admin import audit_log
 from streaming.admin.orders import (
     MOST_LISTED,
     SHORT_ID,
@@ -21,11 +19,13 @@ from streaming.admin.orders import (
     Said,
     shown,
 )
+from streaming.admin.selection import Chosen, Row, choose
 from streaming.lifecycle import ending
 from streaming.models import Response, Status
-from streaming.outages import LAYER_AWAY, log_fault
-from streaming.protocol import ProtocolError
-from streaming.record import Ending
+from streaming.protocol.events import ProtocolError
+from streaming.record import queries
+from streaming.record.queries import Ending
+from streaming.system.outages import LAYER_AWAY, log_fault
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,9 @@ async def _cancel_waiting(order: Order, response_ids: list[str], tally: Tally) -
 
     async def recorded(rows: list[Response]) -> None:
         ended.extend(str(row.pk) for row in rows)
-        await trail.write(order.operator_id, [trail.response(name) for name in ended], LOGGED)
+        await audit_log.write(
+            order.operator_id, [audit_log.response(name) for name in ended], LOGGED
+        )
         tally.cancelled.extend(ended)
 
     try:
@@ -153,14 +155,14 @@ async def _cancel_waiting(order: Order, response_ids: list[str], tally: Tally) -
 async def _cancel_one(order: Order, response_id: str, tally: Tally) -> None:
     call = ending.cancel(order.layer, response_id)
     try:
-        target = trail.response(response_id)
-        await trail.carried_out(order.operator_id, target, LOGGED, call)
+        target = audit_log.response(response_id)
+        await audit_log.carried_out(order.operator_id, target, LOGGED, call)
     except ProtocolError:
         tally.ended += 1  # or deleted with its conversation
     except LAYER_AWAY as error:
         log_fault(logger, error, "The queue did not answer while %s was cancelled.", response_id)
         tally.away = True
-        row = await record.get(response_id)
+        row = await queries.get(response_id)
         if row is not None and row.status == Status.CANCELLED:
             tally.cancelled.append(response_id)  # the reconciler takes it out of the list
         else:

@@ -1,7 +1,8 @@
 """Charts of the queue's last hour: lines drawn as SVG, and what they say in words.
 
-`static/streaming/queue-charts.js` draws the same again when samples come; what is changed here is
-changed there. x is in seconds since an hour ago, y from 0 (the maximum) down to HEIGHT (nought).
+`static/streaming/queue/queue-charts.js` draws the same again when samples come; what is changed
+here is changed there. x is in seconds since an hour ago, y from 0 (the maximum) down to HEIGHT
+(nought).
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from streaming import samples
-from streaming.outages import log_fault
-from streaming.samples import SAMPLE_SECONDS, Sample
+from streaming.system.outages import log_fault
+from streaming.waiting_list import samples
+from streaming.waiting_list.samples import SAMPLE_SECONDS, Sample
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 
 from streaming.admin import excerpts, filters, lists, search, timeline
 from streaming.admin.durations import total_seconds, words
-from streaming.admin.record import (
+from streaming.admin.record_pages import (
     RecordAdmin,
     RecordList,
     clipped,
@@ -25,7 +25,7 @@ from streaming.admin.record import (
     shown,
 )
 from streaming.models import Conversation, Message, Response
-from streaming.record import newest_first
+from streaming.record.queries import newest_first
 
 BEGINNING = 80
 """Characters of a message in the list."""
@@ -65,7 +65,7 @@ class ConversationAdmin(RecordAdmin):
     )
 
     class Media:
-        css = {"all": ["streaming/admin-history.css"]}
+        css = {"all": ["streaming/queue/admin-history.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # Counted for the rows of the page alone: a join would count all messages to sort them.

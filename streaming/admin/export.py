@@ -23,9 +23,9 @@ from streaming.admin.durations import (
     total_seconds,
     ttft_seconds,
 )
-from streaming.admin.record import may_view_text
-from streaming.database import in_database
+from streaming.admin.record_pages import may_view_text
 from streaming.models import Response
+from streaming.record.database import in_database
 
 CHUNK = 500
 """Rows in memory at a time, with their texts."""

@@ -9,7 +9,7 @@ from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
 
 from streaming.admin import excerpts
-from streaming.admin.record import RecordList
+from streaming.admin.record_pages import RecordList
 from streaming.models import Conversation, Response
 
 

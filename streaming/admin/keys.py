@@ -13,8 +13,8 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from streaming import keys
 from streaming.admin.lists import Moment, OfferedAdmin
+from streaming.identity import keys
 from streaming.models import ApiKey
 
 
@@ -31,8 +31,8 @@ class ApiKeyAdmin(OfferedAdmin):
     actions = ("revoke",)
 
     class Media:
-        css = {"all": ["streaming/admin.css"]}
-        js = ["streaming/admin-labels.js"]
+        css = {"all": ["streaming/queue/admin.css"]}
+        js = ["streaming/queue/admin-labels.js"]
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
         if obj is None:

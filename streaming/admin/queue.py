@@ -15,8 +15,8 @@ from django.urls import path as url_path
 from django.utils.translation import gettext as _
 
 from streaming.admin import actions, charts, queue_rows
-from streaming.live_queue import LiveQueue
-from streaming.outages import log_fault
+from streaming.live_queue.overview import LiveQueue
+from streaming.system.outages import log_fault
 from streaming.waiting_list.base import CLOSED_MESSAGE_CHARS
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """The live queue as the page first shows it: what the search finds, in words.
 
-The browser then does the same by itself: `static/streaming/queue_cells.js` for the words,
+The browser then does the same by itself: `static/streaming/queue/queue_cells.js` for the words,
 `queue_filter.js` for the search.
 """
 

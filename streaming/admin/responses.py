@@ -29,7 +29,7 @@ from streaming.admin.durations import (
 )
 from streaming.admin.export import export, of_filter
 from streaming.admin.history import HistoryList
-from streaming.admin.record import (
+from streaming.admin.record_pages import (
     RecordAdmin,
     clipped,
     link,
@@ -137,7 +137,7 @@ class ResponseAdmin(RecordAdmin):
     )
 
     class Media:
-        css = {"all": ["streaming/admin-history.css"]}
+        css = {"all": ["streaming/queue/admin-history.css"]}
 
     prompt_text = shown("prompt.content", "prompt")
     thought_text = shown("reasoning", "thought")

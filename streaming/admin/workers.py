@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from streaming.admin import trail
+from streaming.admin import audit_log
 from streaming.admin.orders import Answer, Order, Question, Refused, Said, shown, warned
 from streaming.lifecycle import responses
 from streaming.waiting_list.base import (
@@ -27,9 +27,9 @@ async def pause(order: Order) -> Answer:
     snapshot: Snapshot = await order.layer.waiting_list.snapshot()
     if worker_id is None and not order.confirmed:
         return _pause_all(snapshot)
-    known = await trail.carried_out(
+    known = await audit_log.carried_out(
         order.operator_id,
-        trail.QUEUE if worker_id is None else trail.worker(worker_id),
+        audit_log.QUEUE if worker_id is None else audit_log.worker(worker_id),
         "Paused.",
         order.layer.waiting_list.pause(worker_id),
     )
@@ -58,9 +58,9 @@ def _pause_all(snapshot: Snapshot) -> Question:
 async def resume(order: Order) -> Answer:
     """`worker_id`, or `all=1`."""
     worker_id = _worker_or_all(order)
-    known = await trail.carried_out(
+    known = await audit_log.carried_out(
         order.operator_id,
-        trail.QUEUE if worker_id is None else trail.worker(worker_id),
+        audit_log.QUEUE if worker_id is None else audit_log.worker(worker_id),
         "Resumed.",
         order.layer.waiting_list.unpause(worker_id),
     )
@@ -159,9 +159,9 @@ async def _order_worker(
     capacity: int | None = None,
     drain: bool | None = None,
 ) -> None:
-    known = await trail.carried_out(
+    known = await audit_log.carried_out(
         order.operator_id,
-        trail.worker(worker_id),
+        audit_log.worker(worker_id),
         message,
         responses.order_worker(order.layer, worker_id, capacity=capacity, drain=drain),
     )

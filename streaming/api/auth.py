@@ -11,9 +11,10 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from ninja.security.http import HttpAuthBase
 
-from streaming import conf, keys, owners
+from streaming import conf
 from streaming.api.errors import ApiError
-from streaming.database import in_database
+from streaming.identity import keys, owners
+from streaming.record.database import in_database
 
 ANONYMOUS = "anonymous"
 """What may stand for no key, as any word that is not like a key of ours may: the official client

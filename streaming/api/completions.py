@@ -14,7 +14,7 @@ from uuid import UUID
 
 from channels.layers import BaseChannelLayer
 
-from streaming.api import beside, conversations, passing, served
+from streaming.api import beside, passing, recorded_conversation, served
 from streaming.api.answers import (
     ChatCompletion,
     Choice,
@@ -26,11 +26,11 @@ from streaming.api.answers import (
 from streaming.api.auth import Client
 from streaming.api.errors import ApiError, of_end, of_fault, of_refusal
 from streaming.api.requests import ChatCompletionRequest, messages_of, params_of
+from streaming.delivery.subscription import Subscription
+from streaming.delivery.viewers import Told, Viewers
 from streaming.engine.passed import Passed, add
-from streaming.protocol import ProtocolError, ResponseDone
-from streaming.serving import model_details
-from streaming.subscription import Subscription
-from streaming.viewers import Told, Viewers
+from streaming.protocol.events import ProtocolError, ResponseDone
+from streaming.waiting_list.serving import model_details
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +84,8 @@ class Completion:
             params["passed"] = passed
         try:
             self._told = await self._subscription.begin(
-                conversations.create(messages, params, client, self._id_to_be),
-                conversations.discard,
+                recorded_conversation.create(messages, params, client, self._id_to_be),
+                recorded_conversation.discard,
             )
         except ProtocolError as error:
             raise of_refusal(error, await self._retry_after()) from None

@@ -12,7 +12,7 @@ from corsheaders.signals import check_request_enabled
 from django.http import HttpRequest
 
 from streaming import conf
-from streaming.openai_errors import is_api
+from streaming.api.openai_errors import is_api
 
 ANY = "*"
 

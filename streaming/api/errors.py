@@ -12,9 +12,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from streaming.openai_errors import body_of
-from streaming.outages import AWAY
-from streaming.protocol import ErrorDetail, ProtocolError
+from streaming.api.openai_errors import body_of
+from streaming.protocol.events import ErrorDetail, ProtocolError
+from streaming.system.outages import AWAY
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,10 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import async_only_middleware
 
-from streaming import conf, owners
+from streaming import conf
 from streaming.api.errors import not_allowed, of_status
-from streaming.openai_errors import is_api
+from streaming.api.openai_errors import is_api
+from streaming.identity import owners
 
 _SANE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 

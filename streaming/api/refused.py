@@ -10,7 +10,7 @@ from uuid import uuid4
 from django.conf import settings
 
 from streaming.api import cors
-from streaming.openai_errors import body_of, is_api
+from streaming.api.openai_errors import body_of, is_api
 
 _CODES = {
     400: "invalid_request",

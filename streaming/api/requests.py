@@ -20,12 +20,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from streaming import conf, record, thinking
+from streaming import conf
 from streaming.api import passing
 from streaming.api.errors import ApiError
 from streaming.engine.base import ChatMessage
-from streaming.protocol import MOST_STOPS, Params, Text, Tokens
-from streaming.thinking_params import LooseThinkingParams
+from streaming.protocol.events import MOST_STOPS, Params, Text, Tokens
+from streaming.protocol.thinking_params import LooseThinkingParams
+from streaming.record import queries, thinking
 
 MAX_MESSAGES = 1000
 _MAX_PARTS = 100
@@ -241,7 +242,7 @@ def params_of(request: ChatCompletionRequest, model: Mapping[str, Any]) -> dict[
     given = {name: getattr(request, name) for name in Params.model_fields}
     given["max_tokens"] = next(iter(limits.values()), None)
     given["truncation"] = request.truncation or "disabled"
-    params = record.resolve_params(Params(**given), conf.get().max_tokens)
+    params = queries.resolve_params(Params(**given), conf.get().max_tokens)
     if thought := thinking.resolve(request, model):
         params["thinking"] = thought
     return params

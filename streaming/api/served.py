@@ -10,8 +10,8 @@ from streaming import conf
 from streaming.api.answers import Model
 from streaming.api.errors import ApiError
 from streaming.engine.base import UPSTREAM
-from streaming.engine.model_download import DEFAULT_MODEL
-from streaming.engine.model_name import shown_name
+from streaming.engine.models.download import DEFAULT_MODEL
+from streaming.engine.models.model_name import shown_name
 
 ALIAS = "default"
 

@@ -15,7 +15,7 @@ from streaming.client.backlog import AnswerEvent, Backlog
 from streaming.client.errors import ChatError, invalid_event
 from streaming.client.link import error_of
 from streaming.client.sampling import Sampling
-from streaming.protocol import (
+from streaming.protocol.events import (
     ErrorEvent,
     ResponseCancel,
     ResponseCreate,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streaming.protocol import (
+from streaming.protocol.events import (
     LaterEvent,
     OutputTextDelta,
     ReasoningTextDelta,

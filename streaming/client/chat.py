@@ -16,7 +16,7 @@ from streaming.client.answer import Answer
 from streaming.client.errors import ChatError, invalid_event
 from streaming.client.link import CLOSE_TOO_LARGE, MAX_FRAME_BYTES, MAX_SENT_BYTES, Link, frame_of
 from streaming.client.sampling import Sampling
-from streaming.protocol import (
+from streaming.protocol.events import (
     ErrorEvent,
     LaterEvent,
     ResponseCreate,

@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from streaming.client.errors import ChatError
-from streaming.protocol import (
+from streaming.protocol.events import (
     PROTOCOL_VERSION,
     ErrorEvent,
     LaterEvent,
@@ -22,7 +22,7 @@ from streaming.protocol import (
     SessionPing,
     SessionResume,
 )
-from streaming.token_bucket import TokenBucket
+from streaming.system.token_bucket import TokenBucket
 
 MAX_FRAME_BYTES = 2**26
 """A `response.done` carries the whole text: it may be larger than the 1 MiB that is usual."""

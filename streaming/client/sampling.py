@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from streaming.thinking_params import ReasoningEffort
+from streaming.protocol.thinking_params import ReasoningEffort
 
 
 class Sampling(TypedDict, total=False):

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from streaming import record
+from streaming.record import queries
 from streaming.waiting_list.base import Slot
 
 _WRITTEN_AT_ONCE = 4
@@ -66,7 +66,7 @@ class Arrivals:
             return
         slots: dict[UUID, str] = {}
         try:
-            await record.mark_queued(self._take(slots), slots)
+            await queries.mark_queued(self._take(slots), slots)
         except BaseException:
             self._accepted.clear()  # or nobody would be the first again
             self._slots.clear()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from streaming.models import Response
-from streaming.protocol import ErrorDetail, ResponseDone, Timings, Usage
-from streaming.record import Ending, milliseconds, total_ms
-from streaming.said import Said
+from streaming.protocol.events import ErrorDetail, ResponseDone, Timings, Usage
+from streaming.record.queries import Ending, milliseconds, total_ms
+from streaming.record.said import Said
 
 
 def done_event(response: Response) -> ResponseDone:

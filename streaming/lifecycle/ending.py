@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from channels.layers import BaseChannelLayer
 
-from streaming import record, telemetry
 from streaming.lifecycle.done_event import deleted_event, done_event
 from streaming.models import OPEN, TERMINAL, Response, Status
-from streaming.protocol import ProtocolError, ResponseDone
-from streaming.record import Attempt, Ending
-from streaming.said import Said, said_of
+from streaming.monitoring import telemetry
+from streaming.protocol.events import ProtocolError, ResponseDone
+from streaming.record import queries
+from streaming.record.queries import Attempt, Ending
+from streaming.record.said import Said, said_of
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
     WORKERS_GROUP,
@@ -54,7 +55,7 @@ async def end(
     `of`, `attempt`, `row`: as `record.end`. `hold`: a worker's, who ends its own. `recorded` is
     awaited between the two.
     """
-    rows: list[Response] = await record.end(
+    rows: list[Response] = await queries.end(
         response_ids, ending, of=of, attempt=attempt, row=row, told=telemetry.ended
     )
     if recorded:
@@ -77,7 +78,7 @@ async def recorded_end(waiting_list: WaitingList, response_id: str) -> ResponseD
     open."""
     if (done := await ended_event(response_id)) is not None:
         return done
-    if await record.get(response_id) is not None:
+    if await queries.get(response_id) is not None:
         return None
     # Deleted with its conversation. Rows are written before their place, so none will come.
     return deleted_event(response_id, await published(waiting_list, response_id))
@@ -85,7 +86,7 @@ async def recorded_end(waiting_list: WaitingList, response_id: str) -> ResponseD
 
 async def ended_event(response_id: str) -> ResponseDone | None:
     """Return the last event of what the record holds as ended."""
-    row: Response | None = await record.ended_row(response_id)
+    row: Response | None = await queries.ended_row(response_id)
     return None if row is None else done_event(row)
 
 
@@ -105,7 +106,7 @@ async def cancel(layer: BaseChannelLayer, response_id: str, owner: str | None = 
 
     Raises ProtocolError: `not_found`, `forbidden`, `already_done`.
     """
-    response = await record.get(response_id)
+    response = await queries.get(response_id)
     if response is None:
         raise ProtocolError("not_found", "There is no such response.", "response_id")
     if owner is not None and response.owner != owner:

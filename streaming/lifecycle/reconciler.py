@@ -13,11 +13,11 @@ from uuid import UUID
 
 from channels.layers import BaseChannelLayer
 
-from streaming import record
 from streaming.lifecycle import ending, recovery, responses
 from streaming.models import Response, Status
-from streaming.protocol import ProtocolError
-from streaming.record import Ending
+from streaming.protocol.events import ProtocolError
+from streaming.record import queries
+from streaming.record.queries import Ending
 from streaming.waiting_list.base import EntryRow
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ async def _put_back(layer: BaseChannelLayer) -> None:
         if row.status == Status.ACCEPTING and (str(row.pk) in known or await _admit(layer, row)):
             accepted.append(row.pk)
     if accepted:
-        await record.mark_queued(accepted)
+        await queries.mark_queued(accepted)
     if rows:
         await responses.ring(layer)
 
@@ -64,7 +64,7 @@ async def _admit(layer: BaseChannelLayer, row: Response) -> bool:
 async def _take_out(layer: BaseChannelLayer) -> None:
     snapshot = await layer.waiting_list.snapshot()
     entries = (*snapshot.running, *snapshot.waiting)
-    for response_id in await record.ended([entry.response_id for entry in entries]):
+    for response_id in await queries.ended([entry.response_id for entry in entries]):
         await ending.settle(layer, response_id)
     await _keep_order(entries)
 
@@ -72,5 +72,5 @@ async def _take_out(layer: BaseChannelLayer) -> None:
 async def _keep_order(entries: Sequence[EntryRow]) -> None:
     """Write where each stands, if whoever gave it its place died before it was written."""
     slots = {UUID(entry.response_id): entry.slot.text for entry in entries if entry.slot}
-    if wrong := await record.other_slots(slots):
-        await record.keep_slots({pk: slots[pk] for pk in wrong})
+    if wrong := await queries.other_slots(slots):
+        await queries.keep_slots({pk: slots[pk] for pk in wrong})

@@ -19,8 +19,10 @@ from weakref import WeakKeyDictionary
 from channels.layers import BaseChannelLayer
 from django.utils import timezone
 
-from streaming import conf, list_lock, record, thinking
+from streaming import conf
+from streaming.lifecycle import list_lock
 from streaming.models import Response, Status
+from streaming.record import queries, thinking
 from streaming.waiting_list.base import Entry, ListLost, Remembered, Slot, WaitingList
 
 logger = logging.getLogger(__name__)
@@ -123,7 +125,7 @@ async def readmit(layer: BaseChannelLayer, response_id: str) -> None:
     await ensure(layer)
     if not await layer.waiting_list.is_restored():
         await restore(layer)
-    row = await record.get(response_id)
+    row = await queries.get(response_id)
     if row is not None and response_id not in await layer.waiting_list.known([response_id]):
         await put_back(layer.waiting_list, [row])
 
@@ -139,7 +141,7 @@ async def put_back(
     """
     ids = [row.pk for row in rows]
     known = await waiting_list.known([str(pk) for pk in ids])
-    revived = await record.revive([pk for pk in ids if str(pk) not in known])
+    revived = await queries.revive([pk for pk in ids if str(pk) not in known])
     patience = max(0.0, COMEBACK_SECONDS - conf.get().disconnect_grace)
     forgotten = [_remembered(row) for row in _in_turn(revived)]
     await waiting_list.restore(forgotten, whole=whole, patience=patience if whole else 0)
@@ -178,7 +180,7 @@ async def open_rows(young_seconds: float | None = YOUNG_SECONDS) -> AsyncIterato
     young = None if young_seconds is None else timedelta(seconds=young_seconds)
     before = None if young is None else timezone.now() - young
     last: Response | None = None
-    while rows := await record.open_rows(before, _ROWS, last):
+    while rows := await queries.open_rows(before, _ROWS, last):
         for row in rows:
             yield row
         last = rows[-1]
@@ -187,5 +189,5 @@ async def open_rows(young_seconds: float | None = YOUNG_SECONDS) -> AsyncIterato
 async def keep_slots(waiting_list: WaitingList) -> None:
     """Write into the record what stands elsewhere than it says."""
     if slots := await waiting_list.unsaved():
-        await record.keep_slots({UUID(name): slot.text for name, slot in slots.items()})
+        await queries.keep_slots({UUID(name): slot.text for name, slot in slots.items()})
         await waiting_list.saved(slots)

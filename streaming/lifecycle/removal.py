@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from streaming.lifecycle import ending
 from streaming.models import OPEN, Conversation, Message, Response
-from streaming.protocol import ProtocolError
+from streaming.protocol.events import ProtocolError
 
 logger = logging.getLogger(__name__)
 

@@ -13,14 +13,15 @@ from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer
 from django.contrib.auth.models import User
 
-from streaming import conf, list_lock, metrics, record, thinking
-from streaming.lifecycle import recovery
+from streaming import conf
+from streaming.lifecycle import list_lock, recovery
 from streaming.lifecycle.arrivals import Arrivals
 from streaming.lifecycle.recovery import NUMBERS_PER_LIFE, entry_of
 from streaming.models import Response, Status
-from streaming.outages import log_fault
-from streaming.protocol import ProtocolError, ResponseCreate
-from streaming.serving import model_details
+from streaming.monitoring import metrics
+from streaming.protocol.events import ProtocolError, ResponseCreate
+from streaming.record import queries, thinking
+from streaming.system.outages import log_fault
 from streaming.waiting_list.base import (
     WORKERS_GROUP,
     Edge,
@@ -31,6 +32,7 @@ from streaming.waiting_list.base import (
     WaitingList,
     WaitingListError,
 )
+from streaming.waiting_list.serving import model_details
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +50,12 @@ async def create(
     await recovery.ensure(layer)  # before: what is written after it comes into the list by itself
     if event.input is not None:
         check_prompt(event.input)
-    params = record.resolve_params(event.params, conf.get().max_tokens)
+    params = queries.resolve_params(event.params, conf.get().max_tokens)
     if thought := thinking.resolve(event.params, await model_details(layer)):
         params["thinking"] = thought
     await _refuse_unwritten(layer, event, owner, address)
     async with Arrivals.here().one():
-        known_or_new: tuple[Response, bool] = await record.create(
+        known_or_new: tuple[Response, bool] = await queries.create(
             event, params=params, owner=owner, user=user, address=address
         )
     return known_or_new
@@ -65,7 +67,7 @@ async def _refuse_unwritten(
     """Raise ProtocolError for what the list would refuse, so that a crowd that is turned away costs
     no writing and deleting. One that the record knows keeps its right to a place."""
     refusal = await layer.waiting_list.objection(owner, address, _limits())
-    if refusal is None or (event.response_id and await record.get(event.response_id)):
+    if refusal is None or (event.response_id and await queries.get(event.response_id)):
         return
     metrics.REJECTIONS.labels(refusal.code).inc()
     await layer.waiting_list.count_refusal(refusal.code)
@@ -80,7 +82,7 @@ def _limits() -> Limits:
 async def update(response_id: UUID, text: str, owner: str) -> None:
     """Change the prompt of a waiting response. Raises ProtocolError."""
     check_prompt(text)
-    await record.edit_prompt(response_id, owner, text)
+    await queries.edit_prompt(response_id, owner, text)
 
 
 def check_prompt(text: str) -> None:
@@ -106,7 +108,7 @@ async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool)
     if why := list_lock.refusal(layer):
         metrics.REJECTIONS.labels(Unavailable.code).inc()
         if created:
-            await record.discard(response)
+            await queries.discard(response)
         raise ProtocolError("unavailable", f"No prompt is answered here right now: {why}.")
     if response.status != Status.ACCEPTING:
         place: Place = await layer.waiting_list.place(str(response.pk))
@@ -120,7 +122,7 @@ async def enqueue(layer: BaseChannelLayer, response: Response, *, created: bool)
     except WaitingListError as error:
         metrics.REJECTIONS.labels(error.code).inc()
         if created:
-            await record.discard(response)
+            await queries.discard(response)
         raise ProtocolError(error.code, str(error)) from None  # type: ignore[arg-type]
     return place
 
@@ -144,7 +146,7 @@ async def begin_anew(waiting_list: WaitingList, response_id: str, seen: int) -> 
     above = (seen // NUMBERS_PER_LIFE + 1) * NUMBERS_PER_LIFE
     if not await waiting_list.rewind(response_id, seen, above):
         return False
-    await record.restart(response_id)  # lest the numbers of this life are used again
+    await queries.restart(response_id)  # lest the numbers of this life are used again
     return True
 
 

@@ -1,0 +1,1 @@
+"""The commands of `manage.py`, by Django's name for their place."""

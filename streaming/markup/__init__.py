@@ -4,7 +4,7 @@ What runs patterns over that text runs in processes of its own, for a bounded ti
 neither sockets nor the record.
 """
 
-from streaming.markup.dresser import MarkupDresser
+from streaming.markup.html_renderer import MarkupDresser
 from streaming.markup.renderer import RENDERER
 from streaming.markup.sender import HtmlSender
 from streaming.markup.stream import Block, Change, MarkupStream

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Generic, TypeVar
 
-from streaming.bounded import BoundedPool, Overrun, Unserved
+from streaming.system.bounded import BoundedPool, Overrun, Unserved
 
 J = TypeVar("J")
 R = TypeVar("R")

@@ -15,7 +15,6 @@ from concurrent import futures
 
 from django.utils.translation import gettext
 
-from streaming.bounded import BoundedPool, Overrun, Unserved, preload
 from streaming.markup import code as code_blocks
 from streaming.markup import html as markdown
 from streaming.markup.batches import Batches
@@ -33,6 +32,7 @@ from streaming.markup.plain import TAIL, fenced, plain_text, showable
 from streaming.markup.quarantine import Quarantine
 from streaming.markup.rendering import Rendering
 from streaming.markup.segments import Kind, Segment
+from streaming.system.bounded import BoundedPool, Overrun, Unserved, preload
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from streaming.markup.dresser import Dressed, MarkupDresser
+from streaming.markup.html_renderer import Dressed, MarkupDresser
 
 logger = logging.getLogger(__name__)
 

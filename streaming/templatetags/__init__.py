@@ -1,0 +1,4 @@
+"""Template tags, by Django's name for their place.
+
+Know no more than `pages`.
+"""

@@ -6,10 +6,10 @@ from typing import Any
 
 from django import template
 
-from streaming.conversations import side_list
-from streaming.conversations.side_list import Page
-from streaming.owners import owner_of_request
-from streaming.preferences import zone_of
+from streaming.identity.owners import owner_of_request
+from streaming.pages.conversations import side_list
+from streaming.pages.conversations.side_list import Page
+from streaming.pages.preferences import zone_of
 
 register = template.Library()
 

@@ -25,8 +25,8 @@ from streaming.client import (
     ResponseQueuePosition,
 )
 from streaming.terminal import words
+from streaming.terminal.last_lines import Tail
 from streaming.terminal.markdown import TerminalMarkdown
-from streaming.terminal.tail import Tail
 from streaming.terminal.turn import News, Session, Signal, Turn
 from streaming.terminal.visible import visible
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from streaming.layers import MemoryChannelLayer, RedisChannelLayer
 from streaming.waiting_list.base import (
     Claim,
     Entry,
@@ -21,7 +20,8 @@ from streaming.waiting_list.base import (
     WorkerState,
     group_name,
 )
-from streaming.waiting_list.cache_affinity import RESERVED_SECONDS
+from streaming.waiting_list.channel_layers import MemoryChannelLayer, RedisChannelLayer
+from streaming.waiting_list.memory.cache_affinity import RESERVED_SECONDS
 
 ROOMY = Limits(max_waiting=1000)
 LONG = 60.0

@@ -8,7 +8,7 @@ import pytest_asyncio
 from redis import Redis
 
 from tests.contract.backends import Backend, MemoryBackend, RedisBackend
-from tests.valkey import Valkey, start_or_skip
+from tests.support.valkey import Valkey, start_or_skip
 
 
 @pytest.fixture(scope="session")

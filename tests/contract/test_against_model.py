@@ -44,7 +44,7 @@ from tests.contract.backends import (
     RedisBackend,
 )
 from tests.contract.model import LEFT, Model, ModelWorker
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
 BACK = st.integers(1, 6)
 """Which response: the last one accepted, the one before it, and so on."""

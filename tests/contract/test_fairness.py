@@ -16,7 +16,7 @@ from streaming.waiting_list.base import Claim, State, Withdrawal, WorkerState
 from tests.contract.backends import DONE, LONG, ROOMY, Backend, MemoryBackend, RedisBackend
 from tests.contract.conftest import MakeBackend
 from tests.contract.model import Model, ModelWorker
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
 HUNGRY = [f"hungry{n}" for n in range(100)]
 MODEST = [f"modest{n}" for n in range(9)]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from channels.exceptions import ChannelFull
 
-from streaming.layers import MemoryChannelLayer, RedisChannelLayer
 from streaming.waiting_list.base import WaitingList
+from streaming.waiting_list.channel_layers import MemoryChannelLayer, RedisChannelLayer
 from tests.contract.backends import Backend
 from tests.contract.conftest import MakeBackend
 
@@ -68,7 +68,7 @@ async def test_memory_an_expired_message_leaves_the_groups_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("streaming.layers.time.time", lambda: now)
+    monkeypatch.setattr("streaming.waiting_list.channel_layers.time.time", lambda: now)
     layer = MemoryChannelLayer(expiry=60, group_expiry=200)
     channel = await layer.new_channel()
     await layer.group_add("group", channel)
@@ -87,7 +87,9 @@ async def test_who_listens_stays_in_a_group_for_longer_than_memberships_last(
 ) -> None:
     """A worker, a viewer, a watcher: each joins once, and lives for days."""
     days = 0.0
-    monkeypatch.setattr("streaming.layers.time.time", lambda: 1000.0 + days * 86_400)
+    monkeypatch.setattr(
+        "streaming.waiting_list.channel_layers.time.time", lambda: 1000.0 + days * 86_400
+    )
     layer = make_backend().layer
     listener, busy = await layer.new_channel(), await layer.new_channel()
     for channel in (listener, busy):
@@ -105,7 +107,9 @@ async def test_a_process_that_slept_for_days_has_its_listeners_still(
     make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     days = 0.0
-    monkeypatch.setattr("streaming.layers.time.time", lambda: 1000.0 + days * 86_400)
+    monkeypatch.setattr(
+        "streaming.waiting_list.channel_layers.time.time", lambda: 1000.0 + days * 86_400
+    )
     layer = make_backend().layer
     listener = await layer.new_channel()
     await layer.group_add("group", listener)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from streaming.forecast import forecast
-from streaming.live_queue import LiveQueue
+from streaming.live_queue.overview import LiveQueue
+from streaming.waiting_list.forecast import forecast
 from tests.contract.backends import DELTA, DONE, Backend
 
 IN_PROGRESS = '{"type":"response.in_progress","prompt_tokens":17}'

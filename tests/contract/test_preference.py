@@ -16,7 +16,7 @@ from streaming.waiting_list.base import Claim, Edge, Reserved, State, Withdrawal
 from tests.contract.backends import DONE, LONG, Backend, MemoryBackend, RedisBackend
 from tests.contract.model import LEFT, Model, ModelWorker
 from tests.contract.test_against_model import run
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
 NAMES = ("w1", "w2", "w3")
 WORKERS = st.sampled_from(NAMES)

@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from streaming.layers import RedisChannelLayer
-from streaming.redis_checks import check, claim_prefix
-from streaming.redis_reasons import RedisAway, RedisRefused
-from streaming.redis_url import parse
 from streaming.waiting_list.base import WORKERS_GROUP, State
-from streaming.waiting_list.scripts import OtherSite
+from streaming.waiting_list.channel_layers import RedisChannelLayer
+from streaming.waiting_list.redis.checks import check, claim_prefix
+from streaming.waiting_list.redis.reasons import RedisAway, RedisRefused
+from streaming.waiting_list.redis.scripts import OtherSite
+from streaming.waiting_list.redis.url import parse
 from tests.contract.backends import DELTA, DONE, RedisBackend
-from tests.sentinels import MASTER, Sentinels, bare_sentinel
-from tests.sentinels import start_or_skip as start_sentinels_or_skip
-from tests.tls import Authority, TlsFront
-from tests.valkey import Valkey, free_port, start_or_skip
+from tests.support.sentinels import MASTER, Sentinels, bare_sentinel
+from tests.support.sentinels import start_or_skip as start_sentinels_or_skip
+from tests.support.tls import Authority, TlsFront
+from tests.support.valkey import Valkey, free_port, start_or_skip
 
 NO_FILE = "appendonly no"
 

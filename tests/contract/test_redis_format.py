@@ -9,15 +9,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from redis import Redis
 
-from streaming.layers import RedisChannelLayer
 from streaming.management.commands import takeprefix
-from streaming.redis_checks import claim_prefix
-from streaming.redis_reasons import RedisRefused
-from streaming.redis_url import parse
 from streaming.waiting_list.base import ListLost, State
-from streaming.waiting_list.scripts import FORMAT, OtherFormat, OtherSite
+from streaming.waiting_list.channel_layers import RedisChannelLayer
+from streaming.waiting_list.redis.checks import claim_prefix
+from streaming.waiting_list.redis.reasons import RedisRefused
+from streaming.waiting_list.redis.scripts import FORMAT, OtherFormat, OtherSite
+from streaming.waiting_list.redis.url import parse
 from tests.contract.backends import DELTA, DONE, RedisBackend
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
 META = "test:waiting:meta"
 

@@ -11,9 +11,8 @@ import pytest
 import pytest_asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from streaming.layers import RedisChannelLayer
 from streaming.lifecycle.responses import NUMBERS_PER_LIFE
-from streaming.protocol import MOST_SEQUENCE
+from streaming.protocol.events import MOST_SEQUENCE
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
     Edge,
@@ -24,8 +23,9 @@ from streaming.waiting_list.base import (
     State,
     Withdrawal,
 )
+from streaming.waiting_list.channel_layers import RedisChannelLayer
 from tests.contract.backends import DELTA, DONE, LONG, ROOMY, RedisBackend
-from tests.valkey import Valkey, start_or_skip
+from tests.support.valkey import Valkey, start_or_skip
 
 
 @pytest.fixture(params=[False, True], ids=["volatile", "durable"])

@@ -33,7 +33,7 @@ from streaming.waiting_list.base import (
 )
 from tests.contract.backends import DELTA, DONE, LONG, ROOMY, Backend, MemoryBackend, RedisBackend
 from tests.contract.conftest import MakeBackend
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
 
 class Record:

@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 from tests.e2e.page import OpenPage, pages
-from tests.prerequisites import missing
-from tests.processes import ServeProcess
-from tests.valkey import Valkey, start_or_skip
+from tests.support.prerequisites import missing
+from tests.support.processes import ServeProcess
+from tests.support.valkey import Valkey, start_or_skip
 
 CHROMIUM_ARGS = [
     "--no-sandbox",
@@ -43,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
 def fast_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     """A server that runs one answer at a time, its words known in advance (`FakeEngine`)."""
     env = {
-        "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+        "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
         "CHATSTREAM_MAX_RUNNING": "1",
         "CHATSTREAM_MAX_TOKENS": "400",
         "CHATSTREAM_DISCONNECT_GRACE": "10",

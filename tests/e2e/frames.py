@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-from tests.structure import not_part_of
+from tests.support.structure import not_part_of
 
 # Run in the page before the prompt is sent. `window.frames_` is the record: `states` are the
 # different lists of leaves with how many frames showed each, a leaf being a stretch of text that

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.visitors import ENDLESS, PASSWORD, Visitors, new_name
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 PATIENCE = 30_000
 QUEUE = "/admin/streaming/response/queue/"

@@ -9,7 +9,7 @@ from typing import Any
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.e2e.operators import QUEUE
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 
 def name(kind: str, number: int) -> str:

@@ -20,7 +20,7 @@ from tests.e2e.visitors import (
     sign_in,
     sign_up,
 )
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 
 @pytest.fixture(scope="module")

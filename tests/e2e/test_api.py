@@ -15,7 +15,7 @@ import openai
 import pytest
 
 from streaming.client import ChatClient
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 FRANCE: Any = [{"role": "user", "content": "What is the capital of France?"}]
 PATIENCE = 120.0
@@ -215,7 +215,7 @@ def full(folder: Path, **env: str) -> Iterator[ServeProcess]:
     server = ServeProcess(
         folder,
         env={
-            "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+            "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
             "FAKE_STEP_SECONDS": "0.05",
             "CHATSTREAM_MAX_RUNNING": str(CAP),
             "CHATSTREAM_MAX_WAITING": str(WAITING),

@@ -17,7 +17,7 @@ from benchmarks.systems.forwarded import Forwarded, PacedServer
 from benchmarks.systems.openai_server import OpenAIServer
 from benchmarks.systems.served import Served
 
-OPTIONS = Options(settings=(("CHATSTREAM_ENGINE", "tests.fake_engine.ProcessEngine"),))
+OPTIONS = Options(settings=(("CHATSTREAM_ENGINE", "tests.support.fake_engine.ProcessEngine"),))
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,14 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.page import ask, expect_connected, expect_status
-from tests.processes import ManagedProcess
-from tests.proxy import Proxy, proxy
-from tests.terminal import chat
-from tests.valkey import free_port
+from tests.support.processes import ManagedProcess
+from tests.support.proxy import Proxy, proxy
+from tests.support.terminal import chat
+from tests.support.valkey import free_port
 
 BANNER = "#queue-banner"
 FAST = {
-    "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+    "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
     "CHATSTREAM_MAX_RUNNING": "1",
     "FAKE_STEP_SECONDS": "0.1",
 }

@@ -23,7 +23,7 @@ from tests.e2e.page import (
     stop_if_running,
     wait_for_text,
 )
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 SCRIPT = """<script>document.title = "owned"</script><img src=x onerror="document.title='owned'">"""
 

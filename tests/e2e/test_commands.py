@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import ManagedProcess, ServeProcess
+from tests.support.processes import ManagedProcess, ServeProcess
 
 
 def refusal(*args: str, **env: str) -> str:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.e2e.operators import OPERATOR, QUEUE, Crowd, button, new_staff, open_queue, row
 from tests.e2e.queue_frames import Frames, entry, name, running, worker
 from tests.e2e.visitors import PASSWORD, Visitors, new_name, serve_fast
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 TITLE = "On the sea and what lives in it, as far as it is known to us, with names and places"
@@ -27,7 +27,7 @@ import json
 from datetime import timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
-from streaming import keys
+from streaming.identity import keys
 from streaming.models import Conversation, Message, Response
 user = User.objects.create({account!r})
 at = timezone.now() - timedelta(minutes=30)

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.processes import ROOT, ManagedProcess
+from tests.support.processes import ROOT, ManagedProcess
 
 SHOW = "from django.conf import settings; print('name', settings.DATABASES['default']['NAME'])"
 
@@ -48,7 +48,7 @@ def test_a_checkout_that_is_for_reading_only_serves(checkout: Path, tmp_path: Pa
     url = server.wait_for(r"Chat page +(http://\S+)/")[1]
     server.wait_for("^Ready:")
     page = httpx.get(url, follow_redirects=True, timeout=60).text
-    script = re.search(r'src="(/static/streaming/chat\.[0-9a-f]+\.js)"', page)
+    script = re.search(r'src="(/static/streaming/chat/chat\.[0-9a-f]+\.js)"', page)
     assert script, page
     assert httpx.get(url + script[1]).status_code == 200
     assert server.stop() == 0
@@ -84,7 +84,7 @@ def test_serve_serves_the_application_that_the_settings_name(tmp_path: Path) -> 
         "--port",
         "0",
         env={
-            "DJANGO_SETTINGS_MODULE": "tests.other_site",
+            "DJANGO_SETTINGS_MODULE": "tests.support.other_site",
             "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
         },
     )
@@ -96,7 +96,7 @@ def test_serve_serves_the_application_that_the_settings_name(tmp_path: Path) -> 
 
 def test_an_application_that_is_not_there_is_named(tmp_path: Path) -> None:
     env = {
-        "DJANGO_SETTINGS_MODULE": "tests.other_site",
+        "DJANGO_SETTINGS_MODULE": "tests.support.other_site",
         "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
         "OTHER_APPLICATION": "tests.nowhere.application",
     }

@@ -21,10 +21,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.chat import ask, open_chat, receive, send
-from tests.fake_engine import words
-from tests.postgresql import start_or_skip
-from tests.processes import ROOT, clean_environ
-from tests.valkey import free_port
+from tests.support.fake_engine import words
+from tests.support.postgresql import start_or_skip
+from tests.support.processes import ROOT, clean_environ
+from tests.support.valkey import free_port
 
 PATIENCE = 90.0
 LEASE_SECONDS = 3
@@ -49,7 +49,7 @@ class Deployment:
             "WEB2_PORT": str(self.web_ports[1]),
             "WORKER1_METRICS_PORT": str(self.worker_ports[0]),
             "WORKER2_METRICS_PORT": str(self.worker_ports[1]),
-            "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+            "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
             "CHATSTREAM_LEASE_SECONDS": str(LEASE_SECONDS),
             "LOG_FORMAT": "json",
         }
@@ -248,7 +248,7 @@ def check_log(deployment: Deployment) -> None:
     """Lines are JSON, the ends name their responses, and nothing is said that is private."""
     log = deployment.log.read_text()
     lines = [json.loads(line[line.index("{") :]) for line in log.splitlines() if "{" in line]
-    ends = [line for line in lines if line["logger"] == "streaming.telemetry"]
+    ends = [line for line in lines if line["logger"] == "streaming.monitoring.telemetry"]
     assert len(ends) == 3
     assert all(len(line["response_id"]) == 36 for line in ends)
     assert "only-for-tests" not in log

@@ -18,13 +18,13 @@ import psycopg
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.documented import documented
 from tests.e2e.chat import ask, open_chat, receive
-from tests.fake_engine import words
-from tests.postgresql import PostgreSQL, start_or_skip
-from tests.processes import ROOT, ManagedProcess, clean_environ
-from tests.valkey import Valkey, free_port
-from tests.valkey import start_or_skip as start_valkey_or_skip
+from tests.support.documented import documented
+from tests.support.fake_engine import words
+from tests.support.postgresql import PostgreSQL, start_or_skip
+from tests.support.processes import ROOT, ManagedProcess, clean_environ
+from tests.support.valkey import Valkey, free_port
+from tests.support.valkey import start_or_skip as start_valkey_or_skip
 
 SECONDS = 120
 
@@ -90,7 +90,7 @@ def test_uvicorn(valkey: Valkey, tmp_path: Path) -> None:
     env = {
         "REDIS_URL": valkey.url,
         "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
-        "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+        "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
     }
     port = free_port()
     command = documented("deployment.md", "uvicorn").replace("8001", str(port))
@@ -109,7 +109,7 @@ def test_uvicorn(valkey: Valkey, tmp_path: Path) -> None:
         wait_until_ready(f"http://127.0.0.1:{port}/readyz")
         asyncio.run(check_chat(f"ws://127.0.0.1:{port}/ws/chat/"))
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
-            assert b"/static/streaming/chat." in page.read()
+            assert b"/static/streaming/chat/chat." in page.read()
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(SECONDS)

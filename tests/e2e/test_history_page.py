@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.visitors import PASSWORD, Visitors, new_name, serve_fast
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 LIST = "/admin/streaming/response/"
 

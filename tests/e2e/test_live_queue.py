@@ -21,7 +21,7 @@ from tests.e2e.operators import (
 )
 from tests.e2e.queue_frames import Frames, cell, entry, keys, name, running, worker
 from tests.e2e.visitors import Visitors, serve_fast
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 PHONE = {"width": 380, "height": 800}
 

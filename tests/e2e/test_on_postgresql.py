@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.postgresql import PostgreSQL, start_or_skip
-from tests.processes import ROOT
+from tests.support.postgresql import PostgreSQL, start_or_skip
+from tests.support.processes import ROOT
 
 SECONDS = 900
 

@@ -28,7 +28,7 @@ from tests.e2e.visitors import (
     sign_in,
     sign_up,
 )
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 NEW_USER = """
 from django.contrib.auth.models import User

@@ -17,7 +17,7 @@ from tests.e2e.page import (
     wait_for_text,
 )
 from tests.e2e.visitors import bytes_moved
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 RICH = (
     "say ## Title\n\nSome `code` in *text*.\n\n"

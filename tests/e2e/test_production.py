@@ -13,10 +13,10 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from tests.documented import documented
 from tests.e2e.chat import ask, events_to_end, open_chat, send
-from tests.processes import ROOT, ManagedProcess, ServeProcess, clean_environ
-from tests.valkey import Valkey, start_or_skip
+from tests.support.documented import documented
+from tests.support.processes import ROOT, ManagedProcess, ServeProcess, clean_environ
+from tests.support.valkey import Valkey, start_or_skip
 
 SECRET_KEY = "a-secret-key-that-nobody-may-ever-see-in-a-log-0123456789"
 TOKEN = "a-metrics-token-that-is-secret"
@@ -30,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
             "HTTPS": "true",
             "SECRET_KEY": SECRET_KEY,
             "CHATSTREAM_METRICS_TOKEN": TOKEN,
-            "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+            "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
             "LOG_LEVEL": "DEBUG",
         },
     )
@@ -101,8 +101,8 @@ def test_static_files_are_cached_for_good_by_their_hash(site: ServeProcess, page
 
 def test_the_modules_of_the_page_are_among_them(site: ServeProcess) -> None:
     names = {re.sub(r"\.[0-9a-f]{12}", "", path) for path in assets(site, "/")}
-    assert "/static/streaming/chat.js" in names
-    assert "/static/streaming/words.js" in names  # only another module names it
+    assert "/static/streaming/chat/chat.js" in names
+    assert "/static/streaming/shared/words.js" in names  # only another module names it
 
 
 @pytest.mark.parametrize(("accepted", "encoding"), [("gzip", "gzip"), ("br, gzip", "br")])
@@ -136,7 +136,7 @@ async def test_no_secret_and_nothing_that_people_wrote_is_logged(site: ServeProc
     site.manage("createsuperuser", "--noinput", "--username=ada", "--email=a@example.org",
                 DJANGO_SUPERUSER_PASSWORD="her-very-own-password")  # fmt: skip
     make_key = (
-        "from django.contrib.auth.models import User; from streaming import keys;"
+        "from django.contrib.auth.models import User; from streaming.identity import keys;"
         "print(keys.create(User.objects.get(), 'laptop')[1])"
     )
     key = site.manage("shell", "--no-imports", "-c", make_key).strip().splitlines()[-1]
@@ -173,7 +173,7 @@ def test_passwords_in_addresses_are_not_logged() -> None:
     env = {
         "REDIS_URL": "redis://:the-redis-password@127.0.0.1:1/0",
         "DATABASE_URL": "postgres://chat:the-database-password@127.0.0.1:1/chat",
-        "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+        "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
         "LOG_LEVEL": "DEBUG",
     }
     commands = (["serve", "--port", "0"], ["checkworker"], ["migrate"])
@@ -243,7 +243,7 @@ def test_a_worker_is_checked_without_http(valkey: Valkey, tmp_path: Path) -> Non
     env = {
         "REDIS_URL": valkey.url,
         "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
-        "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+        "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
         "CHATSTREAM_LEASE_SECONDS": "1",
     }
     check = ManagedProcess("checkworker", env=env)
@@ -285,7 +285,7 @@ def test_a_taken_metrics_port_is_named(valkey: Valkey, tmp_path: Path) -> None:
     env = {
         "REDIS_URL": valkey.url,
         "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
-        "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+        "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
         "CHATSTREAM_WORKER_METRICS_PORT": str(valkey.port),
     }
     migrated = ManagedProcess("migrate", "--verbosity=0", env=env)

@@ -17,8 +17,8 @@ import yaml
 
 from tests.e2e.operators import Crowd
 from tests.e2e.visitors import serve_fast
-from tests.processes import ROOT, ServeProcess
-from tests.prometheus import ACCEPTS, PATIENCE, Prometheus, asking_as, program
+from tests.support.processes import ROOT, ServeProcess
+from tests.support.prometheus import ACCEPTS, PATIENCE, Prometheus, asking_as, program
 
 RULES = ROOT / "deploy" / "prometheus-alerts.yml"
 RULE_TESTS = ROOT / "tests" / "e2e" / "prometheus-alerts.test.yml"

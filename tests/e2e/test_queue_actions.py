@@ -15,7 +15,6 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 from websockets.sync.client import connect
 
-from tests.documented import documented
 from tests.e2e.operators import (
     OPERATOR,
     PATIENCE,
@@ -29,7 +28,8 @@ from tests.e2e.operators import (
 )
 from tests.e2e.page import ask
 from tests.e2e.visitors import ENDLESS, PASSWORD, Visitors, serve_fast
-from tests.processes import ROOT, ServeProcess
+from tests.support.documented import documented
+from tests.support.processes import ROOT, ServeProcess
 
 PRIVATE = "zebra crossing"
 """In a prompt; the fake engine says it, too."""

@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from websockets.sync.client import connect
 
 from streaming.admin.charts import board
-from streaming.samples import Sample
+from streaming.waiting_list.samples import Sample
 from tests.e2e.operators import new_staff, open_queue
 from tests.e2e.visitors import ENDLESS, Visitors, serve_fast
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 PATIENCE = 90_000
 QUEUE = "/admin/streaming/response/queue/"

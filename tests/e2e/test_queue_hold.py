@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.e2e.operators import OPERATOR, button, new_staff, open_queue, row
 from tests.e2e.queue_frames import Frames, cell, entry, keys, name, running, worker
 from tests.e2e.visitors import Visitors, serve_fast
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 UNDER_THE_POINTER = """([x, y]) =>
     document.elementFromPoint(x, y).closest("button")?.value ?? null"""

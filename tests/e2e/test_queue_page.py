@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from tests.e2e.page import stop_if_running
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 PATIENCE = 90_000
 PASSWORD = "correct horse battery"

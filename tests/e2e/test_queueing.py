@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from tests.e2e import chat
-from tests.processes import ManagedProcess, ServeProcess
-from tests.valkey import Valkey
+from tests.support.processes import ManagedProcess, ServeProcess
+from tests.support.valkey import Valkey
 
 CAP = {
     "CHATSTREAM_MAX_RUNNING": "2",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.processes import ROOT, ServeProcess
+from tests.support.processes import ROOT, ServeProcess
 
 ADDRESS = "127.0.0.1:8000"
 PATIENCE = 120

@@ -15,11 +15,11 @@ import pytest
 from redis import Redis
 
 from tests.e2e.chat import ask
-from tests.processes import ROOT, ManagedProcess, ServeProcess, clean_environ
-from tests.sentinels import start_or_skip as start_sentinels_or_skip
-from tests.valkey import Valkey, free_port, start_or_skip
+from tests.support.processes import ROOT, ManagedProcess, ServeProcess, clean_environ
+from tests.support.sentinels import start_or_skip as start_sentinels_or_skip
+from tests.support.valkey import Valkey, free_port, start_or_skip
 
-ENGINE = {"CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine"}
+ENGINE = {"CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine"}
 LACKING = "the-password"
 
 

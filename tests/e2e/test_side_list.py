@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.page import ask
 from tests.e2e.visitors import ENDLESS, Visitors, ask_and_read, bytes_moved, serve_fast
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 PHONE = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
 

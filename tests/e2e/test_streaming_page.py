@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.frames import record_frames, recorded
 from tests.e2e.page import OpenPage, ask, expect_status
-from tests.every_kind import EVERY_KIND, LONG_LISTS
+from tests.support.every_kind import EVERY_KIND, LONG_LISTS
 
 PROSE = "Many words stand here, one after the other, and no line of them is of any use. " * 34
 

@@ -16,12 +16,12 @@ import pytest
 from websockets.sync.client import connect
 
 from streaming.client import ChatClient
-from tests import terminal
-from tests.fake_engine import thoughts, words
-from tests.processes import ROOT, ServeProcess, clean_environ
-from tests.terminal import Terminal
+from tests.support import terminal
+from tests.support.fake_engine import thoughts, words
+from tests.support.processes import ROOT, ServeProcess, clean_environ
+from tests.support.terminal import Terminal
+from tests.support.valkey import free_port
 from tests.unit.client.scripted import Line, scripted, stay
-from tests.valkey import free_port
 
 NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31mred\x7f\u202eevil\r\n"
 PATIENCE = 60
@@ -33,7 +33,7 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     server = ServeProcess(
         tmp_path_factory.mktemp("fake"),
         env={
-            "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+            "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
             "CHATSTREAM_MAX_RUNNING": "1",
             "CHATSTREAM_MAX_WAITING": "2",
             "CHATSTREAM_MAX_TOKENS": "100000",

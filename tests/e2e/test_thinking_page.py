@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.page import OpenPage, ask, expect_connected, expect_status, stop
 from tests.e2e.scripted import ScriptedServer
-from tests.fake_engine import thoughts, words
+from tests.support.fake_engine import thoughts, words
 
 LABEL = ".thought-label"
 TOOK = re.compile(r"^Thought for (a moment|\d+ s)$")

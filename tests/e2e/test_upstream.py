@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from tests.e2e import chat
-from tests.processes import ServeProcess
-from tests.transformers_server import TransformersServer
+from tests.support.processes import ServeProcess
+from tests.support.transformers_server import TransformersServer
 
 QUESTION = "What is the capital of France?"
 STORY = "Write a long story about a lighthouse keeper and the sea."

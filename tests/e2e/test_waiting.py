@@ -24,7 +24,7 @@ from tests.e2e.page import (
     wait_for_text,
     watch,
 )
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 BANNER = "#queue-banner"
 

@@ -6,7 +6,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from tests.e2e import chat
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 QUESTION = "What is the capital of France?"
 

@@ -10,7 +10,7 @@ from typing import Any
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.e2e.page import ask
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 PASSWORD = "correct horse battery"
 ENDLESS = "go on"
@@ -29,7 +29,7 @@ def serve_fast(folder: Path, **settings: str) -> ServeProcess:
     process = ServeProcess(
         folder,
         env={
-            "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+            "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
             "CHATSTREAM_MAX_RUNNING": "2",
             **settings,
         },

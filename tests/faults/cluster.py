@@ -14,12 +14,12 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from streaming.waiting_list.base import WaitingList
-from streaming.waiting_list.redis import RedisWaitingList
-from tests.processes import ManagedProcess
-from tests.valkey import Valkey, free_port
+from streaming.waiting_list.redis.waiting_list import RedisWaitingList
+from tests.support.processes import ManagedProcess
+from tests.support.valkey import Valkey, free_port
 
 FAST = {
-    "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+    "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
     "CHATSTREAM_MAX_RUNNING": "4",
     "CHATSTREAM_MAX_WAITING": "5000",
     "CHATSTREAM_MAX_PER_OWNER": "0",

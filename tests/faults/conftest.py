@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.cluster import Cluster
 from tests.faults.reader import Reader
-from tests.valkey import start_or_skip
+from tests.support.valkey import start_or_skip
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from streaming.engine.base import EngineEvent, TextDelta
 from streaming.markup import code
-from tests.fake_engine import FakeEngine, ProcessEngine, _Row, words
+from tests.support.fake_engine import FakeEngine, ProcessEngine, _Row, words
 
 WORD_BYTES = 8000
 

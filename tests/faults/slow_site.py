@@ -27,7 +27,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatsite.settings")
     django.setup()
-    from streaming.server import ChatServer
+    from streaming.deployment.server import ChatServer
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

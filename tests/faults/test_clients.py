@@ -22,8 +22,8 @@ import pytest
 from redis import Redis
 
 from tests.faults.engines import loud_text
-from tests.processes import ServeProcess
-from tests.raw_websocket import (
+from tests.support.processes import ServeProcess
+from tests.support.raw_websocket import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -33,7 +33,7 @@ from tests.raw_websocket import (
     frame,
     handshake,
 )
-from tests.valkey import Valkey, start_or_skip
+from tests.support.valkey import Valkey, start_or_skip
 
 MAX_SOCKETS = 12
 MAX_UNSENT = 65_536

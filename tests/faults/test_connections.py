@@ -16,7 +16,7 @@ import pytest
 from streaming.api.answers import ErrorBody
 from tests.faults.site import Site, is_told, linux, rest_of, soft_files, under_attack
 from tests.faults.test_clients import create, eventually, is_served, text_of
-from tests.raw_websocket import handshake
+from tests.support.raw_websocket import handshake
 
 pytestmark = linux
 

@@ -21,11 +21,11 @@ import psycopg
 import pytest
 
 from tests.e2e.chat import ask, open_chat, receive, send
-from tests.fake_engine import words
 from tests.faults.cluster import FAST, PATIENCE
 from tests.faults.reader import Reader
-from tests.postgresql import PostgreSQL, start_or_skip
-from tests.processes import ServeProcess
+from tests.support.fake_engine import words
+from tests.support.postgresql import PostgreSQL, start_or_skip
+from tests.support.processes import ServeProcess
 
 LONG = 150
 FILES = ("db.sqlite3", "db.sqlite3-wal", "db.sqlite3-shm")

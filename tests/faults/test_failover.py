@@ -15,7 +15,7 @@ from tests.faults.cluster import Cluster
 from tests.faults.conftest import Ask
 from tests.faults.reader import Reader
 from tests.faults.test_other_deaths import told_as_recorded
-from tests.sentinels import MASTER, Sentinels, start_or_skip
+from tests.support.sentinels import MASTER, Sentinels, start_or_skip
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ import pytest
 from benchmarks.arriving_client import arrive, leave
 from tests.faults.site import Site, is_told, linux, rest_of, under_attack
 from tests.faults.test_clients import create, eventually, is_served, text_of
-from tests.processes import ROOT, clean_environ
-from tests.raw_websocket import (
+from tests.support.processes import ROOT, clean_environ
+from tests.support.raw_websocket import (
     CONTINUATION,
     PING,
     PONG,
@@ -176,7 +176,7 @@ def test_requests_without_end_whose_answers_nobody_reads_are_cut(site: Site) -> 
     connection.settimeout(60)
     connection.connect(site.address)
     site.opened.append(connection)
-    many, sent = request("/static/streaming/chat.css") * 100, 0
+    many, sent = request("/static/streaming/chat/chat.css") * 100, 0
     with contextlib.suppress(ConnectionError, TimeoutError):
         while sent < 100_000:
             connection.sendall(many)

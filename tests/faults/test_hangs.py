@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.fake_engine import words
 from tests.faults.cluster import FAST, PATIENCE, Cluster
 from tests.faults.conftest import Ask
 from tests.faults.reader import Reader
 from tests.faults.test_worker_deaths import ended, eventually, whole_answer
-from tests.processes import ManagedProcess, ServeProcess
+from tests.support.fake_engine import words
+from tests.support.processes import ManagedProcess, ServeProcess
 
 HANGS = {"CHATSTREAM_HANG_SECONDS": "5", "CHATSTREAM_LEASE_SECONDS": "60"}
 """No lease ends by itself meanwhile: what goes on has been given back."""

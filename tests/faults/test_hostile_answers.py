@@ -18,7 +18,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from tests.e2e.chat import events_to_end, open_chat, receive, send
-from tests.processes import ServeProcess
+from tests.support.processes import ServeProcess
 
 HEALTH_SECONDS = 2.0
 """It is 0.1 s that is promised; a machine that runs tests may be busy with others."""
@@ -34,7 +34,7 @@ BOMBS = {
 }
 """What each of these lexers of Pygments takes long for; the first takes years."""
 
-ENGINES = ["tests.fake_engine.ProcessEngine", "tests.faults.engines.CarelessEngine"]
+ENGINES = ["tests.support.fake_engine.ProcessEngine", "tests.faults.engines.CarelessEngine"]
 """The second one's server tries to highlight these languages, too."""
 
 

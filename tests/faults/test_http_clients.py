@@ -18,8 +18,8 @@ import pytest
 
 from tests.faults.engines import loud_text
 from tests.faults.test_clients import Deployment, eventually, faults_in, serving
-from tests.raw_websocket import address_of
-from tests.valkey import start_or_skip
+from tests.support.raw_websocket import address_of
+from tests.support.valkey import start_or_skip
 
 CHAT = "/v1/chat/completions"
 

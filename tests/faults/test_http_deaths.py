@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fake_engine import words
 from tests.faults.cluster import PATIENCE, Cluster
-from tests.valkey import start_or_skip
+from tests.support.fake_engine import words
+from tests.support.valkey import start_or_skip
 
 
 async def parts(cluster: Cluster, prompt: str) -> AsyncIterator[str]:

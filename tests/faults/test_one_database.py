@@ -22,12 +22,12 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.e2e.chat import ask, open_chat, receive, send
-from tests.fake_engine import words
 from tests.faults.cluster import FAST
 from tests.faults.reader import PATIENCE, Reader
-from tests.postgresql import PostgreSQL, start_or_skip
-from tests.processes import ROOT, ManagedProcess, clean_environ
-from tests.valkey import free_port
+from tests.support.fake_engine import words
+from tests.support.postgresql import PostgreSQL, start_or_skip
+from tests.support.processes import ROOT, ManagedProcess, clean_environ
+from tests.support.valkey import free_port
 
 
 class Deployment:
@@ -191,7 +191,7 @@ class Foreign:
     def __init__(self, deployment: Deployment) -> None:
         self.port = free_port()
         self._log = deployment.folder / f"uvicorn-{self.port}.log"
-        command = [sys.executable, "-m", "uvicorn", "tests.embedded_app:application"]
+        command = [sys.executable, "-m", "uvicorn", "tests.support.embedded_app:application"]
         command += ["--port", str(self.port), "--ws", "websockets-sansio", "--lifespan", "on"]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streaming.layers import RedisChannelLayer
 from streaming.lifecycle import responses
 from streaming.waiting_list.base import Orders, WorkerState
+from streaming.waiting_list.channel_layers import RedisChannelLayer
 from tests.faults.cluster import PATIENCE, Cluster
 from tests.faults.conftest import Ask
 from tests.faults.test_worker_deaths import whole_answer

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_engine import words
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Ask
 from tests.faults.reader import Reader
-from tests.valkey import start_or_skip
+from tests.support.fake_engine import words
+from tests.support.valkey import start_or_skip
 
 
 async def told_as_recorded(cluster: Cluster, reader: Reader, count: int) -> None:

@@ -12,10 +12,10 @@ from tests.faults.cluster import Cluster
 from tests.faults.conftest import Ask
 from tests.faults.reader import Reader
 from tests.faults.test_worker_deaths import whole_answer
-from tests.processes import ManagedProcess
+from tests.support.processes import ManagedProcess
 
 ONE = {"CHATSTREAM_MAX_RUNNING": "1", "FAKE_PREFIXES": "8"}
-PATIENT = {**ONE, "DJANGO_SETTINGS_MODULE": "tests.patient_settings"}
+PATIENT = {**ONE, "DJANGO_SETTINGS_MODULE": "tests.support.patient_settings"}
 """Longer left than any test lasts: what is answered was not left, or its worker came."""
 LONG_ALIVE = {**ONE, "CHATSTREAM_LEASE_SECONDS": "600"}
 """A worker that is killed seems alive for longer than any test lasts."""

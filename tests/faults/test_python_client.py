@@ -21,15 +21,15 @@ from streaming.client import (
 )
 from streaming.client import chat as chat_module
 from streaming.client import link as link_module
-from tests.fake_engine import words
 from tests.faults.cluster import Cluster
-from tests.processes import ServeProcess
-from tests.proxy import proxy
-from tests.valkey import free_port
+from tests.support.fake_engine import words
+from tests.support.processes import ServeProcess
+from tests.support.proxy import proxy
+from tests.support.valkey import free_port
 
 PATIENCE = 60.0
 FAKE = {
-    "CHATSTREAM_ENGINE": "tests.fake_engine.ProcessEngine",
+    "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
     "CHATSTREAM_MAX_RUNNING": "2",
     "CHATSTREAM_MAX_PER_OWNER": "0",
     "CHATSTREAM_MAX_PER_ADDRESS": "0",
@@ -237,7 +237,7 @@ async def test_more_prompts_than_a_socket_may_send_at_once(fake: ServeProcess) -
 
 async def test_an_api_key_is_an_account_on_every_connection(fake: ServeProcess) -> None:
     make = (
-        "from django.contrib.auth.models import User; from streaming import keys\n"
+        "from django.contrib.auth.models import User; from streaming.identity import keys\n"
         "print(keys.create(User.objects.create_user('ada'), 'test')[1])"
     )
     key = (await asyncio.to_thread(fake.manage, "shell", "--no-imports", "-c", make)).strip()

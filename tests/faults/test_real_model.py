@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Ask
-from tests.valkey import start_or_skip
+from tests.support.valkey import start_or_skip
 
 PROMPT = "Write a long story about a lighthouse keeper and the sea."
 GREEDY = {"temperature": 0, "max_tokens": 80}

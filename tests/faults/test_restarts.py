@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_engine import words
 from tests.faults.cluster import FAST, Cluster
 from tests.faults.reader import Reader
-from tests.processes import ManagedProcess
-from tests.valkey import free_port, start_or_skip
+from tests.support.fake_engine import words
+from tests.support.processes import ManagedProcess
+from tests.support.valkey import free_port, start_or_skip
 
 
 def order_of_starts(database: Path) -> list[str]:

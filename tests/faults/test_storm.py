@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.faults.storm import clustered, embedded
 from tests.faults.storm.plan import REDUCED, REDUCED_ALONE
-from tests.valkey import start_or_skip
+from tests.support.valkey import start_or_skip
 
 
 async def test_every_promise_is_kept_in_a_storm(tmp_path: Path) -> None:

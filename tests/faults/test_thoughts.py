@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from tests.fake_engine import thoughts, words
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Ask
 from tests.faults.reader import Reader
-from tests.thinking_tokenizers import tokenizer_of
-from tests.valkey import start_or_skip
+from tests.support.fake_engine import thoughts, words
+from tests.support.thinking_tokenizers import tokenizer_of
+from tests.support.valkey import start_or_skip
 
 
 async def whole(reader: Reader, thought: str, text: str) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_upstream import Exchange, FakeUpstream, words
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Ask
-from tests.valkey import start_or_skip
+from tests.support.fake_upstream import Exchange, FakeUpstream, words
+from tests.support.valkey import start_or_skip
 
 KEY = "sk-never-shown-0123456789"
 

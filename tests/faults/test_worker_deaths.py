@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from streaming.waiting_list.base import WorkerState
-from tests.fake_engine import words
 from tests.faults.cluster import PATIENCE, Cluster
 from tests.faults.conftest import Ask
 from tests.faults.reader import Reader
-from tests.processes import ManagedProcess
+from tests.support.fake_engine import words
+from tests.support.processes import ManagedProcess
 
 
 async def eventually(condition: Callable[[], Any]) -> None:

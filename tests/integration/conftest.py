@@ -17,10 +17,10 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import connections
 from django.test import Client
 
-from streaming import keys, visitors
-from streaming.consumers import ChatConsumer
-from streaming.worker import QueueWorker
-from tests.fake_engine import FakeEngine
+from streaming.identity import keys, visitors
+from streaming.sockets.consumers import ChatConsumer
+from streaming.worker.queue_worker import QueueWorker
+from tests.support.fake_engine import FakeEngine
 
 PATIENCE = 60.0
 

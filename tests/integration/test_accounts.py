@@ -9,11 +9,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from streaming import keys
 from streaming.accounts import forms
-from streaming.accounts.limits import Limit
+from streaming.accounts.attempt_limits import Limit
+from streaming.identity import keys
+from streaming.identity.visitors import COOKIE
 from streaming.models import ApiKey, Conversation, Message, Response, Status
-from streaming.visitors import COOKIE
 from tests.integration.conftest import owner_of
 
 pytestmark = pytest.mark.django_db

@@ -14,8 +14,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from streaming import keys
 from streaming.admin.lists import MOST_TERMS, MOST_VALUES
+from streaming.identity import keys
 from streaming.models import Response, Status
 from tests.integration.test_history import EXPORT, respond
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from streaming import subscription
 from streaming.api import completions
 from streaming.api.answers import ChatCompletion, ChatCompletionChunk, ErrorBody
 from streaming.api.completions import Answer, Thought
 from streaming.api.errors import ApiError
+from streaming.delivery import subscription
 from streaming.lifecycle import ending, responses
 from streaming.models import Conversation, Message, Response, Status
-from tests.fake_engine import FakeEngine, words
 from tests.integration.conftest import eventually
 from tests.integration.http import (
     CHAT,
@@ -29,6 +28,7 @@ from tests.integration.http import (
     open_stream,
     text_of,
 )
+from tests.support.fake_engine import FakeEngine, words
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

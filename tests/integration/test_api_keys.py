@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from streaming import keys
+from streaming.identity import keys
 from streaming.models import ApiKey
 
 pytestmark = pytest.mark.django_db

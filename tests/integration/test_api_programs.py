@@ -13,9 +13,9 @@ import pytest
 from streaming import conf
 from streaming.api.answers import ChatCompletion, ErrorBody
 from streaming.models import Conversation, Response
-from tests.fake_engine import FakeEngine
 from tests.integration.conftest import ChatClient
 from tests.integration.http import CHAT, HttpRequest, asking, call, chunks_of, complete
+from tests.support.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -259,7 +259,7 @@ async def test_an_unknown_host_is_told_the_remedy(layer: Any, monkeypatch: Any) 
     lines: list[str] = []
     host = {"host": 'chat.example"><b>'}
     note = lambda text, *values: lines.append(text % values)  # noqa: E731
-    monkeypatch.setattr(logging.getLogger("streaming.hosts"), "warning", note)
+    monkeypatch.setattr(logging.getLogger("streaming.deployment.hosts"), "warning", note)
     for _ in range(50):
         request, answer = await call("GET", "/v1/models", headers=host)
         assert (request.status, answer["error"]["code"]) == (400, "host_not_allowed")

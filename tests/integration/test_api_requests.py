@@ -11,12 +11,12 @@ from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.test import Client
 
-from streaming import keys
 from streaming.api.answers import ErrorBody, Model, ModelList
 from streaming.api.requests import MAX_MESSAGES
+from streaming.identity import keys
 from streaming.models import ApiKey, Conversation, Response
-from tests.fake_engine import FakeEngine
 from tests.integration.http import CHAT, HttpRequest, asking, call
+from tests.support.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,8 +13,8 @@ from asgiref.sync import sync_to_async
 from streaming.engine.base import TextDelta
 from streaming.lifecycle import responses
 from streaming.models import Conversation, Message, Response, Status
-from tests.fake_engine import FakeEngine, words
 from tests.integration.conftest import eventually
+from tests.support.fake_engine import FakeEngine, words
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,11 +15,11 @@ from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
-from streaming.conversations import side_list
 from streaming.lifecycle import reconciler, removal
 from streaming.models import Conversation, Message, Response, Status
-from tests.fake_engine import FakeEngine
+from streaming.pages.conversations import side_list
 from tests.integration.conftest import eventually, owner_of
+from tests.support.fake_engine import FakeEngine
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 

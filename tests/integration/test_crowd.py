@@ -11,13 +11,14 @@ import pytest
 from channels.db import database_sync_to_async
 from django.db import OperationalError
 
-from streaming import claiming, publishing, record
 from streaming.lifecycle import ending, responses
 from streaming.lifecycle.arrivals import Arrivals
 from streaming.models import Response, Status
+from streaming.record import queries
 from streaming.waiting_list.base import State, group_name
-from tests.fake_engine import FakeEngine
+from streaming.worker import claiming, publishing
 from tests.integration.conftest import ChatClient
+from tests.support.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,13 +34,13 @@ def no_bounds(chatstream: Any) -> None:
 def starts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many responses each visit to the database began."""
     visits: list[int] = []
-    begin: Callable[..., Any] = record.start_all
+    begin: Callable[..., Any] = queries.start_all
 
     async def noted(worker_id: str, claimed: Any, *how: Any) -> Any:
         visits.append(len(claimed))
         return await begin(worker_id, claimed, *how)
 
-    monkeypatch.setattr(record, "start_all", noted)
+    monkeypatch.setattr(queries, "start_all", noted)
     return visits
 
 
@@ -93,13 +94,13 @@ async def test_those_that_find_the_list_full_cost_no_writing(
     greeting = chat.received[0]
     accepted = await chat.ask("go", params={"max_tokens": 1000})
     written: list[object] = []
-    create = record.create
+    create = queries.create
 
     async def noted(*args: Any, **kwargs: Any) -> Any:
         written.append(args)
         return await create(*args, **kwargs)
 
-    monkeypatch.setattr(record, "create", noted)
+    monkeypatch.setattr(queries, "create", noted)
     crowd = [await client() for _ in range(5)]
     for other in crowd:
         await other.send("response.create", input="hello", response_id=str(uuid4()))
@@ -198,7 +199,7 @@ async def test_one_that_cannot_be_served_fails_alone(
 async def test_when_the_database_goes_away_half_way_the_rest_keep_their_places(
     crowd: Any, let_go: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = record._start
+    begin = queries._start
     calls: list[list[str]] = []
 
     def away_at_first(worker_id: str, claimed: Any, *how: Any) -> Any:
@@ -207,7 +208,7 @@ async def test_when_the_database_goes_away_half_way_the_rest_keep_their_places(
             raise OperationalError("the server closed the connection")
         return begin(worker_id, claimed, *how)
 
-    monkeypatch.setattr(record, "_start", away_at_first)
+    monkeypatch.setattr(queries, "_start", away_at_first)
     asked = await crowd(FakeEngine(max_running=4), 4)
     await let_go()
     for chat, _ in asked:
@@ -224,7 +225,7 @@ async def test_each_begins_with_its_own_attempt(crowd: Any) -> None:
     asked = await crowd(FakeEngine(max_running=3), 3)
     ids = [response_id for _, response_id in asked]
     claimed = [(ids[0], 1), (ids[1], 3), (ids[2], 1), (str(uuid4()), 2)]
-    works = await record.start_all("elsewhere", claimed)
+    works = await queries.start_all("elsewhere", claimed)
     assert [work and (str(work.row.pk), work.row.attempt) for work in works] == [*claimed[:3], None]
     assert {work.messages[-1].content for work in works if work} == {"stop 2"}
 
@@ -241,7 +242,7 @@ async def test_a_cancel_while_it_is_being_started_is_not_lost(
     client: Any, start_worker: Any, layer: Any, chatstream: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chatstream(lease_seconds=600)  # the next renewal, which would tell of it, is minutes off
-    begin: Callable[..., Any] = record.start_all
+    begin: Callable[..., Any] = queries.start_all
 
     async def cancelled_meanwhile(worker_id: str, claimed: Any, *how: Any) -> Any:
         works = await begin(worker_id, claimed, *how)
@@ -249,7 +250,7 @@ async def test_a_cancel_while_it_is_being_started_is_not_lost(
         await asyncio.sleep(0.1)  # the worker hears of it
         return works
 
-    monkeypatch.setattr(record, "start_all", cancelled_meanwhile)
+    monkeypatch.setattr(queries, "start_all", cancelled_meanwhile)
     engine = FakeEngine()
     await start_worker(engine)
     chat = await client()
@@ -276,7 +277,7 @@ async def test_an_end_is_told_at_once(
 async def test_a_socket_outlives_a_message_that_it_cannot_take(
     crowd: Any, let_go: Any, layer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.listening._RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("streaming.delivery.listening._RETRY_SECONDS", 0.0)
     [(chat, response_id)] = await crowd(FakeEngine(), 1)
     await layer.group_send(group_name(response_id), {"type": "nonsense"})
     await let_go()

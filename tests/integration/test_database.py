@@ -19,14 +19,14 @@ from django.db import OperationalError, connection
 from django.db.backends.signals import connection_created
 from django.test.utils import CaptureQueriesContext
 
-from streaming import database, database_check, record, sqlite_file
-from streaming.database import disconnecting, in_database
 from streaming.engine.base import Finished, FinishReason
 from streaming.lifecycle.ending import WAITING
 from streaming.models import Message, Response, Status
-from streaming.protocol import Params, ResponseCreate
-from streaming.record import Ending
-from streaming.said import Said
+from streaming.protocol.events import Params, ResponseCreate
+from streaming.record import database, database_check, queries, sqlite_file
+from streaming.record.database import disconnecting, in_database
+from streaming.record.queries import Ending
+from streaming.record.said import Said
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,15 +34,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def life(**fields: Any) -> Response:
     """A response from its prompt to its end, in this thread."""
     event = ResponseCreate(type="response.create", input="hello", **fields)
-    params = record.resolve_params(Params(), 10)
-    response, _ = record.create.func(event, params=params, owner="visitor:a", user=None, address="")
+    params = queries.resolve_params(Params(), 10)
+    response, _ = queries.create.func(
+        event, params=params, owner="visitor:a", user=None, address=""
+    )
     response_id = str(response.pk)
-    record.mark_queued.func([response.pk])
-    [work] = record.start_all.func("worker", [(response_id, 1)])
+    queries.mark_queued.func([response.pk])
+    [work] = queries.start_all.func("worker", [(response_id, 1)])
     finished = Finished(response_id, FinishReason.STOP, prompt_tokens=2, completion_tokens=1)
-    how, attempt = Ending.generated(finished, Said("hi")), record.Attempt.of(work.row)
+    how, attempt = Ending.generated(finished, Said("hi")), queries.Attempt.of(work.row)
     of = (Status.IN_PROGRESS,)
-    assert record.end.func([response_id], how, of=of, attempt=attempt, row=work.row)
+    assert queries.end.func([response_id], how, of=of, attempt=attempt, row=work.row)
     return Response.objects.get(pk=response_id)
 
 
@@ -78,7 +80,7 @@ def test_an_answer_becomes_a_turn_and_an_empty_one_none() -> None:
     queued = Response.objects.create(
         conversation=response.conversation, prompt=response.prompt, owner="visitor:a"
     )
-    assert record.end.func([queued.pk], Ending.cancelled(), of=WAITING)
+    assert queries.end.func([queued.pk], Ending.cancelled(), of=WAITING)
     queued.refresh_from_db()
     assert queued.message is None
     assert Message.objects.count() == 2
@@ -184,7 +186,7 @@ async def test_nothing_is_asked_of_a_file_that_is_gone(monkeypatch: pytest.Monke
         with pytest.raises(OperationalError, match="is gone"):
             await kept()
         with pytest.raises(OperationalError, match="is gone"):
-            await record.get(uuid4())
+            await queries.get(uuid4())
         assert await asyncio.to_thread(disconnecting(database_check.fault)) == "its file is gone"
     assert await kept() is first
 

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from streaming import probes, record
+from streaming.deployment import probes
 from streaming.engine.base import Started
 from streaming.engine.upstream import UpstreamEngine
-from streaming.said import said_of
+from streaming.record import queries
+from streaming.record.said import said_of
 from streaming.waiting_list.base import WorkerState
-from tests.fake_engine import FakeEngine, _Row, words
-from tests.fake_upstream import Exchange, FakeUpstream
 from tests.integration.conftest import eventually
+from tests.support.fake_engine import FakeEngine, _Row, words
+from tests.support.fake_upstream import Exchange, FakeUpstream
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -87,7 +88,7 @@ async def test_what_begins_anew_voids_what_was_said(
             assert event["offset"] == len(text)
             text += event["delta"]
     assert text == done["text"] == "".join(words(5))
-    row = await record.get(done["response_id"])
+    row = await queries.get(done["response_id"])
     assert row is not None
     assert row.text == text
 

@@ -16,10 +16,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from chatsite.asgi import application
-from streaming import guard, keys
-from streaming.guard import Credentials, Guard, no_longer_valid
-from streaming.queue_consumer import QueueConsumer
-from tests.fake_engine import FakeEngine
+from streaming.identity import keys
+from streaming.sockets import guard
+from streaming.sockets.guard import Credentials, Guard, no_longer_valid
+from streaming.sockets.queue_consumer import QueueConsumer
+from tests.support.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

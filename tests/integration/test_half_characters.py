@@ -13,10 +13,10 @@ from django.test import Client
 
 from streaming.client import ChatClient, ChatError
 from streaming.models import Conversation
-from streaming.protocol import ProtocolError, parse_client_event, peek_event_id
-from tests.fake_engine import FakeEngine
+from streaming.protocol.events import ProtocolError, parse_client_event, peek_event_id
 from tests.integration.conftest import owner_of
 from tests.integration.http import CHAT, call
+from tests.support.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

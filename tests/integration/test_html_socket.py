@@ -11,12 +11,12 @@ import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 
-from streaming import keys
-from streaming.bounded import Unserved
-from streaming.markup import RENDERER, dresser, render
-from tests.fake_engine import FakeEngine, thoughts
-from tests.inline_pool import InlinePool
-from tests.structure import with_items
+from streaming.identity import keys
+from streaming.markup import RENDERER, html_renderer, render
+from streaming.system.bounded import Unserved
+from tests.support.fake_engine import FakeEngine, thoughts
+from tests.support.inline_pool import InlinePool
+from tests.support.structure import with_items
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -205,7 +205,7 @@ async def test_what_waits_for_its_html_is_not_sent_behind_the_close(
     monkeypatch.setattr(RENDERER.markdown, "pool", pool)
     monkeypatch.setattr(RENDERER.markdown, "_open", {})
     monkeypatch.setattr(RENDERER.code, "pool", InlinePool())
-    monkeypatch.setattr(dresser, "PATIENCE_SECONDS", 30)
+    monkeypatch.setattr(html_renderer, "PATIENCE_SECONDS", 30)
     RENDERER.forget()
     await start_worker(FakeEngine())
     user = await User.objects.acreate_user("ann")

@@ -12,11 +12,11 @@ from django.contrib.auth import login, logout
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from streaming import keys
+from streaming.identity import keys
+from streaming.identity.visitors import SESSION_KEY
 from streaming.models import Response
-from streaming.visitors import SESSION_KEY
-from tests.fake_engine import FakeEngine
 from tests.integration.conftest import ChatClient
+from tests.support.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -9,10 +9,10 @@ import pytest
 
 from streaming.lifecycle import reconciler
 from streaming.models import Response, Status
-from streaming.worker import QueueWorker
-from tests.fake_engine import FakeEngine, words
+from streaming.worker.queue_worker import QueueWorker
 from tests.integration.conftest import PATIENCE, ChatClient, eventually
 from tests.integration.http import open_chat
+from tests.support.fake_engine import FakeEngine, words
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

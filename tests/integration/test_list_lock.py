@@ -16,14 +16,16 @@ import pytest
 from channels.layers import channel_layers, get_channel_layer
 from django.db import connection
 
-from streaming import list_lock, processes, worker
-from streaming.database import disconnecting
-from streaming.list_lock import LockHolder, LockLost, LockTaken
+from streaming.lifecycle import list_lock
+from streaming.lifecycle.list_lock import LockHolder, LockLost, LockTaken
 from streaming.models import ListLock, Response
-from streaming.upkeep import Upkeep
+from streaming.record.database import disconnecting
+from streaming.system import processes
 from streaming.waiting_list.base import State
-from tests.fake_engine import FakeEngine
+from streaming.worker import queue_worker
+from streaming.worker.upkeep import Upkeep
 from tests.integration.conftest import PATIENCE, ChatClient, eventually
+from tests.support.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -321,7 +323,7 @@ def layer() -> Iterator[Any]:
 async def test_a_worker_that_loses_the_list_ends_and_its_readers_go_by_the_record(
     layer: Any, client: Any
 ) -> None:
-    embedded, task = worker.start_queue_worker(FakeEngine(step_seconds=0.05))
+    embedded, task = queue_worker.start_queue_worker(FakeEngine(step_seconds=0.05))
     await asyncio.wait_for(embedded.ready.wait(), PATIENCE)
     chat: ChatClient = await client()
     queued = await chat.ask("stop 400")
@@ -341,7 +343,7 @@ async def test_a_worker_that_loses_the_list_ends_and_its_readers_go_by_the_recor
 async def test_the_readers_of_a_lost_list_are_told_the_end_that_another_process_writes(
     layer: Any, client: Any
 ) -> None:
-    embedded, task = worker.start_queue_worker(FakeEngine(step_seconds=0.05))
+    embedded, task = queue_worker.start_queue_worker(FakeEngine(step_seconds=0.05))
     await asyncio.wait_for(embedded.ready.wait(), PATIENCE)
     chat: ChatClient = await client()
     queued = await chat.ask("stop 400")
@@ -368,7 +370,7 @@ async def test_a_worker_waits_for_the_list_and_can_be_stopped_meanwhile(
 ) -> None:
     other = LockHolder()
     await asyncio.to_thread(disconnecting(other.acquire))
-    embedded, task = worker.start_queue_worker(FakeEngine())
+    embedded, task = queue_worker.start_queue_worker(FakeEngine())
 
     async def is_told() -> bool:
         return "does not start yet" in caplog.text
@@ -380,7 +382,7 @@ async def test_a_worker_waits_for_the_list_and_can_be_stopped_meanwhile(
     await embedded.stop()
     await asyncio.wait_for(task, PATIENCE)
     await asyncio.to_thread(disconnecting(other.acquire))
-    waiting, task = worker.start_queue_worker(FakeEngine())
+    waiting, task = queue_worker.start_queue_worker(FakeEngine())
     await asyncio.sleep(0)
     await waiting.stop()
     await asyncio.wait_for(task, PATIENCE)
@@ -392,7 +394,7 @@ async def test_what_a_stale_list_says_is_not_acted_upon(
     layer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its readers may have gone to another process: they are not taken to have left."""
-    embedded, task = worker.start_queue_worker(FakeEngine())
+    embedded, task = queue_worker.start_queue_worker(FakeEngine())
     await asyncio.wait_for(embedded.ready.wait(), PATIENCE)
     done: list[str] = []
 

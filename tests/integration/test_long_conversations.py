@@ -9,13 +9,13 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from streaming import record
-from streaming.api import conversations
-from streaming.chain import chain_to
-from streaming.claiming import Claimer
+from streaming.api import recorded_conversation
 from streaming.engine.base import ChatMessage, GenerationRequest
 from streaming.models import Conversation, Message, Response, Status
-from tests.fake_engine import FakeEngine
+from streaming.record import queries
+from streaming.record.chain import chain_to
+from streaming.worker.claiming import Claimer
+from tests.support.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,8 +82,8 @@ async def test_an_engine_is_given_no_more_than_could_fit(start_worker: Any, sett
 def test_a_conversation_of_a_million_characters_is_not_read_for_its_last_turns() -> None:
     chain = grown(*["word " * 2000] * 301)
     response = asked(chain[-1])
-    [work] = record.start_all.func("worker", [(str(response.pk), 1)], 100_000)
-    assert isinstance(work, record.Work)
+    [work] = queries.start_all.func("worker", [(str(response.pk), 1)], 100_000)
+    assert isinstance(work, queries.Work)
     assert sum(len(turn.content) for turn in work.messages) <= 110_000
     assert len(work.messages) + work.left_out == 301
     assert work.messages[0].role == "user"
@@ -107,8 +107,8 @@ def test_many_turns_without_an_answer_take_no_statement_each() -> None:
         )
     assert previous is not None
     with CaptureQueriesContext(connection) as captured:
-        [work] = record.start_all.func("worker", [(str(previous.pk), 1)])
-    assert isinstance(work, record.Work), work
+        [work] = queries.start_all.func("worker", [(str(previous.pk), 1)])
+    assert isinstance(work, queries.Work), work
     assert [turn.content for turn in work.messages] == ["first", "answer", "again"]
     assert len(captured) < 15
 
@@ -122,7 +122,7 @@ async def test_a_thousand_messages_are_written_by_few_statements(layer: Any) -> 
     def write() -> Response:
         with CaptureQueriesContext(connection) as captured:
             params = {"max_tokens": 5, "seed": 1, "stop": []}
-            made: Response = conversations.create.func(messages, params, Client(), uuid4())
+            made: Response = recorded_conversation.create.func(messages, params, Client(), uuid4())
         inserts = [q["sql"] for q in captured if 'INSERT INTO "streaming_message"' in q["sql"]]
         assert len(inserts) == 1
         return made
@@ -132,7 +132,7 @@ async def test_a_thousand_messages_are_written_by_few_statements(layer: Any) -> 
     response = await sync_to_async(write)()
 
     def read() -> Any:
-        return record.start_all.func("worker", [(str(response.pk), 1)])
+        return queries.start_all.func("worker", [(str(response.pk), 1)])
 
     [work] = await sync_to_async(read)()
     assert list(work.messages) == messages

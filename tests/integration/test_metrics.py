@@ -17,13 +17,15 @@ from django.db.utils import OperationalError
 from django.test import AsyncClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from streaming import database_check, metrics, probes, tracing, worker_metrics
+from streaming.deployment import probes, worker_metrics
 from streaming.lifecycle import ending
 from streaming.models import Response
-from streaming.record import Ending
-from tests.fake_engine import FakeEngine
+from streaming.monitoring import metrics, tracing
+from streaming.record import database_check
+from streaming.record.queries import Ending
 from tests.integration.conftest import ChatClient, eventually
-from tests.processes import ROOT
+from tests.support.fake_engine import FakeEngine
+from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -319,7 +321,9 @@ async def test_an_end_is_logged_with_its_id_and_without_its_words(
     with caplog.at_level(logging.DEBUG):
         queued = await chat.ask("stop 2")
         await chat.until("response.done")
-    (line,) = [record for record in caplog.records if record.name == "streaming.telemetry"]
+    (line,) = [
+        record for record in caplog.records if record.name == "streaming.monitoring.telemetry"
+    ]
     assert UUID(queued["response_id"]) in line.args
     assert line.data["status"] == "completed"
     assert line.data["completion_tokens"] == 2

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from streaming import notices, samples
 from streaming.lifecycle import ending, responses
 from streaming.models import Response, Status
+from streaming.sockets import notices
+from streaming.waiting_list import samples
 from streaming.waiting_list.base import Edge, Orders, WorkerRow, WorkerState
-from streaming.worker import QueueWorker
-from tests.fake_engine import FakeEngine
+from streaming.worker.queue_worker import QueueWorker
 from tests.integration.conftest import PATIENCE, ChatClient, eventually
+from tests.support.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

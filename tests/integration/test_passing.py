@@ -14,11 +14,11 @@ from streaming.api.answers import ChatCompletion, ChatCompletionChunk
 from streaming.engine.passed import whole_of
 from streaming.engine.upstream import UpstreamEngine
 from streaming.models import Message, Response, Status
-from streaming.worker import QueueWorker
-from tests.fake_engine import FakeEngine
-from tests.fake_upstream import Act, Exchange, FakeUpstream
+from streaming.worker.queue_worker import QueueWorker
 from tests.integration.conftest import eventually
 from tests.integration.http import CHAT, asking, call, chunks_of, open_stream, text_of
+from tests.support.fake_engine import FakeEngine
+from tests.support.fake_upstream import Act, Exchange, FakeUpstream
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from streaming import private_files, sqlite_file
-from tests.processes import ROOT, clean_environ
+from streaming.record import sqlite_file
+from streaming.system import private_files
+from tests.support.processes import ROOT, clean_environ
 
 UMASKS = [0o000, 0o022, 0o077]
 
@@ -42,7 +43,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 WRITE_AND_LIST = """
 import os, pathlib
 from django.contrib.sessions.models import Session
-from streaming.migrating import migrate
+from streaming.deployment.migrating import migrate
 migrate()
 Session(session_key="a", session_data="b", expire_date="2100-01-01T00:00Z").save()
 for path in sorted(pathlib.Path(os.environ["LISTED"]).iterdir()):

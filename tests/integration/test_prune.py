@@ -13,8 +13,9 @@ from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from streaming import keys, retention
+from streaming.identity import keys
 from streaming.models import ApiKey, Conversation, Message, Response, Status
+from streaming.record import retention
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

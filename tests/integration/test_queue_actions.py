@@ -20,10 +20,10 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 from redis import Redis
 
-from streaming import record
 from streaming.admin import orders
 from streaming.lifecycle import responses
 from streaming.models import Conversation, Message, Response, Status
+from streaming.record import queries
 from streaming.waiting_list.base import (
     CLOSED_MESSAGE_CHARS,
     Limits,
@@ -34,9 +34,9 @@ from streaming.waiting_list.base import (
     WorkerBeat,
     WorkerState,
 )
-from tests.fake_engine import FakeEngine
 from tests.integration.conftest import eventually
-from tests.valkey import Valkey, start_or_skip
+from tests.support.fake_engine import FakeEngine
+from tests.support.valkey import Valkey, start_or_skip
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -112,7 +112,10 @@ def queue(request: pytest.FixtureRequest, settings: Any) -> Iterator[Queue]:
         with Redis.from_url(url) as client:
             client.flushall()
         config = {"hosts": [url], "prefix": "actions"}
-        backend = {"BACKEND": "streaming.layers.RedisChannelLayer", "CONFIG": config}
+        backend = {
+            "BACKEND": "streaming.waiting_list.channel_layers.RedisChannelLayer",
+            "CONFIG": config,
+        }
         settings.CHANNEL_LAYERS = {"default": backend}
     yield Queue()
     channel_layers.backends.clear()
@@ -448,7 +451,7 @@ def test_very_many_at_once(queue: Queue, operator: Operator) -> None:
 def test_more_of_an_owner_than_one_action_ends(
     memory_queue: Queue, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.admin.chosen.MOST_AFFECTED", 2)
+    monkeypatch.setattr("streaming.admin.selection.MOST_AFFECTED", 2)
     memory_queue.beat()
     for _ in range(3):
         memory_queue.ask("user:3")
@@ -755,7 +758,10 @@ def away(valkey: Valkey, settings: Any) -> Iterator[Queue]:
     """A Redis to which nobody connects."""
     channel_layers.backends.clear()
     config = {"hosts": [{"address": "redis://127.0.0.1:1", "retry": None}]}
-    backend = {"BACKEND": "streaming.layers.RedisChannelLayer", "CONFIG": config}
+    backend = {
+        "BACKEND": "streaming.waiting_list.channel_layers.RedisChannelLayer",
+        "CONFIG": config,
+    }
     settings.CHANNEL_LAYERS = {"default": backend}
     yield Queue()
     channel_layers.backends.clear()
@@ -826,7 +832,7 @@ def test_what_starts_before_it_is_cancelled(
     memory_queue.beat()
     ids = [memory_queue.ask(f"user:{n}") for n in range(3)]
     page = operator.act("cancel", selection="selected", selected=ids)
-    end = record.end
+    end = queries.end
     runs = False
 
     async def late(*args: Any, **options: Any) -> Any:
@@ -836,7 +842,7 @@ def test_what_starts_before_it_is_cancelled(
             await database_sync_to_async(memory_queue.run)()
         return await end(*args, **options)
 
-    monkeypatch.setattr(record, "end", late)
+    monkeypatch.setattr(queries, "end", late)
     operator.confirm(page)
     assert operator.said == ["3 responses are cancelled."]
     assert memory_queue.call("place", ids[0]).state is State.RUNNING

@@ -12,7 +12,7 @@ from channels.layers import get_channel_layer
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from streaming.live_queue import LiveQueue
+from streaming.live_queue.overview import LiveQueue
 from streaming.waiting_list.base import Entry, Limits, WorkerBeat, WorkerState
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("layer")]

@@ -14,12 +14,13 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.db import DatabaseError
 
-from streaming import queue_watch, samples
-from streaming.consumers import CLOSE_FORBIDDEN, CLOSE_UNAVAILABLE
-from streaming.queue_consumer import QueueConsumer
-from streaming.queue_watch import QueueWatch
-from streaming.samples import Sample
+from streaming.live_queue import watch as queue_watch
+from streaming.live_queue.watch import QueueWatch
+from streaming.sockets.consumers import CLOSE_FORBIDDEN, CLOSE_UNAVAILABLE
+from streaming.sockets.queue_consumer import QueueConsumer
+from streaming.waiting_list import samples
 from streaming.waiting_list.base import Entry, Limits, WorkerBeat, WorkerState
+from streaming.waiting_list.samples import Sample
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.django_db(transaction=True)]
 

@@ -18,15 +18,15 @@ from django.db import connection
 from django.db.models.deletion import Collector
 from django.utils import timezone
 
-from streaming import record, retention
 from streaming.engine.base import Finished, FinishReason
 from streaming.lifecycle import removal
 from streaming.lifecycle.ending import WAITING
 from streaming.models import Conversation, Message, Response, Status
-from streaming.protocol import ProtocolError, ResponseCreate
-from streaming.record import Ending
-from streaming.said import Said
-from tests.fake_engine import FakeEngine
+from streaming.protocol.events import ProtocolError, ResponseCreate
+from streaming.record import queries, retention
+from streaming.record.queries import Ending
+from streaming.record.said import Said
+from tests.support.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,16 +73,16 @@ def queued(prompt: str = "old") -> Response:
     )
 
 
-def start(response: Response) -> record.Work | Exception | None:
-    begun: list[record.Work | Exception | None] = in_thread(record.start_all)(
+def start(response: Response) -> queries.Work | Exception | None:
+    begun: list[queries.Work | Exception | None] = in_thread(queries.start_all)(
         "worker", [(str(response.pk), 1)]
     )
     return begun[0]
 
 
 def finish(row: Response, how: Ending) -> list[Response]:
-    attempt, of = record.Attempt.of(row), (Status.IN_PROGRESS,)
-    ended: list[Response] = in_thread(record.end)([row.pk], how, of=of, attempt=attempt, row=row)
+    attempt, of = queries.Attempt.of(row), (Status.IN_PROGRESS,)
+    ended: list[Response] = in_thread(queries.end)([row.pk], how, of=of, attempt=attempt, row=row)
     return ended
 
 
@@ -90,7 +90,7 @@ def test_an_edit_and_a_start_agree_on_the_prompt() -> None:
     for _ in range(ROUNDS):
         response = queued()
         edited, work = at_once(
-            lambda r=response: in_thread(record.edit_prompt)(r.pk, "visitor:a", "new"),
+            lambda r=response: in_thread(queries.edit_prompt)(r.pk, "visitor:a", "new"),
             lambda r=response: start(r),
         )
         read = work.messages[-1].content
@@ -109,7 +109,7 @@ def test_the_same_id_twice_is_one_response() -> None:
         event = ResponseCreate(type="response.create", response_id=uuid4(), input="hello")
 
         def create(event: ResponseCreate = event) -> Any:
-            return in_thread(record.create)(
+            return in_thread(queries.create)(
                 event, params={}, owner="visitor:a", user=None, address=""
             )
 
@@ -124,7 +124,7 @@ def test_the_same_id_of_two_owners_is_forbidden_to_the_second() -> None:
     event = ResponseCreate(type="response.create", response_id=uuid4(), input="hello")
     results = at_once(
         *[
-            lambda owner=owner: in_thread(record.create)(
+            lambda owner=owner: in_thread(queries.create)(
                 event, params={}, owner=owner, user=None, address=""
             )
             for owner in ("visitor:a", "visitor:b")
@@ -138,8 +138,8 @@ def test_two_ends_of_one_response_are_one() -> None:
     for _ in range(ROUNDS):
         response = queued()
         results = at_once(
-            lambda r=response: in_thread(record.end)([r.pk], Ending.cancelled(), of=WAITING),
-            lambda r=response: in_thread(record.end)([r.pk], Ending.failed("", ""), of=WAITING),
+            lambda r=response: in_thread(queries.end)([r.pk], Ending.cancelled(), of=WAITING),
+            lambda r=response: in_thread(queries.end)([r.pk], Ending.failed("", ""), of=WAITING),
             lambda r=response: start(r),
         )
         assert sum(bool(result) for result in results) == 1, results
@@ -155,7 +155,7 @@ def test_what_is_pruned_and_used_at_once_is_one_of_the_two() -> None:
             type="response.create", conversation_id=response.conversation_id, input="again"
         )
         created, batches = at_once(
-            lambda e=event: in_thread(record.create)(
+            lambda e=event: in_thread(queries.create)(
                 e, params={}, owner="visitor:a", user=None, address=""
             ),
             lambda: list(retention.prune(timezone.now() - timedelta(days=90))),
@@ -177,7 +177,7 @@ def test_a_conversation_pruned_under_a_prompt_is_not_found(monkeypatch: Any) -> 
     response = queued()
     Response.objects.filter(pk=response.pk).update(status=Status.COMPLETED)
     looked, pruned = threading.Event(), threading.Event()
-    place = record._place
+    place = queries._place
 
     def place_and_wait(*args: Any) -> Any:
         found = place(*args)
@@ -192,12 +192,12 @@ def test_a_conversation_pruned_under_a_prompt_is_not_found(monkeypatch: Any) -> 
         finally:
             pruned.set()
 
-    monkeypatch.setattr(record, "_place", place_and_wait)
+    monkeypatch.setattr(queries, "_place", place_and_wait)
     event = ResponseCreate(
         type="response.create", conversation_id=response.conversation_id, input="again"
     )
     created, _ = at_once(
-        lambda: in_thread(record.create)(
+        lambda: in_thread(queries.create)(
             event, params={}, owner="visitor:a", user=None, address=""
         ),
         prune,
@@ -214,7 +214,7 @@ def test_an_answer_that_ends_while_it_is_deleted_goes_with_the_rest(
     """Its turn is written when what is to be deleted has been collected, or waits for it."""
     response = queued()
     work = start(response)
-    assert isinstance(work, record.Work)
+    assert isinstance(work, queries.Work)
     finished = Finished(str(response.pk), FinishReason.STOP)
     how = Ending.generated(finished, Said("text"))
     ends: list[Any] = []

@@ -10,8 +10,8 @@ import pytest
 
 from streaming.lifecycle import reconciler
 from streaming.models import Response
-from tests.fake_engine import FakeEngine, words
 from tests.integration.conftest import eventually
+from tests.support.fake_engine import FakeEngine, words
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

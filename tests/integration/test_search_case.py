@@ -14,8 +14,8 @@ from django.test import Client
 
 from streaming.accounts.forms import SignUpForm
 from streaming.admin.search import condition
-from streaming.any_case import glob_of
 from streaming.models import Conversation, Message
+from streaming.record.any_case import glob_of
 from tests.integration.conftest import owner_of
 
 pytestmark = [

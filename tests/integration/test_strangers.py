@@ -14,9 +14,9 @@ from django.test import Client
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
-from streaming import keys
+from streaming.identity import keys
+from streaming.identity.owners import owner_of_user
 from streaming.models import ApiKey, Conversation, Message, Response, Status
-from streaming.owners import owner_of_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from streaming import record, turns
 from streaming.engine.base import ChatMessage, Thinking
 from streaming.lifecycle import ending
 from streaming.models import Conversation, Message, Response
-from tests.fake_engine import FakeEngine, thoughts, words
+from streaming.pages import turns
+from streaming.record import queries
 from tests.integration.conftest import ChatClient
+from tests.support.fake_engine import FakeEngine, thoughts, words
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,7 +56,7 @@ async def test_a_thought_and_its_answer(start_worker: Any, client: Any) -> None:
     last = [each for each in chat.received if each["type"] == THOUGHT][-1]
     assert 0 < last["reasoning_ms"] <= done["timings"]["reasoning_ms"]
     assert done["timings"]["reasoning_ms"] < done["timings"]["total_ms"]
-    row = await record.get(done["response_id"])
+    row = await queries.get(done["response_id"])
     assert row is not None
     assert (row.reasoning, row.reasoning_tokens) == (thoughts(6), 6)
     message = await Message.objects.aget(pk=row.message_id)

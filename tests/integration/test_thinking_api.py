@@ -9,9 +9,9 @@ import pytest
 from streaming.api.answers import ChatCompletionChunk
 from streaming.engine.base import ChatMessage, Thinking
 from streaming.models import Message, Response
-from tests.fake_engine import FakeEngine, thoughts, words
 from tests.integration.http import CHAT, asking, call, chunks_of, open_stream, text_of
 from tests.integration.test_thinking import Recording
+from tests.support.fake_engine import FakeEngine, thoughts, words
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

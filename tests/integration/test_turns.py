@@ -10,10 +10,10 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from streaming import turns
 from streaming.engine.base import GenerationRequest
 from streaming.models import Conversation, Message, Response
-from tests.fake_engine import FakeEngine, words
+from streaming.pages import turns
+from tests.support.fake_engine import FakeEngine, words
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

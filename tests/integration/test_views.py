@@ -12,11 +12,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from streaming import turns
+from streaming.identity.owners import owner_of_user
 from streaming.models import Conversation, Message, Response, Status
-from streaming.owners import owner_of_user
-from streaming.protocol import Params
-from streaming.thinking_params import ThinkingParams
+from streaming.pages import turns
+from streaming.protocol.events import Params
+from streaming.protocol.thinking_params import ThinkingParams
 
 pytestmark = pytest.mark.django_db
 

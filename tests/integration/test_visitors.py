@@ -15,12 +15,12 @@ from django.core import signing
 from django.test import Client
 from django.utils import timezone
 
-from streaming import visitors
-from streaming.guard import Guard
+from streaming.identity import visitors
+from streaming.identity.visitors import COOKIE, SESSION_KEY
 from streaming.models import Conversation, MergedVisitor, Message, Response
-from streaming.visitors import COOKIE, SESSION_KEY
-from tests.fake_engine import FakeEngine
+from streaming.sockets.guard import Guard
 from tests.integration.conftest import owner_of
+from tests.support.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,7 +40,7 @@ PATHS = [
     "/admin/login/",
     "/v1/models",
     "/v1/none",
-    "/static/streaming/chat.js",
+    "/static/streaming/chat/chat.js",
     "/favicon.ico",
     "/none/",
 ]

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from streaming import record
 from streaming.lifecycle.arrivals import Arrivals
+from streaming.record import queries
 
 
 class Visits:
@@ -31,7 +31,7 @@ class Visits:
 @pytest.fixture
 def visits(monkeypatch: pytest.MonkeyPatch) -> Visits:
     visits = Visits()
-    monkeypatch.setattr(record, "mark_queued", visits.mark_queued)
+    monkeypatch.setattr(queries, "mark_queued", visits.mark_queued)
     return visits
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from streaming import asyncapi
-from tests.processes import ROOT
+from streaming.protocol import asyncapi
+from tests.support.processes import ROOT
 
 
 def committed() -> str:
@@ -36,7 +36,9 @@ def resolve(document: dict[str, Any], reference: str) -> Any:
 
 
 def test_the_committed_document_is_the_generated_one() -> None:
-    assert committed() == asyncapi.text(), "python -m streaming.asyncapi > docs/asyncapi.yaml"
+    assert committed() == asyncapi.text(), (
+        "python -m streaming.protocol.asyncapi > docs/asyncapi.yaml"
+    )
 
 
 def test_it_is_an_asyncapi_document() -> None:

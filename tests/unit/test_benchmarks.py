@@ -36,7 +36,7 @@ from benchmarks.report import (
 from benchmarks.running import run_part
 from benchmarks.systems.apart import Apart
 from benchmarks.systems.base import Stream, System, tokens_per_second
-from streaming.layers import MemoryChannelLayer
+from streaming.waiting_list.channel_layers import MemoryChannelLayer
 
 NAN = float("nan")
 

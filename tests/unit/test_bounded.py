@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from streaming import bounded
-from streaming.bounded import BoundedPool, Overrun, Unserved
-from tests import bounded_calls
+from streaming.system import bounded
+from streaming.system.bounded import BoundedPool, Overrun, Unserved
+from tests.support import bounded_calls
 
 
 @pytest.fixture(scope="module")
@@ -197,8 +197,8 @@ async def test_an_event_loop_goes_on_while_the_processes_start() -> None:
 def test_the_processes_end_with_their_parent(how: str) -> None:
     program = textwrap.dedent("""
         import sys, time
-        from streaming.bounded import BoundedPool
-        from tests import bounded_calls
+        from streaming.system.bounded import BoundedPool
+        from tests.support import bounded_calls
 
         if __name__ == "__main__":
             pool = BoundedPool(2, seconds=3)
@@ -227,7 +227,7 @@ def test_nothing_is_started_by_an_import() -> None:
         django.setup()
         import threading
         import psutil
-        import chatsite.asgi, chatsite.urls, streaming.consumers, streaming.turns
+        import chatsite.asgi, chatsite.urls, streaming.sockets.consumers, streaming.pages.turns
         print(len(psutil.Process().children()), threading.active_count())
     """)
     environ = {**os.environ, "SECRET_KEY": "only-for-tests"}

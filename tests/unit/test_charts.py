@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 
 from streaming.admin import charts
 from streaming.admin.charts import UNKNOWN, Board, Line, board, round_up, short
-from streaming.samples import Sample
+from streaming.waiting_list.samples import Sample
 
 NOW = 1_800_000_000.0  # the beginning of a minute
 

@@ -24,9 +24,11 @@ from transformers import (
 )
 
 from streaming.engine.base import EngineError
-from streaming.engine.local import LocalEngine, capacity, engine, examination, linear, memory_need
-from streaming.engine.model_report import parameters, size
-from tests.thinking_tokenizers import tokenizer_of
+from streaming.engine.local import LocalEngine, engine
+from streaming.engine.local.forward import linear
+from streaming.engine.local.loading import capacity, examination, memory_need
+from streaming.engine.models.report import parameters, size
+from tests.support.thinking_tokenizers import tokenizer_of
 from tests.unit.engine.ggufs import CASES, write
 from tests.unit.engine.test_adapters import adapter
 

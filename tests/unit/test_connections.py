@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming import turnstile
-from streaming.connections import (
+from streaming.deployment import turnstile
+from streaming.deployment.connections import (
     MOST,
     Complaint,
     Connection,
@@ -23,9 +23,9 @@ from streaming.connections import (
     Refusal,
     most_connections,
 )
-from streaming.file_limit import raise_file_limit
-from streaming.turnstile import Turnstile
-from tests.processes import ROOT
+from streaming.deployment.turnstile import Turnstile
+from streaming.system.file_limit import raise_file_limit
+from tests.support.processes import ROOT
 
 
 class Room:
@@ -201,7 +201,7 @@ def test_more_than_the_files_allow_is_told(caplog: pytest.LogCaptureFixture) -> 
 
 RAISED = """
 import resource, sys
-from streaming.file_limit import raise_file_limit
+from streaming.system.file_limit import raise_file_limit
 resource.setrlimit(resource.RLIMIT_NOFILE, (200, int(sys.argv[1])))
 print(raise_file_limit(500), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from streaming.forecast import ROUNDS, Lengths, forecast
+from streaming.waiting_list.forecast import ROUNDS, Lengths, forecast
 
 
 @dataclass(frozen=True)

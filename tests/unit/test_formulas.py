@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.bounded import BoundedPool, preload
 from streaming.markup import MarkupStream, render
 from streaming.markup.formulas import MOST_CHARS, mathml
 from streaming.markup.html import Job, Labels, render_all
 from streaming.markup.plain import TAIL
+from streaming.system.bounded import BoundedPool, preload
 
 SOURCES = re.compile(r'<annotation encoding="application/x-tex">(.*?)</annotation>', re.DOTALL)
 

@@ -14,9 +14,9 @@ from streaming.markup.plain import TAIL
 from streaming.markup.renderer import RENDERER, Renderer
 from streaming.markup.rendering import Rendering
 from streaming.markup.segments import Segment
-from tests.every_kind import EVERY_KIND, LONG_LISTS
-from tests.inline_pool import inline_pool
-from tests.structure import leaves_of, not_part_of
+from tests.support.every_kind import EVERY_KIND, LONG_LISTS
+from tests.support.inline_pool import inline_pool
+from tests.support.structure import leaves_of, not_part_of
 from tests.unit.test_markup import MARKDOWN, PATHOLOGICAL, Page
 
 __all__ = ["inline_pool"]

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from streaming.bounded import BoundedPool, preload
 from streaming.markup.code import (
     HIGHLIGHT_CHARS,
     SHORT_CHARS,
@@ -17,6 +16,7 @@ from streaming.markup.code import (
     worth_highlighting,
 )
 from streaming.markup.languages import LANGUAGES, MOST_CHARS
+from streaming.system.bounded import BoundedPool, preload
 
 SECONDS = 20.0
 """For all that is tried on one lexer; it is ordinarily two. A machine may be busy with others."""

@@ -14,10 +14,10 @@ from django.utils.log import log_response
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streaming import logs
-from streaming.outages import log_fault
+from streaming.monitoring import logs
+from streaming.system.outages import log_fault
 
-FORGED = "2026-01-01 00:00:00,000 ERROR streaming.worker The server was taken over."
+FORGED = "2026-01-01 00:00:00,000 ERROR streaming.worker.queue_worker The server was taken over."
 BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"]
 HIDING = [
     "\x00",

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from streaming import logs
+from streaming.monitoring import logs
 
 Write = Callable[..., logging.Logger]
 

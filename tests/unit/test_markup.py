@@ -13,8 +13,8 @@ from streaming.markup import MarkupDresser, MarkupStream, render, to_html
 from streaming.markup.code import HIGHLIGHT_CHARS
 from streaming.markup.html import PLAIN_CHARS
 from streaming.markup.plain import TAIL
-from tests.inline_pool import inline_pool
-from tests.structure import with_items
+from tests.support.inline_pool import inline_pool
+from tests.support.structure import with_items
 
 __all__ = ["inline_pool"]
 

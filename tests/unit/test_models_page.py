@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models_page import PAGE, with_tables
+from tests.support.models_page import PAGE, with_tables
 
 
 def test_its_tables_are_those_of_today() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    due = "docs/models.md is old; write it anew: python -m tests.models_page"
+    due = "docs/models.md is old; write it anew: python -m tests.support.models_page"
     assert with_tables(page) == page, due
 
 

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from streaming.waiting_list.base import MAX_ATTEMPTS, Entry, Slot, State
-from streaming.waiting_list.open_response import (
+from streaming.waiting_list.memory.open_response import (
     TRANSITIONS,
     InvalidTransition,
     OpenResponse,

@@ -9,7 +9,7 @@ import pytest
 from channels.testing import WebsocketCommunicator
 
 from chatsite.asgi import application
-from streaming.origin import OriginValidator
+from streaming.sockets.origin import OriginValidator
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -144,7 +144,7 @@ async def test_every_socket_stands_behind_it(path: str) -> None:
 async def test_a_refusal_is_in_the_log_with_its_remedy_but_no_flood(caplog: Any) -> None:
     app = OriginValidator(_accept)
     headers = [(b"host", b"testserver"), (b"origin", b"https://testserver\r\nforged " * 99)]
-    with caplog.at_level(logging.WARNING, "streaming.origin"):
+    with caplog.at_level(logging.WARNING, "streaming.sockets.origin"):
         for _ in range(50):
             assert not await opens(headers, app)
     assert 1 <= len(caplog.messages) <= 6

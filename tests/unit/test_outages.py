@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from streaming.outages import log_fault
+from streaming.system.outages import log_fault
 
 logger = logging.getLogger("streaming.tests")
 

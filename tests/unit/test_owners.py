@@ -13,9 +13,8 @@ from django.test import Client, RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming import visitors
-from streaming.models import Conversation, Message, Response
-from streaming.owners import (
+from streaming.identity import visitors
+from streaming.identity.owners import (
     client_address,
     owner_of_request,
     owner_of_token,
@@ -23,6 +22,7 @@ from streaming.owners import (
     visitor_of_socket,
     visitor_token,
 )
+from streaming.models import Conversation, Message, Response
 
 
 def test_a_token_carries_the_visitor_and_cannot_be_forged() -> None:

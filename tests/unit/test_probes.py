@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streaming.probes import is_ours, may_read
+from streaming.deployment.probes import is_ours, may_read
 
 TOKEN = "a-token-of-24-characters"
 

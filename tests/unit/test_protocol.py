@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from streaming.engine.base import SamplingParams
 from streaming.engine.local.sequence import check_params
-from streaming.protocol import (
+from streaming.protocol.events import (
     Params,
     ProtocolError,
     ResponseCreate,
     parse_client_event,
     peek_event_id,
 )
-from streaming.record import resolve_params
+from streaming.record.queries import resolve_params
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -1,4 +1,4 @@
-"""`docs/protocol.md` names every event, field, code and value of `streaming.protocol`."""
+"""`docs/protocol.md` names every event, field, code and value of `streaming.protocol.events`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from streaming import consumers, protocol
-from streaming.asyncapi import client_events, server_events, type_of
 from streaming.client.link import parse_server_event
 from streaming.engine.base import FinishReason
-from tests.processes import ROOT
+from streaming.protocol import events
+from streaming.protocol.asyncapi import client_events, server_events, type_of
+from streaming.sockets import consumers
+from tests.support.processes import ROOT
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 EVENTS = (*client_events(), *server_events())
@@ -52,7 +53,7 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def literals(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         if get_origin(field.annotation) is Literal and (model, name) != (
-            protocol.ErrorEvent,
+            events.ErrorEvent,
             "code",
         ):
             yield from get_args(field.annotation)
@@ -73,7 +74,7 @@ def test_every_value_is_named(model: type[BaseModel]) -> None:
     text = section(f"`{type_of(model)}`")
     for value in set(literals(model)) - {type_of(model)}:
         assert f"`{value}`" in text
-    if model is protocol.ResponseDone:
+    if model is events.ResponseDone:
         for reason in FinishReason:
             assert f"`{reason}`" in text
 
@@ -82,14 +83,14 @@ def test_every_value_is_named(model: type[BaseModel]) -> None:
 def test_the_example_is_one(model: type[BaseModel]) -> None:
     (example,) = re.findall(r"```json\n(.*?)```", section(f"`{type_of(model)}`"), re.DOTALL)
     if model in client_events():
-        assert isinstance(protocol.parse_client_event(example), model)
+        assert isinstance(events.parse_client_event(example), model)
     else:
         assert isinstance(parse_server_event(example), model)
         assert set(json.loads(example)) == set(model.model_fields)
 
 
 def test_every_error_code_has_its_row() -> None:
-    assert first_column(section("Error codes")) == list(get_args(protocol.ErrorCode))
+    assert first_column(section("Error codes")) == list(get_args(events.ErrorCode))
 
 
 def test_every_close_code_has_its_row() -> None:
@@ -99,4 +100,4 @@ def test_every_close_code_has_its_row() -> None:
 
 def test_there_are_no_other_events() -> None:
     assert set(re.findall(r"^### `(.+)`$", PAGE, re.MULTILINE)) == set(ids)
-    assert f"version {protocol.PROTOCOL_VERSION};" in PAGE
+    assert f"version {events.PROTOCOL_VERSION};" in PAGE

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 from uuid import uuid4
 
 from streaming.engine.base import TextDelta
-from streaming.publishing import Publisher
+from streaming.worker.publishing import Publisher
 
 
 async def test_the_last_word_before_an_engine_hangs_is_not_left_unsaid() -> None:

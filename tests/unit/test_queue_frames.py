@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from streaming.queue_frames import Moments, samples_frame
+from streaming.live_queue.frames import Moments, samples_frame
 from streaming.waiting_list.base import EntryRow, State, WorkerRow, WorkerState
 
 PARTS = {"workers", "running", "waiting", "paused", "closed"}

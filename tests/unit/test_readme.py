@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streaming.conf import settings_table
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 
 def test_the_settings_table_is_the_codes() -> None:

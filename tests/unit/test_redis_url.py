@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streaming.redis_url import AddressError, address_of, parse
+from streaming.waiting_list.redis.url import AddressError, address_of, parse
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from streaming.bounded import Overrun, Unserved
 from streaming.markup import (
     Change,
     HtmlSender,
@@ -28,7 +27,8 @@ from streaming.markup.html import render_all as parse_all
 from streaming.markup.plain import TAIL
 from streaming.markup.renderer import RENDERER
 from streaming.markup.segments import Segment, Segmenter
-from tests.inline_pool import InlinePool
+from streaming.system.bounded import Overrun, Unserved
+from tests.support.inline_pool import InlinePool
 
 PYTHON = "```python\nx = 1\n```\n"
 

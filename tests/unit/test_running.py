@@ -15,8 +15,8 @@ from streaming.engine.base import (
     Started,
     TextDelta,
 )
-from streaming.running import Moment, Running
-from streaming.said import Said, said_of
+from streaming.record.said import Said, said_of
+from streaming.worker.running import Moment, Running
 
 
 def running() -> Running:

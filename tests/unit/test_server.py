@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from daphne import server as daphne_server
 
-from streaming import server, subscription
-from streaming.server import ChatServer, Outbox
+from streaming.delivery import subscription
+from streaming.deployment import server
+from streaming.deployment.server import ChatServer, Outbox
 
 
 class Transport:

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.accounts import backend
+from streaming.accounts.attempt_limits import Limit
 from streaming.accounts.backend import is_limited
 from streaming.accounts.hashing import BusyError
-from streaming.accounts.limits import Limit
 from streaming.models import Attempts
 
 PASSWORD = "correct horse battery"
@@ -47,7 +47,7 @@ def test_what_is_given_back_does_not_count() -> None:
 
 def test_the_count_expires(monkeypatch: Any) -> None:
     now = datetime(2026, 3, 10, tzinfo=UTC)
-    monkeypatch.setattr("streaming.accounts.limits.timezone.now", lambda: now)
+    monkeypatch.setattr("streaming.accounts.attempt_limits.timezone.now", lambda: now)
     limit = Limit("test", bound=1, seconds=60)
     assert limit.take("ann")
     now += timedelta(seconds=59)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.templatetags.static import static
 
-from streaming import static_files
+from streaming.deployment import static_files
 
 
 @pytest.fixture

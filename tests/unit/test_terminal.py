@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from streaming.bounded import BoundedPool
 from streaming.client import ResponseQueuePosition
 from streaming.management.commands.chat import address_of
+from streaming.system.bounded import BoundedPool
 from streaming.terminal import words
+from streaming.terminal.last_lines import Tail
 from streaming.terminal.markdown import TerminalMarkdown
 from streaming.terminal.plain import Printed
-from streaming.terminal.tail import Tail
 from streaming.terminal.visible import visible
-from tests import bounded_calls
+from tests.support import bounded_calls
 
 
 def test_no_control_character_is_left() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from streaming import thinking
 from streaming.engine.base import Thinking
-from streaming.protocol import Params, ProtocolError, ResponseCreate, parse_client_event
+from streaming.protocol.events import Params, ProtocolError, ResponseCreate, parse_client_event
+from streaming.record import thinking
 
 THINKS = {"thinks": True, "context_tokens": 3000}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.thread import Node, Thread
+from streaming.pages.thread import Node, Thread
 
 
 def id_(number: int) -> UUID:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.throttle import SocketCount
-from streaming.token_bucket import BURST_SECONDS, TokenBucket
+from streaming.sockets.socket_count import SocketCount
+from streaming.system.token_bucket import BURST_SECONDS, TokenBucket
 
 
 @given(

@@ -12,8 +12,8 @@ import polib
 import pytest
 from django.test import Client
 
-from streaming.preferences import catalog_url
-from tests.processes import ROOT
+from streaming.pages.preferences import catalog_url
+from tests.support.processes import ROOT
 
 FOLDER = ROOT / "locale" / "ja" / "LC_MESSAGES"
 DOMAINS = ["django", "djangojs"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 UNITS = sorted(
     path for path in (ROOT / "deploy").iterdir() if path.suffix in (".service", ".timer")

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
-from streaming import viewers
-from streaming.protocol import ResponseDone, Timings, Usage
-from streaming.viewers import Told, Viewer, Viewers
+from streaming.delivery import viewers
+from streaming.delivery.viewers import Told, Viewer, Viewers
+from streaming.protocol.events import ResponseDone, Timings, Usage
 from streaming.waiting_list.base import State, Watch, Watched
 
 

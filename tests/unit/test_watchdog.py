@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from streaming.watchdog import Standstill, in_thread, where
-from tests.processes import ROOT
+from streaming.system.watchdog import Standstill, in_thread, where
+from tests.support.processes import ROOT
 
 PATIENCE = 60.0
 
@@ -75,7 +75,7 @@ async def test_a_call_in_a_thread_of_its_own() -> None:
 
 PROGRAM = """
 import asyncio, logging, sys, threading, time
-from streaming import watchdog
+from streaming.system import watchdog
 logging.basicConfig(level="INFO", format="%(message)s")
 
 async def main():

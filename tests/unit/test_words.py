@@ -11,17 +11,17 @@ from uuid import uuid4
 import polib
 import pytest
 
-from streaming import protocol
 from streaming.api import errors as api_errors
 from streaming.client import ChatError
-from streaming.protocol import ErrorDetail, ResponseDone, ResponseQueued, Timings, Usage
+from streaming.protocol import events
+from streaming.protocol.events import ErrorDetail, ResponseDone, ResponseQueued, Timings, Usage
 from streaming.terminal import words
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 from tests.unit.test_protocol_page import first_column, section
 
-WORDS = (ROOT / "static" / "streaming" / "words.js").read_text(encoding="utf-8")
-ERRORS, FAULTS = get_args(protocol.ErrorCode), get_args(protocol.FaultCode)
-SERVICES = get_args(protocol.Service)
+WORDS = (ROOT / "static" / "streaming" / "shared" / "words.js").read_text(encoding="utf-8")
+ERRORS, FAULTS = get_args(events.ErrorCode), get_args(events.FaultCode)
+SERVICES = get_args(events.Service)
 
 AT_START = re.compile(r"model_\w+|settings|cache_unwritable|disk_full|duplicate")
 """Codes of engines that do not start, and of a fault of ours that no worker can make."""

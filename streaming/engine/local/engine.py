@@ -20,7 +20,6 @@ from pathlib import Path
 
 import torch
 
-from streaming.engine.adapter_folder import ensure_adapter
 from streaming.engine.base import (
     Engine,
     EngineError,
@@ -34,23 +33,24 @@ from streaming.engine.base import (
     StepRecord,
 )
 from streaming.engine.faults import Faults
-from streaming.engine.local.capacity import most_rows
-from streaming.engine.local.examination import Asked, examine, prompts_of, report_on_kept
-from streaming.engine.local.kept import KeptPass
-from streaming.engine.local.memory_need import MemoryNeed, kept_need, refuse_unless_it_fits
-from streaming.engine.local.precision import AUTO, choose_device, without_int8
-from streaming.engine.local.prompting import Prepared, Preparer, Prompting
+from streaming.engine.local.forward.precision import AUTO, choose_device, without_int8
+from streaming.engine.local.forward.self_check import TooCoarse
+from streaming.engine.local.forward.weights import Shape
+from streaming.engine.local.loading.capacity import most_rows
+from streaming.engine.local.loading.examination import Asked, examine, prompts_of, report_on_kept
+from streaming.engine.local.loading.kept import KeptPass
+from streaming.engine.local.loading.memory_need import MemoryNeed, kept_need, refuse_unless_it_fits
+from streaming.engine.local.prompts.prompting import Prepared, Preparer, Prompting
 from streaming.engine.local.runner import ModelRunner
-from streaming.engine.local.self_check import TooCoarse
 from streaming.engine.local.stepper import Stepper
-from streaming.engine.local.weights import Shape
-from streaming.engine.model_name import shown_name
-from streaming.engine.model_report import ModelReport, log_lines
-from streaming.engine.model_store import default_cache_dir, ensure_model
-from streaming.engine.model_support import check_supported
-from streaming.engine.own_sampling import own_sampling
+from streaming.engine.models.adapter_folder import ensure_adapter
+from streaming.engine.models.model_name import shown_name
+from streaming.engine.models.own_sampling import own_sampling
+from streaming.engine.models.report import ModelReport, log_lines
+from streaming.engine.models.store import default_cache_dir, ensure_model
+from streaming.engine.models.support import check_supported
 from streaming.engine.speed import Speed
-from streaming.engine.template_choice import read_template
+from streaming.engine.templates.choice import read_template
 
 logger = logging.getLogger("streaming.engine")
 step_logger = logging.getLogger("streaming.engine.steps")

@@ -16,25 +16,25 @@ import torch
 from torch import Tensor
 
 from streaming.engine.faults import Faults
-from streaming.engine.language_part import language_config
-from streaming.engine.local.architecture import misfit
-from streaming.engine.local.bags import BlockSlots, can_bag
-from streaming.engine.local.cache import SlotCache, Slots
-from streaming.engine.local.capacity import kept_row_bytes, row_bytes, rows_in_memory
-from streaming.engine.local.checkpoint import Checkpoint, open_checkpoint
-from streaming.engine.local.decoder import Decoder
-from streaming.engine.local.flash import TokenSlots, can_flash
-from streaming.engine.local.loading import Filling
-from streaming.engine.local.memory_need import int8_helps, refuse_unless_it_fits
-from streaming.engine.local.packed import Packed, pack_weights
-from streaming.engine.local.precision import choose_precision
-from streaming.engine.local.quantised import becomes_plain
-from streaming.engine.local.self_check import PartsCheck, steps_taken
-from streaming.engine.local.span import Span
-from streaming.engine.local.stock import StockModel, windows_of
-from streaming.engine.local.team import Team
-from streaming.engine.local.threads import Threads
-from streaming.engine.local.weights import Shape, Weights, end_ids_of, parameters_of
+from streaming.engine.local.attention.cache import SlotCache, Slots
+from streaming.engine.local.attention.embedding_bag_attention import BlockSlots, can_bag
+from streaming.engine.local.attention.flash import TokenSlots, can_flash
+from streaming.engine.local.attention.span import Span
+from streaming.engine.local.forward.cpu_affinity import Team
+from streaming.engine.local.forward.decoder import Decoder
+from streaming.engine.local.forward.packed import Packed, pack_weights
+from streaming.engine.local.forward.precision import choose_precision
+from streaming.engine.local.forward.self_check import PartsCheck, steps_taken
+from streaming.engine.local.forward.thread_tuner import Threads
+from streaming.engine.local.forward.transformers_model import StockModel, windows_of
+from streaming.engine.local.forward.weights import Shape, Weights, end_ids_of, parameters_of
+from streaming.engine.local.loading.capacity import kept_row_bytes, row_bytes, rows_in_memory
+from streaming.engine.local.loading.checkpoint import Checkpoint, open_checkpoint
+from streaming.engine.local.loading.memory_need import int8_helps, refuse_unless_it_fits
+from streaming.engine.local.loading.parameters import Filling
+from streaming.engine.models.architecture import misfit
+from streaming.engine.models.language_part import language_config
+from streaming.engine.models.quantised import becomes_plain
 
 logger = logging.getLogger("streaming.engine")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streaming.engine.local.rows import Rows
+from streaming.engine.local.prefix_cache import Rows
 from streaming.engine.local.sequence import Phase, TokenSequence
 
 

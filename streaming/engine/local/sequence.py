@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from streaming.engine.base import EngineError, GenerationRequest, SamplingParams
 
 if TYPE_CHECKING:
-    from streaming.engine.local.channels import Channels
-    from streaming.engine.local.detokenizer import Detokenizer
+    from streaming.engine.local.answers.channels import Channels
+    from streaming.engine.local.answers.detokenizer import Detokenizer
 
 
 class Phase(Enum):

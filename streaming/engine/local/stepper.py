@@ -20,16 +20,16 @@ from streaming.engine.base import (
     Started,
     TextDelta,
 )
-from streaming.engine.local.detokenizer import Part
-from streaming.engine.local.pace import Pace
-from streaming.engine.local.prompt import PromptBuilder
-from streaming.engine.local.prompting import Prepared
-from streaming.engine.local.rows import Rows
+from streaming.engine.local.answers.detokenizer import Part
+from streaming.engine.local.attention.span import Span
+from streaming.engine.local.prefill_budget import Pace
+from streaming.engine.local.prefix_cache import Rows
+from streaming.engine.local.prompts.prompt import PromptBuilder
+from streaming.engine.local.prompts.prompting import Prepared
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.sampler import are_usable, sample
 from streaming.engine.local.scheduler import Chunk, Scheduler, StepPlan
 from streaming.engine.local.sequence import TokenSequence
-from streaming.engine.local.span import Span
 
 logger = logging.getLogger("streaming.engine")
 

@@ -27,12 +27,12 @@ from streaming.engine.base import (
     StepRecord,
     TextDelta,
 )
-from streaming.engine.model_name import shown_name
+from streaming.engine.models.model_name import shown_name
 from streaming.engine.speed import Speed
 from streaming.engine.upstream.answer import UpstreamAnswer
 from streaming.engine.upstream.dialect import Dialect
 from streaming.engine.upstream.health import Health
-from streaming.engine.upstream.server import ServedModel, UpstreamServer
+from streaming.engine.upstream.remote import ServedModel, UpstreamServer
 
 logger = logging.getLogger("streaming.engine.upstream")
 

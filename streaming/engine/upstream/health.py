@@ -10,7 +10,7 @@ from collections.abc import Callable
 import httpx2
 
 from streaming.engine.upstream.faults import Kind, UpstreamFault
-from streaming.engine.upstream.server import ServedModel, UpstreamServer
+from streaming.engine.upstream.remote import ServedModel, UpstreamServer
 
 logger = logging.getLogger("streaming.engine.upstream")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from streaming.engine.upstream.dialect import Dialect
-from streaming.engine.upstream.server import ServedModel, UpstreamServer
+from streaming.engine.upstream.remote import ServedModel, UpstreamServer
 
 
 class Upstream(Protocol):

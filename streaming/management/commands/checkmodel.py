@@ -12,9 +12,9 @@ from django.core.management import BaseCommand, CommandError
 
 from streaming import conf
 from streaming.engine.base import EngineError
-from streaming.engine.model_report import ModelReport, Rows, sections, size, verdict
+from streaming.engine.models.report import ModelReport, Rows, sections, size, verdict
 from streaming.engine.trial_run import TrialRun, try_out
-from streaming.escaping import one_line
+from streaming.system.escaping import one_line
 
 _OPTIONS = ("model", "adapter", "chat_template", "context_tokens", "device", "dtype", "max_running")
 _PROMPT = "What is the capital of France? Answer in one sentence."

@@ -15,12 +15,12 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.core.management import BaseCommand, CommandError
 
-from streaming import redis_checks
-from streaming.layers import RedisChannelLayer
-from streaming.outages import LAYER_AWAY
-from streaming.redis_reasons import RedisAway, RedisRefused
-from streaming.starting import has_redis
+from streaming.deployment.starting import has_redis
+from streaming.system.outages import LAYER_AWAY
 from streaming.waiting_list.base import WorkerRow, WorkerState
+from streaming.waiting_list.channel_layers import RedisChannelLayer
+from streaming.waiting_list.redis import checks
+from streaming.waiting_list.redis.reasons import RedisAway, RedisRefused
 
 
 class Command(BaseCommand):
@@ -44,7 +44,7 @@ class Command(BaseCommand):
             layer.mind_no_site()
             with contextlib.suppress(RedisAway):
                 try:
-                    redis_checks.check(layer.address, layer.prefix)
+                    checks.check(layer.address, layer.prefix)
                 except RedisRefused as refused:
                     raise CommandError(str(refused)) from None
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management import BaseCommand, CommandError
 
-from streaming import keys
+from streaming.identity import keys
 from streaming.models import ApiKey
 
 

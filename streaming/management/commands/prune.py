@@ -11,7 +11,8 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError
 from django.utils import timezone
 
-from streaming import conf, retention
+from streaming import conf
+from streaming.record import retention
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

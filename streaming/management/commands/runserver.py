@@ -6,8 +6,8 @@ from typing import Any
 
 from daphne.management.commands.runserver import Command as DaphneCommand
 
-from streaming.server import ChatServer
-from streaming.static_files import collect_if_old
+from streaming.deployment.server import ChatServer
+from streaming.deployment.static_files import collect_if_old
 
 
 class Command(DaphneCommand):

@@ -16,14 +16,16 @@ from channels.management.commands.runworker import Command as ChannelsCommand
 from channels.worker import Worker
 from django.core.management import CommandError
 
-from streaming import conf, watchdog, worker_metrics
+from streaming import conf
+from streaming.deployment import worker_metrics
+from streaming.deployment.migrating import wait_until_migrated
+from streaming.deployment.starting import has_redis, wait_for_redis
 from streaming.engine.base import EngineError
-from streaming.file_limit import raise_file_limit
 from streaming.lifecycle.responses import DOORBELL
-from streaming.migrating import wait_until_migrated
-from streaming.redis_reasons import RedisRefused
-from streaming.starting import has_redis, wait_for_redis
-from streaming.worker import QueueWorker, build_engine
+from streaming.system import watchdog
+from streaming.system.file_limit import raise_file_limit
+from streaming.waiting_list.redis.reasons import RedisRefused
+from streaming.worker.queue_worker import QueueWorker, build_engine
 
 
 class GenerationWorker(Worker):

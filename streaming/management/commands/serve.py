@@ -15,14 +15,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from streaming import conf, watchdog
+from streaming import conf
+from streaming.deployment.migrating import migrate
+from streaming.deployment.starting import check_redis, check_redis_later, has_redis
+from streaming.deployment.static_files import collect_if_old
 from streaming.engine.base import EngineError
-from streaming.list_lock import LockHolder, LockTaken
+from streaming.lifecycle.list_lock import LockHolder, LockTaken
 from streaming.markup.renderer import RENDERER
-from streaming.migrating import migrate
-from streaming.redis_reasons import RedisRefused
-from streaming.starting import check_redis, check_redis_later, has_redis
-from streaming.static_files import collect_if_old
+from streaming.system import watchdog
+from streaming.waiting_list.redis.reasons import RedisRefused
 
 
 class Command(BaseCommand):
@@ -83,7 +84,7 @@ class Command(BaseCommand):
         collect_if_old()
         self.application()  # before the model is loaded
         if with_worker:
-            from streaming.worker import build_engine
+            from streaming.worker.queue_worker import build_engine
 
             build_engine().prepare()
         return is_redis_there
@@ -100,7 +101,7 @@ class Command(BaseCommand):
         # Importing Daphne's server installs the reactor: only now, when it is really used.
         from twisted.internet import reactor
 
-        from streaming.server import ChatServer
+        from streaming.deployment.server import ChatServer
 
         RENDERER.warm()  # nothing refuses to start any more
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host

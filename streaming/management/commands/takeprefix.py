@@ -9,13 +9,13 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.core.management import BaseCommand, CommandError
 
-from streaming import redis_checks
-from streaming.layers import RedisChannelLayer
-from streaming.outages import LAYER_AWAY
-from streaming.redis_reasons import RedisAway, RedisRefused
-from streaming.site import site_id
+from streaming.record.site import site_id
+from streaming.system.outages import LAYER_AWAY
 from streaming.waiting_list.base import WorkerRow
-from streaming.waiting_list.scripts import OtherFormat
+from streaming.waiting_list.channel_layers import RedisChannelLayer
+from streaming.waiting_list.redis import checks
+from streaming.waiting_list.redis.reasons import RedisAway, RedisRefused
+from streaming.waiting_list.redis.scripts import OtherFormat
 
 
 class Command(BaseCommand):
@@ -38,9 +38,9 @@ class Command(BaseCommand):
         if not isinstance(layer, RedisChannelLayer):
             raise CommandError("Without REDIS_URL there is no prefix to take.")
         try:
-            redis_checks.check(layer.address, layer.prefix)
+            checks.check(layer.address, layer.prefix)
             try:
-                redis_checks.claim_prefix(layer.address, layer.prefix, site_id())
+                checks.claim_prefix(layer.address, layer.prefix, site_id())
             except RedisRefused:
                 self.take(layer, force=options["force"])
             else:
@@ -63,7 +63,7 @@ class Command(BaseCommand):
                 f"Workers of the other database are alive: {names}. End them first, or its "
                 "answers are lost; or say --force."
             )
-        redis_checks.claim_prefix(layer.address, layer.prefix, site_id(), take=True)
+        checks.claim_prefix(layer.address, layer.prefix, site_id(), take=True)
         self.stdout.write(f"The prefix {layer.prefix!r} is now this database's.")
 
 

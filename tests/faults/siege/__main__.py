@@ -15,8 +15,8 @@ from uuid import UUID
 
 from tests.faults.siege.attacks import ATTACKS
 from tests.faults.siege.watch import Seen, Watch
-from tests.processes import ROOT, ServeProcess
-from tests.raw_websocket import address_of
+from tests.support.processes import ROOT, ServeProcess
+from tests.support.raw_websocket import address_of
 
 PROBE_P99_MS = 250.0
 LONGEST_GAP_SECONDS = 1.0

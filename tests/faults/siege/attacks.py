@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from uuid import uuid4
 
-from tests.raw_websocket import CLOSE, CONTINUATION, PING, PONG, TEXT, FrameReader, frame
+from tests.support.raw_websocket import CLOSE, CONTINUATION, PING, PONG, TEXT, FrameReader, frame
 
 HALF_OPEN = 1100
 GIANTS = ((1000, 2400), (100, 2500))

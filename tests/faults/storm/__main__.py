@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.faults.storm import clustered, embedded
 from tests.faults.storm.plan import FULL, FULL_ALONE, REDUCED, REDUCED_ALONE
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
 
 def main() -> None:

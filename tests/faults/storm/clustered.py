@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from tests.faults.cluster import Cluster, Row, Step
 from tests.faults.storm.plan import HANG_SECONDS, Plan, Report
 from tests.faults.storm.storm import Storm
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
 WORKERS = 3
 LOCKED_SECONDS = 3.0

@@ -16,8 +16,8 @@ from uuid import UUID
 from tests.faults.cluster import FAST, Row, Step, rows_of, steps_in
 from tests.faults.storm.plan import HANG_SECONDS, Plan, Report
 from tests.faults.storm.storm import Storm
-from tests.processes import ManagedProcess
-from tests.valkey import free_port
+from tests.support.processes import ManagedProcess
+from tests.support.valkey import free_port
 
 AWAY_SECONDS = 3.0
 """How long the disk is full, or the database locked or gone."""

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from html import unescape
 from typing import Any
 
-from tests.fake_engine import words
 from tests.faults.reader import Garbled, Reader
 from tests.faults.storm.plan import Plan
+from tests.support.fake_engine import words
 
 BOMBS = (
     ("maple", '"' + " " * 40),

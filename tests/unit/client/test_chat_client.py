@@ -22,9 +22,9 @@ from streaming.client import (
 )
 from streaming.client import chat as chat_module
 from streaming.client import link as link_module
-from tests.processes import ROOT
+from tests.support.processes import ROOT
+from tests.support.valkey import free_port
 from tests.unit.client.scripted import PATIENCE, Line, done, scripted, stay
-from tests.valkey import free_port
 
 
 @pytest.fixture(autouse=True)

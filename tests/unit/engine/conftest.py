@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from streaming.engine.local import LocalEngine
-from streaming.engine.model_store import ModelFolder, ensure_model
-from tests.gemma import gemma_gguf
+from streaming.engine.models.store import ModelFolder, ensure_model
+from tests.support.gemma import gemma_gguf
 from tests.unit.engine.gathered import Gathered
 
 
@@ -27,7 +27,7 @@ def model_folder(cache_dir: Path | None) -> ModelFolder:
 
 @pytest.fixture(scope="session")
 def gemma() -> Path:
-    """The GGUF file of Gemma 3 270M, see `tests.gemma`."""
+    """The GGUF file of Gemma 3 270M, see `tests.support.gemma`."""
     return gemma_gguf()
 
 

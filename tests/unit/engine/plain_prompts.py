@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from streaming.engine.base import ChatMessage, EngineError
-from streaming.engine.local.prompt import _too_long
-from streaming.engine.local.protected import rename
+from streaming.engine.local.prompts.prompt import _too_long
+from streaming.engine.local.prompts.protected import rename
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
 

@@ -13,14 +13,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import GPT2Config
 
-from streaming.engine.adapter_folder import ensure_adapter
 from streaming.engine.base import EngineError
-from streaming.engine.local import linear
-from streaming.engine.local.decoder import Decoder, Span
-from streaming.engine.local.kept import KeptPass
+from streaming.engine.local.forward import linear
+from streaming.engine.local.forward.decoder import Decoder, Span
+from streaming.engine.local.loading.kept import KeptPass
 from streaming.engine.local.runner import ModelRunner
-from streaming.engine.model_store import ensure_model
-from streaming.engine.model_support import check_supported
+from streaming.engine.models.adapter_folder import ensure_adapter
+from streaming.engine.models.store import ensure_model
+from streaming.engine.models.support import check_supported
 from tests.unit.engine.test_decoder import CONFIGS, folder
 
 CPU = torch.device("cpu")

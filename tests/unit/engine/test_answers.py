@@ -11,13 +11,13 @@ import pytest
 from transformers.utils.chat_parsing import parse_response
 
 from streaming.engine.base import ChatMessage, SamplingParams, Thinking
-from streaming.engine.local.answers import Answers
-from streaming.engine.local.detokenizer import Detokenizer
-from streaming.engine.local.prompt import PromptBuilder
-from streaming.engine.response_format import choose_format, format_of, known_formats
-from streaming.engine.thought_marks import MARKS
-from tests.spoken import SPOKEN, Spoken, answers_of, joined
-from tests.thinking_tokenizers import tokenizer_of
+from streaming.engine.local.answers.detokenizer import Detokenizer
+from streaming.engine.local.answers.reading import Answers
+from streaming.engine.local.prompts.prompt import PromptBuilder
+from streaming.engine.templates.response_format import choose_format, format_of, known_formats
+from streaming.engine.templates.thought_marks import MARKS
+from tests.support.spoken import SPOKEN, Spoken, answers_of, joined
+from tests.support.thinking_tokenizers import tokenizer_of
 
 PARAMS = SamplingParams(max_tokens=100, seed=1)
 HELLO = ChatMessage("user", "Hello")

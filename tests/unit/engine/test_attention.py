@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.engine.local.attention import partition, rows_of
+from streaming.engine.local.attention.dense import partition, rows_of
 
 
 def cost(lengths: list[int], cuts: list[tuple[int, int]], call: int) -> int:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from streaming.engine.local.attention import reading_of
-from streaming.engine.local.bags import Bags, BlockSlots, can_bag
-from streaming.engine.local.cache import BLOCK, Places
-from tests.prerequisites import missing
+from streaming.engine.local.attention.cache import BLOCK, Places
+from streaming.engine.local.attention.dense import reading_of
+from streaming.engine.local.attention.embedding_bag_attention import Bags, BlockSlots, can_bag
+from tests.support.prerequisites import missing
 
 CPU = torch.device("cpu")
 ROWS, KV_HEADS, GROUP, D, CONTEXT = 5, 2, 3, 16, 3 * BLOCK + 7

@@ -9,17 +9,18 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from streaming.engine.local import LocalEngine, capacity
-from streaming.engine.local.cache import SlotCache, Slots
-from streaming.engine.local.capacity import (
+from streaming.engine.local import LocalEngine
+from streaming.engine.local.attention.cache import SlotCache, Slots
+from streaming.engine.local.attention.span import Span
+from streaming.engine.local.forward.transformers_model import StockModel, windows_of
+from streaming.engine.local.loading import capacity
+from streaming.engine.local.loading.capacity import (
     MOST,
     READING_SPEED,
     most_rows,
     row_bytes,
     rows_in_memory,
 )
-from streaming.engine.local.span import Span
-from streaming.engine.local.stock import StockModel, windows_of
 from tests.unit.engine.families.configurations import configuration
 
 CPU = torch.device("cpu")

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from transformers.utils.chat_parsing import parse_response
 from transformers.utils.chat_parsing.response_templates import load_response_template
 
-import streaming.engine.response_format as response_format
+import streaming.engine.templates.response_format as response_format
 from streaming.engine.base import Channel, ChatMessage, SamplingParams
-from streaming.engine.local.answers import Answers
-from streaming.engine.local.channels import Channels
-from streaming.engine.local.delimiters import Delimiters
-from streaming.engine.local.detokenizer import Detokenizer, Part
-from streaming.engine.response_format import known_formats
-from tests.spoken import SPOKEN, TEXT, THOUGHT, Spoken, answers_of, joined, prompt_of
-from tests.thinking_tokenizers import FAMILIES, tokenizer_of
+from streaming.engine.local.answers.channels import Channels
+from streaming.engine.local.answers.delimiters import Delimiters
+from streaming.engine.local.answers.detokenizer import Detokenizer, Part
+from streaming.engine.local.answers.reading import Answers
+from streaming.engine.templates.response_format import known_formats
+from tests.support.spoken import SPOKEN, TEXT, THOUGHT, Spoken, answers_of, joined, prompt_of
+from tests.support.thinking_tokenizers import FAMILIES, tokenizer_of
 
 FORMATS = {known.name: known for known in known_formats()}
 

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from streaming.bounded import BoundedPool
-from streaming.engine import chat_template
 from streaming.engine.base import ChatMessage, EngineError, Thinking
 from streaming.engine.local import LocalEngine
-from streaming.engine.local.prompt import PromptBuilder
-from streaming.engine.model_store import ModelFolder
-from streaming.engine.names import pattern_of
-from streaming.engine.template_choice import choose, of_processor
-from streaming.engine.template_traits import excerpt
-from tests.thinking_tokenizers import tokenizer_of
+from streaming.engine.local.prompts.prompt import PromptBuilder
+from streaming.engine.models.store import ModelFolder
+from streaming.engine.templates import chat_template
+from streaming.engine.templates.choice import choose, of_processor
+from streaming.engine.templates.names import pattern_of
+from streaming.engine.templates.traits import excerpt
+from streaming.system.bounded import BoundedPool
+from tests.support.thinking_tokenizers import tokenizer_of
 
 HI = [ChatMessage("user", "Hi")]
 ENDLESS = (

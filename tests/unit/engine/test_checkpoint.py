@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, DeepseekV3Config, GPT2Config, MixtralConfig
 
 from streaming.engine.base import EngineError
-from streaming.engine.local.decoder import Decoder, Span
+from streaming.engine.local.forward.decoder import Decoder, Span
 from streaming.engine.local.runner import ModelRunner
 from tests.unit.engine.test_decoder import CONFIGS, SHAPE, folder
 

@@ -19,11 +19,11 @@ from transformers import (
 )
 
 from streaming.engine.base import EngineError
-from streaming.engine.local import linear
-from streaming.engine.local.architecture import misfit
-from streaming.engine.local.decoder import Decoder, Span
+from streaming.engine.local.forward import linear
+from streaming.engine.local.forward.decoder import Decoder, Span
 from streaming.engine.local.runner import ModelRunner
-from streaming.engine.model_store import ModelFolder
+from streaming.engine.models.architecture import misfit
+from streaming.engine.models.store import ModelFolder
 
 SHAPE: dict[str, Any] = {
     "hidden_size": 96,

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from streaming.engine.local.detokenizer import Detokenizer
-from streaming.engine.model_store import ModelFolder
+from streaming.engine.local.answers.detokenizer import Detokenizer
+from streaming.engine.models.store import ModelFolder
 
 
 def by_bytes(tokens: Sequence[int]) -> str:

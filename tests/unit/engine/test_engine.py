@@ -25,10 +25,10 @@ from streaming.engine.base import (
     TextDelta,
 )
 from streaming.engine.local import LocalEngine
-from streaming.engine.local.decoder import Span
-from streaming.engine.local.loading import load_model
-from streaming.engine.local.prompt import OnProgress
-from streaming.engine.model_store import ModelFolder
+from streaming.engine.local.forward.decoder import Span
+from streaming.engine.local.loading.parameters import load_model
+from streaming.engine.local.prompts.prompt import OnProgress
+from streaming.engine.models.store import ModelFolder
 from tests.unit.engine.gathered import PATIENCE, Gathered, ask
 
 ids = (f"r{number}" for number in itertools.count())

@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from transformers import Gemma3TextConfig, LlamaConfig, Qwen3Config
 
-from streaming.engine.local import attention, linear, splits
-from streaming.engine.local.bags import can_bag
-from streaming.engine.local.decoder import Span
+from streaming.engine.local.attention import dense, splits
+from streaming.engine.local.attention.embedding_bag_attention import can_bag
+from streaming.engine.local.attention.splits import Columns, spare_rows
+from streaming.engine.local.forward import linear
+from streaming.engine.local.forward.decoder import Span
 from streaming.engine.local.runner import ModelRunner
-from streaming.engine.local.splits import Columns, spare_rows
-from tests.prerequisites import missing
+from tests.support.prerequisites import missing
 from tests.unit.engine.test_decoder import folder
 
 CONTEXT, PROMPT, TOKENS = 420, 300, 360  # no multiple of anything
@@ -152,14 +153,14 @@ def test_a_row_of_a_product_does_not_depend_on_its_neighbours(dtype: str, inputs
 def test_a_long_prompt_is_summed_in_the_same_pieces_wherever_it_is_cut(dtype: torch.dtype) -> None:
     """Beyond the number of keys that a library sums at once."""
     torch.manual_seed(2)
-    slots = attention.Slots(1, 2048)
+    slots = dense.Slots(1, 2048)
     slots.allocate(2, 64, 64, torch.float32, torch.device("cpu"))
     slots.keys.normal_()
     slots.values.normal_()
     queries = torch.randn(128, 2, 3, 64)
 
     def seen(start: int, count: int) -> torch.Tensor:
-        part = attention.reading_of(0, 0, start, count, 3, dtype, torch.device("cpu"), slots.room)
+        part = dense.reading_of(0, 0, start, count, 3, dtype, torch.device("cpu"), slots.room)
         return part.attend(queries[start - 960 :], slots, 0.125)
 
     whole = seen(960, 128)
@@ -175,7 +176,7 @@ def test_what_a_window_leaves_out_does_not_depend_on_the_cut_either(
 ) -> None:
     """Some of these cuts leave out whole sums of keys, others none: no bit tells."""
     torch.manual_seed(2)
-    slots = attention.Slots(1, 4096)
+    slots = dense.Slots(1, 4096)
     slots.allocate(2, 64, 64, torch.float32, torch.device("cpu"))
     slots.keys.normal_()
     slots.values.normal_()
@@ -183,7 +184,7 @@ def test_what_a_window_leaves_out_does_not_depend_on_the_cut_either(
     queries = torch.randn(128, 2, 3, 64)
 
     def seen(start: int, count: int) -> tuple[int, torch.Tensor]:
-        part = attention.reading_of(
+        part = dense.reading_of(
             0, 0, first + start, count, 3, dtype, torch.device("cpu"), slots.room, window
         )
         return part.begin, part.attend(queries[start:], slots, 0.125).float()

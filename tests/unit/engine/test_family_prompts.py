@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming.engine.base import ChatMessage, EngineError, Thinking
-from streaming.engine.local.prompt import PromptBuilder
-from tests.thinking_tokenizers import FAMILIES, template_of, tokenizer_of
+from streaming.engine.local.prompts.prompt import PromptBuilder
+from tests.support.thinking_tokenizers import FAMILIES, template_of, tokenizer_of
 
 TEXTS = ["What is 7 × 6?", "  Spaces, é日本 🙂\n\n```py\nx = 1\n```", "one\ntwo \u2028", "la la."]
 SYSTEM = "Be kind.\nAnswer in 日本語."

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from streaming.engine.local import flash, graphs, runner
-from streaming.engine.local.cache import Slots
-from streaming.engine.local.decoder import Decoder, Span
-from streaming.engine.local.flash import TokenSlots
-from streaming.engine.local.graphs import padded
+from streaming.engine.local import runner
+from streaming.engine.local.attention import flash
+from streaming.engine.local.attention.cache import Slots
+from streaming.engine.local.attention.flash import TokenSlots
+from streaming.engine.local.forward import graphs
+from streaming.engine.local.forward.decoder import Decoder, Span
+from streaming.engine.local.forward.graphs import padded
 from streaming.engine.local.runner import ModelRunner
 from tests.unit.engine.test_decoder import CONFIGS, TOKENS, folder, logits
 

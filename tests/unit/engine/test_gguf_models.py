@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from streaming.engine.base import EngineError
-from streaming.engine.gguf_families import FAMILIES
-from streaming.engine.gguf_folder import write_gguf_folder
 from streaming.engine.local.runner import ModelRunner
-from streaming.engine.tensor_source import open_tensors
+from streaming.engine.models.gguf.families import FAMILIES
+from streaming.engine.models.gguf.folder import write_gguf_folder
+from streaming.engine.models.tensor_source import open_tensors
 from tests.unit.engine.ggufs import CASES, Case, write
 
 TOKENS = [(7 * at) % 250 for at in range(40)]  # longer than the windows

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from streaming.engine.base import EngineError
-from streaming.engine.gguf_configuration import configuration_of
-from streaming.engine.gguf_folder import write_gguf_folder
-from streaming.engine.gguf_header import read_header
+from streaming.engine.models.gguf.configuration import configuration_of
+from streaming.engine.models.gguf.folder import write_gguf_folder
+from streaming.engine.models.gguf.header import read_header
 from tests.unit.engine.ggufs import CASES, add, write
 
 LLAMA = CASES["llama"]

@@ -20,11 +20,11 @@ from tokenizers import (
     trainers,
 )
 
-from streaming.engine import gguf_tokenizer
 from streaming.engine.base import EngineError
-from streaming.engine.gguf_folder import write_gguf_folder
-from streaming.engine.gguf_header import read_header
-from streaming.engine.gguf_tokenizer import tokenizer_of
+from streaming.engine.models.gguf import tokenizer
+from streaming.engine.models.gguf.folder import write_gguf_folder
+from streaming.engine.models.gguf.header import read_header
+from streaming.engine.models.gguf.tokenizer import tokenizer_of
 from tests.unit.engine.ggufs import CASES, write
 
 _CORPUS = [
@@ -152,7 +152,7 @@ def test_every_split_can_be_made(tmp_path: Path) -> None:
     path = tmp_path / "a.gguf"
     written(byte_level(), path)
     header = read_header(path)
-    for split in gguf_tokenizer._SPLITS:
+    for split in tokenizer._SPLITS:
         header.metadata["tokenizer.ggml.pre"] = split
         found = tokenizer_of(header)
         assert found.decode(found.encode("abc 12", add_special_tokens=False)) == "abc 12", split

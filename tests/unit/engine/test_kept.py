@@ -16,13 +16,14 @@ import pytest
 import torch
 from filelock import FileLock
 
-from streaming.engine.local import kept as kept_module
-from streaming.engine.local import kept_files, linear
-from streaming.engine.local.examination import report_on_kept
-from streaming.engine.local.kept import KeptPass
-from streaming.engine.local.memory_need import kept_need
+from streaming.engine.local.forward import linear
+from streaming.engine.local.loading import kept as kept_module
+from streaming.engine.local.loading import kept_files
+from streaming.engine.local.loading.examination import report_on_kept
+from streaming.engine.local.loading.kept import KeptPass
+from streaming.engine.local.loading.memory_need import kept_need
 from streaming.engine.local.runner import ModelRunner
-from streaming.engine.model_store import ModelFolder
+from streaming.engine.models.store import ModelFolder
 from tests.unit.engine.test_decoder import CONFIGS, folder, logits
 
 CPU = torch.device("cpu")

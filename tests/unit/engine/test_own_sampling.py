@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from streaming.engine.base import ChatMessage, GenerationRequest, SamplingParams
-from streaming.engine.local.prompt import PromptBuilder
-from streaming.engine.local.prompting import Preparer
-from streaming.engine.model_store import ModelFolder
-from streaming.engine.own_sampling import HOUSE, own_sampling, resolved
-from tests.thinking_tokenizers import tokenizer_of
+from streaming.engine.local.prompts.prompt import PromptBuilder
+from streaming.engine.local.prompts.prompting import Preparer
+from streaming.engine.models.own_sampling import HOUSE, own_sampling, resolved
+from streaming.engine.models.store import ModelFolder
+from tests.support.thinking_tokenizers import tokenizer_of
 from tests.unit.engine.gathered import Gathered
 
 

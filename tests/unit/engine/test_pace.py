@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.engine.local.pace import BEARABLE, CROWD, LEAST, STRETCH, UNNOTICED, Pace
+from streaming.engine.local.prefill_budget import BEARABLE, CROWD, LEAST, STRETCH, UNNOTICED, Pace
 
 
 def test_a_prompt_that_delays_nobody_is_read_in_large_steps() -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from streaming.engine.base import ChatMessage, EngineError
-from streaming.engine.local.pieces import Pieces
-from streaming.engine.local.prompt import PromptBuilder
-from streaming.engine.model_store import ModelFolder
+from streaming.engine.local.prompts.pieces import Pieces
+from streaming.engine.local.prompts.prompt import PromptBuilder
+from streaming.engine.models.store import ModelFolder
 from tests.unit.engine import tokenizers_made as made
 from tests.unit.engine.plain_prompts import PlainPrompts
 

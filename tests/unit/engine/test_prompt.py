@@ -11,8 +11,8 @@ from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
 from streaming.engine.base import ChatMessage, EngineError
-from streaming.engine.local.prompt import PromptBuilder
-from streaming.engine.model_store import ModelFolder
+from streaming.engine.local.prompts.prompt import PromptBuilder
+from streaming.engine.models.store import ModelFolder
 
 IM_START, IM_END = 1, 2
 

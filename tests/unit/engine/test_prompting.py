@@ -10,8 +10,14 @@ from typing import Any
 import pytest
 
 from streaming.engine.base import ChatMessage, EngineError, GenerationRequest, SamplingParams
-from streaming.engine.local.prompt import OnProgress
-from streaming.engine.local.prompting import SHORT_CHARS, Prepared, Preparer, Prompting, _Lane
+from streaming.engine.local.prompts.prompt import OnProgress
+from streaming.engine.local.prompts.prompting import (
+    SHORT_CHARS,
+    Prepared,
+    Preparer,
+    Prompting,
+    _Lane,
+)
 
 PATIENCE = 60.0
 

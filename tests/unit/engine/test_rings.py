@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from streaming.engine.local import cache
-from streaming.engine.local.cache import RingSlots, SlotCache, Slots
+from streaming.engine.local.attention import cache
+from streaming.engine.local.attention.cache import RingSlots, SlotCache, Slots
 from tests.unit.engine.test_rows import Recorded
 
 WINDOW, ROOM = 8, 16

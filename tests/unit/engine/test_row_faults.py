@@ -15,8 +15,8 @@ import torch
 from transformers import AutoConfig
 
 from streaming.engine.base import Finished, FinishReason, Started, TextDelta
-from streaming.engine.local import linear
-from streaming.engine.local.decoder import Span
+from streaming.engine.local.forward import linear
+from streaming.engine.local.forward.decoder import Span
 from streaming.engine.local.runner import ModelRunner
 from tests.unit.engine.gathered import Gathered, ask
 from tests.unit.engine.test_decoder import CONFIGS, SHAPE, TOKENS, folder

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from streaming.engine.base import GenerationRequest, SamplingParams
-from streaming.engine.local.detokenizer import Detokenizer
-from streaming.engine.local.rows import LEAST_PREFIX, Rows
+from streaming.engine.local.answers.detokenizer import Detokenizer
+from streaming.engine.local.prefix_cache import LEAST_PREFIX, Rows
 from streaming.engine.local.sequence import TokenSequence
 
 SYSTEM = list(range(1, 1 + 2 * LEAST_PREFIX))

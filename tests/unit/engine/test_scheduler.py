@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.engine.base import GenerationRequest, SamplingParams
-from streaming.engine.local.detokenizer import Detokenizer
-from streaming.engine.local.rows import Rows
+from streaming.engine.local.answers.detokenizer import Detokenizer
+from streaming.engine.local.prefix_cache import Rows
 from streaming.engine.local.scheduler import Scheduler, StepPlan
 from streaming.engine.local.sequence import Phase, TokenSequence
 

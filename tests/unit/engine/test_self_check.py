@@ -11,15 +11,16 @@ import torch
 from transformers import BloomConfig, FalconConfig, GPT2Config, MptConfig, Qwen2Config
 
 from streaming.engine.base import EngineError
-from streaming.engine.local import LocalEngine, linear, self_check, stock
-from streaming.engine.local.cache import Slots
-from streaming.engine.local.decoder import Decoder
-from streaming.engine.local.packed import Packed
-from streaming.engine.local.precision import AUTO, choose_precision, without_int8
+from streaming.engine.local import LocalEngine
+from streaming.engine.local.attention.cache import Slots
+from streaming.engine.local.forward import linear, self_check, transformers_model
+from streaming.engine.local.forward.decoder import Decoder
+from streaming.engine.local.forward.packed import Packed
+from streaming.engine.local.forward.precision import AUTO, choose_precision, without_int8
+from streaming.engine.local.forward.transformers_model import StockModel
+from streaming.engine.local.forward.weights import Weights
 from streaming.engine.local.runner import ModelRunner
-from streaming.engine.local.stock import StockModel
-from streaming.engine.local.weights import Weights
-from streaming.engine.model_store import ModelFolder
+from streaming.engine.models.store import ModelFolder
 from tests.unit.engine.families.configurations import configuration
 from tests.unit.engine.families.serving import shake
 
@@ -197,7 +198,7 @@ def test_layers_of_any_name_are_told(
     config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From which one on: each model's code has another name for them."""
-    monkeypatch.setattr(stock, "least_likeness", lambda _: self_check.Least(2, 2, 2))
+    monkeypatch.setattr(transformers_model, "least_likeness", lambda _: self_check.Least(2, 2, 2))
     with pytest.raises(EngineError, match=r"from layer 0 \(full_attention\) on"):
         load(folder(tmp_path, config), "float32")
 

@@ -22,10 +22,10 @@ from streaming.engine.base import (
     Thinking,
 )
 from streaming.engine.local import LocalEngine
-from streaming.engine.local.prompting import Preparer
+from streaming.engine.local.prompts.prompting import Preparer
 from streaming.engine.local.stepper import Stepper
-from tests.spoken import SPOKEN, TEXT, THOUGHT, answers_of, joined, prompt_of
-from tests.thinking_tokenizers import tokenizer_of
+from tests.support.spoken import SPOKEN, TEXT, THOUGHT, answers_of, joined, prompt_of
+from tests.support.thinking_tokenizers import tokenizer_of
 from tests.unit.engine.gathered import Gathered
 
 CONTEXT = 2048

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streaming.engine.local.threads import LAST, Threads
+from streaming.engine.local.forward.thread_tuner import LAST, Threads
 
 
 def taken(threads: Threads, cost: Callable[[int], float], steps: int, tokens: int = 8) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streaming.engine.upstream import UpstreamEngine
-from tests.fake_upstream import FakeUpstream
+from tests.support.fake_upstream import FakeUpstream
 from tests.unit.engine.gathered import Gathered
 
 KEY = "sk-very-secret-0123456789"

@@ -18,7 +18,7 @@ from streaming.engine.base import (
     Started,
     TextDelta,
 )
-from tests.fake_upstream import Exchange, FakeUpstream, words
+from tests.support.fake_upstream import Exchange, FakeUpstream, words
 from tests.unit.engine.gathered import Gathered, ask
 from tests.unit.upstream.conftest import KEY
 

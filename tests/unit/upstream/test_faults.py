@@ -12,7 +12,7 @@ import pytest
 
 from streaming.engine.base import Finished, FinishReason, Started, TextDelta
 from streaming.engine.upstream.faults import of_status
-from tests.fake_upstream import Act, Exchange, FakeUpstream, refusal, words
+from tests.support.fake_upstream import Act, Exchange, FakeUpstream, refusal, words
 from tests.unit.engine.gathered import Gathered, ask
 from tests.unit.upstream.conftest import KEY
 from tests.unit.upstream.test_answers import request

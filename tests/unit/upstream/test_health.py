@@ -11,7 +11,7 @@ import pytest
 from streaming.engine.base import EngineError
 from streaming.engine.upstream import UpstreamEngine, faults
 from streaming.engine.upstream.health import Health
-from tests.fake_upstream import MODEL, FakeUpstream
+from tests.support.fake_upstream import MODEL, FakeUpstream
 from tests.unit.engine.gathered import Gathered
 from tests.unit.upstream.conftest import KEY
 from tests.unit.upstream.test_faults import wait_until

@@ -10,13 +10,15 @@ import pytest
 
 from streaming.engine.base import FinishReason
 from streaming.engine.upstream.faults import UpstreamFault, of_event, of_status
-from tests.fake_upstream import Act, Exchange, FakeUpstream, refusal
+from tests.support.fake_upstream import Act, Exchange, FakeUpstream, refusal
 from tests.unit.engine.gathered import Gathered
 from tests.unit.upstream.test_faults import then
 
 Start = Callable[..., Gathered]
 
-FORGED = "all is lost\n2026-01-01 ERROR streaming.worker \x1b[2J\u2028\u202e" + "\ud83d"
+FORGED = (
+    "all is lost\n2026-01-01 ERROR streaming.worker.queue_worker \x1b[2J\u2028\u202e" + "\ud83d"
+)
 PROMPT = "What is the secret of quaggas?"
 SAID = f"{FORGED} {PROMPT} " + "x" * 5000
 

@@ -10,9 +10,9 @@ import pytest
 
 from streaming.engine.base import Engine
 from streaming.engine.upstream import UpstreamEngine
-from streaming.publishing import MOST_PUBLISH_SECONDS, Publisher
-from tests.fake_engine import FakeEngine
-from tests.fake_upstream import Exchange, FakeUpstream
+from streaming.worker.publishing import MOST_PUBLISH_SECONDS, Publisher
+from tests.support.fake_engine import FakeEngine
+from tests.support.fake_upstream import Exchange, FakeUpstream
 from tests.unit.engine.gathered import Gathered, ask
 
 Start = Callable[..., Gathered]

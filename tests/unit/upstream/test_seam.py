@@ -19,10 +19,10 @@ import pytest
 
 from streaming.engine.upstream import answer as upstream_answer
 from streaming.engine.upstream.dialect import Dialect
+from streaming.engine.upstream.remote import ServedModel
 from streaming.engine.upstream.seam import Seam
-from streaming.engine.upstream.server import ServedModel
 from streaming.engine.upstream.stream import Piece
-from tests.fake_upstream import Act, Exchange, FakeUpstream, refusal, words
+from tests.support.fake_upstream import Act, Exchange, FakeUpstream, refusal, words
 from tests.unit.engine.gathered import Gathered
 from tests.unit.upstream.test_answers import request
 

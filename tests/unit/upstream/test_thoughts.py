@@ -20,7 +20,7 @@ from streaming.engine.base import (
     Thinking,
 )
 from streaming.engine.upstream.telling import THOUGHT_TOKEN
-from tests.fake_upstream import Act, Exchange, FakeUpstream, refusal
+from tests.support.fake_upstream import Act, Exchange, FakeUpstream, refusal
 from tests.unit.engine.gathered import Gathered
 from tests.unit.upstream.test_answers import request
 

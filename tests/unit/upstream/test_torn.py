@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fake_upstream import Exchange, FakeUpstream
+from tests.support.fake_upstream import Exchange, FakeUpstream
 from tests.unit.engine.gathered import Gathered
 
 Start = Callable[..., Gathered]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from streaming.engine.local import cache
+from streaming.engine.local.attention import cache
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from streaming.engine.base import Finished, FinishReason, GenerationRequest, SamplingParams
-from streaming.engine.local.detokenizer import Detokenizer
-from streaming.engine.local.prompting import Prepared
+from streaming.engine.local.answers.detokenizer import Detokenizer
+from streaming.engine.local.prompts.prompting import Prepared
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.sequence import TokenSequence
 from streaming.engine.local.stepper import Stepper
-from streaming.engine.model_support import reason_against
+from streaming.engine.models.support import reason_against
 from tests.unit.engine.families.configurations import CONTEXT, WITH_MORE, configuration
 
 CHUNK = 24

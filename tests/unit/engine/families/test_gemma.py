@@ -10,11 +10,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from streaming.engine.local.cache import RingSlots
-from streaming.engine.local.decoder import Decoder
-from streaming.engine.local.loading import load_model
-from streaming.engine.local.stock import StockModel
-from streaming.engine.model_store import ensure_model
+from streaming.engine.local.attention.cache import RingSlots
+from streaming.engine.local.forward.decoder import Decoder
+from streaming.engine.local.forward.transformers_model import StockModel
+from streaming.engine.local.loading.parameters import load_model
+from streaming.engine.models.store import ensure_model
 from tests.unit.engine.families.serving import Served, expected
 
 IS_LONG = os.environ.get("CHATSTREAM_TEST_LONG") == "1"

@@ -1,0 +1,116 @@
+// One prompt and its answer as elements of the page, made from templates/streaming/turn.html.
+
+import { showAllText, showLessText } from "../shared/words.js";
+
+// A longer prompt is clamped, so that the answer below it can be seen.
+const LONG_CHARS = 1500;
+const LONG_LINES = 20;
+
+const EMPTY = {
+  text: "",
+  previous: null,
+  versions: [],
+  continues: null,
+  rating: 0,
+  reasoning_ms: 0,
+  trimmed_messages: 0,
+  done: null,
+};
+
+export class TurnView {
+  constructor(element) {
+    this.element = element;
+    this.answer = element.querySelector(".answer");
+    const details = element.querySelector('script[type="application/json"]');
+    this.details = { ...EMPTY, ...(details && JSON.parse(details.textContent)) };
+    details?.remove();
+    this.#clamp();
+  }
+
+  static create(prompt, details = {}) {
+    const template = document.getElementById("turn");
+    const view = new TurnView(template.content.firstElementChild.cloneNode(true));
+    view.prompt = prompt;
+    Object.assign(view.details, details);
+    return view;
+  }
+
+  get id() {
+    return this.answer.dataset.responseId;
+  }
+
+  set id(id) {
+    this.answer.dataset.responseId = id;
+  }
+
+  get prompt() {
+    return this.find(".bubble").textContent;
+  }
+
+  set prompt(text) {
+    this.find(".bubble").textContent = text;
+    this.#clamp();
+  }
+
+  // Shows all of a clamped prompt, or its beginning again.
+  toggleWhole() {
+    this.#showWhole(this.find(".bubble").classList.contains("clamped"));
+  }
+
+  #clamp() {
+    const { prompt } = this;
+    const isLong = prompt.length > LONG_CHARS || prompt.split("\n", LONG_LINES + 1).length > LONG_LINES;
+    this.toggle(".more", isLong);
+    this.#showWhole(!isLong);
+  }
+
+  #showWhole(isWhole) {
+    const more = this.find(".more");
+    this.find(".bubble").classList.toggle("clamped", !isWhole);
+    more.textContent = isWhole ? showLessText() : showAllText();
+    more.setAttribute("aria-expanded", String(isWhole));
+  }
+
+  get status() {
+    return this.answer.dataset.status;
+  }
+
+  set status(status) {
+    this.answer.dataset.status = status;
+  }
+
+  find(selector) {
+    return this.element.querySelector(selector);
+  }
+
+  // A line of the answer: hidden when it says nothing.
+  show(selector, text, inside = selector) {
+    const line = this.find(selector);
+    line.hidden = !text;
+    const target = inside === selector ? line : line.querySelector(inside);
+    if (target.textContent !== text) target.textContent = text;
+  }
+
+  toggle(selector, isShown) {
+    this.find(selector).hidden = !isShown;
+  }
+
+  showVersions(id) {
+    const { versions } = this.details;
+    this.toggle(".versions", versions.length > 1);
+    const index = versions.indexOf(id);
+    this.find(".version").textContent = `${index + 1} / ${versions.length}`;
+    this.find(".older").setAttribute("aria-disabled", String(index <= 0));
+    this.find(".newer").setAttribute("aria-disabled", String(index >= versions.length - 1));
+  }
+
+  showRating() {
+    for (const [selector, rating] of [
+      [".like", 1],
+      [".dislike", -1],
+    ]) {
+      const isPressed = this.details.rating === rating;
+      this.find(selector).setAttribute("aria-pressed", String(isPressed));
+    }
+  }
+}

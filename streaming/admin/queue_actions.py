@@ -1,0 +1,125 @@
+"""The order of the waiting list, and whether it takes prompts. One coroutine for each action.
+
+They answer what was done, or ask first; they raise Refused when nothing was done.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from streaming.admin import audit_log
+from streaming.admin.orders import SHORT_ID, Answer, Order, Question, Refused, Said, warned
+from streaming.lifecycle import responses
+from streaming.waiting_list.base import (
+    CLOSED_MESSAGE_CHARS,
+    Edge,
+    Snapshot,
+    State,
+)
+
+# --- the order ---
+
+
+async def move(order: Order) -> Answer:
+    """`front` or `back`: a response's id."""
+    given = [edge for edge in Edge if order.text(edge)]
+    if len(given) != 1:
+        raise Refused(_("Nothing was done: the form does not say what to move, or where."))
+    edge = given[0]
+    try:
+        response_id = str(UUID(order.text(edge)))
+    except ValueError:
+        raise Refused(_("There is no such response, or it was deleted.")) from None
+    moved = await audit_log.carried_out(
+        order.operator_id,
+        audit_log.response(response_id),
+        f"Moved to the {edge} of the waiting list.",
+        responses.move(order.layer, response_id, edge),
+    )
+    if not moved:
+        return warned(await _why_not_moved(order, response_id))
+    if edge is Edge.FRONT:
+        text = _("Response %(id)s is at the front of the waiting list.")
+    else:
+        text = _("Response %(id)s is at the back of the waiting list.")
+    return [Said(text % {"id": response_id[:SHORT_ID]})]
+
+
+async def _why_not_moved(order: Order, response_id: str) -> str:
+    state = (await order.layer.waiting_list.place(response_id)).state
+    if state is State.RUNNING:
+        text = _("Response %(id)s does not wait any more: it is being answered.")
+    elif state is State.HELD:
+        text = _(
+            "Response %(id)s has no place to move from: it waits for the previous answer of its "
+            "conversation."
+        )
+    elif state is State.WAITING:
+        text = _("Response %(id)s came back from a lost worker and is ahead of all others.")
+    else:
+        text = _("Response %(id)s does not wait any more: it had ended already.")
+    return text % {"id": response_id[:SHORT_ID]}
+
+
+# --- the doors ---
+
+
+async def close(order: Order) -> Answer:
+    """`closed_message`: what people are told."""
+    message = _closing(order)
+    snapshot: Snapshot = await order.layer.waiting_list.snapshot()
+    if not order.confirmed:
+        return _close_question(message, snapshot)
+    await audit_log.carried_out(
+        order.operator_id,
+        audit_log.QUEUE,
+        f"Closed to new prompts: {message}",
+        order.layer.waiting_list.close(message),
+    )
+    text = _("The queue is closed to new prompts. People are told: “%(message)s”")
+    return [Said(text % {"message": message})]
+
+
+def _close_question(message: str, snapshot: Snapshot) -> Question:
+    told = _("Nobody can send a prompt. People are told: “%(message)s”") % {"message": message}
+    effects = [told]
+    if snapshot.closed is not None:
+        text = _("It is closed already; this takes the place of: “%(message)s”")
+        effects.append(text % {"message": snapshot.closed})
+    if count := len(snapshot.running) + len(snapshot.waiting):
+        text = ngettext(
+            "%(count)d response that is open goes on.",
+            "%(count)d responses that are open go on.",
+            count,
+        )
+        effects.append(text % {"count": count})
+    effects.append(_("It stays closed, over restarts of the workers, until you reopen it."))
+    fields = [("close", "1"), ("closed_message", message)]
+    return Question(_("Close the queue to new prompts?"), effects, fields, _("Yes, close it"))
+
+
+def _closing(order: Order) -> str:
+    """The message, as `WaitingList.close` takes it."""
+    message = order.text("closed_message").replace("\r\n", "\n")
+    if not message:
+        raise Refused(_("Write what people are told while the queue is closed."))
+    if len(message) > CLOSED_MESSAGE_CHARS:
+        text = _("The message has %(count)d characters; at most %(most)d are allowed.")
+        raise Refused(text % {"count": len(message), "most": CLOSED_MESSAGE_CHARS})
+    if "\x00" in message:
+        raise Refused(_("The message has a character that no text may have."))
+    return message
+
+
+async def reopen(order: Order) -> Answer:
+    """No field."""
+    if await order.layer.waiting_list.closed() is None:
+        return warned(_("The queue is open."))
+    await audit_log.carried_out(
+        order.operator_id, audit_log.QUEUE, "Reopened.", order.layer.waiting_list.reopen()
+    )
+    await responses.ring(order.layer)
+    return [Said(_("The queue is open again."))]

@@ -1,0 +1,201 @@
+"""One response's events for one HTTP request.
+
+An HTTP request cannot come back and resume, as a socket does. So it owns its response: when the
+request is over, for whatever reason, and the response is not, the response is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextvars import Context
+from typing import Any
+
+from channels.layers import BaseChannelLayer
+
+from streaming.delivery.listening import listen
+from streaming.delivery.viewers import Told, Viewer, Viewers
+from streaming.lifecycle import ending, recovery, responses
+from streaming.lifecycle.arrivals import Arrivals
+from streaming.models import Response
+from streaming.protocol.events import ProtocolError
+from streaming.system.outages import log_fault
+from streaming.waiting_list.base import group_name
+
+logger = logging.getLogger(__name__)
+
+_UNREAD_EVENTS = 50
+"""So many events may wait for a slow reader. The others are in the log, which is read later."""
+
+_endings: set[asyncio.Task[None]] = set()
+
+
+async def all_ended(seconds: float) -> None:
+    """Wait, so long at most, until the responses of requests that are over are cancelled."""
+    if _endings:
+        await asyncio.wait(_endings, timeout=seconds)
+
+
+class Subscription:
+    """A response from its acceptance to its end, as an iterator of events.
+
+    What it does runs in tasks of its own, in an empty context: Django ends the database thread of
+    a request together with the request, and waits for it while nothing else can run.
+    """
+
+    def __init__(self, layer: BaseChannelLayer) -> None:
+        self._layer = layer
+        self._response: Response | None = None
+        self._accepting: asyncio.Task[Told] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._viewer: Viewer | None = None
+        self._channel = ""
+        self._done = False
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_UNREAD_EVENTS)
+        self._position: dict[str, Any] | None = None
+        self._news = asyncio.Event()
+
+    async def begin(
+        self,
+        write: Coroutine[Any, Any, Response],
+        discard: Callable[[Response], Awaitable[None]],
+    ) -> Told:
+        """Write the row and give it a place, which is returned; call it in the request's task.
+
+        `discard` takes the row away again if there is no place: ProtocolError is raised then.
+        """
+        request = asyncio.current_task()
+        assert request is not None
+        work = self._accept(write, discard)
+        self._accepting = asyncio.create_task(work, context=Context())
+        request.add_done_callback(self._leave)
+        # A client that vanishes now must not leave half an acceptance behind.
+        return await asyncio.shield(self._accepting)
+
+    @property
+    def response(self) -> Response:
+        """The row as it was accepted."""
+        assert self._response is not None
+        return self._response
+
+    async def events(
+        self, quiet: float, first: dict[str, Any] | None = None
+    ) -> AsyncIterator[dict[str, Any] | None]:
+        """The response's events up to `response.done`, and its `response.queue_position`; `first`
+        was taken before by `next_event`.
+
+        None whenever there was nothing for `quiet` seconds. Of the positions that come while the
+        reader is busy only the last one is kept; nothing else is left out.
+        """
+        event = first
+        while event is None or event["type"] != "response.done":
+            if event is not None:
+                yield event
+            try:
+                async with asyncio.timeout(quiet):
+                    event = await self.next_event()
+            except TimeoutError:
+                event = None
+                yield None
+        yield event
+
+    async def next_event(self) -> dict[str, Any]:
+        """The next event. If the wait for it is cancelled, it is not lost."""
+        while True:
+            if not self._events.empty():
+                self._position = None  # of the past
+                return self._events.get_nowait()
+            if self._position is not None:
+                position, self._position = self._position, None
+                return position
+            self._news.clear()
+            await self._news.wait()
+
+    # --- the beginning ---
+
+    async def _accept(
+        self,
+        write: Coroutine[Any, Any, Response],
+        discard: Callable[[Response], Awaitable[None]],
+    ) -> Told:
+        try:
+            await recovery.ensure(self._layer)
+        except BaseException:
+            write.close()
+            raise
+        async with Arrivals.here().one():
+            self._response = response = await write
+        response_id = str(response.pk)
+        try:
+            place = await responses.enqueue(self._layer, response, created=False)
+        except ProtocolError:
+            self._response = None
+            await discard(response)
+            raise
+        self._channel = await self._layer.new_channel()
+        await self._layer.group_add(group_name(response_id), self._channel)
+        # What was published before is in the log, which the viewer reads first.
+        self._viewer = Viewer(
+            self._layer, response_id, send=self._take, on_done=self._note_done, replay=self._take
+        )
+        told = await Viewers.here(self._layer).tell(response_id, place)
+        Viewers.here(self._layer).add(self._viewer)
+        self._reader = asyncio.create_task(self._read(self._viewer, told))
+        await responses.confirm(self._layer, response, place)
+        return told
+
+    # --- what comes ---
+
+    async def _read(self, viewer: Viewer, told: Told) -> None:
+        await viewer.open(told)
+        await listen(self._layer, self._channel, viewer.feed)
+
+    async def _take(self, text: str) -> None:
+        event = json.loads(text)
+        if event["type"] == "response.queue_position":
+            # All viewers are told their places by one task: it must not wait for this reader.
+            self._position = event
+        else:
+            await self._events.put(event)
+        self._news.set()
+
+    def _note_done(self) -> None:
+        self._done = True
+
+    # --- the end ---
+
+    def _leave(self, request: asyncio.Task[Any]) -> None:
+        ending = asyncio.get_running_loop().create_task(self._end(), context=Context())
+        _endings.add(ending)
+        ending.add_done_callback(_endings.discard)
+
+    async def _end(self) -> None:
+        assert self._accepting is not None
+        await asyncio.wait([self._accepting])
+        self._accepting.exception()  # it was told to the client, if that was still there
+        if self._response is None:
+            return
+        response_id = str(self._response.pk)
+        if not self._done:
+            await self._cancel(response_id)
+        if self._viewer:
+            Viewers.here(self._layer).discard(self._viewer)
+        if self._reader:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+        if self._channel:
+            with contextlib.suppress(Exception):  # the layer may be away, and forgets all the same
+                await self._layer.group_discard(group_name(response_id), self._channel)
+
+    async def _cancel(self, response_id: str) -> None:
+        try:
+            await ending.cancel(self._layer, response_id)
+        except ProtocolError:
+            pass  # it has just ended by itself
+        except Exception as error:
+            # Nobody watches it any more: that ends it after the grace.
+            message = "The response %s of a client that left runs on."
+            log_fault(logger, error, message, response_id)

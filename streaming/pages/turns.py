@@ -1,0 +1,146 @@
+"""What the page needs of a stored conversation: the turns of one path through its tree.
+
+The words that describe a turn (how it ended, how long it took) are the page's own: `words.js`
+makes them from the fields given here, for stored turns as for those that it saw happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, Q
+from django.utils.safestring import SafeString
+
+from streaming import markup
+from streaming.models import OPEN, TERMINAL, Conversation, Response, Status
+from streaming.pages import thread
+from streaming.record.queries import newest_first, prefix_of, thought_before, total_ms
+
+WINDOW = 20
+"""So many turns are shown at a time; earlier ones on demand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A prompt and its answer, as the page shows them, with what was thought before the answer.
+    `details` is for the page's scripts."""
+
+    response_id: UUID
+    status: str
+    is_open: bool
+    prompt: str
+    reasoning: str
+    blocks: list[SafeString]
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Turns of a path, oldest first; `earlier`: there are more before them."""
+
+    turns: list[Turn]
+    earlier: bool
+    newest: UUID | None
+    """The newest response of the whole conversation, on whatever branch."""
+
+
+def window(
+    conversation: Conversation, through: UUID | None = None, before: UUID | None = None
+) -> Window:
+    """The last turns of a path, or the last ones before a turn.
+
+    `through`: a response that the path has to lead through; without one it leads to the newest.
+    KeyError for a response that is none of the conversation's.
+    """
+    nodes = _nodes(conversation)
+    path = thread.Thread(nodes).path(through)
+    end = len(path)
+    if before is not None:
+        end = next((number for number, turn in enumerate(path) if turn.id == before), -1)
+        if end < 0:
+            raise KeyError(before)
+    shown = path[max(0, end - WINDOW) : end]
+    return Window(_turns(shown), end > WINDOW, nodes[-1].id if nodes else None)
+
+
+def newest(conversation: Conversation) -> UUID | None:
+    """The newest response's id."""
+    return newest_first(conversation).values_list("pk", flat=True).first()
+
+
+def _nodes(conversation: Conversation) -> list[thread.Node]:
+    rows = (
+        newest_first(conversation)
+        .reverse()
+        .annotate(is_stub=Q(status__in=TERMINAL) & Q(message=None))
+        .values_list("pk", F("previous_id"), F("continues_id"), "is_stub")
+    )
+    return [thread.Node(*row) for row in rows]
+
+
+def _turns(path: Sequence[thread.Turn]) -> list[Turn]:
+    ids = [response_id for turn in path for response_id in turn.chain]
+    related = ("prompt", "message", "continues__message")
+    rows = Response.objects.select_related(*related).in_bulk(ids)
+    chains = [[rows[id_] for id_ in turn.chain if id_ in rows] for turn in path]
+    shown = [(turn, chain) for turn, chain in zip(path, chains, strict=True) if chain]
+    texts = [_text(chain[-1]) for _, chain in shown]
+    rendered = markup.render_all(texts)
+    return [
+        _turn(turn, chain, text, blocks)
+        for (turn, chain), text, blocks in zip(shown, texts, rendered, strict=True)
+    ]
+
+
+def _text(last: Response) -> str:
+    return last.message.content if last.message else prefix_of(last)
+
+
+def _turn(
+    turn: thread.Turn, chain: Sequence[Response], text: str, blocks: list[SafeString]
+) -> Turn:
+    last = chain[-1]
+    reasoning = last.message.reasoning if last.message else thought_before(last)
+    waits = last.status in (Status.ACCEPTING, Status.QUEUED)
+    return Turn(
+        response_id=last.pk,
+        status=Status.QUEUED if waits else Status(last.status),
+        is_open=last.status in OPEN,
+        prompt=last.prompt.content,
+        reasoning=reasoning,
+        blocks=blocks,
+        details={
+            "text": text,
+            "reasoning_ms": _thought_ms(chain),
+            "previous": turn.previous,
+            "versions": turn.versions,
+            "continues": last.continues_id,
+            "rating": last.rating or 0,
+            "trimmed_messages": last.trimmed_messages,
+            "done": _done(chain),
+        },
+    )
+
+
+def _done(chain: Sequence[Response]) -> dict[str, Any] | None:
+    """The fields of `response.done` that the page's line below an answer is made of; tokens and
+    time are those of all that were needed to write it. None while it is open."""
+    last = chain[-1]
+    ended = [response for response in chain if response.finished_at is not None]
+    if last.finished_at is None:
+        return None
+    return {
+        "status": last.status,
+        "usage": {"completion_tokens": sum(response.completion_tokens for response in ended)},
+        "timings": {"total_ms": sum(total_ms(response) for response in ended)},
+        "error": {"code": last.error_code, "message": last.error_message},
+        "began": any(response.started_at is not None for response in ended),
+    }
+
+
+def _thought_ms(chain: Sequence[Response]) -> int:
+    """Milliseconds that were thought for an answer until now."""
+    return sum(response.reasoning_ms or 0 for response in chain)

@@ -1,0 +1,125 @@
+"""The protocol as an AsyncAPI 3.0 document, made from `streaming.protocol.events`.
+
+`python -m streaming.protocol.asyncapi > docs/asyncapi.yaml` writes it anew.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from streaming.protocol import events
+
+_REF = "#/components/schemas/{model}"
+_MESSAGES = "#/channels/chat/messages/"
+
+
+def client_events() -> tuple[type[BaseModel], ...]:
+    """The models of what clients send."""
+    union, *_ = get_args(events.ClientEvent)
+    return get_args(union)
+
+
+def server_events() -> tuple[type[BaseModel], ...]:
+    """The models of what the server sends."""
+    return get_args(events.ServerEvent)
+
+
+def type_of(model: type[BaseModel]) -> str:
+    """An event's name on the wire."""
+    (name,) = get_args(model.model_fields["type"].annotation)
+    return str(name)
+
+
+def document() -> dict[str, Any]:
+    """The whole document, as a mapping in the order in which it is written."""
+    sent, received = client_events(), server_events()
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "ChatStream",
+            "version": f"{events.PROTOCOL_VERSION}.0.0",
+            "description": "Made from streaming/protocol/events.py; docs/protocol.md explains it.",
+        },
+        "defaultContentType": "application/json",
+        "servers": {"local": {"host": "127.0.0.1:8000", "protocol": "ws", "security": _security()}},
+        "channels": {
+            "chat": {
+                "address": "/ws/chat/",
+                "description": "One JSON object per text frame.",
+                "messages": {
+                    type_of(model): {"$ref": f"#/components/messages/{type_of(model)}"}
+                    for model in (*sent, *received)
+                },
+            }
+        },
+        "operations": {
+            "clientSends": _operation("receive", "What clients send.", sent),
+            "serverSends": _operation("send", "What the server sends.", received),
+        },
+        "components": {
+            "messages": {type_of(model): _message(model) for model in (*sent, *received)},
+            "schemas": _schemas(sent, received),
+            "securitySchemes": {
+                "apiKey": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "httpApiKey", "name": "sessionid", "in": "cookie"},
+            },
+        },
+    }
+
+
+def text() -> str:
+    """The document as YAML."""
+    return yaml.safe_dump(document(), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _security() -> list[dict[str, str]]:
+    return [{"$ref": f"#/components/securitySchemes/{name}"} for name in ("apiKey", "session")]
+
+
+def _operation(action: str, summary: str, models: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": "#/channels/chat"},
+        "summary": summary,
+        "messages": [{"$ref": _MESSAGES + type_of(model)} for model in models],
+    }
+
+
+def _message(model: type[BaseModel]) -> dict[str, Any]:
+    return {"name": type_of(model), "payload": {"$ref": _REF.format(model=model.__name__)}}
+
+
+def _schemas(
+    sent: Iterable[type[BaseModel]], received: Iterable[type[BaseModel]]
+) -> dict[str, Any]:
+    schemas: dict[str, Any] = {}
+    for models, complete in ((sent, False), (received, True)):
+        _, found = models_json_schema([(m, "validation") for m in models], ref_template=_REF)
+        for name, schema in found["$defs"].items():
+            schemas[name] = _plain(schema, without=("title", "default") if complete else ("title",))
+            if complete:
+                # The server leaves nothing out; and a later one may say more.
+                schemas[name]["required"] = list(schema["properties"])
+    return dict(sorted(schemas.items()))
+
+
+def _plain(schema: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
+    """A model's schema without what its reader does not need."""
+    plain = {name: value for name, value in schema.items() if name != "title"}
+    plain["properties"] = {
+        field: {name: value for name, value in about.items() if name not in without}
+        for field, about in schema["properties"].items()
+    }
+    if "description" in plain:
+        plain["description"] = inspect.cleandoc(plain["description"])
+    return plain
+
+
+if __name__ == "__main__":
+    print(text(), end="")

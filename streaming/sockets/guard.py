@@ -1,0 +1,213 @@
+"""Sees that open sockets still belong to who opened them: one look at the database for all the
+sockets of a process, every few seconds.
+
+A look only suspects. Whoever is suspected asks for themselves, as before each event of a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+from django.conf import settings
+from django.contrib import auth
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.db import transaction
+from django.db.models.signals import post_delete, post_save
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+
+from streaming.identity import keys
+from streaming.identity.owners import key_in
+from streaming.models import ApiKey, MergedVisitor
+from streaming.record.database import in_database
+from streaming.system.outages import log_fault
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 3.0
+
+_SETTLE_SECONDS = 0.25
+"""Django says that somebody signs out before it deletes the session."""
+
+_LOOK_APART_SECONDS = 1.0
+"""However often accounts change, looks are so far apart."""
+
+_ASK_SECONDS = 10.0
+"""How long a look waits for those it suspects, who may not read what they are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a socket came with, and who it was by that."""
+
+    api_key: str | None = None  # its digest
+    session: str | None = None  # its key
+    visitor: str | None = None
+    user: str | None = None  # primary key
+
+    @classmethod
+    def of(cls, scope: Mapping[str, Any], user: Any, visitor: str | None = None) -> Credentials:
+        """`user` None for a visitor."""
+        pk = None if user is None else str(user.pk)
+        if secret := key_in(scope.get("headers", ())):
+            return cls(api_key=keys.digest(secret), user=pk)
+        session = getattr(scope.get("session"), "session_key", None)
+        return cls(session=session, visitor=visitor, user=pk)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything that could change."""
+        return bool(self.api_key or self.session or self.visitor)
+
+
+def no_longer_valid(held: Collection[Credentials]) -> set[Credentials]:
+    """Those with which nobody would be the same today. A few queries, however many are held.
+
+    Raises DatabaseError.
+    """
+    owners = _owners_of_keys({one.api_key for one in held} - {None})
+    accounts = _accounts_of_sessions({one.session for one in held} - {None})
+    merged = MergedVisitor.objects.in_bulk({one.visitor for one in held} - {None})
+
+    def holds(one: Credentials) -> bool:
+        if one.api_key:
+            return owners.get(one.api_key) == one.user
+        account = accounts.get(one.session) if one.session else None
+        return account == one.user and one.visitor not in merged
+
+    return {one for one in held if not holds(one)}
+
+
+def _owners_of_keys(digests: Iterable[Any]) -> dict[str, str]:
+    valid = ApiKey.objects.filter(revoked_at=None, user__is_active=True)
+    found = valid.only("digest", "user_id").in_bulk(list(digests), field_name="digest")
+    return {digest: str(key.user_id) for digest, key in found.items()}
+
+
+def _accounts_of_sessions(session_keys: Iterable[Any]) -> dict[str, str]:
+    """Who is signed in by each session, as `channels.auth.get_user` decides it; those by which
+    nobody is are left out."""
+    signed_in = {key: data for key, data in _sessions(session_keys) if auth.SESSION_KEY in data}
+    model = auth.get_user_model()
+    users = model._default_manager.filter(is_active=True).in_bulk(
+        {model._meta.pk.to_python(data[auth.SESSION_KEY]) for data in signed_in.values()}
+    )
+    hashes = {str(pk): user.get_session_auth_hash() for pk, user in users.items()}
+    return {
+        key: data[auth.SESSION_KEY]
+        for key, data in signed_in.items()
+        if data.get(auth.BACKEND_SESSION_KEY) in settings.AUTHENTICATION_BACKENDS
+        and constant_time_compare(
+            data.get(auth.HASH_SESSION_KEY) or "", hashes.get(data[auth.SESSION_KEY], "-")
+        )
+    }
+
+
+def _sessions(session_keys: Iterable[Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    if not hasattr(store, "get_model_class"):  # kept elsewhere than in the database
+        return [(key, store(key).load()) for key in session_keys]
+    rows = store.get_model_class().objects.filter(expire_date__gt=timezone.now())
+    return [(key, row.get_decoded()) for key, row in rows.in_bulk(list(session_keys)).items()]
+
+
+class Guarded(Protocol):
+    async def suspect(self) -> None:
+        """Ask afresh who this socket is, and close it if that has changed."""
+
+
+class Guard:
+    """Looks after all the sockets of an event loop, as long as there are any."""
+
+    interval = LOOK_SECONDS
+
+    _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Guard] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._held: dict[Guarded, Credentials] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._alarm = asyncio.Event()
+        self._fault: type[Exception] | None = None
+
+    @classmethod
+    def here(cls) -> Guard:
+        """The running loop's guard."""
+        loop = asyncio.get_running_loop()
+        if (guard := cls._of_loop.get(loop)) is None:
+            guard = cls._of_loop[loop] = cls()
+        return guard
+
+    @classmethod
+    def look_soon(cls, **kwargs: Any) -> None:
+        """Something has changed: let every guard of this process look, as soon as it is committed.
+        May be called in any thread."""
+        transaction.on_commit(cls._alarm_all)
+
+    @classmethod
+    def _alarm_all(cls) -> None:
+        for loop, guard in list(cls._of_loop.items()):
+            with contextlib.suppress(RuntimeError):  # that loop has ended
+                loop.call_soon_threadsafe(guard._alarm.set)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def enter(self, socket: Guarded, credentials: Credentials) -> None:
+        """Look after a socket, unless it came with nothing that could change."""
+        if not credentials:
+            return
+        self._held[socket] = credentials
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._look_on())
+
+    def leave(self, socket: Guarded) -> None:
+        self._held.pop(socket, None)
+        if not self._held and self._task:
+            self._task.cancel()
+            self._task = None
+
+    async def _look_on(self) -> None:
+        looked_at = float("-inf")
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._alarm.wait(), self.interval)
+                apart = looked_at + _LOOK_APART_SECONDS - time.monotonic()
+                await asyncio.sleep(max(_SETTLE_SECONDS, apart))
+            self._alarm.clear()
+            looked_at = time.monotonic()
+            try:
+                await self._look()
+            except Exception as error:
+                if type(error) is not self._fault:  # once, however long it lasts
+                    log_fault(logger, error, "Whose the sockets are could not be read.")
+                self._fault = type(error)
+            else:
+                self._fault = None
+
+    async def _look(self) -> None:
+        held = set(self._held.values())
+        gone = await in_database(no_longer_valid)(held)
+        suspects = [socket for socket, one in self._held.items() if one in gone] if gone else ()
+        asking = (socket.suspect() for socket in suspects)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ASK_SECONDS):
+                for error in await asyncio.gather(*asking, return_exceptions=True):
+                    if isinstance(error, Exception):
+                        log_fault(logger, error, "A socket could not be asked whose it is.")
+
+
+for _signal, _model in (
+    (user_logged_in, None),
+    (user_logged_out, None),
+    (keys.revoked, None),
+    *((signal, settings.AUTH_USER_MODEL) for signal in (post_save, post_delete)),
+    *((signal, ApiKey) for signal in (post_save, post_delete)),
+):
+    _signal.connect(Guard.look_soon, sender=_model, dispatch_uid="streaming.sockets.guard")

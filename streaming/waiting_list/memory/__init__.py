@@ -1,0 +1,4 @@
+"""The waiting list of one process: no `await` inside an operation.
+
+Knows no Redis, no record and no sockets.
+"""

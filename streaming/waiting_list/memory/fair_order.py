@@ -1,0 +1,106 @@
+"""The order of the waiting list in memory: start-time fair queueing between owners.
+
+`lua/fair_order.lua` is the same for Redis; the rule is told in `base.WaitingList`. No owner's
+last tag needs to be kept: while the owner has something waiting it is the tag of the last one,
+and otherwise the virtual time has passed it. Entries that were moved are in no owner's queue.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+
+from streaming.waiting_list.base import Edge, Slot
+from streaming.waiting_list.memory.open_response import OpenResponse
+from streaming.waiting_list.memory.ordered_entries import OrderedEntries, slot_of
+
+
+class FairOrder(OrderedEntries):
+    """The entries that have positions. Enter with `enter`, leave with `claim` or `withdraw`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsaved: dict[str, OpenResponse] = {}
+        """By id, those whose slot is another one than `enqueue` told; whoever saves them clears."""
+        self._by_owner: dict[str, list[OpenResponse]] = {}
+        self._virtual_time = 0
+        self._last_ticket = 0
+
+    def enter(self, response: OpenResponse, now: float) -> None:
+        """Give a response its slot and let it wait there."""
+        queue = self._by_owner.setdefault(response.entry.owner, [])
+        last = queue[-1].slot.tag if queue else 0
+        self._close_gap()
+        response.enter(Slot(max(self._virtual_time, last) + 1, self._next_ticket()), now)
+        queue.append(response)
+        self.add(response)
+
+    def restore(self, response: OpenResponse, slot: Slot, now: float) -> None:
+        """Let a response wait where it stood before the list was lost."""
+        self.pass_over(slot)
+        response.enter(slot, now)
+        if not slot.moved:
+            queue = self._by_owner.setdefault(response.entry.owner, [])
+            insort(queue, response, key=slot_of)
+        self.add(response)
+
+    def pass_over(self, slot: Slot) -> None:
+        """Let whoever enters from now on stand behind this slot."""
+        self._virtual_time = max(self._virtual_time, slot.tag)
+        self._last_ticket = max(self._last_ticket, slot.ticket)
+
+    def slot_ahead(self) -> Slot:
+        """Return a slot for a response that ran and whose own slot is not known."""
+        return Slot(0, self._next_ticket())
+
+    def claim(self, response: OpenResponse) -> None:
+        """Take one out whose turn it is."""
+        self.remove(response)
+        self._virtual_time = max(self._virtual_time, response.slot.tag)
+        self._leave_queue(response)
+
+    def withdraw(self, response: OpenResponse) -> None:
+        """Take one out; its owner's later ones each move up by one slot."""
+        self.remove(response)
+        queue = self._by_owner.get(response.entry.owner, [])
+        following = queue[queue.index(response) + 1 :] if response in queue else []
+        for later in following:
+            self.remove(later)
+        for later in following:
+            later.slot, response.slot = response.slot, later.slot
+            self.add(later)
+            self.unsaved[later.response_id] = later
+        self._leave_queue(response)
+
+    def move(self, response: OpenResponse, edge: Edge) -> None:
+        """Put one before or behind all others."""
+        self.remove(response)
+        self._leave_queue(response)
+        if self._responses and edge is Edge.FRONT:
+            self._close_gap()  # so that no newcomer gets a tag that is as small
+            tag = self._responses[0].slot.tag - 1
+            response.slot = Slot(tag, self._next_ticket(), moved=True)
+        elif self._responses:
+            tag = self._responses[-1].slot.tag
+            response.slot = Slot(tag, self._next_ticket(), moved=True)
+        else:
+            response.slot = response.slot._replace(moved=True)
+        self.add(response)
+        self.unsaved[response.response_id] = response
+
+    def _close_gap(self) -> None:
+        """Pass over rounds that moves have emptied: the next one is that of somebody who waits."""
+        for later in self._responses.irange_key(min_key=Slot(self._virtual_time + 1, 0)):
+            self._virtual_time = later.slot.tag - 1
+            break
+
+    def _next_ticket(self) -> int:
+        self._last_ticket += 1
+        return self._last_ticket
+
+    def _leave_queue(self, response: OpenResponse) -> None:
+        """Take it out of its owner's queue, if no move has."""
+        queue = self._by_owner.get(response.entry.owner, [])
+        if response in queue:
+            queue.remove(response)
+            if not queue:
+                del self._by_owner[response.entry.owner]

@@ -1,0 +1,160 @@
+"""One open response in the waiting list in memory: its phase, and the transitions between phases.
+
+`TRANSITIONS` is the table; every method that changes the phase checks it. Collections of responses
+are kept by `open_responses`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from streaming.waiting_list.base import MAX_ATTEMPTS, Claim, Entry, Lease, Slot, State
+from streaming.waiting_list.memory.event_logs import EventLog
+
+NO_SLOT = Slot(0, 0)
+"""The slot of what is held."""
+
+
+class Phase(Enum):
+    """Where an open response is. The first three can be claimed in time, PARKED never again."""
+
+    HELD = State.HELD, "behind an open response of its conversation"
+    ORDERED = State.WAITING, "in the fair order: it has a position"
+    RETURNED = State.WAITING, "back from a lost or released lease: ahead of position 1"
+    RUNNING = State.RUNNING, "under a lease"
+    PARKED = State.WAITING, "out of attempts or cancelled while it ran: waits to be withdrawn"
+    ENDED = State.DONE, "no longer open"
+
+    __hash__ = object.__hash__  # Enum's own, of the name, is slow; every claim looks up two
+
+    def __init__(self, state: State, meaning: str) -> None:
+        self.state = state
+        self.meaning = meaning
+
+
+TRANSITIONS: dict[Phase, frozenset[Phase]] = {
+    Phase.HELD: frozenset({Phase.ORDERED, Phase.RETURNED, Phase.ENDED}),
+    Phase.ORDERED: frozenset({Phase.RUNNING, Phase.ENDED}),
+    Phase.RETURNED: frozenset({Phase.RUNNING, Phase.ENDED}),
+    Phase.RUNNING: frozenset({Phase.RETURNED, Phase.PARKED, Phase.ENDED}),
+    Phase.PARKED: frozenset({Phase.ENDED}),
+    Phase.ENDED: frozenset(),
+}
+"""Phases that may follow each. Every response begins HELD; RETURNED follows that in a list that
+is restored."""
+
+
+class InvalidTransition(RuntimeError):
+    """A response was to go to a phase that cannot follow its present one: a bug of the list."""
+
+    def __init__(self, response_id: str, before: Phase, after: Phase) -> None:
+        super().__init__(f"{response_id} is {before.name} and cannot become {after.name}")
+
+
+@dataclass(slots=True, eq=False)
+class OpenResponse:
+    """An open response. It keeps its slot while it runs, to come back to it.
+
+    `asked`, `since` (begin of the present state), `seen` (last viewer touch) and `expires` (end
+    of the lease) are seconds of the list's clock. `token` is that of its last lease, 0 if it was
+    never claimed. `number_at_claim` and `tokens_at_claim` are how many events and tokens it had
+    at its last claim. `reserved_for` is the worker for which it was reserved since it waits, ''
+    if for none or if an operator moved it then; `reserved_until` is when that ends, 0 if it was
+    not reserved.
+    """
+
+    entry: Entry
+    asked: float
+    since: float
+    seen: float
+    phase: Phase = Phase.HELD
+    slot: Slot = NO_SLOT
+    worker_id: str = ""
+    token: int = 0
+    expires: float = 0.0
+    attempt: int = 0
+    cancelled: bool = False
+    log: EventLog = field(default_factory=EventLog)
+    tokens: list[int] = field(default_factory=list)
+    number_at_claim: int = 0
+    tokens_at_claim: int = 0
+    reserved_for: str = ""
+    reserved_until: float = 0.0
+
+    @property
+    def response_id(self) -> str:
+        return self.entry.response_id
+
+    @property
+    def state(self) -> State:
+        """The state that callers see."""
+        return self.phase.state
+
+    def enter(self, slot: Slot, now: float) -> None:
+        """Let it wait in the order."""
+        self._become(Phase.ORDERED, now)
+        self.slot = slot
+
+    def enter_returned(self, slot: Slot, token: int, now: float) -> None:
+        """Let one that ran in a lost list wait ahead of the order, as if `token` had claimed it."""
+        self._become(Phase.RETURNED, now)
+        self.slot, self.token = slot, token
+
+    def start(self, worker_id: str, token: int, now: float, lease_seconds: float) -> Claim:
+        """Give it to a worker under a new lease."""
+        self._become(Phase.RUNNING, now)
+        self.worker_id, self.token = worker_id, token
+        self.expires, self.attempt = now + lease_seconds, self.attempt + 1
+        self.number_at_claim, self.tokens_at_claim = self.log.last_sequence, len(self.tokens)
+        return Claim(
+            lease=Lease(self.entry.response_id, worker_id, token),
+            entry=self.entry,
+            attempt=self.attempt,
+            last_sequence=self.log.last_sequence,
+            tokens=tuple(self.tokens),
+        )
+
+    def is_leased(self, token: int, now: float) -> bool:
+        """Return whether the lease with this token may publish for it, swept or not."""
+        return self.phase is Phase.RUNNING and self.token == token and self.expires > now
+
+    def cancel(self) -> bool:
+        """Ask its worker to end it; False if it does not run."""
+        if self.phase is not Phase.RUNNING:
+            return False
+        self.cancelled = True
+        return True
+
+    def give_back(self, now: float, *, forgive: bool) -> None:
+        """End its lease without an end of the response. `forgive`: the attempt does not count.
+
+        It is RETURNED, or PARKED if it was cancelled or has used up its attempts.
+        """
+        attempt = self.attempt - forgive
+        again = not self.cancelled and attempt < MAX_ATTEMPTS
+        self._become(Phase.RETURNED if again else Phase.PARKED, now)
+        self.worker_id, self.attempt = "", attempt
+
+    def end(self, now: float) -> None:
+        """Let it be open no more."""
+        self._become(Phase.ENDED, now)
+        self.worker_id = ""
+        self.clear_reservation()
+
+    def reserve(self, worker_id: str, until: float) -> None:
+        """Keep it for one worker until then."""
+        self.reserved_for, self.reserved_until = worker_id, until
+
+    def cancel_reservation(self) -> None:
+        """Let anybody have it; it is reserved for nobody again while it waits."""
+        self.reserved_for = ""
+
+    def clear_reservation(self) -> None:
+        """Forget that it was reserved: if it comes back, it may be reserved again."""
+        self.reserved_for, self.reserved_until = "", 0.0
+
+    def _become(self, phase: Phase, now: float) -> None:
+        if phase not in TRANSITIONS[self.phase]:
+            raise InvalidTransition(self.entry.response_id, self.phase, phase)
+        self.phase, self.since = phase, now

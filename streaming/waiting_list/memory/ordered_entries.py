@@ -1,0 +1,40 @@
+"""Waiting responses of the list in memory, sorted by their slots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sortedcontainers import SortedKeyList
+
+from streaming.waiting_list.base import Slot
+from streaming.waiting_list.memory.open_response import OpenResponse
+
+
+def slot_of(response: OpenResponse) -> Slot:
+    """Return the sort key."""
+    return response.slot
+
+
+class OrderedEntries:
+    """Responses in order of their slots, which must not change while they are here."""
+
+    def __init__(self) -> None:
+        self._responses = SortedKeyList(key=slot_of)
+
+    def __len__(self) -> int:
+        return len(self._responses)
+
+    def __iter__(self) -> Iterator[OpenResponse]:
+        return iter(self._responses)
+
+    def add(self, response: OpenResponse) -> None:
+        self._responses.add(response)
+
+    def remove(self, response: OpenResponse) -> None:
+        """Take one out that is here."""
+        self._responses.discard(response)  # `remove` would write all of it into an error's text
+
+    def rank(self, response: OpenResponse) -> int:
+        """Return how many are before one that is here."""
+        before: int = self._responses.bisect_key_left(response.slot)
+        return before

@@ -1,0 +1,174 @@
+"""From the waiting list to the engine: claims while there is a free place, and submits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from streaming import conf
+from streaming.engine.base import CHARS_PER_TOKEN, Engine, EngineError, GenerationRequest
+from streaming.lifecycle.arrivals import Arrivals
+from streaming.record import queries, thinking
+from streaming.record.said import Said, said_of
+from streaming.system.outages import AWAY, log_fault
+from streaming.waiting_list.base import Claim, ListLost, Reserved, WaitingList
+from streaming.worker.publishing import Publisher
+from streaming.worker.running import Running
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+"""A lost doorbell is noticed after this long."""
+
+_BEGUN_TOGETHER = 16
+"""Each takes the database's thread a millisecond or two, and other people's prompts wait for it."""
+
+_CROWD_SECONDS = 0.1
+"""An engine that does nothing yet lets a crowd come in for so long. When it began with the first
+prompt alone, on the cores that write the others, both took twice as long."""
+
+
+class Claimer:
+    """Claims for one worker. It looks again whenever `bell` rings; `has_place` says if it may.
+    `restore` gives the list its memory back."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        engine: Engine,
+        waiting_list: WaitingList,
+        publisher: Publisher,
+        *,
+        lease_seconds: float,
+        has_place: Callable[[], bool],
+        bell: asyncio.Event,
+        restore: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._worker_id = worker_id
+        self._engine = engine
+        self._list = waiting_list
+        self._publisher = publisher
+        self._lease_seconds = lease_seconds
+        self._has_place = has_place
+        self._bell = bell
+        self._restore = restore
+
+    async def claim_on(self) -> None:
+        while True:
+            self._bell.clear()
+            pause = POLL_SECONDS
+            try:
+                pause = await self._claim_all()
+            except ListLost:
+                await self._restore_list()
+            except Exception as error:
+                log_fault(logger, error, "Claiming failed; trying again.")
+            await wait(self._bell, pause)
+
+    async def _restore_list(self) -> None:
+        try:
+            await self._restore()
+            self._bell.set()
+        except Exception as error:
+            log_fault(logger, error, "The waiting list is not restored yet; trying again.")
+
+    async def _claim_all(self) -> float:
+        """Claim until nothing is to be had; answer after how many seconds to look again."""
+        if not self._publisher.running:
+            await Arrivals.here().over(_CROWD_SECONDS)
+        while self._has_place():
+            claimed, last = await self._claim_some()
+            if claimed:
+                await self._begin(claimed)
+            if isinstance(last, Reserved):
+                return min(last.seconds, POLL_SECONDS)
+            if last is None:
+                break
+        return POLL_SECONDS
+
+    async def _claim_some(self) -> tuple[list[Running], Claim | Reserved | None]:
+        """Those to begin with together, and what the last try to claim gave."""
+        claimed: list[Running] = []
+        last: Claim | Reserved | None = None
+        while self._has_place() and len(claimed) < _BEGUN_TOGETHER:
+            try:
+                last = await self._list.claim(self._worker_id, self._lease_seconds)
+            except Exception:
+                if not claimed:
+                    raise
+                break  # what is claimed begins; the next claim tells what is wrong
+            if not isinstance(last, Claim):
+                break
+            claimed.append(self._publisher.add(last))
+        return claimed, last
+
+    async def _begin(self, claimed: Sequence[Running]) -> None:
+        """All at once: an engine reads prompts that come together in fewer steps."""
+        begun = 0
+        try:
+            attempts = [(running.response_id, running.claim.attempt) for running in claimed]
+            works = await queries.start_all(self._worker_id, attempts, self._most_chars())
+            for running, work in zip(claimed, works, strict=True):
+                await self._submit(running, work)
+                begun += 1
+        except BaseException:
+            for running in claimed[begun:]:
+                self._publisher.forget(running)  # no bell: not at once again
+                with contextlib.suppress(Exception):
+                    await self._list.release(running.lease)
+            raise
+
+    def _most_chars(self) -> int:
+        """Characters of a history that may fit; no request to `/v1/` is cut by it."""
+        if not (context := self._engine.info.context_tokens):
+            return queries.MOST_CHARS
+        return max(CHARS_PER_TOKEN * context, conf.get().conversation_chars)
+
+    async def _submit(self, running: Running, work: queries.Work | Exception | None) -> None:
+        response_id, claim = running.response_id, running.claim
+        try:
+            if isinstance(work, Exception):
+                raise work
+            if work is None:
+                # It ended between its place and our claim; its readers still wait for the word.
+                await self._publisher.end_by_record(running)
+                return
+            running.row = work.row
+            said = Said()
+            if claim.last_sequence and (events := await self._list.read(response_id)):
+                said = said_of(events)
+                running.resume(said)
+            await self._publisher.rid_of(response_id)
+            if not self._publisher.holds(running):
+                return  # the lease was lost over all this
+            request = GenerationRequest(
+                response_id,
+                work.messages,
+                work.params,
+                claim.tokens,
+                said.text,
+                work.left_out,
+                trims=work.trims,
+                prior_passed=said.passed,
+                prior_reasoning=said.reasoning,
+                thinking=thinking.of(work.row.params, self._engine.info.context_tokens),
+            )
+            self._engine.submit(request)
+            running.submitted = True
+            if running.cancelled:  # while it was being started
+                self._publisher.cancel(running)
+        except (EngineError, *AWAY):
+            raise
+        except Exception:
+            # Put back, it would come again and again and hold up everybody behind it.
+            logger.exception("Response %s cannot be served.", response_id)
+            await self._publisher.fail(running, "This prompt cannot be answered.")
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Until it is set, or so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
