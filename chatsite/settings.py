@@ -10,6 +10,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.conf.global_settings import PASSWORD_HASHERS
 from django.core.exceptions import ImproperlyConfigured
+from platformdirs import user_data_path
 
 from chatsite.secret import read_or_create_secret
 from streaming import conf
@@ -19,10 +20,14 @@ from streaming.waiting_list.redis.address import RedisAddress
 from streaming.waiting_list.redis.url import AddressError, parse
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+_is_checkout = (BASE_DIR / "manage.py").is_file()
+# A wheel carries the pages inside the app, and nothing is written beside installed code.
+_pages = BASE_DIR if _is_checkout else BASE_DIR / "streaming"
+_default_data_dir = BASE_DIR / "data" if _is_checkout else user_data_path("chatstream")
 
 env = environ.Env()
 _data_dir = env.str("CHATSTREAM_DATA_DIR", default="").strip()
-DATA_DIR = Path(_data_dir).expanduser().absolute() if _data_dir else BASE_DIR / "data"
+DATA_DIR = Path(_data_dir).expanduser().absolute() if _data_dir else _default_data_dir
 
 
 def _flag(name: str) -> bool:
@@ -120,7 +125,7 @@ ASGI_APPLICATION = "chatsite.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [_pages / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -211,15 +216,15 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ja", "日本語")]
 LANGUAGE_COOKIE_AGE = 60 * 60 * 24 * 365
 LANGUAGE_COOKIE_SAMESITE = "Lax"
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [_pages / "locale"]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "/static/"
 # Beside the data, where that is elsewhere: the checkout may be for reading only.
-STATIC_ROOT = (DATA_DIR if _data_dir else BASE_DIR) / "staticfiles"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = (DATA_DIR if _data_dir or not _is_checkout else BASE_DIR) / "staticfiles"
+STATICFILES_DIRS = [_pages / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "streaming.deployment.static_files.HashedStorage"},
