@@ -224,7 +224,7 @@ USE_TZ = True
 STATIC_URL = "/static/"
 # Beside the data, where that is elsewhere: the checkout may be for reading only.
 STATIC_ROOT = (DATA_DIR if _data_dir or not _is_checkout else BASE_DIR) / "staticfiles"
-STATICFILES_DIRS = [_pages / "static"]
+STATICFILES_DIRS = [_pages / "static"] if _is_checkout else []  # else found as the app's
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "streaming.deployment.static_files.HashedStorage"},
