@@ -45,11 +45,11 @@ LISTS = ("waiting_list", "._list", "_list()")
 @pytest.mark.parametrize(
     ("name", "targets", "where"),
     [
-        ("end", ("record",), {"lifecycle/ending.py:end"}),
+        ("end", ("queries",), {"lifecycle/ending.py:end"}),
         ("finish", LISTS, {"lifecycle/ending.py:_take_out"}),
         ("withdraw", LISTS, {"lifecycle/ending.py:_take_out"}),
         ("enqueue", LISTS, {"lifecycle/responses.py:enqueue"}),
-        ("mark_queued", ("record",), MARKERS),
+        ("mark_queued", ("queries",), MARKERS),
     ],
 )
 def test_record_and_list_are_touched_together_in_one_place(
@@ -68,8 +68,8 @@ def test_nothing_but_the_records_end_writes_an_ended_status() -> None:
                 words = {word.arg: ast.unparse(word.value) for word in node.keywords}
                 if words.get("status", "").rpartition(".")[2] in ended or None in words:
                     found.add(f"{path.relative_to(ROOT)}: {ast.unparse(node)}")
-    of_the_lock = "list_lock.py: seen.update(**ours)"  # a table of its own
-    assert found == {"record.py: open_rows.update(**fields)", of_the_lock}
+    of_the_lock = "lifecycle/list_lock.py: seen.update(**ours)"  # a table of its own
+    assert found == {"record/queries.py: open_rows.update(**fields)", of_the_lock}
 
 
 def test_the_table_leads_from_the_beginning_through_every_stage_to_every_end() -> None:
