@@ -245,9 +245,9 @@ class ChatServer(Server):
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Send, and cut a socket whose reader has let too much pile up.
 
-        A `patient` message is one of many that are all there already, as in a replay: before the
-        next one may be sent, the reader is given the time to read. So it is with every part of
-        an HTTP response.
+        A message with `backpressure` is one of many that are all there already, as in a replay:
+        before the next one may be sent, the reader is given the time to read. So it is with every
+        part of an HTTP response.
         """
         if message["type"] in ("websocket.send", "websocket.close"):
             protocol.is_greeted()
@@ -259,7 +259,7 @@ class ChatServer(Server):
             # First, so that one message alone, however long, cuts nobody.
             self.cut_if_slow(protocol)
             await super().handle_reply(protocol, message)
-            if message.get("patient"):
+            if message.get("backpressure"):
                 await self._let_read(protocol, _PATIENCE_SECONDS)
 
     def is_open(self, protocol: Any) -> bool:

@@ -312,7 +312,7 @@ class Engine(ABC):
         while a step hangs."""
 
     @property
-    def absence(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why nothing can be answered just now, though the engine is alive; empty if it can."""
         return ""
 

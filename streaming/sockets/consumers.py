@@ -462,7 +462,7 @@ class ChatConsumer(ListeningConsumer):
             self.channel_layer,
             response_id,
             send=sender.send if sender else self.send,
-            replay=sender.replay if sender else self.send_patiently,
+            replay=sender.replay if sender else self.send_with_backpressure,
             on_done=lambda: self.forget(response_id),
         )
         self.viewers[response_id] = viewer
@@ -482,7 +482,7 @@ class ChatConsumer(ListeningConsumer):
         response_id = str(response.pk)
         if former := self.html_senders.get(response_id):
             former.cancel()  # its end may still wait there
-        sender = HtmlSender(dresser, self.send, self.send_patiently)
+        sender = HtmlSender(dresser, self.send, self.send_with_backpressure)
         self.html_senders[response_id] = sender
         return sender
 
@@ -506,10 +506,10 @@ class ChatConsumer(ListeningConsumer):
     async def send_event(self, event: BaseModel) -> None:
         await self.send(event.model_dump_json())
 
-    async def send_patiently(self, text: str) -> None:
+    async def send_with_backpressure(self, text: str) -> None:
         """Send one of many, at the pace of the reader. Servers other than ours do not wait."""
         if not self.closing and not self.gone:
-            await self.base_send({"type": "websocket.send", "text": text, "patient": True})
+            await self.base_send({"type": "websocket.send", "text": text, "backpressure": True})
 
     async def send_error(
         self, error: ProtocolError, *, cause: ClientEvent | None = None, event_id: str | None = None

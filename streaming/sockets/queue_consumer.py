@@ -95,20 +95,20 @@ class QueueConsumer(AsyncWebsocketConsumer):
             news, moment = watch.news, watch.moment
             snapshot = moment.frame(told) if moment else None
             if moment and snapshot:
-                await self.send_patiently(snapshot)
+                await self.send_with_backpressure(snapshot)
                 told = moment.versions
             if told:
                 samples, seen = watch.history.frame(seen)
                 if samples:
-                    await self.send_patiently(samples)
+                    await self.send_with_backpressure(samples)
             if snapshot:
                 await asyncio.sleep(self.interval)
             else:
                 await news.wait()
 
-    async def send_patiently(self, text: str) -> None:
+    async def send_with_backpressure(self, text: str) -> None:
         """Return when the reader has room for more; who reads nothing at all is cut off."""
-        await self.base_send({"type": "websocket.send", "text": text, "patient": True})
+        await self.base_send({"type": "websocket.send", "text": text, "backpressure": True})
 
     async def guard(self) -> None:
         """See that whoever watches still may, and is still signed in."""

@@ -78,7 +78,7 @@ class QueueWorker:
         self._capacity = capacity
         self._state = WorkerState.LOADING
         self._loaded = False
-        self._absence = ""
+        self._unavailable_reason = ""
         self._orders = Orders()
         self._bell = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -121,7 +121,7 @@ class QueueWorker:
             return WorkerState.HUNG
         if self._orders.drain:
             return WorkerState.DRAINING
-        return WorkerState.LOADING if self._absence else WorkerState.READY
+        return WorkerState.LOADING if self._unavailable_reason else WorkerState.READY
 
     # --- life ---
 
@@ -167,7 +167,7 @@ class QueueWorker:
             self._loaded = True
             if self._state is WorkerState.LOADING:
                 self._state = WorkerState.READY
-            self._absence = self._engine.absence
+            self._unavailable_reason = self._engine.unavailable_reason
             await self._beat_at_last()
             self._be_ready()
             await self._serve()
@@ -191,8 +191,8 @@ class QueueWorker:
             await _cancel(loading, stopping, watching)
 
     def _be_ready(self) -> None:
-        if self._absence:
-            logger.warning("Worker %s claims nothing: %s", self.worker_id, self._absence)
+        if self._unavailable_reason:
+            logger.warning("Worker %s claims nothing: %s", self.worker_id, self._unavailable_reason)
         else:
             self.ready.set()
             logger.info("Worker %s serves %s.", self.worker_id, self._engine.info.name)
@@ -386,9 +386,10 @@ class QueueWorker:
         while True:
             await asyncio.sleep(self._watch.look_seconds)
             await self._watch.look()
-            if (absence := self._engine.absence) != self._absence:
-                was_away, self._absence = bool(self._absence), absence
-                if was_away != bool(absence):
+            reason, known = self._engine.unavailable_reason, self._unavailable_reason
+            if reason != known:
+                self._unavailable_reason = reason
+                if bool(reason) != bool(known):
                     self._be_ready()
                     self._say_now()
 

@@ -25,7 +25,7 @@ class AwayEngine(FakeEngine):
     away: str = ""
 
     @property
-    def absence(self) -> str:
+    def unavailable_reason(self) -> str:
         return self.away
 
 

@@ -248,9 +248,9 @@ async def test_a_slow_reader_gets_the_newest_and_nothing_between(layer: Any, loo
     has_read = asyncio.Semaphore(0)
 
     async def send(message: dict[str, Any]) -> None:
-        """As our server: a patient message returns when the reader has room again."""
+        """As our server: a message with backpressure returns when the reader has room again."""
         sent.put_nowait(message)
-        if message.get("patient"):
+        if message.get("backpressure"):
             await has_read.acquire()
 
     async def frame() -> dict[str, Any]:

@@ -14,8 +14,8 @@ What is different from a model in this process:
 - **One break.** A stream that breaks is taken up again once; the second break fails the response.
   A server that is away or busy (429, 503) is waited for, with backoff, for `patience_seconds`; the
   response keeps its place meanwhile, and whatever it said.
-- **Health.** `GET /models` is asked every few seconds. While it does not answer, `absence` says so
-  and the worker claims nothing.
+- **Health.** `GET /models` is asked every few seconds. While it does not answer,
+  `unavailable_reason` says so and the worker claims nothing.
 - **Besides the text**, `tools` and the like are passed on, and what comes of them comes back
   (`engine.passed`). Such an answer is not gone on with in the middle.
 - **Fields** that a server refuses (`top_k`, `repetition_penalty`, `stream_options`, `seed`) are

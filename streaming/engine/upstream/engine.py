@@ -113,8 +113,8 @@ class UpstreamEngine(Engine):
         return self._context_tokens or self.model.context_tokens
 
     @property
-    def absence(self) -> str:
-        return self._health.absence
+    def unavailable_reason(self) -> str:
+        return self._health.unavailable_reason
 
     @property
     def shares_cores(self) -> bool:
@@ -129,9 +129,9 @@ class UpstreamEngine(Engine):
 
         asyncio.run(look())
         if self._health.is_refused:
-            raise EngineError(self.absence)
-        if self.absence:
-            logger.warning("%s", self.absence)
+            raise EngineError(self.unavailable_reason)
+        if self.unavailable_reason:
+            logger.warning("%s", self.unavailable_reason)
 
     def start(self, sink: EventSink) -> None:
         """Begin to forward; a server that is away is waited for later. See `Engine.start`."""

@@ -16,13 +16,14 @@ logger = logging.getLogger("streaming.engine.upstream")
 
 
 class Health:
-    """Asks for the models every `probe_seconds`. `absence` and `model` are for any thread.
+    """Asks for the models every `probe_seconds`. Any thread may read `unavailable_reason` and
+    `model`.
 
     `model` is the one to be served, or empty for the first that the server lists.
     """
 
     def __init__(self, server: UpstreamServer, model: str, probe_seconds: float) -> None:
-        self.absence = "The model's server has not been asked yet."
+        self.unavailable_reason = "The model's server has not been asked yet."
         self.is_refused = False
         self.model = ServedModel(model)
         self._server = server
@@ -85,14 +86,14 @@ class Health:
             self._warn(f"The model's server does not list {self._wanted!r}.")
         like = (listed or [ServedModel("")])[0].server
         self.model = named[0] if named else ServedModel(self._wanted, like)
-        if self.absence:
+        if self.unavailable_reason:
             logger.info("The model's server is there, with %s.", self.model.name)
-        self.absence = ""
+        self.unavailable_reason = ""
 
     def _be_away(self, why: str) -> None:
-        if why != self.absence:
+        if why != self.unavailable_reason:
             logger.warning("%s", why)
-        self.absence = why
+        self.unavailable_reason = why
 
     def _warn(self, text: str) -> None:
         if text != self._warned:

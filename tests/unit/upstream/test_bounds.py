@@ -337,7 +337,7 @@ def test_a_list_of_models(listed: bytes, headers: tuple[str, ...], found: str) -
             gathered.engine.start(gathered.sink)
         try:
             wait_until(lambda: gathered.engine.info.name == found)
-            assert bool(gathered.engine.absence) is not bool(found)
+            assert bool(gathered.engine.unavailable_reason) is not bool(found)
             assert gathered.engine.info.context_tokens == 0
         finally:
             gathered.engine.close()

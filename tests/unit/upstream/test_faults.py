@@ -155,12 +155,12 @@ def test_a_server_that_is_away_comes_back(start: Start, upstream: FakeUpstream) 
     gathered.engine.submit(ask("r", "x"))
     gathered.wait("r", TextDelta)
     upstream.stop()
-    wait_until(lambda: gathered.engine.absence)
+    wait_until(lambda: gathered.engine.unavailable_reason)
     upstream.acts.append(words(" two"))
     upstream.start()
     gathered.wait("r")
     assert gathered.text("r") == "One two"
-    wait_until(lambda: not gathered.engine.absence)
+    wait_until(lambda: not gathered.engine.unavailable_reason)
 
 
 def test_cancelled_while_it_waits(start: Start, upstream: FakeUpstream) -> None:

@@ -40,7 +40,7 @@ def test_a_named_model_need_not_be_listed(
 ) -> None:
     upstream.models, upstream.models_status = {"data": listed}, status
     engine = start(model="alias", context_tokens=99).engine
-    assert not engine.absence
+    assert not engine.unavailable_reason
     assert (engine.info.name, engine.info.context_tokens) == ("alias", 99)
 
 
@@ -51,10 +51,10 @@ def test_a_named_model_need_not_be_listed(
 def test_no_list_of_models(start: Start, upstream: FakeUpstream, said: Any) -> None:
     upstream.models = said
     engine = start().engine
-    assert engine.absence
+    assert engine.unavailable_reason
     assert engine.stats().alive
     upstream.models = {"data": [MODEL]}
-    wait_until(lambda: not engine.absence)
+    wait_until(lambda: not engine.unavailable_reason)
     assert engine.info.name == "fake/model"
 
 
@@ -75,22 +75,22 @@ def test_an_absent_server_does_not_stop_the_start(
     with caplog.at_level(logging.WARNING, "streaming"):
         UpstreamEngine(upstream.url).prepare()
         engine = start(model="m").engine
-    assert engine.absence
+    assert engine.unavailable_reason
     assert "does not answer" in caplog.text
     upstream.start()
-    wait_until(lambda: not engine.absence)
+    wait_until(lambda: not engine.unavailable_reason)
 
 
 def test_an_unknown_host() -> None:
     engine = UpstreamEngine("http://no-such-host.invalid:1/v1", probe_seconds=2)
     engine.prepare()
-    assert engine.absence
+    assert engine.unavailable_reason
 
 
 def test_no_tls_there(upstream: FakeUpstream) -> None:
     engine = UpstreamEngine(upstream.url.replace("http:", "https:"), probe_seconds=2)
     engine.prepare()
-    assert engine.absence
+    assert engine.unavailable_reason
 
 
 class Slow:
@@ -102,14 +102,14 @@ class Slow:
 
 async def test_one_that_streams_may_be_too_busy_to_be_asked() -> None:
     health = Health(Slow(), "m", 5.0)  # type: ignore[arg-type]
-    health.absence = ""
+    health.unavailable_reason = ""
     health.heard()
     await health.look()
-    assert not health.absence
+    assert not health.unavailable_reason
     silent = Health(Slow(), "m", 5.0)  # type: ignore[arg-type]
-    silent.absence = ""
+    silent.unavailable_reason = ""
     await silent.look()
-    assert "no answer" in silent.absence
+    assert "no answer" in silent.unavailable_reason
     assert not silent.is_refused
 
 

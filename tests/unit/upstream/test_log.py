@@ -114,7 +114,7 @@ def test_nor_are_they_where_it_is_looked_after(
     upstream.models, upstream.models_status = said, status
     with caplog.at_level(logging.INFO, "streaming"):
         engine = start().engine
-    for text in (engine.absence, engine.info.name, *lines_of(caplog, logging.INFO)):
+    for text in (engine.unavailable_reason, engine.info.name, *lines_of(caplog, logging.INFO)):
         assert "all is lost" not in text
         assert text.isprintable()
         assert len(text) < 300
