@@ -34,6 +34,7 @@ class StreamingConfig(AppConfig):
 
 def _before_account_goes(instance: Any, **signal: Any) -> None:
     """Whoever deletes an account, and however: what it has open does not run on."""
-    from streaming.lifecycle import removal
+    from streaming.lifecycle.forgetting import forget_in_transaction
+    from streaming.models import Conversation
 
-    removal.remove_of(instance)
+    forget_in_transaction(Conversation.objects.filter(user=instance))

@@ -29,7 +29,7 @@ from streaming.accounts.forms import UNAVAILABLE, ApiKeyForm, SignInForm, SignUp
 from streaming.accounts.hashing import BusyError
 from streaming.identity import keys
 from streaming.identity.owners import must_sign_in, owner_of_request
-from streaming.lifecycle.removal import remove
+from streaming.lifecycle.forgetting import forget
 from streaming.models import Conversation
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def delete_all(request: HttpRequest) -> HttpResponse:
     owner = owner_of_request(request)
     found = Conversation.objects.filter(owner=owner, source=Conversation.Source.CHAT)
     if request.method == "POST":
-        count = remove(found)
+        count = forget(found)
         text = ngettext(
             "%(count)d conversation was deleted.", "%(count)d conversations were deleted.", count
         )

@@ -22,9 +22,9 @@ from streaming.admin.orders import (
 from streaming.admin.selection import Chosen, Row, choose
 from streaming.lifecycle import ending
 from streaming.models import Response, Status
-from streaming.protocol.events import ProtocolError
-from streaming.record import queries
-from streaming.record.queries import Ending
+from streaming.record import lookups
+from streaming.record.endings import Ending
+from streaming.record.errors import RecordError
 from streaming.system.outages import LAYER_AWAY, log_fault
 
 logger = logging.getLogger(__name__)
@@ -157,12 +157,12 @@ async def _cancel_one(order: Order, response_id: str, tally: Tally) -> None:
     try:
         target = audit_log.response(response_id)
         await audit_log.carried_out(order.operator_id, target, LOGGED, call)
-    except ProtocolError:
+    except RecordError:
         tally.ended += 1  # or deleted with its conversation
     except LAYER_AWAY as error:
         log_fault(logger, error, "The queue did not answer while %s was cancelled.", response_id)
         tally.away = True
-        row = await queries.get(response_id)
+        row = await lookups.get(response_id)
         if row is not None and row.status == Status.CANCELLED:
             tally.cancelled.append(response_id)  # the reconciler takes it out of the list
         else:

@@ -25,7 +25,7 @@ from streaming.admin.record_pages import (
     shown,
 )
 from streaming.models import Conversation, Message, Response
-from streaming.record.queries import newest_first
+from streaming.record.conversations import newest_first
 
 BEGINNING = 80
 """Characters of a message in the list."""

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from streaming.admin import audit_log
 from streaming.admin.orders import SHORT_ID, Answer, Order, Question, Refused, Said, warned
-from streaming.lifecycle import responses
+from streaming.lifecycle import doorbell, operating
 from streaming.waiting_list.base import (
     CLOSED_MESSAGE_CHARS,
     Edge,
@@ -37,7 +37,7 @@ async def move(order: Order) -> Answer:
         order.operator_id,
         audit_log.response(response_id),
         f"Moved to the {edge} of the waiting list.",
-        responses.move(order.layer, response_id, edge),
+        operating.move(order.layer, response_id, edge),
     )
     if not moved:
         return warned(await _why_not_moved(order, response_id))
@@ -121,5 +121,5 @@ async def reopen(order: Order) -> Answer:
     await audit_log.carried_out(
         order.operator_id, audit_log.QUEUE, "Reopened.", order.layer.waiting_list.reopen()
     )
-    await responses.ring(order.layer)
+    await doorbell.ring(order.layer)
     return [Said(_("The queue is open again."))]

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from django.contrib import admin
-from django.db import models, transaction
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -21,7 +20,7 @@ from django.utils.html import format_html
 
 from streaming.admin import search
 from streaming.admin.lists import OfferedAdmin, OfferedList
-from streaming.lifecycle import removal
+from streaming.lifecycle import forgetting
 
 HIDDEN = "(hidden)"
 
@@ -106,16 +105,15 @@ class RecordAdmin(OfferedAdmin):
     ) -> HttpResponse:
         found = self.get_object(request, object_id) if request.method == "POST" else None
         if found is not None and self.has_delete_permission(request, found):
-            removal.cancel_open(self._alone(found))
+            forgetting.cancel_open(self._alone(found))
         response: HttpResponse = super().delete_view(request, object_id, extra_context)
         return response
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        _, late = removal.delete(self._alone(obj))
-        transaction.on_commit(partial(removal.withdraw, late))
+        forgetting.forget_in_transaction(self._alone(obj))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        removal.remove(queryset)
+        forgetting.forget(queryset)
 
     def _alone(self, obj: Any) -> QuerySet[Any]:
         rows: QuerySet[Any] = self.model._default_manager.filter(pk=obj.pk)

@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 
 from streaming.admin import audit_log
 from streaming.admin.orders import Answer, Order, Question, Refused, Said, shown, warned
-from streaming.lifecycle import responses
+from streaming.lifecycle import doorbell, operating
 from streaming.waiting_list.base import (
     Snapshot,
     WorkerRow,
@@ -66,7 +66,7 @@ async def resume(order: Order) -> Answer:
     )
     if not known:
         raise Refused(_unknown(worker_id))
-    await responses.ring(order.layer)
+    await doorbell.ring(order.layer)
     snapshot: Snapshot = await order.layer.waiting_list.snapshot()
     if worker_id is None:
         said = [Said(_("Resumed: the workers claim again."))]
@@ -118,7 +118,7 @@ async def undrain(order: Order) -> Answer:
     """`worker_id`."""
     row, _others = await _worker(order)
     await _order_worker(order, row.worker_id, "Ordered to serve again.", drain=False)
-    await responses.ring(order.layer)
+    await doorbell.ring(order.layer)
     if row.state is WorkerState.DRAINING and not row.orders.drain:
         text = _("Worker %(worker)s is ending by itself; it serves no more.")
         return warned(text % {"worker": row.worker_id})
@@ -139,7 +139,7 @@ async def capacity(order: Order) -> Answer:
     number = int(given)
     message = f"Ordered to run up to {number} at once."
     await _order_worker(order, row.worker_id, message, capacity=number)
-    await responses.ring(order.layer)
+    await doorbell.ring(order.layer)
     text = ngettext(
         "Worker %(worker)s runs up to %(number)d response at once.",
         "Worker %(worker)s runs up to %(number)d responses at once.",
@@ -163,7 +163,7 @@ async def _order_worker(
         order.operator_id,
         audit_log.worker(worker_id),
         message,
-        responses.order_worker(order.layer, worker_id, capacity=capacity, drain=drain),
+        operating.order_worker(order.layer, worker_id, capacity=capacity, drain=drain),
     )
     if not known:
         raise Refused(_unknown(worker_id))

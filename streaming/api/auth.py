@@ -5,9 +5,6 @@ Session cookies count for nothing here, so that no other site's page can use the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from django.contrib.auth.models import User
 from django.http import HttpRequest
 from ninja.security.http import HttpAuthBase
 
@@ -15,6 +12,7 @@ from streaming import conf
 from streaming.api.errors import ApiError
 from streaming.identity import keys, owners
 from streaming.record.database import in_database
+from streaming.record.tasks import Requester
 
 ANONYMOUS = "anonymous"
 """What may stand for no key, as any word that is not like a key of ours may: the official client
@@ -32,17 +30,8 @@ _UNKNOWN = (
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="ChatStream"'}
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
-    """`owner` as in the waiting list; `user` None for who has no key."""
-
-    owner: str
-    user: User | None
-    address: str
-
-
 class ApiKeyAuth(HttpAuthBase):
-    """`Authorization: Bearer <key>`. The authenticated `Client` is the request's `auth`."""
+    """`Authorization: Bearer <key>`. The `Requester` is the request's `auth`."""
 
     openapi_scheme = "bearer"
     openapi_description = (
@@ -52,11 +41,11 @@ class ApiKeyAuth(HttpAuthBase):
         "place in the queue belongs to the client's address."
     )
 
-    async def __call__(self, request: HttpRequest) -> Client:
+    async def __call__(self, request: HttpRequest) -> Requester:
         return await self.authenticate(request)
 
-    async def authenticate(self, request: HttpRequest) -> Client:
-        """Raises ApiError 401."""
+    async def authenticate(self, request: HttpRequest) -> Requester:
+        """Return whom the key belongs to, or an address. Raises ApiError 401."""
         settings = conf.get()
         scope = request.scope  # type: ignore[attr-defined]  # this site runs under ASGI only
         address = owners.client_address(scope, settings.trusted_proxies)
@@ -64,8 +53,8 @@ class ApiKeyAuth(HttpAuthBase):
             user = await in_database(keys.user_of)(secret)
             if user is None:
                 raise ApiError(401, "invalid_api_key", _UNKNOWN, headers=_CHALLENGE)
-            return Client(owners.owner_of_user(user), user, address)
+            return Requester(owners.owner_of_user(user), user, address)
         if not settings.anonymous:
             raise ApiError(401, "invalid_api_key", _NEEDED, headers=_CHALLENGE)
         # Whatever word stands for a key: the bounds of an address hold for all of them together.
-        return Client(f"address:{address}", None, address)
+        return Requester(f"address:{address}", None, address)

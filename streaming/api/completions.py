@@ -14,7 +14,7 @@ from uuid import UUID
 
 from channels.layers import BaseChannelLayer
 
-from streaming.api import beside, passing, recorded_conversation, served
+from streaming.api import beside, passing, served
 from streaming.api.answers import (
     ChatCompletion,
     Choice,
@@ -23,13 +23,14 @@ from streaming.api.answers import (
     Timings,
     Usage,
 )
-from streaming.api.auth import Client
 from streaming.api.errors import ApiError, of_end, of_fault, of_refusal
 from streaming.api.requests import ChatCompletionRequest, messages_of, params_of
 from streaming.delivery.subscription import Subscription
 from streaming.delivery.viewers import Told, Viewers
 from streaming.engine.passed import Passed, add
-from streaming.protocol.events import ProtocolError, ResponseDone
+from streaming.protocol.events import ResponseDone
+from streaming.record.tasks import History, Requester
+from streaming.waiting_list.base import WaitingListError
 from streaming.waiting_list.serving import model_details
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Completion:
     def response_id(self) -> UUID:
         return self._subscription.response.pk
 
-    async def begin(self, client: Client) -> None:
+    async def begin(self, requester: Requester) -> None:
         """Get a place, or raise ApiError: nothing was sent yet."""
         model = await served.find(self._layer, self._request.model)
         self._model = model.id
@@ -84,11 +85,13 @@ class Completion:
             params["passed"] = passed
         try:
             self._told = await self._subscription.begin(
-                recorded_conversation.create(messages, params, client, self._id_to_be),
-                recorded_conversation.discard,
+                History(tuple(messages)),
+                params=params,
+                requester=requester,
+                response_id=self._id_to_be,
             )
-        except ProtocolError as error:
-            raise of_refusal(error, await self._retry_after()) from None
+        except WaitingListError as error:
+            raise of_refusal(error.code, str(error), await self._retry_after()) from None
 
     async def settle(self) -> None:
         """Wait a moment for what comes first: what fails at once is told by a status, also where a

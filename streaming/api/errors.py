@@ -13,7 +13,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from streaming.api.openai_errors import body_of
-from streaming.protocol.events import ErrorDetail, ProtocolError
+from streaming.protocol.events import ErrorDetail
 from streaming.system.outages import AWAY
 
 logger = logging.getLogger(__name__)
@@ -73,19 +73,18 @@ class ApiError(Exception):
         )
 
 
-def of_refusal(error: ProtocolError | ErrorDetail, retry_after: int) -> ApiError:
-    """What was not accepted, or failed; `retry_after` is in seconds."""
-    status = _STATUS_OF_CODE.get(error.code, 500)
+def of_refusal(code: str, message: str, retry_after: int) -> ApiError:
+    """Return the error of what was not accepted, or failed; `retry_after` is in seconds."""
+    status = _STATUS_OF_CODE.get(code, 500)
     headers = {"Retry-After": str(retry_after)} if status in (429, 503) else None
-    param = getattr(error, "param", None)
-    return ApiError(status, error.code, error.message, param, headers)
+    return ApiError(status, code, message, headers=headers)
 
 
 def of_end(status: str, error: ErrorDetail | None, retry_after: int) -> ApiError:
     """A response that was `failed`, or `cancelled` by somebody else than its client; `retry_after`
     is in seconds."""
     if error is not None:
-        return of_refusal(error, retry_after)
+        return of_refusal(error.code, error.message, retry_after)
     if status == "cancelled":
         # Whoever cancelled it does not want it tried again.
         message = "The answer was cancelled by an operator of this service."

@@ -24,9 +24,9 @@ from streaming import conf
 from streaming.api import passing
 from streaming.api.errors import ApiError
 from streaming.engine.base import ChatMessage
+from streaming.lifecycle import params
 from streaming.protocol.events import MOST_STOPS, Params, Text, Tokens
 from streaming.protocol.thinking_params import LooseThinkingParams
-from streaming.record import queries, thinking
 
 MAX_MESSAGES = 1000
 _MAX_PARTS = 100
@@ -242,7 +242,4 @@ def params_of(request: ChatCompletionRequest, model: Mapping[str, Any]) -> dict[
     given = {name: getattr(request, name) for name in Params.model_fields}
     given["max_tokens"] = next(iter(limits.values()), None)
     given["truncation"] = request.truncation or "disabled"
-    params = queries.resolve_params(Params(**given), conf.get().max_tokens)
-    if thought := thinking.resolve(request, model):
-        params["thinking"] = thought
-    return params
+    return params.resolve(Params(**given), model, thinking=request)

@@ -22,11 +22,12 @@ from streaming.api.answers import (
     Model,
     ModelList,
 )
-from streaming.api.auth import ApiKeyAuth, Client
+from streaming.api.auth import ApiKeyAuth
 from streaming.api.completions import Completion
 from streaming.api.errors import ApiError, set_handlers, too_large
 from streaming.api.middleware import response_id_of
 from streaming.api.requests import ChatCompletionRequest
+from streaming.record.tasks import Requester
 
 _REF = "#/components/schemas/{model}"
 
@@ -124,10 +125,10 @@ async def create_chat_completion(
     `data: [DONE]`. A stream is never silent for more than 10 seconds: comments fill it, and tell
     the place in the queue. What fails within its first second is a status, as without `stream`;
     what fails later is a `data:` line with an `error`."""
-    client = cast(Client, request.auth)  # type: ignore[attr-defined]
+    requester = cast(Requester, request.auth)  # type: ignore[attr-defined]
     response_id = response_id_of(request)
     completion = Completion(get_channel_layer(), body, response_id)
-    await completion.begin(client)
+    await completion.begin(requester)
     response: HttpResponseBase
     if body.stream:
         await completion.settle()

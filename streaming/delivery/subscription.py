@@ -10,37 +10,39 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Mapping
 from contextvars import Context
 from typing import Any
+from uuid import UUID
 
 from channels.layers import BaseChannelLayer
 
 from streaming.delivery.listening import listen
 from streaming.delivery.viewers import Told, Viewer, Viewers
-from streaming.lifecycle import ending, recovery, responses
-from streaming.lifecycle.arrivals import Arrivals
+from streaming.lifecycle import accepting, ending
 from streaming.models import Response
-from streaming.protocol.events import ProtocolError
+from streaming.record.errors import RecordError
+from streaming.record.tasks import Requester, Task
 from streaming.system.outages import log_fault
-from streaming.waiting_list.base import group_name
+from streaming.waiting_list.base import Place, WaitingListError, group_name
 
 logger = logging.getLogger(__name__)
 
 _UNREAD_EVENTS = 50
-"""So many events may wait for a slow reader. The others are in the log, which is read later."""
+"""Maximum events that wait for a slow reader. Later ones are in the log, which is read then."""
 
 _endings: set[asyncio.Task[None]] = set()
 
 
 async def all_ended(seconds: float) -> None:
-    """Wait, so long at most, until the responses of requests that are over are cancelled."""
+    """Wait until the responses of requests that are over are cancelled, at most so many seconds."""
     if _endings:
         await asyncio.wait(_endings, timeout=seconds)
 
 
 class Subscription:
-    """A response from its acceptance to its end, as an iterator of events.
+    """A response from its acceptance to its end, as an iterator of events; the `Reader` that it is
+    accepted for.
 
     What it does runs in tasks of its own, in an empty context: Django ends the database thread of
     a request together with the request, and waits for it while nothing else can run.
@@ -50,6 +52,7 @@ class Subscription:
         self._layer = layer
         self._response: Response | None = None
         self._accepting: asyncio.Task[Told] | None = None
+        self._told: Told | None = None
         self._reader: asyncio.Task[None] | None = None
         self._viewer: Viewer | None = None
         self._channel = ""
@@ -60,16 +63,19 @@ class Subscription:
 
     async def begin(
         self,
-        write: Coroutine[Any, Any, Response],
-        discard: Callable[[Response], Awaitable[None]],
+        task: Task,
+        *,
+        params: Mapping[str, Any],
+        requester: Requester,
+        response_id: UUID,
     ) -> Told:
-        """Write the row and give it a place, which is returned; call it in the request's task.
+        """Accept the response and return its place; call it in the request's task.
 
-        `discard` takes the row away again if there is no place: ProtocolError is raised then.
+        Raises WaitingListError if there is no place.
         """
         request = asyncio.current_task()
         assert request is not None
-        work = self._accept(write, discard)
+        work = self._accept(task, params, requester, response_id)
         self._accepting = asyncio.create_task(work, context=Context())
         request.add_done_callback(self._leave)
         # A client that vanishes now must not leave half an acceptance behind.
@@ -77,18 +83,18 @@ class Subscription:
 
     @property
     def response(self) -> Response:
-        """The row as it was accepted."""
+        """Return the row as it was accepted."""
         assert self._response is not None
         return self._response
 
     async def events(
         self, quiet: float, first: dict[str, Any] | None = None
     ) -> AsyncIterator[dict[str, Any] | None]:
-        """The response's events up to `response.done`, and its `response.queue_position`; `first`
-        was taken before by `next_event`.
+        """Yield the response's events up to `response.done`, and its `response.queue_position`;
+        `first` was taken before by `next_event`.
 
-        None whenever there was nothing for `quiet` seconds. Of the positions that come while the
-        reader is busy only the last one is kept; nothing else is left out.
+        None is yielded whenever there was nothing for `quiet` seconds. Of the positions that come
+        while the reader is busy only the last one is kept; nothing else is left out.
         """
         event = first
         while event is None or event["type"] != "response.done":
@@ -103,7 +109,7 @@ class Subscription:
         yield event
 
     async def next_event(self) -> dict[str, Any]:
-        """The next event. If the wait for it is cancelled, it is not lost."""
+        """Return the next event. If the wait for it is cancelled, it is not lost."""
         while True:
             if not self._events.empty():
                 self._position = None  # of the past
@@ -117,35 +123,40 @@ class Subscription:
     # --- the beginning ---
 
     async def _accept(
-        self,
-        write: Coroutine[Any, Any, Response],
-        discard: Callable[[Response], Awaitable[None]],
+        self, task: Task, params: Mapping[str, Any], requester: Requester, response_id: UUID
     ) -> Told:
         try:
-            await recovery.ensure(self._layer)
-        except BaseException:
-            write.close()
-            raise
-        async with Arrivals.here().one():
-            self._response = response = await write
-        response_id = str(response.pk)
-        try:
-            place = await responses.enqueue(self._layer, response, created=False)
-        except ProtocolError:
+            await accepting.accept(
+                self._layer,
+                task,
+                params=params,
+                requester=requester,
+                reader=self,
+                response_id=response_id,
+            )
+        except WaitingListError:
             self._response = None
-            await discard(response)
             raise
+        assert self._told is not None
+        return self._told
+
+    async def expect(self, row: Response) -> bool:
+        """Remember the row; what is published before `placed` is in the log, which the viewer reads
+        first."""
+        self._response = row
+        return True
+
+    async def placed(self, row: Response, place: Place) -> None:
+        """Subscribe to the response's events, and begin to read them."""
+        response_id = str(row.pk)
         self._channel = await self._layer.new_channel()
         await self._layer.group_add(group_name(response_id), self._channel)
-        # What was published before is in the log, which the viewer reads first.
         self._viewer = Viewer(
             self._layer, response_id, send=self._take, on_done=self._note_done, replay=self._take
         )
-        told = await Viewers.here(self._layer).tell(response_id, place)
+        self._told = await Viewers.here(self._layer).tell(response_id, place)
         Viewers.here(self._layer).add(self._viewer)
-        self._reader = asyncio.create_task(self._read(self._viewer, told))
-        await responses.confirm(self._layer, response, place)
-        return told
+        self._reader = asyncio.create_task(self._read(self._viewer, self._told))
 
     # --- what comes ---
 
@@ -193,7 +204,7 @@ class Subscription:
     async def _cancel(self, response_id: str) -> None:
         try:
             await ending.cancel(self._layer, response_id)
-        except ProtocolError:
+        except RecordError:
             pass  # it has just ended by itself
         except Exception as error:
             # Nobody watches it any more: that ends it after the grace.

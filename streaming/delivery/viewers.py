@@ -21,7 +21,7 @@ from channels.layers import BaseChannelLayer
 
 from streaming import conf
 from streaming.delivery.queue_status import Outlook
-from streaming.lifecycle import ending, responses
+from streaming.lifecycle import doorbell, ending, recovery
 from streaming.protocol.events import ResponseQueuePosition, Service
 from streaming.system.outages import log_fault
 from streaming.waiting_list.base import Place, State, Watched
@@ -210,8 +210,8 @@ class Viewer:
 
     async def _begin_anew(self) -> None:
         waiting_list, seen = self._layer.waiting_list, self._sequence
-        if await responses.begin_anew(waiting_list, self.response_id, seen):
-            await responses.ring(self._layer)
+        if await recovery.begin_anew(waiting_list, self.response_id, seen):
+            await doorbell.ring(self._layer)
             return
         # Nothing was lost, so nobody was told such a number: what comes from now on is news.
         async with self._lock:

@@ -9,16 +9,16 @@ from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from streaming.record import queries
+from streaming.record import standing
 from streaming.waiting_list.base import Slot
 
 _WRITTEN_AT_ONCE = 4
-"""So many prompts of a crowd stand before the database's thread. Others wait where they do not hold
-up what starts and ends answers."""
+"""Maximum concurrent inserts of prompts. Those beyond it wait where they do not hold up what starts
+and ends answers in the database's thread."""
 
 
 class Arrivals:
-    """Those of one event loop."""
+    """The prompts that one event loop is writing, and those whose acceptance it is to record."""
 
     _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Arrivals] = WeakKeyDictionary()
 
@@ -31,15 +31,15 @@ class Arrivals:
 
     @classmethod
     def here(cls) -> Arrivals:
-        """The running loop's."""
+        """Return the running loop's."""
         loop = asyncio.get_running_loop()
         if loop not in cls._of_loop:
             cls._of_loop[loop] = cls()
         return cls._of_loop[loop]
 
     @contextlib.asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        """While a prompt is written."""
+    async def writing(self) -> AsyncIterator[None]:
+        """Write one prompt within this context, which waits for its turn."""
         self._coming += 1
         try:
             async with self._turnstile:
@@ -49,32 +49,36 @@ class Arrivals:
             if not self._coming:
                 self._none.set()
 
-    async def over(self, seconds: float) -> None:
-        """Wait until none is being written, so long at most."""
+    async def all_written(self, seconds: float) -> None:
+        """Wait until no prompt is being written, at most so many seconds."""
         if self._coming:
             self._none.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._none.wait()
 
-    async def accept(self, response_id: UUID, slot: Slot | None = None) -> None:
-        """Mark it `queued` in the record, at its place, or let a visit to the database's thread do
-        it that has not begun: the first one that it takes along waits for it."""
+    async def mark_queued(self, response_id: UUID, slot: Slot | None = None) -> None:
+        """Mark a response `queued` in the record, at its slot.
+
+        All that are accepted until the database's thread is free are written by one visit. The
+        first of them waits for it, and the others return at once. Raises what the visit raises;
+        the reconciler marks those that it was to write.
+        """
         self._accepted.append(response_id)
         self._slots[response_id] = slot.text if slot else self._slots.get(response_id, "")
         if len(self._accepted) > 1:
             return
         slots: dict[UUID, str] = {}
         try:
-            await queries.mark_queued(self._take(slots), slots)
+            await standing.mark_queued(self._take(slots), slots)
         except BaseException:
             self._accepted.clear()  # or nobody would be the first again
             self._slots.clear()
             raise
 
     def _take(self, slots: dict[UUID, str]) -> Iterator[UUID]:
-        """All that are accepted, when the visit begins: it is that which asks for them. `slots` is
-        given where each stands."""
+        """Yield all that are accepted when the visit begins, and write where each stands into
+        `slots`."""
         while self._accepted:
             response_id = self._accepted.popleft()
             slots[response_id] = self._slots.pop(response_id, "")

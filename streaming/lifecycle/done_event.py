@@ -6,8 +6,9 @@ from uuid import UUID
 
 from streaming.models import Response
 from streaming.protocol.events import ErrorDetail, ResponseDone, Timings, Usage
-from streaming.record.queries import Ending, milliseconds, total_ms
-from streaming.record.said import Said
+from streaming.record.durations import milliseconds, total_ms
+from streaming.record.endings import Ending
+from streaming.record.output import Output
 
 
 def done_event(response: Response) -> ResponseDone:
@@ -35,16 +36,16 @@ def done_event(response: Response) -> ResponseDone:
     )
 
 
-def deleted_event(response_id: UUID | str, said: Said) -> ResponseDone:
+def deleted_event(response_id: UUID | str, output: Output) -> ResponseDone:
     """Return the last event of a response whose row is gone."""
-    ending = Ending.cancelled(said)
+    ending = Ending.cancelled(output)
     return ResponseDone(
         response_id=UUID(str(response_id)),
         status=ending.status.value,
         finish_reason=ending.finish_reason,
-        text=said.text,
-        reasoning=said.reasoning,
+        text=output.text,
+        reasoning=output.reasoning,
         usage=Usage(prompt_tokens=0, completion_tokens=0),
-        timings=Timings(queue_ms=None, ttft_ms=None, total_ms=0, reasoning_ms=said.reasoning_ms),
-        passed=dict(said.passed) or None,
+        timings=Timings(queue_ms=None, ttft_ms=None, total_ms=0, reasoning_ms=output.reasoning_ms),
+        passed=dict(output.passed) or None,
     )

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from channels.layers import BaseChannelLayer
 
 from streaming.lifecycle.done_event import deleted_event, done_event
+from streaming.lifecycle.published import published
 from streaming.models import OPEN, TERMINAL, Response, Status
 from streaming.monitoring import telemetry
-from streaming.protocol.events import ProtocolError, ResponseDone
-from streaming.record import queries
-from streaming.record.queries import Attempt, Ending
-from streaming.record.said import Said, said_of
+from streaming.protocol.events import ResponseDone
+from streaming.record import endings, lookups
+from streaming.record.endings import Attempt, Ending
+from streaming.record.errors import AlreadyEnded, NotFound, NotOwner
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
     WORKERS_GROUP,
@@ -52,10 +53,10 @@ async def end(
 ) -> list[Response]:
     """End responses in the record, then in the list; return the rows of those that this call ended.
 
-    `of`, `attempt`, `row`: as `record.end`. `hold`: a worker's, who ends its own. `recorded` is
+    `of`, `attempt`, `row`: as `endings.end`. `hold`: a worker's, who ends its own. `recorded` is
     awaited between the two.
     """
-    rows: list[Response] = await queries.end(
+    rows: list[Response] = await endings.end(
         response_ids, ending, of=of, attempt=attempt, row=row, told=telemetry.ended
     )
     if recorded:
@@ -78,7 +79,7 @@ async def recorded_end(waiting_list: WaitingList, response_id: str) -> ResponseD
     open."""
     if (done := await ended_event(response_id)) is not None:
         return done
-    if await queries.get(response_id) is not None:
+    if await lookups.get(response_id) is not None:
         return None
     # Deleted with its conversation. Rows are written before their place, so none will come.
     return deleted_event(response_id, await published(waiting_list, response_id))
@@ -86,7 +87,7 @@ async def recorded_end(waiting_list: WaitingList, response_id: str) -> ResponseD
 
 async def ended_event(response_id: str) -> ResponseDone | None:
     """Return the last event of what the record holds as ended."""
-    row: Response | None = await queries.ended_row(response_id)
+    row: Response | None = await lookups.ended_row(response_id)
     return None if row is None else done_event(row)
 
 
@@ -104,31 +105,31 @@ async def _take_out(layer: BaseChannelLayer, done: ResponseDone, hold: Hold | No
 async def cancel(layer: BaseChannelLayer, response_id: str, owner: str | None = None) -> None:
     """End a response wherever it stands; `owner` None is the server itself.
 
-    Raises ProtocolError: `not_found`, `forbidden`, `already_done`.
+    Raises NotFound, NotOwner, AlreadyEnded.
     """
-    response = await queries.get(response_id)
+    response = await lookups.get(response_id)
     if response is None:
-        raise ProtocolError("not_found", "There is no such response.", "response_id")
+        raise NotFound
     if owner is not None and response.owner != owner:
-        raise ProtocolError("forbidden", "This response belongs to somebody else.", "response_id")
+        raise NotOwner
     if response.status in TERMINAL:
-        raise ProtocolError("already_done", "This response has ended already.", "response_id")
+        raise AlreadyEnded
     if await end(layer, [response_id], Ending.cancelled(), of=WAITING):
         return
     if await layer.waiting_list.flag(response_id):
         await _tell_workers(layer, response_id)  # the one that runs it writes the end
         return
-    said = await published(layer.waiting_list, response_id)
+    output = await published(layer.waiting_list, response_id)
     seen = Attempt.of(response)
-    if not await end(layer, [response_id], Ending.cancelled(said), attempt=seen):
+    if not await end(layer, [response_id], Ending.cancelled(output), attempt=seen):
         await cancel(layer, response_id, owner)  # another worker has just taken it up
 
 
 async def fail_exhausted(layer: BaseChannelLayer, response_id: str) -> None:
     """End a response whose workers were lost once too often."""
     message = f"The answer was given up: {MAX_ATTEMPTS} workers were lost while writing it."
-    said = await published(layer.waiting_list, response_id)
-    if not await end(layer, [response_id], Ending.failed("worker_lost", message, said)):
+    output = await published(layer.waiting_list, response_id)
+    if not await end(layer, [response_id], Ending.failed("worker_lost", message, output)):
         await settle(layer, response_id)
 
 
@@ -136,11 +137,6 @@ async def fail_overdue(layer: BaseChannelLayer, response_id: str) -> None:
     """End a response that has waited too long for a place."""
     ending = Ending.failed("queue_timeout", "No place became free in time.")
     await end(layer, [response_id], ending, of=WAITING)
-
-
-async def published(waiting_list: WaitingList, response_id: str) -> Said:
-    """Return the answer so far, as its readers have it."""
-    return said_of(await waiting_list.read(response_id))
 
 
 async def _tell_workers(layer: BaseChannelLayer, response_id: str) -> None:

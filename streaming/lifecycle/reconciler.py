@@ -13,12 +13,11 @@ from uuid import UUID
 
 from channels.layers import BaseChannelLayer
 
-from streaming.lifecycle import ending, recovery, responses
+from streaming.lifecycle import accepting, doorbell, ending, recovery
 from streaming.models import Response, Status
-from streaming.protocol.events import ProtocolError
-from streaming.record import queries
-from streaming.record.queries import Ending
-from streaming.waiting_list.base import EntryRow
+from streaming.record import lookups, standing
+from streaming.record.endings import Ending
+from streaming.waiting_list.base import EntryRow, WaitingListError
 
 logger = logging.getLogger(__name__)
 
@@ -44,18 +43,18 @@ async def _put_back(layer: BaseChannelLayer) -> None:
         if row.status == Status.ACCEPTING and (str(row.pk) in known or await _admit(layer, row)):
             accepted.append(row.pk)
     if accepted:
-        await queries.mark_queued(accepted)
+        await standing.mark_queued(accepted)
     if rows:
-        await responses.ring(layer)
+        await doorbell.ring(layer)
 
 
 async def _admit(layer: BaseChannelLayer, row: Response) -> bool:
     """Whether a row that was never marked as accepted has a place now. Nobody was told of it: the
     bounds hold for it."""
     try:
-        await responses.enqueue(layer, row, created=False)
-    except ProtocolError as refused:
-        failed = Ending.failed(refused.code, refused.message)
+        await accepting.admit(layer, row)
+    except WaitingListError as refused:
+        failed = Ending.failed(refused.code, str(refused))
         await ending.end(layer, [str(row.pk)], failed, of=ending.WAITING)
         return False
     return True
@@ -64,7 +63,7 @@ async def _admit(layer: BaseChannelLayer, row: Response) -> bool:
 async def _take_out(layer: BaseChannelLayer) -> None:
     snapshot = await layer.waiting_list.snapshot()
     entries = (*snapshot.running, *snapshot.waiting)
-    for response_id in await queries.ended([entry.response_id for entry in entries]):
+    for response_id in await lookups.ended_ids([entry.response_id for entry in entries]):
         await ending.settle(layer, response_id)
     await _keep_order(entries)
 
@@ -72,5 +71,5 @@ async def _take_out(layer: BaseChannelLayer) -> None:
 async def _keep_order(entries: Sequence[EntryRow]) -> None:
     """Write where each stands, if whoever gave it its place died before it was written."""
     slots = {UUID(entry.response_id): entry.slot.text for entry in entries if entry.slot}
-    if wrong := await queries.other_slots(slots):
-        await queries.keep_slots({pk: slots[pk] for pk in wrong})
+    if wrong := await standing.other_slots(slots):
+        await standing.keep_slots({pk: slots[pk] for pk in wrong})

@@ -22,7 +22,7 @@ from django.utils import timezone
 from streaming import conf
 from streaming.lifecycle import list_lock
 from streaming.models import Response, Status
-from streaming.record import queries, thinking
+from streaming.record import lookups, losses, standing, thinking
 from streaming.waiting_list.base import Entry, ListLost, Remembered, Slot, WaitingList
 
 logger = logging.getLogger(__name__)
@@ -120,12 +120,22 @@ async def _restore(layer: BaseChannelLayer) -> None:
         logger.warning("The waiting list has been restored: %d responses are open.", count)
 
 
+async def begin_anew(waiting_list: WaitingList, response_id: str, seen: int) -> bool:
+    """Let a response begin anew if the list has lost its event `seen`, which somebody was told: the
+    events that follow would not fit what was told. Return whether it had."""
+    above = (seen // NUMBERS_PER_LIFE + 1) * NUMBERS_PER_LIFE
+    if not await waiting_list.rewind(response_id, seen, above):
+        return False
+    await losses.count_restart(response_id)  # lest the numbers of this life are used again
+    return True
+
+
 async def readmit(layer: BaseChannelLayer, response_id: str) -> None:
     """Put an accepted response back that the list has forgotten, if it has not ended."""
     await ensure(layer)
     if not await layer.waiting_list.is_restored():
         await restore(layer)
-    row = await queries.get(response_id)
+    row = await lookups.get(response_id)
     if row is not None and response_id not in await layer.waiting_list.known([response_id]):
         await put_back(layer.waiting_list, [row])
 
@@ -141,7 +151,7 @@ async def put_back(
     """
     ids = [row.pk for row in rows]
     known = await waiting_list.known([str(pk) for pk in ids])
-    revived = await queries.revive([pk for pk in ids if str(pk) not in known])
+    revived = await losses.revive([pk for pk in ids if str(pk) not in known])
     patience = max(0.0, COMEBACK_SECONDS - conf.get().disconnect_grace)
     forgotten = [_remembered(row) for row in _in_turn(revived)]
     await waiting_list.restore(forgotten, whole=whole, patience=patience if whole else 0)
@@ -180,7 +190,7 @@ async def open_rows(young_seconds: float | None = YOUNG_SECONDS) -> AsyncIterato
     young = None if young_seconds is None else timedelta(seconds=young_seconds)
     before = None if young is None else timezone.now() - young
     last: Response | None = None
-    while rows := await queries.open_rows(before, _ROWS, last):
+    while rows := await lookups.open_rows(before, _ROWS, last):
         for row in rows:
             yield row
         last = rows[-1]
@@ -189,5 +199,5 @@ async def open_rows(young_seconds: float | None = YOUNG_SECONDS) -> AsyncIterato
 async def keep_slots(waiting_list: WaitingList) -> None:
     """Write into the record what stands elsewhere than it says."""
     if slots := await waiting_list.unsaved():
-        await queries.keep_slots({UUID(name): slot.text for name, slot in slots.items()})
+        await standing.keep_slots({UUID(name): slot.text for name, slot in slots.items()})
         await waiting_list.saved(slots)

@@ -17,7 +17,9 @@ from django.utils.safestring import SafeString
 from streaming import markup
 from streaming.models import OPEN, TERMINAL, Conversation, Response, Status
 from streaming.pages import thread
-from streaming.record.queries import newest_first, prefix_of, thought_before, total_ms
+from streaming.record.conversations import newest_first
+from streaming.record.durations import total_ms
+from streaming.record.histories import prefix_of, thought_before
 
 WINDOW = 20
 """So many turns are shown at a time; earlier ones on demand."""

@@ -21,11 +21,11 @@ from pydantic import BaseModel
 
 from streaming import conf
 from streaming.delivery.listening import ListeningConsumer
-from streaming.delivery.viewers import Told, Viewer, Viewers
+from streaming.delivery.viewers import Viewer, Viewers
 from streaming.identity import keys, owners, visitors
-from streaming.lifecycle import ending, recovery, responses
+from streaming.lifecycle import accepting, ending, params, recovery
 from streaming.markup import RENDERER, HtmlSender, MarkupDresser
-from streaming.models import TERMINAL, Response
+from streaming.models import Response
 from streaming.monitoring import logs, metrics
 from streaming.protocol.events import (
     ClientEvent,
@@ -34,7 +34,6 @@ from streaming.protocol.events import (
     ProtocolError,
     ResponseCancel,
     ResponseCreate,
-    ResponseQueued,
     ResponseResume,
     ResponseUpdate,
     ResponseUpdated,
@@ -47,14 +46,19 @@ from streaming.protocol.events import (
     parse_ping,
     peek_event_id,
 )
-from streaming.record import queries
+from streaming.record import edits
 from streaming.record.database import in_database
+from streaming.record.histories import prefix_of
+from streaming.record.tasks import Requester
+from streaming.sockets.asked_tasks import check_prompt, task_of
 from streaming.sockets.guard import Credentials, Guard
 from streaming.sockets.notices import Notices
+from streaming.sockets.reader import SocketReader
+from streaming.sockets.refusals import REFUSALS, translated
 from streaming.sockets.socket_count import SocketCount
 from streaming.system.outages import AWAY, log_fault
 from streaming.system.token_bucket import TokenBucket
-from streaming.waiting_list.base import Place, State, group_name
+from streaming.waiting_list.base import group_name
 from streaming.waiting_list.serving import model_details
 
 logger = logging.getLogger(__name__)
@@ -80,8 +84,6 @@ _LARGE_EVENT = 65_536
 _REFUSED_EVENTS = 100
 """So many refused events, and the socket is closed; one is forgiven every second."""
 
-ENDED = Place(State.DONE, None, 0, created=False)
-
 sockets = SocketCount()
 
 
@@ -96,9 +98,9 @@ async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _log_fault(task: asyncio.Future[None]) -> None:
-    """Nobody is there to be told of a ProtocolError; anything else is ours."""
+    """Nobody is there to be told of a refusal; anything else is ours."""
     error = None if task.cancelled() else task.exception()
-    if error and not isinstance(error, ProtocolError):
+    if error and not isinstance(error, REFUSALS):
         logger.error("A vanished client's event could not be handled.", exc_info=error)
 
 
@@ -321,7 +323,7 @@ class ChatConsumer(ListeningConsumer):
                 continue
             try:
                 await self.check_identity()
-                with logs.about(getattr(event, "response_id", None)):
+                with logs.about(getattr(event, "response_id", None)), translated():
                     await self.handle(event)
             except ProtocolError as error:
                 await self.send_error(error, cause=event)
@@ -355,80 +357,25 @@ class ChatConsumer(ListeningConsumer):
     # --- what clients ask for ---
 
     async def create(self, event: ResponseCreate) -> None:
-        response, created = await responses.create(
-            event,
-            layer=self.channel_layer,
-            owner=self.owner,
-            user=self.user,
-            address=self.address,
-        )
-        if str(response.pk) in self.viewers:
-            return  # the same id twice on one socket: it is being answered already
-        await self.attach(response, created=created, acknowledge=True)
+        task = task_of(event)
+        async with SocketReader(self, is_asked=True) as reader:
+            await accepting.accept(
+                self.channel_layer,
+                task,
+                params=params.resolve(event.params, await model_details(self.channel_layer)),
+                requester=Requester(self.owner, self.user, self.address),
+                reader=reader,
+                response_id=event.response_id,
+            )
 
     async def update(self, event: ResponseUpdate) -> None:
-        await responses.update(event.response_id, event.input, self.owner)
+        check_prompt(event.input)
+        await edits.edit_prompt(event.response_id, self.owner, event.input)
         await self.send_event(ResponseUpdated(response_id=event.response_id, input=event.input))
 
     async def resume(self, event: ResponseResume) -> None:
-        response = await queries.get(event.response_id)
-        if response is None:
-            raise ProtocolError("not_found", "There is no such response.", "response_id")
-        if response.owner != self.owner:
-            raise ProtocolError(
-                "forbidden", "This response belongs to somebody else.", "response_id"
-            )
-        await self.attach(response, after=event.starting_after)
-
-    async def attach(
-        self,
-        response: Response,
-        *,
-        created: bool = False,
-        acknowledge: bool = False,
-        after: int = 0,
-    ) -> None:
-        """Show a response on this socket: its place while it waits, its events from `after` on.
-
-        `acknowledge`: say `response.queued` even if it waits no more.
-        """
-        try:
-            await self.show(response, created=created, acknowledge=acknowledge, after=after)
-        except Exception:
-            # Asked again on this socket, it must not pass for one that is shown already.
-            with contextlib.suppress(Exception):
-                await self.unview(str(response.pk))
-            raise
-
-    async def show(
-        self, response: Response, *, created: bool, acknowledge: bool, after: int
-    ) -> None:
-        viewer = await self.view(response)
-        if self.wants_html:
-            after = 0  # the HTML of a part depends on all that stands before it
-        if response.status in TERMINAL:
-            if acknowledge:  # whose first acknowledgement was lost learns of the conversation
-                await self.acknowledge(
-                    response, await Viewers.here(self.channel_layer).tell(str(response.pk), ENDED)
-                )
-            await viewer.open(None, after)
-            return
-        place = await responses.enqueue(self.channel_layer, response, created=created)
-        told = await Viewers.here(self.channel_layer).tell(str(response.pk), place)
-        if acknowledge or place.state in (State.WAITING, State.HELD):
-            await self.acknowledge(response, told)
-        await viewer.open(told, after)
-        if created or place.created:
-            await responses.confirm(self.channel_layer, response, place)
-
-    async def acknowledge(self, response: Response, told: Told) -> None:
-        await self.send_event(
-            ResponseQueued(
-                response_id=response.pk,
-                conversation_id=response.conversation_id,
-                **told._asdict(),
-            )
-        )
+        async with SocketReader(self, after=event.starting_after) as reader:
+            await accepting.resume(self.channel_layer, event.response_id, self.owner, reader)
 
     async def resume_session(self, event: SessionResume) -> None:
         if self.user is not None:
@@ -478,7 +425,7 @@ class ChatConsumer(ListeningConsumer):
     async def html_sender(self, response: Response) -> HtmlSender:
         """What a response's events go through on their way to this socket, from its beginning."""
         RENDERER.warm()
-        dresser = MarkupDresser(queries.prefix_of(response))
+        dresser = MarkupDresser(prefix_of(response))
         response_id = str(response.pk)
         if former := self.html_senders.get(response_id):
             former.cancel()  # its end may still wait there

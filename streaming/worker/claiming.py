@@ -9,9 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from streaming import conf
 from streaming.engine.base import CHARS_PER_TOKEN, Engine, EngineError, GenerationRequest
+from streaming.lifecycle import starting
 from streaming.lifecycle.arrivals import Arrivals
-from streaming.record import queries, thinking
-from streaming.record.said import Said, said_of
+from streaming.lifecycle.published import output_of
+from streaming.record import thinking
+from streaming.record.histories import MOST_CHARS
+from streaming.record.output import Output
+from streaming.record.starts import Work
 from streaming.system.outages import AWAY, log_fault
 from streaming.waiting_list.base import Claim, ListLost, Reserved, WaitingList
 from streaming.worker.publishing import Publisher
@@ -77,7 +81,7 @@ class Claimer:
     async def _claim_all(self) -> float:
         """Claim until nothing is to be had; answer after how many seconds to look again."""
         if not self._publisher.running:
-            await Arrivals.here().over(_CROWD_SECONDS)
+            await Arrivals.here().all_written(_CROWD_SECONDS)
         while self._has_place():
             claimed, last = await self._claim_some()
             if claimed:
@@ -108,8 +112,8 @@ class Claimer:
         """All at once: an engine reads prompts that come together in fewer steps."""
         begun = 0
         try:
-            attempts = [(running.response_id, running.claim.attempt) for running in claimed]
-            works = await queries.start_all(self._worker_id, attempts, self._most_chars())
+            claims = [running.claim for running in claimed]
+            works = await starting.start(self._worker_id, claims, self._most_chars())
             for running, work in zip(claimed, works, strict=True):
                 await self._submit(running, work)
                 begun += 1
@@ -123,10 +127,10 @@ class Claimer:
     def _most_chars(self) -> int:
         """Characters of a history that may fit; no request to `/v1/` is cut by it."""
         if not (context := self._engine.info.context_tokens):
-            return queries.MOST_CHARS
+            return MOST_CHARS
         return max(CHARS_PER_TOKEN * context, conf.get().conversation_chars)
 
-    async def _submit(self, running: Running, work: queries.Work | Exception | None) -> None:
+    async def _submit(self, running: Running, work: Work | Exception | None) -> None:
         response_id, claim = running.response_id, running.claim
         try:
             if isinstance(work, Exception):
@@ -136,9 +140,9 @@ class Claimer:
                 await self._publisher.end_by_record(running)
                 return
             running.row = work.row
-            said = Said()
+            said = Output()
             if claim.last_sequence and (events := await self._list.read(response_id)):
-                said = said_of(events)
+                said = output_of(events)
                 running.resume(said)
             await self._publisher.rid_of(response_id)
             if not self._publisher.holds(running):

@@ -16,7 +16,7 @@ from channels.layers import BaseChannelLayer
 from streaming import conf
 from streaming.engine.base import Engine, ThreadStats
 from streaming.lifecycle import ending
-from streaming.record import queries
+from streaming.record import losses
 from streaming.system.outages import log_fault
 from streaming.system.watchdog import EngineHangs, Standstill, where
 from streaming.waiting_list.base import MAX_ATTEMPTS
@@ -100,7 +100,7 @@ class EngineWatch:
         for running in self._publisher.let_go():
             try:
                 await self._layer.waiting_list.release(running.lease, forgive=False)
-                hangs = await queries.count_hang(running.response_id)
+                hangs = await losses.count_hang(running.response_id)
                 if max(running.claim.attempt, hangs) >= MAX_ATTEMPTS:
                     await ending.fail_exhausted(self._layer, running.response_id)
             except Exception as error:  # then the lease runs out by itself

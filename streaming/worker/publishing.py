@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from channels.layers import BaseChannelLayer
 
 from streaming.engine.base import Engine, EngineEvent, EventSink, Finished
-from streaming.lifecycle import ending, responses
+from streaming.lifecycle import ending, recovery
 from streaming.models import Status
-from streaming.record.queries import Attempt, Ending
+from streaming.record.endings import Attempt, Ending
 from streaming.system.outages import log_fault
 from streaming.waiting_list.base import AppendCall, Claim, WaitingList, WrongNumber
 from streaming.worker.appends import Append
@@ -250,7 +250,7 @@ class Publisher:
             for running, _ in pending:
                 if running.response_id in error.response_ids and self.holds(running):
                     self.lose(running)
-                    await responses.begin_anew(self._list, running.response_id, running.tail)
+                    await recovery.begin_anew(self._list, running.response_id, running.tail)
             raise
 
     async def _finish(self, running: Running) -> None:

@@ -21,7 +21,8 @@ from django.utils.module_loading import import_string
 
 from streaming import conf
 from streaming.engine.base import Engine, EngineError
-from streaming.lifecycle import reconciler, recovery, responses
+from streaming.lifecycle import reconciler, recovery
+from streaming.lifecycle.doorbell import DOORBELL
 from streaming.lifecycle.list_lock import LockHolder, LockLost, LockTaken
 from streaming.record.database import disconnecting
 from streaming.system.outages import AWAY, log_fault
@@ -400,7 +401,7 @@ class QueueWorker:
 
     async def _listen_for_bell(self) -> None:
         while True:
-            await self._layer.receive(responses.DOORBELL)
+            await self._layer.receive(DOORBELL)
             self._bell.set()
 
     async def _listen_for_orders(self) -> None:

@@ -25,8 +25,8 @@ from streaming.lifecycle.ending import Hold
 from streaming.models import Response
 from streaming.monitoring.metrics import TokenMeter
 from streaming.protocol.events import ResponseInProgress
-from streaming.record.queries import Ending
-from streaming.record.said import Said
+from streaming.record.endings import Ending
+from streaming.record.output import Output
 from streaming.waiting_list.base import Claim
 from streaming.worker.appends import Append, Part, appends
 
@@ -70,7 +70,7 @@ class Running:
         self._first_token_at: datetime | None = None
         self._meter = TokenMeter()
 
-    def resume(self, said: Said) -> None:
+    def resume(self, said: Output) -> None:
         """Take over what earlier attempts published: `in_progress`, and this."""
         self._announced = True
         self._said = {Channel.TEXT: said.text, Channel.REASONING: said.reasoning}
@@ -227,7 +227,7 @@ class Running:
         milliseconds = round(1000 * self._thought_seconds) if reasoning else None
         return Ending.generated(
             self._finished,
-            Said(text, reasoning, milliseconds, self._passed),
+            Output(text, reasoning, milliseconds, self._passed),
             trimmed_messages=self._started.trimmed_messages if self._started else 0,
             first_token_at=self._first_token_at,
         )

@@ -10,7 +10,7 @@ from channels.layers import BaseChannelLayer
 
 from streaming import conf
 from streaming.lifecycle import ending, reconciler
-from streaming.protocol.events import ProtocolError
+from streaming.record.errors import RecordError
 from streaming.waiting_list import samples
 
 
@@ -34,7 +34,7 @@ class Upkeep:
         for response_id in sweep.overdue:
             await ending.fail_overdue(self._layer, response_id)
         for response_id in sweep.abandoned:
-            with contextlib.suppress(ProtocolError):
+            with contextlib.suppress(RecordError):
                 await ending.cancel(self._layer, response_id)
         if sweep.returned or sweep.abandoned:
             self._on_returned()

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from streaming.lifecycle.responses import NUMBERS_PER_LIFE
+from streaming.lifecycle.recovery import NUMBERS_PER_LIFE
 from streaming.protocol.events import MOST_SEQUENCE
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,

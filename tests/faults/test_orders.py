@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streaming.lifecycle import responses
+from streaming.lifecycle import operating
 from streaming.waiting_list.base import Orders, WorkerState
 from streaming.waiting_list.channel_layers import RedisChannelLayer
 from tests.faults.cluster import PATIENCE, Cluster
@@ -40,20 +40,20 @@ async def test_a_worker_hears_its_orders_at_once(
 ) -> None:
     process = await asyncio.to_thread(cluster.start_worker, **ONE_BEAT)
     (row,) = await layer.waiting_list.workers()
-    await responses.order_worker(layer, row.worker_id, capacity=1)
+    await operating.order_worker(layer, row.worker_id, capacity=1)
     await asyncio.to_thread(process.wait_for, "is ordered to run up to 1\\.")
     with cluster.held_answers():
         readers = [ask(cluster, "stop 100") for _ in range(3)]
         for reader in readers:
             await reader.accepted.wait()
         await running(layer, 1)
-        await responses.order_worker(layer, row.worker_id, capacity=4, drain=True)
+        await operating.order_worker(layer, row.worker_id, capacity=4, drain=True)
         await asyncio.to_thread(process.wait_for, "up to 4 and to claim nothing")
     await running(layer, 0)  # the one has finished, the others wait
     (row,) = await layer.waiting_list.workers()
     assert (row.state, row.orders) == (WorkerState.DRAINING, Orders(4, True))
     assert (await layer.waiting_list.counters()).waiting == 2
-    await responses.order_worker(layer, row.worker_id, drain=False)
+    await operating.order_worker(layer, row.worker_id, drain=False)
     for reader in readers:
         await whole_answer(reader, 100)
     assert not await cluster.leaks()
@@ -66,7 +66,7 @@ async def test_an_order_holds_for_a_worker_that_does_not_hear_it(
     (row,) = await layer.waiting_list.workers()
     process.pause()
     try:
-        await responses.order_worker(layer, row.worker_id, capacity=1)
+        await operating.order_worker(layer, row.worker_id, capacity=1)
         readers = [ask(cluster, "stop 60") for _ in range(3)]
         for reader in readers:
             await reader.accepted.wait()

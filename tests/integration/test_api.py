@@ -14,7 +14,7 @@ from streaming.api.answers import ChatCompletion, ChatCompletionChunk, ErrorBody
 from streaming.api.completions import Answer, Thought
 from streaming.api.errors import ApiError
 from streaming.delivery import subscription
-from streaming.lifecycle import ending, responses
+from streaming.lifecycle import accepting, ending
 from streaming.models import Conversation, Message, Response, Status
 from tests.integration.conftest import eventually
 from tests.integration.http import (
@@ -261,7 +261,7 @@ async def test_a_database_that_is_away_is_unavailable(
     async def away(*args: Any) -> None:
         raise ConnectionError("away")
 
-    monkeypatch.setattr(responses, "enqueue", lambda *args, **kwargs: away())
+    monkeypatch.setattr(accepting, "admit", lambda *args, **kwargs: away())
     request, answer = await call("POST", CHAT, body=asking("hello"))
     assert (request.status, answer["error"]["code"]) == (503, "unavailable")
 

@@ -11,8 +11,8 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from streaming.engine.base import TextDelta
-from streaming.lifecycle import responses
 from streaming.models import Conversation, Message, Response, Status
+from streaming.record import creation
 from tests.integration.conftest import eventually
 from tests.support.fake_engine import FakeEngine, words
 
@@ -358,7 +358,7 @@ async def test_a_prompt_outlives_a_client_that_left_at_once(
 ) -> None:
     """It is in the record, then its client leaves, then it gets its place."""
     recorded, left = asyncio.Event(), asyncio.Event()
-    create = responses.create
+    create = creation.create
 
     async def create_slowly(*args: Any, **options: Any) -> Any:
         created = await create(*args, **options)
@@ -371,7 +371,7 @@ async def test_a_prompt_outlives_a_client_that_left_at_once(
 
     await start_worker(FakeEngine())
     chat = await client()
-    monkeypatch.setattr(responses, "create", create_slowly)
+    monkeypatch.setattr(creation, "create", create_slowly)
     await chat.send("response.create", input="stop 2")
     await recorded.wait()
     await chat.leave()
@@ -442,13 +442,13 @@ async def test_a_ping_is_answered_at_once(
     await start_worker(FakeEngine())
     chat = await client()
     slow = asyncio.Event()
-    create = responses.create
+    create = creation.create
 
     async def create_slowly(*args: Any, **kwargs: Any) -> Any:
         await slow.wait()
         return await create(*args, **kwargs)
 
-    monkeypatch.setattr(responses, "create", create_slowly)
+    monkeypatch.setattr(creation, "create", create_slowly)
     await chat.send("response.create", input="stop 1")
     await chat.send("session.ping", event_id="7")
     assert await chat.next() == {"type": "session.pong", "event_id": "7"}

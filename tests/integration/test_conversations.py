@@ -15,9 +15,10 @@ from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
-from streaming.lifecycle import reconciler, removal
+from streaming.lifecycle import forgetting, reconciler
 from streaming.models import Conversation, Message, Response, Status
 from streaming.pages.conversations import side_list
+from streaming.record import deletion
 from tests.integration.conftest import eventually, owner_of
 from tests.support.fake_engine import FakeEngine
 
@@ -267,13 +268,13 @@ async def test_what_was_accepted_after_the_cancelling_is_no_orphan(
     waiting = await chat.ask("stop 1")
     # Both came too late for the cancelling: it looks, and sees nothing yet.
     looked: list[Any] = []
-    look = removal._open
+    look = deletion.open_responses
 
     def look_too_early(rows: Any) -> QuerySet[Response]:
         looked.append(rows)
         return look(rows).none() if len(looked) == 1 else look(rows)
 
-    monkeypatch.setattr(removal, "_open", look_too_early)
+    monkeypatch.setattr(deletion, "open_responses", look_too_early)
     answer = await sync_to_async(browser.post)("/accounts/conversations/delete/")
     assert (answer.status_code, len(looked)) == (302, 2)
     ends = {(await chat.until("response.done"))["response_id"] for _ in range(2)}
@@ -351,7 +352,7 @@ def test_an_account_that_is_not_deleted_after_all_loses_nothing() -> None:
         raise AssertionError("it is still there")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(removal, "withdraw", withdraw)
+        patch.setattr(forgetting, "withdraw", withdraw)
         with transaction.atomic():
             ada.delete()
             transaction.set_rollback(True)

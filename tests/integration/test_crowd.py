@@ -11,10 +11,10 @@ import pytest
 from channels.db import database_sync_to_async
 from django.db import OperationalError
 
-from streaming.lifecycle import ending, responses
+from streaming.lifecycle import doorbell, ending
 from streaming.lifecycle.arrivals import Arrivals
 from streaming.models import Response, Status
-from streaming.record import queries
+from streaming.record import creation, starts
 from streaming.waiting_list.base import State, group_name
 from streaming.worker import claiming, publishing
 from tests.integration.conftest import ChatClient
@@ -31,16 +31,16 @@ def no_bounds(chatstream: Any) -> None:
 
 
 @pytest.fixture
-def starts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many responses each visit to the database began."""
     visits: list[int] = []
-    begin: Callable[..., Any] = queries.start_all
+    begin: Callable[..., Any] = starts.start_all
 
     async def noted(worker_id: str, claimed: Any, *how: Any) -> Any:
         visits.append(len(claimed))
         return await begin(worker_id, claimed, *how)
 
-    monkeypatch.setattr(queries, "start_all", noted)
+    monkeypatch.setattr(starts, "start_all", noted)
     return visits
 
 
@@ -65,13 +65,13 @@ def crowd(client: Any, layer: Any, start_worker: Any) -> Callable[..., Any]:
 def let_go(layer: Any) -> Callable[[], Awaitable[None]]:
     async def unpause() -> None:
         await layer.waiting_list.unpause()
-        await responses.ring(layer)
+        await doorbell.ring(layer)
 
     return unpause
 
 
 async def test_a_crowd_begins_together_in_its_order(
-    crowd: Any, let_go: Any, starts: list[int]
+    crowd: Any, let_go: Any, begun: list[int]
 ) -> None:
     engine = FakeEngine(max_running=CROWD)
     submitted: list[str] = []
@@ -82,7 +82,7 @@ async def test_a_crowd_begins_together_in_its_order(
     for chat, _ in asked:
         assert (await chat.until("response.done"))["status"] == "completed"
     assert submitted == [response_id for _, response_id in asked]
-    assert starts == [16, 4]
+    assert begun == [16, 4]
 
 
 async def test_those_that_find_the_list_full_cost_no_writing(
@@ -94,13 +94,13 @@ async def test_those_that_find_the_list_full_cost_no_writing(
     greeting = chat.received[0]
     accepted = await chat.ask("go", params={"max_tokens": 1000})
     written: list[object] = []
-    create = queries.create
+    create = creation.create
 
     async def noted(*args: Any, **kwargs: Any) -> Any:
         written.append(args)
         return await create(*args, **kwargs)
 
-    monkeypatch.setattr(queries, "create", noted)
+    monkeypatch.setattr(creation, "create", noted)
     crowd = [await client() for _ in range(5)]
     for other in crowd:
         await other.send("response.create", input="hello", response_id=str(uuid4()))
@@ -115,7 +115,7 @@ async def test_those_that_find_the_list_full_cost_no_writing(
 
 
 async def test_no_more_begin_than_there_are_places(
-    crowd: Any, let_go: Any, starts: list[int]
+    crowd: Any, let_go: Any, begun: list[int]
 ) -> None:
     engine = FakeEngine(max_running=2)
     asked = await crowd(engine, 5)
@@ -123,8 +123,8 @@ async def test_no_more_begin_than_there_are_places(
     for chat, _ in asked:
         assert (await chat.until("response.done"))["status"] == "completed"
     assert engine.most_running == 2
-    assert starts[0] == 2
-    assert sum(starts) == 5
+    assert begun[0] == 2
+    assert sum(begun) == 5
 
 
 @pytest.fixture
@@ -143,27 +143,27 @@ def accepted(client: Any) -> Callable[..., Any]:
 async def test_an_idle_engine_waits_for_prompts_that_are_being_written(
     start_worker: Any,
     accepted: Any,
-    starts: list[int],
+    begun: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(claiming, "_CROWD_SECONDS", 30)
     await start_worker(FakeEngine(max_running=CROWD))
-    async with Arrivals.here().one():
+    async with Arrivals.here().writing():
         chats = await accepted(3)
-        assert starts == []
+        assert begun == []
     for chat in chats:
         await chat.until("response.done")
-    assert starts == [3]
+    assert begun == [3]
 
 
 async def test_it_does_not_wait_for_ever(
-    start_worker: Any, accepted: Any, starts: list[int]
+    start_worker: Any, accepted: Any, begun: list[int]
 ) -> None:
     await start_worker(FakeEngine(max_running=CROWD))
-    async with Arrivals.here().one():
+    async with Arrivals.here().writing():
         for chat in await accepted(2):
             await chat.until("response.done")
-    assert sum(starts) == 2
+    assert sum(begun) == 2
 
 
 async def test_an_engine_that_runs_waits_for_nobody(
@@ -177,13 +177,13 @@ async def test_an_engine_that_runs_waits_for_nobody(
     first = await client()
     await first.ask("hello", params={"max_tokens": 500})
     await first.until("response.in_progress")
-    async with Arrivals.here().one():
+    async with Arrivals.here().writing():
         [chat] = await accepted(1)
         await chat.until("response.done")
 
 
 async def test_one_that_cannot_be_served_fails_alone(
-    crowd: Any, let_go: Any, starts: list[int]
+    crowd: Any, let_go: Any, begun: list[int]
 ) -> None:
     asked = await crowd(FakeEngine(max_running=4), 4)
     broken = asked[1][1]
@@ -193,13 +193,13 @@ async def test_one_that_cannot_be_served_fails_alone(
     statuses = [ends[response_id]["status"] for _, response_id in asked]
     assert statuses == ["completed", "failed", "completed", "completed"]
     assert ends[broken]["error"]["message"] == "This prompt cannot be answered."
-    assert starts[0] == 4
+    assert begun[0] == 4
 
 
 async def test_when_the_database_goes_away_half_way_the_rest_keep_their_places(
     crowd: Any, let_go: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = queries._start
+    begin = starts._start
     calls: list[list[str]] = []
 
     def away_at_first(worker_id: str, claimed: Any, *how: Any) -> Any:
@@ -208,7 +208,7 @@ async def test_when_the_database_goes_away_half_way_the_rest_keep_their_places(
             raise OperationalError("the server closed the connection")
         return begin(worker_id, claimed, *how)
 
-    monkeypatch.setattr(queries, "_start", away_at_first)
+    monkeypatch.setattr(starts, "_start", away_at_first)
     asked = await crowd(FakeEngine(max_running=4), 4)
     await let_go()
     for chat, _ in asked:
@@ -225,7 +225,7 @@ async def test_each_begins_with_its_own_attempt(crowd: Any) -> None:
     asked = await crowd(FakeEngine(max_running=3), 3)
     ids = [response_id for _, response_id in asked]
     claimed = [(ids[0], 1), (ids[1], 3), (ids[2], 1), (str(uuid4()), 2)]
-    works = await queries.start_all("elsewhere", claimed)
+    works = await starts.start_all("elsewhere", claimed)
     assert [work and (str(work.row.pk), work.row.attempt) for work in works] == [*claimed[:3], None]
     assert {work.messages[-1].content for work in works if work} == {"stop 2"}
 
@@ -242,7 +242,7 @@ async def test_a_cancel_while_it_is_being_started_is_not_lost(
     client: Any, start_worker: Any, layer: Any, chatstream: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chatstream(lease_seconds=600)  # the next renewal, which would tell of it, is minutes off
-    begin: Callable[..., Any] = queries.start_all
+    begin: Callable[..., Any] = starts.start_all
 
     async def cancelled_meanwhile(worker_id: str, claimed: Any, *how: Any) -> Any:
         works = await begin(worker_id, claimed, *how)
@@ -250,7 +250,7 @@ async def test_a_cancel_while_it_is_being_started_is_not_lost(
         await asyncio.sleep(0.1)  # the worker hears of it
         return works
 
-    monkeypatch.setattr(queries, "start_all", cancelled_meanwhile)
+    monkeypatch.setattr(starts, "start_all", cancelled_meanwhile)
     engine = FakeEngine()
     await start_worker(engine)
     chat = await client()

@@ -21,30 +21,40 @@ from django.test.utils import CaptureQueriesContext
 
 from streaming.engine.base import Finished, FinishReason
 from streaming.lifecycle.ending import WAITING
+from streaming.lifecycle.params import resolve_sampling
 from streaming.models import Message, Response, Status
-from streaming.protocol.events import Params, ResponseCreate
-from streaming.record import database, database_check, queries, sqlite_file
+from streaming.protocol.events import Params
+from streaming.record import (
+    creation,
+    database,
+    database_check,
+    endings,
+    lookups,
+    sqlite_file,
+    standing,
+    starts,
+)
 from streaming.record.database import disconnecting, in_database
-from streaming.record.queries import Ending
-from streaming.record.said import Said
+from streaming.record.endings import Ending
+from streaming.record.output import Output
+from streaming.record.tasks import Prompt, Requester
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def life(**fields: Any) -> Response:
     """A response from its prompt to its end, in this thread."""
-    event = ResponseCreate(type="response.create", input="hello", **fields)
-    params = queries.resolve_params(Params(), 10)
-    response, _ = queries.create.func(
-        event, params=params, owner="visitor:a", user=None, address=""
+    params = resolve_sampling(Params(), 10)
+    response, _ = creation.create.func(
+        Prompt("hello", **fields), params=params, requester=Requester("visitor:a", None, "")
     )
     response_id = str(response.pk)
-    queries.mark_queued.func([response.pk])
-    [work] = queries.start_all.func("worker", [(response_id, 1)])
+    standing.mark_queued.func([response.pk])
+    [work] = starts.start_all.func("worker", [(response_id, 1)])
     finished = Finished(response_id, FinishReason.STOP, prompt_tokens=2, completion_tokens=1)
-    how, attempt = Ending.generated(finished, Said("hi")), queries.Attempt.of(work.row)
+    how, attempt = Ending.generated(finished, Output("hi")), endings.Attempt.of(work.row)
     of = (Status.IN_PROGRESS,)
-    assert queries.end.func([response_id], how, of=of, attempt=attempt, row=work.row)
+    assert endings.end.func([response_id], how, of=of, attempt=attempt, row=work.row)
     return Response.objects.get(pk=response_id)
 
 
@@ -67,10 +77,10 @@ def test_a_first_prompt_takes_eight_statements() -> None:
 
 def test_the_turns_of_a_long_conversation_take_no_more_statements() -> None:
     response = life()
-    second = len(statements(previous_response_id=response.pk))
+    second = len(statements(previous_id=response.pk))
     for _ in range(3):
-        response = life(previous_response_id=response.pk)
-    assert len(statements(previous_response_id=response.pk)) == second == 10
+        response = life(previous_id=response.pk)
+    assert len(statements(previous_id=response.pk)) == second == 10
 
 
 def test_an_answer_becomes_a_turn_and_an_empty_one_none() -> None:
@@ -80,7 +90,7 @@ def test_an_answer_becomes_a_turn_and_an_empty_one_none() -> None:
     queued = Response.objects.create(
         conversation=response.conversation, prompt=response.prompt, owner="visitor:a"
     )
-    assert queries.end.func([queued.pk], Ending.cancelled(), of=WAITING)
+    assert endings.end.func([queued.pk], Ending.cancelled(), of=WAITING)
     queued.refresh_from_db()
     assert queued.message is None
     assert Message.objects.count() == 2
@@ -186,7 +196,7 @@ async def test_nothing_is_asked_of_a_file_that_is_gone(monkeypatch: pytest.Monke
         with pytest.raises(OperationalError, match="is gone"):
             await kept()
         with pytest.raises(OperationalError, match="is gone"):
-            await queries.get(uuid4())
+            await lookups.get(uuid4())
         assert await asyncio.to_thread(disconnecting(database_check.fault)) == "its file is gone"
     assert await kept() is first
 
@@ -204,7 +214,7 @@ def test_a_migration_of_large_tables_copies_none() -> None:
 def test_a_migration_numbers_the_responses_that_are_there() -> None:
     """Those of each conversation, by the clock: nothing else was known of them."""
     first, other = life(), life()
-    later = [life(previous_response_id=first.pk) for _ in range(3)]
+    later = [life(previous_id=first.pk) for _ in range(3)]
     expected = {first.pk: 1, other.pk: 1, **{row.pk: at for at, row in enumerate(later, 2)}}
     assert {row.pk: row.ordinal for row in Response.objects.all()} == expected
     Response.objects.update(ordinal=1)

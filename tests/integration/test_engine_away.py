@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from streaming.record.said import said_of
 
 from streaming.deployment import probes
 from streaming.engine.base import Started
 from streaming.engine.upstream import UpstreamEngine
-from streaming.record import queries
-from streaming.record.said import said_of
+from streaming.record import lookups
 from streaming.waiting_list.base import WorkerState
 from tests.integration.conftest import eventually
 from tests.support.fake_engine import FakeEngine, _Row, words
@@ -88,7 +88,7 @@ async def test_what_begins_anew_voids_what_was_said(
             assert event["offset"] == len(text)
             text += event["delta"]
     assert text == done["text"] == "".join(words(5))
-    row = await queries.get(done["response_id"])
+    row = await lookups.get(done["response_id"])
     assert row is not None
     assert row.text == text
 

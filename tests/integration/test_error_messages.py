@@ -11,9 +11,9 @@ from django.utils import timezone
 from streaming.engine.base import Finished, FinishReason
 from streaming.lifecycle.ending import ended_event
 from streaming.models import Response, Status
-from streaming.record import queries
-from streaming.record.queries import Ending
-from streaming.record.said import Said
+from streaming.record import endings
+from streaming.record.endings import Ending
+from streaming.record.output import Output
 from streaming.system.escaping import MOST_SHOWN_CHARS
 from tests.integration.test_history import respond
 
@@ -24,13 +24,13 @@ SAID = "It failed:\n\n  \x1b[31mall\x00 \u202eis\u2028lost \ud800" + "x" * 100_0
 
 def by_its_worker(row: Response) -> None:
     finished = Finished(str(row.pk), FinishReason.ERROR, 1, 1, "engine_error", SAID)
-    how = Ending.generated(finished, Said(), first_token_at=timezone.now())
-    attempt = queries.Attempt.of(row)
-    assert async_to_sync(queries.end)([row.pk], how, attempt=attempt, row=row)
+    how = Ending.generated(finished, Output(), first_token_at=timezone.now())
+    attempt = endings.Attempt.of(row)
+    assert async_to_sync(endings.end)([row.pk], how, attempt=attempt, row=row)
 
 
 def by_somebody_else(row: Response) -> None:
-    assert async_to_sync(queries.end)([row.pk], Ending.failed("worker_lost", SAID))
+    assert async_to_sync(endings.end)([row.pk], Ending.failed("worker_lost", SAID))
 
 
 @pytest.mark.parametrize("end", [by_its_worker, by_somebody_else])

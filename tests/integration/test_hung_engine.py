@@ -19,7 +19,7 @@ from streaming.engine.base import EngineStats, ThreadStats
 from streaming.engine.local import LocalEngine
 from streaming.engine.upstream import UpstreamEngine
 from streaming.models import Response
-from streaming.record import queries
+from streaming.record import lookups
 from streaming.system.watchdog import EngineHangs
 from streaming.waiting_list.base import MAX_ATTEMPTS, WorkerState
 from streaming.worker.queue_worker import QueueWorker
@@ -64,7 +64,7 @@ async def test_who_cancels_does_not_wait_for_the_step(
         done = await chat.until("response.done")
     assert (done["status"], done["text"]) == ("cancelled", "".join(words(3)))
     assert done["usage"] == {"prompt_tokens": 1, "completion_tokens": 3, "reasoning_tokens": 0}
-    row = await queries.get(done["response_id"])
+    row = await lookups.get(done["response_id"])
     assert row is not None
     assert (row.status, row.text) == ("cancelled", done["text"])
     engine.return_()
@@ -102,7 +102,7 @@ async def test_who_waited_through_restarts_is_not_given_up_at_the_first_hang(
     worker._publisher.running[queued["response_id"]].row.restarts = MAX_ATTEMPTS
 
     async def is_counted() -> bool:
-        row = await queries.get(queued["response_id"])
+        row = await lookups.get(queued["response_id"])
         return row is not None and row.hangs == 1
 
     await eventually(is_counted)
@@ -242,7 +242,7 @@ async def test_slow_steps_do_not_hang(
     chat = await client()
     await chat.ask("hang 2", params={"max_tokens": 4})
     assert (await chat.until("response.done"))["text"] == "".join(words(4))
-    row = await queries.get(chat.received[-1]["response_id"])
+    row = await lookups.get(chat.received[-1]["response_id"])
     assert row is not None
     assert row.attempt == 1
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from streaming.api import recorded_conversation
 from streaming.engine.base import ChatMessage, GenerationRequest
 from streaming.models import Conversation, Message, Response, Status
-from streaming.record import queries
+from streaming.record import creation, starts
 from streaming.record.chain import chain_to
+from streaming.record.tasks import History, Requester
 from streaming.worker.claiming import Claimer
 from tests.support.fake_engine import FakeEngine
 
@@ -82,8 +82,8 @@ async def test_an_engine_is_given_no_more_than_could_fit(start_worker: Any, sett
 def test_a_conversation_of_a_million_characters_is_not_read_for_its_last_turns() -> None:
     chain = grown(*["word " * 2000] * 301)
     response = asked(chain[-1])
-    [work] = queries.start_all.func("worker", [(str(response.pk), 1)], 100_000)
-    assert isinstance(work, queries.Work)
+    [work] = starts.start_all.func("worker", [(str(response.pk), 1)], 100_000)
+    assert isinstance(work, starts.Work)
     assert sum(len(turn.content) for turn in work.messages) <= 110_000
     assert len(work.messages) + work.left_out == 301
     assert work.messages[0].role == "user"
@@ -107,32 +107,33 @@ def test_many_turns_without_an_answer_take_no_statement_each() -> None:
         )
     assert previous is not None
     with CaptureQueriesContext(connection) as captured:
-        [work] = queries.start_all.func("worker", [(str(previous.pk), 1)])
-    assert isinstance(work, queries.Work), work
+        [work] = starts.start_all.func("worker", [(str(previous.pk), 1)])
+    assert isinstance(work, starts.Work), work
     assert [turn.content for turn in work.messages] == ["first", "answer", "again"]
     assert len(captured) < 15
 
 
 async def test_a_thousand_messages_are_written_by_few_statements(layer: Any) -> None:
-    class Client:
-        owner, user, address = "visitor:a", None, ""
-
     messages = [ChatMessage("user" if n % 2 == 0 else "assistant", f"turn {n}") for n in range(999)]
 
     def write() -> Response:
         with CaptureQueriesContext(connection) as captured:
             params = {"max_tokens": 5, "seed": 1, "stop": []}
-            made: Response = recorded_conversation.create.func(messages, params, Client(), uuid4())
+            task, asker = History(tuple(messages)), Requester("visitor:a", None, "")
+            made, is_new = creation.create.func(
+                task, params=params, requester=asker, response_id=uuid4()
+            )
+            assert is_new
         inserts = [q["sql"] for q in captured if 'INSERT INTO "streaming_message"' in q["sql"]]
         assert len(inserts) == 1
-        return made
+        return cast(Response, made)
 
     from asgiref.sync import sync_to_async
 
     response = await sync_to_async(write)()
 
     def read() -> Any:
-        return queries.start_all.func("worker", [(str(response.pk), 1)])
+        return starts.start_all.func("worker", [(str(response.pk), 1)])
 
     [work] = await sync_to_async(read)()
     assert list(work.messages) == messages

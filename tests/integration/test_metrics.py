@@ -22,7 +22,7 @@ from streaming.lifecycle import ending
 from streaming.models import Response
 from streaming.monitoring import metrics, tracing
 from streaming.record import database_check
-from streaming.record.queries import Ending
+from streaming.record.endings import Ending
 from tests.integration.conftest import ChatClient, eventually
 from tests.support.fake_engine import FakeEngine
 from tests.support.processes import ROOT

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from channels.db import database_sync_to_async
 
-from streaming.lifecycle import ending, removal
+from streaming.lifecycle import ending
 from streaming.models import Conversation, Response, Status
-from streaming.record import queries
-from streaming.record.queries import Ending
-from streaming.record.said import Said
+from streaming.record import deletion, endings, starts
+from streaming.record.endings import Ending
+from streaming.record.output import Output
 from streaming.waiting_list.base import State
 from tests.integration.conftest import eventually
 from tests.support.fake_engine import FakeEngine, words
@@ -33,7 +33,7 @@ async def test_an_answer_that_another_attempt_has_taken_up_goes_on(
     chat = await client()
     queued = await chat.ask("stop 30")
     await chat.until("response.output_text.delta")
-    await queries.start_all("another", [(queued["response_id"], 1)])
+    await starts.start_all("another", [(queued["response_id"], 1)])
     done = await chat.until("response.done")
     kept = await row(queued["response_id"])
     assert (done["status"], done["text"]) == ("completed", "".join(words(30)))
@@ -49,9 +49,9 @@ async def test_the_end_that_another_attempt_has_written_is_told(
     chat = await client()
     queued = await chat.ask("stop 30")
     await chat.until("response.output_text.delta")
-    await queries.start_all("another", [(queued["response_id"], 1)])
-    assert await queries.end(
-        [queued["response_id"]], Ending(Status.INCOMPLETE, "error", Said("w0 "))
+    await starts.start_all("another", [(queued["response_id"], 1)])
+    assert await endings.end(
+        [queued["response_id"]], Ending(Status.INCOMPLETE, "error", Output("w0 "))
     )
     done = await chat.until("response.done")
     assert (done["status"], done["text"]) == ("incomplete", "w0 ")
@@ -65,7 +65,7 @@ async def test_an_answer_whose_row_is_gone_is_told_as_cancelled_with_what_was_sa
     queued = await chat.ask("stop 30")
     await chat.until("response.output_text.delta")
     gone = Conversation.objects.filter(pk=queued["conversation_id"])
-    await database_sync_to_async(removal.delete)(gone)
+    await database_sync_to_async(deletion.delete)(gone)
     done = await chat.until("response.done")
     told = "".join(event.get("delta", "") for event in chat.received)
     assert (done["status"], done["text"]) == ("cancelled", told)
@@ -89,7 +89,7 @@ async def test_a_claim_of_what_is_open_but_not_ours_is_given_back(
     layer: Any, start_worker: Any, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the reason for which the record did not let it start."""
-    start_all = queries.start_all
+    start_all = starts.start_all
     refused: list[str] = []
 
     async def refuse_once(worker_id: str, claimed: Any, *most_chars: int) -> Any:
@@ -98,7 +98,7 @@ async def test_a_claim_of_what_is_open_but_not_ours_is_given_back(
             return [None for _ in claimed]
         return await start_all(worker_id, claimed, *most_chars)
 
-    monkeypatch.setattr(queries, "start_all", refuse_once)
+    monkeypatch.setattr(starts, "start_all", refuse_once)
     await start_worker(FakeEngine())
     chat = await client()
     queued = await chat.ask("stop 3")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streaming.lifecycle import ending, responses
+from streaming.lifecycle import ending, operating
 from streaming.models import Response, Status
 from streaming.sockets import notices
 from streaming.waiting_list import samples
@@ -52,11 +52,11 @@ async def test_a_cap_is_raised_and_lowered_live(
         await chat.ask("go", params={"max_tokens": 1000})
     await eventually(runs(layer, 1))
     assert (await row_of(layer)).details["rows"] == 3
-    assert await responses.order_worker(layer, three_rows.worker_id, capacity=99) is True
+    assert await operating.order_worker(layer, three_rows.worker_id, capacity=99) is True
     await eventually(runs(layer, 3))  # all its rows, and no more
     row = await row_of(layer)
     assert (row.capacity, row.orders) == (3, Orders(99, False))
-    await responses.order_worker(layer, three_rows.worker_id, capacity=2)
+    await operating.order_worker(layer, three_rows.worker_id, capacity=2)
     assert (await row_of(layer)).capacity == 2
     snapshot = await layer.waiting_list.snapshot()
     assert len(snapshot.running) == 3  # nobody is thrown out
@@ -64,7 +64,7 @@ async def test_a_cap_is_raised_and_lowered_live(
         await ending.cancel(layer, entry.response_id)
     await eventually(runs(layer, 2))
     assert [e["status"] for e in chat.received if e["type"] == "response.done"].count("failed") == 0
-    assert await responses.order_worker(layer, "nobody", capacity=1) is False
+    assert await operating.order_worker(layer, "nobody", capacity=1) is False
 
 
 async def test_a_drained_worker_finishes_stays_and_can_be_taken_back(
@@ -74,7 +74,7 @@ async def test_a_drained_worker_finishes_stays_and_can_be_taken_back(
     running = await chat.ask("stop 60")
     await chat.until("response.output_text.delta")
     waiting = await chat.ask("stop 2")
-    await responses.order_worker(layer, three_rows.worker_id, drain=True)
+    await operating.order_worker(layer, three_rows.worker_id, drain=True)
     done = await chat.until("response.done")
     assert (done["response_id"], done["status"]) == (running["response_id"], "completed")
 
@@ -93,7 +93,7 @@ async def test_a_drained_worker_finishes_stays_and_can_be_taken_back(
     places = [event for event in chat.received if event["type"] == "response.queue_position"]
     assert places[-1]["response_id"] == waiting["response_id"]
     assert (places[-1]["service"], places[-1]["position"]) == ("draining", 1)  # not "away"
-    await responses.order_worker(layer, three_rows.worker_id, drain=False)
+    await operating.order_worker(layer, three_rows.worker_id, drain=False)
     done = await chat.until("response.done")
     assert (done["response_id"], done["status"]) == (waiting["response_id"], "completed")
     assert (await row_of(layer)).state is WorkerState.READY

@@ -21,9 +21,9 @@ from django.urls import reverse
 from redis import Redis
 
 from streaming.admin import orders
-from streaming.lifecycle import responses
+from streaming.lifecycle import recovery
 from streaming.models import Conversation, Message, Response, Status
-from streaming.record import queries
+from streaming.record import endings
 from streaming.waiting_list.base import (
     CLOSED_MESSAGE_CHARS,
     Limits,
@@ -87,7 +87,7 @@ class Queue:
             status=Status.QUEUED,
             params={"max_tokens": 10},
         )
-        self.call("enqueue", responses.entry_of(response), Limits(10_000))
+        self.call("enqueue", recovery.entry_of(response), Limits(10_000))
         return str(response.pk)
 
     def run(self, worker_id: str = "host:1") -> str:
@@ -832,7 +832,7 @@ def test_what_starts_before_it_is_cancelled(
     memory_queue.beat()
     ids = [memory_queue.ask(f"user:{n}") for n in range(3)]
     page = operator.act("cancel", selection="selected", selected=ids)
-    end = queries.end
+    end = endings.end
     runs = False
 
     async def late(*args: Any, **options: Any) -> Any:
@@ -842,7 +842,7 @@ def test_what_starts_before_it_is_cancelled(
             await database_sync_to_async(memory_queue.run)()
         return await end(*args, **options)
 
-    monkeypatch.setattr(queries, "end", late)
+    monkeypatch.setattr(endings, "end", late)
     operator.confirm(page)
     assert operator.said == ["3 responses are cancelled."]
     assert memory_queue.call("place", ids[0]).state is State.RUNNING

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from channels.db import database_sync_to_async
@@ -19,13 +19,13 @@ from django.db.models.deletion import Collector
 from django.utils import timezone
 
 from streaming.engine.base import Finished, FinishReason
-from streaming.lifecycle import removal
 from streaming.lifecycle.ending import WAITING
 from streaming.models import Conversation, Message, Response, Status
-from streaming.protocol.events import ProtocolError, ResponseCreate
-from streaming.record import queries, retention
-from streaming.record.queries import Ending
-from streaming.record.said import Said
+from streaming.record import creation, deletion, edits, endings, retention, starts
+from streaming.record.endings import Ending
+from streaming.record.errors import AlreadyStarted, NotFound, NotOwner, RecordError
+from streaming.record.output import Output
+from streaming.record.tasks import Prompt, Requester
 from tests.support.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,16 +73,21 @@ def queued(prompt: str = "old") -> Response:
     )
 
 
-def start(response: Response) -> queries.Work | Exception | None:
-    begun: list[queries.Work | Exception | None] = in_thread(queries.start_all)(
+def create(task: Prompt, owner: str = "visitor:a", response_id: UUID | None = None) -> Any:
+    requester = Requester(owner, None, "")
+    return in_thread(creation.create)(task, params={}, requester=requester, response_id=response_id)
+
+
+def start(response: Response) -> starts.Work | Exception | None:
+    begun: list[starts.Work | Exception | None] = in_thread(starts.start_all)(
         "worker", [(str(response.pk), 1)]
     )
     return begun[0]
 
 
 def finish(row: Response, how: Ending) -> list[Response]:
-    attempt, of = queries.Attempt.of(row), (Status.IN_PROGRESS,)
-    ended: list[Response] = in_thread(queries.end)([row.pk], how, of=of, attempt=attempt, row=row)
+    attempt, of = endings.Attempt.of(row), (Status.IN_PROGRESS,)
+    ended: list[Response] = in_thread(endings.end)([row.pk], how, of=of, attempt=attempt, row=row)
     return ended
 
 
@@ -90,7 +95,7 @@ def test_an_edit_and_a_start_agree_on_the_prompt() -> None:
     for _ in range(ROUNDS):
         response = queued()
         edited, work = at_once(
-            lambda r=response: in_thread(queries.edit_prompt)(r.pk, "visitor:a", "new"),
+            lambda r=response: in_thread(edits.edit_prompt)(r.pk, "visitor:a", "new"),
             lambda r=response: start(r),
         )
         read = work.messages[-1].content
@@ -99,47 +104,42 @@ def test_an_edit_and_a_start_agree_on_the_prompt() -> None:
         if edited is None:
             assert read == "new"
         else:
-            assert isinstance(edited, ProtocolError)
-            assert edited.code == "already_started"
+            assert isinstance(edited, AlreadyStarted)
             assert read == "old"
 
 
 def test_the_same_id_twice_is_one_response() -> None:
     for _ in range(ROUNDS):
-        event = ResponseCreate(type="response.create", response_id=uuid4(), input="hello")
+        response_id = uuid4()
 
-        def create(event: ResponseCreate = event) -> Any:
-            return in_thread(queries.create)(
-                event, params={}, owner="visitor:a", user=None, address=""
-            )
+        def create_it(response_id: UUID = response_id) -> Any:
+            return create(Prompt("hello"), response_id=response_id)
 
-        results = at_once(create, create, create)
-        assert {row.pk for row, _ in results} == {event.response_id}
+        results = at_once(create_it, create_it, create_it)
+        assert {row.pk for row, _ in results} == {response_id}
         assert sorted(created for _, created in results) == [False, False, True]
-        assert Response.objects.filter(pk=event.response_id).count() == 1
+        assert Response.objects.filter(pk=response_id).count() == 1
     assert Conversation.objects.count() == Message.objects.count() == ROUNDS
 
 
 def test_the_same_id_of_two_owners_is_forbidden_to_the_second() -> None:
-    event = ResponseCreate(type="response.create", response_id=uuid4(), input="hello")
+    response_id = uuid4()
     results = at_once(
         *[
-            lambda owner=owner: in_thread(queries.create)(
-                event, params={}, owner=owner, user=None, address=""
-            )
+            lambda owner=owner: create(Prompt("hello"), owner=owner, response_id=response_id)
             for owner in ("visitor:a", "visitor:b")
         ]
     )
-    refused = [result for result in results if isinstance(result, ProtocolError)]
-    assert [error.code for error in refused] == ["forbidden"]
+    refused = [result for result in results if isinstance(result, RecordError)]
+    assert [type(error) for error in refused] == [NotOwner]
 
 
 def test_two_ends_of_one_response_are_one() -> None:
     for _ in range(ROUNDS):
         response = queued()
         results = at_once(
-            lambda r=response: in_thread(queries.end)([r.pk], Ending.cancelled(), of=WAITING),
-            lambda r=response: in_thread(queries.end)([r.pk], Ending.failed("", ""), of=WAITING),
+            lambda r=response: in_thread(endings.end)([r.pk], Ending.cancelled(), of=WAITING),
+            lambda r=response: in_thread(endings.end)([r.pk], Ending.failed("", ""), of=WAITING),
             lambda r=response: start(r),
         )
         assert sum(bool(result) for result in results) == 1, results
@@ -151,19 +151,15 @@ def test_what_is_pruned_and_used_at_once_is_one_of_the_two() -> None:
         Response.objects.filter(pk=response.pk).update(status=Status.COMPLETED)
         old = timezone.now() - timedelta(days=100)
         Conversation.objects.filter(pk=response.conversation_id).update(updated_at=old)
-        event = ResponseCreate(
-            type="response.create", conversation_id=response.conversation_id, input="again"
-        )
+        task = Prompt("again", response.conversation_id)
         created, batches = at_once(
-            lambda e=event: in_thread(queries.create)(
-                e, params={}, owner="visitor:a", user=None, address=""
-            ),
+            lambda task=task: create(task),
             lambda: list(retention.prune(timezone.now() - timedelta(days=90))),
         )
         assert not isinstance(batches, Exception), batches
         is_left = Conversation.objects.filter(pk=response.conversation_id).exists()
-        if isinstance(created, ProtocolError):
-            assert created.code == "not_found"
+        if isinstance(created, RecordError):
+            assert isinstance(created, NotFound)
             assert not is_left
         else:
             assert is_left
@@ -177,7 +173,7 @@ def test_a_conversation_pruned_under_a_prompt_is_not_found(monkeypatch: Any) -> 
     response = queued()
     Response.objects.filter(pk=response.pk).update(status=Status.COMPLETED)
     looked, pruned = threading.Event(), threading.Event()
-    place = queries._place
+    place = creation._place
 
     def place_and_wait(*args: Any) -> Any:
         found = place(*args)
@@ -192,18 +188,10 @@ def test_a_conversation_pruned_under_a_prompt_is_not_found(monkeypatch: Any) -> 
         finally:
             pruned.set()
 
-    monkeypatch.setattr(queries, "_place", place_and_wait)
-    event = ResponseCreate(
-        type="response.create", conversation_id=response.conversation_id, input="again"
-    )
-    created, _ = at_once(
-        lambda: in_thread(queries.create)(
-            event, params={}, owner="visitor:a", user=None, address=""
-        ),
-        prune,
-    )
-    assert isinstance(created, ProtocolError), created
-    assert created.code == "not_found"
+    monkeypatch.setattr(creation, "_place", place_and_wait)
+    task = Prompt("again", response.conversation_id)
+    created, _ = at_once(lambda: create(task), prune)
+    assert isinstance(created, NotFound), created
     assert Message.objects.count() == 0
 
 
@@ -214,9 +202,9 @@ def test_an_answer_that_ends_while_it_is_deleted_goes_with_the_rest(
     """Its turn is written when what is to be deleted has been collected, or waits for it."""
     response = queued()
     work = start(response)
-    assert isinstance(work, queries.Work)
+    assert isinstance(work, starts.Work)
     finished = Finished(str(response.pk), FinishReason.STOP)
-    how = Ending.generated(finished, Said("text"))
+    how = Ending.generated(finished, Output("text"))
     ends: list[Any] = []
     ending = threading.Thread(target=lambda: ends.extend(at_once(lambda: finish(work.row, how))))
     collect = Collector.collect
@@ -228,7 +216,7 @@ def test_an_answer_that_ends_while_it_is_deleted_goes_with_the_rest(
             ending.join(0.5)
 
     monkeypatch.setattr(Collector, "collect", collect_and_wait)
-    count, late = removal.delete(model.objects.all())
+    count, late = deletion.delete(model.objects.all())
     ending.join()
     assert (count, late) == (1, [str(response.pk)])
     assert ends == [[]]  # nothing was left to end

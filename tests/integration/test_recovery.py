@@ -14,10 +14,10 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from streaming import conf
-from streaming.lifecycle import ending, reconciler, recovery, responses
+from streaming.lifecycle import ending, operating, reconciler, recovery
 from streaming.models import Response, Status
-from streaming.record import queries
-from streaming.record.queries import Ending
+from streaming.record import endings, lookups, portions
+from streaming.record.endings import Ending
 from streaming.waiting_list.base import Edge, Slot, State, WorkerBeat, WorkerState
 from tests.integration.conftest import eventually
 from tests.support.fake_engine import FakeEngine, words
@@ -99,8 +99,8 @@ async def test_a_newcomer_comes_after_those_who_waited(client: Any, layer: Any) 
 async def test_what_an_operator_moved_stays_there(client: Any, layer: Any) -> None:
     visitors = await waiting_visitors(client, layer, 4)
     first, second, third, fourth = (response_id for _, response_id in visitors)
-    assert await responses.move(layer, third, Edge.FRONT)
-    assert await responses.move(layer, first, Edge.BACK)
+    assert await operating.move(layer, third, Edge.FRONT)
+    assert await operating.move(layer, first, Edge.BACK)
     die(layer)
     await layer.waiting_list.heartbeat(LOADING)
     await recovery.ensure(layer)
@@ -192,7 +192,7 @@ async def test_more_than_a_page_of_rows_is_restored(
 ) -> None:
     visitors = await waiting_visitors(client, layer, 7)
     monkeypatch.setattr(recovery, "_ROWS", 2)
-    monkeypatch.setattr(queries, "_AT_ONCE", 3)
+    monkeypatch.setattr(portions, "ROWS_PER_STATEMENT", 3)
     die(layer)
     await layer.waiting_list.heartbeat(LOADING)
     await recovery.ensure(layer)
@@ -238,7 +238,7 @@ async def test_readers_have_time_to_come_back(client: Any, layer: Any, chatstrea
 async def test_an_end_is_told_to_who_comes_back_after_it(client: Any, layer: Any) -> None:
     [(token, response_id)] = await waiting_visitors(client, layer, 1)
     die(layer)
-    await queries.end([response_id], Ending.cancelled(), of=ending.WAITING)
+    await endings.end([response_id], Ending.cancelled(), of=ending.WAITING)
     back = await come_back(client, token)
     await back.send("response.resume", response_id=response_id, starting_after=3)
     assert (await back.until("response.done"))["status"] == "cancelled"
@@ -285,7 +285,7 @@ async def test_all_wait_for_the_same_look_into_a_database_that_is_away(
         raise OperationalError("database is locked")
 
     with monkeypatch.context() as changed:
-        changed.setattr(queries, "open_rows", away)
+        changed.setattr(lookups, "open_rows", away)
         crowd = [recovery.ensure(layer) for _ in range(50)]
         told = await asyncio.gather(*crowd, return_exceptions=True)
     assert all(isinstance(error, OperationalError) for error in told)
@@ -299,7 +299,7 @@ async def test_who_leaves_does_not_end_what_all_wait_for(
 ) -> None:
     await waiting_visitors(client, layer, 2)
     die(layer)
-    looks, open_rows = 0, queries.open_rows
+    looks, open_rows = 0, lookups.open_rows
     looking = asyncio.Event()
 
     async def slow(*args: Any) -> list[Response]:
@@ -309,7 +309,7 @@ async def test_who_leaves_does_not_end_what_all_wait_for(
         await asyncio.sleep(0.05)
         return await open_rows(*args)
 
-    monkeypatch.setattr(queries, "open_rows", slow)
+    monkeypatch.setattr(lookups, "open_rows", slow)
     first = asyncio.create_task(recovery.ensure(layer))
     await looking.wait()
     second = asyncio.create_task(recovery.ensure(layer))

@@ -11,7 +11,7 @@ from streaming.engine.base import ChatMessage, Thinking
 from streaming.lifecycle import ending
 from streaming.models import Conversation, Message, Response
 from streaming.pages import turns
-from streaming.record import queries
+from streaming.record import lookups
 from tests.integration.conftest import ChatClient
 from tests.support.fake_engine import FakeEngine, thoughts, words
 
@@ -56,7 +56,7 @@ async def test_a_thought_and_its_answer(start_worker: Any, client: Any) -> None:
     last = [each for each in chat.received if each["type"] == THOUGHT][-1]
     assert 0 < last["reasoning_ms"] <= done["timings"]["reasoning_ms"]
     assert done["timings"]["reasoning_ms"] < done["timings"]["total_ms"]
-    row = await queries.get(done["response_id"])
+    row = await lookups.get(done["response_id"])
     assert row is not None
     assert (row.reasoning, row.reasoning_tokens) == (thoughts(6), 6)
     message = await Message.objects.aget(pk=row.message_id)

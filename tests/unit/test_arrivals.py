@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from streaming.lifecycle.arrivals import Arrivals
-from streaming.record import queries
+from streaming.record import standing
 
 
 class Visits:
@@ -31,21 +31,21 @@ class Visits:
 @pytest.fixture
 def visits(monkeypatch: pytest.MonkeyPatch) -> Visits:
     visits = Visits()
-    monkeypatch.setattr(queries, "mark_queued", visits.mark_queued)
+    monkeypatch.setattr(standing, "mark_queued", visits.mark_queued)
     return visits
 
 
 async def test_a_visit_takes_along_all_that_are_accepted_before_it_begins(visits: Visits) -> None:
     arrivals = Arrivals()
     first, *others = together = [uuid4() for _ in range(4)]
-    marking = asyncio.create_task(arrivals.accept(first))
+    marking = asyncio.create_task(arrivals.mark_queued(first))
     await asyncio.sleep(0)
     for other in others:
-        await arrivals.accept(other)  # at once
+        await arrivals.mark_queued(other)  # at once
     visits.begin.set()
     await asyncio.sleep(0)
     assert visits.taken == [together]
-    late = asyncio.create_task(arrivals.accept(last := uuid4()))
+    late = asyncio.create_task(arrivals.mark_queued(last := uuid4()))
     await asyncio.sleep(0)
     assert visits.taken == [together, [last]]
     visits.end.set()
@@ -56,9 +56,9 @@ async def test_a_visit_takes_along_all_that_are_accepted_before_it_begins(visits
 async def test_a_visit_that_is_lost_does_not_keep_the_next(visits: Visits, how: str) -> None:
     arrivals = Arrivals()
     visits.error = OSError("away")
-    first = asyncio.create_task(arrivals.accept(uuid4()))
+    first = asyncio.create_task(arrivals.mark_queued(uuid4()))
     await asyncio.sleep(0)
-    await arrivals.accept(uuid4())  # the reconciler marks both
+    await arrivals.mark_queued(uuid4())  # the reconciler marks both
     if how == "fails":
         visits.begin.set()
         with pytest.raises(OSError, match="away"):
@@ -70,22 +70,22 @@ async def test_a_visit_that_is_lost_does_not_keep_the_next(visits: Visits, how: 
     visits.error = None
     visits.begin.set()
     visits.end.set()
-    await arrivals.accept(last := uuid4())
+    await arrivals.mark_queued(last := uuid4())
     assert visits.taken[-1] == [last]
 
 
 async def test_it_is_over_when_the_last_one_is_written() -> None:
     arrivals = Arrivals()
-    await arrivals.over(0)  # nobody comes
-    async with arrivals.one():
-        waiting = asyncio.create_task(arrivals.over(60))
-        async with arrivals.one():
+    await arrivals.all_written(0)  # nobody comes
+    async with arrivals.writing():
+        waiting = asyncio.create_task(arrivals.all_written(60))
+        async with arrivals.writing():
             await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert not waiting.done()
     await waiting
-    async with arrivals.one():
-        await arrivals.over(0.01)  # no longer
+    async with arrivals.writing():
+        await arrivals.all_written(0.01)  # no longer
 
 
 async def test_so_many_are_written_at_once() -> None:
@@ -93,7 +93,7 @@ async def test_so_many_are_written_at_once() -> None:
     inside: list[int] = []
 
     async def write() -> None:
-        async with arrivals.one():
+        async with arrivals.writing():
             inside.append(1)
             assert len(inside) <= 4
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""One place accepts and one ends a response; the table of transitions is whole."""
+"""One place accepts, starts, ends and forgets a response; the table of transitions is whole."""
 
 from __future__ import annotations
 
@@ -38,24 +38,77 @@ def callers(name: str, *targets: str) -> set[str]:
     return {where for where, on, what in calls() if what == name and on.endswith(targets)}
 
 
-MARKERS = {"lifecycle/arrivals.py:accept", "lifecycle/reconciler.py:_put_back"}
 LISTS = ("waiting_list", "._list", "_list()")
+MARKERS = {"lifecycle/arrivals.py:mark_queued", "lifecycle/reconciler.py:_put_back"}
+DELETERS = {"lifecycle/forgetting.py:forget", "lifecycle/forgetting.py:forget_in_transaction"}
 
 
 @pytest.mark.parametrize(
     ("name", "targets", "where"),
     [
-        ("end", ("queries",), {"lifecycle/ending.py:end"}),
+        ("create", ("creation",), {"lifecycle/accepting.py:accept"}),
+        ("enqueue", LISTS, {"lifecycle/accepting.py:admit"}),
+        ("discard", ("deletion",), {"lifecycle/accepting.py:_place"}),
+        ("mark_queued", ("standing",), MARKERS),
+        ("start_all", ("starts",), {"lifecycle/starting.py:start"}),
+        ("end", ("endings",), {"lifecycle/ending.py:end"}),
         ("finish", LISTS, {"lifecycle/ending.py:_take_out"}),
         ("withdraw", LISTS, {"lifecycle/ending.py:_take_out"}),
-        ("enqueue", LISTS, {"lifecycle/responses.py:enqueue"}),
-        ("mark_queued", ("queries",), MARKERS),
+        ("delete", ("deletion",), DELETERS),
     ],
 )
 def test_record_and_list_are_touched_together_in_one_place(
     name: str, targets: tuple[str, ...], where: set[str]
 ) -> None:
     assert callers(name, *targets) == where
+
+
+GUARDED = {
+    "creation": {"lifecycle/accepting.py"},
+    "starts": {"lifecycle/starting.py"},
+    "endings": {"lifecycle/ending.py"},
+    "deletion": {"lifecycle/accepting.py", "lifecycle/forgetting.py"},
+    "standing": {
+        "lifecycle/arrivals.py",
+        "lifecycle/reconciler.py",
+        "lifecycle/recovery.py",
+    },
+}
+"""Modules of the record that write what the list must hear of, and who imports them. Data classes
+may be imported from them by anybody, functions not."""
+
+
+@pytest.mark.parametrize("module", GUARDED)
+def test_what_writes_the_record_is_imported_by_the_lifecycle_alone(module: str) -> None:
+    """So that no other name leads past the test of the calls."""
+    found = set()
+    for path in sorted(ROOT.rglob("*.py")):
+        where = path.relative_to(ROOT)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom | ast.Import):
+                continue
+            names = {alias.name for alias in node.names}
+            of = node.module if isinstance(node, ast.ImportFrom) else ""
+            if of == "streaming.record" and module in names:
+                found.add(str(where))
+            inside = of == f"streaming.record.{module}" and where.parts[0] != "record"
+            if inside and any(not name[0].isupper() for name in names):
+                found.add(str(where))
+            if f"streaming.record.{module}" in names:
+                found.add(str(where))
+    assert found == GUARDED[module]
+
+
+def test_rows_of_the_record_are_made_and_deleted_in_the_record_alone() -> None:
+    """Through Django's managers and instances, as far as their names tell."""
+    tables = tuple(f"{model}.objects" for model in ("Conversation", "Message", "Response"))
+    writes = ("create", "acreate", "bulk_create", "get_or_create", "delete", "adelete")
+    found = {where for where, on, name in calls() if name in writes and on.startswith(tables)}
+    assert {where.partition(":")[0] for where in found} == {
+        "record/creation.py",
+        "record/endings.py",
+        "record/retention.py",
+    }
 
 
 def test_nothing_but_the_records_end_writes_an_ended_status() -> None:
@@ -69,7 +122,7 @@ def test_nothing_but_the_records_end_writes_an_ended_status() -> None:
                 if words.get("status", "").rpartition(".")[2] in ended or None in words:
                     found.add(f"{path.relative_to(ROOT)}: {ast.unparse(node)}")
     of_the_lock = "lifecycle/list_lock.py: seen.update(**ours)"  # a table of its own
-    assert found == {"record/queries.py: open_rows.update(**fields)", of_the_lock}
+    assert found == {"record/endings.py: open_rows.update(**fields)", of_the_lock}
 
 
 def test_the_table_leads_from_the_beginning_through_every_stage_to_every_end() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streaming.engine.base import SamplingParams
 from streaming.engine.local.sequence import check_params
+from streaming.lifecycle.params import resolve_sampling
 from streaming.protocol.events import (
     Params,
     ProtocolError,
@@ -18,7 +19,6 @@ from streaming.protocol.events import (
     parse_client_event,
     peek_event_id,
 )
-from streaming.record.queries import resolve_params
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -65,11 +65,11 @@ def test_stop_may_be_one_string() -> None:
 
 
 def test_resolved_parameters_are_concrete() -> None:
-    resolved = resolve_params(Params(temperature=0.5), max_tokens=100)
+    resolved = resolve_sampling(Params(temperature=0.5), max_tokens=100)
     assert resolved["max_tokens"] == 100
     assert resolved["temperature"] == 0.5
     assert 0 <= resolved["seed"] < 2**63
-    assert resolve_params(Params(seed=0), 100)["seed"] == 0
+    assert resolve_sampling(Params(seed=0), 100)["seed"] == 0
 
 
 RESOLVED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -90,7 +90,7 @@ RESOLVED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("name", RESOLVED)
 def test_what_other_servers_take_means_the_same(name: str) -> None:
     given, wanted = RESOLVED[name]
-    resolved = resolve_params(Params(**given), max_tokens=100)
+    resolved = resolve_sampling(Params(**given), max_tokens=100)
     assert {key: resolved[key] for key in wanted} == wanted
     params = {**resolved, "stop": tuple(resolved["stop"])}
     params.pop("truncation", None)
@@ -98,5 +98,5 @@ def test_what_other_servers_take_means_the_same(name: str) -> None:
 
 
 def test_seed_minus_one_is_none() -> None:
-    seeds = {resolve_params(Params(seed=-1), 100)["seed"] for _ in range(4)}
+    seeds = {resolve_sampling(Params(seed=-1), 100)["seed"] for _ in range(4)}
     assert len(seeds) == 4

@@ -15,7 +15,8 @@ from streaming.engine.base import (
     Started,
     TextDelta,
 )
-from streaming.record.said import Said, said_of
+from streaming.lifecycle.published import output_of
+from streaming.record.output import Output
 from streaming.worker.running import Moment, Running
 
 
@@ -92,7 +93,7 @@ def test_text_thought_and_what_is_none_keep_their_order() -> None:
     ]
     take(made, Finished("r", FinishReason.TOOL_CALLS))
     assert made.is_over
-    said = made.outcome().said
+    said = made.outcome().output
     assert (said.text, said.reasoning, set(said.passed)) == ("abc", "Hm so", {"tool_calls"})
 
 
@@ -112,7 +113,7 @@ def test_how_long_it_thought_is_known_as_it_thinks_and_in_the_end() -> None:
         made.take(event, Moment(at))
     _, first, _, later, _ = publish(made)
     assert (first["reasoning_ms"], later["reasoning_ms"]) == (1000, 2500)
-    assert made.outcome().said.reasoning_ms == 3250
+    assert made.outcome().output.reasoning_ms == 3250
 
 
 def test_a_thought_goes_on_after_a_crash_as_it_was_told() -> None:
@@ -123,7 +124,7 @@ def test_a_thought_goes_on_after_a_crash_as_it_was_told() -> None:
     events = [append.event for append in made.unsaid()]
     claim: Any = SimpleNamespace(lease=None, entry=made.claim.entry, last_sequence=2, tokens=(1, 2))
     again = Running(claim)
-    again.resume(said_of(events))
+    again.resume(output_of(events))
     again.take(Started("r", 3), Moment(50.0))
     again.take(thought(" three"), Moment(50.0))
     again.take(text("So"), Moment(51.0))
@@ -131,7 +132,7 @@ def test_a_thought_goes_on_after_a_crash_as_it_was_told() -> None:
     events += [append.event for append in again.unsaid()]
     publish(again)
     outcome = again.outcome()
-    assert outcome.said == Said("So", "One two three", 3000)
+    assert outcome.output == Output("So", "One two three", 3000)
     assert (outcome.completion_tokens, outcome.reasoning_tokens) == (4, 3)
     assert [json.loads(event).get("offset") for event in events] == [None, 0, 7, 0]
 
@@ -142,4 +143,4 @@ def test_what_begins_anew_has_thought_nothing() -> None:
     publish(made)
     take(made, Started("r", 3, anew=True), text("b"), Finished("r", FinishReason.STOP))
     events = publish(made)
-    assert made.outcome().said == said_of(map(json.dumps, events)) == Said("b")
+    assert made.outcome().output == output_of(map(json.dumps, events)) == Output("b")

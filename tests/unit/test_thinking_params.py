@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from streaming.engine.base import Thinking
+from streaming.lifecycle.params import resolve_thinking
 from streaming.protocol.events import Params, ProtocolError, ResponseCreate, parse_client_event
 from streaming.record import thinking
 
@@ -24,21 +25,21 @@ def parse(params: Any) -> Params:
 
 def asked(params: Any, model: Any = None) -> Thinking:
     """What an engine with a context of 1,000 tokens is asked for."""
-    kept = thinking.resolve(parse(params), model or {})
+    kept = resolve_thinking(parse(params), model or {})
     return thinking.of(json.loads(json.dumps({"max_tokens": 5, "thinking": kept})), 1000)
 
 
 def test_who_asks_for_nothing_leaves_no_trace_before_a_model_that_does_not_think() -> None:
-    assert thinking.resolve(parse({"temperature": 0}), {}) == {}
+    assert resolve_thinking(parse({"temperature": 0}), {}) == {}
     assert thinking.of({"max_tokens": 5}, 1000) == Thinking(max_tokens=500)
     assert thinking.most_tokens({"max_tokens": 5}) == 5
 
 
 def test_a_model_that_thinks_has_a_bound_for_it_that_counts_in_the_forecast() -> None:
-    kept = thinking.resolve(parse({}), THINKS)
+    kept = resolve_thinking(parse({}), THINKS)
     assert kept == {"effort": "auto", "max_tokens": 1500}
     assert thinking.most_tokens({"max_tokens": 5, "thinking": kept}) == 1505
-    kept = thinking.resolve(parse({"reasoning_effort": "none"}), THINKS)
+    kept = resolve_thinking(parse({"reasoning_effort": "none"}), THINKS)
     assert thinking.most_tokens({"max_tokens": 5, "thinking": kept}) == 5
 
 
@@ -89,7 +90,7 @@ def test_what_is_asked_for(params: Any, effort: Any, template: Any, word: str) -
 def test_what_a_model_that_does_not_think_is_asked_for_counts_in_no_forecast() -> None:
     """Programs that send an effort to every model are no longer answers for it."""
     plain = {"model": "m", "thinks": False, "context_tokens": 3000}
-    kept = thinking.resolve(parse({"reasoning_effort": "high"}), plain)
+    kept = resolve_thinking(parse({"reasoning_effort": "high"}), plain)
     assert kept == {"effort": "high", "asked": "high"}
     assert thinking.most_tokens({"max_tokens": 5, "thinking": kept}) == 5
     # It may have changed by the time of the answer.

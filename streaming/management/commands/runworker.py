@@ -21,7 +21,7 @@ from streaming.deployment import worker_metrics
 from streaming.deployment.migrating import wait_until_migrated
 from streaming.deployment.starting import has_redis, wait_for_redis
 from streaming.engine.base import EngineError
-from streaming.lifecycle.responses import DOORBELL
+from streaming.lifecycle.doorbell import DOORBELL
 from streaming.system import watchdog
 from streaming.system.file_limit import raise_file_limit
 from streaming.waiting_list.redis.reasons import RedisRefused

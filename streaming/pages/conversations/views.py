@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from streaming.identity.owners import must_sign_in, owner_of_request
-from streaming.lifecycle.removal import remove
+from streaming.lifecycle.forgetting import forget
 from streaming.pages.conversations import side_list
 from streaming.pages.preferences import zone_of
 
@@ -74,7 +74,7 @@ def delete(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
     """Delete a conversation; an answer that is open in it is stopped first."""
     found = side_list.of_owner(owner_of_request(request)).filter(pk=conversation_id)
     get_object_or_404(found)
-    remove(found)
+    forget(found)
     return HttpResponse(status=204)
 
 

@@ -1,27 +1,22 @@
-"""What was published of one answer: its text, what was thought before it, and what came besides."""
+"""What was published of an open response: its output so far, as its readers have it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
 from streaming.engine.passed import kept, whole_of
+from streaming.record.output import Output
+from streaming.waiting_list.base import WaitingList
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """`reasoning_ms`: milliseconds of thinking, None without any. `passed`: as `engine.passed`
-    describes it."""
-
-    text: str = ""
-    reasoning: str = ""
-    reasoning_ms: int | None = None
-    passed: Mapping[str, Any] = field(default_factory=dict)
+async def published(waiting_list: WaitingList, response_id: str) -> Output:
+    """Return the output so far."""
+    return output_of(await waiting_list.read(response_id))
 
 
-def said_of(events: Iterable[str]) -> Said:
+def output_of(events: Iterable[str]) -> Output:
     """Return what an answer's events say, as the waiting list stores them. `response.in_progress`
     voids what stands before it; what is not kept (`engine.passed.kept`) is left out."""
     texts: list[str] = []
@@ -39,4 +34,4 @@ def said_of(events: Iterable[str]) -> Said:
                 reasoning_ms = event["reasoning_ms"]
             case "response.passed.delta":
                 passed.append(event["fields"])
-    return Said("".join(texts), "".join(thoughts), reasoning_ms, kept(whole_of(passed)))
+    return Output("".join(texts), "".join(thoughts), reasoning_ms, kept(whole_of(passed)))

@@ -1,0 +1,28 @@
+"""Starting what a worker has claimed: the list has given it a lease and an attempt, and now the row
+says so.
+
+A process that dies between the two leaves a lease that runs out: the list gives the response its
+old place, and the next start writes another attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streaming.record import starts
+from streaming.record.histories import MOST_CHARS
+from streaming.record.starts import Work
+from streaming.waiting_list.base import Claim
+
+
+async def start(
+    worker_id: str, claims: Sequence[Claim], most_chars: int = MOST_CHARS
+) -> list[Work | Exception | None]:
+    """Start claimed responses; return for each its work, as `starts.start_all`.
+
+    None: the response has ended or is gone (`ending.settle` takes it out of the list), or is
+    another attempt's. An exception: it could not be started, and the others could.
+    """
+    claimed = [(claim.entry.response_id, claim.attempt) for claim in claims]
+    works: list[Work | Exception | None] = await starts.start_all(worker_id, claimed, most_chars)
+    return works

@@ -1,0 +1,166 @@
+"""Writing a prompt and its response, before the waiting list knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import IntegrityError, transaction
+from django.db.models.expressions import Combinable
+
+from streaming.models import OPEN, Conversation, Message, Response, Status
+from streaming.record.conversations import (
+    insert_chain,
+    newest_first,
+    next_ordinal,
+    title_of,
+    touch,
+)
+from streaming.record.database import in_database
+from streaming.record.errors import (
+    NotFound,
+    NothingToContinue,
+    NotOwner,
+    OtherConversation,
+    StillOpen,
+    Subject,
+)
+from streaming.record.histories import answer_of
+from streaming.record.lookups import find
+from streaming.record.tasks import Continuation, History, Prompt, Regeneration, Requester, Task
+
+
+@in_database
+def create(
+    task: Task,
+    *,
+    params: Mapping[str, Any],
+    requester: Requester,
+    response_id: UUID | None = None,
+) -> tuple[Response, bool]:
+    """Write prompt and response (`accepting`); return (the row, False) if the id is known already.
+
+    Raises NotOwner for another owner's id, NotFound for a conversation or an earlier response that
+    is not the owner's, and OtherConversation, StillOpen or NothingToContinue for an earlier
+    response that does not fit.
+    """
+    try:
+        with transaction.atomic():
+            may_be_known = response_id is not None and not isinstance(task, History)
+            if may_be_known and (known := find(str(response_id))):
+                return _own(known, requester), False
+            turn = _turn(task, requester)
+            ordinal: int | Combinable = 1
+            if not task.begins_conversation:
+                touch(turn.conversation)
+                ordinal = next_ordinal(turn.conversation)
+            response = Response.objects.create(
+                id=response_id or uuid4(),
+                ordinal=ordinal,
+                conversation=turn.conversation,
+                previous=turn.previous,
+                prompt_id=turn.prompt_id,
+                continues=turn.continues,
+                owner=requester.owner,
+                address=requester.address,
+                params=params,
+            )
+            return response, True
+    except IntegrityError:
+        # The same id arrived on another connection between our look and our insert.
+        if response_id is None or (known := find(response_id)) is None:
+            raise
+        return _own(known, requester), False
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """Where a new response stands in its conversation."""
+
+    conversation: Conversation
+    prompt_id: UUID
+    previous: Response | None = None
+    continues: Response | None = None
+
+
+def _turn(task: Task, requester: Requester) -> _Turn:
+    match task:
+        case Prompt():
+            return _new_prompt(task, requester)
+        case Regeneration():
+            earlier = _ended(task, requester.owner, Subject.REGENERATED)
+            return _Turn(earlier.conversation, earlier.prompt_id, earlier.previous)
+        case Continuation():
+            earlier = _ended(task, requester.owner, Subject.CONTINUED)
+            if earlier.status == Status.COMPLETED or earlier.message is None:
+                raise NothingToContinue(Subject.CONTINUED)
+            return _Turn(earlier.conversation, earlier.prompt_id, earlier.previous, earlier)
+        case History():
+            return _new_history(task, requester)
+
+
+def _new_prompt(task: Prompt, requester: Requester) -> _Turn:
+    conversation, previous = _place(task, requester)
+    prompt = Message.objects.create(
+        conversation=conversation,
+        role=Message.Role.USER,
+        content=task.text,
+        parent=answer_of(previous),
+    )
+    return _Turn(conversation, prompt.pk, previous)
+
+
+def _new_history(task: History, requester: Requester) -> _Turn:
+    asked = (turn.content for turn in reversed(task.messages) if turn.role == "user")
+    conversation = Conversation.objects.create(
+        owner=requester.owner,
+        user=requester.user,
+        title=title_of(next(asked, task.messages[-1].content)),
+        source=Conversation.Source.API,
+    )
+    return _Turn(conversation, insert_chain(conversation, task.messages))
+
+
+def _place(task: Prompt, requester: Requester) -> tuple[Conversation, Response | None]:
+    """Return the conversation of a new prompt, and the response that it follows."""
+    owner = requester.owner
+    if task.previous_id:
+        previous = _earlier(task.previous_id, owner, task.conversation_id, Subject.PREVIOUS)
+        return previous.conversation, previous
+    if task.conversation_id is None:
+        title = title_of(task.text)
+        begun = Conversation.objects.create(owner=owner, user=requester.user, title=title)
+        return begun, None
+    conversation = Conversation.objects.filter(pk=task.conversation_id, owner=owner).first()
+    if conversation is None:
+        raise NotFound(Subject.CONVERSATION)
+    return conversation, newest_first(conversation).first() if task.follows_newest else None
+
+
+def _ended(task: Regeneration | Continuation, owner: str, subject: Subject) -> Response:
+    """Return the ended response that a task refers to."""
+    earlier = _earlier(task.earlier_id, owner, task.conversation_id, subject)
+    if earlier.status in OPEN:
+        raise StillOpen(subject)
+    return earlier
+
+
+def _earlier(
+    response_id: UUID, owner: str, conversation_id: UUID | None, subject: Subject
+) -> Response:
+    """Return a response of the owner's own that a new one refers to."""
+    related = ("conversation", "message", "previous")
+    response = Response.objects.select_related(*related).filter(pk=response_id).first()
+    if response is None or response.owner != owner:
+        raise NotFound(subject)
+    if conversation_id not in (None, response.conversation_id):
+        raise OtherConversation(subject)
+    return response
+
+
+def _own(response: Response, requester: Requester) -> Response:
+    if response.owner != requester.owner:
+        raise NotOwner
+    return response

@@ -1,0 +1,73 @@
+"""Deleting from the record: what was refused a place, and what its owner or an operator deletes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import IntegrityError, OperationalError, models, transaction
+from django.db.models import QuerySet
+
+from streaming.models import OPEN, Conversation, Message, Response
+from streaming.record.database import in_database
+
+_ATTEMPTS = 3
+
+_GO_WITH: dict[type[models.Model], str] = {
+    Conversation: "conversation__in",
+    Message: "prompt__in",
+    Response: "pk__in",
+}
+"""Which responses are deleted when rows of a table are."""
+
+
+@in_database
+def discard(response: Response) -> None:
+    """Delete a response that the waiting list did not accept, its prompt unless that has other
+    answers, and its conversation if nothing is left of it. A request to the API has a conversation
+    of its own, which goes with all of its messages."""
+    with transaction.atomic():
+        conversation = response.conversation
+        if conversation.source == Conversation.Source.API:
+            conversation.delete()
+            return
+        prompt = response.prompt
+        response.delete()
+        if not prompt.responses.exists():
+            prompt.delete()
+        if not conversation.messages.exists():
+            conversation.delete()
+
+
+def delete(rows: QuerySet[Any]) -> tuple[int, list[str]]:
+    """Delete conversations, messages or responses; return how many rows there were, and the ids of
+    the responses that were still open.
+
+    Raises IntegrityError or OperationalError if others wrote to the same rows again and again.
+    """
+    still_open = open_responses(rows)
+    for attempt in range(_ATTEMPTS):
+        try:
+            with transaction.atomic():
+                # Locked, so that nothing that refers to them is written meanwhile; in the order
+                # of those who end a response: its row, then what its answer refers to.
+                ids(still_open.select_for_update(no_key=True))
+                locked = ids(rows.select_for_update())
+                late = ids(still_open)
+                rows.delete()
+            return len(locked), late
+        except (IntegrityError, OperationalError):
+            # Somebody wrote at the same moment, and was there first.
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError
+
+
+def open_responses(rows: QuerySet[Any]) -> QuerySet[Response]:
+    """Return the open responses that are deleted with these conversations, messages or
+    responses."""
+    return Response.objects.filter(**{_GO_WITH[rows.model]: rows}, status__in=OPEN)
+
+
+def ids(rows: QuerySet[Any]) -> list[str]:
+    """Return the keys of rows as texts."""
+    return [str(pk) for pk in rows.values_list("pk", flat=True)]

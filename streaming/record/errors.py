@@ -1,0 +1,55 @@
+"""What the record refuses, and what the refusal is about. Doors translate it for their clients."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Subject(Enum):
+    """What a caller named that a refusal is about."""
+
+    RESPONSE = "the response itself"
+    CONVERSATION = "the conversation of a new prompt"
+    PREVIOUS = "the response that a new prompt follows"
+    REGENERATED = "the response whose prompt is answered once more"
+    CONTINUED = "the response whose answer is continued"
+
+
+class RecordError(Exception):
+    """The record holds nothing that fits what is asked; nothing was written."""
+
+    def __init__(self, subject: Subject = Subject.RESPONSE) -> None:
+        super().__init__(f"{type(self).__name__}: {subject.value}")
+        self.subject = subject
+
+
+class NotFound(RecordError):
+    """There is none with that id, or it belongs to somebody else who is not to be told of it."""
+
+
+class NotOwner(RecordError):
+    """The response belongs to somebody else."""
+
+
+class OtherConversation(RecordError):
+    """The response belongs to another conversation than the one that was named."""
+
+
+class StillOpen(RecordError):
+    """The response has not ended yet."""
+
+
+class NothingToContinue(RecordError):
+    """The answer is complete, or nothing was said: there is no more to come."""
+
+
+class AlreadyStarted(RecordError):
+    """The response does not wait any more: its prompt cannot change."""
+
+
+class PromptAnswered(RecordError):
+    """Another response answers the same prompt, which therefore cannot change."""
+
+
+class AlreadyEnded(RecordError):
+    """The response has ended."""

@@ -1,0 +1,69 @@
+"""What a response is asked to do, and for whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib.auth.models import User
+
+from streaming.engine.base import ChatMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Whom a response is for: `owner` as in the waiting list, the account or None, and the network
+    address, which may be empty."""
+
+    owner: str
+    user: User | None
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Answer a new prompt. It follows the response `previous_id`, or the newest one of the
+    conversation if `follows_newest`; without a conversation it begins one."""
+
+    text: str
+    conversation_id: UUID | None = None
+    previous_id: UUID | None = None
+    follows_newest: bool = True
+
+    @property
+    def begins_conversation(self) -> bool:
+        """Whether the prompt is the first one of a new conversation."""
+        return not (self.conversation_id or self.previous_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Regeneration:
+    """Answer the prompt of an ended response once more."""
+
+    earlier_id: UUID
+    conversation_id: UUID | None = None
+
+    begins_conversation = False
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """Go on with an answer that was cut."""
+
+    earlier_id: UUID
+    conversation_id: UUID | None = None
+
+    begins_conversation = False
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Answer the last of a program's messages, oldest first, at least one; an assistant's last
+    message is continued. They become a conversation of their own, and `response_id` is new."""
+
+    messages: tuple[ChatMessage, ...]
+
+    begins_conversation = True
+
+
+Task = Prompt | Regeneration | Continuation | History

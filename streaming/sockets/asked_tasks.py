@@ -1,0 +1,33 @@
+"""From a client's `response.create` to the task that the record keeps."""
+
+from __future__ import annotations
+
+from streaming import conf
+from streaming.protocol.events import ProtocolError, ResponseCreate
+from streaming.record.tasks import Continuation, Prompt, Regeneration, Task
+
+
+def task_of(event: ResponseCreate) -> Task:
+    """Return what an event asks for. Raises ProtocolError as `check_prompt`."""
+    if event.input is not None:
+        check_prompt(event.input)
+        return Prompt(
+            event.input, event.conversation_id, event.previous_response_id, event.follows_newest
+        )
+    if event.regenerates is not None:
+        return Regeneration(event.regenerates, event.conversation_id)
+    assert event.continues is not None  # an event has one of the three
+    return Continuation(event.continues, event.conversation_id)
+
+
+def check_prompt(text: str) -> None:
+    """Raise ProtocolError for a prompt that is empty or too long."""
+    limit = conf.get().max_input_chars
+    if not text.strip():
+        raise ProtocolError("invalid_event", "`input` is empty.", "input")
+    if len(text) > limit:
+        raise ProtocolError(
+            "input_too_long",
+            f"The prompt has {len(text):,} characters; at most {limit:,} are allowed.",
+            "input",
+        )

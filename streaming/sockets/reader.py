@@ -1,0 +1,88 @@
+"""One socket as the reader of a response that is accepted, or shown again."""
+
+from __future__ import annotations
+
+import contextlib
+from types import TracebackType
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from streaming.delivery.viewers import Told, Viewer, Viewers
+from streaming.lifecycle.accepting import ENDED
+from streaming.models import Response
+from streaming.protocol.events import ResponseQueued
+from streaming.waiting_list.base import Place, State
+
+
+class Socket(Protocol):
+    """What a reader needs of the consumer that it stands for."""
+
+    channel_layer: Any
+    viewers: dict[str, Viewer]
+    wants_html: bool
+
+    async def view(self, response: Response) -> Viewer:
+        """Subscribe to a response's events."""
+
+    async def unview(self, response_id: str) -> None:
+        """Leave them."""
+
+    async def send_event(self, event: BaseModel) -> None:
+        """Send an event to the client."""
+
+
+class SocketReader:
+    """Shows a response on a socket: its place while it waits, its events from `after` on.
+
+    `is_asked`: the client asked for it with `response.create`. Then `response.queued` is sent even
+    if it waits no more, and nothing is, if the socket shows it already.
+
+    An asynchronous context: on an exception within it the socket shows the response no more, so
+    that one that is asked for again does not pass for one that is shown already.
+    """
+
+    def __init__(self, socket: Socket, *, is_asked: bool = False, after: int = 0) -> None:
+        self._socket = socket
+        self._is_asked = is_asked
+        self._after = after
+        self._viewer: Viewer | None = None
+        self._expected: str | None = None  # the id of what is to be shown
+
+    async def __aenter__(self) -> SocketReader:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Exception) and self._expected:
+            with contextlib.suppress(Exception):
+                await self._socket.unview(self._expected)
+
+    async def expect(self, row: Response) -> bool:
+        """Subscribe to the events; return False if the socket shows what was asked for already."""
+        if self._is_asked and str(row.pk) in self._socket.viewers:
+            return False
+        self._expected = str(row.pk)
+        self._viewer = await self._socket.view(row)
+        return True
+
+    async def placed(self, row: Response, place: Place) -> None:
+        """Send the place, if that is of interest, then what the response has said."""
+        assert self._viewer is not None  # it was expected
+        told: Told | None = None
+        if self._is_asked or place is not ENDED:
+            told = await Viewers.here(self._socket.channel_layer).tell(str(row.pk), place)
+        # Of one that has ended, whose first acknowledgement was lost, it tells the conversation.
+        if told and (self._is_asked or place.state in (State.WAITING, State.HELD)):
+            await self._socket.send_event(
+                ResponseQueued(
+                    response_id=row.pk, conversation_id=row.conversation_id, **told._asdict()
+                )
+            )
+        # The HTML of a part depends on all that stands before it.
+        after = 0 if self._socket.wants_html else self._after
+        await self._viewer.open(None if place is ENDED else told, after)

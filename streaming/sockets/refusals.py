@@ -1,0 +1,71 @@
+"""From what the lifecycle and the record refuse to the `error` events of the wire."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from streaming.protocol.events import ProtocolError
+from streaming.record.errors import (
+    AlreadyEnded,
+    AlreadyStarted,
+    NotFound,
+    NothingToContinue,
+    NotOwner,
+    OtherConversation,
+    PromptAnswered,
+    RecordError,
+    StillOpen,
+    Subject,
+)
+from streaming.waiting_list.base import WaitingListError
+
+REFUSALS = (ProtocolError, RecordError, WaitingListError)
+"""What is told to a client, and is no fault of ours."""
+
+_FIELDS = {
+    Subject.RESPONSE: "response_id",
+    Subject.CONVERSATION: "conversation_id",
+    Subject.PREVIOUS: "previous_response_id",
+    Subject.REGENERATED: "regenerates",
+    Subject.CONTINUED: "continues",
+}
+"""In which field of an event each is named."""
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raise a ProtocolError in place of what the lifecycle or the record refuses."""
+    try:
+        yield
+    except WaitingListError as error:
+        raise ProtocolError(error.code, str(error)) from None  # type: ignore[arg-type]
+    except RecordError as error:
+        raise _of_record(error) from None
+
+
+def _of_record(error: RecordError) -> ProtocolError:
+    field = _FIELDS[error.subject]
+    match error:
+        case NotFound(subject=Subject.CONVERSATION):
+            return ProtocolError("not_found", "There is no such conversation.", field)
+        case NotFound():
+            return ProtocolError("not_found", "There is no such response.", field)
+        case NotOwner():
+            return ProtocolError("forbidden", "This response belongs to somebody else.", field)
+        case AlreadyEnded():
+            return ProtocolError("already_done", "This response has ended already.", field)
+        case AlreadyStarted():
+            message = "The answer has begun; send a new prompt."
+            return ProtocolError("already_started", message, field)
+        case StillOpen():
+            message = f"`{field}`: it has not ended yet."
+        case OtherConversation():
+            message = f"`{field}`: of another conversation."
+        case NothingToContinue():
+            message = f"`{field}`: only an answer that was cut has more to come."
+        case PromptAnswered():
+            message = f"`{field}`: this prompt has an answer already; send a new one."
+        case _:
+            raise AssertionError(f"no words for {error!r}")
+    return ProtocolError("invalid_event", message, field)
