@@ -31,7 +31,9 @@ def test_a_conversation_far_beyond_the_window(
     rings = [slots for slots in served.runner.cache.slots if isinstance(slots, RingSlots)]
     if stock:
         assert (len(rings), {ring.window for ring in rings}) == (15, {512})
-    text = (Path(__file__).parents[4] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    docs = Path(__file__).parents[4] / "docs"
+    pages = [docs / "architecture.md", docs / "engine.md"]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
     tokenizer = AutoTokenizer.from_pretrained(str(folder.path))
     tokens: list[int] = tokenizer(text).input_ids
     assert len(tokens) > SECOND
