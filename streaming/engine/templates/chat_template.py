@@ -1,9 +1,10 @@
-"""A model's chat template: a program by strangers, run where it can be killed.
+"""Renders conversations by a model's chat template: a program by strangers, run where it can be
+killed.
 
-transformers' own rendering, with the arguments that `apply_chat_template` would pass to it. All
-that reads a stranger's text by patterns happens in that process, too: `template_trial` finds out
-there what the template does with what it is given, and `template_writer` gives it that. They are
-imported there without torch, so they stand outside `local/`.
+transformers' own rendering, with the arguments that `apply_chat_template` would pass to it.
+Everything that applies patterns to a stranger's text happens in that process, too: `trial` finds
+out there what the template does, and `writer` writes prompts with it. The process imports them
+without torch, so they stand outside `local/`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from functools import lru_cache
 from typing import Any, ParamSpec, TypeVar
 
 from streaming.engine.base import ChatMessage, EngineError, Thinking
-from streaming.engine.templates.traits import OVERRUN, Template, Traits, Turn, Way
+from streaming.engine.templates.template import OVERRUN, Template
+from streaming.engine.templates.traits import EffortSwitch, Traits
 from streaming.engine.templates.trial import learn
 from streaming.engine.templates.variables import checked
-from streaming.engine.templates.writer import Parts, TemplateWriter
+from streaming.engine.templates.writer import RenderedPrompt, TemplateWriter
 from streaming.system.bounded import BoundedPool, Overrun, Unserved, preload
 
 logger = logging.getLogger("streaming.engine")
@@ -33,7 +35,7 @@ SECONDS = 5.0
 """A template that takes longer is killed; ordinary ones take milliseconds."""
 
 AUTO = Thinking()
-"""As the model itself does."""
+"""The model's own way of thinking."""
 
 _MEMORY_BYTES = 768 * 2**20
 
@@ -42,7 +44,10 @@ _pool = BoundedPool(2, seconds=SECONDS, memory_bytes=_MEMORY_BYTES)
 
 
 class ChatTemplate:
-    """Renders conversations in processes of their own, which all engines of a process share."""
+    """Renders conversations in two processes, which all engines of this process share.
+
+    Safe to use from any thread.
+    """
 
     def __init__(self, template: Template) -> None:
         self._template = template
@@ -52,26 +57,26 @@ class ChatTemplate:
 
     @property
     def traits(self) -> Traits:
-        """What the template does, tried once. Raises EngineError as `render`."""
+        """Return what the template does; it is tried once. Raises EngineError as `render`."""
         return self._learned()[0]
 
-    def render(self, messages: Sequence[ChatMessage], thinking: Thinking = AUTO) -> Parts:
-        """The prompt, up to where the answer begins or, when the last message is the assistant's
-        own, goes on: in its thought, if it has no content yet.
+    def render(self, messages: Sequence[ChatMessage], thinking: Thinking = AUTO) -> RenderedPrompt:
+        """Render the prompt up to where the answer begins or, if the last message is the
+        assistant's, goes on: in its thought, if it has no content yet.
 
-        Raises EngineError: `invalid_messages` in the template's own words, `invalid_params` for
-        variables that nobody may set, `template_overrun` if it takes too long or makes too much,
-        `engine_error` if it cannot be run at the moment.
+        Raises EngineError: `invalid_messages` with the template's own words, `invalid_params` for
+        variables that a request may not set, `template_overrun` if the template takes too long or
+        makes too much, `engine_error` if it cannot be run at the moment.
         """
         traits, pickled = self._learned()
-        way = self._way(traits, thinking, messages)
+        switch = self._switch(traits, thinking, messages)
         own = checked(thinking.template, self._template.variables)
-        turns = [Turn(message.role, message.content, message.reasoning) for message in messages]
-        return _run(_render, pickled, turns, {**way.variables, **own}, way.instruction)
+        plain = [ChatMessage(m.role, m.content, reasoning=m.reasoning) for m in messages]
+        return _run(_render, pickled, plain, {**switch.variables, **own}, switch.instruction)
 
     def seen(self, messages: Sequence[ChatMessage], thinking: Thinking) -> Sequence[ChatMessage]:
-        """The messages without the thoughts that no prompt would show: those before the newest
-        question, if the template drops them."""
+        """Return the messages without the thoughts that no prompt would show: those before the
+        newest question, if the template drops them."""
         last = max((at for at, each in enumerate(messages) if each.role == "user"), default=0)
         if not any(message.reasoning for message in messages[:last]):
             return messages
@@ -81,8 +86,8 @@ class ChatTemplate:
         return [*plain, *messages[last:]]
 
     def check(self) -> None:
-        """Start the processes, and try the template. Raises EngineError if the model cannot be
-        served with it."""
+        """Start the processes and try the template. Raises EngineError (`model_unsupported`) if the
+        template fails, and as `render`."""
         with contextlib.suppress(Overrun):  # a busy machine; the next call finds them started
             _pool.run(_begin)
         traits = self.traits
@@ -106,16 +111,19 @@ class ChatTemplate:
                 self._known = traits, pickle.dumps((bare, traits))
             return self._known
 
-    def _way(self, traits: Traits, thinking: Thinking, messages: Sequence[ChatMessage]) -> Way:
-        auto = Way()
+    def _switch(
+        self, traits: Traits, thinking: Thinking, messages: Sequence[ChatMessage]
+    ) -> EffortSwitch:
+        """Return how the wanted effort is set; as `auto` where it cannot be."""
+        auto = EffortSwitch()
         if thinking.effort == "off":
             last = messages[-1] if messages else ChatMessage("user", "")
             if last.role == "assistant" and last.reasoning and not last.content:
-                return auto  # it is in the midst of its thought
-            if "off" not in traits.ways and traits.thinks and not self._warned:
+                return auto  # the answer goes on in the midst of its thought
+            if "off" not in traits.efforts and traits.thinks and not self._warned:
                 self._warned = True
                 logger.warning("This model's thinking cannot be switched off; it goes on.")
-        return traits.ways.get(thinking.effort, auto)
+        return traits.efforts.get(thinking.effort, auto)
 
 
 def _run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -141,9 +149,9 @@ def _learn(pickled: bytes) -> Traits:
 
 
 def _render(
-    pickled: bytes, turns: Sequence[Turn], variables: Mapping[str, Any], instruction: str
-) -> Parts:
-    return _writer(pickled).write(turns, variables, instruction)
+    pickled: bytes, messages: Sequence[ChatMessage], variables: Mapping[str, Any], instruction: str
+) -> RenderedPrompt:
+    return _writer(pickled).write(messages, variables, instruction)
 
 
 @lru_cache(maxsize=4)

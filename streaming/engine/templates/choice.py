@@ -1,4 +1,5 @@
-"""Which chat template a model is served with: its own, one of its own, or one from a file."""
+"""Chooses the chat template that a model is served with: its own, one of several of its own, or one
+from a file."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ _NOT_FOR_CHAT = ("tool", "rag")
 
 
 def read_template(path: Path) -> str:
-    """The chat template in a file. Raises EngineError (`settings`) if there is none to read."""
+    """Return the chat template in a file. Raises EngineError (`settings`) if it cannot be read."""
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise _refusal(path, f"has more than {_MOST_BYTES:,} bytes")
@@ -29,8 +30,8 @@ def read_template(path: Path) -> str:
 
 
 def of_processor(folder: Path | str) -> str | None:
-    """The template in a file of its own that older models for images have beside their tokenizer,
-    which does not read it; None if there is none, or none that can be read."""
+    """Return the template in `chat_template.json`, which older models for images have beside their
+    tokenizer and the tokenizer does not read; None if there is none that can be read."""
     path = Path(folder) / "chat_template.json"
     try:
         if path.stat().st_size > _MOST_BYTES:
@@ -43,8 +44,8 @@ def of_processor(folder: Path | str) -> str | None:
 
 
 def choose(named: str | Mapping[str, str] | None) -> str:
-    """The template for chats of those that a tokenizer has: the one called `default`, else the only
-    one, else the only one that is not for tools or retrieval.
+    """Return the template for chats of those that a tokenizer has: the one called `default`, else
+    the only one, else the only one that is not for tools or retrieval.
 
     Raises EngineError if there is none, or several are left.
     """

@@ -1,49 +1,40 @@
-"""What people wrote stays text, whatever a chat template does with it.
+"""Keeps people's text from naming a token, whatever a chat template does with it.
 
-Parts of it that are, or may become, an added token ("<|im_end|>") are markers while the template
-runs, and come back when the tokens that it wrote itself have their secret names.
+Parts of a text that are, or may become, the name of an added token ("<|im_end|>") are replaced by
+markers while the template runs. They are put back once the tokens that the template itself wrote
+have their secret names.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from streaming.engine.templates.names import pattern_of
+from streaming.engine.templates.token_names import TokenNames
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
 
 SECRET = re.compile(f"{_OPEN}[0-9a-f]+t[0-9]+{_CLOSE}")
-"""What `secret_of` makes."""
+"""Matches what `secret_of` returns."""
 
 
 def secret_of(nonce: str, token: int) -> str:
-    """What stands for an added token in a prompt, and in nobody's text."""
+    """Return the secret name of an added token, which stands in nobody's text."""
     return f"{_OPEN}{nonce}t{token}{_CLOSE}"
 
 
 def clean(text: str) -> str:
-    """`text` without lone surrogates, which no tokenizer encodes; pairs become characters."""
+    """Return `text` without lone surrogates, which no tokenizer encodes; pairs are joined."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-class Names:
-    """The added tokens' names, whole and in parts: how they begin and end."""
-
-    def __init__(self, names: Collection[str]) -> None:
-        self.pattern = pattern_of(list(names))
-        self.beginnings = {name[:size] for name in names for size in range(1, len(name))}
-        self.endings = {name[size:] for name in names for size in range(1, len(name))}
-        self.longest = max(map(len, names), default=1) - 1
-
-
 class GuardedTexts:
-    """The texts of one prompt."""
+    """Markers for the texts of one prompt. `place` is one for where an open answer goes on."""
 
-    def __init__(self, names: Names) -> None:
-        # The template can tell what a marker looks like; so it is no other conversation's.
+    def __init__(self, names: TokenNames) -> None:
+        # The template sees what a marker looks like; so each conversation has markers of its own.
         nonce = secrets.token_hex(8)
         self._names = names
         self._typed: list[str] = []
@@ -52,20 +43,20 @@ class GuardedTexts:
         self.place = f"{_OPEN}{nonce}c{_CLOSE}"
 
     def up_to_place(self, text: str) -> str:
-        """What stands before the place where the answer goes on; empty if it is nowhere."""
+        """Return the text before `place`; empty if it is nowhere in it."""
         return text[: max(0, text.rfind(self.place))]
 
     def unveiled(self, text: str) -> str:
-        """Return a text with each marker replaced by what was typed there."""
+        """Return a text with each marker replaced by what it stands for."""
         return self._marker.sub(lambda match: self._typed[int(match[1])], text)
 
     def typed(self, text: str) -> str:
-        """A marker for all of a text."""
+        """Return a marker that stands for all of a text."""
         self._typed.append(text)
         return f"{self._opening}{len(self._typed) - 1}{_CLOSE}"
 
     def guarded(self, value: Any) -> Any:
-        """A JSON value whose strings can become no token."""
+        """Return a JSON value, all of whose strings (keys too) went through `guard`."""
         if isinstance(value, str):
             return self.guard(clean(value))
         if isinstance(value, Mapping):
@@ -75,11 +66,12 @@ class GuardedTexts:
         return value
 
     def guard(self, text: str) -> str:
-        """`text` with a marker in place of all that is, or at its edges may become, a token."""
+        """Return `text` with a marker for each part that is a token's name, or that at an edge of
+        the text may become one together with what the template writes beside it."""
         names = self._names
         text = names.pattern.sub(lambda match: self.typed(match[0]), text)
-        # "<|im_end|" at the end plus the template's next character must not make a token either;
-        # templates may strip blanks, so the edges are looked at without them
+        # "<|im_end|" at the end plus the template's next character must not make a token either.
+        # Templates may strip blanks, so the edges are those of the stripped text.
         body = text.strip()
         if not body:
             return text

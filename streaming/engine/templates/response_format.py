@@ -1,11 +1,16 @@
-"""How a model sets apart what it thinks from what it says: the delimiters, as text.
+"""The delimiters, as text, by which a model sets apart what it thinks from what it says.
 
-The files of `response_templates/` are in the format of transformers' `response_template`, with what
-that has no word for under "chatstream": `when`: a model is of this kind if its chat template
-mentions all of these, or its tokenizer has them as tokens; `closing`: what it writes to end a
-thought and begin its answer; `ends`: what ends its turn; `header`: where messages have headers
-that name their channel. A model's own `response_template` is read, too, where its delimiters are
-literal: a stranger's regular expression is never run beside others' answers.
+The files of `response_templates/` are in the format of transformers' `response_template`. What that
+has no key for is under "chatstream":
+
+- `when`: strings; a model is of this kind if its chat template mentions all of them, or its
+  tokenizer has all of them as tokens
+- `closing`: what it writes to end a thought and begin its answer
+- `ends`: what ends its turn
+- `header`: for models whose messages have headers that name their channel
+
+A model's own `response_template` is read, too, where its delimiters are literal: a stranger's
+regular expression is never run beside others' answers.
 """
 
 from __future__ import annotations
@@ -25,18 +30,20 @@ logger = logging.getLogger("streaming.engine")
 _FOLDER = Path(__file__).parent / "response_templates"
 
 _THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking")
-"""What transformers' own server takes for a thought."""
+"""Fields that transformers' own server takes for a thought."""
 
 _MOST_LITERALS, _MOST_CHARS = 32, 200
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseFormat:
-    """Literal delimiters. What stands outside of them is text, or nothing if not `implicit`.
+    """Literal delimiters of thoughts and texts.
 
-    `header_opens` begin a header that goes on to `header_close`, or to where a thought or text is
-    opened; its first word, if that is one of `thoughts`, makes the message a thought, and if it is
-    one of `last`, the turn's last message.
+    - `implicit`: what stands outside of all delimiters is text; else it is nothing.
+    - `header_opens` begin a header, which ends with `header_close` or where a thought or text is
+      opened. Its first word makes the message a thought if it is one of `thoughts`, and the last
+      message of the turn if it is one of `last`.
+    - `when`, `closing`, `ends`: as in the module's docstring.
     """
 
     name: str
@@ -55,8 +62,11 @@ class ResponseFormat:
 
 
 def choose_format(source: str, names: Collection[str], own: Any) -> ResponseFormat | None:
-    """The format of a model with this chat template, these added tokens, and this
-    `response_template` (None: it has none); None for a model that is of no known kind."""
+    """Return the format of a model; None if it is of no known kind.
+
+    `source` is its chat template, `names` its added tokens, `own` its `response_template` (None: it
+    has none).
+    """
     if own is not None:
         try:
             return format_of(own)
@@ -73,13 +83,13 @@ def choose_format(source: str, names: Collection[str], own: Any) -> ResponseForm
 
 
 def mentions(response_format: ResponseFormat, source: str) -> bool:
-    """Whether a chat template writes or looks for thoughts in this format."""
+    """Return whether a chat template mentions thoughts in this format."""
     return all(each in source for each in response_format.when)
 
 
 @cache
 def known_formats() -> tuple[ResponseFormat, ...]:
-    """Ours; those that ask for more come first."""
+    """Return the formats of `response_templates/`, those with the most conditions first."""
     found = [_ours(path) for path in sorted(_FOLDER.glob("*.json"))]
     return tuple(sorted(found, key=lambda known: -len(known.when)))
 
@@ -105,7 +115,7 @@ def _ours(path: Path) -> ResponseFormat:
 
 
 def format_of(spec: Any) -> ResponseFormat:
-    """A model's own `response_template`. Raises ValueError if it is broken, says nothing of
+    """Read a model's own `response_template`. Raises ValueError if it is broken, says nothing of
     thoughts, or finds them by regular expressions."""
     from transformers.utils.chat_parsing.response_templates import load_response_template
 
@@ -117,7 +127,7 @@ def format_of(spec: Any) -> ResponseFormat:
     thought = next((name for name in _THOUGHT_FIELDS if name in fields), None)
     if thought is None:
         raise ValueError("it says nothing of thoughts")
-    # Tools' calls, and what they are found by, stay text.
+    # Calls of tools stay text.
     wanted = {name: dict(fields[name]) for name in (thought, "content") if name in fields}
     implicit = any("open" not in field and "open_pattern" not in field for field in fields.values())
     if "open_pattern" not in wanted.get("content", {}) and implicit:

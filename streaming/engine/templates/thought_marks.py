@@ -1,7 +1,7 @@
-"""What models write around a thought, and where it stands in an answer that is text.
+"""The marks that models write around a thought, and finding a thought in an answer's text.
 
-Literal strings by the models' publishers. Who reads a model's answer and who writes its prompts
-go by the same ones.
+Literal strings by the models' publishers. The reader of answers and the writer of prompts use the
+same ones.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ MARKS = (
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A text in three: what stands before the thought (blanks, or nothing), the thought, the rest.
-    `opened`: the text has the mark that opens it, `closed`: the one that ends it."""
+    """A text in three parts: the blanks before the thought, the thought, and the rest.
+
+    `opened`: the text has the mark that opens the thought; `closed`: the one that ends it.
+    """
 
     before: str
     thought: str
@@ -47,10 +49,10 @@ class Split:
 
 
 def split(text: str, marks: Marks, *, opens: bool = False) -> Split | None:
-    """The thought that an assistant's text begins with; None if it begins with none.
+    """Split off the thought that an assistant's text begins with; None if it begins with none.
 
-    `opens`: the model's prompt opens the thought, so that its text may lack the mark. Then it
-    ends with a mark on a line of its own: one within a line is what the text speaks of.
+    `opens`: the model's prompt opens the thought, so that the text may lack the opening mark. Then
+    only a closing mark on a line of its own ends it: one within a line is quoted.
     """
     begun = text.lstrip()
     before = text[: len(text) - len(begun)]
@@ -64,3 +66,13 @@ def split(text: str, marks: Marks, *, opens: bool = False) -> Split | None:
         if found:
             return Split("", f"{thought}\n", f"\n{rest}", opened=False)
     return None
+
+
+def marked(marks: Marks, thought: str, *, spaced: bool) -> str:
+    """Return a thought between its marks; `spaced`: on lines of its own, with a blank line after
+    it."""
+    if not spaced:
+        return f"{marks.open}{thought}{marks.close}"
+    blank = "" if marks.open.endswith("\n") else "\n"
+    thought = thought.strip("\n")
+    return f"{marks.open}{blank}{thought}\n{marks.close}\n\n"

@@ -1,4 +1,4 @@
-"""Variables that a stranger gives to a chat template: data, few and small."""
+"""Checks the variables that a request gives to a chat template: plain data, few and small."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from streaming.engine.base import EngineError
 
 MOST_VARIABLES, MOST_CHARS, _MOST_DEPTH = 32, 4_096, 4
-"""Of `chat_template_kwargs`: names, characters as JSON, and values in each other."""
+"""The most of `chat_template_kwargs`: names, characters as JSON, and depth of nesting."""
 
 _LARGEST = 2**53
 
@@ -23,13 +23,13 @@ _NOT_THEIRS = frozenset({
     "max_length", "return_tensors", "return_dict", "return_assistant_tokens_mask",
     "tokenizer_kwargs", "processor_kwargs", "raise_exception", "strftime_now", "namespace", "dict",
 })  # fmt: skip
-"""What a template is given for every conversation, or how; so are the special tokens."""
+"""Names of what rendering itself gives to a template, besides the special tokens."""
 
 
 def checked(variables: Mapping[str, Any], reserved: Collection[str] = ()) -> dict[str, Any]:
-    """Copies of the variables, as `plain`.
+    """Return copies of the variables, as `plain`.
 
-    Raises EngineError (`invalid_params`) for what `plain` refuses, and names that are `reserved`.
+    Raises EngineError (`invalid_params`) for what `plain` refuses.
     """
     try:
         return plain(variables, reserved)
@@ -38,7 +38,7 @@ def checked(variables: Mapping[str, Any], reserved: Collection[str] = ()) -> dic
 
 
 def plain(variables: Mapping[str, Any], reserved: Collection[str] = ()) -> dict[str, Any]:
-    """Copies of the variables, JSON values all.
+    """Return copies of the variables, all of them JSON values.
 
     Raises ValueError if there are too many, if one is too large or too deep, is no JSON value or
     cannot be stored, or has a name that is `reserved` or rendering's own.

@@ -1,7 +1,7 @@
-"""Renders conversations by a chat template, in a process that can be killed; see `chat_template`.
+"""Writes prompts by a chat template, in a process that can be killed; see `chat_template`.
 
 What people wrote is guarded while the template runs (`guarded_texts`). The token strings in the
-result are then the template's own; they get secret names, and the text comes back.
+result are then the template's own: they get secret names, and the guarded text is put back.
 """
 
 from __future__ import annotations
@@ -10,57 +10,57 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streaming.engine.base import EngineError
-from streaming.engine.templates.guarded_texts import SECRET, GuardedTexts, Names, clean
+from streaming.engine.base import ChatMessage, EngineError
+from streaming.engine.templates.guarded_texts import SECRET, GuardedTexts, clean
+from streaming.engine.templates.system_message import with_instruction, with_system_in_question
+from streaming.engine.templates.template import OVERRUN, Template, excerpt, rendered
 from streaming.engine.templates.thought_marks import Marks, Split, split
-from streaming.engine.templates.traits import (
-    OVERRUN,
-    Template,
-    Traits,
-    Turn,
-    excerpt,
-    folded,
-    rendered,
-    told,
-)
+from streaming.engine.templates.token_names import TokenNames
+from streaming.engine.templates.traits import Traits
 
 _FREE_CHARS = 100_000
 _GROWTH = 4
-"""A template may make so many times the characters of its messages out of them, and _FREE_CHARS."""
+"""The most characters of a prompt: _FREE_CHARS, and _GROWTH for each character of its messages."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """A rendered prompt: text, border, text, ..., text. Texts may be empty."""
+class RenderedPrompt:
+    """A prompt cut at its border tokens: text, border, text, ..., text. Texts may be empty."""
 
     texts: tuple[str, ...]
     borders: tuple[int, ...]
 
 
 class TemplateWriter:
+    """Writes prompts by one template, whose traits are known."""
+
     def __init__(self, template: Template, traits: Traits) -> None:
         self._template, self._traits = template, traits
-        self._names = Names(template.names)
+        self._names = TokenNames(template.names)
 
     def write(
-        self, turns: Sequence[Turn], variables: Mapping[str, Any], instruction: str = ""
-    ) -> Parts:
-        """The prompt, up to where the answer begins or, when the last turn is the assistant's own,
-        goes on. `instruction` is ours, and stands in the system message."""
-        chars = sum(len(turn.content) + len(turn.reasoning) for turn in turns)
+        self, messages: Sequence[ChatMessage], variables: Mapping[str, Any], instruction: str = ""
+    ) -> RenderedPrompt:
+        """Write the prompt up to where the answer begins or, if the last message is the
+        assistant's, goes on. `instruction` is ours, and is appended to the system message.
+
+        Raises EngineError: `invalid_messages` with the template's own words, `template_overrun` if
+        it makes too much of the messages.
+        """
+        chars = sum(len(message.content) + len(message.reasoning) for message in messages)
         prompt = GuardedTexts(self._names)
-        turns = told(list(turns), instruction)
+        messages = with_instruction(list(messages), instruction)
         if not self._traits.takes_system:
-            turns = folded(turns)
+            messages = with_system_in_question(messages)
         variables = prompt.guarded(variables)
-        *before, last = turns
+        *before, last = messages
         try:
             if last.role == "assistant":
                 if not before:
                     raise ValueError("There is no message before the answer.")
                 text = self._continued(prompt, before, last, variables)
             else:
-                text = self._named(self._rendered(prompt, turns, variables))
+                text = self._named(self._rendered(prompt, messages, variables))
         except MemoryError:
             raise
         except Exception as error:
@@ -76,12 +76,12 @@ class TemplateWriter:
     def _rendered(
         self,
         prompt: GuardedTexts,
-        turns: Sequence[Turn],
+        messages: Sequence[ChatMessage],
         variables: Mapping[str, Any],
         last: Mapping[str, Any] | None = None,
     ) -> str:
-        """The text of all turns and, if there is one, of a `last` message that stays open."""
-        conversation = [self._message(prompt, turn) for turn in turns]
+        """Render all messages and, if there is one, a `last` message that stays open."""
+        conversation = [self._message(prompt, message) for message in messages]
         conversation += [] if last is None else [dict(last)]
         return rendered(
             self._template,
@@ -92,10 +92,14 @@ class TemplateWriter:
         )
 
     def _continued(
-        self, prompt: GuardedTexts, before: list[Turn], last: Turn, variables: Mapping[str, Any]
+        self,
+        prompt: GuardedTexts,
+        before: list[ChatMessage],
+        last: ChatMessage,
+        variables: Mapping[str, Any],
     ) -> str:
-        """The text up to where an answer that has begun goes on: in its thought, while it has said
-        nothing yet. What has begun stands there as it is, also where the template would strip it:
+        """Render up to where an answer that has begun goes on: in its thought, while it has said
+        nothing yet. The beginning is written as it is, also where the template would strip it:
         blanks at its end are the model's own."""
         traits, marks = self._traits, self._traits.marks
         thought, content = clean(last.reasoning), clean(last.content)
@@ -113,7 +117,7 @@ class TemplateWriter:
             if text := prompt.up_to_place(self._rendered(prompt, before, variables, message)):
                 return self._named(text) + prompt.typed(content)
         text = self._rendered(prompt, before, variables)
-        if marks is None:  # a thought is nothing that this model could go on with
+        if marks is None:  # this model cannot go on in a thought
             return self._named(text) + ("" if thinks else prompt.typed(content))
         if thinks:
             text = _opened(text, marks, traits.after_open)
@@ -122,12 +126,13 @@ class TemplateWriter:
             text += f"{marks.close}\n\n"
         return self._named(text) + prompt.typed(content)
 
-    def _message(self, prompt: GuardedTexts, turn: Turn) -> dict[str, Any]:
-        content = clean(turn.content)
-        if turn.role != "assistant":
-            return {"role": turn.role, "content": prompt.guard(content)}
-        if turn.reasoning:
-            thought = prompt.guard(clean(turn.reasoning))
+    def _message(self, prompt: GuardedTexts, message: ChatMessage) -> dict[str, Any]:
+        """Return a message in the template's form, its text guarded."""
+        content = clean(message.content)
+        if message.role != "assistant":
+            return {"role": message.role, "content": prompt.guard(content)}
+        if message.reasoning:
+            thought = prompt.guard(clean(message.reasoning))
             return self._traits.message(thought, prompt.guard(content))
         found = self._split(content)
         if found is None or not found.closed:
@@ -136,23 +141,23 @@ class TemplateWriter:
         marks = self._traits.marks
         if marks is None or (self._traits.thought and not self._traits.strips):
             return self._traits.message(thought, rest)
-        # as it came: the template looks for the marks itself
+        # with its marks as it came, since the template looks for them itself
         opened = found.before + marks.open if found.opened else ""
         return {"role": "assistant", "content": f"{opened}{thought}{marks.close}{rest}"}
 
     def _split(self, content: str) -> Split | None:
-        """The thought in an answer's text that its client took for text, as the template would
-        find it. Only at the beginning and only in an assistant's: there nobody gains by it but who
-        could have written the thought as one, and elsewhere marks are what people speak of."""
+        """Find a thought in an assistant's text whose client took it for text, as the template
+        would. Only at its beginning: whoever wrote that could have sent a thought as well, so
+        nobody gains by it. Elsewhere marks are quoted text."""
         marks = self._traits.marks
         return None if marks is None else split(content, marks, opens=self._traits.opens)
 
     def _named(self, text: str) -> str:
-        """`text` with the secret names of the tokens that the template wrote."""
+        """Return `text` with the secret names of the tokens that the template wrote."""
         return self._names.pattern.sub(lambda match: self._template.names[match[0]], text)
 
-    def _cut(self, text: str) -> Parts:
-        """Secret names of tokens that are no borders stay in the texts."""
+    def _cut(self, text: str) -> RenderedPrompt:
+        """Cut at the borders. Secret names of other tokens stay in the texts."""
         texts: list[str] = []
         borders: list[int] = []
         start = 0
@@ -162,11 +167,11 @@ class TemplateWriter:
                 texts.append(text[start : match.start()])
                 borders.append(token)
                 start = match.end()
-        return Parts((*texts, text[start:]), tuple(borders))
+        return RenderedPrompt((*texts, text[start:]), tuple(borders))
 
 
 def _after(text: str, thought: str) -> str:
-    """A thought without the line that the prompt has begun for it already."""
+    """Return a thought without the line break that the prompt already ends with."""
     return thought.removeprefix("\n") if text.endswith("\n") else thought
 
 
@@ -175,8 +180,8 @@ def _is_open(text: str, marks: Marks) -> bool:
 
 
 def _opened(text: str, marks: Marks, blank: str) -> str:
-    """A prompt within whose answer's thought one goes on: it may have opened one itself, or have
-    ended it at once, since there was to be none."""
+    """Return a prompt that ends inside a thought. It may have opened one itself, or have opened and
+    closed an empty one, since there was to be none."""
     if _is_open(text, marks):
         return text
     if text.rstrip().endswith(marks.close):

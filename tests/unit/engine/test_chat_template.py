@@ -17,8 +17,8 @@ from streaming.engine.local.prompts.prompt import PromptBuilder
 from streaming.engine.models.store import ModelFolder
 from streaming.engine.templates import chat_template
 from streaming.engine.templates.choice import choose, of_processor
-from streaming.engine.templates.names import pattern_of
-from streaming.engine.templates.traits import excerpt
+from streaming.engine.templates.template import excerpt
+from streaming.engine.templates.token_names import pattern_of
 from streaming.system.bounded import BoundedPool
 from tests.support.thinking_tokenizers import tokenizer_of
 

@@ -40,7 +40,7 @@ from streaming.engine.models.report import (
 from streaming.engine.models.store import ModelFolder
 from streaming.engine.models.support import Support, open_tokenizer, support_of
 from streaming.engine.templates.choice import of_processor
-from streaming.engine.templates.traits import Traits, Way
+from streaming.engine.templates.traits import EffortSwitch, Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,9 @@ def _template(
         return TemplateReport(source, {"conversations": f"fails: {traits.fault}"})
     answers = prompts.answers
     ends = prompts.stop_ids(end_ids_of(checkpoint.skeleton) if checkpoint else ())
-    efforts = {name: _way(way) for name, way in traits.ways.items() if name != "auto"}
+    efforts = {
+        name: _effort_text(switch) for name, switch in traits.efforts.items() if name != "auto"
+    }
     return TemplateReport(
         source, _checks(traits), answers.thinks, answers.format_name, efforts,
         prompts.names_of(sorted(ends)),
@@ -216,6 +218,6 @@ def _checks(traits: Traits) -> dict[str, str]:
     return found
 
 
-def _way(way: Way) -> str:
-    told = [f"{name}={json.dumps(value)}" for name, value in way.variables.items()]
-    return ", ".join([*told, *([f'"{way.instruction}"'] if way.instruction else [])])
+def _effort_text(switch: EffortSwitch) -> str:
+    told = [f"{name}={json.dumps(value)}" for name, value in switch.variables.items()]
+    return ", ".join([*told, *([f'"{switch.instruction}"'] if switch.instruction else [])])

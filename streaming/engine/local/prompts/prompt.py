@@ -33,8 +33,8 @@ from streaming.engine.local.prompts.trimming import Fewest, chars_of, first_with
 from streaming.engine.templates.chat_template import AUTO, ChatTemplate
 from streaming.engine.templates.choice import choose
 from streaming.engine.templates.guarded_texts import secret_of
-from streaming.engine.templates.names import pattern_of
-from streaming.engine.templates.traits import Template
+from streaming.engine.templates.template import Template
+from streaming.engine.templates.token_names import pattern_of
 
 _MOST_CHARS = 1_000_000
 """Turns beyond it, or beyond CHARS_PER_TOKEN for each token that fits, are left out unseen."""

@@ -1,17 +1,32 @@
-"""Finding any of thousands of names in a text that may be made to look like them."""
+"""The names of a tokenizer's added tokens, and finding any of thousands of them in a text that may
+be made to look like them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from streaming.engine.base import EngineError
 
 
+class TokenNames:
+    """The added tokens' names: a `pattern` that finds them, their proper `beginnings` and
+    `endings`, and how many characters the `longest` of these have."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self.pattern = pattern_of(list(names))
+        self.beginnings = {name[:size] for name in names for size in range(1, len(name))}
+        self.endings = {name[size:] for name in names for size in range(1, len(name))}
+        self.longest = max(map(len, names), default=1) - 1
+
+
 def pattern_of(names: Sequence[str]) -> re.Pattern[str]:
-    """Matches the longest of the names at a place, in a time that does not grow with their number:
-    common beginnings are tried once, where an alternation of 6,000 names tries each of them."""
+    """Compile a pattern that matches the longest of the names at a place.
+
+    It is a trie: common beginnings are tried once, so that the time does not grow with the number
+    of names as it does for an alternation. Raises EngineError if the names nest too deeply.
+    """
     root: dict[str, Any] = {}
     for name in filter(None, names):
         node = root
