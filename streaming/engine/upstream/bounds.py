@@ -1,6 +1,6 @@
-"""How much of a server is listened to, in proportion to what was asked of it.
+"""Bounds of what is taken from a server, in proportion to what was asked of it.
 
-A server that means well comes nowhere near; one that does not fills no memory and no disk.
+A server that means well comes nowhere near them; a hostile one can fill neither memory nor disk.
 """
 
 from __future__ import annotations
@@ -8,43 +8,45 @@ from __future__ import annotations
 from streaming.engine.upstream import faults
 
 EVENT_BYTES = 262_144
-"""Of one event of a stream, or a line of it."""
+"""The longest event of a stream, or line of one."""
 ERROR_BYTES = 65_536
-"""Of the body of an error."""
+"""The longest body of an error; the rest is not read."""
 LIST_BYTES = 2_097_152
-"""Of the list of models."""
+"""The longest list of models."""
 LISTED_MODELS = 1_000
+"""The most models of a list; the rest is ignored."""
 NAME_CHARS = 200
-"""Of a model's name."""
+"""The longest name of a model, a tool or a call."""
 PIECES_A_TOKEN = 8
-"""At most: a character may be one."""
+"""The most events for each token that was asked for: a token may come character by character."""
 CHARS_A_TOKEN = 128
-"""On the average of an answer; no token of the usual vocabularies is longer, and few are."""
+"""The most characters for each token, on the average of an answer; no token of the usual
+vocabularies has more."""
 LEAST_CHARS = 1_024
-"""An answer may have so many, however few its tokens."""
+"""Characters that an answer may have, however few its tokens."""
 DELTA_CHARS = 16_384
-"""Of what is passed on at once."""
+"""The longest text that is passed on at once."""
 MOST_TOKENS = 100_000_000
-"""A count of more is nonsense, which the record could not hold."""
+"""The largest count of tokens that is believed; the record could not hold a larger one."""
 TOOL_CALLS = 128
-"""Of one answer."""
+"""The most calls of one answer."""
 
 _ANSWERS = 2
-"""So often one response may be said: once more after a break."""
+"""How often one response may be said: once more after a break."""
 _EVENT_BYTES_A_TOKEN = 4_096
 _OTHER_BYTES = 1_048_576
 _OTHER_EVENTS = 10_000
-"""Events of a stream that say nothing: that it is alive, what it has read, what it has used."""
+"""Events of a stream that say nothing, such as keep-alives and counts."""
 
 
 def answer_chars(max_tokens: int) -> int:
-    """The most characters that an answer of so many tokens has."""
+    """Return the most characters that an answer of so many tokens may have."""
     return CHARS_A_TOKEN * max_tokens + LEAST_CHARS
 
 
 class Allowance:
-    """What is left of one response, over all its connections. Each method raises UpstreamFault
-    when it is used up."""
+    """What one response may still take from the server, over all its connections. Each method
+    raises UpstreamFault when it is used up."""
 
     def __init__(self, max_tokens: int) -> None:
         self._bytes = _ANSWERS * (_EVENT_BYTES_A_TOKEN * max_tokens + _OTHER_BYTES)
@@ -52,18 +54,19 @@ class Allowance:
         self._chars = _ANSWERS * answer_chars(max_tokens)
 
     def take_bytes(self, count: int) -> None:
-        """Of a stream, comments included."""
+        """Take bytes of a stream, comments included."""
         self._bytes -= count
         if self._bytes < 0:
             raise faults.too_much("the streams have more bytes than an answer can have")
 
     def take_event(self) -> None:
+        """Take one event of a stream."""
         self._events -= 1
         if self._events < 0:
             raise faults.too_much("the streams have more events than an answer can have")
 
     def take_chars(self, count: int) -> None:
-        """Of text that is passed on."""
+        """Take characters of text that is passed on."""
         self._chars -= count
         if self._chars < 0:
             raise faults.too_much("the answer began anew too often")

@@ -1,4 +1,4 @@
-"""What is asked of the server, in the words that it understands."""
+"""Writes requests in the words that a kind of server understands."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 from streaming.engine.base import ChatMessage, SamplingParams, Thinking
 
 CONTINUING = {"vllm", "sglang", "llamacpp", "library"}
-"""Servers that go on with an assistant's message, by the `owned_by` of their models; the last is
+"""Servers that continue an assistant's message, by the `owned_by` of their models; `library` is
 Ollama's."""
 
 _NEVER_ECHOING = {"vllm", "sglang", "library"}
+"""Servers that do not repeat the message that they continue."""
 
 _CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 
@@ -29,19 +30,25 @@ _OPTIONAL = (
     "chat_template_kwargs",
     *_CONTINUE,
 )
-"""Fields without which an answer is still an answer."""
+"""Fields that may be left out: the answer is one without them, too."""
 
 _SWITCHES = ("enable_thinking", "thinking")
-"""Variables of templates that say by themselves whether anything is thought."""
+"""Variables of templates that switch thinking on and off."""
 
 
 class Dialect:
-    """`refused` are fields that the server does not take. `continues` None: as its name tells.
-    `echoes`: whether it says what it is to continue once more; None: nobody has asked yet.
-    `thinks`: it has told a thought; `thinks_again`: even where it was to go on with a text."""
+    """What is known of the server's ways.
+
+    - `server`: its kind, the model's `owned_by`
+    - `continues`: whether it continues an assistant's message; None: by its kind
+    - `refused`: fields that it does not accept
+    - `echoes`: whether it repeats what it is to continue; None: nobody has asked yet, which one
+      response at a time does (`asking`)
+    - `thinks`: it has told a thought; `thinks_again`: even where it was to go on with a text
+    """
 
     def __init__(self, continues: bool | None = None) -> None:
-        self.server = ""  # the model's `owned_by`
+        self.server = ""
         self._continues = continues
         self.refused: set[str] = set()
         self.echoes: bool | None = None
@@ -50,11 +57,12 @@ class Dialect:
 
     @property
     def continues(self) -> bool:
-        """Whether the server goes on with an assistant's message."""
+        """Return whether the server continues an assistant's message."""
         return self.server in CONTINUING if self._continues is None else self._continues
 
     def may_echo(self, body: dict[str, Any]) -> bool:
-        """Whether the server may say the last message of this request once more."""
+        """Return whether the server may repeat the last message of this request before it goes
+        on."""
         if body["messages"][-1]["role"] != "assistant" or self.server in _NEVER_ECHOING:
             return False
         return self.server != "llamacpp" or "continue_final_message" not in body
@@ -68,9 +76,11 @@ class Dialect:
         max_tokens: int,
         left_out: set[str],
     ) -> dict[str, Any]:
-        """The request's JSON, without what is refused or to be left out. A last message of the
-        assistant's is to be continued. What turns thought is sent along of requests to `/v1/`,
-        whose clients have sent it themselves."""
+        """Return the request's JSON, without fields that are refused or `left_out`.
+
+        A last message of the assistant's is to be continued. Thoughts of earlier messages are sent
+        only for requests to `/v1/`, whose clients have sent them themselves.
+        """
         with_thoughts = params.passed is not None
         body: dict[str, Any] = {
             **_sound(params.passed or {}),
@@ -92,7 +102,8 @@ class Dialect:
         return _without(body, (self.refused - asked_of(thinking).keys()) | left_out)
 
     def _sampling(self, params: SamplingParams) -> dict[str, Any]:
-        """What was asked for: the server has defaults of its own, often its model's."""
+        """The parameters that the request set; for others the server has defaults, often its
+        model's."""
         is_llama = self.server == "llamacpp"
         known = {
             "temperature": ("temperature", params.temperature),
@@ -111,8 +122,9 @@ class Dialect:
 
 
 def complained_of(body: dict[str, Any], complaint: str, asked: Collection[str]) -> set[str]:
-    """Fields that may be left out of a refused request: the optional ones that the server names,
-    or else all, but for those that were `asked` for. Empty if there is nothing to leave out."""
+    """Return the fields to leave out of a refused request: the optional ones that the complaint
+    names, or else all optional ones, without those that were `asked` for. Empty if there are
+    none."""
     options = body.get("stream_options", {})
     sent = {name for name in _OPTIONAL if (name in body or name in options) and name not in asked}
     named = {name for name in sent if re.search(rf"\b{name}\b", complaint)}
@@ -131,7 +143,7 @@ def _without(body: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 
 def asked_of(thinking: Thinking) -> dict[str, Any]:
-    """The fields for what somebody asked for, in whose stead nothing else is of use."""
+    """Return the fields of thinking that the request set itself: they are never left out."""
     asked: dict[str, Any] = {}
     if thinking.asked:
         asked["reasoning_effort"] = thinking.asked
@@ -141,8 +153,8 @@ def asked_of(thinking: Thinking) -> dict[str, Any]:
 
 
 def _thinking_fields(thinking: Thinking) -> dict[str, Any]:
-    """Those, and where none of them says how much, the operator's way. That nothing is to be
-    thought is said by both names, since many servers know one of them."""
+    """The fields of `asked_of` and, where none of them sets the effort, those for the effort. `off`
+    is sent by two names, since many servers know one of them only."""
     asked = asked_of(thinking)
     if thinking.effort == "auto" or any(name in thinking.template for name in _SWITCHES):
         return asked
@@ -159,13 +171,13 @@ def _message(message: ChatMessage, with_thoughts: bool) -> dict[str, Any]:
         thought = {}
     if not message.fields:
         return {"role": message.role, "content": content, **thought}
-    # What a call of tools has for its text is null, to which some templates pay heed.
+    # The text of a message that only calls tools is null, which some templates look for.
     text = content or (None if message.fields.get("tool_calls") else "")
     return {"role": message.role, "content": text, **thought, **_sound(dict(message.fields))}
 
 
 def _sound(value: Any) -> Any:
-    """A JSON value without lone surrogates."""
+    """Return a JSON value without lone surrogates."""
     if isinstance(value, str):
         return whole(value)
     if isinstance(value, dict):
@@ -174,5 +186,5 @@ def _sound(value: Any) -> Any:
 
 
 def whole(text: str) -> str:
-    """`text` without lone surrogates, which no JSON text may hold; pairs become characters."""
+    """Return `text` without lone surrogates, which no JSON text may hold; pairs are joined."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

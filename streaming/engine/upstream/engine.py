@@ -1,7 +1,7 @@
-"""The thread with the connections, and its thread-safe face.
+"""The engine that forwards: a thread with the connections, and its thread-safe face.
 
-Other threads only leave requests and cancellations; one task for each response, and one that asks
-for the server's health, run on the thread's event loop.
+Other threads only leave requests and cancellations. On the thread's event loop run one task for
+each response, and one that asks for the server's health.
 """
 
 from __future__ import annotations
@@ -16,45 +16,47 @@ from streaming.engine.base import (
     UPSTREAM,
     Engine,
     EngineError,
-    EngineEvent,
     EngineStats,
     EventSink,
     Finished,
     FinishReason,
     GenerationRequest,
     ModelInfo,
-    PassedDelta,
     StepRecord,
-    TextDelta,
 )
 from streaming.engine.models.model_name import shown_name
-from streaming.engine.speed import Speed
 from streaming.engine.upstream.answer import UpstreamAnswer
 from streaming.engine.upstream.dialect import Dialect
 from streaming.engine.upstream.health import Health
-from streaming.engine.upstream.remote import ServedModel, UpstreamServer
+from streaming.engine.upstream.open_requests import OpenRequests
+from streaming.engine.upstream.server import ServedModel, UpstreamServer
 
 logger = logging.getLogger("streaming.engine.upstream")
 
 _READ_SECONDS_EACH = 0.001
 _MOST_READ_SECONDS = 0.03
-"""Seconds between two reads of one of many answers: a read takes 0.1 ms, whatever it brings, and
-a reader is to see an update every 50 ms, also when each process on the way is late."""
+"""Seconds between two reads of an answer, for each answer that runs, and at most. A read takes
+0.1 ms, however little it brings, and a reader is to see an update every 50 ms, even if each process
+on the way is late."""
 
 _FEW = 8
-"""So many are read as soon as there is something."""
+"""Up to so many answers are read as soon as there is something to read."""
 
 _TICK_SECONDS = 0.25
-"""So often the thread's event loop shows that it gets on."""
+"""Seconds after which the event loop shows that it is alive (`EngineStats.progress`)."""
 
 
 class UpstreamEngine(Engine):
-    """Forwards to the server at `url`, such as `http://host:8000/v1`, with the bearer token `key`.
+    """Forwards requests to an OpenAI-compatible server.
 
-    `model` empty is the first that the server lists. `continues`: whether it goes on with an
-    assistant's message; None: as its kind is known to. A response waits `patience_seconds` for a
-    server that is away or busy. `max_rows` as for the local engine: 0 is twice `max_running`.
-    `context_tokens` 0: what the server says, if it does.
+    - `url`: its base URL, such as `http://host:8000/v1`; `key`: the bearer token
+    - `model`: the model to ask for; empty: the first that the server lists
+    - `continues`: whether the server continues an assistant's message; None: by the kind of server
+    - `patience_seconds`: how long a response waits for a server that is away or busy;
+      `pause_seconds`: the first pause, which doubles
+    - `max_rows`: the most responses at once; 0: twice `max_running`
+    - `context_tokens`: 0: what the server says, if it does
+    - `probe_seconds`: time between two questions for the server's health
     """
 
     def __init__(
@@ -78,24 +80,21 @@ class UpstreamEngine(Engine):
         self._health = Health(self.server, model, probe_seconds)
         self._context_tokens = context_tokens
         self._rows = max(max_running, max_rows or 2 * max_running)
-        self._sink: EventSink = lambda events: None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
         self._looked = threading.Event()
         self._stop: asyncio.Event
         self._tasks: dict[str, asyncio.Task[None]] = {}  # the loop's
         self._ticks = 0
-        # Guarded by _lock:
-        self._lock = threading.Lock()
-        self._open: set[str] = set()  # submitted and not finished: guards "exactly one Finished"
+        self._open = OpenRequests()
+        self._lock = threading.Lock()  # of _closing, and of submitting before it
         self._closing = False
-        self._generated_tokens = 0
-        self._speed = Speed()
 
     # The face: any thread.
 
     @property
     def info(self) -> ModelInfo:
+        """Return the model that the server serves. Raises EngineError before `start`."""
         if self._thread is None:
             raise EngineError("The engine has not started.")
         name = shown_name(self.model.name)
@@ -104,24 +103,27 @@ class UpstreamEngine(Engine):
 
     @property
     def model(self) -> ServedModel:
-        """Its name is empty until the server has said which it serves."""
+        """Return the model; its name is empty until the server has said which it serves."""
         return self._health.model
 
     @property
     def context_tokens(self) -> int:
-        """0 if nobody says."""
+        """Return the context in tokens; 0 if nobody says."""
         return self._context_tokens or self.model.context_tokens
 
     @property
     def unavailable_reason(self) -> str:
+        """Return why the server cannot be asked just now; empty if it can."""
         return self._health.unavailable_reason
 
     @property
     def shares_cores(self) -> bool:
+        """Return False: the server computes."""
         return False
 
     def prepare(self) -> None:
-        """Ask the server for its models. One that is away is no error, one that refuses is."""
+        """Ask the server for its models. Raises EngineError if it refuses; a server that is away is
+        no error."""
 
         async def look() -> None:
             async with self.server:
@@ -134,30 +136,31 @@ class UpstreamEngine(Engine):
             logger.warning("%s", self.unavailable_reason)
 
     def start(self, sink: EventSink) -> None:
-        """Begin to forward; a server that is away is waited for later. See `Engine.start`."""
+        """Begin to forward, whether or not the server is there. See `Engine.start`."""
         if self._thread is not None:
             raise EngineError("The engine has already been started.")
-        self._sink = sink
+        self._open.sink = sink
         self._thread = threading.Thread(target=self._run, name="chatstream-upstream", daemon=True)
         self._thread.start()
         self._looked.wait()
 
     def submit(self, request: GenerationRequest) -> None:
-        """See `Engine.submit`. An id that is still open raises EngineError (`duplicate`)."""
+        """Begin to forward a request. Raises EngineError: `unavailable` if the engine is not
+        running, `duplicate` if the id is still open."""
         with self._lock:
             if self._thread is None or self._closing:
                 raise EngineError("The engine is not running.", "unavailable")
-            if request.response_id in self._open:
-                raise EngineError(f"Response {request.response_id} is already open.", "duplicate")
             self._open.add(request.response_id)
             self._call(self._begin, request)
 
     def cancel(self, response_id: str) -> None:
+        """Close the response's connection, which ends its generation on the server."""
         with self._lock:
             if response_id in self._open and not self._closing:
                 self._call(self._cancel, response_id)
 
     def stats(self) -> EngineStats:
+        """Return the counts; steps are the server's, and 0 here."""
         with self._lock:
             running = len(self._open)
             thread = self._thread
@@ -168,19 +171,20 @@ class UpstreamEngine(Engine):
                 pending=0,
                 free=max(0, self._rows - running) if alive else 0,
                 steps=0,
-                generated_tokens=self._generated_tokens,
+                generated_tokens=self._open.generated_tokens,
                 alive=alive,
-                tokens_per_second=self._speed.per_second(),
+                tokens_per_second=self._open.tokens_per_second,
                 at_work=lives,
                 progress=self._ticks,
                 thread_id=(thread and thread.ident) or 0,
             )
 
     def recent_steps(self) -> list[StepRecord]:
-        """None: the steps are the server's."""
+        """Return nothing: the steps are the server's."""
         return []
 
     def close(self, timeout: float = 10.0) -> None:
+        """Close all connections and end the thread. See `Engine.close`."""
         with self._lock:
             if self._thread is None or self._closing:
                 return
@@ -190,7 +194,7 @@ class UpstreamEngine(Engine):
             self._thread.join(timeout)
             if self._thread.is_alive():
                 logger.error("The connections did not end within %.1f s", timeout)
-            self._finish_all(FinishReason.CANCELLED)
+            self._open.finish_all(FinishReason.CANCELLED)
 
     def _call(self, function: Callable[..., object], *args: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -199,9 +203,11 @@ class UpstreamEngine(Engine):
     # The thread with the event loop.
 
     def look(self) -> None:
+        """Ask for the server's health now."""
         self._health.hurry()
 
     def heard(self) -> None:
+        """Take note that the server has just said something."""
         self._health.heard()
 
     def _run(self) -> None:
@@ -211,7 +217,7 @@ class UpstreamEngine(Engine):
             logger.exception("The engine's thread failed")
             with self._lock:
                 self._closing = True
-            self._finish_all(FinishReason.ERROR, "engine_error", "The engine stopped.")
+            self._open.finish_all(FinishReason.ERROR, "engine_error", "The engine stopped.")
             raise
         finally:
             self._looked.set()
@@ -239,45 +245,25 @@ class UpstreamEngine(Engine):
             await asyncio.sleep(_TICK_SECONDS)
 
     def _follow(self) -> None:
-        """Keep to what the server says of itself."""
+        """Speak the dialect of the kind of server that answers now."""
         self.dialect.server = self.model.server
 
     def _rhythm(self) -> float:
+        """Seconds between two reads of each answer."""
         running = len(self._tasks)
         return 0 if running <= _FEW else min(_MOST_READ_SECONDS, _READ_SECONDS_EACH * running)
 
     def _begin(self, request: GenerationRequest) -> None:
-        answer = UpstreamAnswer(request, self, self._publish)
+        answer = UpstreamAnswer(request, self, self._open.publish)
         task = self._loop.create_task(answer.run())
         self._tasks[request.response_id] = task
         task.add_done_callback(lambda _: self._ended(request.response_id))
 
     def _ended(self, response_id: str) -> None:
         self._tasks.pop(response_id, None)
-        # Cancelled before it ran at all, it could not say so.
-        self._publish(Finished(response_id, FinishReason.CANCELLED))
+        # A task that was cancelled before it ran at all could not say so.
+        self._open.publish(Finished(response_id, FinishReason.CANCELLED))
 
     def _cancel(self, response_id: str) -> None:
         if task := self._tasks.get(response_id):
             task.cancel()
-
-    def _finish_all(self, reason: FinishReason, code: str = "", message: str = "") -> None:
-        with self._lock:
-            left = sorted(self._open)
-        for response_id in left:
-            self._publish(Finished(response_id, reason, 0, 0, code, message))
-
-    def _publish(self, event: EngineEvent) -> None:
-        """Hand on what is still awaited; exactly one Finished per submit."""
-        with self._lock:
-            if event.response_id not in self._open:
-                return
-            if isinstance(event, Finished):
-                self._open.discard(event.response_id)
-            if isinstance(event, TextDelta | PassedDelta):
-                self._generated_tokens += len(event.tokens)
-                self._speed.add(len(event.tokens))
-        try:
-            self._sink([event])
-        except Exception:
-            logger.exception("The engine's event sink failed")

@@ -1,7 +1,7 @@
 """What can be wrong with the server, in a sentence for people and in details for the operator.
 
 Neither holds anything that the server said, which may be a prompt, nor its address. The beginning
-of what it said stands beside them, for the log of whoever asks for it (DEBUG).
+of what it said stands passed_fields them, for the log of whoever asks for it (DEBUG).
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ _MOST_TOKENS = 10**9
 _PROMPT_REPEATED = re.compile(r"['\"]input['\"]\s*:.*|\binput_value=.*", re.DOTALL)
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
+    """What can be done about a fault."""
+
     AWAY = "away"  # or busy: wait and try again
     REFUSED = "refused"  # the request is not understood
     TOO_LONG = "too_long"  # for the model's context
@@ -52,13 +54,18 @@ class Kind(StrEnum):
 
 
 class UpstreamFault(EngineError):
-    """`message` and `code` are for the client, `detail` for the log, `said` for its DEBUG alone;
-    `retry_after` in seconds. `lengths`: of a prompt that is too long, and the context's, in tokens;
-    0 where the server does not say."""
+    """A fault of the server, or of what it was asked.
+
+    - `message` and `code` are for the client, `detail` is for the log, `said` (the server's words)
+      for its DEBUG level alone.
+    - `retry_after`: seconds that the server asks to wait; None if it does not.
+    - `lengths`: tokens of a prompt that is too long and of the context; 0 where the server does not
+      say.
+    """
 
     def __init__(
         self,
-        kind: Kind,
+        kind: FaultKind,
         detail: str,
         message: str = "The model's server failed while answering.",
         code: str = "engine_error",
@@ -74,66 +81,83 @@ class UpstreamFault(EngineError):
         self.retry_after = retry_after
 
 
+def no_messages() -> UpstreamFault:
+    """Return the fault of a request without a message to answer."""
+    message = "There is no message to answer."
+    return UpstreamFault(FaultKind.FATAL, "no messages", message, "invalid_messages")
+
+
 def broken(detail: str, said: str = "") -> UpstreamFault:
-    return UpstreamFault(Kind.BROKEN, detail, said=said)
+    """Return the fault of an answer that began and failed."""
+    return UpstreamFault(FaultKind.BROKEN, detail, said=said)
 
 
 def away(detail: str, retry_after: float | None = None, said: str = "") -> UpstreamFault:
+    """Return the fault of a server that cannot be reached or is busy; `retry_after` in seconds."""
     message = "The model's server is away or too busy. Try again later."
-    return UpstreamFault(Kind.AWAY, detail, message, "upstream_unavailable", retry_after, said)
+    return UpstreamFault(FaultKind.AWAY, detail, message, "upstream_unavailable", retry_after, said)
 
 
 def misconfigured(detail: str, said: str = "") -> UpstreamFault:
+    """Return the fault of a server that refuses whatever it is asked."""
     message = "The model's server refused to answer; the operator of this service has to look."
-    return UpstreamFault(Kind.FATAL, detail, message, "upstream_refused", said=said)
+    return UpstreamFault(FaultKind.FATAL, detail, message, "upstream_refused", said=said)
 
 
 def too_long(detail: str, said: str = "", lengths: tuple[int, int] = (0, 0)) -> UpstreamFault:
+    """Return the fault of a prompt that is too long; `lengths` as in UpstreamFault."""
     message = "The message is too long for the model. Send a shorter one."
     code = "input_too_long"
-    return UpstreamFault(Kind.TOO_LONG, detail, message, code, said=said, lengths=lengths)
+    return UpstreamFault(FaultKind.TOO_LONG, detail, message, code, said=said, lengths=lengths)
 
 
 def too_long_to_keep(fault: UpstreamFault, context: int) -> UpstreamFault:
-    """The same of a request that must not be trimmed; `context` in tokens, 0 if nobody knows."""
+    """Return `fault`, of a request that must not be trimmed; `context` in tokens, 0 if nobody
+    knows."""
     error = context_exceeded(fault.context_tokens or context, fault.prompt_tokens)
-    return UpstreamFault(Kind.FATAL, fault.detail, str(error), error.code, said=fault.said)
+    return UpstreamFault(FaultKind.FATAL, fault.detail, str(error), error.code, said=fault.said)
 
 
 def context_full(fault: UpstreamFault) -> UpstreamFault:
-    """What TOO_LONG is where an answer is to go on, and not even a token fits behind it."""
+    """Return `fault`, of a request that continues an answer behind which not even a token fits."""
     message = (
         "The answer fills the model's context. Nothing can be added to it; "
         "ask a new question instead."
     )
-    return UpstreamFault(Kind.TOO_LONG, fault.detail, message, "context_full", said=fault.said)
+    return UpstreamFault(FaultKind.TOO_LONG, fault.detail, message, "context_full", said=fault.said)
 
 
 def too_much(detail: str) -> UpstreamFault:
+    """Return the fault of a server that sends more than an answer can be."""
     message = "The model's server sent more than an answer can be."
-    return UpstreamFault(Kind.FATAL, detail, message)
+    return UpstreamFault(FaultKind.FATAL, detail, message)
 
 
 def refused_with(names: Iterable[str], fault: UpstreamFault) -> UpstreamFault:
-    """The same, of a request with parameters that were passed on."""
+    """Return `fault`, of a request with these parameters that were passed on; the message names
+    those that the server names, or else all."""
     given = sorted(names)
     named = [name for name in given if re.search(rf"\b{name}\b", fault.said)] or given
     message = f"The model's server does not accept this request with {', '.join(named)}."
-    return UpstreamFault(Kind.FATAL, fault.detail, message, "invalid_params", said=fault.said)
+    return UpstreamFault(FaultKind.FATAL, fault.detail, message, "invalid_params", said=fault.said)
 
 
 def cannot_continue() -> UpstreamFault:
+    """Return the fault of a request that continues an answer, where the server cannot."""
     message = "The model's server cannot go on with an answer; ask again instead."
-    return UpstreamFault(Kind.FATAL, "it cannot continue a message", message, "not_continuable")
+    return UpstreamFault(
+        FaultKind.FATAL, "it cannot continue a message", message, "not_continuable"
+    )
 
 
 def thinks_again() -> UpstreamFault:
-    """It was to go on with a text, and thinks: nobody can tell whether that is not the text."""
-    return UpstreamFault(Kind.THINKS, "it thinks where it was to go on", "It cannot go on.")
+    """Return the fault of a server that thinks where it was to go on with a text, so that nobody
+    can tell the two apart."""
+    return UpstreamFault(FaultKind.THINKS, "it thinks where it was to go on", "It cannot go on.")
 
 
 def of_transport(error: Exception) -> UpstreamFault:
-    """A connection that was not made, or did not hold."""
+    """Return the fault of a connection that was not made (`AWAY`), or broke (`BROKEN`)."""
     detail, said = type(error).__name__, str(error)
     if isinstance(error, httpx2.ConnectError):  # of the system, not of the server
         detail = f"{detail}: {ascii(said[:_SAID_CHARS])[1:-1]}"
@@ -142,7 +166,7 @@ def of_transport(error: Exception) -> UpstreamFault:
 
 
 def of_status(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamFault:
-    """An answer that is none."""
+    """Return the fault that an HTTP status other than 200 stands for."""
     try:
         said: Any = json.loads(body)
     except (ValueError, RecursionError):
@@ -151,7 +175,8 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamF
 
 
 def of_event(said: Any) -> UpstreamFault:
-    """An error in the middle of a stream; `said` is the value of its `error`."""
+    """Return the fault of an error in the middle of a stream; `said` is the value of its
+    `error`."""
     code = said.get("code") if isinstance(said, dict) else None
     status = code if isinstance(code, int) and 400 <= code <= 599 else 500
     return _of_code(status, said, {})
@@ -166,7 +191,7 @@ def _of_code(status: int, said: Any, headers: Mapping[str, str]) -> UpstreamFaul
         if _TOO_LONG.search(f"{text} {_names(said)}"):
             return too_long(detail, text, _lengths(said, text))
         message = "The model's server does not accept this request."
-        return UpstreamFault(Kind.REFUSED, detail, message, "upstream_refused", said=text)
+        return UpstreamFault(FaultKind.REFUSED, detail, message, "upstream_refused", said=text)
     if status >= 500:
         return broken(detail, text)
     if 300 <= status < 400:
@@ -180,7 +205,7 @@ def _text(said: Any) -> str:
         if not isinstance(said, dict):
             break
         said = next((said[name] for name in ("error", "message", "detail") if said.get(name)), "")
-    if isinstance(said, list):  # of FastAPI, which repeats the prompt beside it
+    if isinstance(said, list):  # of FastAPI, which repeats the prompt passed_fields it
         faults = [fault for fault in said if isinstance(fault, dict)]
         return "; ".join(f"{fault.get('loc')}: {fault.get('msg')}" for fault in faults)
     return str(said)

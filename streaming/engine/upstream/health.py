@@ -1,4 +1,4 @@
-"""Whether the server is there, and which model it serves."""
+"""Asks whether the server is there, and which model it serves."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import httpx2
 
-from streaming.engine.upstream.faults import Kind, UpstreamFault
-from streaming.engine.upstream.remote import ServedModel, UpstreamServer
+from streaming.engine.upstream.faults import FaultKind, UpstreamFault
+from streaming.engine.upstream.server import ServedModel, UpstreamServer
 
 logger = logging.getLogger("streaming.engine.upstream")
 
@@ -34,15 +34,15 @@ class Health:
         self._warned = ""
 
     def heard(self) -> None:
-        """It has just answered somebody."""
+        """Take note that the server has just said something to somebody."""
         self._heard_at = time.monotonic()
 
     def hurry(self) -> None:
-        """Look now."""
+        """Ask now, not when the next probe is due."""
         self._hurry.set()
 
     async def watch(self, on_look: Callable[[], None]) -> None:
-        """Look again and again, for ever."""
+        """Ask every `probe_seconds`, for ever; call `on_look` after each time."""
         while True:
             try:
                 async with asyncio.timeout(self._seconds):
@@ -56,14 +56,16 @@ class Health:
             on_look()
 
     async def look(self) -> None:
-        """Ask once. Raises nothing."""
+        """Ask once. Raises nothing: what is wrong becomes the `unavailable_reason`."""
         try:
             listed = await self._server.models()
         except UpstreamFault as fault:
             is_busy = isinstance(fault.__cause__, TimeoutError | httpx2.TimeoutException)
             if is_busy and time.monotonic() - self._heard_at < 3 * self._seconds:
                 return  # it streams, and is too busy for this
-            self.is_refused = fault.kind is not Kind.AWAY and fault.kind is not Kind.BROKEN
+            self.is_refused = (
+                fault.kind is not FaultKind.AWAY and fault.kind is not FaultKind.BROKEN
+            )
             if fault.said:
                 logger.debug("The model's server said: %.300r", fault.said)
             self._be_away(f"The model's server does not answer as it should: {fault.detail}.")

@@ -1,15 +1,15 @@
-"""What an answer needs to know of its engine."""
+"""What an answer uses of its engine."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from streaming.engine.upstream.dialect import Dialect
-from streaming.engine.upstream.remote import ServedModel, UpstreamServer
+from streaming.engine.upstream.server import ServedModel, UpstreamServer
 
 
 class Upstream(Protocol):
-    """Of the engine, what its answers use."""
+    """The part of UpstreamEngine that its answers use."""
 
     server: UpstreamServer
     dialect: Dialect
@@ -17,13 +17,15 @@ class Upstream(Protocol):
     pause_seconds: float
 
     @property
-    def model(self) -> ServedModel: ...
+    def model(self) -> ServedModel:
+        """Return the model that is asked for."""
 
     @property
-    def context_tokens(self) -> int: ...
+    def context_tokens(self) -> int:
+        """Return the context in tokens; 0 if nobody says."""
 
     def look(self) -> None:
         """Ask for the server's health now."""
 
     def heard(self) -> None:
-        """It has just said something."""
+        """Take note that the server has just said something."""

@@ -1,4 +1,4 @@
-"""From server-sent events to pieces of an answer."""
+"""Reads server-sent events as pieces of an answer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import httpx2
 
 from streaming.engine.base import FinishReason
 from streaming.engine.passed import Passed
-from streaming.engine.upstream import beside, faults
+from streaming.engine.upstream import faults, passed_fields
 from streaming.engine.upstream.bounds import MOST_TOKENS, Allowance
-from streaming.engine.upstream.faults import Kind, UpstreamFault
-from streaming.engine.upstream.halves import Halves
+from streaming.engine.upstream.faults import FaultKind, UpstreamFault
+from streaming.engine.upstream.surrogates import SurrogateJoiner
 
 _REASONS = {
     "stop": FinishReason.STOP,
@@ -31,9 +31,13 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One event. `has_output`: it stands for at least one token, though there may be no text. The
-    token counts are None where the server does not say them. `passed` is what it holds besides
-    text and thought, if that is wanted."""
+    """What one event says.
+
+    - `has_output`: it stands for at least one token, though there may be no text
+    - `reason`: the `finish_reason`; None if there is none yet
+    - the token counts are the `usage` so far; None where the server does not say
+    - `passed`: what it holds besides text and thought, if that is wanted
+    """
 
     text: str = ""
     reasoning: str = ""
@@ -48,23 +52,24 @@ class Piece:
 async def pieces(
     source: httpx2.EventSource, allowance: Allowance, *, all_of_it: bool = False
 ) -> AsyncIterator[Piece]:
-    """The pieces up to `[DONE]` or the end of the stream, as far as the allowance goes. The end of
-    one that says `[DONE]` but no reason is a stop. `all_of_it`: not the text alone.
+    """Yield the pieces up to `[DONE]` or the end of the stream, as far as the allowance goes.
 
-    Raises UpstreamFault for what is no answer, and for a stream that just ends.
+    A stream that ends with `[DONE]` but without a `finish_reason` has stopped. `all_of_it`: the
+    fields besides the text are read, too. Raises UpstreamFault for what is no answer, and for a
+    stream that ends without either.
     """
-    reason, halves = None, Halves()
+    reason, joiner = None, SurrogateJoiner()
     try:
         async with aclosing(aiter(source)) as events:  # type: ignore[type-var]
             async for event in events:
                 allowance.take_event()
                 if event.data.strip() == "[DONE]":
                     if reason is None:
-                        rest = halves.rest("text"), halves.rest("reasoning")
+                        rest = joiner.rest("text"), joiner.rest("reasoning")
                         yield Piece(*rest, reason="stop")
                     return
                 if event.data.strip():
-                    piece = piece_of(event.data, halves, all_of_it=all_of_it)
+                    piece = piece_of(event.data, joiner, all_of_it=all_of_it)
                     reason = piece.reason or reason
                     yield piece
     except httpx2.HTTPError as error:
@@ -73,8 +78,8 @@ async def pieces(
         raise faults.broken("the stream ended without a finish_reason and without [DONE]")
 
 
-def piece_of(data: str, halves: Halves, *, all_of_it: bool = False) -> Piece:
-    """One event's data. Fields that are not known, or not what they should be, count for nothing.
+def piece_of(data: str, joiner: SurrogateJoiner, *, all_of_it: bool = False) -> Piece:
+    """Read one event's data. Unknown fields, and values of the wrong kind, are ignored.
 
     Raises UpstreamFault if it is an error, or no JSON object.
     """
@@ -88,21 +93,21 @@ def piece_of(data: str, halves: Halves, *, all_of_it: bool = False) -> Piece:
         raise faults.broken(f"an event is no JSON object but a {type(chunk).__name__}")
     if chunk.get("error"):
         raise faults.of_event(chunk["error"])
-    choices, usage = chunk.get("choices"), beside.object_of(chunk.get("usage"))
-    choice = beside.object_of(choices[0]) if isinstance(choices, list) and choices else {}
-    delta = beside.object_of(choice.get("delta"))
+    choices, usage = chunk.get("choices"), passed_fields.as_object(chunk.get("usage"))
+    choice = passed_fields.as_object(choices[0]) if isinstance(choices, list) and choices else {}
+    delta = passed_fields.as_object(choice.get("delta"))
     said = _text(delta.get("content"))
-    text = halves.join("text", said)
-    # Some servers say it by both names.
+    text = joiner.join("text", said)
+    # Some servers send the thought by both names.
     thought = _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
-    reasoning = halves.join("reasoning", thought)
+    reasoning = joiner.join("reasoning", thought)
     reason = choice.get("finish_reason")
     if not isinstance(reason, str) or not reason:
         reason = None
     else:
-        text += halves.rest("text")
-        reasoning += halves.rest("reasoning")
-    details = beside.object_of(usage.get("completion_tokens_details"))
+        text += joiner.rest("text")
+        reasoning += joiner.rest("reasoning")
+    details = passed_fields.as_object(usage.get("completion_tokens_details"))
     return Piece(
         text=text,
         reasoning=reasoning,
@@ -111,22 +116,22 @@ def piece_of(data: str, halves: Halves, *, all_of_it: bool = False) -> Piece:
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         reasoning_tokens=_count(details.get("reasoning_tokens")),
-        passed=beside.passed_of(choice, delta, usage, halves) if all_of_it else {},
+        passed=passed_fields.passed_of(choice, delta, usage, joiner) if all_of_it else {},
     )
 
 
 def finish_reason(reason: str, *, with_tools: bool = False) -> FinishReason:
-    """How an answer ended; `with_tools`: it might call one. Raises UpstreamFault for an end that
-    is none."""
+    """Return how an answer ended, by its `finish_reason`. `with_tools`: it may call one. Raises
+    UpstreamFault for a reason that is no regular end."""
     known = _REASONS.get(reason)
     if known is FinishReason.TOOL_CALLS and not with_tools:
         message = "The model wants to use a tool, and there is none here."
-        raise UpstreamFault(Kind.FATAL, reason, message, "tool_calls")
+        raise UpstreamFault(FaultKind.FATAL, reason, message, "tool_calls")
     if known:
         return known
     if reason == "content_filter":
         message = "The model's server withheld the rest of this answer."
-        raise UpstreamFault(Kind.FATAL, reason, message, "content_filter")
+        raise UpstreamFault(FaultKind.FATAL, reason, message, "content_filter")
     raise faults.broken("a finish_reason that is none", reason)
 
 
@@ -136,5 +141,5 @@ def _count(value: Any) -> int | None:
 
 def _text(content: Any) -> str:
     if isinstance(content, list):  # of parts
-        return "".join(_text(beside.object_of(part).get("text")) for part in content)
+        return "".join(_text(passed_fields.as_object(part).get("text")) for part in content)
     return content if isinstance(content, str) else ""

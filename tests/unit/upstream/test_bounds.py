@@ -252,7 +252,7 @@ def test_an_errors_body_without_an_end(start: Start, upstream: FakeUpstream, dat
 def test_an_errors_body_that_never_comes(
     start: Start, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming.engine.upstream.remote._ERROR_SECONDS", 0.2)
+    monkeypatch.setattr("streaming.engine.upstream.server._ERROR_SECONDS", 0.2)
 
     async def act(exchange: Exchange) -> None:
         await exchange._head(418, "text/plain", {}, "Content-Length: 100")

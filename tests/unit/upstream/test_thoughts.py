@@ -19,7 +19,7 @@ from streaming.engine.base import (
     TextDelta,
     Thinking,
 )
-from streaming.engine.upstream.telling import THOUGHT_TOKEN
+from streaming.engine.upstream.relay import THOUGHT_TOKEN
 from tests.support.fake_upstream import Act, Exchange, FakeUpstream, refusal
 from tests.unit.engine.gathered import Gathered
 from tests.unit.upstream.test_answers import request

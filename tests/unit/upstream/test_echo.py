@@ -19,8 +19,8 @@ import pytest
 
 from streaming.engine.upstream import answer as upstream_answer
 from streaming.engine.upstream.dialect import Dialect
-from streaming.engine.upstream.remote import ServedModel
-from streaming.engine.upstream.seam import Seam
+from streaming.engine.upstream.echo import EchoFilter
+from streaming.engine.upstream.server import ServedModel
 from streaming.engine.upstream.stream import Piece
 from tests.support.fake_upstream import Act, Exchange, FakeUpstream, refusal, words
 from tests.unit.engine.gathered import Gathered
@@ -209,6 +209,6 @@ async def test_an_answer_goes_by_what_it_was_told(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_the_seam(size: int, echo: str, blanks: str, said: str, expected: str) -> None:
-    seam = Seam(echo, blanks)
-    parts = [seam.take(said[at : at + size]) for at in range(0, len(said), size)]
-    assert "".join(parts) + seam.rest() == expected
+    echo = EchoFilter(echo, blanks)
+    parts = [echo.take(said[at : at + size]) for at in range(0, len(said), size)]
+    assert "".join(parts) + echo.rest() == expected

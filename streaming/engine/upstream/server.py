@@ -1,4 +1,4 @@
-"""The server's address, and what is said to it over HTTP."""
+"""The server at its address: its models and its answers, over HTTP."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from streaming.engine.upstream.faults import UpstreamFault
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 300.0
-"""Of a stream: it may have a queue of its own, but one that says nothing for so long has died."""
+"""A stream that says nothing for so long has died; the server may have a queue of its own."""
 
 _ERROR_SECONDS = 10.0
-"""For the body of an error, which is read as far as it comes in that time."""
+"""Time for the body of an error, which is read as far as it comes."""
 _MOST_CONTEXT = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One of those that the server lists. `context_tokens` 0: it does not say."""
+    """A model that the server lists. `server` is its `owned_by`, which tells the kind of server;
+    `context_tokens` 0: it does not say."""
 
     name: str
     server: str = ""
@@ -35,8 +36,11 @@ class ServedModel:
 
 
 class UpstreamServer:
-    """Belongs to one event loop, from `async with` on. Each answer is read once in `rhythm`
-    seconds, 0: as soon as there is something."""
+    """The server at `url`, with the bearer token `key`. From `async with` on it belongs to one
+    event loop.
+
+    Each answer is read once in `rhythm()` seconds; 0: as soon as there is something to read.
+    """
 
     def __init__(
         self, url: str, key: str, probe_seconds: float, rhythm: Callable[[], float]
@@ -63,8 +67,8 @@ class UpstreamServer:
         await self._client.aclose()
 
     async def models(self) -> list[ServedModel] | None:
-        """The models that it lists; None if it is there and cannot list them, as `transformers
-        serve` without a Hub cache. Raises UpstreamFault."""
+        """Return the models that the server lists; None if it is there and cannot list them, as
+        `transformers serve` without a Hub cache. Raises UpstreamFault."""
         url = f"{self._url}/models"
         try:
             async with (
@@ -87,8 +91,8 @@ class UpstreamServer:
     async def answer(
         self, body: dict[str, Any], allowance: Allowance
     ) -> AsyncIterator[httpx2.EventSource]:
-        """Ask, and read the events of the answer, as far as the allowance goes. Raises
-        UpstreamFault if there is none."""
+        """Ask for a streamed answer to `body`; yield its events, as far as the allowance goes.
+        Raises UpstreamFault if there is none."""
         try:
             async with self._client.sse(
                 f"{self._url}/chat/completions",
@@ -111,10 +115,10 @@ class UpstreamServer:
 
 
 class _Body(httpx2.AsyncByteStream):
-    """A body whose bytes are taken from an allowance, without a byte order mark.
+    """A response's body without a byte order mark, whose bytes are taken from an allowance.
 
-    Where there are many, all rest until the same moment after each read: what came meanwhile costs
-    one read together, and is published together.
+    With `rhythm`, all answers wait for the same moment after each read: what came meanwhile costs
+    one read, and is published together.
     """
 
     def __init__(self, stream: Any, allowance: Allowance, rhythm: Callable[[], float]) -> None:
@@ -123,7 +127,7 @@ class _Body(httpx2.AsyncByteStream):
         self._rhythm = rhythm
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        beginning = b""  # while it may be that of a byte order mark, which is no part of a line
+        beginning = b""  # held back while it may be a byte order mark, which is no part of a line
         begun = False
         async for part in self._stream:
             self._allowance.take_bytes(len(part))
@@ -149,7 +153,7 @@ def _refuse_compressed(response: httpx2.Response) -> None:
 
 
 async def _read(response: httpx2.Response, most: int) -> bytes:
-    """The body, or its beginning of at least `most` bytes. Raises UpstreamFault if it is
+    """Return the body, or its beginning of at least `most` bytes. Raises UpstreamFault if it is
     compressed."""
     _refuse_compressed(response)
     body = bytearray()
@@ -162,7 +166,7 @@ async def _read(response: httpx2.Response, most: int) -> bytes:
 
 
 async def _read_error(response: httpx2.Response) -> bytes:
-    """What came of the body of an error; empty if it cannot be had."""
+    """Return what came of the body of an error; empty if it cannot be had."""
     body = bytearray()
     try:
         _refuse_compressed(response)
@@ -177,10 +181,8 @@ async def _read_error(response: httpx2.Response) -> bytes:
 
 
 def _models(body: bytes) -> list[ServedModel]:
-    """What `GET /models` says, the first ones. Raises UpstreamFault if that is no list of models.
-
-    One whose name nobody could write down is left out.
-    """
+    """Return the first 1,000 models of the answer to `GET /models`, without those that have no
+    printable name. Raises UpstreamFault if it is no list of models."""
     if len(body) > bounds.LIST_BYTES:
         raise faults.misconfigured("GET /models answers with more than can be a list of models")
     try:

@@ -1,8 +1,8 @@
-"""Where an answer is gone on with: what the server says there that readers have already.
+"""Leaves out what a server repeats of an answer before it continues it.
 
-Some servers say an answer that is to be continued once more before they go on: llama.cpp's builds
-of May to September 2026 do, unless told `continue_final_message`. Whether one does is asked once,
-with a text that no model comes to by itself, since a model may well repeat what it has just said.
+llama.cpp's builds of May to September 2026 repeat it, unless told `continue_final_message`. Whether
+a server does is asked once, with a text that no model comes to by itself, since a model may well
+repeat what it has just said.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ _KEPT = ("model", "stream", "stream_options", "continue_final_message", "add_gen
 
 
 def question(body: dict[str, Any]) -> dict[str, Any]:
-    """A request that shows whether the server echoes one such as `body`."""
+    """Return a request that shows whether the server repeats the last message of one like
+    `body`."""
     limit = next(name for name in ("max_tokens", "max_completion_tokens") if name in body)
     turns = [("user", _QUESTION), ("assistant", _MARKER)]
     messages = [{"role": role, "content": content} for role, content in turns]
@@ -27,7 +28,7 @@ def question(body: dict[str, Any]) -> dict[str, Any]:
 
 
 async def is_echo(stream: AsyncIterator[Piece]) -> bool:
-    """Whether the answer to `question` repeats it."""
+    """Return whether the answer to `question` repeats its last message."""
     said = ""
     async for piece in stream:
         said = (said + piece.text).lstrip()
@@ -36,11 +37,11 @@ async def is_echo(stream: AsyncIterator[Piece]) -> bool:
     return said.startswith(_MARKER)
 
 
-class Seam:
-    """Leaves out what readers have: `echo` at the beginning of what comes, in whatever pieces, if
-    there is one; then `blanks`, with which the text ended and which the server was not told.
+class EchoFilter:
+    """Removes what readers have from the beginning of a text that comes in pieces: `echo`, if it is
+    repeated, then `blanks`, with which readers' text ends and which the server was not sent.
 
-    What turns out to be something else is let through as it came.
+    What turns out to be something else is let through unchanged.
     """
 
     def __init__(self, echo: str, blanks: str) -> None:
@@ -49,7 +50,7 @@ class Seam:
         self._held = ""
 
     def take(self, text: str) -> str:
-        """What of it is new."""
+        """Return what of the next piece is new."""
         if self._echoes and text:
             self._held += text
             if any(echo.startswith(self._held) and echo != self._held for echo in self._echoes):
@@ -63,7 +64,7 @@ class Seam:
         return self._without_blanks(text)
 
     def rest(self) -> str:
-        """What was kept back, when nothing more comes."""
+        """Return what was held back, when nothing more comes."""
         self._echoes, held, self._held = [], self._held, ""
         return self._without_blanks(held)
 

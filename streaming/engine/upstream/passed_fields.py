@@ -1,4 +1,5 @@
-"""What an event holds besides text and thought: checked, bounded, and in `passed`'s words."""
+"""Reads what an event holds besides text and thought: checked, bounded, in the form of
+`engine.passed`."""
 
 from __future__ import annotations
 
@@ -8,30 +9,31 @@ from typing import Any
 from streaming.engine.passed import Passed
 from streaming.engine.upstream.bounds import MOST_TOKENS, NAME_CHARS, TOOL_CALLS
 from streaming.engine.upstream.dialect import whole
-from streaming.engine.upstream.halves import Halves
+from streaming.engine.upstream.surrogates import SurrogateJoiner
 
 _TOP_LOGPROBS = 20
 _TOKEN_BYTES = 256
-_LEAST_LOGPROB = -9999.0  # what OpenAI says for one that is hardly possible
-_MOST_LOGPROB = 1e6  # of either sign: what is beyond is no logarithm of a probability
+_LEAST_LOGPROB = -9999.0  # OpenAI's value for a token that is hardly possible
+_MOST_LOGPROB = 1e6  # in absolute value: more is no logarithm of a probability
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 
 
-def object_of(value: Any) -> dict[str, Any]:
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a JSON value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def passed_of(
-    choice: dict[str, Any], delta: dict[str, Any], usage: dict[str, Any], halves: Halves
+    choice: dict[str, Any], delta: dict[str, Any], usage: dict[str, Any], joiner: SurrogateJoiner
 ) -> Passed:
-    """All that is known of it; what is not what it should be counts for nothing."""
+    """Return the known fields of one event; values that are not of the right kind are ignored."""
     passed: Passed = {}
     said = delta.get("refusal")
-    if isinstance(said, str) and (text := _storable(halves.join("refusal", said))):
+    if isinstance(said, str) and (text := _storable(joiner.join("refusal", said))):
         passed["refusal"] = text
-    if calls := _tool_calls(delta.get("tool_calls"), halves):
+    if calls := _tool_calls(delta.get("tool_calls"), joiner):
         passed["tool_calls"] = calls
-    if logprobs := _logprobs(object_of(choice.get("logprobs"))):
+    if logprobs := _logprobs(as_object(choice.get("logprobs"))):
         passed["logprobs"] = logprobs
     if details := _details(usage):
         passed["usage"] = details
@@ -39,13 +41,13 @@ def passed_of(
 
 
 def chars_of(passed: Passed) -> int:
-    """Of the text in it, which is bounded as an answer's is."""
+    """Return the characters of the texts in it, which are bounded together with the answer's."""
     texts = [passed.get("refusal", "")]
     texts += [call["function"].get("arguments", "") for call in passed.get("tool_calls", ())]
     return sum(map(len, texts))
 
 
-def _tool_calls(said: Any, halves: Halves) -> list[dict[str, Any]]:
+def _tool_calls(said: Any, joiner: SurrogateJoiner) -> list[dict[str, Any]]:
     calls = []
     for position, part in enumerate(said if isinstance(said, list) else ()):
         if not isinstance(part, dict):
@@ -53,7 +55,7 @@ def _tool_calls(said: Any, halves: Halves) -> list[dict[str, Any]]:
         index = part.get("index", position)
         if type(index) is not int or not 0 <= index < TOOL_CALLS:
             continue  # True is an int, too
-        function = object_of(part.get("function"))
+        function = as_object(part.get("function"))
         call: dict[str, Any] = {"index": index, "function": {}}
         if name := _name(part.get("id")):
             call["id"] = name
@@ -65,7 +67,7 @@ def _tool_calls(said: Any, halves: Halves) -> list[dict[str, Any]]:
         if isinstance(arguments, dict):
             arguments = json.dumps(arguments, ensure_ascii=False)
         if isinstance(arguments, str):
-            text = _storable(halves.join(("arguments", index), arguments))
+            text = _storable(joiner.join(("arguments", index), arguments))
             call["function"]["arguments"] = text
         calls.append(call)
     return calls
@@ -76,7 +78,7 @@ def _name(value: Any) -> str:
 
 
 def _storable(text: str) -> str:
-    """Without U+0000, which PostgreSQL does not store."""
+    """Return `text` with U+0000, which PostgreSQL does not store, replaced."""
     return text.replace("\x00", "\ufffd")
 
 
@@ -114,7 +116,7 @@ def _details(usage: dict[str, Any]) -> dict[str, dict[str, int]]:
     for name in _DETAILS:
         counts = {
             _name(key): count
-            for key, count in list(object_of(usage.get(name)).items())[:20]
+            for key, count in list(as_object(usage.get(name)).items())[:20]
             if isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= MOST_TOKENS
         }
         if counts:

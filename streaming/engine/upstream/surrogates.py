@@ -1,4 +1,4 @@
-"""Characters that a server tears between two events, half a surrogate pair in each."""
+"""Joins characters that a server splits between two events, half a surrogate pair in each."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Hashable
 from streaming.engine.upstream.dialect import whole
 
 
-class Halves:
-    """Holds the first half of a pair until the next text of its kind comes."""
+class SurrogateJoiner:
+    """Holds the first half of a surrogate pair until the next text of its kind comes."""
 
     def __init__(self) -> None:
         self._held: dict[Hashable, str] = {}
 
     def join(self, kind: Hashable, text: str) -> str:
-        """The next text of a kind: no lone surrogate is in it, and half a pair at its end is kept
+        """Return the next text of a kind without lone surrogates; half a pair at its end is held
         back."""
         if text.isascii() and not self._held:
             return text
@@ -26,5 +26,5 @@ class Halves:
         return whole(text)
 
     def rest(self, kind: Hashable) -> str:
-        """What no second half came for."""
+        """Return what is held back of a kind, whose second half did not come, as U+FFFD."""
         return whole(self._held.pop(kind, ""))

@@ -1,4 +1,4 @@
-"""What stands beside the text of an event and is not what it should be: it counts for nothing."""
+"""What stands besides the text of an event and is not what it should be: it counts for nothing."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from streaming.engine.upstream.halves import Halves
 from streaming.engine.upstream.stream import piece_of
+from streaming.engine.upstream.surrogates import SurrogateJoiner
 
 HUGE = "9" * 400  # an integer that no float can hold
 
 
 def passed(choice: str) -> dict[str, Any]:
-    return piece_of(f'{{"choices": [{choice}]}}', Halves(), all_of_it=True).passed
+    return piece_of(f'{{"choices": [{choice}]}}', SurrogateJoiner(), all_of_it=True).passed
 
 
 @pytest.mark.parametrize("number", [HUGE, f"-{HUGE}", "1e999", "NaN", "null", '"x"', "-1e300"])
