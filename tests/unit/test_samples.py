@@ -63,7 +63,7 @@ def test_a_clock_that_is_set_back_begins_anew() -> None:
 async def test_one_of_many_takes_them_and_not_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     kept = MemoryChannelLayer(clock=lambda: now).waiting_list
-    monkeypatch.setattr("streaming.waiting_list.memory.overview.time.time", lambda: now)
+    monkeypatch.setattr("streaming.waiting_list.memory.operating.time.time", lambda: now)
     assert await samples.take_in_turn(kept, "a") is True
     assert await samples.take_in_turn(kept, "b") is False
     now += 4.0
