@@ -20,8 +20,8 @@ from streaming.waiting_list.redis.address import RedisAddress
 from streaming.waiting_list.redis.url import AddressError, parse
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-_is_checkout = (BASE_DIR / "manage.py").is_file()
 # A wheel carries the pages inside the app, and nothing is written beside installed code.
+_is_checkout = not (BASE_DIR / "streaming" / "templates").is_dir()
 _pages = BASE_DIR if _is_checkout else BASE_DIR / "streaming"
 _default_data_dir = BASE_DIR / "data" if _is_checkout else user_data_path("chatstream")
 

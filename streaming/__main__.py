@@ -3,6 +3,8 @@
 import os
 import sys
 
+from streaming.system.command_line import program
+
 
 def main() -> None:
     """Run a management command, with the settings of `chatsite` unless others are named."""
@@ -11,7 +13,7 @@ def main() -> None:
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatsite.settings")
     try:
-        execute_from_command_line(sys.argv)
+        execute_from_command_line([program(), *sys.argv[1:]])
     except ImproperlyConfigured as error:
         sys.exit(f"{error}")
 

@@ -48,6 +48,12 @@ def test_a_database_that_cannot_be_used_is_named() -> None:
     assert "database" in output
 
 
+@pytest.mark.parametrize("command", [["createapikey", "ann"], ["prune", "--older-than", "9d"]])
+def test_a_database_without_tables_is_named(tmp_path: Path, command: list[str]) -> None:
+    output = refusal(*command, DATABASE_URL=f"sqlite:///{tmp_path}/db.sqlite3")
+    assert "The database cannot be used: no such table" in output
+
+
 def test_a_secret_is_required_with_redis() -> None:
     output = refusal("serve", REDIS_URL="redis://127.0.0.1:1/0", SECRET_KEY="")
     assert "SECRET_KEY is required" in output

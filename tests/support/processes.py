@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +21,7 @@ STOP_SECONDS = 30
 def clean_environ(**changes: str) -> dict[str, str]:
     """This process's environment without ChatStream's own settings, plus `changes`."""
     ours = {"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "DEBUG", "LOG_LEVEL"}
+    ours.add("DJANGO_SETTINGS_MODULE")  # set for the tests; a command names its own
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -31,16 +32,20 @@ def clean_environ(**changes: str) -> dict[str, str]:
 
 
 class ManagedProcess:
-    """One `manage.py` process; its output is collected line by line."""
+    """One `manage.py` process, or another `program`; its output is collected line by line."""
 
     def __init__(
-        self, *args: str, env: dict[str, str] | None = None, checkout: Path = ROOT
+        self,
+        *args: str,
+        env: dict[str, str] | None = None,
+        checkout: Path = ROOT,
+        program: Sequence[str] = (sys.executable, "manage.py"),
     ) -> None:
         self.env = clean_environ(**(env or {}))
         self.lines: list[str] = []
         self._news = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", *args],
+            [*program, *args],
             cwd=checkout,
             env=self.env,
             stdout=subprocess.PIPE,

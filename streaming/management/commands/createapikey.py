@@ -7,9 +7,11 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from streaming.identity import keys
 from streaming.models import ApiKey
+from streaming.system.command_line import program
 
 
 class Command(BaseCommand):
@@ -24,11 +26,14 @@ class Command(BaseCommand):
         longest = ApiKey._meta.get_field("name").max_length
         if not 0 < len(name) <= (longest or 0) or "\x00" in name:
             raise CommandError(f"--name {name[:100]!r} is not allowed: 1 to {longest} characters.")
-        user = User.objects.filter(username=username).first()
+        try:
+            user = User.objects.filter(username=username).first()
+        except DatabaseError as error:
+            raise CommandError(f"The database cannot be used: {error}") from None
         if user is None:
             raise CommandError(
                 f"There is no account {username!r}. Make one in the admin, or an admin's with: "
-                "python manage.py createsuperuser"
+                f"{program()} createsuperuser"
             )
         if not user.is_active:
             raise CommandError(f"The account {username!r} is not active; a key would open nothing.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError
+from django.db import DatabaseError
 from django.utils import timezone
 
 from streaming import conf
@@ -59,9 +60,16 @@ class Command(BaseCommand):
         # Nothing is older than the beginning: without an age, only that of the API counts.
         before = now - older_than if older_than else now - timedelta(days=366 * 1000)
         api_before = now - api_older_than if api_older_than else None
-        if options["dry_run"]:
-            self.say("Would delete", retention.count(before, api_before))
-            return
+        try:
+            if options["dry_run"]:
+                self.say("Would delete", retention.count(before, api_before))
+            else:
+                self.prune(before, api_before)
+        except DatabaseError as error:
+            raise CommandError(f"The database cannot be used: {error}") from None
+
+    def prune(self, before: datetime, api_before: datetime | None) -> None:
+        """Delete in small transactions, and say at the end how many rows of each table went."""
         deleted: retention.Counts = Counter()
         try:
             for batch in retention.prune(before, api_before):

@@ -74,7 +74,7 @@ class GenerationWorker(Worker):
 
 
 class Command(ChannelsCommand):
-    help = "Run a generation worker: manage.py runworker generation"
+    help = "Run a generation worker, as `runworker generation`."
     worker_class = GenerationWorker
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -84,7 +84,7 @@ class Command(ChannelsCommand):
             if not has_redis():
                 raise CommandError(
                     "A worker process needs REDIS_URL: without it the waiting list lives inside "
-                    "the server process, and `manage.py serve` runs the worker there."
+                    "the server process, and `serve` runs the worker there."
                 )
             raise_file_limit()
             wait_until_migrated()

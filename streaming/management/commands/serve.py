@@ -23,6 +23,7 @@ from streaming.engine.base import EngineError
 from streaming.lifecycle.list_lock import LockHolder, LockTaken
 from streaming.markup.renderer import RENDERER
 from streaming.system import watchdog
+from streaming.system.command_line import program
 from streaming.waiting_list.redis.reasons import RedisRefused
 
 
@@ -107,7 +108,7 @@ class Command(BaseCommand):
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}/"
         self.say(f"Chat page   {url}")
-        self.say(f"Admin       {url}admin/   (an admin user: python manage.py createsuperuser)")
+        self.say(f"Admin       {url}admin/   (an admin user: {program()} createsuperuser)")
         self.say("Loading the model ..." if with_worker else "No worker in this process.")
         server = ChatServer(
             application=self.application(),

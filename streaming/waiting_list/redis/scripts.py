@@ -12,6 +12,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from streaming.system.command_line import program
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
     RECENT_KEPT,
@@ -110,7 +111,7 @@ def other_site(prefix: str) -> str:
         f"The prefix {prefix!r} in this Redis belongs to another database, and two sites must not "
         "share a waiting list. Give this site a prefix of its own, with CHATSTREAM_PREFIX. If "
         "this database has taken the other one's place, because it was made anew or restored, "
-        "run: python manage.py takeprefix"
+        f"run: {program()} takeprefix"
     )
 
 
@@ -119,6 +120,6 @@ def other_format(prefix: str) -> str:
     return (
         f"The waiting list under the prefix {prefix!r} in this Redis was kept by another version "
         f"of ChatStream, in a format that this version (format {FORMAT}) does not know. End all "
-        "processes of the other version; then run: python manage.py takeprefix --force, which "
+        f"processes of the other version; then run: {program()} takeprefix --force, which "
         "drops that list. The database holds what is open: it is put back when a process starts."
     )
