@@ -10,6 +10,14 @@ from django.core.signals import request_finished
 from django.db.backends.signals import connection_created
 from django.db.models.signals import pre_delete
 
+from streaming.system.moved import moved_paths
+
+WITH_DOTTED_PATHS = (
+    "MIDDLEWARE", "TEMPLATES", "CHANNEL_LAYERS", "STORAGES", "LOGGING", "ROOT_URLCONF",
+    "AUTHENTICATION_BACKENDS", "PASSWORD_HASHERS",
+)  # fmt: skip
+"""The settings that name modules."""
+
 
 class StreamingConfig(AppConfig):
     name = "streaming"
@@ -25,11 +33,21 @@ class StreamingConfig(AppConfig):
 
         any_case.register()
         checks.register(check_settings)
+        checks.register(check_moved)
         checks.register(check_tracing)
         checks.register(check_middleware)
         request_finished.connect(close_connections)
         connection_created.connect(note_file)
         pre_delete.connect(_before_account_goes, sender=settings.AUTH_USER_MODEL)
+
+
+def check_moved(**kwargs: Any) -> list[checks.CheckMessage]:
+    """System check `streaming.E006`: settings that name a module as it was called before."""
+    return [
+        checks.Error(f"{name} has {former!r}: it is {new!r} now.", id="streaming.E006")
+        for name in WITH_DOTTED_PATHS
+        for former, new in moved_paths(getattr(settings, name, None))
+    ]
 
 
 def _before_account_goes(instance: Any, **signal: Any) -> None:
