@@ -16,9 +16,9 @@ from benchmarks.numbers import median, percentile, ratio
 from benchmarks.options import Options, say
 from benchmarks.report import Chart, Section, Table
 from streaming.waiting_list.base import (
+    AdmissionLimits,
     Claim,
     Entry,
-    Limits,
     WaitingList,
     WorkerBeat,
     WorkerState,
@@ -28,7 +28,7 @@ from streaming.waiting_list.forecast import forecast
 from tests.support.valkey import Valkey
 
 SIZES = (10, 100, 1_000, 10_000, 100_000)
-ROOM = Limits(max_waiting=10_000_000)
+ROOM = AdmissionLimits(max_waiting=10_000_000)
 OPERATIONS = ("enqueue", "claim", "position", "withdraw", "snapshot")
 DONE = '{"type":"response.done"}'
 _LEASE = 600.0

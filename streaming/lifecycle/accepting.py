@@ -23,7 +23,7 @@ from streaming.record.errors import NotFound, NotOwner
 from streaming.record.tasks import Requester, Task
 from streaming.system.outages import log_fault
 from streaming.waiting_list.base import (
-    Limits,
+    AdmissionLimits,
     Place,
     State,
     Unavailable,
@@ -161,6 +161,6 @@ async def _refuse_unwritten(
     raise refusal
 
 
-def _limits() -> Limits:
+def _limits() -> AdmissionLimits:
     settings = conf.get()
-    return Limits(settings.max_waiting, settings.max_per_owner, settings.max_per_address)
+    return AdmissionLimits(settings.max_waiting, settings.max_per_owner, settings.max_per_address)

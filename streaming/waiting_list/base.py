@@ -21,9 +21,9 @@ from streaming.waiting_list.interface.constants import (
     WAITS_KEPT,
 )
 from streaming.waiting_list.interface.entries import (
+    AdmissionLimits,
     Edge,
     Entry,
-    Limits,
     Place,
     Remembered,
     Slot,
@@ -81,6 +81,7 @@ __all__ = [
     "WORKERS_GROUP",
     "Accepting",
     "AddressLimit",
+    "AdmissionLimits",
     "AppendCall",
     "Claim",
     "Counters",
@@ -89,7 +90,6 @@ __all__ = [
     "EntryRow",
     "Lease",
     "Leasing",
-    "Limits",
     "ListLost",
     "Load",
     "Operating",

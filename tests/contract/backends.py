@@ -9,9 +9,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from streaming.waiting_list.base import (
+    AdmissionLimits,
     Claim,
     Entry,
-    Limits,
     Orders,
     Place,
     State,
@@ -23,7 +23,7 @@ from streaming.waiting_list.base import (
 from streaming.waiting_list.channel_layers import MemoryChannelLayer, RedisChannelLayer
 from streaming.waiting_list.memory.cache_affinity import RESERVED_SECONDS
 
-ROOMY = Limits(max_waiting=1000)
+ROOMY = AdmissionLimits(max_waiting=1000)
 LONG = 60.0
 """A lease or a time to live that no test outlasts."""
 
@@ -88,7 +88,7 @@ class Backend:
         owner: str = "",
         conversation: str = "",
         address: str = "",
-        limits: Limits = ROOMY,
+        limits: AdmissionLimits = ROOMY,
         **options: bool,
     ) -> Place:
         entry = Entry(response_id, owner or f"user:{response_id}", conversation, address, 64)

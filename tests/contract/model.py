@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from streaming.waiting_list.base import MAX_ATTEMPTS, Edge, Limits, State, WorkerState
+from streaming.waiting_list.base import MAX_ATTEMPTS, AdmissionLimits, Edge, State, WorkerState
 
 LEFT = "(left to others)"
 """What `Model.claim` answers when it passed over all that waits."""
@@ -167,7 +167,9 @@ class Model:
         order = self.order()
         return order.index(name) + 1 if name in order else None
 
-    def refused(self, owner: str, address: str, limits: Limits, needs_worker: bool) -> str | None:
+    def refused(
+        self, owner: str, address: str, limits: AdmissionLimits, needs_worker: bool
+    ) -> str | None:
         present = list(self.open().values())
         if self.closed is not None:
             return "queue_closed"

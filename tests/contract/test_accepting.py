@@ -6,8 +6,8 @@ import pytest
 
 from streaming.waiting_list.base import (
     AddressLimit,
+    AdmissionLimits,
     Entry,
-    Limits,
     OwnerLimit,
     Place,
     QueueFull,
@@ -43,7 +43,7 @@ async def test_a_burst_fills_the_bound_exactly(
     backend: Backend, capacity: int, max_waiting: int
 ) -> None:
     await backend.beat(capacity=capacity)
-    limits = Limits(max_waiting)
+    limits = AdmissionLimits(max_waiting)
     answers = await asyncio.gather(
         *(backend.ask(f"r{n}", limits=limits) for n in range(50)), return_exceptions=True
     )
@@ -56,7 +56,7 @@ async def test_a_burst_fills_the_bound_exactly(
 
 async def test_the_bound_counts_running_and_held_ones(backend: Backend) -> None:
     await backend.beat(capacity=1)
-    limits = Limits(max_waiting=2)
+    limits = AdmissionLimits(max_waiting=2)
     await backend.ask("running", limits=limits)
     await backend.claim()
     await backend.ask("first", conversation="c", limits=limits)
@@ -73,7 +73,7 @@ async def test_every_live_worker_adds_its_capacity(backend: Backend) -> None:
     await backend.beat("draining", 10, WorkerState.DRAINING)
     await backend.beat("dead", 10, ttl=0.001)
     await backend.pass_time(0.01)
-    limits = Limits(max_waiting=0)
+    limits = AdmissionLimits(max_waiting=0)
     for n in range(3):
         await backend.ask(f"r{n}", limits=limits)
     with pytest.raises(QueueFull):
@@ -86,16 +86,16 @@ async def test_without_a_worker(backend: Backend) -> None:
         with pytest.raises(Unavailable, match="No worker is running"):
             await backend.ask("r0")
         return
-    await backend.ask("r0", limits=Limits(1))
+    await backend.ask("r0", limits=AdmissionLimits(1))
     with pytest.raises(QueueFull, match=r"1 response is open"):
-        await backend.ask("r1", limits=Limits(1))
+        await backend.ask("r1", limits=AdmissionLimits(1))
     with pytest.raises(QueueFull, match="no worker is running and nobody may wait"):
-        await backend.ask("r1", limits=Limits(0))
+        await backend.ask("r1", limits=AdmissionLimits(0))
 
 
 async def test_owner_and_address_are_bounded(backend: Backend) -> None:
     await backend.beat()
-    limits = Limits(100, max_per_owner=2, max_per_address=3)
+    limits = AdmissionLimits(100, max_per_owner=2, max_per_address=3)
     await backend.ask("a1", "a", address="::1", limits=limits)
     await backend.ask("a2", "a", address="::1", limits=limits)
     with pytest.raises(OwnerLimit, match="the limit is 2"):
@@ -115,7 +115,7 @@ async def test_owner_and_address_are_bounded(backend: Backend) -> None:
 
 async def test_a_burst_fills_the_owners_bound_exactly(backend: Backend) -> None:
     await backend.beat()
-    limits = Limits(1000, max_per_owner=3, max_per_address=5)
+    limits = AdmissionLimits(1000, max_per_owner=3, max_per_address=5)
     answers = await asyncio.gather(
         *(backend.ask(f"r{n}", f"o{n % 2}", "", "1.2.3.4", limits) for n in range(50)),
         return_exceptions=True,
@@ -130,7 +130,7 @@ async def test_a_burst_fills_the_owners_bound_exactly(backend: Backend) -> None:
 
 async def test_a_known_id_is_not_accepted_twice(backend: Backend) -> None:
     await backend.beat(capacity=1)
-    full = Limits(0, max_per_owner=1)
+    full = AdmissionLimits(0, max_per_owner=1)
     assert await backend.ask("r", "o", limits=full) == Place(State.WAITING, 1, 1, True)
     assert await backend.ask("r", "o", limits=full) == Place(State.WAITING, 1, 1, False)
     claim = await backend.claim()
@@ -142,8 +142,8 @@ async def test_a_known_id_is_not_accepted_twice(backend: Backend) -> None:
 
 
 async def test_the_reconciler_may_pass_the_bounds(backend: Backend) -> None:
-    await backend.ask("r0", "o", limits=Limits(0, 1, 1), readmit=True)
-    place = await backend.ask("r1", "o", limits=Limits(0, 1, 1), readmit=True)
+    await backend.ask("r0", "o", limits=AdmissionLimits(0, 1, 1), readmit=True)
+    place = await backend.ask("r1", "o", limits=AdmissionLimits(0, 1, 1), readmit=True)
     assert place == Place(State.WAITING, 2, 2, True)
 
 
@@ -201,7 +201,7 @@ async def test_owner_names_and_conversations_may_be_anything(backend: Backend) -
 async def test_what_a_list_objects_to_beforehand_it_refuses(backend: Backend) -> None:
     """It may say nothing; what it says is what `enqueue` would raise, and counts nothing."""
     await backend.beat(capacity=1)
-    roomy, full = Limits(max_waiting=5), Limits(max_waiting=0)
+    roomy, full = AdmissionLimits(max_waiting=5), AdmissionLimits(max_waiting=0)
     await backend.ask("r0", limits=full)
     assert await backend.list.objection("somebody", "", roomy) is None
     objection = await backend.list.objection("somebody", "", full)

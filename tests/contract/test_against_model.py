@@ -23,9 +23,9 @@ from redis import Redis
 
 from streaming.waiting_list.base import (
     REFUSALS,
+    AdmissionLimits,
     Edge,
     Lease,
-    Limits,
     Orders,
     Reserved,
     State,
@@ -50,7 +50,7 @@ BACK = st.integers(1, 6)
 """Which response: the last one accepted, the one before it, and so on."""
 WORKERS = st.sampled_from(["w1", "w2"])
 LIMITS = st.builds(
-    Limits,
+    AdmissionLimits,
     max_waiting=st.sampled_from([0, 1, 3, 20]),
     max_per_owner=st.sampled_from([0, 0, 2]),
     max_per_address=st.sampled_from([0, 0, 3]),
@@ -100,7 +100,7 @@ class Machine(RuleBasedStateMachine):
         owner: str,
         conversation: str,
         address: str,
-        limits: Limits,
+        limits: AdmissionLimits,
         readmit: bool,
     ) -> None:
         name = self.name(again) if again else f"r{len(self.model.entries)}"

@@ -6,9 +6,9 @@ import pytest
 
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
+    AdmissionLimits,
     AppendCall,
     Lease,
-    Limits,
     QueueFull,
     State,
     Sweep,
@@ -159,11 +159,11 @@ async def test_what_returns_stands_ahead_and_is_not_counted(backend: Backend) ->
 
 async def test_a_returned_one_still_counts_against_the_bounds(backend: Backend) -> None:
     await backend.beat("w1", 1)
-    await backend.ask("r0", limits=Limits(0))
+    await backend.ask("r0", limits=AdmissionLimits(0))
     await backend.expire(await backend.claim())
     await backend.list.sweep(LONG)
     with pytest.raises(QueueFull):
-        await backend.ask("r1", limits=Limits(0))
+        await backend.ask("r1", limits=AdmissionLimits(0))
 
 
 async def test_released_ones_go_back_without_a_failed_attempt(backend: Backend) -> None:
@@ -252,14 +252,14 @@ async def test_a_dead_worker_counts_nothing_and_its_leases_run_out(backend: Back
     await backend.beat("dying", 1, ttl=0.001)
     await backend.beat("w2", 1)
     await backend.pass_time(0.01)
-    await backend.ask("r", limits=Limits(0))
+    await backend.ask("r", limits=AdmissionLimits(0))
     with pytest.raises(QueueFull):
-        await backend.ask("r1", limits=Limits(0))
+        await backend.ask("r1", limits=AdmissionLimits(0))
     assert (await backend.list.watch([])).workers == 1
     assert [row.worker_id for row in (await backend.list.snapshot()).workers] == ["w2"]
     await backend.list.sweep(LONG)
     await backend.beat("dying", 2)  # it was only slow: it counts again
-    await backend.ask("r1", limits=Limits(0))
+    await backend.ask("r1", limits=AdmissionLimits(0))
     assert (await backend.list.watch([])).workers == 2
 
 

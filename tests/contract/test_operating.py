@@ -8,7 +8,7 @@ import pytest
 
 from streaming.waiting_list.base import (
     RECENT_KEPT,
-    Limits,
+    AdmissionLimits,
     Load,
     QueueFull,
     RunningLoad,
@@ -94,9 +94,9 @@ async def test_a_paused_workers_capacity_counts_as_before(backend: Backend) -> N
     await backend.list.pause("w1")
     await backend.list.pause(None)
     for n in range(3):
-        await backend.ask(f"r{n}", limits=Limits(1))
+        await backend.ask(f"r{n}", limits=AdmissionLimits(1))
     with pytest.raises(QueueFull):
-        await backend.ask("r3", limits=Limits(1))
+        await backend.ask("r3", limits=AdmissionLimits(1))
     assert (await backend.list.watch([])).workers == 1
 
 

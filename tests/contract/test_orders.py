@@ -8,8 +8,8 @@ import pytest
 
 from streaming.waiting_list.base import (
     CLOSED_MESSAGE_CHARS,
+    AdmissionLimits,
     AppendCall,
-    Limits,
     Orders,
     Place,
     QueueClosed,
@@ -62,7 +62,7 @@ async def test_closed_comes_first_and_outlives_all_workers(backend: Backend) -> 
     await backend.beat("w2")
     await backend.list.retire("w2")
     with pytest.raises(QueueClosed):
-        await backend.ask("r0", limits=Limits(0, 1, 1))
+        await backend.ask("r0", limits=AdmissionLimits(0, 1, 1))
     await backend.beat("w3")
     with pytest.raises(QueueClosed):
         await backend.ask("r0")
@@ -92,7 +92,7 @@ async def test_a_message_that_cannot_be_told(backend: Backend, message: str, fau
 async def test_a_lower_capacity_holds_at_once(backend: Backend) -> None:
     await backend.beat("w1", 4)
     for n in range(6):
-        await backend.ask(f"r{n}", limits=Limits(2))
+        await backend.ask(f"r{n}", limits=AdmissionLimits(2))
     running = [await backend.claim("w1") for _ in range(3)]
     assert await backend.list.order("w1", capacity=2) is True
     assert await backend.list.claim("w1", LONG) is None
@@ -104,7 +104,7 @@ async def test_a_lower_capacity_holds_at_once(backend: Backend) -> None:
     assert (row.capacity, row.running, row.orders) == (2, 2, Orders(2, False))
     assert (await backend.list.load()).capacities == {"w1": 2}
     with pytest.raises(QueueFull):  # 5 are open, 2 + 2 may be
-        await backend.ask("late", limits=Limits(2))
+        await backend.ask("late", limits=AdmissionLimits(2))
     await backend.list.finish(running[1].lease, DONE)
     assert (await backend.claim("w1")).entry.response_id == "r3"
     assert await backend.list.claim("w1", LONG) is None
@@ -147,7 +147,7 @@ async def test_a_drain_order_holds_at_once_and_can_be_taken_back(backend: Backen
     assert (await backend.list.watch([])).workers == 1
     assert (await backend.list.load()).capacities == {"w2": 1}
     with pytest.raises(QueueFull):  # 3 are open, 1 + 2 may be
-        await backend.ask("late", limits=Limits(2))
+        await backend.ask("late", limits=AdmissionLimits(2))
     assert await backend.beat("w1", 2) == Orders(None, True)  # it has not heard of it before
     rows = {row.worker_id: row for row in await backend.list.workers()}
     assert rows["w1"].state is WorkerState.DRAINING
@@ -200,7 +200,7 @@ async def test_orders_go_with_their_worker(backend: Backend, gone: str) -> None:
 async def test_each_prompt_is_counted_once(make_backend: MakeBackend) -> None:
     backend = make_backend()
     await backend.beat(capacity=1)
-    limits = Limits(4, max_per_owner=2, max_per_address=3)
+    limits = AdmissionLimits(4, max_per_owner=2, max_per_address=3)
     calls = [backend.ask(f"r{n}", f"o{n % 4}", "", f"::{n % 2}", limits) for n in range(40)]
     answers = await asyncio.gather(*calls, return_exceptions=True)
     codes = [answer.code for answer in answers if isinstance(answer, WaitingListError)]

@@ -15,9 +15,9 @@ from streaming.lifecycle.recovery import NUMBERS_PER_LIFE
 from streaming.protocol.events import MOST_SEQUENCE
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
+    AdmissionLimits,
     Edge,
     Entry,
-    Limits,
     Orders,
     QueueFull,
     State,
@@ -203,7 +203,7 @@ async def test_a_lost_answer_makes_nothing_happen_twice(
     assert await backend.list.move("r4", Edge.FRONT) is True
     proxy.forget = True
     with pytest.raises(QueueFull):
-        await backend.ask("r5", limits=Limits(0))
+        await backend.ask("r5", limits=AdmissionLimits(0))
     proxy.forget = True
     await backend.list.sample("{}")
     assert proxy.forgot == 9

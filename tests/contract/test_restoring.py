@@ -21,10 +21,10 @@ from hypothesis.stateful import (
 from redis import Redis
 
 from streaming.waiting_list.base import (
+    AdmissionLimits,
     Claim,
     Edge,
     Entry,
-    Limits,
     ListLost,
     Remembered,
     Slot,
@@ -327,7 +327,7 @@ async def test_a_shared_list_that_is_lost_takes_nobody_before_those_who_waited(
     ]
     await backend.list.restore(waited[1:], whole=False)
     with pytest.raises(ListLost):
-        await backend.list.enqueue(Entry("n", "n", "c"), Limits(9))
+        await backend.list.enqueue(Entry("n", "n", "c"), AdmissionLimits(9))
     await backend.list.restore(waited, whole=True)
     assert await backend.list.is_restored()
     await backend.ask("newcomer")

@@ -26,7 +26,7 @@ from streaming.models import Conversation, Message, Response, Status
 from streaming.record import endings
 from streaming.waiting_list.base import (
     CLOSED_MESSAGE_CHARS,
-    Limits,
+    AdmissionLimits,
     Orders,
     QueueClosed,
     Snapshot,
@@ -87,7 +87,7 @@ class Queue:
             status=Status.QUEUED,
             params={"max_tokens": 10},
         )
-        self.call("enqueue", recovery.entry_of(response), Limits(10_000))
+        self.call("enqueue", recovery.entry_of(response), AdmissionLimits(10_000))
         return str(response.pk)
 
     def run(self, worker_id: str = "host:1") -> str:

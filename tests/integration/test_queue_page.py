@@ -13,7 +13,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from streaming.live_queue.overview import LiveQueue
-from streaming.waiting_list.base import Entry, Limits, WorkerBeat, WorkerState
+from streaming.waiting_list.base import AdmissionLimits, Entry, WorkerBeat, WorkerState
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("layer")]
 
@@ -46,7 +46,7 @@ def beat(**details: Any) -> None:
 def ask(owner: str = "user:1", conversation_id: str = "") -> str:
     response_id = str(uuid.uuid4())
     entry = Entry(response_id, owner, conversation_id or str(uuid.uuid4()), max_tokens=40)
-    call("enqueue", entry, Limits(10_000))
+    call("enqueue", entry, AdmissionLimits(10_000))
     return response_id
 
 

@@ -19,7 +19,7 @@ from streaming.live_queue.watch import QueueWatch
 from streaming.sockets.consumers import CLOSE_FORBIDDEN, CLOSE_UNAVAILABLE
 from streaming.sockets.queue_consumer import QueueConsumer
 from streaming.waiting_list import samples
-from streaming.waiting_list.base import Entry, Limits, WorkerBeat, WorkerState
+from streaming.waiting_list.base import AdmissionLimits, Entry, WorkerBeat, WorkerState
 from streaming.waiting_list.samples import Sample
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.django_db(transaction=True)]
@@ -143,7 +143,9 @@ async def looks(layer: Any, monkeypatch: pytest.MonkeyPatch) -> Looks:
 
 
 async def ask(layer: Any, name: str) -> None:
-    await layer.waiting_list.enqueue(Entry(name, f"user:{name}", name, "", 64), Limits(100))
+    await layer.waiting_list.enqueue(
+        Entry(name, f"user:{name}", name, "", 64), AdmissionLimits(100)
+    )
 
 
 async def beat(layer: Any) -> None:

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from streaming.waiting_list.interface.entries import (
+    AdmissionLimits,
     Entry,
-    Limits,
     Place,
     Remembered,
     Slot,
@@ -24,7 +24,7 @@ class Accepting(ABC):
 
     @abstractmethod
     async def enqueue(
-        self, entry: Entry, limits: Limits, *, readmit: bool = False, said: int = 0
+        self, entry: Entry, limits: AdmissionLimits, *, readmit: bool = False, said: int = 0
     ) -> Place:
         """Accept a response and return its place.
 
@@ -40,7 +40,9 @@ class Accepting(ABC):
         ListLost before a lost list is restored, ValueError for an entry that cannot be kept.
         """
 
-    async def objection(self, owner: str, address: str, limits: Limits) -> WaitingListError | None:
+    async def objection(
+        self, owner: str, address: str, limits: AdmissionLimits
+    ) -> WaitingListError | None:
         """Return what `enqueue` would raise for a new response of this owner now.
 
         None is no promise: a list that would have to be asked over a network answers None.

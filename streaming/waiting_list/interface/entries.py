@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AdmissionLimits:
     """Bounds on open responses (waiting and running). 0 for owner or address means unbounded."""
 
     max_waiting: int

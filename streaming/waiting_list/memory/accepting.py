@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from streaming.waiting_list import rules
 from streaming.waiting_list.base import (
     Accepting,
+    AdmissionLimits,
     Entry,
-    Limits,
     Place,
     QueueClosed,
     Remembered,
@@ -17,7 +17,7 @@ from streaming.waiting_list.base import (
     WaitingListError,
     Withdrawal,
 )
-from streaming.waiting_list.memory.open_response import Phase
+from streaming.waiting_list.memory.open_response import ResponsePhase
 from streaming.waiting_list.memory.store import MemoryStore
 
 
@@ -25,7 +25,7 @@ class MemoryAccepting(MemoryStore, Accepting):
     """The role `Accepting` of the list in memory."""
 
     async def enqueue(
-        self, entry: Entry, limits: Limits, *, readmit: bool = False, said: int = 0
+        self, entry: Entry, limits: AdmissionLimits, *, readmit: bool = False, said: int = 0
     ) -> Place:
         """Accept a response and return its place, or raise the refusal."""
         rules.check_entry(entry)
@@ -34,10 +34,12 @@ class MemoryAccepting(MemoryStore, Accepting):
         if not readmit:
             self._count_accepted(entry, limits)
         response = self._open.add(entry, said)
-        slot = None if response.phase is Phase.HELD else response.slot
+        slot = None if response.phase is ResponsePhase.HELD else response.slot
         return self._place(entry.response_id, created=True, slot=slot)
 
-    async def objection(self, owner: str, address: str, limits: Limits) -> WaitingListError | None:
+    async def objection(
+        self, owner: str, address: str, limits: AdmissionLimits
+    ) -> WaitingListError | None:
         """Return the refusal that a new response of this owner would get now, None without one."""
         try:
             self._check_bounds(Entry("", owner, "", address, 1), limits)
@@ -100,13 +102,13 @@ class MemoryAccepting(MemoryStore, Accepting):
             if response is not None and response.slot == slot:
                 del unsaved[name]
 
-    def _check_bounds(self, entry: Entry, limits: Limits) -> None:
+    def _check_bounds(self, entry: Entry, limits: AdmissionLimits) -> None:
         """Raise the refusal for an entry that the closed queue or a bound keeps out."""
         if self._closed is not None:
             raise QueueClosed(self._closed)
         self._open.bounds.check(entry, limits, self._registry.serving_capacities())
 
-    def _count_accepted(self, entry: Entry, limits: Limits) -> None:
+    def _count_accepted(self, entry: Entry, limits: AdmissionLimits) -> None:
         """Check the bounds and count the entry as accepted, or count and raise the refusal."""
         try:
             self._check_bounds(entry, limits)

@@ -8,8 +8,8 @@ from collections.abc import Collection
 from streaming.waiting_list import rules
 from streaming.waiting_list.base import (
     AddressLimit,
+    AdmissionLimits,
     Entry,
-    Limits,
     OwnerLimit,
     QueueFull,
     Unavailable,
@@ -24,7 +24,7 @@ class Bounds:
         self.owners: Counter[str] = Counter()
         self.addresses: Counter[str] = Counter()
 
-    def check(self, entry: Entry, limits: Limits, serving: Collection[int]) -> None:
+    def check(self, entry: Entry, limits: AdmissionLimits, serving: Collection[int]) -> None:
         """Raise what keeps the entry out, if anything does. `serving`: the workers' capacities."""
         if not serving:  # nobody else can ever serve this process's list
             raise rules.refusal(Unavailable.code, 0, 0)

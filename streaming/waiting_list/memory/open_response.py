@@ -16,7 +16,7 @@ NO_SLOT = Slot(0, 0)
 """The slot of what is held."""
 
 
-class Phase(Enum):
+class ResponsePhase(Enum):
     """Where an open response is. The first three can be claimed in time, PARKED never again."""
 
     HELD = State.HELD, "behind an open response of its conversation"
@@ -33,13 +33,17 @@ class Phase(Enum):
         self.meaning = meaning
 
 
-TRANSITIONS: dict[Phase, frozenset[Phase]] = {
-    Phase.HELD: frozenset({Phase.ORDERED, Phase.RETURNED, Phase.ENDED}),
-    Phase.ORDERED: frozenset({Phase.RUNNING, Phase.ENDED}),
-    Phase.RETURNED: frozenset({Phase.RUNNING, Phase.ENDED}),
-    Phase.RUNNING: frozenset({Phase.RETURNED, Phase.PARKED, Phase.ENDED}),
-    Phase.PARKED: frozenset({Phase.ENDED}),
-    Phase.ENDED: frozenset(),
+TRANSITIONS: dict[ResponsePhase, frozenset[ResponsePhase]] = {
+    ResponsePhase.HELD: frozenset(
+        {ResponsePhase.ORDERED, ResponsePhase.RETURNED, ResponsePhase.ENDED}
+    ),
+    ResponsePhase.ORDERED: frozenset({ResponsePhase.RUNNING, ResponsePhase.ENDED}),
+    ResponsePhase.RETURNED: frozenset({ResponsePhase.RUNNING, ResponsePhase.ENDED}),
+    ResponsePhase.RUNNING: frozenset(
+        {ResponsePhase.RETURNED, ResponsePhase.PARKED, ResponsePhase.ENDED}
+    ),
+    ResponsePhase.PARKED: frozenset({ResponsePhase.ENDED}),
+    ResponsePhase.ENDED: frozenset(),
 }
 """Phases that may follow each. Every response begins HELD; RETURNED follows that in a list that
 is restored."""
@@ -48,7 +52,7 @@ is restored."""
 class InvalidTransition(RuntimeError):
     """A response was to go to a phase that cannot follow its present one: a bug of the list."""
 
-    def __init__(self, response_id: str, before: Phase, after: Phase) -> None:
+    def __init__(self, response_id: str, before: ResponsePhase, after: ResponsePhase) -> None:
         super().__init__(f"{response_id} is {before.name} and cannot become {after.name}")
 
 
@@ -68,7 +72,7 @@ class OpenResponse:
     asked: float
     since: float
     seen: float
-    phase: Phase = Phase.HELD
+    phase: ResponsePhase = ResponsePhase.HELD
     slot: Slot = NO_SLOT
     worker_id: str = ""
     token: int = 0
@@ -93,17 +97,17 @@ class OpenResponse:
 
     def enter(self, slot: Slot, now: float) -> None:
         """Let it wait in the order."""
-        self._become(Phase.ORDERED, now)
+        self._become(ResponsePhase.ORDERED, now)
         self.slot = slot
 
     def enter_returned(self, slot: Slot, token: int, now: float) -> None:
         """Let one that ran in a lost list wait ahead of the order, as if `token` had claimed it."""
-        self._become(Phase.RETURNED, now)
+        self._become(ResponsePhase.RETURNED, now)
         self.slot, self.token = slot, token
 
     def start(self, worker_id: str, token: int, now: float, lease_seconds: float) -> Claim:
         """Give it to a worker under a new lease."""
-        self._become(Phase.RUNNING, now)
+        self._become(ResponsePhase.RUNNING, now)
         self.worker_id, self.token = worker_id, token
         self.expires, self.attempt = now + lease_seconds, self.attempt + 1
         self.number_at_claim, self.tokens_at_claim = self.log.last_sequence, len(self.tokens)
@@ -117,11 +121,11 @@ class OpenResponse:
 
     def is_leased(self, token: int, now: float) -> bool:
         """Return whether the lease with this token may publish for it, swept or not."""
-        return self.phase is Phase.RUNNING and self.token == token and self.expires > now
+        return self.phase is ResponsePhase.RUNNING and self.token == token and self.expires > now
 
     def cancel(self) -> bool:
         """Ask its worker to end it; False if it does not run."""
-        if self.phase is not Phase.RUNNING:
+        if self.phase is not ResponsePhase.RUNNING:
             return False
         self.cancelled = True
         return True
@@ -133,12 +137,12 @@ class OpenResponse:
         """
         attempt = self.attempt - forgive
         again = not self.cancelled and attempt < MAX_ATTEMPTS
-        self._become(Phase.RETURNED if again else Phase.PARKED, now)
+        self._become(ResponsePhase.RETURNED if again else ResponsePhase.PARKED, now)
         self.worker_id, self.attempt = "", attempt
 
     def end(self, now: float) -> None:
         """Let it be open no more."""
-        self._become(Phase.ENDED, now)
+        self._become(ResponsePhase.ENDED, now)
         self.worker_id = ""
         self.clear_reservation()
 
@@ -154,7 +158,7 @@ class OpenResponse:
         """Forget that it was reserved: if it comes back, it may be reserved again."""
         self.reserved_for, self.reserved_until = "", 0.0
 
-    def _become(self, phase: Phase, now: float) -> None:
+    def _become(self, phase: ResponsePhase, now: float) -> None:
         if phase not in TRANSITIONS[self.phase]:
             raise InvalidTransition(self.entry.response_id, self.phase, phase)
         self.phase, self.since = phase, now

@@ -11,7 +11,7 @@ from streaming.waiting_list.memory.cache_affinity import CacheAffinity
 from streaming.waiting_list.memory.conversation_queues import ConversationQueues
 from streaming.waiting_list.memory.event_logs import EventLog
 from streaming.waiting_list.memory.fair_order import FairOrder
-from streaming.waiting_list.memory.open_response import OpenResponse, Phase
+from streaming.waiting_list.memory.open_response import OpenResponse, ResponsePhase
 from streaming.waiting_list.memory.ordered_entries import OrderedEntries
 from streaming.waiting_list.memory.worker_registry import WorkerRegistry
 
@@ -53,13 +53,13 @@ class OpenResponses:
     def get(self, response_id: str) -> OpenResponse | None:
         return self._by_id.get(response_id)
 
-    def in_phase(self, phase: Phase) -> list[OpenResponse]:
+    def in_phase(self, phase: ResponsePhase) -> list[OpenResponse]:
         """Return those in a phase, in order of arrival."""
         return [response for response in self if response.phase is phase]
 
     def position(self, response: OpenResponse) -> int | None:
         """Return its position in the order, 1 for the next one; None outside of it."""
-        return self.order.rank(response) + 1 if response.phase is Phase.ORDERED else None
+        return self.order.rank(response) + 1 if response.phase is ResponsePhase.ORDERED else None
 
     def add(self, entry: Entry, said: int) -> OpenResponse:
         """Add a new response: in the order, or held behind another one of its conversation."""
@@ -94,7 +94,7 @@ class OpenResponses:
         self, response: OpenResponse, worker_id: str, now: float, lease_seconds: float
     ) -> Claim:
         """Let a worker run a waiting response."""
-        if response.phase is Phase.RETURNED:
+        if response.phase is ResponsePhase.RETURNED:
             self.returned.remove(response)
         else:
             self.order.claim(response)
@@ -106,7 +106,7 @@ class OpenResponses:
         """Return a running response to its slot; False if it may not be claimed again."""
         self._registry.unlease(response.worker_id, response.response_id)
         response.give_back(self._clock(), forgive=forgive)
-        again = response.phase is Phase.RETURNED
+        again = response.phase is ResponsePhase.RETURNED
         (self.returned if again else self.parked).add(response)
         return again
 
@@ -115,13 +115,13 @@ class OpenResponses:
         entry = response.entry
         del self._by_id[entry.response_id]
         match response.phase:
-            case Phase.ORDERED:
+            case ResponsePhase.ORDERED:
                 self.order.withdraw(response)
-            case Phase.RETURNED:
+            case ResponsePhase.RETURNED:
                 self.returned.remove(response)
-            case Phase.PARKED:
+            case ResponsePhase.PARKED:
                 self.parked.remove(response)
-            case Phase.RUNNING:
+            case ResponsePhase.RUNNING:
                 self._registry.unlease(response.worker_id, entry.response_id)
         response.end(self._clock())
         self.bounds.remove(entry)

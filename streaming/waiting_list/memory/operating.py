@@ -17,7 +17,7 @@ from streaming.waiting_list.base import (
     Sweep,
     WorkerRow,
 )
-from streaming.waiting_list.memory.open_response import OpenResponse, Phase
+from streaming.waiting_list.memory.open_response import OpenResponse, ResponsePhase
 from streaming.waiting_list.memory.store import MemoryStore
 
 
@@ -27,7 +27,7 @@ class MemoryOperating(MemoryStore, Operating):
     async def move(self, response_id: str, edge: Edge) -> bool:
         """Put a response of the order before or behind all others; False if it is not in it."""
         response = self._open.get(response_id)
-        if response is None or response.phase is not Phase.ORDERED:
+        if response is None or response.phase is not ResponsePhase.ORDERED:
             return False
         self._open.order.move(response, edge)
         response.cancel_reservation()
@@ -72,8 +72,13 @@ class MemoryOperating(MemoryStore, Operating):
     async def snapshot(self) -> Snapshot:
         """Return workers and open responses."""
         found = self._open
-        running = sorted(found.in_phase(Phase.RUNNING), key=lambda response: response.slot)
-        waiting = (*found.returned, *found.order, *found.parked, *found.in_phase(Phase.HELD))
+        running = sorted(found.in_phase(ResponsePhase.RUNNING), key=lambda response: response.slot)
+        waiting = (
+            *found.returned,
+            *found.order,
+            *found.parked,
+            *found.in_phase(ResponsePhase.HELD),
+        )
         return Snapshot(
             workers=self._registry.rows(),
             running=[self._row(response) for response in running],
@@ -123,7 +128,7 @@ class MemoryOperating(MemoryStore, Operating):
                     seconds=now - response.since,
                     resumed=response.tokens_at_claim,
                 )
-                for response in self._open.in_phase(Phase.RUNNING)
+                for response in self._open.in_phase(ResponsePhase.RUNNING)
             ],
             waiting=[
                 (response.response_id, response.entry.max_tokens)
@@ -138,7 +143,7 @@ class MemoryOperating(MemoryStore, Operating):
         now = self._clock()
         returned = [
             response.response_id
-            for response in self._open.in_phase(Phase.RUNNING)
+            for response in self._open.in_phase(ResponsePhase.RUNNING)
             if response.expires <= now and self._open.give_back(response, forgive=False)
         ]
         for worker_id in self._registry.remove_dead():
@@ -147,7 +152,7 @@ class MemoryOperating(MemoryStore, Operating):
         unseen = [
             response.response_id
             for response in self._open
-            if response.seen <= now - viewer_grace and response.phase is not Phase.PARKED
+            if response.seen <= now - viewer_grace and response.phase is not ResponsePhase.PARKED
         ]
         overdue = [
             response.response_id
@@ -177,5 +182,5 @@ class MemoryOperating(MemoryStore, Operating):
             tokens=len(response.tokens),
             max_tokens=response.entry.max_tokens,
             asked=self._clock() - response.asked,
-            slot=None if response.phase is Phase.HELD else response.slot,
+            slot=None if response.phase is ResponsePhase.HELD else response.slot,
         )

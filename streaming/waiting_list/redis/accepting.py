@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from streaming.waiting_list import rules
 from streaming.waiting_list.base import (
     Accepting,
+    AdmissionLimits,
     Entry,
-    Limits,
     ListLost,
     Place,
     QueueClosed,
@@ -28,7 +28,7 @@ class RedisAccepting(RedisStore, Accepting):
     """The role `Accepting` of the list in Redis."""
 
     async def enqueue(
-        self, entry: Entry, limits: Limits, *, readmit: bool = False, said: int = 0
+        self, entry: Entry, limits: AdmissionLimits, *, readmit: bool = False, said: int = 0
     ) -> Place:
         """Accept a response and return its place, or raise the refusal."""
         rules.check_entry(entry)
