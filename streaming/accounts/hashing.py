@@ -19,8 +19,8 @@ class BusyError(PermissionDenied):
     """Too many passwords are being hashed; Django answers 403 where nobody says it better."""
 
 
-class Turns:
-    """Lets `at_once` threads in; `waiting` more wait, each for `seconds` at most."""
+class ConcurrencyLimit:
+    """At most `at_once` threads hold a slot; `waiting` more wait, each for `seconds` at most."""
 
     def __init__(self, at_once: int, waiting: int, seconds: float) -> None:
         self._inside = threading.BoundedSemaphore(at_once)
@@ -28,8 +28,11 @@ class Turns:
         self._seconds = seconds
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Raises BusyError for who would wait too long."""
+    def slot(self) -> Iterator[None]:
+        """Hold a slot within the block.
+
+        Raises BusyError if too many wait already, or none is free in time.
+        """
         if not self._room.acquire(blocking=False):
             raise BusyError
         try:
@@ -43,13 +46,14 @@ class Turns:
             self._room.release()
 
 
-TURNS = Turns(at_once=max(1, (os.cpu_count() or 1) // 4), waiting=16, seconds=10)
+HASHES = ConcurrencyLimit(at_once=max(1, (os.cpu_count() or 1) // 4), waiting=16, seconds=10)
+"""Of all password hashes in this process: a quarter of the cores."""
 
 
 class BoundedPBKDF2PasswordHasher(PBKDF2PasswordHasher):
-    """Django's default one, so many at a time in this process (`TURNS`)."""
+    """Django's default hasher, as many at a time as `HASHES` allows in this process."""
 
     def encode(self, *args: Any, **kwargs: Any) -> str:
-        """Raises BusyError."""
-        with TURNS.turn():
+        """Hash a password in a slot of `HASHES`. Raises BusyError."""
+        with HASHES.slot():
             return super().encode(*args, **kwargs)

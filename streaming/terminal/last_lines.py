@@ -8,7 +8,7 @@ from collections import deque
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
 
 
-class Tail:
+class LastLines:
     """The last `lines` lines, each of at most `columns * lines` characters. A code block that
     begins above them stays one."""
 

@@ -16,7 +16,7 @@ from streaming.client import (
     ResponseQueuePosition,
 )
 from streaming.terminal import words
-from streaming.terminal.turn import Session, Signal, Turn
+from streaming.terminal.session import Exchange, Session, Signal
 from streaming.terminal.visible import visible
 
 FAILED, INTERRUPTED = 1, 130
@@ -31,25 +31,25 @@ def answer_once(
     `out` has the text alone. What else there is to say goes to `err`; places in the queue only
     if that is a terminal, and what the model thinks only with `reasoning`.
     """
-    turn = session.ask(prompt)
-    with turn.stoppable():
+    exchange = session.ask(prompt)
+    with exchange.stoppable():
         try:
-            status = _print(turn, out, err, reasoning)
+            status = _print(exchange, out, err, reasoning)
         except BrokenPipeError:
             # Whoever read has enough; the server need not write on.
-            session.stop(turn)
+            session.stop(exchange)
             with contextlib.suppress(queue.Empty):
-                while turn.news.get(timeout=_GOODBYE_SECONDS) is not Signal.END:
+                while exchange.news.get(timeout=_GOODBYE_SECONDS) is not Signal.END:
                     pass
             raise
-    return INTERRUPTED if turn.was_stopped and status else status
+    return INTERRUPTED if exchange.was_stopped and status else status
 
 
-def _print(turn: Turn, out: TextIO, err: TextIO, reasoning: bool) -> int:
+def _print(exchange: Exchange, out: TextIO, err: TextIO, reasoning: bool) -> int:
     printed = Printed(out)
     thought = Printed(err)
     status = FAILED
-    while (news := turn.news.get()) is not Signal.END:
+    while (news := exchange.news.get()) is not Signal.END:
         if isinstance(news, OutputTextDelta):
             thought.end()
             printed.add(news.delta)
@@ -62,7 +62,7 @@ def _print(turn: Turn, out: TextIO, err: TextIO, reasoning: bool) -> int:
         elif isinstance(news, ResponseDone):
             thought.end()
             printed.end()
-            if said := words.of_end(news, stopped=turn.was_stopped):
+            if said := words.of_end(news, stopped=exchange.was_stopped):
                 print(said, file=err)
             status = 0 if news.status in ("completed", "incomplete") else FAILED
         elif isinstance(news, ChatError):

@@ -25,9 +25,9 @@ from streaming.client import (
     ResponseQueuePosition,
 )
 from streaming.terminal import words
-from streaming.terminal.last_lines import Tail
+from streaming.terminal.last_lines import LastLines
 from streaming.terminal.markdown import TerminalMarkdown
-from streaming.terminal.turn import News, Session, Signal, Turn
+from streaming.terminal.session import Exchange, News, Session, Signal
 from streaming.terminal.visible import visible
 
 REFRESH_SECONDS = 1 / 8
@@ -60,36 +60,36 @@ class View:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._parts: list[str] = []
-        self._tail = Tail(console.height, console.width)
+        self._tail = LastLines(console.height, console.width)
         self._thought: list[str] = []
-        self._thought_tail = Tail(console.height, console.width)
+        self._thought_tail = LastLines(console.height, console.width)
         self._place: ResponseQueued | ResponseQueuePosition | None = None
         self._told_at = 0.0
         self._note = "Sending ..."
         self._refreshed_at = 0.0
         self._has_news = True
 
-    def show(self, turn: Turn) -> None:
-        """Read a turn to its end. Raises KeyboardInterrupt if it is interrupted twice."""
+    def show(self, exchange: Exchange) -> None:
+        """Show an exchange until it ends. Raises KeyboardInterrupt if it is interrupted twice."""
         end: News = Signal.END
         live = Live(console=self._console, auto_refresh=False, transient=True)
-        with turn.stoppable(), live:
-            for news in self._news(turn, live):
+        with exchange.stoppable(), live:
+            for news in self._news(exchange, live):
                 self._take(news)
                 if isinstance(news, ResponseDone | ChatError):
                     end = news
-        self._conclude(end, turn.was_stopped)
+        self._conclude(end, exchange.was_stopped)
 
-    def _news(self, turn: Turn, live: Live) -> Iterator[News]:
+    def _news(self, exchange: Exchange, live: Live) -> Iterator[News]:
         """The news, the screen refreshed between them, but not too often."""
         while True:
             self._refresh(live)
             wait = self._refreshed_at + REFRESH_SECONDS - time.monotonic()
             with contextlib.suppress(queue.Empty):
-                news = turn.news.get(timeout=max(0.01, wait))
+                news = exchange.news.get(timeout=max(0.01, wait))
                 while news is not Signal.END:
                     yield news
-                    news = turn.news.get_nowait()
+                    news = exchange.news.get_nowait()
                 return
 
     def _take(self, news: News) -> None:
@@ -201,13 +201,13 @@ class Screen:
 
     def _ask(self, prompt: str) -> None:
         self._interrupts = 0
-        turn = self._session.ask(prompt)
+        exchange = self._session.ask(prompt)
         try:
-            View(self._console).show(turn)
+            View(self._console).show(exchange)
         except KeyboardInterrupt:
             self._interrupts = 2
         else:
-            self._interrupts = int(turn.was_stopped)
+            self._interrupts = int(exchange.was_stopped)
 
     def _read_prompt(self) -> str:
         """A line, and all that is pasted with it."""

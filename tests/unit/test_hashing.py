@@ -11,13 +11,13 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher, check_password, ma
 
 from chatsite import settings as site
 from streaming.accounts import hashing
-from streaming.accounts.hashing import BoundedPBKDF2PasswordHasher, BusyError, Turns
+from streaming.accounts.hashing import BoundedPBKDF2PasswordHasher, BusyError, ConcurrencyLimit
 
 PATIENCE = 20.0
 
 
 def test_so_many_hash_and_so_many_wait() -> None:
-    turns = Turns(at_once=2, waiting=3, seconds=PATIENCE)
+    limit = ConcurrencyLimit(at_once=2, waiting=3, seconds=PATIENCE)
     inside, most = 0, 0
     lock = threading.Lock()
     go = threading.Event()
@@ -26,7 +26,7 @@ def test_so_many_hash_and_so_many_wait() -> None:
     def work(_: int) -> bool:
         nonlocal inside, most
         try:
-            with turns.turn():
+            with limit.slot():
                 with lock:
                     inside += 1
                     most = max(most, inside)
@@ -45,15 +45,15 @@ def test_so_many_hash_and_so_many_wait() -> None:
         go.set()
         assert sorted(done) == [False] * 7 + [True] * 5
     assert most == 2
-    with turns.turn():
+    with limit.slot():
         pass  # all have been given back
 
 
 def test_nobody_waits_for_ever() -> None:
-    turns = Turns(at_once=1, waiting=1, seconds=0.01)
-    with turns.turn(), pytest.raises(BusyError), turns.turn():
+    limit = ConcurrencyLimit(at_once=1, waiting=1, seconds=0.01)
+    with limit.slot(), pytest.raises(BusyError), limit.slot():
         pass
-    with turns.turn():
+    with limit.slot():
         pass
 
 
@@ -66,6 +66,6 @@ def test_the_site_hashes_by_turns_as_django_does(settings: Any, monkeypatch: Any
     assert PBKDF2PasswordHasher().verify("a password", stored)
     of_django = PBKDF2PasswordHasher().encode("a password", "salt")
     assert BoundedPBKDF2PasswordHasher().verify("a password", of_django)
-    monkeypatch.setattr(hashing, "TURNS", Turns(at_once=1, waiting=0, seconds=0))
-    with hashing.TURNS.turn(), pytest.raises(BusyError):
+    monkeypatch.setattr(hashing, "HASHES", ConcurrencyLimit(at_once=1, waiting=0, seconds=0))
+    with hashing.HASHES.slot(), pytest.raises(BusyError):
         check_password("a password", stored)

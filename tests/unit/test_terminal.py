@@ -16,7 +16,7 @@ from streaming.client import ResponseQueuePosition
 from streaming.management.commands.chat import address_of
 from streaming.system.bounded import BoundedPool
 from streaming.terminal import words
-from streaming.terminal.last_lines import Tail
+from streaming.terminal.last_lines import LastLines
 from streaming.terminal.markdown import TerminalMarkdown
 from streaming.terminal.plain import Printed
 from streaming.terminal.visible import visible
@@ -36,7 +36,7 @@ def test_no_control_character_is_left() -> None:
 
 @given(text=st.text("ab `~\n", max_size=200), cuts=st.lists(st.integers(0, 200)))
 def test_a_tail_is_the_same_however_it_comes(text: str, cuts: list[int]) -> None:
-    whole, pieces = Tail(5, 20), Tail(5, 20)
+    whole, pieces = LastLines(5, 20), LastLines(5, 20)
     whole.add(text)
     at = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     for start, end in pairwise(at):
@@ -46,7 +46,7 @@ def test_a_tail_is_the_same_however_it_comes(text: str, cuts: list[int]) -> None
 
 
 def test_a_tail_keeps_its_code_block_open() -> None:
-    tail = Tail(3, 10)
+    tail = LastLines(3, 10)
     tail.add("text\n````python\n" + "x = 1\n```\n" * 50)
     assert str(tail).startswith("````python\n")
     tail.add("````\n" + "more\n" * 5)
@@ -76,7 +76,7 @@ def test_what_the_page_knows_of_markdown_does_no_harm_here(text: str, shown: str
 
 
 def test_a_tail_costs_no_more_for_a_long_line() -> None:
-    tail = Tail(10, 80)
+    tail = LastLines(10, 80)
     for _ in range(10_000):
         tail.add("x" * 100)
     assert len(str(tail)) <= 800

@@ -14,7 +14,7 @@ from django.core.management import BaseCommand, CommandError
 from streaming.client import ChatError, Sampling
 from streaming.terminal import words
 from streaming.terminal.plain import FAILED, INTERRUPTED, answer_once
-from streaming.terminal.turn import Session
+from streaming.terminal.session import Session
 
 KEY_VARIABLE = "CHATSTREAM_API_KEY"
 _SAMPLING: dict[str, tuple[type, str]] = {

@@ -1,4 +1,7 @@
-"""One prompt and what comes of it, read in the foreground while the connection lives behind."""
+"""A conversation with a server, one prompt with its answer at a time.
+
+The terminal reads in the main thread; the connection lives on an event loop in another one.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,16 @@ import asyncio
 import contextlib
 import queue
 import signal
-import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from types import FrameType
-from typing import Any, TypeVar
 
 from streaming.client import Answer, AnswerEvent, ChatClient, ChatError, ResponseDone, Sampling
-
-Result = TypeVar("Result")
+from streaming.terminal.background import BackgroundLoop
 
 
 class Signal(Enum):
-    """What is no event of the answer."""
+    """What `Exchange.news` has beside the events of the answer."""
 
     STOP = "Ctrl-C"
     AWAY = "the connection is lost"
@@ -29,43 +29,17 @@ class Signal(Enum):
 News = AnswerEvent | ChatError | Signal
 
 
-class Background:
-    """An event loop in a thread, so that the connection stays alive while somebody types."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """The result, waited for."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            future.cancel()
-            raise
-
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Schedule a coroutine on the background loop and return at once; callable from any
-        thread."""
-        asyncio.run_coroutine_threadsafe(work, self._loop)
-
-    def close(self) -> None:
-        """Stop the loop, wait for its thread to end, and close it."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
 class Session:
-    """A conversation with a server. Raises ChatError if it cannot be reached."""
+    """A conversation with a server; connects when it is made.
+
+    Raises ChatError if the server cannot be reached.
+    """
 
     def __init__(self, url: str, api_key: str | None, params: Sampling) -> None:
         self._params = params
-        self._turn: Turn | None = None
-        self._answer: Answer | None = None  # of the last turn that was accepted
-        self._background = Background()
+        self._exchange: Exchange | None = None
+        self._answer: Answer | None = None  # of the last prompt that was accepted
+        self._background = BackgroundLoop()
         self.chat = ChatClient(url, api_key, on_connection=self._connection)
         try:
             self._background.run(self.chat.connect())
@@ -73,14 +47,14 @@ class Session:
             self.close()
             raise
 
-    def ask(self, prompt: str) -> Turn:
-        """Send a prompt in the background and return its Turn, whose `news` follow."""
-        self._turn = Turn(self, prompt)
-        self._background.start(self._turn.follow())
-        return self._turn
+    def ask(self, prompt: str) -> Exchange:
+        """Send a prompt in the background and return its Exchange, whose `news` come later."""
+        self._exchange = Exchange(self, prompt)
+        self._background.start(self._exchange.follow())
+        return self._exchange
 
     def begin_anew(self) -> None:
-        """The next prompt begins a conversation."""
+        """Let the next prompt begin a new conversation."""
         self._answer = None
 
     def close(self) -> None:
@@ -90,27 +64,29 @@ class Session:
         self._background.close()
 
     def _connection(self, connected: bool) -> None:
-        if self._turn:
-            self._turn.news.put(Signal.BACK if connected else Signal.AWAY)
+        if self._exchange:
+            self._exchange.news.put(Signal.BACK if connected else Signal.AWAY)
 
     # --- in the background ---
 
     async def put(self, prompt: str) -> Answer:
-        """Ask the prompt, as a reply if there is an answer before it. Raises ChatError if it is
-        refused."""
+        """Send the prompt and return its answer once it is accepted. Raises ChatError if refused.
+
+        It replies to the conversation's last answer, if there is one.
+        """
         if self._answer is None:
             self._answer = await self.chat.ask(prompt, **self._params)
         else:
             self._answer = await self._answer.reply(prompt, **self._params)
         return self._answer
 
-    def stop(self, turn: Turn) -> None:
-        """Cancel a turn in the background and return at once."""
-        self._background.start(turn.stop())
+    def stop(self, exchange: Exchange) -> None:
+        """Stop an exchange in the background and return at once."""
+        self._background.start(exchange.stop())
 
 
-class Turn:
-    """`news` has every event of the answer, then END."""
+class Exchange:
+    """One prompt and its answer. `news` receives every event of the answer, then END."""
 
     def __init__(self, session: Session, prompt: str) -> None:
         self.news: queue.SimpleQueue[News] = queue.SimpleQueue()
@@ -122,7 +98,7 @@ class Turn:
 
     @contextlib.contextmanager
     def stoppable(self) -> Iterator[None]:
-        """Ctrl-C stops the answer; once more, and it raises KeyboardInterrupt."""
+        """Let Ctrl-C stop the answer within the block; a second one raises KeyboardInterrupt."""
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             if self._stopped:
@@ -139,7 +115,7 @@ class Turn:
 
     @property
     def was_stopped(self) -> bool:
-        """Whether the turn was asked to stop, wherever its answer is."""
+        """Whether the exchange was asked to stop, whatever has become of its answer."""
         return self._stopped
 
     async def follow(self) -> None:
