@@ -262,11 +262,13 @@ class Viewers:
         return len(self._viewers)
 
     def add(self, viewer: Viewer) -> None:
+        """Look for this viewer, too."""
         self._viewers.add(viewer)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._look_on())
 
     def discard(self, viewer: Viewer) -> None:
+        """Look for it no more."""
         self._viewers.discard(viewer)
         viewer.leave()
 

@@ -31,8 +31,8 @@ WAITING = (Status.ACCEPTING, Status.QUEUED)
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A worker's right to say the last event of a response, which gets `number`. `counted`, `cut`:
-    as `WaitingList.finish`."""
+    """A worker's right to say the last event of a response, which gets `number`. `counted` and
+    `cut` as in `WaitingList.finish`."""
 
     lease: Lease
     number: int
@@ -103,7 +103,7 @@ async def _take_out(layer: BaseChannelLayer, done: ResponseDone, hold: Hold | No
 
 
 async def cancel(layer: BaseChannelLayer, response_id: str, owner: str | None = None) -> None:
-    """End a response wherever it stands; `owner` None is the server itself.
+    """Cancel a response wherever it stands; `owner` None is the server itself.
 
     Raises NotFound, NotOwner, AlreadyEnded.
     """

@@ -17,20 +17,17 @@ import atexit
 import contextlib
 import logging
 import os
-import platform
 import secrets
 import threading
 import time
 from weakref import WeakKeyDictionary
 
 from channels.layers import BaseChannelLayer
-from django.db import close_old_connections, connections, transaction
-from django.db.models import F
+from django.db import close_old_connections, connections
 
 from streaming.models import ListLock
-from streaming.record import database
+from streaming.record import database, lock_row
 from streaming.record.sqlite_file import FileId
-from streaming.system import processes
 from streaming.system.outages import AWAY, log_fault
 from streaming.waiting_list.memory.waiting_list import MemoryWaitingList
 
@@ -40,15 +37,13 @@ BEAT_SECONDS = 3.0
 _LOOK_SECONDS = 1.0
 
 _LOOKS = 10
-"""A holder that did not beat over so many looks is dead. They are counted, not timed: a contender
-that was itself stopped, or waited for a locked database, has not looked meanwhile."""
+"""Looks without a beat after which a holder is taken to be dead. They are counted, not timed: a
+contender that was itself stopped, or waited for a locked database, has not looked meanwhile."""
 
 _FRESH_SECONDS = 8.0
-"""So long after a beat the list is taken to be ours still; less than a contender waits."""
+"""Seconds after a beat in which the list is certainly ours; less than a contender waits."""
 
 _POLL_SECONDS = 0.05
-
-_ROW = 1
 
 
 class LockTaken(RuntimeError):
@@ -80,7 +75,8 @@ class LockHolder:
 
     @classmethod
     def of(cls, layer: BaseChannelLayer) -> LockHolder | None:
-        """The holder for a layer's list; None if the list is shared, or the database is not."""
+        """Return the holder for a layer's list; None if the list is shared, or the database is
+        not."""
         waiting_list = layer.waiting_list
         if not isinstance(waiting_list, MemoryWaitingList) or database.is_in_memory():
             return None
@@ -88,17 +84,17 @@ class LockHolder:
 
     @classmethod
     def known(cls, layer: BaseChannelLayer) -> LockHolder | None:
-        """The same, if somebody has asked for it: in this process a worker was to run."""
+        """Return the same if somebody has asked for it: in this process a worker was to run."""
         return cls._of_list.get(layer.waiting_list)
 
     @property
     def is_held(self) -> bool:
-        """Whether this process has the list, as far as it knows."""
+        """Return whether this process has the list, as far as it knows."""
         return bool(self._token) and not self.lost and self._pid == os.getpid()  # not in a fork
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it certainly has: nobody can have taken it over since the last beat."""
+        """Return whether it certainly has: nobody can have taken it over since the last beat."""
         return (
             self.is_held
             and _now() - self._beat_at < _FRESH_SECONDS
@@ -123,7 +119,9 @@ class LockHolder:
                 atexit.register(self._give_back)
                 self.is_refused = False
                 self.beat()
-                self._thread = threading.Thread(target=self._beat_on, name="list-lock", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._beat_loop, name="list-lock", daemon=True
+                )
                 self._thread.start()
             self._users += 1
 
@@ -132,7 +130,7 @@ class LockHolder:
         self._given_up.set()
 
     def release(self) -> None:
-        """One user less; after the last one, the next process need not wait."""
+        """Let go for one user; after the last one, the next process need not wait."""
         with self._changing:
             self._users -= 1
             if self._users:
@@ -146,8 +144,7 @@ class LockHolder:
         self._stopping.set()
         if self.is_held:
             with contextlib.suppress(*AWAY):
-                database.require_file()
-                ListLock.objects.filter(pk=_ROW, holder=self._token).update(holder="")
+                lock_row.give_back(self._token)
         self._token = ""
 
     def beat(self) -> None:
@@ -157,14 +154,13 @@ class LockHolder:
                 return
             database.require_file()
             now, file = _now(), database.file_id()  # before: this process may be stopped after it
-            beats = ListLock.objects.filter(pk=_ROW, holder=self._token)
-            if self.lost or not (beats.update(beats=F("beats") + 1) or self._take_again()):
-                self.lost = self.lost or f"{_taken_by(_present())} It has taken over."
+            if self.lost or not (lock_row.beat(self._token) or self._take_again()):
+                self.lost = self.lost or f"{_taken_by(lock_row.read())} It has taken over."
                 self.is_refused = True
                 raise LockLost(self.lost)
             self._beat_at, self._file = now, file
 
-    def _beat_on(self) -> None:
+    def _beat_loop(self) -> None:
         try:
             while not self._stopping.wait(BEAT_SECONDS):
                 try:
@@ -179,41 +175,46 @@ class LockHolder:
             connections.close_all()
 
     def _take(self) -> str:
-        """The token under which the row is ours. Raises LockTaken."""
+        """Take the row; return the token under which it is ours. Raises LockTaken."""
         token = secrets.token_hex(16)
         seen: tuple[str, int] | None = None
         unchanged = 0
         while True:
             database.require_file()
-            row = _present()
-            if row is None or not row.holder or _is_dead(row):
-                if _write(token, row):
+            row = lock_row.read()
+            if row is None or not row.holder or lock_row.is_dead(row):
+                if lock_row.take(token, row):
                     return token
                 continue
             if seen is not None and seen != (row.holder, row.beats):
                 raise LockTaken(_taken_by(row))
             if seen is None:
-                logger.info("Is the process that had the waiting list alive? (%s)", _name(row))
+                logger.info(
+                    "Is the process that had the waiting list alive? (%s)", lock_row.name_of(row)
+                )
             seen = row.holder, row.beats
             unchanged += 1
             if unchanged > _LOOKS:
-                if _write(token, row):
-                    logger.warning("%s is taken to be dead: it did not beat.", _name(row))
+                if lock_row.take(token, row):
+                    logger.warning(
+                        "%s is taken to be dead: it did not beat.", lock_row.name_of(row)
+                    )
                     return token
                 continue
             if self._given_up.wait(_LOOK_SECONDS):
                 raise LockTaken(_taken_by(row))
 
     def _take_again(self) -> bool:
-        """Whether the row, which is not ours, is nobody's: the database is another one than before,
-        such as a file that was put back."""
-        row = _present()
-        return (row is None or not row.holder or _is_dead(row)) and _write(self._token, row)
+        """Take the row if it is nobody's; return whether it was. So it is when the database is
+        another one than before, such as a file that was put back."""
+        row = lock_row.read()
+        is_free = row is None or not row.holder or lock_row.is_dead(row)
+        return is_free and lock_row.take(self._token, row)
 
 
 async def decided(layer: BaseChannelLayer, seconds: float) -> None:
-    """Wait, so long at most, until this process has the list of its worker-to-be, or knows that
-    another one has it. (Polled: it is decided in a thread.)"""
+    """Wait until this process has the list of its worker-to-be, or knows that another one has it,
+    at most so many seconds. (Polled: it is decided in a thread.)"""
     holder = LockHolder.known(layer)
     for _ in range(round(seconds / _POLL_SECONDS)):
         if holder is None or holder.is_decided:
@@ -222,49 +223,20 @@ async def decided(layer: BaseChannelLayer, seconds: float) -> None:
 
 
 def refusal(layer: BaseChannelLayer) -> str:
-    """Why this process answers no prompt, in a few words; empty if that is no other process."""
+    """Return why this process answers no prompt, in a few words; empty unless another process has
+    the list."""
     holder = LockHolder.known(layer)
     if holder is None or not holder.is_refused:
         return ""
     return "another process has the waiting list of this database"
 
 
-def _present() -> ListLock | None:
-    with transaction.atomic():  # waits, on SQLite, for whom the holder may wait for, too
-        return ListLock.objects.filter(pk=_ROW).first()
-
-
-def _write(token: str, over: ListLock | None) -> bool:
-    """Whether the row, as it was seen, is ours now."""
-    ours = {
-        "holder": token,
-        "machine": processes.machine(),
-        "host": platform.node()[:255],
-        "pid": os.getpid(),
-        "born": processes.born(os.getpid()),
-        "beats": 0,
-    }
-    if over is None:
-        _, created = ListLock.objects.get_or_create(pk=_ROW, defaults=ours)
-        return created
-    seen = ListLock.objects.filter(pk=_ROW, holder=over.holder, beats=over.beats)
-    return bool(seen.update(**ours))
-
-
-def _name(row: ListLock) -> str:
-    return f"process {row.pid} on {row.host}"
-
-
 def _taken_by(row: ListLock | None) -> str:
-    who = f" ({_name(row)})" if row and row.holder else ""
+    who = f" ({lock_row.name_of(row)})" if row and row.holder else ""
     return (
         f"Another process{who} has the waiting list of this database. Without REDIS_URL the list "
         "lives inside one process: stop one of the two, or set REDIS_URL for both."
     )
-
-
-def _is_dead(row: ListLock) -> bool:
-    return processes.is_dead(row.machine, row.pid, row.born)
 
 
 def _now() -> float:

@@ -25,7 +25,7 @@ INTERVAL_SECONDS = 10.0
 
 
 async def reconcile(layer: BaseChannelLayer) -> None:
-    """One pass."""
+    """Make one pass: first what the list lacks, then what it has too much."""
     await _put_back(layer)
     await _take_out(layer)
 
@@ -49,8 +49,8 @@ async def _put_back(layer: BaseChannelLayer) -> None:
 
 
 async def _admit(layer: BaseChannelLayer, row: Response) -> bool:
-    """Whether a row that was never marked as accepted has a place now. Nobody was told of it: the
-    bounds hold for it."""
+    """Ask for the place of a row that is still `accepting`, within the bounds; end it if it is
+    refused. Return whether it has one."""
     try:
         await accepting.admit(layer, row)
     except WaitingListError as refused:

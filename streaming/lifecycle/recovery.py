@@ -28,29 +28,30 @@ from streaming.waiting_list.base import Entry, ListLost, Remembered, Slot, Waiti
 logger = logging.getLogger(__name__)
 
 NUMBERS_PER_LIFE = 1_000_000
-"""More events than any response has."""
+"""More events than any response has: those of each life in a list get numbers of their own."""
 
 YOUNG_SECONDS = 10.0
-"""A row that is `accepting` for less is on its way into the list, and may yet be refused."""
+"""Seconds for which an `accepting` row is on its way into the list, and may yet be refused."""
 
 COMEBACK_SECONDS = 90.0
-"""How long those that were restored count as watched at least: readers come back ever later, and a
-browser lets a hidden page act once a minute."""
+"""Seconds for which a restored response counts as watched at least: readers come back ever later,
+and a browser lets a hidden page act once a minute."""
 
 _LOCK_SECONDS = 15.0
-"""How long a socket waits until it is known whose the list is."""
+"""Seconds that a socket waits until it is known whose the list is."""
 
 _ROWS = 500
 
 _Call = Callable[[BaseChannelLayer], Coroutine[Any, Any, None]]
 
 _calls: WeakKeyDictionary[WaitingList, dict[_Call, asyncio.Task[None]]] = WeakKeyDictionary()
-"""Those that go on, for each list."""
+"""The calls in progress, for each list."""
 
 Answer = TypeVar("Answer")
 
 
 def entry_of(response: Response) -> Entry:
+    """Return what the waiting list is to know of a response."""
     return Entry(
         response_id=str(response.pk),
         owner=response.owner,
@@ -74,7 +75,7 @@ async def _take_up(layer: BaseChannelLayer) -> None:
 
 
 async def with_memory(layer: BaseChannelLayer, call: Callable[[], Awaitable[Answer]]) -> Answer:
-    """What a call of the list answers when that has its memory."""
+    """Return what a call of the list answers; a list that is lost is restored first."""
     try:
         return await call()
     except ListLost:
@@ -88,9 +89,9 @@ async def restore(layer: BaseChannelLayer) -> None:
 
 
 async def _together(call: _Call, layer: BaseChannelLayer) -> None:
-    """One call for all who ask while it lasts. It goes on when whoever began it leaves, and fails
-    for all at once: a thousand sockets do not wait for a database that is away one after the
-    other."""
+    """Make one call for all who ask while it lasts. It goes on when whoever began it leaves, and
+    fails for all at once: a thousand sockets do not wait for a database that is away one after
+    the other."""
     calls = _calls.setdefault(layer.waiting_list, {})
     task = calls.get(call)
     if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
@@ -143,8 +144,8 @@ async def readmit(layer: BaseChannelLayer, response_id: str) -> None:
 async def put_back(
     waiting_list: WaitingList, rows: Iterable[Response], *, whole: bool = False
 ) -> int:
-    """Restore what the list does not know of these, each where the record says that it stood; of
-    how many that is.
+    """Restore what the list does not know of these, each where the record says that it stood;
+    return how many those are. `whole`: these are all that are open.
 
     Their events begin far above all numbers of their former life, so that whoever has seen those
     takes none of the new ones for one of them.
@@ -159,7 +160,8 @@ async def put_back(
 
 
 def _in_turn(rows: Iterable[Response]) -> Iterator[Response]:
-    """As they come, but for those of a conversation, which no clock brings out of their turn."""
+    """Yield rows as they come, but those of a conversation by their number: a clock that was set
+    back does not change their turn."""
     rows = list(rows)
     turns: defaultdict[UUID, list[Response]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row.ordinal, reverse=True):
@@ -177,7 +179,8 @@ def _remembered(row: Response) -> Remembered:
 
 
 def _slot_of(row: Response) -> Slot | None:
-    """None if it never had one, or nobody can read it: then it comes behind those that have."""
+    """Return where a row stood; None if it never had a slot, or that cannot be read: then it comes
+    behind those that have one."""
     try:
         return Slot.parse(row.slot)
     except ValueError:
@@ -186,7 +189,8 @@ def _slot_of(row: Response) -> Slot | None:
 
 
 async def open_rows(young_seconds: float | None = YOUNG_SECONDS) -> AsyncIterator[Response]:
-    """All rows that are open, oldest first, but for those that became `accepting` just now."""
+    """Yield all open rows, oldest first, but those that became `accepting` less than so many
+    seconds ago; None leaves none out."""
     young = None if young_seconds is None else timedelta(seconds=young_seconds)
     before = None if young is None else timezone.now() - young
     last: Response | None = None
@@ -197,7 +201,7 @@ async def open_rows(young_seconds: float | None = YOUNG_SECONDS) -> AsyncIterato
 
 
 async def keep_slots(waiting_list: WaitingList) -> None:
-    """Write into the record what stands elsewhere than it says."""
+    """Write into the record where the responses stand whose slots the list has changed."""
     if slots := await waiting_list.unsaved():
         await standing.keep_slots({UUID(name): slot.text for name, slot in slots.items()})
         await waiting_list.saved(slots)

@@ -25,11 +25,13 @@ ENDED = (Stage.COMPLETED, Stage.INCOMPLETE, Stage.CANCELLED, Stage.FAILED)
 
 
 class Transition(NamedTuple):
-    """`first` happens before `then`; `mended`: what follows if the process dies between the two."""
+    """`first` happens before `then`; `mended`: what follows if the process dies between the two.
+    `by`: the functions that do it, as `module.function` of this package or of `streaming`."""
 
     before: tuple[Stage, ...]
     after: tuple[Stage, ...]
     asked_by: str
+    by: tuple[str, ...]
     first: str
     then: str
     mended: str
@@ -40,6 +42,7 @@ TRANSITIONS = (
         (Stage.NONE,),
         (Stage.ACCEPTING,),
         "owner",
+        ("accepting.accept",),
         "record: prompt and row, `accepting`",
         "list: a place, or a refusal; what was refused is discarded from the record",
         "after 10 s the reconciler asks for a place, within the bounds; refused: `failed`",
@@ -48,6 +51,7 @@ TRANSITIONS = (
         (Stage.ACCEPTING,),
         (Stage.QUEUED, Stage.HELD),
         "owner, reconciler",
+        ("accepting.accept", "reconciler.reconcile"),
         "list: the place; the reader is told; the doorbell",
         "record: `queued` and where it stands, for all that were accepted meanwhile",
         "the reconciler marks it `queued`",
@@ -56,6 +60,7 @@ TRANSITIONS = (
         (Stage.HELD,),
         (Stage.QUEUED,),
         "list, when the conversation's response before it ends",
+        ("waiting_list.base.WaitingList.finish", "recovery.keep_slots"),
         "list: a place in the order",
         "record: where it stands",
         "the reconciler writes where it stands",
@@ -64,6 +69,7 @@ TRANSITIONS = (
         (Stage.QUEUED,),
         (Stage.IN_PROGRESS,),
         "worker",
+        ("waiting_list.base.WaitingList.claim", "starting.start"),
         "list: a lease and an attempt",
         "record: `in_progress`, worker, attempt; the history is read",
         "the lease runs out, and the list gives it its old place",
@@ -72,6 +78,7 @@ TRANSITIONS = (
         (Stage.IN_PROGRESS,),
         (Stage.QUEUED,),
         "worker that drains or hangs; sweep, when a lease has run out",
+        ("waiting_list.base.WaitingList.release", "waiting_list.base.WaitingList.sweep"),
         "list: its old place, with what was published",
         "record: nothing; the next start writes another attempt",
         "the lease runs out",
@@ -80,6 +87,7 @@ TRANSITIONS = (
         (Stage.IN_PROGRESS,),
         (Stage.COMPLETED, Stage.INCOMPLETE, Stage.CANCELLED, Stage.FAILED),
         "worker",
+        ("ending.end",),
         "record: the end, if the row is of its attempt",
         "list: `response.done`, the lease and the place are over (`finish`)",
         "whoever claims it next, or the reconciler, says the end that the record has",
@@ -88,6 +96,7 @@ TRANSITIONS = (
         OPEN,
         (Stage.CANCELLED,),
         "owner, operator, deletion, sweep when nobody watches",
+        ("ending.cancel", "ending.end"),
         "record: `cancelled`, unless a worker runs it: then the list asks that worker to end it",
         "list: `response.done`, the place is over (`withdraw`)",
         "the reconciler withdraws it",
@@ -96,6 +105,7 @@ TRANSITIONS = (
         (Stage.ACCEPTING, Stage.QUEUED, Stage.HELD),
         (Stage.FAILED,),
         "sweep, when it waited too long; reconciler, when it is refused",
+        ("ending.fail_overdue", "ending.end"),
         "record: `failed`, if nobody has begun it",
         "list: `response.done`, the place is over (`withdraw`)",
         "the reconciler withdraws it",
@@ -104,6 +114,7 @@ TRANSITIONS = (
         OPEN,
         (Stage.FAILED,),
         "sweep, after three attempts; engine watch, after three hangs; worker that cannot serve it",
+        ("ending.fail_exhausted", "ending.end"),
         "record: `failed`, with what was published",
         "list: `response.done`, the place is over (`withdraw`; `finish` under a lease)",
         "the reconciler withdraws it",
@@ -112,6 +123,7 @@ TRANSITIONS = (
         (*OPEN, *ENDED),
         (Stage.NONE,),
         "owner, operator, deletion of an account",
+        ("forgetting.forget", "forgetting.forget_in_transaction"),
         "record: what is open is cancelled, then the rows go in one transaction",
         "list: what was open still is withdrawn by its id",
         "the reconciler, or a worker's claim, finds no row and takes it out",

@@ -1,4 +1,12 @@
-"""The database: every query of a response's life, connections, what is kept and for how long.
+"""The database: one module per kind of query of a response's life, connections, and what is kept
+for how long.
 
-Knows no waiting list, no sockets and no engine's inside.
+- `creation`, `starts`, `endings`, `deletion` write what the waiting list must hear of, too: the
+  lifecycle alone calls them. `standing` writes where responses stand there, `losses` what went
+  wrong.
+- `lookups`, `histories`, `conversations`, `chain` read; `edits` changes a prompt that waits.
+- `tasks`, `output`, `errors` are what goes in, what was said, and what is refused.
+
+Each call is one short transaction, run in the database's thread. Knows no events of the wire, no
+waiting list, no sockets and no engine's inside.
 """

@@ -18,14 +18,14 @@ from django.db.models.lookups import IContains, IEndsWith, IExact, IStartsWith
 _GLOB_SIGNS = "*?["
 
 _MOST_PATTERN_CHARS = 12_000
-"""SQLite refuses a pattern of more than 50,000 bytes, and a character has 4 at most."""
+"""Maximum characters of a pattern: SQLite takes 50,000 bytes, and a character has 4 at most."""
 
 _CASED_END = 0x20000
 """No script beyond the first two planes of Unicode has cases."""
 
 
 class _InAnyCase:
-    """A lookup on SQLite. What is ASCII, as most is, and what is very long goes Django's way."""
+    """A lookup on SQLite. Texts that are ASCII, as most are, or very long go Django's way."""
 
     before, after = "", ""
 
@@ -39,30 +39,36 @@ class _InAnyCase:
 
 
 class Exact(_InAnyCase, IExact):
-    pass
+    """`iexact`: the whole text."""
 
 
 class Contains(_InAnyCase, IContains):
+    """`icontains`: anywhere in the text."""
+
     before, after = "*", "*"
 
 
 class StartsWith(_InAnyCase, IStartsWith):
+    """`istartswith`: at the beginning of the text."""
+
     after = "*"
 
 
 class EndsWith(_InAnyCase, IEndsWith):
+    """`iendswith`: at the end of the text."""
+
     before = "*"
 
 
 def register() -> None:
-    """Take the place of Django's lookups of the same names, for all models."""
+    """Register these lookups in place of Django's of the same names, for all models."""
     for field in (CharField, TextField):
         for lookup in (Exact, Contains, StartsWith, EndsWith):
             field.register_lookup(lookup)
 
 
 def glob_of(text: str) -> str:
-    """The GLOB pattern of this text in any case."""
+    """Return the GLOB pattern of a text in any case."""
     return "".join(map(_set_of, text))
 
 
@@ -73,7 +79,7 @@ def _set_of(character: str) -> str:
 
 @cache
 def _cases() -> dict[str, str]:
-    """The characters that `str.casefold` makes the same of, by what it makes of them.
+    """Return the characters that differ in case alone, by what `str.casefold` makes of them.
 
     Case goes further than upper and lower: sigma has another form at the end of a word.
     """

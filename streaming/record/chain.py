@@ -42,7 +42,7 @@ SELECT count(*) FROM chain
 
 
 def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
-    """The turns up to `newest`, oldest first, and how many older ones were left out.
+    """Return the turns up to `newest`, oldest first, and how many older ones were left out.
 
     Whole turns of `most_chars` characters in all, and the one in which they were exceeded; what
     is left begins with a prompt. What older turns thought comes with them as far as all of it has

@@ -26,7 +26,7 @@ def close_connections(**kwargs: Any) -> None:
 
 
 def disconnecting(work: Callable[[], R]) -> Callable[[], R]:
-    """The work, for a thread that keeps no connection afterwards."""
+    """Return the work for a thread that keeps no connection afterwards."""
 
     def closing() -> R:
         try:
@@ -48,12 +48,12 @@ def note_file(connection: Any, **kwargs: Any) -> None:
 
 
 def is_in_memory() -> bool:
-    """Whether nobody but this process can know the database."""
+    """Return whether nobody but this process can know the database."""
     return connection.vendor == "sqlite" and _path() is None
 
 
 def file_id() -> FileId | None:
-    """Which file the database is; None if there is none, or no SQLite."""
+    """Return which file the database is; None if there is none, or no SQLite."""
     path = _path()
     return sqlite_file.file_id(path) if path else None
 

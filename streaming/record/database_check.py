@@ -19,7 +19,7 @@ from streaming.record.database import disconnecting, require_file
 logger = logging.getLogger(__name__)
 
 _KEPT_SECONDS = 1.0
-"""However many ask, the database is asked once in so long, and by one at a time."""
+"""Seconds for which an answer of the database is good, however many ask; one asks at a time."""
 
 _BUSY_MS = 3000
 
@@ -47,11 +47,11 @@ class DatabaseCheck:
 
     @classmethod
     def here(cls) -> DatabaseCheck:
-        """The running loop's."""
+        """Return the running loop's."""
         return cls._of_loop.setdefault(asyncio.get_running_loop(), cls())
 
     async def fault(self) -> str:
-        """As `fault`, of this moment or of up to a second ago."""
+        """Return what `fault` returns, or returned up to a second ago."""
         now = time.monotonic()
         is_old = now - self._asked_at > _KEPT_SECONDS
         if self._asking is None or (self._asking.done() and is_old):
@@ -61,8 +61,8 @@ class DatabaseCheck:
 
 
 def fault() -> str:
-    """What keeps the database from taking a prompt, in a few words; empty if nothing does. It
-    writes: who only reads is content with a full disk.
+    """Return what keeps the database from taking a prompt, in a few words; empty if nothing does.
+    It writes: who only reads is content with a full disk.
     """
     try:
         require_file()
@@ -83,7 +83,7 @@ def _read(cursor: Any) -> None:
 
 
 def _write_sqlite(cursor: Any) -> None:
-    """One page, as it is: a number in the file's header that is of no meaning to SQLite."""
+    """Write one page as it is: a number in the file's header without a meaning to SQLite."""
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     _read(cursor)
     cursor.execute("BEGIN IMMEDIATE")
@@ -112,7 +112,7 @@ class ReadOnly(OperationalError):
 
 
 def _in_words(error: BaseException) -> str:
-    """Without the words of the database, which may tell too much to anybody."""
+    """Name the fault without the words of the database, which may tell too much to anybody."""
     if isinstance(error, ReadOnly):
         return "is read-only"
     if "is gone" in str(error):

@@ -21,7 +21,7 @@ from django.utils import timezone
 from streaming.models import OPEN, Conversation, Message, Response
 
 BATCH = 100
-"""Conversations deleted in one transaction: others write between two."""
+"""Maximum conversations deleted in one transaction: others write between two."""
 
 Counts = Counter[str]
 """Deleted rows by table."""
@@ -34,7 +34,7 @@ def prune(
     before: datetime, api_before: datetime | None = None, *, batch: int = BATCH
 ) -> Iterator[Counts]:
     """Delete conversations last used before a moment, those of API requests before another one,
-    and expired sessions; yields what each transaction deleted."""
+    and expired sessions; yield what each transaction deleted."""
     old = old_conversations(before, api_before)
     while ids := list(old.order_by("updated_at").values_list("pk", flat=True)[:batch]):
         with transaction.atomic():
@@ -50,7 +50,7 @@ def prune(
 
 
 def count(before: datetime, api_before: datetime | None = None) -> Counts:
-    """What `prune` would delete."""
+    """Return what `prune` would delete."""
     old = old_conversations(before, api_before)
     return Counter(
         {
@@ -65,7 +65,7 @@ def count(before: datetime, api_before: datetime | None = None) -> Counts:
 def old_conversations(
     before: datetime, api_before: datetime | None = None
 ) -> QuerySet[Conversation]:
-    """Those last used before a moment, without an open response."""
+    """Return the conversations last used before a moment, without an open response."""
     is_old = Q(updated_at__lt=before)
     if api_before is not None:
         is_old |= Q(source=Conversation.Source.API, updated_at__lt=api_before)
@@ -74,5 +74,5 @@ def old_conversations(
 
 
 def expired_sessions() -> QuerySet[Session]:
-    """What Django's `clearsessions` deletes."""
+    """Return what Django's `clearsessions` deletes."""
     return Session.objects.filter(expire_date__lt=timezone.now())

@@ -10,7 +10,7 @@ from streaming.record.database import in_database
 
 
 def site_id() -> str:
-    """The id of this database, made when it is first asked for."""
+    """Return the id of this database, which is made when it is first asked for."""
     site, _ = Site.objects.get_or_create(pk=1, defaults={"key": secrets.token_hex(16)})
     return site.key
 

@@ -29,7 +29,7 @@ class FileId(NamedTuple):
 
 
 def path_of(name: Any) -> Path | None:
-    """The file behind the NAME of an SQLite database; None if that is in memory."""
+    """Return the file behind the NAME of an SQLite database; None if that is in memory."""
     text = str(name)
     if text.startswith("file:"):
         parts = urlsplit(text)
@@ -40,7 +40,7 @@ def path_of(name: Any) -> Path | None:
 
 
 def file_id(path: Path) -> FileId | None:
-    """Which file lies under a name; None if there is none."""
+    """Return which file lies under a name; None if there is none."""
     try:
         found = os.stat(path)
     except OSError:
@@ -49,13 +49,13 @@ def file_id(path: Path) -> FileId | None:
 
 
 def tighten(path: Path) -> None:
-    """Make the file private, and those that stand beside it. SQLite gives new ones its rights."""
+    """Make the file private, and those beside it. SQLite gives new ones the rights of the file."""
     for end in _SIBLINGS:
         private_files.tighten_file(Path(f"{path}{end}"))
 
 
 def note_opened(path: Path) -> None:
-    """This process has had it open: if it is not there any more, it is gone."""
+    """Remember that this process has had a file open: if it vanishes, it is gone."""
     _opened.add(path)
 
 

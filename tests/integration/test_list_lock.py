@@ -19,6 +19,7 @@ from django.db import connection
 from streaming.lifecycle import list_lock
 from streaming.lifecycle.list_lock import LockHolder, LockLost, LockTaken
 from streaming.models import ListLock, Response
+from streaming.record import lock_row
 from streaming.record.database import disconnecting
 from streaming.system import processes
 from streaming.waiting_list.base import State
@@ -225,13 +226,13 @@ def test_who_beats_at_the_last_moment_keeps_it(make: Make, monkeypatch: pytest.M
     """Between the last look and the taking."""
     looks(monkeypatch)
     stand_in(machine="another:1")
-    write = list_lock._write
+    write = lock_row.take
 
     def late(token: str, over: ListLock | None) -> bool:
         ListLock.objects.update(beats=7)
         return write(token, over)
 
-    monkeypatch.setattr(list_lock, "_write", late)
+    monkeypatch.setattr(lock_row, "take", late)
     with pytest.raises(LockTaken):
         make().acquire()
     assert row().holder == "another"

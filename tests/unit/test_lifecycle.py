@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def test_nothing_but_the_records_end_writes_an_ended_status() -> None:
                 words = {word.arg: ast.unparse(word.value) for word in node.keywords}
                 if words.get("status", "").rpartition(".")[2] in ended or None in words:
                     found.add(f"{path.relative_to(ROOT)}: {ast.unparse(node)}")
-    of_the_lock = "lifecycle/list_lock.py: seen.update(**ours)"  # a table of its own
+    of_the_lock = "record/lock_row.py: seen.update(**ours)"  # a table of its own
     assert found == {"record/endings.py: open_rows.update(**fields)", of_the_lock}
 
 
@@ -139,3 +140,10 @@ def test_the_table_leads_from_the_beginning_through_every_stage_to_every_end() -
 def test_the_stages_are_those_of_the_record_and_the_held_ones() -> None:
     assert set(ENDED) == {status.value for status in TERMINAL}
     assert set(OPEN) - {Stage.HELD} == {status.value for status in OPEN_ROWS}
+
+
+def test_the_functions_that_the_table_names_exist() -> None:
+    for name in {name for transition in TRANSITIONS for name in transition.by}:
+        in_package = name.count(".") == 1
+        found = pkgutil.resolve_name(f"streaming.{'lifecycle.' if in_package else ''}{name}")
+        assert callable(found), name
