@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from streaming.record.said import said_of
 
 from streaming.deployment import probes
 from streaming.engine.base import Started
 from streaming.engine.upstream import UpstreamEngine
+from streaming.lifecycle.published import output_of
 from streaming.record import lookups
 from streaming.waiting_list.base import WorkerState
 from tests.integration.conftest import eventually
@@ -99,7 +99,7 @@ def test_the_published_text_is_that_of_the_last_beginning() -> None:
         '{"type": "response.output_text.delta", "delta": "old"}',
         '{"type": "response.output_text.delta", "delta": "new"}',
     )
-    assert said_of([begin, old, begin, new, new]).text == "newnew"
+    assert output_of([begin, old, begin, new, new]).text == "newnew"
 
 
 async def test_a_server_behind_the_worker(layer: Any, client: Any, start_worker: Any) -> None:
