@@ -137,7 +137,7 @@ async def test_what_the_log_lost_of_what_was_told(monkeypatch: Any) -> None:
             timings=Timings(queue_ms=0, ttft_ms=1, total_ms=2),
         )
 
-    monkeypatch.setattr(viewers.responses, "begin_anew", begin_anew)
+    monkeypatch.setattr(viewers.recovery, "begin_anew", begin_anew)
     monkeypatch.setattr(viewers.ending, "ended_event", done_event)
     log, sent = Log(), []
     viewer = viewer_of(log, sent)
