@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import pkgutil
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,22 +16,30 @@ from streaming.models import TERMINAL
 
 ROOT = Path(streaming.__file__).parent
 
-LIST_ITSELF = ROOT / "waiting_list"
+
+@cache
+def trees() -> list[tuple[Path, ast.Module]]:
+    """The app's files below `streaming`, and what they say."""
+    paths = sorted(ROOT.rglob("*.py"))
+    return [(path.relative_to(ROOT), ast.parse(path.read_text())) for path in paths]
 
 
-def calls() -> Iterator[tuple[str, str, str]]:
+@cache
+def calls() -> list[tuple[str, str, str]]:
     """Each call of a method or of a module's function in the app: file and function, what it is
     called on, its name."""
-    for path in sorted(ROOT.rglob("*.py")):
-        if LIST_ITSELF in path.parents or "migrations" in path.parts:
+    found = []
+    for path, tree in trees():
+        if path.parts[0] in ("waiting_list", "migrations"):
             continue
-        for function in ast.walk(ast.parse(path.read_text())):
+        for function in ast.walk(tree):
             if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
-            where = f"{path.relative_to(ROOT)}:{function.name}"
             for node in ast.walk(function):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                    yield where, ast.unparse(node.func.value), node.func.attr
+                    on = ast.unparse(node.func.value)
+                    found.append((f"{path}:{function.name}", on, node.func.attr))
+    return found
 
 
 def callers(name: str, *targets: str) -> set[str]:
@@ -83,9 +91,8 @@ may be imported from them by anybody, functions not."""
 def test_what_writes_the_record_is_imported_by_the_lifecycle_alone(module: str) -> None:
     """So that no other name leads past the test of the calls."""
     found = set()
-    for path in sorted(ROOT.rglob("*.py")):
-        where = path.relative_to(ROOT)
-        for node in ast.walk(ast.parse(path.read_text())):
+    for where, tree in trees():
+        for node in ast.walk(tree):
             if not isinstance(node, ast.ImportFrom | ast.Import):
                 continue
             names = {alias.name for alias in node.names}
@@ -116,12 +123,12 @@ def test_nothing_but_the_records_end_writes_an_ended_status() -> None:
     """Whatever else updates rows of responses names an open status, or none."""
     ended = {status.name for status in TERMINAL}
     found = set()
-    for path in sorted(ROOT.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for path, tree in trees():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".update"):
                 words = {word.arg: ast.unparse(word.value) for word in node.keywords}
                 if words.get("status", "").rpartition(".")[2] in ended or None in words:
-                    found.add(f"{path.relative_to(ROOT)}: {ast.unparse(node)}")
+                    found.add(f"{path}: {ast.unparse(node)}")
     of_the_lock = "record/lock_row.py: seen.update(**ours)"  # a table of its own
     assert found == {"record/endings.py: open_rows.update(**fields)", of_the_lock}
 
