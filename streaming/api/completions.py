@@ -28,7 +28,7 @@ from streaming.api.requests import ChatCompletionRequest, messages_of, params_of
 from streaming.delivery.subscription import Subscription
 from streaming.delivery.viewers import Told, Viewers
 from streaming.engine.passed import Passed, add
-from streaming.protocol.events import ResponseDone
+from streaming.protocol.server_events import ResponseDone
 from streaming.record.tasks import History, Requester
 from streaming.waiting_list.base import WaitingListError
 from streaming.waiting_list.serving import model_details

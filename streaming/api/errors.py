@@ -13,7 +13,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from streaming.api.openai_errors import body_of
-from streaming.protocol.events import ErrorDetail
+from streaming.protocol.server_events import ErrorDetail
 from streaming.system.outages import AWAY
 
 logger = logging.getLogger(__name__)

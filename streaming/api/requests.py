@@ -25,7 +25,8 @@ from streaming.api import passing
 from streaming.api.errors import ApiError
 from streaming.engine.base import ChatMessage
 from streaming.lifecycle import params
-from streaming.protocol.events import MOST_STOPS, Params, Text, Tokens
+from streaming.protocol.base import Text
+from streaming.protocol.sampling_params import MOST_STOPS, Params, Tokens
 from streaming.protocol.thinking_params import LooseThinkingParams
 
 MAX_MESSAGES = 1000

@@ -15,7 +15,7 @@ from streaming.client.answer import Answer, AnswerEvent
 from streaming.client.chat import ChatClient
 from streaming.client.errors import ChatError
 from streaming.client.sampling import Sampling
-from streaming.protocol.events import (
+from streaming.protocol.server_events import (
     OutputTextDelta,
     ReasoningTextDelta,
     ResponseDone,

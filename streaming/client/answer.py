@@ -15,15 +15,17 @@ from streaming.client.backlog import AnswerEvent, Backlog
 from streaming.client.errors import ChatError, invalid_event
 from streaming.client.link import error_of
 from streaming.client.sampling import Sampling
-from streaming.protocol.events import (
-    ErrorEvent,
+from streaming.protocol.client_events import (
     ResponseCancel,
     ResponseCreate,
+    ResponseResume,
+    ResponseUpdate,
+)
+from streaming.protocol.server_events import (
+    ErrorEvent,
     ResponseDone,
     ResponseQueued,
     ResponseQueuePosition,
-    ResponseResume,
-    ResponseUpdate,
     ResponseUpdated,
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streaming.protocol.events import (
+from streaming.protocol.server_events import (
     LaterEvent,
     OutputTextDelta,
     ReasoningTextDelta,

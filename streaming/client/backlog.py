@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from itertools import islice
 
-from streaming.protocol.events import (
+from streaming.protocol.server_events import (
     OutputTextDelta,
     ReasoningTextDelta,
     ResponseDone,

@@ -16,11 +16,11 @@ from streaming.client.answer import Answer
 from streaming.client.errors import ChatError, invalid_event
 from streaming.client.link import CLOSE_TOO_LARGE, MAX_FRAME_BYTES, MAX_SENT_BYTES, Link, frame_of
 from streaming.client.sampling import Sampling
-from streaming.protocol.events import (
+from streaming.protocol.client_events import ResponseCreate
+from streaming.protocol.events import ServerEvent
+from streaming.protocol.server_events import (
     ErrorEvent,
     LaterEvent,
-    ResponseCreate,
-    ServerEvent,
     SessionCreated,
     SessionPong,
     SessionUpdated,

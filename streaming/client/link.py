@@ -13,15 +13,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from streaming.client.errors import ChatError
-from streaming.protocol.events import (
-    PROTOCOL_VERSION,
-    ErrorEvent,
-    LaterEvent,
-    ServerEvent,
-    SessionCreated,
-    SessionPing,
-    SessionResume,
-)
+from streaming.protocol.base import PROTOCOL_VERSION
+from streaming.protocol.client_events import SessionPing, SessionResume
+from streaming.protocol.events import ServerEvent
+from streaming.protocol.server_events import ErrorEvent, LaterEvent, SessionCreated
 from streaming.system.token_bucket import TokenBucket
 
 MAX_FRAME_BYTES = 2**26

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from channels.layers import BaseChannelLayer
 
-from streaming.protocol.events import Service
+from streaming.protocol.server_events import Service
 from streaming.waiting_list.base import WorkerState
 from streaming.waiting_list.forecast import forecast
 

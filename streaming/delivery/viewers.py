@@ -22,7 +22,7 @@ from channels.layers import BaseChannelLayer
 from streaming import conf
 from streaming.delivery.queue_status import Outlook
 from streaming.lifecycle import doorbell, ending, recovery
-from streaming.protocol.events import ResponseQueuePosition, Service
+from streaming.protocol.server_events import ResponseQueuePosition, Service
 from streaming.system.outages import log_fault
 from streaming.waiting_list.base import Place, State, Watched
 

@@ -11,7 +11,7 @@ from autobahn.websocket.types import ConnectionDeny
 from daphne.ws_protocol import WebSocketProtocol
 
 from streaming import conf
-from streaming.protocol.events import ErrorEvent
+from streaming.protocol.server_events import ErrorEvent
 from streaming.system.token_bucket import TokenBucket
 
 _UNREAD_FRAMES, _UNREAD_BYTES = 250, 2**18

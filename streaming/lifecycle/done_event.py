@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from streaming.models import Response
-from streaming.protocol.events import ErrorDetail, ResponseDone, Timings, Usage
+from streaming.protocol.server_events import ErrorDetail, ResponseDone, Timings, Usage
 from streaming.record.durations import milliseconds, total_ms
 from streaming.record.endings import Ending
 from streaming.record.output import Output

@@ -14,7 +14,7 @@ from streaming.lifecycle.done_event import deleted_event, done_event
 from streaming.lifecycle.published import published
 from streaming.models import OPEN, TERMINAL, Response, Status
 from streaming.monitoring import telemetry
-from streaming.protocol.events import ResponseDone
+from streaming.protocol.server_events import ResponseDone
 from streaming.record import endings, lookups
 from streaming.record.endings import Attempt, Ending
 from streaming.record.errors import AlreadyEnded, NotFound, NotOwner

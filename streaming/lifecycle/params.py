@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streaming import conf
-from streaming.protocol.events import MOST_TOP_K, Params
+from streaming.protocol.sampling_params import MOST_TOP_K, Params
 from streaming.protocol.thinking_params import EFFORTS, ThinkingParams, switch_of
 from streaming.record.thinking import most_thought_tokens
 

@@ -7,33 +7,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from streaming.protocol import events
+from streaming.protocol.base import PROTOCOL_VERSION
+from streaming.protocol.events import client_events, server_events, type_of
 
 _REF = "#/components/schemas/{model}"
 _MESSAGES = "#/channels/chat/messages/"
-
-
-def client_events() -> tuple[type[BaseModel], ...]:
-    """The models of what clients send."""
-    union, *_ = get_args(events.ClientEvent)
-    return get_args(union)
-
-
-def server_events() -> tuple[type[BaseModel], ...]:
-    """The models of what the server sends."""
-    return get_args(events.ServerEvent)
-
-
-def type_of(model: type[BaseModel]) -> str:
-    """An event's name on the wire."""
-    (name,) = get_args(model.model_fields["type"].annotation)
-    return str(name)
 
 
 def document() -> dict[str, Any]:
@@ -43,7 +27,7 @@ def document() -> dict[str, Any]:
         "asyncapi": "3.0.0",
         "info": {
             "title": "ChatStream",
-            "version": f"{events.PROTOCOL_VERSION}.0.0",
+            "version": f"{PROTOCOL_VERSION}.0.0",
             "description": "Made from streaming/protocol/events.py; docs/protocol.md explains it.",
         },
         "defaultContentType": "application/json",

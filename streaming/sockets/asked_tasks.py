@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from streaming import conf
-from streaming.protocol.events import ProtocolError, ResponseCreate
+from streaming.protocol.client_events import ResponseCreate
+from streaming.protocol.errors import ProtocolError
 from streaming.record.tasks import Continuation, Prompt, Regeneration, Task
 
 

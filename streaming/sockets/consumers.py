@@ -27,24 +27,24 @@ from streaming.lifecycle import accepting, ending, params, recovery
 from streaming.markup import RENDERER, HtmlSender, MarkupDresser
 from streaming.models import Response
 from streaming.monitoring import logs, metrics
-from streaming.protocol.events import (
-    ClientEvent,
-    ErrorEvent,
-    Limits,
-    ProtocolError,
+from streaming.protocol.client_events import (
     ResponseCancel,
     ResponseCreate,
     ResponseResume,
     ResponseUpdate,
+    SessionPing,
+    SessionResume,
+)
+from streaming.protocol.errors import ProtocolError
+from streaming.protocol.events import ClientEvent
+from streaming.protocol.parsing import parse_client_event, parse_ping, peek_event_id
+from streaming.protocol.server_events import (
+    ErrorEvent,
+    Limits,
     ResponseUpdated,
     SessionCreated,
-    SessionPing,
     SessionPong,
-    SessionResume,
     SessionUpdated,
-    parse_client_event,
-    parse_ping,
-    peek_event_id,
 )
 from streaming.record import edits
 from streaming.record.database import in_database

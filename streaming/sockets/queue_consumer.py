@@ -13,7 +13,9 @@ from django.contrib.auth import get_user_model
 
 from streaming.identity.owners import is_current
 from streaming.live_queue.watch import LOOK_SECONDS, QueueWatch
-from streaming.protocol.events import ErrorEvent, ProtocolError, SessionPong, parse_ping
+from streaming.protocol.errors import ProtocolError
+from streaming.protocol.parsing import parse_ping
+from streaming.protocol.server_events import ErrorEvent, SessionPong
 from streaming.record.database import in_database
 from streaming.sockets.consumers import CLOSE_FORBIDDEN, CLOSE_UNAVAILABLE
 from streaming.sockets.guard import Credentials, Guard

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from streaming.delivery.viewers import Told, Viewer, Viewers
 from streaming.lifecycle.accepting import ENDED
 from streaming.models import Response
-from streaming.protocol.events import ResponseQueued
+from streaming.protocol.server_events import ResponseQueued
 from streaming.waiting_list.base import Place, State
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from streaming.protocol.events import ProtocolError
+from streaming.protocol.errors import ProtocolError
 from streaming.record.errors import (
     AlreadyEnded,
     AlreadyStarted,

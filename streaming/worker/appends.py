@@ -10,7 +10,11 @@ from uuid import UUID
 
 from streaming.engine.base import Channel
 from streaming.engine.passed import whole_of
-from streaming.protocol.events import OutputTextDelta, ReasoningTextDelta, ResponsePassedDelta
+from streaming.protocol.server_events import (
+    OutputTextDelta,
+    ReasoningTextDelta,
+    ResponsePassedDelta,
+)
 
 
 @dataclass(frozen=True, slots=True)

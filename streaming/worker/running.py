@@ -24,7 +24,7 @@ from streaming.engine.passed import add, kept
 from streaming.lifecycle.ending import Hold
 from streaming.models import Response
 from streaming.monitoring.metrics import TokenMeter
-from streaming.protocol.events import ResponseInProgress
+from streaming.protocol.server_events import ResponseInProgress
 from streaming.record.endings import Ending
 from streaming.record.output import Output
 from streaming.waiting_list.base import Claim

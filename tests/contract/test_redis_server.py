@@ -12,7 +12,7 @@ import pytest_asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streaming.lifecycle.recovery import NUMBERS_PER_LIFE
-from streaming.protocol.events import MOST_SEQUENCE
+from streaming.protocol.base import MOST_SEQUENCE
 from streaming.waiting_list.base import (
     MAX_ATTEMPTS,
     AdmissionLimits,

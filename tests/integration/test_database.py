@@ -23,7 +23,7 @@ from streaming.engine.base import Finished, FinishReason
 from streaming.lifecycle.ending import WAITING
 from streaming.lifecycle.params import resolve_sampling
 from streaming.models import Message, Response, Status
-from streaming.protocol.events import Params
+from streaming.protocol.sampling_params import Params
 from streaming.record import (
     creation,
     database,

@@ -13,7 +13,8 @@ from django.test import Client
 
 from streaming.client import ChatClient, ChatError
 from streaming.models import Conversation
-from streaming.protocol.events import ProtocolError, parse_client_event, peek_event_id
+from streaming.protocol.errors import ProtocolError
+from streaming.protocol.parsing import parse_client_event, peek_event_id
 from tests.integration.conftest import owner_of
 from tests.integration.http import CHAT, call
 from tests.support.fake_engine import FakeEngine

@@ -15,7 +15,7 @@ from django.utils import timezone
 from streaming.identity.owners import owner_of_user
 from streaming.models import Conversation, Message, Response, Status
 from streaming.pages import turns
-from streaming.protocol.events import Params
+from streaming.protocol.sampling_params import Params
 from streaming.protocol.thinking_params import ThinkingParams
 
 pytestmark = pytest.mark.django_db

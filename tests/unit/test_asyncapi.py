@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from streaming.protocol import asyncapi
+from streaming.protocol.events import client_events, server_events, type_of
 from tests.support.processes import ROOT
 
 
@@ -81,11 +82,11 @@ def test_every_reference_leads_somewhere() -> None:
 def test_it_has_every_event_both_ways() -> None:
     document = yaml.safe_load(committed())
     ways = {
-        "clientSends": asyncapi.client_events(),
-        "serverSends": asyncapi.server_events(),
+        "clientSends": client_events(),
+        "serverSends": server_events(),
     }
     for way, models in ways.items():
         named = [m["$ref"].rsplit("/", 1)[1] for m in document["operations"][way]["messages"]]
-        assert named == [asyncapi.type_of(model) for model in models]
+        assert named == [type_of(model) for model in models]
     delta = document["components"]["schemas"]["OutputTextDelta"]
     assert "sequence_number" in delta["required"]

@@ -12,13 +12,10 @@ from hypothesis import strategies as st
 from streaming.engine.base import SamplingParams
 from streaming.engine.local.sequence import check_params
 from streaming.lifecycle.params import resolve_sampling
-from streaming.protocol.events import (
-    Params,
-    ProtocolError,
-    ResponseCreate,
-    parse_client_event,
-    peek_event_id,
-)
+from streaming.protocol.client_events import ResponseCreate
+from streaming.protocol.errors import ProtocolError
+from streaming.protocol.parsing import parse_client_event, peek_event_id
+from streaming.protocol.sampling_params import Params
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -1,4 +1,4 @@
-"""`docs/protocol.md` names every event, field, code and value of `streaming.protocol.events`."""
+"""`docs/protocol.md` names every event, field, code and value of `streaming.protocol`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from pydantic import BaseModel
 
 from streaming.client.link import parse_server_event
 from streaming.engine.base import FinishReason
-from streaming.protocol import events
-from streaming.protocol.asyncapi import client_events, server_events, type_of
+from streaming.protocol.base import PROTOCOL_VERSION
+from streaming.protocol.errors import ErrorCode
+from streaming.protocol.events import client_events, server_events, type_of
+from streaming.protocol.parsing import parse_client_event
+from streaming.protocol.server_events import ErrorEvent, ResponseDone
 from streaming.sockets import consumers
 from tests.support.processes import ROOT
 
@@ -53,7 +56,7 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def literals(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         if get_origin(field.annotation) is Literal and (model, name) != (
-            events.ErrorEvent,
+            ErrorEvent,
             "code",
         ):
             yield from get_args(field.annotation)
@@ -74,7 +77,7 @@ def test_every_value_is_named(model: type[BaseModel]) -> None:
     text = section(f"`{type_of(model)}`")
     for value in set(literals(model)) - {type_of(model)}:
         assert f"`{value}`" in text
-    if model is events.ResponseDone:
+    if model is ResponseDone:
         for reason in FinishReason:
             assert f"`{reason}`" in text
 
@@ -83,14 +86,14 @@ def test_every_value_is_named(model: type[BaseModel]) -> None:
 def test_the_example_is_one(model: type[BaseModel]) -> None:
     (example,) = re.findall(r"```json\n(.*?)```", section(f"`{type_of(model)}`"), re.DOTALL)
     if model in client_events():
-        assert isinstance(events.parse_client_event(example), model)
+        assert isinstance(parse_client_event(example), model)
     else:
         assert isinstance(parse_server_event(example), model)
         assert set(json.loads(example)) == set(model.model_fields)
 
 
 def test_every_error_code_has_its_row() -> None:
-    assert first_column(section("Error codes")) == list(get_args(events.ErrorCode))
+    assert first_column(section("Error codes")) == list(get_args(ErrorCode))
 
 
 def test_every_close_code_has_its_row() -> None:
@@ -100,4 +103,4 @@ def test_every_close_code_has_its_row() -> None:
 
 def test_there_are_no_other_events() -> None:
     assert set(re.findall(r"^### `(.+)`$", PAGE, re.MULTILINE)) == set(ids)
-    assert f"version {events.PROTOCOL_VERSION};" in PAGE
+    assert f"version {PROTOCOL_VERSION};" in PAGE

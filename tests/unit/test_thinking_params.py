@@ -9,7 +9,10 @@ import pytest
 
 from streaming.engine.base import Thinking
 from streaming.lifecycle.params import resolve_thinking
-from streaming.protocol.events import Params, ProtocolError, ResponseCreate, parse_client_event
+from streaming.protocol.client_events import ResponseCreate
+from streaming.protocol.errors import ProtocolError
+from streaming.protocol.parsing import parse_client_event
+from streaming.protocol.sampling_params import Params
 from streaming.record import thinking
 
 THINKS = {"thinks": True, "context_tokens": 3000}

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from streaming.delivery import viewers
 from streaming.delivery.viewers import Told, Viewer, Viewers
-from streaming.protocol.events import ResponseDone, Timings, Usage
+from streaming.protocol.server_events import ResponseDone, Timings, Usage
 from streaming.waiting_list.base import State, Watch, Watched
 
 

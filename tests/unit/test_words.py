@@ -13,15 +13,22 @@ import pytest
 
 from streaming.api import errors as api_errors
 from streaming.client import ChatError
-from streaming.protocol import events
-from streaming.protocol.events import ErrorDetail, ResponseDone, ResponseQueued, Timings, Usage
+from streaming.protocol.errors import ErrorCode, FaultCode
+from streaming.protocol.server_events import (
+    ErrorDetail,
+    ResponseDone,
+    ResponseQueued,
+    Service,
+    Timings,
+    Usage,
+)
 from streaming.terminal import words
 from tests.support.processes import ROOT
 from tests.unit.test_protocol_page import first_column, section
 
 WORDS = (ROOT / "static" / "streaming" / "shared" / "words.js").read_text(encoding="utf-8")
-ERRORS, FAULTS = get_args(events.ErrorCode), get_args(events.FaultCode)
-SERVICES = get_args(events.Service)
+ERRORS, FAULTS = get_args(ErrorCode), get_args(FaultCode)
+SERVICES = get_args(Service)
 
 AT_START = re.compile(r"model_\w+|settings|cache_unwritable|disk_full|duplicate")
 """Codes of engines that do not start, and of a fault of ours that no worker can make."""

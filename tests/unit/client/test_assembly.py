@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streaming.client.assembly import Assembly, Gap, Numbered
 from streaming.client.backlog import AnswerEvent, Backlog
-from streaming.protocol.events import (
+from streaming.protocol.server_events import (
     LaterEvent,
     OutputTextDelta,
     ReasoningTextDelta,

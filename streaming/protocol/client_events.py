@@ -1,0 +1,82 @@
+"""The events that clients send on `/ws/chat/`."""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from streaming.protocol.base import MOST_SEQUENCE, Text, WireModel
+from streaming.protocol.sampling_params import Params
+
+
+class _ClientEvent(WireModel):
+    event_id: str | None = Field(None, max_length=200)
+
+
+class SessionResume(_ClientEvent):
+    type: Literal["session.resume"]
+    session_token: str = Field(max_length=500)
+
+
+class SessionPing(_ClientEvent):
+    """Is anybody there? Answered at once, whatever else is being done."""
+
+    type: Literal["session.ping"]
+
+
+class ResponseCreate(_ClientEvent):
+    """Ask for an answer: to a new prompt (`input`), once more to the prompt of an ended response
+    (`regenerates`), or for more of one that was cut (`continues`): exactly one of the three.
+
+    A new prompt follows `previous_response_id`, which may still be open: absent, the newest
+    response of the conversation; null, none (the conversation begins anew on a branch).
+    """
+
+    type: Literal["response.create"]
+    response_id: UUID | None = None
+    conversation_id: UUID | None = None
+    input: Text | None = Field(None, min_length=1)
+    previous_response_id: UUID | None = None
+    regenerates: UUID | None = None
+    continues: UUID | None = None
+    params: Params = Params()
+
+    @model_validator(mode="after")
+    def _one_task(self) -> ResponseCreate:
+        tasks = [self.input, self.regenerates, self.continues]
+        if sum(task is not None for task in tasks) != 1:
+            raise PydanticCustomError(
+                "one_task", "Give exactly one of `input`, `regenerates` and `continues`"
+            )
+        if self.input is None and "previous_response_id" in self.model_fields_set:
+            raise PydanticCustomError("one_task", "`previous_response_id` goes with `input` only")
+        return self
+
+    @property
+    def follows_newest(self) -> bool:
+        """No previous response is named, which is not the same as naming none (null)."""
+        return "previous_response_id" not in self.model_fields_set
+
+
+class ResponseUpdate(_ClientEvent):
+    """Change a prompt that still waits; it keeps its place."""
+
+    type: Literal["response.update"]
+    response_id: UUID
+    input: Text = Field(min_length=1)
+
+
+class ResponseCancel(_ClientEvent):
+    type: Literal["response.cancel"]
+    response_id: UUID
+
+
+class ResponseResume(_ClientEvent):
+    """Replay the events after number `starting_after`, then go on live."""
+
+    type: Literal["response.resume"]
+    response_id: UUID
+    starting_after: int = Field(0, ge=0, le=MOST_SEQUENCE, strict=True)

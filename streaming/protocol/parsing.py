@@ -1,0 +1,117 @@
+"""From a client's frame to its event, or to an error that names the wrong field."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from streaming.protocol.client_events import SessionPing
+from streaming.protocol.errors import ProtocolError
+from streaming.protocol.events import ClientEvent, client_events, type_of
+
+_client_event: TypeAdapter[ClientEvent] = TypeAdapter(ClientEvent)
+_loose: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+
+_PING_CHARS = 500
+"""No ping is longer."""
+
+_MANY_FIELDS, _MANY_FIELDS_CHARS = 100, 10_000
+"""To explain what is wrong with tens of thousands of fields takes long, and helps nobody."""
+
+_PARAM_CHARS = 100
+"""So much of a field's name is repeated; the client may have made up a long one."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def parse_ping(text: str) -> SessionPing | None:
+    """The ping in a frame; None if there is anything else."""
+    if len(text) > _PING_CHARS or '"session.ping"' not in text:
+        return None
+    try:
+        return SessionPing.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
+def parse_client_event(text: str) -> ClientEvent:
+    """One frame's event. Raises ProtocolError(`invalid_event`) that names the wrong field."""
+    try:
+        if len(text) > _MANY_FIELDS_CHARS and _has_many_fields(_loose.validate_json(text)):
+            raise ProtocolError("invalid_event", "The frame has too many fields.")
+        return _client_event.validate_json(text)
+    except ValidationError as error:
+        if param := _broken_field(text):
+            message = f"`{param}` has half a character in it (a lone surrogate)."
+            raise ProtocolError("invalid_event", message, param) from None
+        fault = error.errors(include_url=False)[0]
+        message, param = _explain(fault)
+        raise ProtocolError("invalid_event", message, param) from None
+
+
+def peek_event_id(text: str) -> str | None:
+    """The `event_id` of a frame that may be invalid otherwise, so that its error can carry it."""
+    try:
+        value = _loose.validate_json(text).get("event_id")
+    except ValidationError:
+        value = _leniently(text).get("event_id")
+    known = isinstance(value, str) and len(value) <= 200 and not _SURROGATE.search(value)
+    return value if known else None
+
+
+def _has_many_fields(event: dict[str, Any]) -> bool:
+    return any(
+        isinstance(part, dict) and len(part) > _MANY_FIELDS for part in (event, *event.values())
+    )
+
+
+def _leniently(text: str) -> dict[str, Any]:
+    """A frame that is refused only for its lone surrogates, which strict parsers do not take and
+    JavaScript writes; empty for any other."""
+    if not _ESCAPED_SURROGATE.search(text):
+        return {}
+    try:
+        event = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def _broken_field(text: str) -> str | None:
+    """The first field of a frame with a lone surrogate in it, or in its name; None without one."""
+    for name, value in _leaves(_leniently(text)):
+        if _SURROGATE.search(name + value):
+            return _SURROGATE.sub("\ufffd", name)[:_PARAM_CHARS]
+    return None
+
+
+def _leaves(value: Any, name: str = "", depth: int = 3) -> Iterator[tuple[str, str]]:
+    """What stands in an event: the fields by their names, with a dot for those inside others."""
+    if isinstance(value, dict | list) and depth:
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, each in inner:
+            yield from _leaves(each, f"{name}.{key}" if name else str(key), depth - 1)
+    else:
+        yield name, value if isinstance(value, str) else ""
+
+
+def _explain(fault: Any) -> tuple[str, str | None]:
+    kind, location = fault["type"], fault["loc"]
+    if kind == "json_invalid":
+        return f"The frame is not valid JSON: {fault['ctx']['error']}.", None
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        return f"`type` must be one of {', '.join(map(type_of, client_events()))}.", "type"
+    if not location:
+        return "The frame must be one JSON object.", None
+    location = (*location, *(name for name in [fault.get("ctx", {}).get("param")] if name))
+    param = ".".join(str(part) for part in location[1:])[:_PARAM_CHARS] or None
+    if kind == "extra_forbidden":
+        return f"`{param}` is not a field of {location[0]}.", param
+    if kind == "one_task":
+        return f"{fault['msg']}.", "input"
+    return f"`{param}`: {fault['msg'].removeprefix('Value error, ')}.", param
