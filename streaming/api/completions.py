@@ -25,8 +25,9 @@ from streaming.api.answers import (
 )
 from streaming.api.errors import ApiError, of_end, of_fault, of_refusal
 from streaming.api.requests import ChatCompletionRequest, messages_of, params_of
+from streaming.delivery.queue_position import QueuePosition
 from streaming.delivery.subscription import Subscription
-from streaming.delivery.viewers import Told, Viewers
+from streaming.delivery.viewers import Viewers
 from streaming.engine.passed import Passed, add
 from streaming.protocol.server_events import ResponseDone
 from streaming.record.tasks import History, Requester
@@ -65,7 +66,7 @@ class Completion:
         self._layer = layer
         self._created = int(time.time())
         self._model = ""
-        self._told = Told(None, 0, 0)
+        self._position = QueuePosition(None, 0, 0)
         self._first: dict[str, Any] | None = None
         self._trimmed = 0
 
@@ -84,7 +85,7 @@ class Completion:
         if passed is not None:
             params["passed"] = passed
         try:
-            self._told = await self._subscription.begin(
+            self._position = await self._subscription.begin(
                 History(tuple(messages)),
                 params=params,
                 requester=requester,
@@ -114,7 +115,7 @@ class Completion:
             yield event
 
     async def _retry_after(self) -> int:
-        seconds = await Viewers.here(self._layer).outlook.next_place()
+        seconds = await Viewers.here(self._layer).queue_status.next_place()
         return min(_MAX_RETRY_SECONDS, math.ceil(seconds or _RETRY_SECONDS))
 
     # --- in one piece ---
@@ -166,7 +167,7 @@ class Completion:
 
     async def _stream(self) -> AsyncIterator[str]:
         answer, thought, passed = Answer(), Thought(), beside.Beside()
-        place = self._place(self._told._asdict())
+        place = self._place(self._position._asdict())
         if place["position"] is not None:
             yield _comment(place)
         yield self._chunk({"role": "assistant", "content": ""}, place)

@@ -1,4 +1,7 @@
-"""The present forecast of a process, and what its workers do, shared by all its sockets."""
+"""The state of the queue as a whole, for all readers of a process: ETAs, workers, closed or not.
+
+Each value is read from the waiting list at most every `FRESH_SECONDS`, however many ask.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,20 @@ from streaming.waiting_list.base import WorkerState
 from streaming.waiting_list.forecast import forecast
 
 FRESH_SECONDS = 0.5
-"""A forecast walks over all that waits, so it is made at most this often,"""
+"""Least time between two forecasts, each of which walks through all that waits."""
 
 NEWCOMER_SECONDS = 0.05
-"""but for a response that is not in the present one, at most this often."""
+"""The same where an ETA is asked for that the last forecast does not have."""
 
 
-class Outlook:
-    """Seconds until each waiting response gets a place, as far as anybody can tell."""
+class QueueStatus:
+    """What one layer's waiting list says of its workers and of waiting times."""
 
     def __init__(self, layer: BaseChannelLayer) -> None:
         self._layer = layer
         self._etas: dict[str, float] = {}
-        self._made_at = float("-inf")
-        self._making = asyncio.Lock()
+        self._etas_at = float("-inf")
+        self._forecasting = asyncio.Lock()
         self._service: Service = "ready"
         self._service_at = float("-inf")
         self._next_place: float | None = None
@@ -35,30 +38,39 @@ class Outlook:
         self._closed_at = float("-inf")
 
     async def eta(self, response_id: str) -> float | None:
-        """None without an honest answer: no worker, no finished answer yet, or too new."""
-        async with self._making:
-            age = time.monotonic() - self._made_at
+        """Return the seconds until a waiting response starts. None if they cannot be computed:
+        without a worker, before the first answer has ended, or for one that has just come."""
+        async with self._forecasting:
+            age = time.monotonic() - self._etas_at
             if age >= (FRESH_SECONDS if response_id in self._etas else NEWCOMER_SECONDS):
                 self._etas = forecast(await self._layer.waiting_list.load())
-                self._made_at = time.monotonic()
+                self._etas_at = time.monotonic()
         seconds = self._etas.get(response_id)
         return None if seconds is None else round(seconds, 1)
 
     async def service(self) -> Service:
-        """What the workers do, all together."""
+        """Return what the workers do, all together."""
         if time.monotonic() - self._service_at >= FRESH_SECONDS:
             self._service_at = time.monotonic()
-            self._service = await self._look()
+            self._service = await self._read_service()
         return self._service
 
     async def closed(self) -> str | None:
-        """The operator's message while no new prompt is taken."""
+        """Return the operator's message while no new prompt is accepted, else None."""
         if time.monotonic() - self._closed_at >= FRESH_SECONDS:
             self._closed_at = time.monotonic()
             self._closed = await self._layer.waiting_list.closed()
         return self._closed
 
-    async def _look(self) -> Service:
+    async def next_place(self) -> float | None:
+        """Return the seconds until a place becomes free, None if they cannot be computed."""
+        if time.monotonic() - self._next_place_at >= FRESH_SECONDS:
+            self._next_place_at = time.monotonic()
+            load = await self._layer.waiting_list.load()
+            self._next_place = forecast(replace(load, waiting=[("", 1)])).get("")
+        return self._next_place
+
+    async def _read_service(self) -> Service:
         workers = await self._layer.waiting_list.workers()
         serving = [worker for worker in workers if worker.state is not WorkerState.DRAINING]
         if not serving:
@@ -68,11 +80,3 @@ class Outlook:
         if all(worker.state is not WorkerState.READY for worker in serving):
             return "loading"
         return "ready"
-
-    async def next_place(self) -> float | None:
-        """Seconds until a place becomes free; None if nobody can tell."""
-        if time.monotonic() - self._next_place_at >= FRESH_SECONDS:
-            self._next_place_at = time.monotonic()
-            load = await self._layer.waiting_list.load()
-            self._next_place = forecast(replace(load, waiting=[("", 1)])).get("")
-        return self._next_place

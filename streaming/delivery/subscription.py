@@ -18,7 +18,9 @@ from uuid import UUID
 from channels.layers import BaseChannelLayer
 
 from streaming.delivery.listening import listen
-from streaming.delivery.viewers import Told, Viewer, Viewers
+from streaming.delivery.queue_position import QueuePosition
+from streaming.delivery.viewer import Viewer
+from streaming.delivery.viewers import Viewers
 from streaming.lifecycle import accepting, ending
 from streaming.models import Response
 from streaming.record.errors import RecordError
@@ -51,8 +53,8 @@ class Subscription:
     def __init__(self, layer: BaseChannelLayer) -> None:
         self._layer = layer
         self._response: Response | None = None
-        self._accepting: asyncio.Task[Told] | None = None
-        self._told: Told | None = None
+        self._accepting: asyncio.Task[QueuePosition] | None = None
+        self._first_position: QueuePosition | None = None
         self._reader: asyncio.Task[None] | None = None
         self._viewer: Viewer | None = None
         self._channel = ""
@@ -68,7 +70,7 @@ class Subscription:
         params: Mapping[str, Any],
         requester: Requester,
         response_id: UUID,
-    ) -> Told:
+    ) -> QueuePosition:
         """Accept the response and return its place; call it in the request's task.
 
         Raises WaitingListError if there is no place.
@@ -124,7 +126,7 @@ class Subscription:
 
     async def _accept(
         self, task: Task, params: Mapping[str, Any], requester: Requester, response_id: UUID
-    ) -> Told:
+    ) -> QueuePosition:
         try:
             await accepting.accept(
                 self._layer,
@@ -137,8 +139,8 @@ class Subscription:
         except WaitingListError:
             self._response = None
             raise
-        assert self._told is not None
-        return self._told
+        assert self._first_position is not None
+        return self._first_position
 
     async def expect(self, row: Response) -> bool:
         """Remember the row; what is published before `placed` is in the log, which the viewer reads
@@ -154,20 +156,20 @@ class Subscription:
         self._viewer = Viewer(
             self._layer, response_id, send=self._take, on_done=self._note_done, replay=self._take
         )
-        self._told = await Viewers.here(self._layer).tell(response_id, place)
+        self._first_position = await Viewers.here(self._layer).position_of(response_id, place)
         Viewers.here(self._layer).add(self._viewer)
-        self._reader = asyncio.create_task(self._read(self._viewer, self._told))
+        self._reader = asyncio.create_task(self._read(self._viewer, self._first_position))
 
     # --- what comes ---
 
-    async def _read(self, viewer: Viewer, told: Told) -> None:
-        await viewer.open(told)
+    async def _read(self, viewer: Viewer, position: QueuePosition) -> None:
+        await viewer.open(position)
         await listen(self._layer, self._channel, viewer.feed)
 
     async def _take(self, text: str) -> None:
         event = json.loads(text)
         if event["type"] == "response.queue_position":
-            # All viewers are told their places by one task: it must not wait for this reader.
+            # One task sends all viewers their positions: it must not wait for this reader.
             self._position = event
         else:
             await self._events.put(event)
@@ -186,7 +188,7 @@ class Subscription:
     async def _end(self) -> None:
         assert self._accepting is not None
         await asyncio.wait([self._accepting])
-        self._accepting.exception()  # it was told to the client, if that was still there
+        self._accepting.exception()  # the client got it, if it was still there
         if self._response is None:
             return
         response_id = str(self._response.pk)

@@ -1,6 +1,6 @@
-"""What a watcher of the queue is sent: the parts of a look that are news, each written once.
+"""The frames that watchers of the queue are sent: those parts of a snapshot that have changed.
 
-Pure values; knows no socket, no layer and no clock.
+Pure values: knows no socket, no layer and no clock.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 from streaming.waiting_list.base import EntryRow, WorkerRow
 
 ETA_TOLERANCE = 1.0, 0.1
-"""An ETA that is off from one that counts down by less than so many seconds, or by less than this
-share of it, is no news: with hundreds that wait, it would be in every frame."""
+"""Seconds, and share of the ETA. A new ETA that differs by less than one of them from the one sent,
+counted down, is no change: with hundreds that wait, there would be one in every frame."""
 
-_COUNTED_ON = {"age", "since", "asked"}
-"""Seconds that grow by themselves, on the watcher's side too."""
+_GROWING = {"age", "since", "asked"}
+"""Fields in seconds that grow by themselves; watchers count them on."""
 
-_UNTOLD = {"slot"}
-"""Of an entry, what watchers are not told."""
+_INTERNAL = {"slot"}
+"""Fields of an entry that watchers are not sent."""
 
 Stable = Callable[[dict[str, Any]], tuple[Any, ...]]
 
 
 def _stable(row: type, *more: str) -> Stable:
-    names = [name.name for name in fields(row) if name.name not in _COUNTED_ON | _UNTOLD]
+    names = [name.name for name in fields(row) if name.name not in _GROWING | _INTERNAL]
     return itemgetter(*names, *more)
 
 
@@ -39,23 +39,24 @@ _STABLE: dict[str, Stable] = {
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A look at the queue. The number in `versions` of each part tells whether it is another one
-    than before, but for what the watcher counts on."""
+class VersionedSnapshot:
+    """The queue at one time. `versions` numbers each part: a greater number than in an earlier
+    snapshot says that the part has changed, apart from the fields that watchers count on."""
 
     parts: Mapping[str, Any]
     versions: Mapping[str, int]
     _texts: dict[str, str] = field(default_factory=dict)
 
-    def frame(self, told: Mapping[str, int]) -> str | None:
-        """A `queue.snapshot` for whom `told` was the last, {} at first; None without news.
+    def frame(self, sent: Mapping[str, int]) -> str | None:
+        """Return a `queue.snapshot` with the parts that have changed since the versions `sent`,
+        which is {} for a new watcher; None if nothing has.
 
-        However many ask, each part is written as JSON once.
+        Each part is written as JSON once, however many ask.
         """
-        news = [name for name, version in self.versions.items() if told.get(name) != version]
-        if not news:
+        changed = [name for name, version in self.versions.items() if sent.get(name) != version]
+        if not changed:
             return None
-        return f'{{"type":"queue.snapshot",{",".join(map(self._text, news))}}}'
+        return f'{{"type":"queue.snapshot",{",".join(map(self._text, changed))}}}'
 
     def _text(self, name: str) -> str:
         text = self._texts.get(name)
@@ -65,46 +66,49 @@ class Moment:
         return text
 
 
-class Moments:
-    """One look after the other, compared with what was told before."""
+class SnapshotVersions:
+    """Numbers the parts of one snapshot after the other: a part gets a new number if it differs
+    from the one that was sent."""
 
     def __init__(self) -> None:
-        self._told: dict[str, tuple[Any, float]] = {}  # with the time of each
+        self._sent: dict[str, tuple[Any, float]] = {}  # with the time of each
         self._versions: dict[str, int] = {}
 
-    def next(self, look: Mapping[str, Any], now: float, *, whole: bool = False) -> Moment:
-        """`look` as from LiveQueue, at `now` seconds of any clock that only grows. `whole`: all
-        of it is told again."""
-        for name, value in look.items():
-            told, at = self._told.get(name, (None, 0.0))
-            if whole or name not in self._told or not is_same(name, told, value, now - at):
-                self._told[name] = value, now
+    def next(
+        self, parts: Mapping[str, Any], now: float, *, whole: bool = False
+    ) -> VersionedSnapshot:
+        """Return the next snapshot: `parts` as from `LiveQueue.look`, at `now` seconds of any clock
+        that only grows. `whole`: every part gets a new number."""
+        for name, value in parts.items():
+            sent, at = self._sent.get(name, (None, 0.0))
+            if whole or name not in self._sent or not is_same(name, sent, value, now - at):
+                self._sent[name] = value, now
                 self._versions[name] = self._versions.get(name, 0) + 1
-        return Moment(dict(look), dict(self._versions))
+        return VersionedSnapshot(dict(parts), dict(self._versions))
 
 
-def is_same(name: str, told: Any, value: Any, elapsed: float) -> bool:
-    """Whether who was told a part so many seconds ago still knows it."""
+def is_same(name: str, sent: Any, value: Any, elapsed: float) -> bool:
+    """Return whether a part that was sent `elapsed` seconds ago, counted on since, is `value`."""
     stable = _STABLE.get(name)
     if stable is None:
-        return bool(told == value)
-    if len(told) != len(value):
+        return bool(sent == value)
+    if len(sent) != len(value):
         return False
     return all(
         stable(old) == stable(new) and _is_as_counted(old.get("eta"), new.get("eta"), elapsed)
-        for old, new in zip(told, value, strict=True)
+        for old, new in zip(sent, value, strict=True)
     )
 
 
-def _is_as_counted(told: float | None, eta: float | None, elapsed: float) -> bool:
-    if told is None or eta is None:
-        return told is eta
-    counted, (seconds, share) = max(0.0, told - elapsed), ETA_TOLERANCE
+def _is_as_counted(sent: float | None, eta: float | None, elapsed: float) -> bool:
+    if sent is None or eta is None:
+        return sent is eta
+    counted, (seconds, share) = max(0.0, sent - elapsed), ETA_TOLERANCE
     return abs(eta - counted) < max(seconds, share * counted)
 
 
 def samples_frame(samples: list[dict[str, Any]], *, whole: bool) -> str:
-    """A `queue.samples`; `whole`: they replace all before."""
+    """Return a `queue.samples`; `whole`: they replace all that was sent before."""
     return json.dumps(
         {"type": "queue.samples", "samples": samples, "whole": whole}, separators=(",", ":")
     )

@@ -1,4 +1,4 @@
-"""What operators see of the queue: the page's first rendering and the socket share it."""
+"""The queue as operators see it, for the page's first rendering and for the socket."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class LiveQueue:
         self._list = waiting_list
 
     async def look(self) -> dict[str, Any]:
-        """The queue at this moment.
+        """Return the queue at this moment.
 
         `workers` are WorkerRows. `running` are EntryRows with `prompt_tokens`, None until the
-        worker has told. `waiting` are EntryRows in order with `eta`, the seconds until they get
-        a place as people are told them, None where nobody can tell. `paused` and `closed` as in
-        Snapshot. Raises whatever the list raises when it cannot be read.
+        worker has read the prompt. `waiting` are EntryRows in order with `eta`, the seconds until
+        they start, as their readers see it, None where it cannot be computed. `paused` and `closed`
+        as in Snapshot. Raises whatever the list raises when it cannot be read.
         """
         snapshot = await self._list.snapshot()
         prompts = await self._prompt_tokens(row.response_id for row in snapshot.running)
@@ -46,14 +46,14 @@ class LiveQueue:
         }
 
     async def _prompt_tokens(self, response_ids: Iterable[str]) -> dict[str, int]:
-        """The lengths of the running prompts, as far as they are known. An answer's log is read
-        for it once; what runs no more is forgotten."""
+        """Return the known lengths of running prompts, in tokens. The log of each answer is read
+        until it has the length; what runs no more is forgotten."""
         known = self._known_prompts.get(self._list, {})
         prompts: dict[str, int] = {}
         for response_id in response_ids:
             tokens = known.get(response_id)
             if tokens is None:
-                tokens = _told(await self._list.read(response_id, most=1))
+                tokens = _prompt_tokens_in(await self._list.read(response_id, most=1))
             if tokens is not None:
                 prompts[response_id] = tokens
         self._known_prompts[self._list] = prompts
@@ -75,8 +75,9 @@ def _eta(etas: dict[str, float], row: EntryRow) -> float | None:
     return None if seconds is None else round(seconds, 1)
 
 
-def _told(events: list[str]) -> int | None:
-    """What the first event says; it is `response.in_progress` but for what was never claimed."""
+def _prompt_tokens_in(events: list[str]) -> int | None:
+    """Return the length of the prompt from a log's first event, which is `response.in_progress`
+    unless the response was never claimed."""
     if not events:
         return None
     tokens = json.loads(events[0]).get("prompt_tokens")

@@ -1,4 +1,4 @@
-"""One look at the queue for all the operators' sockets of a process, as long as there are any."""
+"""The poll of the queue that all operators' sockets of a process share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import BaseChannelLayer
 
-from streaming.live_queue.frames import Moment, Moments, samples_frame
+from streaming.live_queue.frames import SnapshotVersions, VersionedSnapshot, samples_frame
 from streaming.live_queue.overview import LiveQueue
 from streaming.system.outages import log_fault
 from streaming.waiting_list import samples
@@ -20,29 +20,29 @@ from streaming.waiting_list.samples import SAMPLE_SECONDS, Sample
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 WHOLE_SECONDS = 10.0
-"""So often everything is told, that ages and waits agree again."""
+"""Everything is sent again this often, so that ages and waits agree again."""
 
-_SAMPLES_LOOK_SECONDS = SAMPLE_SECONDS / 4
+_SAMPLES_POLL_SECONDS = SAMPLE_SECONDS / 4
 
-_SAMPLES_PER_LOOK = 12
-"""More than can be new at one look, unless the layer was away."""
+_SAMPLES_PER_POLL = 12
+"""More than can be new at one poll, unless the layer was away."""
 
 
 class History:
-    """The samples of the last hour, and which of them a watcher has not seen."""
+    """The samples of the last hour, and those of them that a watcher has not been sent."""
 
     def __init__(self) -> None:
         self._samples: list[Sample] | None = None
-        self._beginning = 0  # another one whenever the samples are not those before and more
+        self._beginning = 0  # changes when the samples are not those before with more appended
         self._count = 0  # since the beginning
 
     async def follow(self, waiting_list: Any, *, reload: bool = False) -> bool:
-        """Read what is new; whether anything was."""
+        """Read new samples; return whether there were any. `reload`: read all again."""
         if self._samples and not reload:
-            latest = await samples.read(waiting_list, _SAMPLES_PER_LOOK)
+            latest = await samples.read(waiting_list, _SAMPLES_PER_POLL)
             if self._samples[-1] in latest:
                 new = latest[latest.index(self._samples[-1]) + 1 :]
                 self._samples = (self._samples + new)[-SAMPLES_KEPT:]
@@ -56,8 +56,8 @@ class History:
         return True
 
     def frame(self, seen: tuple[int, int] | None) -> tuple[str | None, tuple[int, int] | None]:
-        """A `queue.samples` for whom `seen` was the last, None at first, and what is seen then;
-        no frame if there is nothing to tell."""
+        """Return a `queue.samples` with the samples after `seen`, which is None at first, and what
+        is seen with it; no frame if there is nothing new."""
         if self._samples is None:
             return None, seen
         now = self._beginning, self._count
@@ -71,21 +71,24 @@ class History:
 
 
 class QueueWatch:
-    """`moment` is the newest look, None before the first and while the layer is away."""
+    """Polls one layer's queue while there are watchers.
 
-    interval = LOOK_SECONDS
+    `snapshot` is the newest one, None before the first poll and while the layer is away.
+    """
+
+    interval = POLL_SECONDS
     whole_seconds = WHOLE_SECONDS
 
     _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, QueueWatch] = WeakKeyDictionary()
 
     def __init__(self, layer: BaseChannelLayer) -> None:
-        self.moment: Moment | None = None
+        self.snapshot: VersionedSnapshot | None = None
         self.history = History()
         self.news = asyncio.Event()
         self._layer = layer
         self._holder = f"web:{uuid4().hex}"
         self._queue = LiveQueue(layer.waiting_list)
-        self._moments = Moments()
+        self._versions = SnapshotVersions()
         self._watchers: set[object] = set()
         self._task: asyncio.Task[None] | None = None
         self._fault: type[Exception] | None = None
@@ -93,7 +96,7 @@ class QueueWatch:
 
     @classmethod
     def here(cls, layer: BaseChannelLayer) -> QueueWatch:
-        """The running loop's watch of a layer."""
+        """Return the running loop's watch of a layer."""
         loop = asyncio.get_running_loop()
         watch = cls._of_loop.get(loop)
         if watch is None or watch._layer is not layer:
@@ -104,11 +107,11 @@ class QueueWatch:
         return len(self._watchers)
 
     def enter(self, watcher: object) -> None:
-        """Watch on behalf of one more. Each look ends a wait for `news`; take the event first,
-        then what is there."""
+        """Poll for one more watcher. Each poll sets `news` and puts a new event there: a watcher
+        takes the event first, then reads, then waits for it."""
         self._watchers.add(watcher)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._look_on())
+            self._task = asyncio.get_running_loop().create_task(self._poll_loop())
 
     def leave(self, watcher: object) -> None:
         """Remove a watcher; the last one to leave stops the polling and clears what was read."""
@@ -116,17 +119,17 @@ class QueueWatch:
         if not self._watchers and self._task:
             self._task.cancel()
             self._task = None
-            # Whoever comes next must not be told what was, nor what an outage began.
-            self.moment = self._fault = None
+            # The next watcher must not be sent an old snapshot, nor hear of an old outage.
+            self.snapshot = self._fault = None
             self.history = History()
             self._whole_at = self._samples_at = float("-inf")
 
-    async def _look_on(self) -> None:
+    async def _poll_loop(self) -> None:
         while True:
             try:
-                await self._look()
+                await self._poll()
             except Exception as error:
-                self.moment = None
+                self.snapshot = None
                 if type(error) is not self._fault:  # once, however long it lasts
                     log_fault(logger, error, "The queue could not be read; trying again.")
                 self._fault = type(error)
@@ -138,21 +141,21 @@ class QueueWatch:
                 self.news = asyncio.Event()
             await asyncio.sleep(self.interval)
 
-    async def _look(self) -> None:
-        look = await self._queue.look()
+    async def _poll(self) -> None:
+        parts = await self._queue.look()
         await self._follow_samples()
         now = time.monotonic()
         whole = bool(self._fault) or now - self._whole_at >= self.whole_seconds
         if whole:
             self._whole_at = now
-        self.moment = self._moments.next(look, now, whole=whole)
+        self.snapshot = self._versions.next(parts, now, whole=whole)
 
     async def _follow_samples(self) -> None:
-        """Take one if no worker does, and see what is new."""
+        """Take a sample if no worker does, and read those that are new."""
         now = time.monotonic()
         if now - self._sample_at >= SAMPLE_SECONDS:
             self._sample_at = now
             await samples.take_in_turn(self._layer.waiting_list, self._holder)
-        if self._fault or now - self._samples_at >= _SAMPLES_LOOK_SECONDS:
+        if self._fault or now - self._samples_at >= _SAMPLES_POLL_SECONDS:
             self._samples_at = now
             await self.history.follow(self._layer.waiting_list, reload=bool(self._fault))

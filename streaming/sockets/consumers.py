@@ -21,7 +21,8 @@ from pydantic import BaseModel
 
 from streaming import conf
 from streaming.delivery.listening import ListeningConsumer
-from streaming.delivery.viewers import Viewer, Viewers
+from streaming.delivery.viewer import Viewer
+from streaming.delivery.viewers import Viewers
 from streaming.identity import keys, owners, visitors
 from streaming.lifecycle import accepting, ending, params, recovery
 from streaming.markup import RENDERER, HtmlSender, MarkupDresser
@@ -245,7 +246,7 @@ class ChatConsumer(ListeningConsumer):
         if not same:
             raise ProtocolError("session_changed", "Your session has changed; connect again.")
 
-    async def suspect(self) -> None:
+    async def recheck(self) -> None:
         """The guard's doubt; a client who only reads would never be asked."""
         try:
             await self.check_identity()
@@ -263,8 +264,8 @@ class ChatConsumer(ListeningConsumer):
         settings = conf.get()
         details = await model_details(self.channel_layer)
         context = details.get("context_tokens")
-        outlook = Viewers.here(self.channel_layer).outlook
-        self.notice = await outlook.closed()
+        queue_status = Viewers.here(self.channel_layer).queue_status
+        self.notice = await queue_status.closed()
         await self.send_event(
             SessionCreated(
                 model=str(details["model"]) if details.get("model") else None,
@@ -275,13 +276,13 @@ class ChatConsumer(ListeningConsumer):
                 ),
                 sampling=details.get("sampling") or {},
                 thinks=bool(details.get("thinks")),
-                service=await outlook.service(),
+                service=await queue_status.service(),
                 session_token=None if self.user else owners.visitor_token(self.owner),
                 notice=self.notice,
             )
         )
 
-    async def tell_notice(self, notice: str | None) -> None:
+    async def send_notice(self, notice: str | None) -> None:
         """The queue was closed or opened since this socket was told."""
         self.notice = notice
         await self.send_event(SessionUpdated(notice=notice))

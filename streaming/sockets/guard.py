@@ -1,7 +1,7 @@
-"""Sees that open sockets still belong to who opened them: one look at the database for all the
-sockets of a process, every few seconds.
+"""Closes sockets whose account, session, key or visitor is no longer valid.
 
-A look only suspects. Whoever is suspected asks for themselves, as before each event of a client.
+Every few seconds one set of queries checks all sockets of a process. A socket that it finds invalid
+checks itself again, as it does before each event of its client, and closes if that fails, too.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from streaming.system.outages import log_fault
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 3.0
+POLL_SECONDS = 3.0
 
 _SETTLE_SECONDS = 0.25
-"""Django says that somebody signs out before it deletes the session."""
+"""Wait after a change: Django signals a logout before it deletes the session."""
 
-_LOOK_APART_SECONDS = 1.0
-"""However often accounts change, looks are so far apart."""
+_LEAST_POLL_SECONDS = 1.0
+"""Least time between two polls, however often accounts change."""
 
-_ASK_SECONDS = 10.0
-"""How long a look waits for those it suspects, who may not read what they are told."""
+_RECHECK_SECONDS = 10.0
+"""How long a poll waits for the sockets that check themselves: a client may not read its error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a socket came with, and who it was by that."""
+    """What a socket was opened with, and the account or visitor that it stood for."""
 
     api_key: str | None = None  # its digest
     session: str | None = None  # its key
@@ -55,7 +55,7 @@ class Credentials:
 
     @classmethod
     def of(cls, scope: Mapping[str, Any], user: Any, visitor: str | None = None) -> Credentials:
-        """`user` None for a visitor."""
+        """Return a socket's credentials; `user` is None for a visitor."""
         pk = None if user is None else str(user.pk)
         if secret := key_in(scope.get("headers", ())):
             return cls(api_key=keys.digest(secret), user=pk)
@@ -63,14 +63,13 @@ class Credentials:
         return cls(session=session, visitor=visitor, user=pk)
 
     def __bool__(self) -> bool:
-        """Whether there is anything that could change."""
+        """Return whether there is anything that could become invalid."""
         return bool(self.api_key or self.session or self.visitor)
 
 
 def no_longer_valid(held: Collection[Credentials]) -> set[Credentials]:
-    """Those with which nobody would be the same today. A few queries, however many are held.
-
-    Raises DatabaseError.
+    """Return the credentials that no longer stand for the same account or visitor. Makes a few
+    queries, however many are held. Raises DatabaseError.
     """
     owners = _owners_of_keys({one.api_key for one in held} - {None})
     accounts = _accounts_of_sessions({one.session for one in held} - {None})
@@ -92,8 +91,8 @@ def _owners_of_keys(digests: Iterable[Any]) -> dict[str, str]:
 
 
 def _accounts_of_sessions(session_keys: Iterable[Any]) -> dict[str, str]:
-    """Who is signed in by each session, as `channels.auth.get_user` decides it; those by which
-    nobody is are left out."""
+    """Return the account's primary key by session key, as `channels.auth.get_user` decides it;
+    sessions in which nobody is signed in are left out."""
     signed_in = {key: data for key, data in _sessions(session_keys) if auth.SESSION_KEY in data}
     model = auth.get_user_model()
     users = model._default_manager.filter(is_active=True).in_bulk(
@@ -119,14 +118,16 @@ def _sessions(session_keys: Iterable[Any]) -> Iterable[tuple[str, Mapping[str, A
 
 
 class Guarded(Protocol):
-    async def suspect(self) -> None:
-        """Ask afresh who this socket is, and close it if that has changed."""
+    """A socket that can check itself."""
+
+    async def recheck(self) -> None:
+        """Look up whose socket this is, and close it if that has changed."""
 
 
 class Guard:
-    """Looks after all the sockets of an event loop, as long as there are any."""
+    """Polls for the sockets of an event loop, as long as there are any."""
 
-    interval = LOOK_SECONDS
+    interval = POLL_SECONDS
 
     _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Guard] = WeakKeyDictionary()
 
@@ -138,16 +139,16 @@ class Guard:
 
     @classmethod
     def here(cls) -> Guard:
-        """The running loop's guard."""
+        """Return the running loop's guard."""
         loop = asyncio.get_running_loop()
         if (guard := cls._of_loop.get(loop)) is None:
             guard = cls._of_loop[loop] = cls()
         return guard
 
     @classmethod
-    def look_soon(cls, **kwargs: Any) -> None:
-        """Something has changed: let every guard of this process look, as soon as it is committed.
-        May be called in any thread."""
+    def poll_soon(cls, **kwargs: Any) -> None:
+        """Let every guard of this process poll when the present transaction is committed. May be
+        called in any thread."""
         transaction.on_commit(cls._alarm_all)
 
     @classmethod
@@ -160,30 +161,31 @@ class Guard:
         return len(self._held)
 
     def enter(self, socket: Guarded, credentials: Credentials) -> None:
-        """Look after a socket, unless it came with nothing that could change."""
+        """Check a socket from now on, unless its credentials cannot become invalid."""
         if not credentials:
             return
         self._held[socket] = credentials
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._look_on())
+            self._task = asyncio.get_running_loop().create_task(self._poll_loop())
 
     def leave(self, socket: Guarded) -> None:
+        """Check a socket no more; without any, stop polling."""
         self._held.pop(socket, None)
         if not self._held and self._task:
             self._task.cancel()
             self._task = None
 
-    async def _look_on(self) -> None:
-        looked_at = float("-inf")
+    async def _poll_loop(self) -> None:
+        polled_at = float("-inf")
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._alarm.wait(), self.interval)
-                apart = looked_at + _LOOK_APART_SECONDS - time.monotonic()
+                apart = polled_at + _LEAST_POLL_SECONDS - time.monotonic()
                 await asyncio.sleep(max(_SETTLE_SECONDS, apart))
             self._alarm.clear()
-            looked_at = time.monotonic()
+            polled_at = time.monotonic()
             try:
-                await self._look()
+                await self._poll()
             except Exception as error:
                 if type(error) is not self._fault:  # once, however long it lasts
                     log_fault(logger, error, "Whose the sockets are could not be read.")
@@ -191,14 +193,14 @@ class Guard:
             else:
                 self._fault = None
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         held = set(self._held.values())
-        gone = await in_database(no_longer_valid)(held)
-        suspects = [socket for socket, one in self._held.items() if one in gone] if gone else ()
-        asking = (socket.suspect() for socket in suspects)
+        invalid = await in_database(no_longer_valid)(held)
+        found = [socket for socket, one in self._held.items() if one in invalid] if invalid else ()
+        checks = (socket.recheck() for socket in found)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ASK_SECONDS):
-                for error in await asyncio.gather(*asking, return_exceptions=True):
+            async with asyncio.timeout(_RECHECK_SECONDS):
+                for error in await asyncio.gather(*checks, return_exceptions=True):
                     if isinstance(error, Exception):
                         log_fault(logger, error, "A socket could not be asked whose it is.")
 
@@ -210,4 +212,4 @@ for _signal, _model in (
     *((signal, settings.AUTH_USER_MODEL) for signal in (post_save, post_delete)),
     *((signal, ApiKey) for signal in (post_save, post_delete)),
 ):
-    _signal.connect(Guard.look_soon, sender=_model, dispatch_uid="streaming.sockets.guard")
+    _signal.connect(Guard.poll_soon, sender=_model, dispatch_uid="streaming.sockets.guard")

@@ -1,5 +1,7 @@
-"""Tells open sockets that an operator closed the queue or opened it again: one look at the waiting
-list for all the sockets of a process, every few seconds."""
+"""Sends open sockets the operator's notice when the queue is closed, and that it is open again.
+
+One poll of the waiting list serves all sockets of a process.
+"""
 
 from __future__ import annotations
 
@@ -14,55 +16,57 @@ from streaming.system.outages import log_fault
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+POLL_SECONDS = 2.0
 
-_AT_ONCE = 100
-"""So many sockets are told before whatever else the process does has its turn."""
+_BATCH = 100
+"""Sockets that are sent the notice before other tasks of the event loop get a turn."""
 
 
-class Told(Protocol):
-    """A socket; `notice` is the operator's words that it has, None while the queue is open."""
+class NoticeReceiver(Protocol):
+    """A socket. `notice` is what its client was sent last, None while the queue is open."""
 
     notice: str | None
 
-    async def tell_notice(self, notice: str | None) -> None: ...
+    async def send_notice(self, notice: str | None) -> None:
+        """Send the operator's notice, or None when the queue is open again."""
 
 
 class Notices:
-    """Tells all the sockets of an event loop when an operator closes or opens the queue."""
+    """Polls for the sockets of an event loop, as long as there are any."""
 
     _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Notices] = WeakKeyDictionary()
 
     def __init__(self) -> None:
-        self._sockets: dict[Told, BaseChannelLayer] = {}
+        self._sockets: dict[NoticeReceiver, BaseChannelLayer] = {}
         self._task: asyncio.Task[None] | None = None
         self._fault: type[Exception] | None = None
 
     @classmethod
     def here(cls) -> Notices:
-        """Those of the running loop."""
+        """Return the notices of the running loop."""
         loop = asyncio.get_running_loop()
         if (notices := cls._of_loop.get(loop)) is None:
             notices = cls._of_loop[loop] = cls()
         return notices
 
-    def enter(self, socket: Told, layer: BaseChannelLayer) -> None:
-        """A socket has been greeted."""
+    def enter(self, socket: NoticeReceiver, layer: BaseChannelLayer) -> None:
+        """Send notices to a socket, which has been greeted."""
         self._sockets[socket] = layer
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._look_on())
+            self._task = asyncio.get_running_loop().create_task(self._poll_loop())
 
-    def leave(self, socket: Told) -> None:
+    def leave(self, socket: NoticeReceiver) -> None:
+        """Send a socket no more notices; without any socket, stop polling."""
         self._sockets.pop(socket, None)
         if not self._sockets and self._task:
             self._task.cancel()
             self._task = None
 
-    async def _look_on(self) -> None:
+    async def _poll_loop(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             try:
-                await self._look()
+                await self._poll()
             except Exception as error:
                 if type(error) is not self._fault:  # once, however long it lasts
                     log_fault(logger, error, "Whether the queue is closed could not be read.")
@@ -70,7 +74,7 @@ class Notices:
             else:
                 self._fault = None
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         for layer in set(self._sockets.values()):
             notice = await layer.waiting_list.closed()
             behind = [
@@ -79,6 +83,6 @@ class Notices:
                 if its_layer is layer and socket.notice != notice
             ]
             for number, socket in enumerate(behind, 1):
-                await socket.tell_notice(notice)
-                if not number % _AT_ONCE:
+                await socket.send_notice(notice)
+                if not number % _BATCH:
                     await asyncio.sleep(0)

@@ -12,7 +12,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth import get_user_model
 
 from streaming.identity.owners import is_current
-from streaming.live_queue.watch import LOOK_SECONDS, QueueWatch
+from streaming.live_queue.watch import POLL_SECONDS, QueueWatch
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.parsing import parse_ping
 from streaming.protocol.server_events import ErrorEvent, SessionPong
@@ -30,22 +30,22 @@ class QueueConsumer(AsyncWebsocketConsumer):
     `session.ping` is answered.
 
     `queue.snapshot`: all of the queue at first and every 10 s; between, at most twice a second,
-    the parts that have changed. What is counted on by the client (ages, waits, ETAs) is no
-    change. `queue.samples`: the last hour, then each new sample. `streaming.live_queue.watch` looks
-    for all sockets together.
+    the parts that have changed. Ages, waits and ETAs, which the client counts on, are no change.
+    `queue.samples`: the last hour, then each new sample. `streaming.live_queue.watch` polls for
+    all sockets together.
 
-    A reader who is slow is told less often, never something old: a frame is made when the one
-    before it is through.
+    A slow reader gets fewer frames, but none that is out of date: a frame is made when the one
+    before it was taken.
     """
 
-    interval = LOOK_SECONDS
+    interval = POLL_SECONDS
     recheck_seconds = 5.0
-    """How long a right that was taken away may still be used."""
+    """How long a watcher whose permission was withdrawn may still be sent frames, in seconds."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.tasks: list[asyncio.Task[None]] = []
         self.watch: QueueWatch | None = None
-        self.doubt = asyncio.Event()
+        self.must_recheck = asyncio.Event()
         self.pings = TokenBucket(1)
         try:
             await super().__call__(scope, receive, send)
@@ -67,68 +67,71 @@ class QueueConsumer(AsyncWebsocketConsumer):
         self.watch.enter(self)
         signed_in = {"session": self.scope.get("session")}  # an API key opens nothing here
         Guard.here().enter(self, Credentials.of(signed_in, self.scope["user"]))
-        self.tasks = [asyncio.create_task(work) for work in (self.tell(self.watch), self.guard())]
+        self.tasks = [
+            asyncio.create_task(work) for work in (self.send_frames(self.watch), self.guard())
+        ]
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Answer pings within their rate limit; ignore all else that a client sends."""
-        # Nothing else is asked of this socket: operators act by POST. What comes all the same is
-        # not worth Channels' visit to the database's thread.
+        # Operators act by POST, so other frames are dropped here: Channels' own dispatch would
+        # visit the database's thread for each.
         if message["type"] != "websocket.receive":
             await super().dispatch(message)
         elif (ping := parse_ping(message.get("text") or "")) and self.pings.take():
             pong = SessionPong(event_id=ping.event_id).model_dump_json()
             await self.base_send({"type": "websocket.send", "text": pong})
 
-    async def tell(self, watch: QueueWatch) -> None:
-        """Send what is news, until the end."""
+    async def send_frames(self, watch: QueueWatch) -> None:
+        """Send frames until the client leaves or something fails; close the socket then."""
         try:
-            await self.tell_on(watch)
+            await self.send_loop(watch)
         except OSError:
             pass  # the client has left, and the server has not said so yet
         except Exception:
             logger.exception("The queue could not be told to a watcher.")
             await self.close(CLOSE_UNAVAILABLE)
 
-    async def tell_on(self, watch: QueueWatch) -> None:
-        """Send a frame whenever there is news; never returns."""
-        told: Mapping[str, int] = {}
+    async def send_loop(self, watch: QueueWatch) -> None:
+        """Send a frame whenever something has changed; never returns."""
+        sent: Mapping[str, int] = {}
         seen: tuple[int, int] | None = None
         while True:
-            news, moment = watch.news, watch.moment
-            snapshot = moment.frame(told) if moment else None
-            if moment and snapshot:
-                await self.send_with_backpressure(snapshot)
-                told = moment.versions
-            if told:
+            news, snapshot = watch.news, watch.snapshot
+            frame = snapshot.frame(sent) if snapshot else None
+            if snapshot and frame:
+                await self.send_with_backpressure(frame)
+                sent = snapshot.versions
+            if sent:
                 samples, seen = watch.history.frame(seen)
                 if samples:
                     await self.send_with_backpressure(samples)
-            if snapshot:
+            if frame:
                 await asyncio.sleep(self.interval)
             else:
                 await news.wait()
 
     async def send_with_backpressure(self, text: str) -> None:
-        """Return when the reader has room for more; who reads nothing at all is cut off."""
+        """Send a frame and return when the reader has room for more. The server cuts off one that
+        reads nothing at all."""
         await self.base_send({"type": "websocket.send", "text": text, "backpressure": True})
 
     async def guard(self) -> None:
-        """See that whoever watches still may, and is still signed in."""
+        """Close the socket when the watcher is signed out or may not watch any more."""
         error = None
         while not error:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.doubt.wait(), self.recheck_seconds)
-            self.doubt.clear()
+                await asyncio.wait_for(self.must_recheck.wait(), self.recheck_seconds)
+            self.must_recheck.clear()
             error = await self.objection()
         self.tasks[0].cancel()
         await self.refuse(error)
 
-    async def suspect(self) -> None:
+    async def recheck(self) -> None:
         """Have the watcher's rights checked again soon."""
-        self.doubt.set()
+        self.must_recheck.set()
 
     async def objection(self) -> ProtocolError | None:
-        """Why this one may not watch now."""
+        """Return why this client may not watch now, None if it may."""
         try:
             if await self.may_view() and await is_current(self.scope, self.scope["user"], None):
                 return None

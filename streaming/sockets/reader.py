@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from streaming.delivery.viewers import Told, Viewer, Viewers
+from streaming.delivery.queue_position import QueuePosition
+from streaming.delivery.viewer import Viewer
+from streaming.delivery.viewers import Viewers
 from streaming.lifecycle.accepting import ENDED
 from streaming.models import Response
 from streaming.protocol.server_events import ResponseQueued
@@ -73,16 +75,18 @@ class SocketReader:
     async def placed(self, row: Response, place: Place) -> None:
         """Send the place, if that is of interest, then what the response has said."""
         assert self._viewer is not None  # it was expected
-        told: Told | None = None
+        position: QueuePosition | None = None
         if self._is_asked or place is not ENDED:
-            told = await Viewers.here(self._socket.channel_layer).tell(str(row.pk), place)
+            position = await Viewers.here(self._socket.channel_layer).position_of(
+                str(row.pk), place
+            )
         # Of one that has ended, whose first acknowledgement was lost, it tells the conversation.
-        if told and (self._is_asked or place.state in (State.WAITING, State.HELD)):
+        if position and (self._is_asked or place.state in (State.WAITING, State.HELD)):
             await self._socket.send_event(
                 ResponseQueued(
-                    response_id=row.pk, conversation_id=row.conversation_id, **told._asdict()
+                    response_id=row.pk, conversation_id=row.conversation_id, **position._asdict()
                 )
             )
         # The HTML of a part depends on all that stands before it.
         after = 0 if self._socket.wants_html else self._after
-        await self._viewer.open(None if place is ENDED else told, after)
+        await self._viewer.open(None if place is ENDED else position, after)

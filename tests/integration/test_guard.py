@@ -282,15 +282,15 @@ async def test_a_database_that_is_away_ends_nothing(
 async def test_who_does_not_take_the_word_holds_up_no_further_look(monkeypatch: Any) -> None:
     """A reader who reads nothing, where the server waits for it."""
     monkeypatch.setattr(Guard, "interval", 0.05)
-    monkeypatch.setattr(guard, "_ASK_SECONDS", 0.1)
+    monkeypatch.setattr(guard, "_RECHECK_SECONDS", 0.1)
     asked = asyncio.Event()
 
     class Deaf:
-        async def suspect(self) -> None:
+        async def recheck(self) -> None:
             await asyncio.Event().wait()
 
     class Heard:
-        async def suspect(self) -> None:
+        async def recheck(self) -> None:
             asked.set()
 
     revoked = Credentials(api_key="no key of ours", user="1")

@@ -146,7 +146,7 @@ async def test_people_read_why_the_queue_is_closed(
 async def test_a_list_that_cannot_be_asked_is_asked_again(
     layer: Any, client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(notices, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(notices, "POLL_SECONDS", 0.01)
     asked: list[bool] = []
 
     async def away() -> str | None:

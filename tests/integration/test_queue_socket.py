@@ -35,7 +35,7 @@ def quick(layer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(QueueConsumer, "recheck_seconds", 0.02)
     monkeypatch.setattr(QueueWatch, "interval", 0.01)
     monkeypatch.setattr(QueueWatch, "whole_seconds", 3600.0)
-    monkeypatch.setattr(queue_watch, "_SAMPLES_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(queue_watch, "_SAMPLES_POLL_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -339,7 +339,7 @@ async def test_frames_resume_after_an_outage_that_is_logged_once(
         caplog.clear()
         looks.fail = True
         await looks.more(5)
-        assert QueueWatch.here(layer).moment is None  # for who comes now is told nothing old
+        assert QueueWatch.here(layer).snapshot is None  # for who comes now is told nothing old
         late = await watch(user)
         await looks.more(2)
         looks.fail = False

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from streaming.live_queue.frames import Moments, samples_frame
+from streaming.live_queue.frames import SnapshotVersions, samples_frame
 from streaming.waiting_list.base import EntryRow, State, WorkerRow, WorkerState
 
 PARTS = {"workers", "running", "waiting", "paused", "closed"}
@@ -36,9 +36,9 @@ def look() -> dict[str, Any]:
 
 def news(before: dict[str, Any], after: dict[str, Any], elapsed: float = 0.5) -> set[str]:
     """The parts that whoever was told `before` is told so much later."""
-    moments = Moments()
-    first = moments.next(before, 100.0)
-    frame = moments.next(after, 100.0 + elapsed).frame(first.versions)
+    versions = SnapshotVersions()
+    first = versions.next(before, 100.0)
+    frame = versions.next(after, 100.0 + elapsed).frame(first.versions)
     if frame is None:
         return set()
     told: dict[str, Any] = json.loads(frame)
@@ -48,7 +48,7 @@ def news(before: dict[str, Any], after: dict[str, Any], elapsed: float = 0.5) ->
 
 
 def test_the_first_frame_is_whole() -> None:
-    frame = Moments().next(look(), 100.0).frame({})
+    frame = SnapshotVersions().next(look(), 100.0).frame({})
     assert frame is not None
     assert json.loads(frame) == {"type": "queue.snapshot", **look()}
 
@@ -82,13 +82,13 @@ def test_an_eta_stays_at_nought() -> None:
 
 
 def test_a_drift_is_compared_with_what_was_told_not_with_the_look_before() -> None:
-    moments = Moments()
-    first = moments.next(look(), 100.0)
+    versions = SnapshotVersions()
+    first = versions.next(look(), 100.0)
     for step in range(1, 4):
         after = look()
         after["waiting"][0]["eta"] = 60.0 + 3 * step  # of a queue that stands still
-        moment = moments.next(after, 100.0)
-    assert set(json.loads(moment.frame(first.versions) or "")) == {"type", "waiting"}
+        snapshot = versions.next(after, 100.0)
+    assert set(json.loads(snapshot.frame(first.versions) or "")) == {"type", "waiting"}
 
 
 @pytest.mark.parametrize(
@@ -129,28 +129,28 @@ def test_an_order_is_news() -> None:
     assert news(look(), after) == {"waiting"}
 
 
-def test_whoever_missed_moments_gets_what_changed_in_any() -> None:
-    moments = Moments()
-    first = moments.next(look(), 100.0)
+def test_whoever_missed_snapshots_gets_what_changed_in_any() -> None:
+    versions = SnapshotVersions()
+    first = versions.next(look(), 100.0)
     changed = look() | {"paused": True}
-    moments.next(changed, 100.1)
+    versions.next(changed, 100.1)
     changed["closed"] = "Back at nine."
-    last = moments.next(copy.deepcopy(changed), 100.2)
+    last = versions.next(copy.deepcopy(changed), 100.2)
     frame = json.loads(last.frame(first.versions) or "")
     assert frame == {"type": "queue.snapshot", "paused": True, "closed": "Back at nine."}
     assert last.frame(last.versions) is None
 
 
 def test_all_is_told_again_when_it_shall_be_whole() -> None:
-    moments = Moments()
-    first = moments.next(look(), 100.0)
-    frame = moments.next(look(), 110.0, whole=True).frame(first.versions)
+    versions = SnapshotVersions()
+    first = versions.next(look(), 100.0)
+    frame = versions.next(look(), 110.0, whole=True).frame(first.versions)
     assert set(json.loads(frame or "")) == PARTS | {"type"}
 
 
 def test_each_part_is_written_once_for_all() -> None:
-    moment = Moments().next(look(), 100.0)
-    assert moment._text("waiting") is moment._text("waiting")
+    snapshot = SnapshotVersions().next(look(), 100.0)
+    assert snapshot._text("waiting") is snapshot._text("waiting")
 
 
 def test_samples_say_whether_they_are_all() -> None:

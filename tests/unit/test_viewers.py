@@ -8,8 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
-from streaming.delivery import viewers
-from streaming.delivery.viewers import Told, Viewer, Viewers
+from streaming.delivery import queue_position
+from streaming.delivery import viewer as viewer_module
+from streaming.delivery.queue_position import QueuePosition
+from streaming.delivery.viewer import Viewer
+from streaming.delivery.viewers import Viewers
 from streaming.protocol.server_events import ResponseDone, Timings, Usage
 from streaming.waiting_list.base import State, Watch, Watched
 
@@ -41,16 +44,18 @@ def viewer_of(log: Log, sent: list[str], replay: Any = None) -> Viewer:
 
 async def test_a_place_far_off_is_told_less_often(monkeypatch: Any) -> None:
     now = 0.0
-    monkeypatch.setattr(viewers, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(queue_position, "time", SimpleNamespace(monotonic=lambda: now))
     for position, seconds in ((1, 0.005), (100, 0.5), (400, 2.0), (5000, 5.0)):
         sent: list[str] = []
         viewer = viewer_of(Log(), sent)
-        await viewer.open(Told(position + 1, 9000, 1))
+        await viewer.open(QueuePosition(position + 1, 9000, 1))
         viewer.mark()
         for elapsed in (seconds * 0.7, seconds * 0.6):
             assert not sent
             now += elapsed
-            await viewer.observe(Watched(State.WAITING, position, 0), Told(position, 9000, 1, None))
+            await viewer.observe(
+                Watched(State.WAITING, position, 0), QueuePosition(position, 9000, 1, None)
+            )
         assert [json.loads(text)["position"] for text in sent] == [position]
 
 
@@ -86,7 +91,7 @@ async def test_a_look_does_not_wait_for_a_reader() -> None:
     log.say(last=True)
     viewer.mark()
     async with asyncio.timeout(1):
-        await viewer.observe(Watched(State.DONE, None, 1), Told(None, 0, 1))
+        await viewer.observe(Watched(State.DONE, None, 1), QueuePosition(None, 0, 1))
     go_on.set()
     await asyncio.sleep(0.01)
     assert sent == log.events
@@ -110,12 +115,12 @@ async def test_a_reader_who_has_left_takes_no_news_from_others() -> None:
 
     layer: Any = SimpleNamespace(waiting_list=SimpleNamespace(watch=watch))
     looking = Viewers(layer)
-    looking.outlook = SimpleNamespace(service=service, eta=eta)  # type: ignore[assignment]
+    looking.queue_status = SimpleNamespace(service=service, eta=eta)  # type: ignore[assignment]
     for _ in range(9):
         for viewer in (Viewer(layer, str(uuid4()), send, lambda: None), viewer_of(Log(), sent)):
             viewer._open = True
             looking._viewers.add(viewer)
-    await looking._look()
+    await looking._poll()
     assert len(sent) == 9
 
 
@@ -137,23 +142,23 @@ async def test_what_the_log_lost_of_what_was_told(monkeypatch: Any) -> None:
             timings=Timings(queue_ms=0, ttft_ms=1, total_ms=2),
         )
 
-    monkeypatch.setattr(viewers.recovery, "begin_anew", begin_anew)
-    monkeypatch.setattr(viewers.ending, "ended_event", done_event)
+    monkeypatch.setattr(viewer_module.recovery, "begin_anew", begin_anew)
+    monkeypatch.setattr(viewer_module.ending, "ended_event", done_event)
     log, sent = Log(), []
     viewer = viewer_of(log, sent)
     await viewer.open(None)
     for _ in range(5):
         await viewer.feed(log.say())
     # What was sent during the look is not lost: the look is older.
-    await viewer.observe(Watched(State.RUNNING, None, 3), Told(None, 1, 1))
+    await viewer.observe(Watched(State.RUNNING, None, 3), QueuePosition(None, 1, 1))
     await asyncio.sleep(0.01)
     assert begun == []
     viewer.mark()
-    await viewer.observe(Watched(State.RUNNING, None, 3), Told(None, 1, 1))
+    await viewer.observe(Watched(State.RUNNING, None, 3), QueuePosition(None, 1, 1))
     await asyncio.sleep(0.01)
     assert begun == [5]
     viewer.mark()
-    await viewer.observe(Watched(State.DONE, None, 4), Told(None, 0, 1))
+    await viewer.observe(Watched(State.DONE, None, 4), QueuePosition(None, 0, 1))
     await asyncio.sleep(0.01)
     done = json.loads(sent[-1])
     assert (done["sequence_number"], done["type"], done["text"]) == (6, "response.done", "all")
