@@ -21,7 +21,7 @@ _MESSAGES = "#/channels/chat/messages/"
 
 
 def document() -> dict[str, Any]:
-    """The whole document, as a mapping in the order in which it is written."""
+    """Return the whole document as a mapping, in the order in which it is written."""
     sent, received = client_events(), server_events()
     return {
         "asyncapi": "3.0.0",
@@ -58,7 +58,7 @@ def document() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The document as YAML."""
+    """Return the document as YAML."""
     return yaml.safe_dump(document(), sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -88,13 +88,13 @@ def _schemas(
         for name, schema in found["$defs"].items():
             schemas[name] = _plain(schema, without=("title", "default") if complete else ("title",))
             if complete:
-                # The server leaves nothing out; and a later one may say more.
+                # The server sends all fields; a later one may send more.
                 schemas[name]["required"] = list(schema["properties"])
     return dict(sorted(schemas.items()))
 
 
 def _plain(schema: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
-    """A model's schema without what its reader does not need."""
+    """Return a model's schema without the titles, which repeat the names."""
     plain = {name: value for name, value in schema.items() if name != "title"}
     plain["properties"] = {
         field: {name: value for name, value in about.items() if name not in without}

@@ -13,26 +13,30 @@ from streaming.protocol.sampling_params import Params
 
 
 class _ClientEvent(WireModel):
+    """What all client events have: an id of the client's own, which an error carries back."""
+
     event_id: str | None = Field(None, max_length=200)
 
 
 class SessionResume(_ClientEvent):
+    """Be the visitor of an earlier socket, by its `session_token`."""
+
     type: Literal["session.resume"]
     session_token: str = Field(max_length=500)
 
 
 class SessionPing(_ClientEvent):
-    """Is anybody there? Answered at once, whatever else is being done."""
+    """Test the connection. Answered at once, before events that were sent earlier."""
 
     type: Literal["session.ping"]
 
 
 class ResponseCreate(_ClientEvent):
-    """Ask for an answer: to a new prompt (`input`), once more to the prompt of an ended response
-    (`regenerates`), or for more of one that was cut (`continues`): exactly one of the three.
+    """Ask for a response. Exactly one of `input` (a new prompt), `regenerates` (an ended response:
+    answer its prompt again) and `continues` (an incomplete response: generate more of it) is given.
 
-    A new prompt follows `previous_response_id`, which may still be open: absent, the newest
-    response of the conversation; null, none (the conversation begins anew on a branch).
+    A new prompt follows `previous_response_id`, which may still be open. Absent: the newest
+    response of the conversation. Null: none, which begins a new branch of the conversation.
     """
 
     type: Literal["response.create"]
@@ -57,12 +61,12 @@ class ResponseCreate(_ClientEvent):
 
     @property
     def follows_newest(self) -> bool:
-        """No previous response is named, which is not the same as naming none (null)."""
+        """Return whether `previous_response_id` is absent, which is not the same as null."""
         return "previous_response_id" not in self.model_fields_set
 
 
 class ResponseUpdate(_ClientEvent):
-    """Change a prompt that still waits; it keeps its place."""
+    """Change the prompt of a waiting response, which keeps its place."""
 
     type: Literal["response.update"]
     response_id: UUID
@@ -70,12 +74,14 @@ class ResponseUpdate(_ClientEvent):
 
 
 class ResponseCancel(_ClientEvent):
+    """End a response, waiting or running; what was generated is kept."""
+
     type: Literal["response.cancel"]
     response_id: UUID
 
 
 class ResponseResume(_ClientEvent):
-    """Replay the events after number `starting_after`, then go on live."""
+    """Replay the events after number `starting_after`, then send new ones as they come."""
 
     type: Literal["response.resume"]
     response_id: UUID

@@ -41,11 +41,11 @@ FaultCode = Literal[
     "content_filter",
     "internal_error",
 ]
-"""Why a response failed: `error.code` of `response.done`. An engine of one's own may say others."""
+"""Why a response failed: `error.code` of `response.done`. Other engines may have further codes."""
 
 
 class ProtocolError(Exception):
-    """A client's event cannot be served; becomes one `error` event."""
+    """A client's event cannot be served; it is answered with one `error` event."""
 
     def __init__(self, code: ErrorCode, message: str, param: str | None = None) -> None:
         super().__init__(message)

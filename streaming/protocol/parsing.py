@@ -1,4 +1,4 @@
-"""From a client's frame to its event, or to an error that names the wrong field."""
+"""Reads the frames of clients: a frame is an event, or an error that names the wrong field."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ _client_event: TypeAdapter[ClientEvent] = TypeAdapter(ClientEvent)
 _loose: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 _PING_CHARS = 500
-"""No ping is longer."""
+"""Maximum length of a ping, in characters."""
 
 _MANY_FIELDS, _MANY_FIELDS_CHARS = 100, 10_000
-"""To explain what is wrong with tens of thousands of fields takes long, and helps nobody."""
+"""Maximum fields of a frame that is longer than so many characters: tens of thousands take long to
+validate."""
 
 _PARAM_CHARS = 100
-"""So much of a field's name is repeated; the client may have made up a long one."""
+"""Characters of a field's name that an error repeats: a client may invent a long one."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_ping(text: str) -> SessionPing | None:
-    """The ping in a frame; None if there is anything else."""
+    """Return the ping in a frame, None if it has anything else."""
     if len(text) > _PING_CHARS or '"session.ping"' not in text:
         return None
     try:
@@ -40,7 +41,7 @@ def parse_ping(text: str) -> SessionPing | None:
 
 
 def parse_client_event(text: str) -> ClientEvent:
-    """One frame's event. Raises ProtocolError(`invalid_event`) that names the wrong field."""
+    """Return the event of a frame. Raises ProtocolError (`invalid_event`) with the wrong field."""
     try:
         if len(text) > _MANY_FIELDS_CHARS and _has_many_fields(_loose.validate_json(text)):
             raise ProtocolError("invalid_event", "The frame has too many fields.")
@@ -55,7 +56,7 @@ def parse_client_event(text: str) -> ClientEvent:
 
 
 def peek_event_id(text: str) -> str | None:
-    """The `event_id` of a frame that may be invalid otherwise, so that its error can carry it."""
+    """Return the `event_id` of a frame that may be invalid otherwise, for the error event."""
     try:
         value = _loose.validate_json(text).get("event_id")
     except ValidationError:
@@ -71,8 +72,8 @@ def _has_many_fields(event: dict[str, Any]) -> bool:
 
 
 def _leniently(text: str) -> dict[str, Any]:
-    """A frame that is refused only for its lone surrogates, which strict parsers do not take and
-    JavaScript writes; empty for any other."""
+    """Return the fields of a frame that is refused only for lone surrogates, which JavaScript
+    writes and strict parsers refuse; {} for any other."""
     if not _ESCAPED_SURROGATE.search(text):
         return {}
     try:
@@ -83,7 +84,7 @@ def _leniently(text: str) -> dict[str, Any]:
 
 
 def _broken_field(text: str) -> str | None:
-    """The first field of a frame with a lone surrogate in it, or in its name; None without one."""
+    """Return the first field with a lone surrogate in its value or name, None if there is none."""
     for name, value in _leaves(_leniently(text)):
         if _SURROGATE.search(name + value):
             return _SURROGATE.sub("\ufffd", name)[:_PARAM_CHARS]
@@ -91,7 +92,7 @@ def _broken_field(text: str) -> str | None:
 
 
 def _leaves(value: Any, name: str = "", depth: int = 3) -> Iterator[tuple[str, str]]:
-    """What stands in an event: the fields by their names, with a dot for those inside others."""
+    """Yield the names and text values of fields, those inside others with a dot (`a.b`)."""
     if isinstance(value, dict | list) and depth:
         inner = value.items() if isinstance(value, dict) else enumerate(value)
         for key, each in inner:

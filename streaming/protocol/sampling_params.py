@@ -27,11 +27,11 @@ def _some_tokens(count: int) -> int:
 
 
 def _default(name: str, words: str) -> str:
-    """A parameter's description: what a model in this process takes if nothing is asked for."""
+    """Return a parameter's description, with its default in this process."""
     value = SamplingParams.__dataclass_fields__[name].default
     return (
-        f"By default what the model's makers say, or {value:g}; {words}. In front of another "
-        "server its own."
+        f"By default the model's own value, else {value:g}; {words}. In front of another server, "
+        "that server's default."
     )
 
 
@@ -39,26 +39,26 @@ Tokens = Annotated[int, Field(strict=True, ge=-1), AfterValidator(_some_tokens)]
 
 
 class Params(ThinkingParams, WireModel):
-    """Sampling parameters of one response; what is absent is as the model's makers say, or else
-    takes the default, or in front of another server that one's.
+    """Sampling parameters of one response. An absent one takes the model's own value, else the
+    default; in front of another server, that server's default.
 
-    What OpenAI, vLLM and llama.cpp take means the same here. `max_tokens` above the server's bound
-    is that bound, as -1 is; `top_p` 0 takes the likeliest token each time; `top_k` 0 or -1 is no
-    bound, and more than 1000 is 1000; `seed` -1 is none. `truncation` `disabled`: a conversation
-    that does not fit fails, and loses no turn.
+    Values mean the same as for OpenAI, vLLM and llama.cpp. `max_tokens` -1, or above the server's
+    limit, is that limit; `top_p` 0 takes the most likely token each time; `top_k` 0 or -1 is no
+    limit, and above 1000 is 1000; `seed` -1 is none. `truncation` `disabled`: a conversation that
+    does not fit into the context fails, instead of losing its oldest messages.
     """
 
     max_tokens: Tokens = None
     temperature: float | None = Field(
-        None, ge=0, description=_default("temperature", "0 is the likeliest token each time")
+        None, ge=0, description=_default("temperature", "0 takes the most likely token each time")
     )
-    top_p: float | None = Field(None, ge=0, le=1, description=_default("top_p", "1 is no bound"))
+    top_p: float | None = Field(None, ge=0, le=1, description=_default("top_p", "1 is no limit"))
     top_k: int | None = Field(
-        None, ge=-1, strict=True, description=_default("top_k", "0 is no bound")
+        None, ge=-1, strict=True, description=_default("top_k", "0 is no limit")
     )
     seed: int | None = Field(None, ge=-(2**63), lt=2**63, strict=True)
     repetition_penalty: float | None = Field(
-        None, ge=0.5, le=2, description=_default("repetition_penalty", "which is none")
+        None, ge=0.5, le=2, description=_default("repetition_penalty", "1 is no penalty")
     )
     stop: Annotated[
         list[StopText], BeforeValidator(_as_list, json_schema_input_type=StopText | list[StopText])

@@ -12,26 +12,30 @@ from streaming.protocol.errors import ErrorCode
 
 
 class _ServerEvent(WireModel):
-    """A newer server may say more; a client must ignore what it does not know."""
+    """A client ignores fields that it does not know: a later server may send more."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class Limits(_ServerEvent):
+    """The server's limits: Unicode code points of a prompt, tokens of an answer, and tokens of a
+    conversation with its answer, None before a worker is there."""
+
     max_input_chars: int
     max_tokens: int
     context_tokens: int | None
 
 
 Service = Literal["ready", "loading", "paused", "draining", "away"]
-"""What the workers do, all together: one serves; the first one loads its model; none may take
-another prompt; those that are there finish what they run and take no more; there is none. A prompt
-that was accepted waits."""
+"""What all workers do together. `ready`: at least one serves; `loading`: the first one loads its
+model; `paused`: none may take another prompt; `draining`: they finish what they run and take no
+more; `away`: there is none. A prompt that was accepted waits."""
 
 
 class SessionCreated(_ServerEvent):
-    """`notice`: no new prompt is taken, and these are the operator's words for it. `sampling`: what
-    the model takes for parameters that nobody asks for. `thinks`: it may think before answering."""
+    """The first event on a socket. `sampling`: the model's values of parameters that a request does
+    not set. `thinks`: the model may think before it answers. `notice`: the operator's message while
+    no new prompt is accepted, else null."""
 
     type: Literal["session.created"] = "session.created"
     protocol_version: int = PROTOCOL_VERSION
@@ -52,13 +56,15 @@ class SessionPong(_ServerEvent):
 
 
 class SessionUpdated(_ServerEvent):
-    """The queue was closed, and `notice` has the operator's words for it, or opened again."""
+    """The queue was closed, with the operator's message in `notice`, or opened again (null)."""
 
     type: Literal["session.updated"] = "session.updated"
     notice: str | None
 
 
 class _PositionEvent(_ServerEvent):
+    """`position` is 1 for the next in line; `size` counts the responses that wait."""
+
     response_id: UUID
     position: int | None
     size: int
@@ -68,18 +74,21 @@ class _PositionEvent(_ServerEvent):
 
 
 class ResponseQueued(_PositionEvent):
-    """Accepted. `position` is None while an earlier answer of the conversation is open."""
+    """The response is accepted. `position` is null while an earlier response of the conversation is
+    open, and when it waits no more."""
 
     type: Literal["response.queued"] = "response.queued"
     conversation_id: UUID
 
 
 class ResponseQueuePosition(_PositionEvent):
+    """The position of a waiting response has changed, or its ETA."""
+
     type: Literal["response.queue_position"] = "response.queue_position"
 
 
 class ResponseUpdated(_ServerEvent):
-    """The prompt of a waiting response is now this."""
+    """The prompt of a waiting response was changed to `input`."""
 
     type: Literal["response.updated"] = "response.updated"
     response_id: UUID
@@ -87,19 +96,20 @@ class ResponseUpdated(_ServerEvent):
 
 
 class _Numbered(_ServerEvent):
-    """Stored and replayable: the waiting list splices `sequence_number` in as it stores, hence
-    it is read (by clients), but never written from here."""
+    """An event that is stored and can be replayed. The waiting list writes `sequence_number` into
+    the stored JSON; so clients read it, and no event is made with it."""
 
     sequence_number: int = Field(0, exclude=True)
     response_id: UUID
 
 
 class ResponseInProgress(_Numbered):
-    """The answer begins; `trimmed_messages` of the oldest were left out, the context being full.
+    """The answer begins. `trimmed_messages`: so many of the oldest messages were left out, since
+    they do not fit into the context.
 
-    A second one means that the answer begins anew, and what was received of it before is void:
-    the queue lost its memory (the number has jumped ahead then), or the model's server broke off
-    and cannot go on.
+    A second one means that the answer begins anew: discard its text so far. That happens when the
+    queue lost its memory (`sequence_number` has jumped ahead then), or when the model's server
+    broke off and cannot continue.
     """
 
     type: Literal["response.in_progress"] = "response.in_progress"
@@ -108,7 +118,7 @@ class ResponseInProgress(_Numbered):
 
 
 class OutputTextDelta(_Numbered):
-    """`offset` counts Unicode code points of the answer before this delta."""
+    """More text of the answer. `offset` counts Unicode code points of the answer before it."""
 
     type: Literal["response.output_text.delta"] = "response.output_text.delta"
     delta: str
@@ -116,8 +126,9 @@ class OutputTextDelta(_Numbered):
 
 
 class ReasoningTextDelta(_Numbered):
-    """What the model thinks before it answers, or between. `offset` counts Unicode code points of
-    the thought before this delta, `reasoning_ms` milliseconds that it has taken up to here."""
+    """More text of what the model thinks, before its answer or within it. `offset` counts Unicode
+    code points of the thought before this delta; `reasoning_ms` is how long it has thought, in
+    milliseconds."""
 
     type: Literal["response.reasoning_text.delta"] = "response.reasoning_text.delta"
     delta: str
@@ -126,7 +137,7 @@ class ReasoningTextDelta(_Numbered):
 
 
 class ResponsePassedDelta(_Numbered):
-    """What the model's server says besides text and thought, of a request to `/v1/` alone: `fields`
+    """What the model's server sends besides text and thought, for requests to `/v1/` only: `fields`
     has some of `refusal`, `tool_calls`, `logprobs` and `usage`."""
 
     type: Literal["response.passed.delta"] = "response.passed.delta"
@@ -134,14 +145,14 @@ class ResponsePassedDelta(_Numbered):
 
 
 class LaterEvent(_Numbered):
-    """For clients: a numbered event of a later version, whose number counts all the same."""
+    """A numbered event of a later version, as a client reads it: its number counts, too."""
 
     type: str
     sequence_number: int = Field(ge=1, exclude=True)
 
 
 class Usage(_ServerEvent):
-    """`reasoning_tokens` of the completion's were thought."""
+    """Tokens of the prompt and of the completion; `reasoning_tokens` of the latter are thought."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -149,8 +160,9 @@ class Usage(_ServerEvent):
 
 
 class Timings(_ServerEvent):
-    """Milliseconds since the prompt was accepted; None for what never happened. `reasoning_ms`:
-    how long it thought, from the first token of the thought to the first of the answer."""
+    """Milliseconds from the acceptance to the start, to the first token and to the end; null for
+    what never happened. `reasoning_ms`: from the first token of the thought to the first of the
+    answer."""
 
     queue_ms: int | None
     ttft_ms: int | None
@@ -159,11 +171,16 @@ class Timings(_ServerEvent):
 
 
 class ErrorDetail(_ServerEvent):
+    """Why a response failed."""
+
     code: str
     message: str
 
 
 class ResponseDone(_Numbered):
+    """The last event of a response, with all of its text. `passed`: as `fields` of
+    `response.passed.delta`, all together."""
+
     type: Literal["response.done"] = "response.done"
     status: Literal["completed", "incomplete", "cancelled", "failed"]
     finish_reason: str
@@ -176,6 +193,9 @@ class ResponseDone(_Numbered):
 
 
 class ErrorEvent(_ServerEvent):
+    """A client's event cannot be served, or the socket is about to be closed. `param` is the wrong
+    field; `event_id` and `response_id` are those of the client's event, if it has any."""
+
     type: Literal["error"] = "error"
     code: ErrorCode
     message: str

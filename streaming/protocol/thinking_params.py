@@ -1,4 +1,4 @@
-"""What a request says of thoughts: the parameters, and what of them is refused. No Django."""
+"""The parameters by which a request asks a model to think, and which of them contradict."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ EFFORTS: dict[str, Effort] = {
 }
 
 _SWITCHES = ("enable_thinking", "thinking")
-"""Variables by which templates turn thoughts on and off."""
+"""Variables by which chat templates turn thinking on and off."""
 
 
 class Reasoning(BaseModel):
-    """As the Responses API says it."""
+    """The effort, as the Responses API has it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,18 +40,18 @@ Variables = Annotated[dict[str, Any], AfterValidator(plain)]
 
 
 class ThinkingParams(BaseModel):
-    """What a request says of thoughts. A model that does not think takes no notice."""
+    """How much a model is to think. A model that cannot think ignores it."""
 
     reasoning_effort: ReasoningEffort | None = Field(
         None,
-        description="How much a model that can think does so before it answers; `none`: not at "
-        "all. `minimal` is taken as `low`, `xhigh` and `max` as `high`, `default` as its own way.",
+        description="How much the model thinks before it answers; `none`: not at all. `minimal` "
+        "means `low`, `xhigh` and `max` mean `high`; `default` leaves it to the model.",
     )
     reasoning: Reasoning | None = Field(
         None, description="The same as `reasoning_effort`, as the Responses API has it."
     )
     enable_thinking: bool | None = Field(
-        None, strict=True, description="Whether it thinks; `true` is a medium effort."
+        None, strict=True, description="Whether the model thinks; `true` is a medium effort."
     )
     chat_template_kwargs: Variables | None = Field(
         None,
@@ -90,7 +90,7 @@ class ThinkingParams(BaseModel):
         return self
 
     def efforts(self) -> dict[str, ReasoningEffort]:
-        """The words for how much is to be thought, by the name of what says so."""
+        """Return the efforts that are asked for, by the name of the parameter."""
         words = {
             "reasoning_effort": self.reasoning_effort,
             "reasoning": self.reasoning and self.reasoning.effort,
@@ -98,20 +98,21 @@ class ThinkingParams(BaseModel):
         return {name: word for name, word in words.items() if word}
 
     def switches(self) -> dict[str, bool]:
-        """What turns thoughts on or off, by name, template variables apart."""
+        """Return what turns thinking on or off, by the name of the parameter; template variables
+        are not among them."""
         return {} if self.enable_thinking is None else {"enable_thinking": self.enable_thinking}
 
     def budget(self) -> int | None:
-        """Most tokens of the thought, if it is said."""
+        """Return the maximum tokens of the thought, None if the request sets none."""
         return None
 
 
 Budget = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
-"""Most tokens of a thought."""
+"""Maximum tokens of a thought."""
 
 
 class LooseReasoning(Reasoning):
-    """As OpenRouter and others say it besides."""
+    """The same with what OpenRouter and others have besides."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -120,7 +121,7 @@ class LooseReasoning(Reasoning):
 
 
 class ThinkingSwitch(BaseModel):
-    """As Anthropic's, DeepSeek's, Doubao's and GLM's programs say it."""
+    """The switch of Anthropic's, DeepSeek's, Doubao's and GLM's APIs."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -129,7 +130,7 @@ class ThinkingSwitch(BaseModel):
 
 
 class LooseThinkingParams(ThinkingParams):
-    """The same by all the names that programs have for it."""
+    """The same, under all the names that programs use."""
 
     reasoning: LooseReasoning | None = Field(
         None,
@@ -141,15 +142,17 @@ class LooseThinkingParams(ThinkingParams):
     )
     thinking: ThinkingSwitch | None = Field(
         None,
-        description="Its `type` says whether it thinks (`adaptive`, `auto`: in its own way), "
-        "its `budget_tokens` how many tokens at most, within the server's own bound.",
+        description="Its `type` says whether the model thinks (`adaptive`, `auto`: as it likes), "
+        "its `budget_tokens` how many tokens at most, within the server's own limit.",
     )
 
     def efforts(self) -> dict[str, ReasoningEffort]:
+        """Return the efforts that are asked for, `think` among them."""
         words = super().efforts()
         return {**words, "think": self.think} if isinstance(self.think, str) else words
 
     def switches(self) -> dict[str, bool]:
+        """Return what turns thinking on or off, `reasoning`, `think` and `thinking` among them."""
         switches = super().switches()
         if self.reasoning and self.reasoning.enabled is not None:
             switches["reasoning"] = self.reasoning.enabled
@@ -160,6 +163,7 @@ class LooseThinkingParams(ThinkingParams):
         return switches
 
     def budget(self) -> int | None:
+        """Return the smaller of the budgets of `thinking` and `reasoning`, None without any."""
         budgets = (
             self.thinking.budget_tokens if self.thinking else None,
             self.reasoning.max_tokens if self.reasoning else None,
@@ -172,7 +176,7 @@ def _contradict(param: str, text: str) -> None:
 
 
 def switch_of(params: ThinkingParams) -> bool | None:
-    """Whether it turns thoughts on or off, by whatever name; None: neither."""
+    """Return whether the parameters turn thinking on or off, under any name; None: neither."""
     for on in params.switches().values():
         return on
     variables = params.chat_template_kwargs or {}
