@@ -17,7 +17,7 @@ from streaming.protocol.errors import ProtocolError
 from streaming.protocol.parsing import parse_ping
 from streaming.protocol.server_events import ErrorEvent, SessionPong
 from streaming.record.database import in_database
-from streaming.sockets.consumers import CLOSE_FORBIDDEN, CLOSE_UNAVAILABLE
+from streaming.sockets import close_codes
 from streaming.sockets.guard import Credentials, Guard
 from streaming.system.outages import log_fault
 from streaming.system.token_bucket import TokenBucket
@@ -89,7 +89,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
             pass  # the client has left, and the server has not said so yet
         except Exception:
             logger.exception("The queue could not be told to a watcher.")
-            await self.close(CLOSE_UNAVAILABLE)
+            await self.close(close_codes.UNAVAILABLE)
 
     async def send_loop(self, watch: QueueWatch) -> None:
         """Send a frame whenever something has changed; never returns."""
@@ -144,7 +144,9 @@ class QueueConsumer(AsyncWebsocketConsumer):
         """Send the error and close with the code that belongs to it."""
         event = ErrorEvent(code=error.code, message=error.message)
         await self.send(event.model_dump_json(exclude_none=True))
-        await self.close(CLOSE_FORBIDDEN if error.code == "forbidden" else CLOSE_UNAVAILABLE)
+        await self.close(
+            close_codes.FORBIDDEN if error.code == "forbidden" else close_codes.UNAVAILABLE
+        )
 
     @in_database
     def may_view(self) -> bool:

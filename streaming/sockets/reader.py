@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from types import TracebackType
-from typing import Any, Protocol
 
-from pydantic import BaseModel
+from channels.layers import BaseChannelLayer
 
 from streaming.delivery.queue_position import QueuePosition
 from streaming.delivery.viewer import Viewer
@@ -14,24 +13,9 @@ from streaming.delivery.viewers import Viewers
 from streaming.lifecycle.accepting import ENDED
 from streaming.models import Response
 from streaming.protocol.server_events import ResponseQueued
+from streaming.sockets.response_views import ResponseViews
+from streaming.sockets.socket_writer import SocketWriter
 from streaming.waiting_list.base import Place, State
-
-
-class Socket(Protocol):
-    """What a reader needs of the consumer that it stands for."""
-
-    channel_layer: Any
-    viewers: dict[str, Viewer]
-    wants_html: bool
-
-    async def view(self, response: Response) -> Viewer:
-        """Subscribe to a response's events."""
-
-    async def unview(self, response_id: str) -> None:
-        """Leave them."""
-
-    async def send_event(self, event: BaseModel) -> None:
-        """Send an event to the client."""
 
 
 class SocketReader:
@@ -44,8 +28,18 @@ class SocketReader:
     that one that is asked for again does not pass for one that is shown already.
     """
 
-    def __init__(self, socket: Socket, *, is_asked: bool = False, after: int = 0) -> None:
-        self._socket = socket
+    def __init__(
+        self,
+        layer: BaseChannelLayer,
+        views: ResponseViews,
+        writer: SocketWriter,
+        *,
+        is_asked: bool = False,
+        after: int = 0,
+    ) -> None:
+        self._layer = layer
+        self._views = views
+        self._writer = writer
         self._is_asked = is_asked
         self._after = after
         self._viewer: Viewer | None = None
@@ -62,14 +56,14 @@ class SocketReader:
     ) -> None:
         if isinstance(error, Exception) and self._expected:
             with contextlib.suppress(Exception):
-                await self._socket.unview(self._expected)
+                await self._views.unview(self._expected)
 
     async def expect(self, row: Response) -> bool:
         """Subscribe to the events; return False if the socket shows what was asked for already."""
-        if self._is_asked and str(row.pk) in self._socket.viewers:
+        if self._is_asked and str(row.pk) in self._views:
             return False
         self._expected = str(row.pk)
-        self._viewer = await self._socket.view(row)
+        self._viewer = await self._views.view(row)
         return True
 
     async def placed(self, row: Response, place: Place) -> None:
@@ -77,16 +71,14 @@ class SocketReader:
         assert self._viewer is not None  # it was expected
         position: QueuePosition | None = None
         if self._is_asked or place is not ENDED:
-            position = await Viewers.here(self._socket.channel_layer).position_of(
-                str(row.pk), place
-            )
+            position = await Viewers.here(self._layer).position_of(str(row.pk), place)
         # Of one that has ended, whose first acknowledgement was lost, it tells the conversation.
         if position and (self._is_asked or place.state in (State.WAITING, State.HELD)):
-            await self._socket.send_event(
+            await self._writer.send_event(
                 ResponseQueued(
                     response_id=row.pk, conversation_id=row.conversation_id, **position._asdict()
                 )
             )
         # The HTML of a part depends on all that stands before it.
-        after = 0 if self._socket.wants_html else self._after
+        after = 0 if self._views.has_html else self._after
         await self._viewer.open(None if place is ENDED else position, after)

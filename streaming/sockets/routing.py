@@ -3,7 +3,7 @@
 from channels.security.websocket import WebsocketDenier
 from django.urls import path, re_path
 
-from streaming.sockets.consumers import ChatConsumer
+from streaming.sockets.chat_consumer import ChatConsumer
 from streaming.sockets.queue_consumer import QueueConsumer
 
 websocket_urlpatterns = [

@@ -28,3 +28,28 @@ class SocketCount:
 
     def __len__(self) -> int:
         return len(self._open)
+
+
+_OPEN_SOCKETS = SocketCount()
+
+
+class CountedSocket:
+    """One socket of this process, as it is counted."""
+
+    def __init__(self) -> None:
+        self._keys: tuple[str, ...] = ()
+
+    def enter(self, keys: tuple[str, ...], bound: int) -> bool:
+        """Count the socket under these keys instead of its former ones. If one of them has `bound`
+        sockets already, return False and leave it as it was."""
+        _OPEN_SOCKETS.leave(self._keys)
+        if not _OPEN_SOCKETS.enter(keys, bound):
+            _OPEN_SOCKETS.enter(self._keys, bound)
+            return False
+        self._keys = keys
+        return True
+
+    def leave(self) -> None:
+        """Count the socket no more."""
+        _OPEN_SOCKETS.leave(self._keys)
+        self._keys = ()

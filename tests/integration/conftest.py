@@ -18,7 +18,7 @@ from django.db import connections
 from django.test import Client
 
 from streaming.identity import keys, visitors
-from streaming.sockets.consumers import ChatConsumer
+from streaming.sockets.chat_consumer import ChatConsumer
 from streaming.worker.queue_worker import QueueWorker
 from tests.support.fake_engine import FakeEngine
 

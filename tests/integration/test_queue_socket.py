@@ -16,7 +16,7 @@ from django.db import DatabaseError
 
 from streaming.live_queue import watch as queue_watch
 from streaming.live_queue.watch import QueueWatch
-from streaming.sockets.consumers import CLOSE_FORBIDDEN, CLOSE_UNAVAILABLE
+from streaming.sockets.close_codes import FORBIDDEN, UNAVAILABLE
 from streaming.sockets.queue_consumer import QueueConsumer
 from streaming.waiting_list import samples
 from streaming.waiting_list.base import AdmissionLimits, Entry, WorkerBeat, WorkerState
@@ -157,7 +157,7 @@ async def beat(layer: Any) -> None:
 
 async def test_a_stranger_is_refused(watch: Watch) -> None:
     socket = await watch(AnonymousUser())
-    assert await socket.refused() == ("forbidden", CLOSE_FORBIDDEN)
+    assert await socket.refused() == ("forbidden", FORBIDDEN)
 
 
 @pytest.mark.parametrize(("staff", "permitted"), [(False, True), (True, False)])
@@ -165,7 +165,7 @@ async def test_both_staff_and_the_permission_are_needed(
     watch: Watch, staff: bool, permitted: bool
 ) -> None:
     socket = await watch(await _viewer(staff, permitted))
-    assert await socket.refused() == ("forbidden", CLOSE_FORBIDDEN)
+    assert await socket.refused() == ("forbidden", FORBIDDEN)
 
 
 @pytest.mark.parametrize("right", ["is_staff", "is_active"])
@@ -174,7 +174,7 @@ async def test_a_right_taken_away_ends_the_view(watch: Watch, right: str) -> Non
     socket = await watch(user)
     await socket.snapshot()
     await User.objects.filter(pk=user.pk).aupdate(**{right: False})
-    assert await socket.refused() == ("forbidden", CLOSE_FORBIDDEN)
+    assert await socket.refused() == ("forbidden", FORBIDDEN)
 
 
 async def test_the_permission_taken_away_ends_the_view(watch: Watch) -> None:
@@ -182,7 +182,7 @@ async def test_the_permission_taken_away_ends_the_view(watch: Watch) -> None:
     socket = await watch(user)
     await socket.snapshot()
     await user.user_permissions.aclear()
-    assert await socket.refused() == ("forbidden", CLOSE_FORBIDDEN)
+    assert await socket.refused() == ("forbidden", FORBIDDEN)
 
 
 async def test_nobody_watches_while_rights_cannot_be_read(
@@ -195,7 +195,7 @@ async def test_nobody_watches_while_rights_cannot_be_read(
         raise DatabaseError("away")
 
     monkeypatch.setattr(QueueConsumer, "may_view", fail)
-    assert await socket.refused() == ("unavailable", CLOSE_UNAVAILABLE)
+    assert await socket.refused() == ("unavailable", UNAVAILABLE)
 
 
 async def test_what_a_client_sends_is_not_read(watch: Watch, layer: Any) -> None:

@@ -227,7 +227,7 @@ def test_nothing_is_started_by_an_import() -> None:
         django.setup()
         import threading
         import psutil
-        import chatsite.asgi, chatsite.urls, streaming.sockets.consumers, streaming.pages.turns
+        import chatsite.asgi, chatsite.urls, streaming.sockets.chat_consumer, streaming.pages.turns
         print(len(psutil.Process().children()), threading.active_count())
     """)
     environ = {**os.environ, "SECRET_KEY": "only-for-tests"}

@@ -1,0 +1,10 @@
+"""The codes with which the server closes a WebSocket."""
+
+LOGIN_REQUIRED = 4401
+FORBIDDEN = 4403
+SESSION_CHANGED = 4409
+TOO_MANY = 4429
+UNAVAILABLE = 4503
+
+OF_ERRORS = {"login_required": LOGIN_REQUIRED, "session_changed": SESSION_CHANGED}
+"""By error code: the errors after which no event of a socket can be served."""
