@@ -17,13 +17,15 @@ _RETRY_SECONDS = 1.0
 
 
 async def listen(
-    layer: BaseChannelLayer, channel: str, hear: Callable[[dict[str, Any]], Awaitable[None]]
+    layer: BaseChannelLayer, channel: str, handle: Callable[[dict[str, Any]], Awaitable[None]]
 ) -> None:
-    """Pass each message of a channel to `hear`, until cancelled. After a fault it goes on: a viewer
-    that misses an event reads it from the response's log."""
+    """Pass each message of a channel to `handle`, until cancelled.
+
+    Faults are logged and do not end it: a viewer that misses an event reads it from the log.
+    """
     while True:
         try:
-            await hear(await layer.receive(channel))
+            await handle(await layer.receive(channel))
         except Exception as error:
             log_fault(logger, error, "A message of the channel layer could not be taken.")
             await asyncio.sleep(_RETRY_SECONDS)

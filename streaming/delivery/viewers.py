@@ -80,7 +80,7 @@ class Viewers:
             try:
                 await self._poll()
             except Exception as error:
-                log_fault(logger, error, "The waiting list could not be looked at; trying again.")
+                log_fault(logger, error, "The waiting list could not be polled; trying again.")
             await asyncio.sleep(interval)
 
     async def _poll(self) -> None:
@@ -103,7 +103,7 @@ class Viewers:
                     try:
                         await viewer.observe(watched, position)
                     except Exception as error:  # one reader's fault is not the others'
-                        message = "A viewer of %s could not be told its place."
+                        message = "A position could not be sent to a viewer of %s."
                         log_fault(logger, error, message, viewer.response_id)
                 if time.monotonic() >= slice_ends:
                     await asyncio.sleep(0)

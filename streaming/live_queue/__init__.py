@@ -1,4 +1,4 @@
-"""What operators see of the queue: one look for all who watch, and what of it is news.
+"""What operators see of the queue: one poll for all watchers, and the parts that have changed.
 
 Knows no sockets and no admin pages.
 """

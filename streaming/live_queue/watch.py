@@ -84,7 +84,7 @@ class QueueWatch:
     def __init__(self, layer: BaseChannelLayer) -> None:
         self.snapshot: VersionedSnapshot | None = None
         self.history = History()
-        self.news = asyncio.Event()
+        self.polled = asyncio.Event()
         self._layer = layer
         self._holder = f"web:{uuid4().hex}"
         self._queue = LiveQueue(layer.waiting_list)
@@ -107,7 +107,7 @@ class QueueWatch:
         return len(self._watchers)
 
     def enter(self, watcher: object) -> None:
-        """Poll for one more watcher. Each poll sets `news` and puts a new event there: a watcher
+        """Poll for one more watcher. Each poll sets `polled` and puts a new event there: a watcher
         takes the event first, then reads, then waits for it."""
         self._watchers.add(watcher)
         if self._task is None:
@@ -137,8 +137,8 @@ class QueueWatch:
                 if self._fault:
                     logger.info("The queue can be read again.")
                 self._fault = None
-                self.news.set()
-                self.news = asyncio.Event()
+                self.polled.set()
+                self.polled = asyncio.Event()
             await asyncio.sleep(self.interval)
 
     async def _poll(self) -> None:

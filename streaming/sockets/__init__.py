@@ -1,4 +1,4 @@
-"""The WebSocket doors, for people, programs and operators: who may enter, at what cost.
+"""The WebSocket consumers for people, programs and operators, with their limits.
 
-Know neither SQL nor how a response is accepted or ended: they ask `lifecycle` and `delivery`.
+Know neither SQL nor how a response is accepted or ended: that is for `lifecycle` and `delivery`.
 """

@@ -1,4 +1,4 @@
-"""From a client's `response.create` to the task that the record keeps."""
+"""Turns a client's `response.create` into the task that the record keeps."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class ChatConsumer(ListeningConsumer):
             metrics.WEBSOCKETS.dec()
 
     def set_up(self) -> None:
-        """Make the parts that need no client."""
+        """Make the parts that do not depend on who the client is."""
         query = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
         has_html = query.get("markup") == ["html"]
         self.writer = SocketWriter(self.base_send)
@@ -65,7 +65,7 @@ class ChatConsumer(ListeningConsumer):
         self.counted = CountedSocket()
 
     async def tear_down(self) -> None:
-        """Leave everything that the socket was entered in."""
+        """Stop the parts, and take the socket out of the registers of this process."""
         self.writer.leave()
         self.counted.leave()
         Guard.here().leave(self)
@@ -73,14 +73,14 @@ class ChatConsumer(ListeningConsumer):
         self.inbox.stop()
         await self.views.close()
 
-    # --- what comes: from the socket, and from the channel layer ---
+    # --- messages of the server and of the channel layer ---
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Handle a message of the server or of the channel layer.
 
-        Channels' own `dispatch` and `websocket_disconnect` visit the database's thread. What comes
-        often goes without, so that neither a flood of frames on one socket nor a crowd that comes
-        or leaves holds up the others.
+        Channels' own `dispatch` and `websocket_disconnect` visit the database's thread. Frequent
+        messages bypass them, so that neither a flood of frames on one socket nor a crowd of
+        clients that come or leave holds up the others.
         """
         if message["type"] == "websocket.receive":
             await self.receive(message.get("text"), message.get("bytes"))
@@ -92,12 +92,12 @@ class ChatConsumer(ListeningConsumer):
         else:
             await super().dispatch(message)
 
-    async def hear(self, message: dict[str, Any]) -> None:
+    async def on_layer_message(self, message: dict[str, Any]) -> None:
         """Take an event of a response from its group."""
         await self.views.feed(message)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Take a frame of the client; ignore one that was sent before it could know of the end."""
+        """Take a frame of the client; ignore it when the socket is closing."""
         if self.writer.state is SocketState.OPEN:
             await self.inbox.put(text_data, bytes_data)
 

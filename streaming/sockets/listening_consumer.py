@@ -1,4 +1,4 @@
-"""A WebSocket consumer that hears the channel layer in a task of its own."""
+"""A WebSocket consumer that listens to the channel layer in a task of its own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from streaming.delivery.listening import listen
 
 
 class ListeningConsumer(AsyncWebsocketConsumer):
-    """Passes what the layer sends to `hear` and what the socket sends to `dispatch`, side by side.
+    """Passes the layer's messages to `on_layer_message`, the socket's to `dispatch`, side by side.
 
     Channels waits for both together, which takes a task and two further rounds of the event loop
-    for each message: for the event of a token that is as much as all the rest of its way.
+    for each message. For the event of a token, that is as much as all the rest of its delivery.
     """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -25,7 +25,9 @@ class ListeningConsumer(AsyncWebsocketConsumer):
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
         self.channel_name = await self.channel_layer.new_channel()
         self.set_up()
-        listening = asyncio.create_task(listen(self.channel_layer, self.channel_name, self.hear))
+        listening = asyncio.create_task(
+            listen(self.channel_layer, self.channel_name, self.on_layer_message)
+        )
         try:
             while True:
                 await self.dispatch(await receive())
@@ -47,6 +49,6 @@ class ListeningConsumer(AsyncWebsocketConsumer):
     async def tear_down(self) -> None:
         """Clean up when the connection is over, however it ended."""
 
-    async def hear(self, message: dict[str, Any]) -> None:
+    async def on_layer_message(self, message: dict[str, Any]) -> None:
         """Take one message of the layer, and return at once."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Who may open a WebSocket: pages of this very site, and programs without cookies."""
+"""Who may open a WebSocket: pages of this site, and programs without cookies."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ logger = logging.getLogger(__name__)
 _PORTS = {"http": 80, "https": 443}
 
 Origin = tuple[str, str, int | None]
-"""Scheme, host and port, in lower case, the scheme's own port filled in."""
+"""Scheme, host and port, in lower case; without a port, the scheme's default."""
 
 
 class OriginValidator:
-    """Lets a handshake through if its Origin is the address the site was asked by, scheme, host
-    and port, or stands in `CSRF_TRUSTED_ORIGINS`; and one with neither Origin nor Cookie.
+    """Lets a handshake through if its Origin is the site's own address (scheme, host and port) or
+    stands in `CSRF_TRUSTED_ORIGINS`, or if it has neither Origin nor Cookie.
 
     A browser always sends Origin, so a page of another site, of another port or by plain HTTP
-    cannot use a visitor's cookie; a program sends neither and is nobody until it shows a token.
+    cannot use a visitor's cookie. A program sends neither, and identifies itself by a token.
     """
 
     def __init__(self, application: Any) -> None:
@@ -54,8 +54,9 @@ class OriginValidator:
 
 
 def site_of(scope: dict[str, Any]) -> Origin | None:
-    """The address the site was asked by, as Django finds it for a form (`ALLOWED_HOSTS`, and what
-    settings believe of a proxy); None for a host that is not allowed."""
+    """Return the address under which the client reached the site, as Django finds it for a form
+    (`ALLOWED_HOSTS`, and the proxy headers that the settings trust); None for a host that is not
+    allowed."""
     scheme = {"wss": "https", "ws": "http"}.get(scope.get("scheme", "ws"), "")
     asked: dict[str, Any] = {"type": "http", "method": "GET", "path": "/", "scheme": scheme}
     asked |= {name: scope.get(name) for name in ("headers", "server")}
@@ -67,7 +68,7 @@ def site_of(scope: dict[str, Any]) -> Origin | None:
 
 
 def is_allowed(text: str, site: Origin | None) -> bool:
-    """Whether an Origin header names the site or a trusted origin."""
+    """Return whether an Origin header names the site or a trusted origin."""
     origin = parsed(text)
     if origin is None:
         return False
@@ -75,7 +76,7 @@ def is_allowed(text: str, site: Origin | None) -> bool:
 
 
 def parsed(text: str) -> Origin | None:
-    """None for what is no origin (`null`, an address with a path)."""
+    """Return the origin of a text, None for what is none (`null`, an address with a path)."""
     try:
         parts = urlsplit(text.lower())
         port = parts.port
@@ -89,7 +90,8 @@ def parsed(text: str) -> Origin | None:
 
 
 def _matches(origin: Origin, trusted: str) -> bool:
-    """`trusted` as in `CSRF_TRUSTED_ORIGINS`, where `https://*.example.org` is every host below."""
+    """Return whether an origin is `trusted`, an entry of `CSRF_TRUSTED_ORIGINS`, in which
+    `https://*.example.org` matches every host below."""
     wanted = parsed(trusted.replace("://*.", "://."))
     if wanted is None or (wanted[0], wanted[2]) != (origin[0], origin[2]):
         return False

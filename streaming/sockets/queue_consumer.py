@@ -88,7 +88,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
         except OSError:
             pass  # the client has left, and the server has not said so yet
         except Exception:
-            logger.exception("The queue could not be told to a watcher.")
+            logger.exception("The queue could not be sent to a watcher.")
             await self.close(close_codes.UNAVAILABLE)
 
     async def send_loop(self, watch: QueueWatch) -> None:
@@ -96,7 +96,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
         sent: Mapping[str, int] = {}
         seen: tuple[int, int] | None = None
         while True:
-            news, snapshot = watch.news, watch.snapshot
+            polled, snapshot = watch.polled, watch.snapshot
             frame = snapshot.frame(sent) if snapshot else None
             if snapshot and frame:
                 await self.send_with_backpressure(frame)
@@ -108,7 +108,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
             if frame:
                 await asyncio.sleep(self.interval)
             else:
-                await news.wait()
+                await polled.wait()
 
     async def send_with_backpressure(self, text: str) -> None:
         """Send a frame and return when the reader has room for more. The server cuts off one that

@@ -1,4 +1,4 @@
-"""One socket as the reader of a response that is accepted, or shown again."""
+"""The reader of a response that is accepted, or shown again, on one chat socket."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from streaming.waiting_list.base import Place, State
 class SocketReader:
     """Shows a response on a socket: its place while it waits, its events from `after` on.
 
-    `is_asked`: the client asked for it with `response.create`. Then `response.queued` is sent even
-    if it waits no more, and nothing is, if the socket shows it already.
+    `is_asked`: the client sent `response.create`. Then `response.queued` is sent even if the
+    response waits no more, and nothing is sent if the socket shows it already.
 
-    An asynchronous context: on an exception within it the socket shows the response no more, so
-    that one that is asked for again does not pass for one that is shown already.
+    An asynchronous context manager: after an exception within it the socket shows the response no
+    more, so that the client can ask for it again.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class SocketReader:
         self._is_asked = is_asked
         self._after = after
         self._viewer: Viewer | None = None
-        self._expected: str | None = None  # the id of what is to be shown
+        self._expected: str | None = None  # the id of the response to show
 
     async def __aenter__(self) -> SocketReader:
         return self
@@ -67,12 +67,13 @@ class SocketReader:
         return True
 
     async def placed(self, row: Response, place: Place) -> None:
-        """Send the place, if that is of interest, then what the response has said."""
-        assert self._viewer is not None  # it was expected
+        """Send `response.queued` where it is due, then the events of the response."""
+        assert self._viewer is not None  # `expect` comes first
         position: QueuePosition | None = None
         if self._is_asked or place is not ENDED:
             position = await Viewers.here(self._layer).position_of(str(row.pk), place)
-        # Of one that has ended, whose first acknowledgement was lost, it tells the conversation.
+        # Sent for an ended response, too: if the first `response.queued` was lost, the client
+        # learns the conversation's id from this one.
         if position and (self._is_asked or place.state in (State.WAITING, State.HELD)):
             await self._writer.send_event(
                 ResponseQueued(

@@ -1,4 +1,4 @@
-"""From what the lifecycle and the record refuse to the `error` events of the wire."""
+"""Translates the refusals of lifecycle, record and waiting list into protocol errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from streaming.record.errors import (
 from streaming.waiting_list.base import WaitingListError
 
 REFUSALS = (ProtocolError, RecordError, WaitingListError)
-"""What is told to a client, and is no fault of ours."""
+"""Exceptions that become an `error` event: refusals, as opposed to faults of the server."""
 
 _FIELDS = {
     Subject.RESPONSE: "response_id",
@@ -30,12 +30,12 @@ _FIELDS = {
     Subject.REGENERATED: "regenerates",
     Subject.CONTINUED: "continues",
 }
-"""In which field of an event each is named."""
+"""The field of an event that names each."""
 
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Raise a ProtocolError in place of what the lifecycle or the record refuses."""
+    """Turn the exceptions of a refusal into a ProtocolError."""
     try:
         yield
     except WaitingListError as error:

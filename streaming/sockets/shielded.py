@@ -23,7 +23,7 @@ async def shielded(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _log_fault(task: asyncio.Future[None]) -> None:
-    """Log what the vanished client is not told: faults of ours, but no refusal."""
+    """Log a fault of ours that the client, which has vanished, is not sent; a refusal is none."""
     error = None if task.cancelled() else task.exception()
     if error and not isinstance(error, REFUSALS):
         logger.error("A vanished client's event could not be handled.", exc_info=error)
