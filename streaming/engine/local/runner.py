@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from streaming.engine.faults import Faults
-from streaming.engine.local.attention.cache import SlotCache, Slots
-from streaming.engine.local.attention.embedding_bag_attention import BlockSlots, can_bag
-from streaming.engine.local.attention.flash import TokenSlots, can_flash
+from streaming.engine.local.attention.cache import SlotCache
+from streaming.engine.local.attention.choice import choose_attention
+from streaming.engine.local.attention.interface import Attention
+from streaming.engine.local.attention.slots import Slots
 from streaming.engine.local.attention.span import Span
 from streaming.engine.local.forward.cpu_affinity import Team
 from streaming.engine.local.forward.decoder import Decoder
@@ -88,16 +89,14 @@ class ModelRunner:
                    else row_bytes(config, cache, context_tokens))  # fmt: skip
             rows = rows_in_memory(row, device)
         self.rows = rows
-        windows = () if packable else tuple(windows_of(config))
-        self.cache = SlotCache(
-            config.num_hidden_layers, self.rows, context_tokens,
-            _slots(packed.shape, device, self.precision.cache) if packed else Slots, windows,
-        )  # fmt: skip
         self.check_seconds = 0.0  # of the comparison with transformers' own pass
         self._threads = Threads(torch.get_num_threads()) if device.type == "cpu" else None
         self._team = Team()
         self._model: Decoder | StockModel
         if packed is None:
+            self.cache = SlotCache(
+                config.num_hidden_layers, rows, context_tokens, Slots, tuple(windows_of(config))
+            )
             self.parameters, self.end_ids = parameters_of(model), end_ids_of(model)
             self._model = StockModel(model, self.cache, context_tokens)
             began = time.perf_counter()
@@ -106,8 +105,13 @@ class ModelRunner:
             self.cache.reset()
             self.check_seconds = time.perf_counter() - began
             return
-        self.parameters, self.end_ids = packed.shape.parameters, packed.shape.end_ids
-        self._model = Decoder(packed, self.cache, self.precision, context_tokens)
+        shape = packed.shape
+        attention = self._attention(shape)
+        self.cache = SlotCache(shape.layers, rows, context_tokens, attention.slots_class)
+        self.parameters, self.end_ids = shape.parameters, shape.end_ids
+        self._model = Decoder(
+            packed, attention(self.cache, shape.attention(self.precision, packed.embedding.device))
+        )
         if check:  # what was kept was checked when it was made
             with torch.inference_mode(), steps_taken():
                 check.whole(self._model.step, self.rows)
@@ -131,7 +135,11 @@ class ModelRunner:
     def _packed(self, model: Any, fill: Filling | None, context: int, check: PartsCheck) -> Packed:
         with torch.inference_mode(), fill.shown() if fill else contextlib.nullcontext():
             weights = Weights(model, self.precision, context, self.device, check, fill)
-        return pack_weights(weights, bags=can_bag(self.device), cache=self.precision.cache)
+        attention = self._attention(weights.shape)
+        return pack_weights(weights, self.precision, records_decoding=attention.takes_recordings)
+
+    def _attention(self, shape: Shape) -> type[Attention]:
+        return choose_attention(self.device, self.precision.cache, shape.head_dim, shape.windows)
 
     @property
     def is_exact(self) -> bool:
@@ -183,14 +191,6 @@ class ModelRunner:
         self.cache.reset()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _slots(shape: Shape, device: torch.device, dtype: torch.dtype) -> type[Slots]:
-    """How our own pass keeps keys and values in this format on this device."""
-    if can_bag(device):
-        return BlockSlots
-    flashes = not any(shape.windows) and can_flash(device, dtype, shape.head_dim)
-    return TokenSlots if flashes else Slots
 
 
 def _config(path: Path | str) -> Any:

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.engine.local.attention.dense import partition, rows_of
+from streaming.engine.local.attention.dense import decode_calls
+from streaming.engine.local.attention.partition import partition
 
 
 def cost(lengths: list[int], cuts: list[tuple[int, int]], call: int) -> int:
@@ -33,12 +34,12 @@ def test_rows_are_cut_at_the_least_cost(lengths: list[int], call: int) -> None:
 
 
 def test_equal_rows_need_no_mask() -> None:
-    (rows,) = rows_of([40, 40, 40], torch.float32, torch.device("cpu"))
+    (rows,) = decode_calls([40, 40, 40], torch.float32, torch.device("cpu"))
     assert (rows.first, rows.last, rows.length, rows.mask) == (0, 3, 40, None)
 
 
 def test_a_short_row_does_not_pay_for_a_long_one() -> None:
-    parts = list(rows_of([30, 35, 4000, 33], torch.float32, torch.device("cpu")))
+    parts = list(decode_calls([30, 35, 4000, 33], torch.float32, torch.device("cpu")))
     assert [(part.first, part.last, part.length) for part in parts] == [
         (0, 2, 35),
         (2, 3, 4000),

@@ -10,7 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from streaming.engine.local import LocalEngine
-from streaming.engine.local.attention.cache import SlotCache, Slots
+from streaming.engine.local.attention.cache import SlotCache
+from streaming.engine.local.attention.slots import Slots
 from streaming.engine.local.attention.span import Span
 from streaming.engine.local.forward.transformers_model import StockModel, windows_of
 from streaming.engine.local.loading import capacity

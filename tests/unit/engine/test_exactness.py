@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from transformers import Gemma3TextConfig, LlamaConfig, Qwen3Config
 
-from streaming.engine.local.attention import dense, splits
-from streaming.engine.local.attention.embedding_bag_attention import can_bag
+from streaming.engine.local.attention import splits
+from streaming.engine.local.attention.embedding_bag import can_bag
+from streaming.engine.local.attention.prefill import prefill_call
+from streaming.engine.local.attention.slots import Slots
 from streaming.engine.local.attention.splits import Columns, spare_rows
 from streaming.engine.local.forward import linear
 from streaming.engine.local.forward.decoder import Span
@@ -153,14 +155,14 @@ def test_a_row_of_a_product_does_not_depend_on_its_neighbours(dtype: str, inputs
 def test_a_long_prompt_is_summed_in_the_same_pieces_wherever_it_is_cut(dtype: torch.dtype) -> None:
     """Beyond the number of keys that a library sums at once."""
     torch.manual_seed(2)
-    slots = dense.Slots(1, 2048)
+    slots = Slots(1, 2048)
     slots.allocate(2, 64, 64, torch.float32, torch.device("cpu"))
     slots.keys.normal_()
     slots.values.normal_()
     queries = torch.randn(128, 2, 3, 64)
 
     def seen(start: int, count: int) -> torch.Tensor:
-        part = dense.reading_of(0, 0, start, count, 3, dtype, torch.device("cpu"), slots.room)
+        part = prefill_call(0, 0, start, count, 3, dtype, torch.device("cpu"), slots.room)
         return part.attend(queries[start - 960 :], slots, 0.125)
 
     whole = seen(960, 128)
@@ -176,7 +178,7 @@ def test_what_a_window_leaves_out_does_not_depend_on_the_cut_either(
 ) -> None:
     """Some of these cuts leave out whole sums of keys, others none: no bit tells."""
     torch.manual_seed(2)
-    slots = dense.Slots(1, 4096)
+    slots = Slots(1, 4096)
     slots.allocate(2, 64, 64, torch.float32, torch.device("cpu"))
     slots.keys.normal_()
     slots.values.normal_()
@@ -184,7 +186,7 @@ def test_what_a_window_leaves_out_does_not_depend_on_the_cut_either(
     queries = torch.randn(128, 2, 3, 64)
 
     def seen(start: int, count: int) -> tuple[int, torch.Tensor]:
-        part = dense.reading_of(
+        part = prefill_call(
             0, 0, first + start, count, 3, dtype, torch.device("cpu"), slots.room, window
         )
         return part.begin, part.attend(queries[start:], slots, 0.125).float()

@@ -14,13 +14,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from streaming.engine.local import runner
-from streaming.engine.local.attention import flash
-from streaming.engine.local.attention.cache import Slots
+from streaming.engine.local.attention import choice, flash, graphs
 from streaming.engine.local.attention.flash import TokenSlots
-from streaming.engine.local.forward import graphs
+from streaming.engine.local.attention.graphs import DecodeGraphs, padded
+from streaming.engine.local.attention.slots import Slots
 from streaming.engine.local.forward.decoder import Decoder, Span
-from streaming.engine.local.forward.graphs import padded
 from streaming.engine.local.runner import ModelRunner
 from tests.unit.engine.test_decoder import CONFIGS, TOKENS, folder, logits
 
@@ -74,8 +72,8 @@ def make(
         monkeypatch.setattr(flash, "_kernel", lambda: kernel)
         monkeypatch.setattr(graphs, "captured", captured)
         monkeypatch.setattr(graphs, "memory_pool", lambda: None)
-        monkeypatch.setattr(runner, "can_bag", lambda device: False)
-        monkeypatch.setattr(runner, "can_flash", lambda device, dtype, head_dim: True)
+        monkeypatch.setattr(choice, "can_bag", lambda device: False)
+        monkeypatch.setattr(choice, "can_flash", lambda device, dtype, head_dim: True)
         yield lambda path, rows: ModelRunner(path, torch.device("cpu"), "float32", rows, 200)
     else:
         yield lambda path, rows: ModelRunner(path, torch.device("cuda"), "bfloat16", rows, 200)
@@ -97,7 +95,8 @@ def test_it_computes_what_transformers_computes(
     ours = make(path, 4)
     assert isinstance(ours._model, Decoder)
     # The kernel is not told of windows.
-    assert type(ours.cache.slots[0]) is (Slots if any(ours._model._windows) else TokenSlots)
+    windows = ours._model._attention.config.windows
+    assert type(ours.cache.slots[0]) is (Slots if any(windows) else TokenSlots)
     expected = logits(ModelRunner(path, torch.device("cpu"), "float32", 4, 200, stock=True))
     compare(logits(ours), expected)
     ours.recover()  # the cache lies elsewhere then
@@ -132,8 +131,8 @@ def test_steps_of_many_sizes_share_the_graphs(
         for rows in (1, 2, 3, 4, 5, 8, 9, 10, 16):
             ours.step([1] * rows, [3] * rows)
     assert isinstance(ours._model, Decoder)
-    assert ours._model._graphs is not None
-    assert sorted(ours._model._graphs._graphs) == [1, 2, 4, 8, 10, 16]
+    assert isinstance(ours._model._decode_pass, DecodeGraphs)
+    assert sorted(ours._model._decode_pass._graphs) == [1, 2, 4, 8, 10, 16]
 
 
 @given(st.integers(1, 300), st.integers(0, 300))

@@ -14,7 +14,7 @@ from transformers import Gemma3TextConfig
 
 from streaming.engine.base import ChatMessage, GenerationRequest, SamplingParams, Started
 from streaming.engine.local import LocalEngine
-from streaming.engine.local.attention.embedding_bag_attention import can_bag
+from streaming.engine.local.attention.embedding_bag import can_bag
 from streaming.engine.local.forward import linear
 from streaming.engine.models.store import ModelFolder
 from tests.support.prerequisites import missing

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from streaming.engine.local.attention import cache
-from streaming.engine.local.attention.cache import RingSlots, SlotCache, Slots
+from streaming.engine.local.attention import ring_slots
+from streaming.engine.local.attention.cache import SlotCache
+from streaming.engine.local.attention.ring_slots import RingSlots
+from streaming.engine.local.attention.slots import Slots
 from tests.unit.engine.test_rows import Recorded
 
 WINDOW, ROOM = 8, 16
@@ -14,7 +16,7 @@ WINDOW, ROOM = 8, 16
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "LEAST_SPARE", WINDOW)
+    monkeypatch.setattr(ring_slots, "LEAST_SPARE", WINDOW)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
 """Attention over the slot cache, and the cache itself.
 
-Knows no model: what a layer's weights are is `forward`'s.
+Knows no model and no weights: what a layer computes before and after attention is `forward`'s.
 """

@@ -1,242 +1,195 @@
-"""Attention of decoding rows on a CPU, as weighted sums of table rows ("bags").
+"""Attention on a CPU: decoding rows by the kernel of `embedding_bag`, prompts by plain products.
 
-One query token per row makes the products of attention thin: matrix kernels spend their time
-on laying out keys and values that are used once. Weighted sums of rows are what embedding tables
-are read with, and fbgemm's kernel for that (Khudia et al. 2021, arXiv:2101.05615) reads each key
-and value once, as they lie. Values are rows as they are. For the scores, the sum over d has to be
-the sum over rows: keys lie in blocks of BLOCK tokens, transposed, so that a row holds one of the
-d numbers of each of a block's tokens, and the query's numbers are the weights. Measured on two
-cores: 16 rows of 512 tokens took 14 ms in 30 layers, scaled_dot_product_attention 24 ms.
+What a token sees is the same bit by bit, whatever else is in the step.
 """
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from streaming.engine.local.attention.cache import BLOCK, Places, Slots, Stretch, stretch_of, zeros
-from streaming.engine.local.attention.dense import partition
+from streaming.engine.local.attention.block_slots import BLOCK_SIZE, BlockSlots, blocks_of
+from streaming.engine.local.attention.cache import SlotCache
+from streaming.engine.local.attention.calls import CallsPlan, KernelCall
+from streaming.engine.local.attention.embedding_bag import (
+    BagIndices,
+    EmbeddingBagKernel,
+    bag_indices,
+)
+from streaming.engine.local.attention.interface import (
+    Attention,
+    AttentionConfig,
+    RecordingInputs,
+)
+from streaming.engine.local.attention.partition import partition
+from streaming.engine.local.attention.prefill import hiding_mask, prefill_calls
+from streaming.engine.local.attention.slots import Slots
+from streaming.engine.local.attention.span import Span
 from streaming.engine.local.attention.torchscript import recorded
 
-_CALL_TOKENS = 512  # as in `attention`: what a further call costs, in tokens of one row
+MAX_CALLS = 2
+"""Calls in which decoding rows are read at most: a step is recorded for each number of them."""
+
+_CALL_TOKENS = 512  # as in `dense`: what a further call costs, in tokens of one row
 _INDICES_KEPT = 16
 
-PARTS = 2
-"""Rows are read in so many calls at most: what a step computes is recorded for each number."""
-
-
 _REPLAYED_BLOCKS = 512
-"""Of all tokens that are read by one call of a replay: its indices take some megabytes."""
-
-
-def can_bag(device: torch.device) -> bool:
-    """Whether the kernel is there; without fbgemm torch's own is slower than anything."""
-    return device.type == "cpu" and "fbgemm" in torch.backends.quantized.supported_engines
-
-
-class BlockSlots(Slots):
-    """Keys [rows, kv_heads, blocks, d, BLOCK], values [rows, kv_heads, blocks * BLOCK, d]."""
-
-    def allocate(
-        self, heads: int, key_dim: int, value_dim: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        blocks = -(-self.max_len // BLOCK)
-        self.keys = zeros((self.rows, heads, blocks, key_dim, BLOCK), dtype, device)
-        self.values = zeros((self.rows, heads, blocks * BLOCK, value_dim), dtype, device)
-        self.is_allocated = True
-
-    def write(
-        self,
-        keys: Tensor,
-        values: Tensor,
-        decoding: Places,
-        reading: Iterable[Stretch],
-    ) -> None:
-        if count := len(decoding.rows):
-            at_keys, at_values = self.numbers_of(decoding)
-            self.keys.view(-1).put_(at_keys, keys[:count])
-            self.values.view(-1).put_(at_values, values[:count])
-        for part in reading:
-            here = slice(part.first, part.first + part.count)
-            block, at = part.places.blocks
-            self.keys[part.row, :, block, :, at] = keys[here]
-            there = slice(part.start, part.start + part.count)
-            self.values[part.row, :, there] = values[here].transpose(0, 1)
-
-    def numbers_of(self, places: Places) -> tuple[Tensor, Tensor]:
-        """As of Places, [n, kv_heads, d] each: one `put_` is faster than an assignment with four
-        indices."""
-        if places.numbers is None:
-            places.numbers = self._find(places)
-        return places.numbers
-
-    def _find(self, places: Places) -> tuple[Tensor, Tensor]:
-        _, heads, blocks, d, _ = self.keys.shape
-        block, at = places.blocks
-        head = places.rows[:, None] * heads + torch.arange(heads)
-        of_block = head * blocks + block[:, None]
-        of_keys = of_block[..., None] * d + torch.arange(d)
-        of_values = head * (blocks * BLOCK) + places.positions[:, None]
-        wide = self.values.shape[-1]
-        return (
-            of_keys * BLOCK + at[:, None, None],
-            of_values[..., None] * wide + torch.arange(wide),
-        )
-
-    @property
-    def room(self) -> int:
-        return -(-self.max_len // BLOCK) * BLOCK
-
-    def read(self, row: int, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        # Float16 to bfloat16 at once is not vectorised in torch: six times as long.
-        blocks = self.keys[row, :, : -(-length // BLOCK)].float().to(dtype)
-        keys = blocks.transpose(1, 2).flatten(2)[..., :length]
-        return keys, self.values[row, :, :length].float().to(dtype)
-
-    def swap(self, a: int, b: int, length: int) -> None:
-        blocks = -(-length // BLOCK)
-        for tensor, end in ((self.keys, blocks), (self.values, length)):
-            saved = tensor[a, :, :end].clone()
-            tensor[a, :, :end] = tensor[b, :, :end]
-            tensor[b, :, :end] = saved
-
-    def copy(self, source: int, target: int, length: int) -> None:
-        for tensor, end in ((self.keys, -(-length // BLOCK)), (self.values, length)):
-            tensor[target, :, :end] = tensor[source, :, :end]
+"""Blocks that one call of a replay reads, all tokens together: its indices take some megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Indices:
-    """Which table rows are summed, bag after bag, and where each bag begins."""
-
-    keys: Tensor
-    key_bags: Tensor
-    values: Tensor
-    value_bags: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class BagRows:
-    """Queries `first` to `last` (excluded), for which the same number of blocks is read. What
-    comes out for one does not depend on the others, nor on how many blocks there are before and
-    beyond its own."""
+class BagCall:
+    """Queries `first` to `last` (excluded) of a step, for which the same number of blocks is read.
+    What comes out for one does not depend on the others, nor on how many blocks there are before
+    and beyond its own."""
 
     first: int
     last: int
-    mask: Tensor  # added to the scores [rows, 1, 1, blocks, BLOCK]
-    indices: _Indices
-
+    mask: Tensor  # added to the scores [rows, 1, 1, blocks, BLOCK_SIZE]
+    indices: BagIndices
     kernel: Callable[..., Tensor]
 
     def attend(self, queries: Tensor, slots: Slots, scale: float) -> Tensor:
-        """Queries [n, kv_heads, group, d], of the whole step, to the same shape for these rows."""
+        """Return what these rows see [rows, kv_heads, group, d]; `queries` are of the whole step
+        [n, kv_heads, group, d]."""
         part = queries[self.first : self.last] * scale
-        return self.kernel(part, slots.keys, slots.values, *self.told)
+        return self.kernel(part, slots.keys, slots.values, *self.kernel_inputs)
 
     @property
-    def told(self) -> tuple[Tensor, ...]:
-        """What the kernel is told, besides queries, keys and values."""
+    def kernel_inputs(self) -> tuple[Tensor, ...]:
+        """Return the kernel's arguments after queries, keys and values."""
         at = self.indices
-        return self.mask, at.keys, at.key_bags, at.values, at.value_bags
+        return self.mask, at.keys, at.key_offsets, at.values, at.value_offsets
 
 
-@dataclass(frozen=True, slots=True)
-class Replay(Stretch):
-    """Tokens that were generated, read as they were then: each as the newest of a decoding row.
-    Read as a prompt they would leave other keys and values, and the answer would go on otherwise
-    than it would have."""
+class BagPlan(CallsPlan):
+    """A step whose decoding rows are read by `decoding` (for each window), and of which the other
+    tokens are read by further `calls`."""
 
-    rows: BagRows
+    def __init__(
+        self, attention: Attention, positions: Sequence[int], spans: Sequence[Span], spare: int,
+        decoding: Sequence[Sequence[BagCall]], others: Sequence[Sequence[KernelCall]],
+    ) -> None:  # fmt: skip
+        calls = [[*rows, *more] for rows, more in zip(decoding, others, strict=True)]
+        super().__init__(attention, positions, spans, spare, calls)
+        self._decode_calls = None if spans or spare else decoding
 
-    def attend(self, queries: Tensor, slots: Slots, scale: float) -> Tensor:
-        """As Reading.attend."""
-        return self.rows.attend(queries, slots, scale)
-
-
-class Attend(nn.Module):
-    """The kernel of BagRows: two calls of `embedding_bag` and a softmax."""
-
-    def forward(
-        self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor,
-        at_keys: Tensor, key_bags: Tensor, at_values: Tensor, value_bags: Tensor,
-    ) -> Tensor:  # fmt: skip
-        """Scaled queries [rows, kv_heads, group, d] to the same shape; the others as in BagRows."""
-        weights = queries.to(keys.dtype)  # scaled before: a float16 sum must not overflow
-        rows, heads, group, d = queries.shape
-        weights = weights[:, :, :, None].expand(-1, -1, -1, mask.shape[3], -1)
-        scores = _sums(keys.view(-1, BLOCK), at_keys, key_bags, weights)
-        scores = scores.view(rows, heads, group, -1, BLOCK).add_(mask)
-        shares = scores.flatten(3).softmax(-1)  # summed in float32, whatever the format
-        seen = _sums(values.view(-1, values.shape[-1]), at_values, value_bags, shares)
-        return seen.view(rows, heads, group, d)
+    def recording_inputs(self) -> RecordingInputs | None:
+        """Return the inputs of a recorded step; None if it does more than decode."""
+        calls = self._decode_calls
+        if calls is None:
+            return None
+        arguments = (
+            *self._mapping,
+            [slots.keys for slots in self._slots], [slots.values for slots in self._slots],
+            tuple(
+                tuple((torch.arange(call.first, call.last), *call.kernel_inputs) for call in each)
+                for each in calls
+            ),
+        )  # fmt: skip
+        return RecordingInputs(len(calls[0]), arguments)
 
 
-class Bags:
-    """Says how decoding rows are read. The indices of a layout hold for BLOCK steps, and for all
-    layers; those of the last few layouts are kept."""
+class EmbeddingBagAttention(Attention):
+    """Plans steps over a cache of `BlockSlots`. The indices of a layout of rows and blocks hold
+    for BLOCK_SIZE steps, and for all layers; those of the last few layouts are kept."""
 
-    def __init__(self, kv_heads: int, group: int, d: int, max_len: int) -> None:
-        self._shape = kv_heads, group, d
-        self._blocks_per_row = -(-max_len // BLOCK)
-        self._kernels: dict[torch.dtype, Callable[..., Tensor]] = {}
-        self._kept: OrderedDict[tuple[int, int, int, int], _Indices] = OrderedDict()
+    slots_class = BlockSlots
+    is_exact = True
+    takes_recordings = True
 
-    def rows_of(
-        self, lengths: Sequence[int], dtype: torch.dtype, window: int = 0
-    ) -> Iterator[BagRows]:
-        """The calls that read decoding rows of these lengths, the newest token included, from a
-        cache of this format. With a window each sees so many newest tokens only; the rows of a
-        call are the same."""
-        blocks = [-(-length // BLOCK) * BLOCK for length in lengths]
+    def __init__(self, cache: SlotCache, config: AttentionConfig) -> None:
+        super().__init__(cache, config)
+        self._blocks_per_row = blocks_of(cache.slots[0].max_len)
+        self._kept: OrderedDict[tuple[int, int, int, int], BagIndices] = OrderedDict()
+
+    def plan(self, positions: Sequence[int], spans: Sequence[Span], spare: int = 0) -> BagPlan:
+        """Plan a step, see `Attention.plan`. What was generated is read again as it was then,
+        token by token: read as a prompt it would leave other keys and values, and the answer would
+        go on otherwise than it would have."""
+        lengths = [position + 1 for position in positions]
+        windows = self.config.windows
+        decoding = [[*self.decode_calls(lengths, window)] for window in windows]
+        others: list[list[KernelCall]] = [
+            [*self._span_calls(len(positions), spans, window)] for window in windows
+        ]
+        return BagPlan(self, positions, spans, spare, decoding, others)
+
+    def example_plan(self, calls: int) -> BagPlan:
+        """Plan a step of so many rows, one token each, in so many calls: to record it with."""
+        each = [[self.decode_call(row, [1], 0) for row in range(calls)]
+                for _ in self.config.windows]  # fmt: skip
+        return BagPlan(self, [0] * calls, (), 0, each, [[] for _ in each])
+
+    def decode_calls(self, lengths: Sequence[int], window: int = 0) -> Iterator[BagCall]:
+        """Yield the calls that read decoding rows of these lengths, the newest token included.
+        With a `window` each row sees so many newest tokens only; the calls have the same rows."""
+        blocks = [blocks_of(length) * BLOCK_SIZE for length in lengths]
         cost = _CALL_TOKENS
-        while len(cuts := partition(blocks, cost)) > PARTS:
+        while len(cuts := partition(blocks, cost)) > MAX_CALLS:
             cost *= 2
         for first, last in cuts:
-            yield self.part(first, lengths[first:last], dtype, window)
+            yield self.decode_call(first, lengths[first:last], window)
 
-    def replays_of(
-        self, first: int, row: int, start: int, count: int, dtype: torch.dtype, window: int = 0
-    ) -> Iterator[Replay]:
-        """The calls that read `count` generated tokens of a row from `start`; their queries begin
-        at `first` in the step. `window` as of `rows_of`."""
+    def decode_call(self, first: int, lengths: Sequence[int], window: int = 0) -> BagCall:
+        """Return one such call, for the rows from `first`."""
+        last, blocks = first + len(lengths), _blocks(lengths, window)
+        mask = _mask(lengths, blocks, self.config.cache_dtype, window)
+        return BagCall(first, last, mask, self._indices(first, last, blocks), self._kernel)
+
+    def _span_calls(self, first: int, spans: Sequence[Span], window: int) -> Iterator[KernelCall]:
+        """The calls that read the spans; the first token of these is number `first` of the
+        step."""
+        config, room = self.config, self.cache.slots[0].room
+        for span in spans:
+            prompt = span.end - span.generated
+            yield from prefill_calls(
+                first, span.row, span.start, prompt, config.group, config.prefill_dtype,
+                config.device, room, window,
+            )  # fmt: skip
+            if span.generated:
+                yield from self._replay_calls(
+                    first + prompt - span.start, span.row, prompt, span.generated, window
+                )
+            first += len(span.tokens)
+
+    def _replay_calls(
+        self, first: int, row: int, start: int, count: int, window: int
+    ) -> Iterator[BagCall]:
+        """The calls that read `count` generated tokens of a row from `start`, each as the newest
+        token of a decoding row; the first is number `first` of the step."""
         at, end = start, start + count
         while at < end:
-            few = max(1, _REPLAYED_BLOCKS // (-(-end // BLOCK)))
+            few = max(1, _REPLAYED_BLOCKS // blocks_of(end))
             lengths = range(at + 1, min(at + few, end) + 1)
-            new = stretch_of(first, row, at, len(lengths), torch.device("cpu"))
             last, blocks = first + len(lengths), _blocks(lengths, window)
             indices = self._make([row] * len(lengths), blocks)
-            mask = _mask(lengths, blocks, dtype, window)
-            rows = BagRows(first, last, mask, indices, self._kernel(dtype))
-            yield Replay(first, row, at, len(lengths), new.places, rows)
+            mask = _mask(lengths, blocks, self.config.cache_dtype, window)
+            yield BagCall(first, last, mask, indices, self._kernel)
             first, at = last, at + len(lengths)
 
-    def part(
-        self, first: int, lengths: Sequence[int], dtype: torch.dtype, window: int = 0
-    ) -> BagRows:
-        """One such call, for the rows from `first`."""
-        last, blocks = first + len(lengths), _blocks(lengths, window)
-        mask, indices = _mask(lengths, blocks, dtype, window), self._indices(first, last, blocks)
-        return BagRows(first, last, mask, indices, self._kernel(dtype))
+    @functools.cached_property
+    def _kernel(self) -> Callable[..., Tensor]:
+        config = self.config
+        kv_heads, group, d, dtype = (
+            config.kv_heads, config.group, config.head_dim, config.cache_dtype,
+        )  # fmt: skip
+        slots = BlockSlots(1, self._blocks_per_row * BLOCK_SIZE)  # the indices are of whole rows
+        slots.allocate(kv_heads, d, d, dtype, torch.device("cpu"))
+        at = self._make([0], range(1))
+        kernel: Callable[..., Tensor] = recorded(
+            EmbeddingBagKernel(), torch.zeros(1, kv_heads, group, d), slots.keys, slots.values,
+            torch.zeros(1, 1, 1, 1, BLOCK_SIZE, dtype=dtype),
+            at.keys, at.key_offsets, at.values, at.value_offsets,
+        )  # fmt: skip
+        return kernel
 
-    def _kernel(self, dtype: torch.dtype) -> Callable[..., Tensor]:
-        if dtype not in self._kernels:
-            slots = BlockSlots(1, self._blocks_per_row * BLOCK)  # the indices are of whole rows
-            kv_heads, group, d = self._shape
-            slots.allocate(kv_heads, d, d, dtype, torch.device("cpu"))
-            at = self._make([0], range(1))
-            self._kernels[dtype] = recorded(
-                Attend(), torch.zeros(1, kv_heads, group, d), slots.keys, slots.values,
-                torch.zeros(1, 1, 1, 1, BLOCK, dtype=dtype),
-                at.keys, at.key_bags, at.values, at.value_bags,
-            )  # fmt: skip
-        return self._kernels[dtype]
-
-    def _indices(self, first: int, last: int, blocks: range) -> _Indices:
+    def _indices(self, first: int, last: int, blocks: range) -> BagIndices:
         layout = first, last, blocks.start, blocks.stop
         if layout not in self._kept:
             self._kept[layout] = self._make(range(first, last), blocks)
@@ -245,51 +198,25 @@ class Bags:
         self._kept.move_to_end(layout)
         return self._kept[layout]
 
-    def _make(self, rows: Sequence[int], blocks: range) -> _Indices:
-        """For one query of each of `rows`, which reads these blocks of its row."""
-        kv_heads, group, d = self._shape
-        heads = torch.tensor(rows)[:, None] * kv_heads + torch.arange(kv_heads)
-        heads = heads.view(-1, 1)  # of all rows, one each
-        of_block = heads * self._blocks_per_row + torch.tensor(blocks)
-        keys = of_block[..., None] * d + torch.arange(d)  # [heads, blocks, d]
-        of_row = heads * self._blocks_per_row * BLOCK
-        values = of_row + torch.arange(blocks.start * BLOCK, blocks.stop * BLOCK)
-        queries, tokens = len(heads) * group, len(blocks) * BLOCK
-        return _Indices(
-            _repeated(keys.flatten(1), group),
-            torch.arange(0, queries * len(blocks) * d, d, dtype=torch.int32),
-            _repeated(values, group),
-            torch.arange(0, queries * tokens, tokens, dtype=torch.int32),
+    def _make(self, rows: Sequence[int], blocks: range) -> BagIndices:
+        config = self.config
+        return bag_indices(
+            rows, blocks, config.kv_heads, config.group, config.head_dim, self._blocks_per_row
         )
 
 
 def _blocks(lengths: Sequence[int], window: int) -> range:
     """Those in which queries that see so many tokens each, or the last `window` of them, see
     something."""
-    first = max(0, min(lengths) - window) // BLOCK if window else 0
-    return range(first, -(-max(lengths) // BLOCK))
+    first = max(0, min(lengths) - window) // BLOCK_SIZE if window else 0
+    return range(first, blocks_of(max(lengths)))
 
 
 def _mask(lengths: Sequence[int], blocks: range, dtype: torch.dtype, window: int) -> Tensor:
-    """What BagRows adds to the scores of these queries."""
+    """What a BagCall adds to the scores of these queries."""
     ends = torch.tensor(lengths)[:, None]
-    at = torch.arange(blocks.start * BLOCK, blocks.stop * BLOCK)
+    at = torch.arange(blocks.start * BLOCK_SIZE, blocks.stop * BLOCK_SIZE)
     hidden = at >= ends
     if window:
         hidden |= at < ends - window
-    hidden = hidden.view(-1, 1, 1, len(blocks), BLOCK)
-    return torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, -torch.inf)
-
-
-def _repeated(indices: Tensor, group: int) -> Tensor:
-    """[heads, n] for each of the `group` queries of a head, flat."""
-    if int(indices.max()) > torch.iinfo(torch.int32).max:
-        raise ValueError("the cache has too many rows for this kernel")
-    return indices[:, None].expand(-1, group, -1).to(torch.int32).reshape(-1)
-
-
-def _sums(table: Tensor, indices: Tensor, bags: Tensor, weights: Tensor) -> Tensor:
-    """[bags, width]: for each bag, the sum of its table rows times their weights."""
-    flat = weights.reshape(-1)
-    sums: Tensor = torch.embedding_bag(table, indices, bags, False, 0, False, flat)[0]
-    return sums
+    return hiding_mask(hidden.view(-1, 1, 1, len(blocks), BLOCK_SIZE), dtype)

@@ -8,11 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """`tokens` to be read into `row` from position `start`; the last `generated` of them are those
-    of an answer that goes on. `total` is the length of what is being read, if it is known."""
+    """`tokens` to be read into cache row `row` from position `start`.
+
+    The last `generated` of them belong to an answer that goes on. `total` is the length in tokens
+    of the text that is being read, 0 if it is unknown.
+    """
 
     row: int
     tokens: Sequence[int]
     start: int
     generated: int = 0
     total: int = 0
+
+    @property
+    def end(self) -> int:
+        """Return the position after the last of the tokens."""
+        return self.start + len(self.tokens)

@@ -14,7 +14,7 @@ from streaming.engine.local.forward.linear import Linear, Norm
 
 
 class Before(nn.Module):
-    """Of a layer, what comes before attention: the products, and the turning by position."""
+    """The part of a layer before attention: the products, and the turning by position."""
 
     def __init__(
         self, product: Linear, heads: int, kv_heads: int, d: int, cache: torch.dtype,
@@ -26,8 +26,8 @@ class Before(nn.Module):
         self._query_norm, self._key_norm = query_norm, key_norm
 
     def forward(self, x: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x [n, hidden], angles [n, 1, d / 2] to queries [n, kv_heads, group, d], and keys and
-        values [n, kv_heads, d] for the cache."""
+        """Return queries [n, kv_heads, group, d], and keys and values [n, kv_heads, d] for the
+        cache, of x [n, hidden] and angles [n, 1, d / 2]."""
         heads, kv_heads, d = self._heads, self._kv_heads, self._d
         y = self._product(x).float().view(-1, heads + 2 * kv_heads, d)
         turning = y[:, : heads + kv_heads]
@@ -41,8 +41,8 @@ class Before(nn.Module):
 
 
 class After(nn.Module):
-    """Of a layer, what comes after attention; x is changed. `norms` are of what attention adds, and
-    of what the second half does."""
+    """The part of a layer after attention. `norms` are of what attention adds to x, and of what
+    the second half of the layer adds."""
 
     def __init__(
         self, output: Linear, gate_up: Linear, down: Linear, activation: str,
@@ -53,7 +53,8 @@ class After(nn.Module):
         self._activation, self._norms = activation, norms
 
     def forward(self, x: Tensor, seen: Tensor) -> Tensor:
-        """x [n, hidden], and what attention saw, [n, kv_heads, group, d]."""
+        """Return the layer's result [n, hidden] of x [n, hidden], which is changed, and of what
+        attention saw [n, kv_heads, group, d]."""
         x = x.add_(self.added(seen.flatten(1).to(x.dtype)))
         gate, up = self._gate_up(x).chunk(2, dim=-1)
         if self._activation == "silu":
@@ -64,12 +65,14 @@ class After(nn.Module):
         return x.add_(y if self._norms is None else self._norms[1](y))
 
     def added(self, seen: Tensor) -> Tensor:
-        """What attention adds to x: [n, hidden], of what it saw, [n, heads * d]."""
+        """Return what attention adds to x [n, hidden], of what it saw [n, heads * d]."""
         y: Tensor = self._output(seen)
         return y if self._norms is None else self._norms[0](y)
 
 
 class Layer(nn.Module):
+    """A layer in two parts, between which attention reads the cache."""
+
     before: Before
     after: After
 
@@ -80,7 +83,7 @@ class Layer(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a layer sees, and how its positions turn: the number of its window among those of the
+    """What a layer sees, and how its positions turn: the index of its window among those of the
     model, and that of its angles."""
 
     window: int
@@ -88,8 +91,8 @@ class Sight:
 
 
 class Decode(nn.Module):
-    """All layers, for rows that decode and are read by `parts` calls of `attend`. `sights` has one
-    for each layer."""
+    """All layers, for steps that only decode. `attend` is the kernel of attention, see
+    `EmbeddingBagKernel`; `sights` has an entry for each layer."""
 
     def __init__(
         self, layers: Sequence[Layer], sights: Sequence[Sight], attend: nn.Module, scale: float
@@ -99,25 +102,28 @@ class Decode(nn.Module):
         self._attend, self._scale = attend, scale
 
     def forward(
-        self, x: Tensor, angles: Tensor, at_keys: Tensor, at_values: Tensor,
+        self, x: Tensor, angles: Tensor, key_mapping: Tensor, value_mapping: Tensor,
         keys: Sequence[Tensor], values: Sequence[Tensor],
-        parts: Sequence[Sequence[Sequence[Tensor]]],
+        calls: Sequence[Sequence[Sequence[Tensor]]],
     ) -> Tensor:  # fmt: skip
-        """x [n, hidden], angles [sets, n, 1, d / 2]; `at_keys` and `at_values` as Places.numbers,
-        all layers' keys and values, and for each window and each part which rows of x it has and
-        what `attend` is told of them."""
+        """Return the last layer's [n, hidden] of x [n, hidden] and angles [sets, n, 1, d / 2].
+
+        The mappings are as of `BlockSlots.slot_mapping`, `keys` and `values` those of all layers;
+        `calls` has for each window and each kernel call which rows of x it reads for, and its
+        further arguments.
+        """
         layers: Iterable[Any] = self._layers
         turned = angles.unbind(0)
         for layer, sight, layer_keys, layer_values in zip(
             layers, self._sights, keys, values, strict=True
         ):
             query, fresh_keys, fresh_values = layer.before(x, turned[sight.angles])
-            layer_keys.view(-1).put_(at_keys, fresh_keys)
-            layer_values.view(-1).put_(at_values, fresh_values)
+            layer_keys.view(-1).put_(key_mapping, fresh_keys)
+            layer_values.view(-1).put_(value_mapping, fresh_values)
             query = query * self._scale
             seen = [
-                self._attend(query.index_select(0, of), layer_keys, layer_values, *told)
-                for of, *told in parts[sight.window]
+                self._attend(query.index_select(0, rows), layer_keys, layer_values, *others)
+                for rows, *others in calls[sight.window]
             ]
             x = layer.after(x, seen[0] if len(seen) == 1 else torch.cat(seen))
         return x

@@ -15,50 +15,51 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from streaming.engine.local.attention.cache import BLOCK, Places
+from streaming.engine.local.attention.block_slots import BLOCK_SIZE, BlockSlots
+from streaming.engine.local.attention.cache import SlotCache
+from streaming.engine.local.attention.embedding_bag import EmbeddingBagKernel
 from streaming.engine.local.attention.embedding_bag_attention import (
-    PARTS,
-    Attend,
-    BagRows,
-    Bags,
-    BlockSlots,
+    MAX_CALLS,
+    EmbeddingBagAttention,
 )
 from streaming.engine.local.attention.torchscript import recorded, recorded_methods
 from streaming.engine.local.forward.decoder_layers import Decode, Layer, Sight
+from streaming.engine.local.forward.precision import Precision
 from streaming.engine.local.forward.weights import Shape, Weights
 
 _METHODS = {1: "in_one", 2: "in_two"}
-"""By the number of parts."""
+"""By the number of kernel calls in which a layer reads the decoding rows."""
 
 
-class Whole(nn.Module):
+class RecordedPass(nn.Module):
     """All that has weights between the embedding and the logits, with a method for each number of
-    parts that decoding rows are read in."""
+    kernel calls in which a layer reads the decoding rows."""
 
     def __init__(self, layers: Sequence[Layer], head: nn.Module, shape: Shape) -> None:
         super().__init__()
         sights = [Sight(*sight) for sight in shape.sights]
-        self.decode, self.head = Decode(layers, sights, Attend(), shape.scale), head
+        self.decode = Decode(layers, sights, EmbeddingBagKernel(), shape.scale)
+        self.head = head
 
-    def in_one(self, *told: Any) -> Tensor:
-        """As `Decode.forward`."""
-        result: Tensor = self.decode(*told)
+    def in_one(self, *inputs: Any) -> Tensor:
+        """Return what `Decode.forward` does, recorded for one call."""
+        result: Tensor = self.decode(*inputs)
         return result
 
-    def in_two(self, *told: Any) -> Tensor:
-        """As `Decode.forward`."""
-        result: Tensor = self.decode(*told)
+    def in_two(self, *inputs: Any) -> Tensor:
+        """Return what `Decode.forward` does, recorded for two calls."""
+        result: Tensor = self.decode(*inputs)
         return result
 
     def logits(self, x: Tensor) -> Tensor:
-        """Of the last layer's x [n, hidden]."""
+        """Return the logits [n, vocabulary] of the last layer's x [n, hidden]."""
         result: Tensor = self.head(x)
         return result
 
 
 @dataclass(frozen=True, slots=True)
-class Halves:
-    """Of a layer: what comes before attention and after it, see `layers`."""
+class PackedLayer:
+    """What a layer computes before attention and after it, see `decoder_layers`."""
 
     before: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
     after: Callable[[Tensor, Tensor], Tensor]
@@ -66,49 +67,51 @@ class Halves:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """`angles` [turnings, context, d / 2] and `embedding` [vocabulary, hidden] are tables; `decode`
-    has an entry for each number of parts, where rows are read as `bags`. `whole` is the recording
-    that all of it but the tables comes from, None where there is none."""
+    """What the decoder runs. `angles` [turnings, context, d / 2] and `embedding` [vocabulary,
+    hidden] are tables; `decode` has an entry for each number of kernel calls, where attention
+    takes recordings. `recording` is the one that all of it but the tables comes from, None where
+    there is none."""
 
     shape: Shape
     angles: Tensor
     embedding: Tensor
     head: Callable[[Tensor], Tensor]
-    layers: list[Halves]
+    layers: list[PackedLayer]
     decode: dict[int, Callable[..., Tensor]]
-    whole: Any = None
+    recording: Any = None
 
     @property
     def context(self) -> int:
-        """For positions below this one."""
+        """Return the number of positions that there are angles for."""
         return self.angles.shape[1]
 
 
-def pack_weights(weights: Weights, *, bags: bool, cache: torch.dtype) -> Packed:
-    """Record what can be recorded, for keys and values in the format `cache`."""
+def pack_weights(weights: Weights, precision: Precision, *, records_decoding: bool) -> Packed:
+    """Return a model's weights with what can be recorded of it; `records_decoding`: attention
+    takes a recording of all layers, see `Attention.takes_recordings`."""
     shape, head = weights.shape, weights.head
     layers = _recorded_apart(weights)
-    halves = [Halves(layer.before, layer.after) for layer in layers]
+    packed_layers = [PackedLayer(layer.before, layer.after) for layer in layers]
     decode: dict[int, Callable[..., Tensor]] = {}
-    if bags:
+    if records_decoding:
         # Of recorded halves: of others a graph would have the parts' arguments in an order of its
         # own.
-        whole = Whole(layers, head, shape)
-        graph = recorded_methods(whole, dict(_examples(weights, cache)))
+        module = RecordedPass(layers, head, shape)
+        graph = recorded_methods(module, dict(_examples(weights, precision)))
         if graph is not None:
             with contextlib.suppress(AttributeError, RuntimeError):  # of another torch
                 return from_recording(graph, shape, weights.angles, weights.embedding)
-        decode = dict.fromkeys(_METHODS, whole.decode)
-    return Packed(shape, weights.angles, weights.embedding, head, halves, decode)
+        decode = dict.fromkeys(_METHODS, module.decode)
+    return Packed(shape, weights.angles, weights.embedding, head, packed_layers, decode)
 
 
-def from_recording(whole: Any, shape: Shape, angles: Tensor, embedding: Tensor) -> Packed:
-    """`whole` is a recording of `Whole`. Raises AttributeError or RuntimeError if it lacks
-    something."""
-    layers = [getattr(whole.decode._layers, str(at)) for at in range(shape.layers)]
-    halves = [Halves(_forward(layer.before), _forward(layer.after)) for layer in layers]
-    decode = {parts: getattr(whole, name) for parts, name in _METHODS.items()}
-    return Packed(shape, angles, embedding, whole.logits, halves, decode, whole)
+def from_recording(recording: Any, shape: Shape, angles: Tensor, embedding: Tensor) -> Packed:
+    """Return what a recording of `RecordedPass` has. Raises AttributeError or RuntimeError if it
+    lacks something."""
+    layers = [getattr(recording.decode._layers, str(at)) for at in range(shape.layers)]
+    packed = [PackedLayer(_forward(layer.before), _forward(layer.after)) for layer in layers]
+    decode = {calls: getattr(recording, name) for calls, name in _METHODS.items()}
+    return Packed(shape, angles, embedding, recording.logits, packed, decode, recording)
 
 
 def _forward(part: Any) -> Callable[..., Any]:
@@ -117,33 +120,19 @@ def _forward(part: Any) -> Callable[..., Any]:
     return method
 
 
-def told(
-    x: Tensor, angles: Tensor, places: Places, slots: Sequence[BlockSlots],
-    rows: Sequence[Sequence[BagRows]],
-) -> tuple[Any, ...]:  # fmt: skip
-    """What `Decode` is told; `rows` by the number of the window."""
-    return (
-        x, angles, *slots[0].numbers_of(places),
-        [each.keys for each in slots], [each.values for each in slots],
-        tuple(
-            tuple((torch.arange(each.first, each.last), *each.told) for each in of_window)
-            for of_window in rows
-        ),
-    )  # fmt: skip
-
-
-def _examples(weights: Weights, cache: torch.dtype) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """For each method of `Whole`. No graph knows how many rows the cache has, nor how long."""
+def _examples(weights: Weights, precision: Precision) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """For each method of `RecordedPass`. No graph knows how many rows the cache has, nor how
+    long."""
     shape, device = weights.shape, torch.device("cpu")
-    bags = Bags(shape.kv_heads, shape.heads // shape.kv_heads, shape.head_dim, BLOCK)
-    for parts, name in _METHODS.items():
-        slots = [BlockSlots(PARTS, BLOCK) for _ in range(shape.layers)]
-        for each in slots:
-            each.allocate(shape.kv_heads, shape.head_dim, shape.head_dim, cache, device)
-        where = torch.zeros(parts, dtype=torch.int64)
-        rows = [[bags.part(row, [1], cache) for row in range(parts)] for _ in shape.windows]
-        x, angles = weights.embedding[:parts].clone(), weights.angles[:, where][:, :, None]
-        yield name, told(x, angles, Places(torch.arange(parts), where), slots, rows)
+    for calls, name in _METHODS.items():
+        cache = SlotCache(shape.layers, MAX_CALLS, BLOCK_SIZE, BlockSlots)
+        attention = EmbeddingBagAttention(cache, shape.attention(precision, device))
+        attention.allocate()
+        inputs = attention.example_plan(calls).recording_inputs()
+        assert inputs is not None
+        at = torch.zeros(calls, dtype=torch.int64)
+        x, angles = weights.embedding[:calls].clone(), weights.angles[:, at][:, :, None]
+        yield name, (x, angles, *inputs.arguments)
     yield "logits", (weights.embedding[:2].clone(),)
 
 

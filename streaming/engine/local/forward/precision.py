@@ -8,7 +8,7 @@ import torch
 
 from streaming.engine.base import EngineError
 from streaming.engine.faults import told_by
-from streaming.engine.local.attention.embedding_bag_attention import can_bag
+from streaming.engine.local.attention.embedding_bag import can_bag
 from streaming.engine.local.forward import linear
 
 AUTO = "auto"
@@ -39,7 +39,8 @@ NAMES = (AUTO, *_FLOATS, "int8")
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA, then Apple's MPS, then the CPU. Raises EngineError if not usable."""
+    """Return the device of this name; `auto` is CUDA, then Apple's MPS, then the CPU. Raises
+    EngineError if it cannot be used."""
     if name == AUTO:
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -56,8 +57,8 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device, *, packable: bool) -> Precision:
-    """The formats that `name` stands for on this device; `packable` says that the model runs in
-    our own pass. Raises EngineError for what cannot be had here."""
+    """Return the formats that `name` stands for on this device; `packable` says that the model
+    runs in our own pass. Raises EngineError for what cannot be had here."""
     precision = _named(name, device, packable)
     if packable and can_bag(device) and precision.name != "float32":
         # Of the formats of 16 bits, the more exact one: keys and values are far from its bounds.
@@ -97,7 +98,7 @@ def _named(name: str, device: torch.device, packable: bool) -> Precision:
 
 
 def without_int8() -> str:
-    """What `auto` stands for on a CPU whose 8 bits are too coarse for a model."""
+    """Return what `auto` stands for on a CPU whose 8 bits are too coarse for a model."""
     return "bfloat16" if _multiplies_bfloat16() else "float32"
 
 

@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, CacheLayerMixin, DummyLayer
 
-from streaming.engine.local.attention.cache import RingSlots, SlotCache, Slots
+from streaming.engine.local.attention.cache import SlotCache
 from streaming.engine.local.attention.positions import by_own_length
+from streaming.engine.local.attention.ring_slots import RingSlots
+from streaming.engine.local.attention.slots import Slots
 from streaming.engine.local.attention.span import Span
 from streaming.engine.local.forward.precision import Precision
 from streaming.engine.local.forward.self_check import (

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from streaming.engine.local.attention.interface import AttentionConfig
 from streaming.engine.local.forward.decoder_layers import After, Before, Layer
 from streaming.engine.local.forward.linear import Linear, Norm, pack
 from streaming.engine.local.forward.precision import Precision
@@ -28,9 +29,9 @@ from streaming.engine.models.layer_kinds import layer_kinds
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`between` is the width between the two products of a layer's second half, and `activation` of
-    its gate; `scale` is what scores are multiplied with; `end_ids` end an answer, as the model
-    declares; `windows` and `sights` as of `sights_of`."""
+    """The numbers that describe a model. `between` is the width between the two products of a
+    layer's second half, and `activation` is that of its gate; scores are multiplied with `scale`;
+    `end_ids` end an answer, as the model declares; `windows` and `sights` as of `sights_of`."""
 
     vocabulary: int
     layers: int
@@ -47,7 +48,7 @@ class Shape:
 
     @property
     def config(self) -> SimpleNamespace:
-        """The same, named as in transformers' configurations."""
+        """Return the same, named as in transformers' configurations."""
         return SimpleNamespace(
             vocab_size=self.vocabulary,
             num_hidden_layers=self.layers,
@@ -55,6 +56,14 @@ class Shape:
             num_key_value_heads=self.kv_heads,
             head_dim=self.head_dim,
         )
+
+    def attention(self, precision: Precision, device: torch.device) -> AttentionConfig:
+        """Return what attention over this model's cache must know."""
+        return AttentionConfig(
+            self.kv_heads, self.heads // self.kv_heads, self.head_dim, self.scale,
+            self.windows, [window for window, _ in self.sights],
+            precision.cache, precision.reading, precision.activations, device,
+        )  # fmt: skip
 
 
 def _as_it_is(module: nn.Module) -> None:
@@ -198,11 +207,11 @@ class Weights:
 
 
 def parameters_of(model: Any) -> int:
-    """How many numbers a transformers model has."""
+    """Return how many numbers a transformers model has."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def end_ids_of(model: Any) -> list[int]:
-    """The tokens that end an answer, as a transformers model declares them."""
+    """Return the tokens that end an answer, as a transformers model declares them."""
     declared = getattr(model.generation_config, "eos_token_id", None)
     return [declared] if isinstance(declared, int) else list(declared or ())

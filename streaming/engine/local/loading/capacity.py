@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import torch
 
-from streaming.engine.local.attention.cache import ring_room
+from streaming.engine.local.attention.ring_slots import ring_room
 from streaming.engine.local.forward.weights import Shape
 from streaming.engine.models.layer_kinds import NOTHING, layer_kinds
 

@@ -116,7 +116,7 @@ class KeptPass:
 
     def keep(self, packed: Packed) -> None:
         """Write it for the next start, if it is all recorded. At most one process writes."""
-        if packed.whole is None or self._precision is None:
+        if packed.recording is None or self._precision is None:
             return
         try:
             self._root.mkdir(parents=True, exist_ok=True)

@@ -30,12 +30,12 @@ memory twice. In `_WHOLE` they are left out."""
 
 def save(packed: Packed, told: dict[str, str], folder: Path) -> None:
     """Write it into an empty folder, with what is `told` of it."""
-    products = _products(packed.whole)
+    products = _products(packed.recording)
     for part, of_part in products.items():
         save_file(_unpacked(of_part), folder / PRODUCTS.format(part))
     with _left_out(products), (folder / _WHOLE).open("wb") as file:
         # Into a file of ours: torch's own writer ends the process where the disk is full.
-        _without_warnings(torch.jit.save, packed.whole, file)
+        _without_warnings(torch.jit.save, packed.recording, file)
     angles = torch.view_as_real(packed.angles).contiguous()
     save_file({"angles": angles, "embedding": _short(packed.embedding)}, folder / _TABLES)
     shape = json.dumps({**told, "context": packed.context, "shape": asdict(packed.shape)})

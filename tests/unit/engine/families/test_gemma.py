@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from streaming.engine.local.attention.cache import RingSlots
+from streaming.engine.local.attention.ring_slots import RingSlots
 from streaming.engine.local.forward.decoder import Decoder
 from streaming.engine.local.forward.transformers_model import StockModel
 from streaming.engine.local.loading.parameters import load_model

@@ -16,76 +16,83 @@ import torch
 from torch import Tensor
 
 from streaming.engine.local.attention.cache import SlotCache
-from streaming.engine.local.attention.flash import Layout
+from streaming.engine.local.attention.flash import FlashLayout
+from streaming.engine.local.attention.interface import AttentionPlan, Run
 
-Run = Callable[[Tensor, Tensor, Layout], Tensor]
-"""Token ids [B], positions [B] and their layout to the last layer's [B, hidden]."""
+PlanLayout = Callable[[FlashLayout], AttentionPlan]
+"""The plan of a step with a layout."""
 
 
 def padded(rows: int, most: int) -> int:
-    """How many rows the graph for so many has: 1, 2, 4, 8, then the next eighth of a power of two,
-    `most` at most."""
+    """Return how many rows the graph for so many has: 1, 2, 4, 8, then the next eighth of a power
+    of two, `most` at most."""
     power = 1 << (rows - 1).bit_length()
     step = power // 8 if rows > 8 else power
     return min(-(-rows // step) * step, most)
 
 
-class Decoding:
-    """`run` for the first `rows` rows of the cache, with what it is told at a fixed place."""
+class DecodeStep:
+    """A decoding step of the first `rows` rows of the cache, whose inputs lie at a fixed place."""
 
-    def __init__(self, run: Run, rows: int, cache: SlotCache, device: torch.device) -> None:
+    def __init__(
+        self, run: Run, plan: PlanLayout, rows: int, cache: SlotCache, device: torch.device
+    ) -> None:
         max_len = cache.slots[0].max_len
-        self._run, self.rows, self._max_len = run, rows, max_len
+        self._run, self._plan, self.rows, self._max_len = run, plan, rows, max_len
         spare = torch.arange(rows) * max_len + max_len - 1
-        self._told = torch.zeros(3, rows, dtype=torch.int64)  # tokens, positions, places
-        self._told[2] = spare
+        # Tokens, positions, slot mapping:
+        self._host_inputs = torch.zeros(3, rows, dtype=torch.int64)
+        self._host_inputs[2] = spare
         self._spare = spare.tolist()
         if device.type == "cuda":
-            self._told = self._told.pin_memory()
-        self._heard = self._told.to(device)
+            self._host_inputs = self._host_inputs.pin_memory()
+        self._device_inputs = self._host_inputs.to(device)
         at = torch.arange(rows + 1, dtype=torch.int32, device=device)
-        self._queries, self._keys = at, at * max_len
+        self._query_starts, self._key_starts = at, at * max_len
 
-    def tell(self, tokens: Sequence[int], positions: Sequence[int]) -> None:
-        """What the next run is about. The device has done the former one."""
+    def set_inputs(self, tokens: Sequence[int], positions: Sequence[int]) -> None:
+        """Copy the next run's tokens and positions to the device, which has done the former one."""
         spare = self.rows - len(tokens)
-        places = [row * self._max_len + at for row, at in enumerate(positions)]
-        self._told.copy_(
+        slot_mapping = [row * self._max_len + at for row, at in enumerate(positions)]
+        self._host_inputs.copy_(
             torch.tensor(
                 [
                     [*tokens, *[0] * spare],
                     [*positions, *[0] * spare],
-                    [*places, *self._spare[len(tokens) :]],
+                    [*slot_mapping, *self._spare[len(tokens) :]],
                 ]
             )
         )
-        self._heard.copy_(self._told, non_blocking=True)
+        self._device_inputs.copy_(self._host_inputs, non_blocking=True)
 
     def run(self) -> Tensor:
-        tokens, positions, places = self._heard
-        lengths = (positions + 1).int()
-        layout = Layout(places, self._queries, self._keys, lengths, 1, self._max_len)
-        return self._run(tokens, positions, layout)
+        """Return the last layer's [rows, hidden] for the inputs."""
+        tokens, positions, slot_mapping = self._device_inputs
+        key_counts = (positions + 1).int()
+        layout = FlashLayout(
+            slot_mapping, self._query_starts, self._key_starts, key_counts, 1, self._max_len
+        )
+        return self._run(tokens, positions, self._plan(layout))
 
 
 @dataclass(frozen=True, slots=True)
 class _Graph:
-    decoding: Decoding
+    decode: DecodeStep
     replay: Callable[[], None]
     result: Tensor
 
 
 class DecodeGraphs:
-    """Graphs of `run` over a cache."""
+    """Graphs of `run` over a cache of `TokenSlots`."""
 
-    def __init__(self, run: Run, cache: SlotCache, device: torch.device) -> None:
-        self._run, self._cache, self._device = run, cache, device
+    def __init__(self, run: Run, plan: PlanLayout, cache: SlotCache, device: torch.device) -> None:
+        self._run, self._plan, self._cache, self._device = run, plan, cache, device
         self._graphs: dict[int, _Graph] = {}
         self._table: Tensor | None = None
         self._pool: Any = None
 
     def step(self, tokens: Sequence[int], positions: Sequence[int]) -> Tensor:
-        """The last layer's [B, hidden] for one token of each of the rows 0 to B-1; it holds
+        """Return the last layer's [B, hidden] for one token of each of the rows 0 to B-1, valid
         until the next step."""
         first = self._cache.slots[0]
         if self._table is not first.keys:  # graphs know addresses, and the cache was made anew
@@ -93,24 +100,24 @@ class DecodeGraphs:
             self._table, self._pool = first.keys, memory_pool()
         rows = padded(len(tokens), first.rows)
         if rows not in self._graphs:
-            decoding = Decoding(self._run, rows, self._cache, self._device)
-            replay, result = captured(decoding.run, self._device, self._pool)
-            self._graphs[rows] = _Graph(decoding, replay, result)
+            decode = DecodeStep(self._run, self._plan, rows, self._cache, self._device)
+            replay, result = captured(decode.run, self._device, self._pool)
+            self._graphs[rows] = _Graph(decode, replay, result)
         graph = self._graphs[rows]
-        graph.decoding.tell(tokens, positions)
+        graph.decode.set_inputs(tokens, positions)
         graph.replay()
         return graph.result[: len(tokens)]
 
 
 def memory_pool() -> Any:
-    """What graphs compute in: they never run at the same time."""
+    """Return the memory that all graphs compute in: they never run at the same time."""
     return torch.cuda.graph_pool_handle()
 
 
 def captured(
     run: Callable[[], Tensor], device: torch.device, pool: Any
 ) -> tuple[Callable[[], None], Tensor]:
-    """`run` as a graph: what runs it again, and where its result lies then."""
+    """Return `run` as a CUDA graph: what runs it again, and where its result lies then."""
     cuda: Any = torch.cuda  # says little about its types
     with cuda.device(device):
         aside = cuda.Stream()
