@@ -110,7 +110,7 @@ class Engine(ABC):
         return True
 
     @property
-    def prefixes(self) -> int:
+    def cached_prefix_capacity(self) -> int:
         """Return how many prompts it keeps in its cache, the latest ones: a prompt that begins as
         one of them is read faster by this engine than by another. 0: none."""
         return 0

@@ -305,7 +305,7 @@ class QueueWorker:
         details: dict[str, Any] = {"pid": os.getpid(), "host": platform.node()}
         prefixes = 0
         if self._loaded:
-            prefixes = self._engine.prefixes
+            prefixes = self._engine.cached_prefix_capacity
             info, stats = self._engine.info, self._engine.stats()
             details |= {
                 "model": info.name,

@@ -119,7 +119,7 @@ class FakeEngine(Engine):
         return ModelInfo("fake", "cpu", "float32", 4096, self.max_running, 0, thinks=self.thinks)
 
     @property
-    def prefixes(self) -> int:
+    def cached_prefix_capacity(self) -> int:
         return self.kept_prefixes
 
     def start(self, sink: EventSink) -> None:

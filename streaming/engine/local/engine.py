@@ -33,8 +33,8 @@ from streaming.engine.base import (
     StepRecord,
 )
 from streaming.engine.faults import Faults
+from streaming.engine.local.forward.parts_check import TooCoarse
 from streaming.engine.local.forward.precision import AUTO, choose_device, without_int8
-from streaming.engine.local.forward.self_check import TooCoarse
 from streaming.engine.local.forward.weights import Shape
 from streaming.engine.local.loading.capacity import most_rows
 from streaming.engine.local.loading.examination import Asked, examine, prompts_of, report_on_kept
@@ -74,7 +74,7 @@ class LocalEngine(Engine):
     though the caller means to run `max_running` for now (None: no more than these; 0: twice as
     many on a CPU, where an unused row takes no memory). `prefill_chunk` bounds the prompt tokens
     read in one step, all prompts together (None: 512 on a CPU, 2048 elsewhere); while others
-    decode they are fewer, see `Pace`. `threads` None
+    decode they are fewer, see `PrefillBudget`. `threads` None
     leaves torch's own choice. `chat_template`: a file with a template instead of the model's own.
     `adapter` is a LoRA adapter's folder or Hub id, to be merged. `fresh`: the model itself is
     loaded and checked, though an earlier start has kept what it made of it.
@@ -220,7 +220,7 @@ class LocalEngine(Engine):
                 self._wake.notify()
 
     @property
-    def prefixes(self) -> int:
+    def cached_prefix_capacity(self) -> int:
         return self._rows  # see Rows: what a row held stays until another needs the row
 
     def stats(self) -> EngineStats:

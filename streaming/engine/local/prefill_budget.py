@@ -37,8 +37,9 @@ _FIRST = 128  # before anything is known
 _WEIGHT = 0.2  # of the newest step in the moving averages
 
 
-class Pace:
-    """`most` bounds the tokens of any step; what nobody has to wait for is read in such steps."""
+class PrefillBudget:
+    """Chooses how many prompt tokens a step reads, `most` of them at most: so many where nobody
+    decodes."""
 
     def __init__(self, most: int) -> None:
         if most < 1:
@@ -48,8 +49,8 @@ class Pace:
         self._token_seconds: float | None = None  # what one prompt token adds to a step
 
     def budget(self, decoding: int, reading: int = 1, longest: int = SHORT + 1) -> int:
-        """The prompt tokens for the next step, in which so many rows decode while so many prompts
-        are not read yet, of which the longest had so many tokens to be read at first."""
+        """Return the most prompt tokens for the next step, in which `decoding` rows decode while
+        `reading` prompts are not read yet, the longest of which has `longest` tokens."""
         if not decoding:
             return self.most
         if self._decode_seconds is None or self._token_seconds is None:
@@ -62,8 +63,8 @@ class Pace:
         return min(self.most, max(LEAST, int(spare / self._token_seconds)))
 
     def learn(self, decoded: int, read: int, seconds: float) -> None:
-        """A step in which `decoded` rows got a token and `read` prompt tokens were read took so
-        long."""
+        """Note that a step took `seconds` in which `decoded` rows got a token and `read` prompt
+        tokens were read."""
         if not read:
             self._decode_seconds = _average(self._decode_seconds, seconds)
             return

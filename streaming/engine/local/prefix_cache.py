@@ -22,12 +22,15 @@ LEAST_PREFIX = 16
 """A shorter common beginning (any chat template's first words) is not worth a copy."""
 
 
-class Rows:
-    """`count` rows. `swap(a, b, length)` and `copy(source, target, length)` move what the first
-    `length` tokens of a row have in the cache. `apart`: what was generated is held for an answer
-    that goes on, and is no beginning of a prompt. `holds(length, reach)`: whether a row that had
-    `reach` tokens can still go on after the first `length` of them. `turns_at`: what is longer is
-    read otherwise than what is not, and one is no beginning of the other."""
+class PrefixCache:
+    """Gives the `count` rows of the cache to sequences, and says what free rows still hold.
+
+    `swap(a, b, length)` and `copy(source, target, length)` move what the first `length` tokens of
+    a row have in the cache. `apart`: what was generated can be gone on from by its own answer
+    only, and not by a prompt with the same words. `holds(length, reach)`: whether a row that has
+    had `reach` tokens can go on after the first `length` of them. `turns_at`: a text of more
+    tokens has other positions than one of fewer, and neither can go on from the other.
+    """
 
     def __init__(
         self,
@@ -45,24 +48,26 @@ class Rows:
         self.clear()
 
     def clear(self) -> None:
-        """Nobody has a row, and no row holds anything."""
+        """Take all rows back, and drop what they hold."""
         self._rows = [_Row() for _ in range(self._count)]
         self._clock = 0
 
     @property
     def occupants(self) -> list[TokenSequence]:
+        """Return the sequences that have a row, in the order of the rows."""
         return [row.occupant for row in self._rows if row.occupant is not None]
 
     @property
     def free(self) -> int:
+        """Return the number of rows that nobody has."""
         return sum(row.is_free for row in self._rows)
 
     def __getitem__(self, row: int) -> TokenSequence | None:
         return self._rows[row].occupant
 
     def give(self, sequence: TokenSequence) -> None:
-        """Give a free row, with the longest beginning of the sequence that any row holds. One that
-        holds mostly the same words goes on in it.
+        """Give the sequence a free row, with the longest beginning of it that any row holds. It
+        goes on in the row that holds this itself, if most of what that row holds is the same.
 
         The last token is never taken over: what follows it is only known by reading it. Raises
         IndexError if no row is free.
@@ -91,11 +96,11 @@ class Rows:
         return self._turns_at is not None and len(sequence.tokens) > self._turns_at
 
     def is_outdated(self, sequence: TokenSequence) -> bool:
-        """Whether a sequence was read as a short one and has become a long one."""
+        """Return whether a sequence was read as a short one and has become a long one."""
         return self._is_long(sequence) and not self._rows[sequence.row].is_long
 
     def empty(self, sequence: TokenSequence) -> None:
-        """The sequence's row holds nothing of it any more."""
+        """Drop what the sequence's row holds of it."""
         row = self._rows[sequence.row]
         row.reached, row.is_long = 0, self._is_long(sequence)
         sequence.cached = 0
@@ -121,8 +126,8 @@ class Rows:
         return length, alike
 
     def forget(self, tokens: Sequence[int]) -> list[int]:
-        """Free rows from which a sequence with these tokens would get its beginning hold nothing
-        any more: these."""
+        """Drop what free rows hold from which a sequence with these tokens would get its
+        beginning; return their numbers."""
         alike = [
             number
             for number, row in enumerate(self._rows)
@@ -133,7 +138,7 @@ class Rows:
         return alike
 
     def exchange(self, a: int, b: int) -> None:
-        """Two rows change places, with all they hold."""
+        """Exchange two rows, with all that they hold."""
         if a == b:
             return
         first, second = self._rows[a], self._rows[b]
@@ -146,9 +151,10 @@ class Rows:
 
 @dataclass(slots=True)
 class _Row:
-    """`left` are the tokens that a free row still holds, the first `left_prompt` of them of a
-    prompt; `given_back` is when, by a counter. `reached`: so many tokens it had before its
-    occupant went on after fewer. `is_long`: as `Rows.turns_at` says."""
+    """A row of the cache. `left` are the tokens that it still holds while it is free, the first
+    `left_prompt` of them of a prompt; `given_back` is when it became free, by a counter.
+    `reached` is the number of tokens that it had before its occupant went on after fewer.
+    `is_long`: it was read as a text of more than `PrefixCache.turns_at` tokens."""
 
     occupant: TokenSequence | None = None
     left: list[int] = field(default_factory=list)
@@ -163,19 +169,19 @@ class _Row:
 
     @property
     def held(self) -> list[int]:
-        """The tokens whose keys and values are in the cache."""
+        """Return the tokens whose keys and values are in the cache."""
         occupant = self.occupant
         return self.left if occupant is None else occupant.tokens[: occupant.cached]
 
     @property
     def reach(self) -> int:
-        """So many tokens the row has had since it was empty."""
+        """Return the most tokens that the row has had since it was empty."""
         occupant = self.occupant
         return max(self.reached, len(self.left) if occupant is None else occupant.cached)
 
     @property
     def prompt_tokens(self) -> int:
-        """So many of them, or of those to come, are a prompt's."""
+        """Return how many of them, and of those to come, are a prompt's."""
         return self.left_prompt if self.occupant is None else self.occupant.prompt_tokens
 
 

@@ -21,13 +21,14 @@ from streaming.engine.local.attention.choice import choose_attention
 from streaming.engine.local.attention.interface import Attention
 from streaming.engine.local.attention.slots import Slots
 from streaming.engine.local.attention.span import Span
-from streaming.engine.local.forward.cpu_affinity import Team
+from streaming.engine.local.forward.cpu_affinity import CpuAffinity
 from streaming.engine.local.forward.decoder import Decoder
 from streaming.engine.local.forward.packed import Packed, pack_weights
+from streaming.engine.local.forward.parts_check import PartsCheck
 from streaming.engine.local.forward.precision import choose_precision
-from streaming.engine.local.forward.self_check import PartsCheck, steps_taken
-from streaming.engine.local.forward.thread_tuner import Threads
-from streaming.engine.local.forward.transformers_model import StockModel, windows_of
+from streaming.engine.local.forward.self_check import steps_taken
+from streaming.engine.local.forward.thread_tuner import ThreadTuner
+from streaming.engine.local.forward.transformers_model import TransformersModel, windows_of
 from streaming.engine.local.forward.weights import Shape, Weights, end_ids_of, parameters_of
 from streaming.engine.local.loading.capacity import kept_row_bytes, row_bytes, rows_in_memory
 from streaming.engine.local.loading.checkpoint import Checkpoint, open_checkpoint
@@ -90,15 +91,15 @@ class ModelRunner:
             rows = rows_in_memory(row, device)
         self.rows = rows
         self.check_seconds = 0.0  # of the comparison with transformers' own pass
-        self._threads = Threads(torch.get_num_threads()) if device.type == "cpu" else None
-        self._team = Team()
-        self._model: Decoder | StockModel
+        self._thread_tuner = ThreadTuner(torch.get_num_threads()) if device.type == "cpu" else None
+        self._affinity = CpuAffinity()
+        self._model: Decoder | TransformersModel
         if packed is None:
             self.cache = SlotCache(
                 config.num_hidden_layers, rows, context_tokens, Slots, tuple(windows_of(config))
             )
             self.parameters, self.end_ids = parameters_of(model), end_ids_of(model)
-            self._model = StockModel(model, self.cache, context_tokens)
+            self._model = TransformersModel(model, self.cache, context_tokens)
             began = time.perf_counter()
             with torch.inference_mode(), steps_taken():
                 self._model.check(self.rows, self.precision)
@@ -148,8 +149,8 @@ class ModelRunner:
 
     @property
     def turns_at(self) -> int | None:
-        """As `StockModel.turns_at`."""
-        return self._model.turns_at if isinstance(self._model, StockModel) else None
+        """As `TransformersModel.turns_at`."""
+        return self._model.turns_at if isinstance(self._model, TransformersModel) else None
 
     def step(
         self, tokens: Sequence[int], positions: Sequence[int], spans: Sequence[Span] = ()
@@ -159,14 +160,14 @@ class ModelRunner:
         `positions[i]` is where `tokens[i]` stands in row i. Returns the float32 logits
         [B + spans, vocabulary] that follow each of those tokens and each span's last one.
         """
-        if self._threads is None:
+        if self._thread_tuner is None:
             return self._model.step(tokens, positions, spans)
         count = len(tokens) + sum(len(span.tokens) for span in spans)
         seen = sum(positions) + sum(span.start for span in spans)
-        self._team.resize(self._threads.choose(count, seen))
+        self._affinity.resize(self._thread_tuner.choose(count, seen))
         began = time.perf_counter()
         logits = self._model.step(tokens, positions, spans)
-        self._threads.learn(count, seen, time.perf_counter() - began)
+        self._thread_tuner.learn(count, seen, time.perf_counter() - began)
         return logits
 
     def step_seconds(self, rows: int) -> float:

@@ -22,7 +22,7 @@ _TIES = 32  # so many more of them, for equals of the last one
 
 
 def uniform(seed: int, index: int) -> float:
-    """The number in [0, 1) for token `index` of an answer with `seed`.
+    """Return the number in [0, 1) for token `index` of an answer with `seed`.
 
     A keyed hash as counter-based generator (Salmon et al. 2011, "Parallel random numbers: as
     easy as 1, 2, 3"): no state, so it is the same alone, in a crowd, and after a crash.
@@ -37,7 +37,7 @@ def sample(
     indices: Sequence[int],
     seen: Sequence[Sequence[int]],
 ) -> tuple[list[int], list[bool]]:
-    """Draw from float32 logits [B, V]; returns B tokens and, per row, whether it could be done.
+    """Draw from float32 logits [B, V]; return B tokens and, per row, whether it could be done.
 
     `indices[i]` counts row i's earlier tokens, `seen[i]` are the tokens that its repetition
     penalty applies to. A row whose logits hold NaN or +infinity, or nothing but -infinity, has no
@@ -67,7 +67,7 @@ def sample(
 
 
 def are_usable(logits: Tensor) -> list[bool]:
-    """Of each row of logits [B, V], whether a token can be drawn from it."""
+    """Return for each row of logits [B, V] whether a token can be drawn from it."""
     usable: list[bool] = torch.isfinite(logits.amax(dim=-1)).tolist()
     return usable
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streaming.engine.local.prefix_cache import Rows
-from streaming.engine.local.sequence import Phase, TokenSequence
+from streaming.engine.local.prefix_cache import PrefixCache
+from streaming.engine.local.sequence import SequencePhase, TokenSequence
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """`count` tokens of a prompt, to be read in this step."""
+    """The next `count` tokens of a prompt, to be read in this step."""
 
     sequence: TokenSequence
     count: int
@@ -22,64 +22,67 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """`decode[i]` occupies row i."""
+    """What a step does: `decode[i]` occupies row i and gets one token; `prefill` reads on."""
 
     decode: tuple[TokenSequence, ...]
     prefill: tuple[Chunk, ...]
 
 
 class Scheduler:
-    """Who runs in the `rows`, and how a step's prompt tokens are shared out."""
+    """Decides who runs in the `rows`, and how a step's prompt tokens are shared out."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: PrefixCache) -> None:
         self._rows = rows
         self._decoding = 0
         self._prefilling: list[TokenSequence] = []  # oldest first
 
     @property
     def running(self) -> list[TokenSequence]:
+        """Return the sequences that have a row."""
         return self._rows.occupants
 
     @property
     def free(self) -> int:
+        """Return the number of rows that nobody has."""
         return self._rows.free
 
     @property
     def decoding(self) -> int:
-        """How many are in the next step with one token."""
+        """Return how many sequences are in the next step with one token."""
         return self._decoding
 
     @property
     def reading(self) -> int:
-        """How many have a prompt that is not read yet."""
+        """Return how many sequences have a prompt that is not read yet."""
         return len(self._prefilling)
 
     @property
     def longest(self) -> int:
-        """The most tokens that any of them had to be read at first."""
+        """Return the length of the longest of these prompts in tokens, without the beginning that
+        the row held."""
         return max((sequence.to_read for sequence in self._prefilling), default=0)
 
     def admit(self, sequence: TokenSequence) -> None:
-        """Give a row; the caller has checked `free`."""
+        """Give the sequence a row; the caller has checked `free`."""
         self._rows.give(sequence)
         sequence.to_read = sequence.unread
-        sequence.phase = Phase.PREFILL
+        sequence.phase = SequencePhase.PREFILL
         self._prefilling.append(sequence)
 
     def read_again(self) -> None:
-        """Those that decode and have become so long that their row must be read otherwise, read
-        it anew, see `Rows.is_outdated`."""
+        """Put sequences back to reading that decode and have become so long that all their tokens
+        have other positions, see `PrefixCache.is_outdated`."""
         outdated = [one for one in self._rows.occupants if self._rows.is_outdated(one)]
         for sequence in outdated:
             self._rows.exchange(sequence.row, self._decoding - 1)
             self._decoding -= 1
             self._rows.empty(sequence)
             sequence.to_read = sequence.unread
-            sequence.phase = Phase.PREFILL
+            sequence.phase = SequencePhase.PREFILL
             self._prefilling.append(sequence)
 
     def plan(self, budget: int) -> StepPlan:
-        """All that decode, and chunks of prompts within the budget of tokens.
+        """Return all that decode, and chunks of prompts of `budget` tokens at most.
 
         The oldest prompt may take half of the budget whatever its length, so that it is never
         starved; the rest goes to those with the least left to read, so that a short prompt does
@@ -101,15 +104,15 @@ class Scheduler:
         return StepPlan(decode, tuple(Chunk(s, n) for s, n in counts.items()))
 
     def prefill_done(self, sequence: TokenSequence) -> None:
-        """From the next step on the sequence decodes."""
+        """Have the sequence decode from the next step on."""
         self._prefilling.remove(sequence)
         self._rows.exchange(sequence.row, self._decoding)
-        sequence.phase = Phase.DECODE
+        sequence.phase = SequencePhase.DECODE
         self._decoding += 1
 
     def remove(self, sequence: TokenSequence, *, keep: bool = True) -> None:
         """Free the sequence's row at once. `keep` False: what it holds must not be used again."""
-        if sequence.phase is Phase.DECODE:
+        if sequence.phase is SequencePhase.DECODE:
             self._rows.exchange(sequence.row, self._decoding - 1)
             self._decoding -= 1
         else:
@@ -117,7 +120,7 @@ class Scheduler:
         self._rows.take_back(sequence, keep=keep)
 
     def forget(self, sequence: TokenSequence) -> list[int]:
-        """Free rows that begin as this sequence does forget what they hold: these."""
+        """Drop what free rows hold that begin as this sequence does; return their numbers."""
         return self._rows.forget(sequence.tokens)
 
     def clear(self) -> list[TokenSequence]:

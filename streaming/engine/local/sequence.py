@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from streaming.engine.local.answers.detokenizer import Detokenizer
 
 
-class Phase(Enum):
+class SequencePhase(Enum):
+    """What a sequence does in a step."""
+
     PREFILL = auto()  # still reading its tokens
     DECODE = auto()  # every step adds one token
 
 
 @dataclass(eq=False, slots=True)
 class TokenSequence:
-    """`tokens` are the prompt's and then the generated ones; the first `prompt_tokens` are the
-    prompt. The cache row holds keys and values of the first `cached` of them; `to_read` were
-    `unread` when it got the row.
+    """A request as tokens. `tokens` are the prompt's and then the generated ones; the first
+    `prompt_tokens` are the prompt. `row` is its cache row, -1 without one, which holds keys and
+    values of the first `cached` tokens; `to_read` is what was `unread` when it got the row.
     """
 
     request: GenerationRequest
@@ -33,29 +35,31 @@ class TokenSequence:
     row: int = -1
     cached: int = 0
     to_read: int = 0
-    phase: Phase = field(default=Phase.PREFILL)
+    phase: SequencePhase = field(default=SequencePhase.PREFILL)
 
     @property
     def id(self) -> str:
+        """Return the response's id."""
         return self.request.response_id
 
     @property
     def params(self) -> SamplingParams:
+        """Return the request's sampling parameters."""
         return self.request.params
 
     @property
     def generated(self) -> int:
-        """Tokens of the answer so far, those of earlier attempts included."""
+        """Return the number of tokens of the answer so far, those of earlier attempts included."""
         return len(self.tokens) - self.prompt_tokens
 
     @property
     def answered(self) -> int:
-        """Of the generated tokens, those that `max_tokens` bounds: no thought's."""
+        """Return the number of generated tokens that `max_tokens` bounds: all but a thought's."""
         return self.generated - self.detokenizer.uncounted
 
     @property
     def unread(self) -> int:
-        """Tokens that prefill has yet to read."""
+        """Return the number of tokens that prefill has yet to read."""
         return len(self.tokens) - self.cached
 
 

@@ -22,8 +22,8 @@ from streaming.engine.base import (
 )
 from streaming.engine.local.answers.detokenizer import Part
 from streaming.engine.local.attention.span import Span
-from streaming.engine.local.prefill_budget import Pace
-from streaming.engine.local.prefix_cache import Rows
+from streaming.engine.local.prefill_budget import PrefillBudget
+from streaming.engine.local.prefix_cache import PrefixCache
 from streaming.engine.local.prompts.prompt import PromptBuilder
 from streaming.engine.local.prompts.prompting import Prepared
 from streaming.engine.local.runner import ModelRunner
@@ -35,7 +35,7 @@ logger = logging.getLogger("streaming.engine")
 
 
 class Stepper:
-    """The running responses of one model, `step` by step."""
+    """Advances the running responses of one model, `step` by step."""
 
     def __init__(
         self, runner: ModelRunner, prompts: PromptBuilder, max_running: int, prefill_chunk: int
@@ -44,39 +44,41 @@ class Stepper:
         self._runner = runner
         self._prompts = prompts
         cache = runner.cache
-        rows = Rows(
+        rows = PrefixCache(
             max_running, cache.swap_rows, cache.copy_row, apart=runner.is_exact,
             holds=cache.holds, turns_at=runner.turns_at,
         )  # fmt: skip
         self._scheduler = Scheduler(rows)
-        self._pace = Pace(prefill_chunk)
+        self._prefill_budget = PrefillBudget(prefill_chunk)
         self._stop_ids = prompts.stop_ids(runner.end_ids)
         self._sequences: dict[str, TokenSequence] = {}
         self._events: list[EngineEvent] = []
 
     @property
     def free(self) -> int:
-        """Rows that nobody has."""
+        """Return the number of rows that nobody has."""
         return self._scheduler.free
 
     @property
     def kv_bytes(self) -> tuple[int, int]:
-        """The memory set aside for keys and values, and how much of it running responses use."""
+        """Return the memory set aside for keys and values in bytes, and how much of it running
+        responses use."""
         cache = self._runner.cache
         tokens = sum(sequence.cached for sequence in self._scheduler.running)
         return cache.bytes, tokens * cache.bytes_per_token
 
     @property
     def running(self) -> int:
+        """Return the number of responses that have begun and not ended."""
         return len(self._sequences)
 
     @property
     def progress(self) -> int:
-        """Grows while a step goes through the layers of the model."""
+        """Return a count that grows while a step goes through the layers of the model."""
         return self._runner.cache.progress
 
     def take_events(self) -> list[EngineEvent]:
-        """What has happened since the last call, in order."""
+        """Return the events since the last call, in order."""
         events, self._events = self._events, []
         return events
 
@@ -101,8 +103,8 @@ class Stepper:
             self._end(sequence, FinishReason.CANCELLED)
 
     def step(self, pending: int = 0) -> tuple[tuple[str, ...], dict[str, int]] | None:
-        """Advance everybody: who got a token, and prompt tokens read by id; None if nobody runs.
-        So many more are `pending`, whose prompts are to be read as well.
+        """Advance all that run. Return the ids that got a token, and the prompt tokens read by id;
+        None if nobody runs. `pending` more requests wait for a row.
 
         A fault of the model fails all that run, and leaves the stepper fit for the next.
         """
@@ -113,7 +115,7 @@ class Stepper:
             waiting = self._scheduler
             waiting.read_again()
             reading = waiting.reading + min(pending, waiting.free)
-            budget = self._pace.budget(waiting.decoding, reading, waiting.longest)
+            budget = self._prefill_budget.budget(waiting.decoding, reading, waiting.longest)
             plan = waiting.plan(budget)
             if not plan.decode and not plan.prefill:
                 return None
@@ -122,7 +124,7 @@ class Stepper:
             if sequences:
                 decoded = self._advance(sequences, logits)
             seconds = time.perf_counter() - began
-            self._pace.learn(len(plan.decode), sum(prefilled.values()), seconds)
+            self._prefill_budget.learn(len(plan.decode), sum(prefilled.values()), seconds)
         except Exception:
             logger.exception("A step failed; the responses that were running fail with it")
             self.end_all(FinishReason.ERROR, "engine_error", "The model failed while answering.")

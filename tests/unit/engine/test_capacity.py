@@ -13,7 +13,7 @@ from streaming.engine.local import LocalEngine
 from streaming.engine.local.attention.cache import SlotCache
 from streaming.engine.local.attention.slots import Slots
 from streaming.engine.local.attention.span import Span
-from streaming.engine.local.forward.transformers_model import StockModel, windows_of
+from streaming.engine.local.forward.transformers_model import TransformersModel, windows_of
 from streaming.engine.local.loading import capacity
 from streaming.engine.local.loading.capacity import (
     MOST,
@@ -100,5 +100,5 @@ def test_a_row_takes_what_it_is_said_to_take(name: str) -> None:
     model = auto.from_config(told).eval()
     cache = SlotCache(told.num_hidden_layers, 2, 400, Slots, [*windows_of(told)])
     with torch.inference_mode():
-        StockModel(model, cache, 400).step([], [], [Span(0, [5, 6, 7], 0, 0, 3)])
+        TransformersModel(model, cache, 400).step([], [], [Span(0, [5, 6, 7], 0, 0, 3)])
     assert cache.bytes == 2 * row_bytes(model.config, torch.float32, 400)

@@ -245,7 +245,7 @@ def test_prompts_that_are_not_admitted_yet_count_as_waiting(
     gathered: Gathered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stepper = gathered.engine._stepper
-    step, budget = stepper._runner.step, stepper._pace.budget
+    step, budget = stepper._runner.step, stepper._prefill_budget.budget
     begun, go_on = threading.Event(), threading.Event()
     told: list[tuple[int, int]] = []
 
@@ -260,7 +260,7 @@ def test_prompts_that_are_not_admitted_yet_count_as_waiting(
 
     monkeypatch.setattr("streaming.engine.local.engine._ADMITTING_SECONDS", 0.0)  # one a turn
     monkeypatch.setattr(stepper._runner, "step", held)
-    monkeypatch.setattr(stepper._pace, "budget", noted)
+    monkeypatch.setattr(stepper._prefill_budget, "budget", noted)
     first, *others = (next(ids) for _ in range(6))
     gathered.engine.submit(ask(first, "Count upwards from one."))
     assert begun.wait(PATIENCE)

@@ -51,7 +51,7 @@ class Known:
 
     def __init__(self, runner: ModelRunner) -> None:
         self.runner = runner
-        runner._threads = None  # it would choose
+        runner._thread_tuner = None  # it would choose
         torch.set_num_threads(1)
         with torch.inference_mode():
             self.logits = {PROMPT - 1: runner.step([], [], [Span(0, TEXT[:PROMPT], 0)])[0]}

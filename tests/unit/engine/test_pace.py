@@ -6,11 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.engine.local.prefill_budget import BEARABLE, CROWD, LEAST, STRETCH, UNNOTICED, Pace
+from streaming.engine.local.prefill_budget import (
+    BEARABLE,
+    CROWD,
+    LEAST,
+    STRETCH,
+    UNNOTICED,
+    PrefillBudget,
+)
 
 
 def test_a_prompt_that_delays_nobody_is_read_in_large_steps() -> None:
-    pace = Pace(512)
+    pace = PrefillBudget(512)
     pace.learn(4, 0, 0.02)
     pace.learn(4, 100, 1.0)
     assert pace.budget(decoding=0) == 512
@@ -20,7 +27,7 @@ def test_a_prompt_that_delays_nobody_is_read_in_large_steps() -> None:
     ("decode", "whole"), [(0.100, STRETCH * 0.100), (0.020, UNNOTICED), (0.001, UNNOTICED)]
 )
 def test_a_step_that_reads_is_as_long_as_it_may_be(decode: float, whole: float) -> None:
-    pace = Pace(512)
+    pace = PrefillBudget(512)
     for _ in range(100):
         pace.learn(4, 0, decode)
         read = pace.budget(decoding=4)
@@ -39,7 +46,7 @@ def test_a_step_that_reads_is_as_long_as_it_may_be(decode: float, whole: float) 
     ],
 )
 def test_a_crowd_of_prompts_makes_steps_longer(decoding: int, reading: int, whole: float) -> None:
-    pace = Pace(4096)
+    pace = PrefillBudget(4096)
     for _ in range(100):
         pace.learn(decoding, 0, 0.010)
         read = pace.budget(decoding, reading)
@@ -49,7 +56,7 @@ def test_a_crowd_of_prompts_makes_steps_longer(decoding: int, reading: int, whol
 
 
 def test_tokens_that_take_longer_are_fewer() -> None:
-    pace = Pace(512)
+    pace = PrefillBudget(512)
     pace.learn(1, 0, 0.010)
     budgets = []
     for token_seconds in (0.0001, 0.0005, 0.001):
@@ -61,8 +68,8 @@ def test_tokens_that_take_longer_are_fewer() -> None:
 
 
 def test_before_anything_is_known() -> None:
-    assert 1 <= Pace(512).budget(decoding=3) < 512
-    assert Pace(8).budget(decoding=3) == 8
+    assert 1 <= PrefillBudget(512).budget(decoding=3) < 512
+    assert PrefillBudget(8).budget(decoding=3) == 8
 
 
 @given(
@@ -74,7 +81,7 @@ def test_before_anything_is_known() -> None:
 def test_it_is_always_within_bounds(
     most: int, steps: list[tuple[int, int, float]], decoding: int, reading: int
 ) -> None:
-    pace = Pace(most)
+    pace = PrefillBudget(most)
     for decoded, read, seconds in steps:
         pace.learn(decoded, read, seconds)
     assert min(LEAST, most) <= pace.budget(decoding, reading) <= most
@@ -82,4 +89,4 @@ def test_it_is_always_within_bounds(
 
 def test_nothing_is_not_a_bound() -> None:
     with pytest.raises(ValueError, match="most"):
-        Pace(0)
+        PrefillBudget(0)

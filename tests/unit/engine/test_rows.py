@@ -8,7 +8,7 @@ import pytest
 
 from streaming.engine.base import GenerationRequest, SamplingParams
 from streaming.engine.local.answers.detokenizer import Detokenizer
-from streaming.engine.local.prefix_cache import LEAST_PREFIX, Rows
+from streaming.engine.local.prefix_cache import LEAST_PREFIX, PrefixCache
 from streaming.engine.local.sequence import TokenSequence
 
 SYSTEM = list(range(1, 1 + 2 * LEAST_PREFIX))
@@ -25,7 +25,7 @@ class Recorded:
     def __init__(self, count: int, *, apart: bool = False, **more: Any) -> None:
         self.copies: list[tuple[int, int, int]] = []
         self.swaps: list[tuple[int, int, int]] = []
-        self.rows = Rows(
+        self.rows = PrefixCache(
             count,
             lambda *swap: self.swaps.append(swap),
             lambda *copy: self.copies.append(copy),

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from streaming.engine.base import GenerationRequest, SamplingParams
 from streaming.engine.local.answers.detokenizer import Detokenizer
-from streaming.engine.local.prefix_cache import Rows
+from streaming.engine.local.prefix_cache import PrefixCache
 from streaming.engine.local.scheduler import Scheduler, StepPlan
-from streaming.engine.local.sequence import Phase, TokenSequence
+from streaming.engine.local.sequence import SequencePhase, TokenSequence
 
 ROWS, BUDGET = 4, 10
 numbers = itertools.count(1000)
@@ -30,7 +30,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.rows: list[list[int]] = [[] for _ in range(ROWS)]
-        self.scheduler = Scheduler(Rows(ROWS, self.swap, self.copy))
+        self.scheduler = Scheduler(PrefixCache(ROWS, self.swap, self.copy))
 
     def copy(self, source: int, target: int, length: int) -> None:
         self.rows[target][:length] = self.rows[source][:length]
@@ -64,7 +64,7 @@ class Machine:
         for one in running:
             assert self.rows[one.row][: one.cached] == one.tokens[: one.cached]
             assert one.cached < len(one.tokens)
-        decoding = sorted(one.row for one in running if one.phase is Phase.DECODE)
+        decoding = sorted(one.row for one in running if one.phase is SequencePhase.DECODE)
         assert decoding == list(range(len(decoding)))
 
 
@@ -99,8 +99,8 @@ def test_rows_stay_whole_and_every_decoding_row_is_in_every_step(
         elif operation == "remove" and value < len(running):
             machine.scheduler.remove(running[value], keep=value % 2 == 0)
         elif operation == "step":
-            decoding = {one for one in running if one.phase is Phase.DECODE}
-            reading = [one for one in running if one.phase is Phase.PREFILL]
+            decoding = {one for one in running if one.phase is SequencePhase.DECODE}
+            reading = [one for one in running if one.phase is SequencePhase.PREFILL]
             plan = machine.step()
             assert set(plan.decode) == decoding
             read = sum(chunk.count for chunk in plan.prefill)

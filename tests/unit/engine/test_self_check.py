@@ -13,11 +13,11 @@ from transformers import BloomConfig, FalconConfig, GPT2Config, MptConfig, Qwen2
 from streaming.engine.base import EngineError
 from streaming.engine.local import LocalEngine
 from streaming.engine.local.attention.slots import Slots
-from streaming.engine.local.forward import linear, self_check, transformers_model
+from streaming.engine.local.forward import linear, parts_check, self_check, transformers_model
 from streaming.engine.local.forward.decoder import Decoder
 from streaming.engine.local.forward.packed import Packed
 from streaming.engine.local.forward.precision import AUTO, choose_precision, without_int8
-from streaming.engine.local.forward.transformers_model import StockModel
+from streaming.engine.local.forward.transformers_model import TransformersModel
 from streaming.engine.local.forward.weights import Weights
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.models.store import ModelFolder
@@ -50,13 +50,13 @@ def load(path: Path, dtype: str, rows: int = 3, **more: Any) -> ModelRunner:
 def found(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How alike everything was that was compared."""
     likenesses: list[float] = []
-    require = self_check.require
+    require = parts_check.require
 
     def recorded(what: str, ours: Any, theirs: Any, least: float) -> None:
         likenesses.append(self_check.likeness(ours, theirs))
         require(what, ours, theirs, least)
 
-    monkeypatch.setattr(self_check, "require", recorded)
+    monkeypatch.setattr(parts_check, "require", recorded)
     return likenesses
 
 
@@ -164,14 +164,14 @@ def test_a_pass_over_our_cache_is_checked(
 ) -> None:
     path = folder(tmp_path, configuration("olmo3"))
     runner = load(path, dtype)
-    assert isinstance(runner._model, StockModel)
+    assert isinstance(runner._model, TransformersModel)
     assert not found  # what is alike is not asked for
-    mask = StockModel._mask
+    mask = TransformersModel._mask
 
-    def wrong(self: StockModel, at: Any, held: Any, kind: Any) -> Any:
+    def wrong(self: TransformersModel, at: Any, held: Any, kind: Any) -> Any:
         return mask(self, at, held + 1, kind)
 
-    monkeypatch.setattr(StockModel, "_mask", wrong)
+    monkeypatch.setattr(TransformersModel, "_mask", wrong)
     with pytest.raises(EngineError, match=r"transformers' pass over our cache.*layer 0"):
         load(path, dtype)
 
@@ -212,7 +212,7 @@ def test_a_model_whose_code_fails_is_refused(
     def failing(*_: Any) -> None:
         raise RuntimeError("shapes do not match\nat line 7")
 
-    for kind in (StockModel, Decoder):
+    for kind in (TransformersModel, Decoder):
         monkeypatch.setattr(kind, "step", failing)
     with pytest.raises(EngineError, match=r"start failed \(shapes do not match\)\.$"):
         load(folder(tmp_path, config), "float32")

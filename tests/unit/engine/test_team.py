@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from streaming.engine.local.forward.cpu_affinity import Team
+from streaming.engine.local.forward.cpu_affinity import CpuAffinity
 
 linux_with_two_cores = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
@@ -50,7 +50,7 @@ def placed_since(before: dict[int, set[int]]) -> dict[int, set[int]]:
 @linux_with_two_cores
 def test_as_many_as_there_are_cores_have_one_each(apart: ThreadPoolExecutor) -> None:
     cores = os.sched_getaffinity(0)
-    team = apart.submit(Team).result()
+    team = apart.submit(CpuAffinity).result()
     before = cores_of_all()
     apart.submit(team.resize, len(cores)).result()
     placed = placed_since(before)
@@ -63,7 +63,7 @@ def test_as_many_as_there_are_cores_have_one_each(apart: ThreadPoolExecutor) -> 
 @linux_with_two_cores
 def test_fewer_go_anywhere(apart: ThreadPoolExecutor) -> None:
     cores = os.sched_getaffinity(0)
-    team = apart.submit(Team).result()
+    team = apart.submit(CpuAffinity).result()
     before = cores_of_all()
     for size in (len(cores), 1, len(cores), len(cores) - 1):
         apart.submit(team.resize, size).result()
@@ -76,7 +76,7 @@ def test_the_main_thread_is_left_where_it_is() -> None:
     """A process that it starts would inherit its core."""
     before, threads = cores_of_all(), torch.get_num_threads()
     try:
-        Team().resize(len(os.sched_getaffinity(0)))
+        CpuAffinity().resize(len(os.sched_getaffinity(0)))
         assert not placed_since(before)
     finally:
         torch.set_num_threads(threads)
@@ -87,7 +87,7 @@ def test_the_cores_are_those_that_the_process_may_use(apart: ThreadPoolExecutor)
     """A container's or taskset's; there, two threads are more than the cores."""
     core = min(os.sched_getaffinity(0))
     apart.submit(os.sched_setaffinity, 0, {core}).result()
-    team = apart.submit(Team).result()
+    team = apart.submit(CpuAffinity).result()
     for size in (2, 1):
         apart.submit(team.resize, size).result()
         assert apart.submit(os.sched_getaffinity, 0).result() == {core}
@@ -106,7 +106,7 @@ def test_without_the_means_it_sets_the_number(
         monkeypatch.setattr(torch._C, "__file__", "libc.so.6")
     else:
         monkeypatch.setattr(os, "sched_setaffinity", forbid, raising=False)
-    team = apart.submit(Team).result()
+    team = apart.submit(CpuAffinity).result()
     for size in (2, 1):
         apart.submit(team.resize, size).result()
         assert apart.submit(torch.get_num_threads).result() == size

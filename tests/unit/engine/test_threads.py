@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from streaming.engine.local.forward.thread_tuner import LAST, Threads
+from streaming.engine.local.forward.thread_tuner import LAST, ThreadTuner
 
 
-def taken(threads: Threads, cost: Callable[[int], float], steps: int, tokens: int = 8) -> list[int]:
+def taken(
+    threads: ThreadTuner, cost: Callable[[int], float], steps: int, tokens: int = 8
+) -> list[int]:
     """The numbers that so many steps took, where `cost` says how long a step is with a number."""
     numbers = []
     for _ in range(steps):
@@ -26,7 +28,7 @@ def usual(numbers: list[int]) -> int:
 
 @pytest.mark.parametrize(("most", "best"), [(1, 1), (2, 1), (2, 2), (6, 4), (6, 6), (16, 1)])
 def test_the_fastest_number_is_found_and_kept(most: int, best: int) -> None:
-    threads = Threads(most)
+    threads = ThreadTuner(most)
 
     def cost(number: int) -> float:
         return 1.0 + abs(number - best) / 4
@@ -39,7 +41,7 @@ def test_the_fastest_number_is_found_and_kept(most: int, best: int) -> None:
 
 
 def test_it_turns_when_the_machine_does() -> None:
-    threads = Threads(2)
+    threads = ThreadTuner(2)
     assert usual(taken(threads, lambda number: 2 / number, 1000)) == 2
     crowded = taken(threads, lambda number: 1.2 if number == 1 else 5.0, 3 * LAST)
     assert crowded.index(1) < 20  # at once, not at the next trial that was due
@@ -49,7 +51,7 @@ def test_it_turns_when_the_machine_does() -> None:
 
 
 def test_a_number_that_is_hopeless_is_tried_for_one_step() -> None:
-    threads = Threads(2)
+    threads = ThreadTuner(2)
     numbers = taken(threads, lambda number: 1.0 if number == 2 else 3.0, 500)
     ones = [index for index, number in enumerate(numbers) if number == 1]
     assert ones
@@ -57,7 +59,7 @@ def test_a_number_that_is_hopeless_is_tried_for_one_step() -> None:
 
 
 def test_sizes_of_steps_have_their_own_numbers() -> None:
-    threads = Threads(2)
+    threads = ThreadTuner(2)
     for _ in range(100):
         taken(threads, lambda number: number, 1, tokens=1)
         taken(threads, lambda number: 1 / number, 1, tokens=300)
@@ -66,7 +68,7 @@ def test_sizes_of_steps_have_their_own_numbers() -> None:
 
 
 def test_what_steps_that_come_often_find_helps_those_that_come_seldom() -> None:
-    threads = Threads(2)
+    threads = ThreadTuner(2)
 
     def seldom_and_often(cost: Callable[[int], float], rounds: int) -> list[int]:
         seldom = []
@@ -82,20 +84,20 @@ def test_what_steps_that_come_often_find_helps_those_that_come_seldom() -> None:
 
 
 def test_a_new_size_begins_with_what_held_for_the_last_one() -> None:
-    threads = Threads(2)
+    threads = ThreadTuner(2)
     assert usual(taken(threads, lambda number: number, 1000)) == 1
     assert taken(threads, lambda number: number, 20, tokens=300) == [1] * 20
 
 
 def test_noise_does_not_make_it_wander() -> None:
-    threads = Threads(4)
+    threads = ThreadTuner(4)
     noise = iter(range(10_000))
     numbers = taken(threads, lambda number: 1.0 + (next(noise) * 7 % 5) / 100, 2000)
     assert numbers.count(4) > 1900
 
 
 def test_steps_that_are_made_equally_long_are_compared_by_their_tokens() -> None:
-    threads = Threads(2)
+    threads = ThreadTuner(2)
     ones = 0
     for _ in range(400):
         number = threads.choose(40, 100)
@@ -107,4 +109,4 @@ def test_steps_that_are_made_equally_long_are_compared_by_their_tokens() -> None
 
 def test_there_is_at_least_one() -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        Threads(0)
+        ThreadTuner(0)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 
 class ByOwnLength(nn.Module):
-    """A model's `rotary`, for rows whose lengths `now` says [B]: what is longer than `turns_at`
-    tokens is turned by the set for long texts."""
+    """A model's `rotary` for rows of lengths `now` [B] in tokens: rows longer than `turns_at` are
+    turned by the set for long texts."""
 
     def __init__(self, rotary: nn.Module, turns_at: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class ByOwnLength(nn.Module):
         self.now: Tensor = torch.zeros(0, dtype=torch.int64)
 
     def forward(self, x: Tensor, position_ids: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """As the model's own: tensors [B, n, d] for positions [B, n]."""
+        """Return tensors [B, n, d] for positions [B, n], as the model's own does."""
         is_long = self.now > self.turns_at
         if is_long.all() or not is_long.any():
             return self._of(x, position_ids, bool(is_long.all()), args, kwargs)
@@ -53,7 +53,8 @@ def by_own_length(model: Any, context: int) -> ByOwnLength | None:
 
 
 def original_length(config: Any) -> int | None:
-    """Tokens from which a model's longrope turns all positions otherwise; None if it has none."""
+    """Return the length in tokens beyond which a model's longrope turns all positions otherwise;
+    None if it has none."""
     config = config.get_text_config(decoder=True)
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") != "longrope":

@@ -3,7 +3,7 @@
 It cuts the numbers of a tensor, not its rows, and where the cut is no multiple of a vector the
 last few before it are computed one by one: `silu` and complex products then round otherwise, and
 what a token becomes would depend on how many stand beside it and on the number of threads. A few
-more rows, of nobody, and the cuts fall where they do no harm.
+more rows, which belong to nobody, and the cuts fall where they do no harm.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _MOST_SPARE = 256  # where no number of rows will do, the harm is a rounding
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """An operation has so many numbers in a row, in runs that are vectorised by themselves. Of more
-    than `shared_from` numbers in all, each thread gets its share, however small (None: GRAIN or
-    more)."""
+    """The columns of an operation: it has `numbers` of them in a row, in runs of `run` that are
+    vectorised by themselves. Of more than `shared_from` numbers in all, each thread gets its
+    share, however small (None: GRAIN or more)."""
 
     numbers: int
     run: int
@@ -35,7 +35,7 @@ class Columns:
 
 
 def spare_rows(rows: int, threads: int, operations: Iterable[Columns]) -> int:
-    """How many rows of nobody a step of so many needs."""
+    """Return how many spare rows a step of `rows` rows needs on so many threads."""
     operations = list(operations)
     for spare in range(_MOST_SPARE):
         if all(_is_harmless(rows + spare, threads, each) for each in operations):

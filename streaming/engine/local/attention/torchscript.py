@@ -23,7 +23,7 @@ logger = logging.getLogger("streaming.engine")
 
 
 def recorded(module: nn.Module, *examples: Any) -> Any:
-    """`module` as a graph, or itself where that cannot be had. `forward` is called with
+    """Return `module` as a graph, or itself where that cannot be had. `forward` is called with
     `examples` once: tensors, or lists and tuples of them. Later ones may have other sizes, as far
     as `forward` does not look at these in Python."""
     if isinstance(examples[0], Tensor) and examples[0].device.type != "cpu":
@@ -34,7 +34,8 @@ def recorded(module: nn.Module, *examples: Any) -> Any:
 
 
 def recorded_methods(module: nn.Module, examples: dict[str, tuple[Any, ...]]) -> Any | None:
-    """As `recorded`, of the methods named, on a CPU. None where it cannot be had."""
+    """Return the methods named of a module on a CPU as graphs, see `recorded`; None where these
+    cannot be had."""
     trace: Callable[..., Any] = torch.jit.trace_module
     return _tried(trace, module, examples)
 
@@ -50,8 +51,8 @@ def _tried(trace: Callable[..., Any], module: nn.Module, examples: Any) -> Any |
 
 
 def unplanned() -> AbstractContextManager[None]:
-    """Graphs run as they were recorded. TorchScript would spend the first two calls, ten times as
-    long as others, on planning, and finds nothing here."""
+    """Return a context in which graphs run as they were recorded. TorchScript would spend the
+    first two calls, ten times as long as others, on planning, and finds nothing here."""
     jit: Any = torch.jit  # says nothing about its types
     context: AbstractContextManager[None] = jit.optimized_execution(False)
     return context

@@ -16,8 +16,9 @@ import threading
 import torch
 
 
-class Team:
-    """The threads of the thread that uses it: OpenMP gives each thread that computes its own."""
+class CpuAffinity:
+    """Places the threads that compute with the calling thread: OpenMP gives each thread that
+    computes its own."""
 
     def __init__(self) -> None:
         self._size = 0
@@ -26,9 +27,10 @@ class Team:
         self._cores = sorted(os.sched_getaffinity(0)) if choosable else []
 
     def resize(self, size: int) -> None:
-        """Compute with so many threads. As many as there are cores get one each; fewer go where
-        there is room: something else that runs would hold up the thread that has its core.
-        The main thread and its helpers are never placed: what it starts would inherit its core."""
+        """Compute with `size` threads from now on. As many as there are cores get one each; fewer
+        go where there is room: something else that runs would hold up the thread that has its
+        core. The main thread and its helpers are never placed: what it starts would inherit its
+        core."""
         if size == self._size:
             return
         for thread in self._placed:

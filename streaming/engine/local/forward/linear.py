@@ -37,7 +37,7 @@ class Norm:
         return functional.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
 
     def factor(self, x: Tensor) -> Tensor:
-        """1 / root mean square [..., 1] of float32 activations [..., inputs]."""
+        """Return 1 / root mean square [..., 1] of float32 activations [..., inputs]."""
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         mean = length.square_().div_(self.weight.shape[0])
         factor: Tensor = mean.add_(self.epsilon).rsqrt_()
@@ -47,8 +47,8 @@ class Norm:
 def pack(
     weight: Tensor, bias: Tensor | None, *, int8: bool = False, norm: Norm | None = None
 ) -> Linear:
-    """The fastest form of a product with `weight` [outputs, inputs] on its device, of activations
-    that `norm` normalises."""
+    """Return the fastest form of a product with `weight` [outputs, inputs] on its device, of
+    activations that `norm` normalises."""
     if int8:
         return Int8Linear(weight, bias, norm)
     prepacked = weight.device.type == "cpu" and _can_prepack(weight.dtype)
@@ -57,28 +57,34 @@ def pack(
 
 
 class Normed(nn.Module):
+    """A product of activations that are normalised first."""
+
     def __init__(self, linear: Linear, norm: Norm) -> None:
         super().__init__()
         self._linear, self._norm = linear, norm
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the product [n, outputs] of activations x [n, inputs]."""
         result: Tensor = self._linear(self._norm(x))
         return result
 
 
 class PlainLinear(nn.Module):
+    """A product by torch's own kernel."""
+
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self._weight, self._bias = weight.contiguous(), bias
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the product [n, outputs] of activations x [n, inputs]."""
         return functional.linear(x, self._weight, self._bias)
 
 
 class PrepackedLinear(nn.Module):
     """oneDNN's own layout. Without it the weights are laid out anew in every single product,
     which takes as long as the product itself when there are few rows. Its operation cannot be
-    recorded (see `recording`): one of its arguments is of a type that graphs do not have.
+    recorded (see `torchscript`): one of its arguments is of a type that graphs do not have.
 
     A single row goes as two: oneDNN has another kernel for it, which sums in another order, and
     an answer alone would not be the one in a crowd."""
@@ -89,6 +95,7 @@ class PrepackedLinear(nn.Module):
         self._bias = bias
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the product [n, outputs] of activations x [n, inputs]."""
         alone = not _jit.is_tracing() and x.shape[0] == 1
         if alone:
             x = x.repeat(2, 1)
@@ -117,6 +124,7 @@ class Int8Linear(nn.Module):
         self._scale = 1 / (127 if has_vnni() else 63)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the product [n, outputs] of activations x [n, inputs]."""
         norm, factor = self._norm, None
         if norm is not None:
             factor = norm.factor(x)  # to be multiplied with at the end, like the scale
@@ -128,8 +136,8 @@ class Int8Linear(nn.Module):
 
 
 def in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """`weight` [outputs, inputs] as whole numbers, and what each output's are to be multiplied
-    with. Some outputs at a time, for in between they are of 32 bits."""
+    """Return `weight` [outputs, inputs] as whole numbers, and the scale that each output's are to
+    be multiplied with. Some outputs at a time, for in between they are of 32 bits."""
     scales = torch.empty(len(weight))
     whole = torch.empty(weight.shape, dtype=torch.int8)
     at_once = max(1, _NUMBERS_AT_ONCE // weight.shape[1])
@@ -142,7 +150,7 @@ def in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def prepacked(whole: Tensor, scales: Tensor) -> Any:
-    """What `in_8_bits` gives, in the layout of the product."""
+    """Return the result of `in_8_bits` in the layout of the product."""
     zeros = torch.zeros(len(scales), dtype=torch.int64)
     with warnings.catch_warnings():
         # torch means to remove quantized tensors some day; `can_int8` says when it has.
@@ -152,7 +160,7 @@ def prepacked(whole: Tensor, scales: Tensor) -> Any:
 
 
 def unpacked(weight: Any) -> tuple[Tensor, Tensor]:
-    """What was `prepacked`."""
+    """Return the whole numbers and scales that were `prepacked`."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.quantize_per_tensor")
         quantized, _ = torch.ops.quantized.linear_unpack(weight)
@@ -168,13 +176,13 @@ def _int8_product() -> Callable[..., Tensor]:
 
 @functools.cache
 def has_vnni() -> bool:
-    """Whether the CPU multiplies bytes and sums in 32 bits in one instruction."""
+    """Return whether the CPU multiplies bytes and sums in 32 bits in one instruction."""
     return bool(getattr(torch.cpu, "_is_vnni_supported", lambda: False)())
 
 
 @functools.cache
 def can_int8() -> bool:
-    """Whether this torch has an 8-bit product for this CPU: told by trying one."""
+    """Return whether this torch has an 8-bit product for this CPU: told by trying one."""
     try:
         product = Int8Linear(torch.eye(8), None)(torch.ones(2, 8))
     except (RuntimeError, AttributeError, NotImplementedError):

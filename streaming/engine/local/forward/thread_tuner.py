@@ -27,13 +27,14 @@ _BETTER = 0.85  # of the time before: less may be noise, and a wrong number cost
 _WORSE = 1.1  # times as long so far: no further step is needed to know
 _JUMP = 1.5  # times as long as before: something else has begun to run
 _FIXED = 16
-"""What a step costs whatever it computes, in tokens. Costs are compared by the token: `Pace` gives
-a slow step fewer of them, and all steps would seem to take equally long."""
+"""What a step costs whatever it computes, in tokens. Costs are compared by the token:
+`PrefillBudget` gives a slow step fewer of them, and all steps would seem to take equally long."""
 
 
-class Threads:
-    """`most` is as many as there are cores for. Steps of different sizes have numbers of their
-    own: of so many tokens, which look at so many in all (each to the next power of two)."""
+class ThreadTuner:
+    """Chooses the number of threads, `most` (the number of cores) at most. Steps of different
+    sizes have numbers of their own: of so many tokens, which look at so many in all (each to the
+    next power of two)."""
 
     def __init__(self, most: int) -> None:
         if most < 1:
@@ -43,11 +44,11 @@ class Threads:
         self._last: _Climb | None = None
 
     def choose(self, tokens: int, seen: int) -> int:
-        """For the next step, of so many tokens, which see so many."""
+        """Return the number of threads for a step of `tokens` tokens, which see `seen` in all."""
         return self._climb(tokens, seen).number
 
     def learn(self, tokens: int, seen: int, seconds: float) -> None:
-        """That step took so long."""
+        """Note that such a step took `seconds`."""
         climb = self._climb(tokens, seen)
         if climb.learn(seconds / (tokens + _FIXED)):
             # What held it back is gone, from all. Steps that come seldom would find out late.
@@ -81,13 +82,14 @@ class _Climb:
         return self._numbers[self._now if self._tried is None else self._tried]
 
     def doubt(self, number: int) -> None:
-        """Another size has found so many threads faster than fewer: try more soon."""
+        """Try more threads soon: another size has found so many faster than fewer."""
         if self._tried is None and self.number < number:
             self._costs.clear()
             self._left, self._interval, self._upwards = 0, FIRST, True
 
     def learn(self, cost: float) -> bool:
-        """Whether this step made more threads the number that holds."""
+        """Note a step's cost per token; return whether it made more threads the number that
+        holds."""
         held = self._now
         if self._tried is not None:
             self._judge(cost)

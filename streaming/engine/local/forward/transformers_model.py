@@ -3,7 +3,7 @@
 The model sees the cache as transformers' own `Cache`. A step says beforehand which rows it
 touches; `update` then writes the new keys and values where they belong and returns those that the
 step may see. The model gets masks for each kind of its layers, for rows shorter than the longest
-see other rows' length, and places of a ring hold tokens of any age.
+see other rows' length, and slots of a ring hold tokens of any age.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import Cache, CacheLayerMixin, DummyLayer
+from transformers.cache_utils import Cache, DummyLayer
 
 from streaming.engine.local.attention.cache import SlotCache
 from streaming.engine.local.attention.positions import by_own_length
-from streaming.engine.local.attention.ring_slots import RingSlots
-from streaming.engine.local.attention.slots import Slots
 from streaming.engine.local.attention.span import Span
 from streaming.engine.local.forward.precision import Precision
 from streaming.engine.local.forward.self_check import (
@@ -30,6 +28,7 @@ from streaming.engine.local.forward.self_check import (
     require,
     sample,
 )
+from streaming.engine.local.forward.transformers_cache import CachePosition, SlotsLayer, first_seen
 from streaming.engine.models.layer_kinds import (
     CHUNKED,
     NOTHING,
@@ -61,7 +60,7 @@ no softmax notices."""
 
 
 def together(model: Any, context: int) -> Together:
-    """How a model's rows may share a pass, for rows of up to `context` tokens."""
+    """Return how a model's rows may share a pass, for rows of up to `context` tokens."""
     config = model.config.get_text_config(decoder=True)
     if config.model_type in _BIASED_BY_MASK and getattr(config, "alibi", True):
         return Together.PADDED
@@ -72,7 +71,7 @@ def together(model: Any, context: int) -> Together:
     return Together.BY_KIND
 
 
-class StockModel:
+class TransformersModel:
     """A causal language model of transformers, as it is. `cache` has slots for each of its layers,
     see `layer_kinds`."""
 
@@ -81,12 +80,12 @@ class StockModel:
     def __init__(self, model: Any, cache: SlotCache, context: int) -> None:
         self.device: torch.device = model.device
         self._model = model
-        self._place = _Place()
+        self._position = CachePosition()
         self._kinds = layer_kinds(model.config)
         layers: list[Any] = [
             DummyLayer()  # type: ignore[no-untyped-call]
             if kind.kind == NOTHING
-            else _Layer(self._place, cache, slots, kind)
+            else SlotsLayer(self._position, cache, slots, kind)
             for kind, slots in zip(self._kinds, cache.slots, strict=True)
         ]
         self._kept = {cache_argument(type(model)): Cache(layers=layers)}
@@ -104,14 +103,15 @@ class StockModel:
 
     @property
     def turns_at(self) -> int | None:
-        """A row longer than this is read with other positions than a shorter one: one that
-        becomes so long is read again. None: there is no such length."""
+        """Return the length in tokens beyond which a row is read with other positions than a
+        shorter one, and is read again when it becomes so long. None: there is no such length."""
         return self._lengths.turns_at if self._lengths else None
 
     def step(
         self, tokens: Sequence[int], positions: Sequence[int], spans: Sequence[Span]
     ) -> Tensor:
-        """As `Decoder.step`: one pass for the rows that decode, and one for each span."""
+        """Return the logits as `Decoder.step` does, by one pass for the rows that decode, and one
+        for each span."""
         outputs = []
         if self._together is Together.ALONE:
             each = enumerate(zip(tokens, positions, strict=True))
@@ -171,7 +171,7 @@ class StockModel:
     def _decode(self, tokens: Sequence[int], positions: Sequence[int]) -> Tensor:
         length = max(positions) + 1
         at = torch.tensor(positions, device=self.device)
-        self._place.decode(at, length)
+        self._position.decode(at, length)
         ids = torch.tensor(tokens, device=self.device)[:, None]
         if self._together is Together.PADDED:
             mask: Any = (torch.arange(length, device=self.device) <= at[:, None]).long()
@@ -183,25 +183,25 @@ class StockModel:
         """For rows at positions `at` [B], of which the longest has `length` tokens."""
         masks = {}
         for name, slots in self._masked.items():
-            places = torch.arange(min(length, slots.room), device=self.device)
-            # The newest token that such a place can hold.
-            held = at[:, None] - (at[:, None] - places) % slots.room
+            indices = torch.arange(min(length, slots.room), device=self.device)
+            # The newest token that such a slot can hold.
+            held = at[:, None] - (at[:, None] - indices) % slots.room
             masks[name] = self._mask(at[:, None], held[:, None], self._kind_of[name])
-        return self._told(masks)
+        return self._mask_argument(masks)
 
     def _read(self, span: Span) -> Tensor:
         start, end = span.start, span.start + len(span.tokens)
-        self._place.read(span.row, start, end)
+        self._position.read(span.row, start, end)
         at = torch.arange(start, end, device=self.device)
         ids = torch.tensor(span.tokens, device=self.device)[None, :]
         mask = None
         if self._together is Together.BY_KIND:
             masks = {}
             for name, slots in self._masked.items():
-                first = _first_of(slots, start)
+                first = first_seen(slots, start)
                 held = torch.arange(first, end, device=self.device)
                 masks[name] = self._mask(at[None], held[None, None], self._kind_of[name])
-            mask = self._told(masks)
+            mask = self._mask_argument(masks)
         total = torch.tensor([max(end, span.total)], device=self.device)
         return self._forward(ids, at[None, :], mask, total)
 
@@ -221,7 +221,7 @@ class StockModel:
         mask = torch.zeros(visible.shape, dtype=dtype, device=self.device)
         return mask.masked_fill_(~visible, torch.finfo(dtype).min)
 
-    def _told(self, masks: dict[str, Tensor]) -> Any:
+    def _mask_argument(self, masks: dict[str, Tensor]) -> Any:
         """As the model takes them."""
         return masks if self._by_kind else next(iter(masks.values()))
 
@@ -240,80 +240,6 @@ class StockModel:
         return logits.float()
 
 
-class _Place:
-    """Where this step writes; shared by all layers."""
-
-    __slots__ = ("length", "positions", "row", "rows", "start")
-
-    def __init__(self) -> None:
-        self.positions: Tensor | None = None  # [B] when decoding, None when one row reads
-        self.rows: Tensor | None = None
-        self.row = 0
-        self.start = 0
-        self.length = 0
-
-    def decode(self, positions: Tensor, length: int) -> None:
-        """One token for each of the rows 0..B-1; the longest row's length afterwards."""
-        self.positions, self.start, self.length = positions, length - 1, length
-        self.rows = torch.arange(len(positions), device=positions.device)
-
-    def read(self, row: int, start: int, end: int) -> None:
-        self.positions = None
-        self.row, self.start, self.length = row, start, end
-
-
-def _first_of(slots: Slots, start: int) -> int:
-    """The first token that those from number `start` on are shown."""
-    return max(0, start - slots.window + 1) if isinstance(slots, RingSlots) else 0
-
-
-class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
-    """One layer's Slots as transformers sees them."""
-
-    def __init__(self, place: _Place, cache: SlotCache, slots: Slots, kind: LayerKind) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._place, self._cache, self._slots = place, cache, slots
-        self.is_sliding = bool(kind.window)
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Shapes are known at the first call: [batch, kv_heads, n, head_dim]."""
-        heads, key_dim, value_dim = key_states.shape[1], key_states.shape[3], value_states.shape[3]
-        self._slots.allocate(heads, key_dim, value_dim, key_states.dtype, key_states.device)
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        """Write [B, kv_heads, n, head_dim] and return [B, kv_heads, length, head_dim]."""
-        slots, place = self._slots, self._place
-        self._cache.progress += 1
-        if not slots.is_allocated:
-            self.lazy_initialization(key_states, value_states)
-        if place.positions is not None:
-            places = place.positions % slots.room
-            slots.keys[place.rows, :, places] = key_states[:, :, 0]
-            slots.values[place.rows, :, places] = value_states[:, :, 0]
-            seen = slice(0, len(place.positions)), slice(None), slice(0, place.length)
-            return slots.keys[seen], slots.values[seen]
-        if isinstance(slots, RingSlots):
-            keys, values = slots.before(place.row, place.start)
-            slots.put(place.row, place.start, key_states[0], value_states[0])
-            return torch.cat((keys, key_states), 2), torch.cat((values, value_states), 2)
-        slots.keys[place.row, :, place.start : place.length] = key_states[0]
-        slots.values[place.row, :, place.start : place.length] = value_states[0]
-        rows = slice(place.row, place.row + 1)
-        return slots.keys[rows, :, : place.length], slots.values[rows, :, : place.length]
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        first = _first_of(self._slots, self._place.start)
-        return self._place.length - first, first
-
-    def get_seq_length(self) -> int:
-        return self._place.start
-
-    def get_max_length(self) -> int:
-        return self._slots.max_len
-
-
 def windows_of(config: Any) -> Iterator[int]:
-    """Of each layer, for `SlotCache`."""
+    """Yield the window of each layer, for `SlotCache`."""
     return (kind.window for kind in layer_kinds(config))

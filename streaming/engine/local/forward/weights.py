@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from streaming.engine.local.attention.interface import AttentionConfig
 from streaming.engine.local.forward.decoder_layers import After, Before, Layer
 from streaming.engine.local.forward.linear import Linear, Norm, pack
+from streaming.engine.local.forward.parts_check import PartsCheck
 from streaming.engine.local.forward.precision import Precision
-from streaming.engine.local.forward.self_check import PartsCheck
 from streaming.engine.models.architecture import (
     Architecture,
     activation_of,

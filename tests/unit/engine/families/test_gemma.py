@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from streaming.engine.local.attention.ring_slots import RingSlots
 from streaming.engine.local.forward.decoder import Decoder
-from streaming.engine.local.forward.transformers_model import StockModel
+from streaming.engine.local.forward.transformers_model import TransformersModel
 from streaming.engine.local.loading.parameters import load_model
 from streaming.engine.models.store import ensure_model
 from tests.unit.engine.families.serving import Served, expected
@@ -27,7 +27,7 @@ def test_a_conversation_far_beyond_the_window(
 ) -> None:
     folder = ensure_model(str(gemma), cache_dir, progress=False)
     served = Served(folder.path, SECOND + ANSWER, rows=2, chunk=512, stock=stock)
-    assert isinstance(served.runner._model, StockModel if stock else Decoder)
+    assert isinstance(served.runner._model, TransformersModel if stock else Decoder)
     rings = [slots for slots in served.runner.cache.slots if isinstance(slots, RingSlots)]
     if stock:
         assert (len(rings), {ring.window for ring in rings}) == (15, {512})
