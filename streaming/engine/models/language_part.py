@@ -1,7 +1,7 @@
-"""The language part of a model that also sees or hears: a language model like any other.
+"""Takes the language part out of a model that also sees or hears: a language model like any other.
 
-Only text is asked of it, so only this part is loaded; what it is called in the model's files is
-renamed to what the language model alone would have.
+Only this part is loaded. Its tensors have other names in the model's files than in a language model
+alone; LANGUAGE_KEYS renames them.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ _READERS = {
     "gemma3", "gemma3n", "gemma4", "llama4", "llava", "mistral3", "qwen2_5_vl", "qwen2_vl",
     "qwen3_vl",
 }  # fmt: skip
-"""Models whose language part reads text as a language model of its own would."""
+"""Models, by `model_type`, whose language part reads text as a language model of its own would."""
 
 _ALONE = {"qwen2_vl_text": "qwen2", "qwen2_5_vl_text": "qwen2", "qwen3_vl_text": "qwen3"}
-"""What a language part is whose positions have three parts for images (M-RoPE, Wang et al. 2024,
-arXiv:2409.12191): for text these are the same."""
+"""The `model_type` that stands for a language part with three positions for each token (M-RoPE,
+Wang et al. 2024, arXiv:2409.12191): for text the three are equal."""
 
 LANGUAGE_KEYS = {
     r"^model\.language_model\.": "model.",
     r"^language_model\.model\.": "model.",
     r"^language_model\.lm_head\.": "lm_head.",
 }
-"""What names of tensors (regular expressions) become in the language model alone."""
+"""Names of tensors (regular expressions), and what they become in the language model alone."""
 
 OTHER_PARTS = (
     "vision_tower.", "visual.", "vision_model.", "multi_modal_projector.", "audio_tower.",
     "embed_vision.", "embed_audio.",
 )  # fmt: skip
-"""What the names of tensors begin with that are no part of it, `model.` before them left out."""
+"""Prefixes of the names of tensors that belong to other parts, after `model.` is removed."""
 
 
 def has_other_parts(config: Any) -> bool:
-    """Whether a model of this configuration has more than a language part."""
+    """Return whether a model of this configuration has more than a language part."""
     names = ("vision_config", "audio_config", "audio_encoder_config")
     others = any(getattr(config, name, None) for name in names)
     return others or config.get_text_config(decoder=True) is not config
 
 
 def other_part_reason(config: Any) -> str:
-    """Why the language part cannot be taken alone; empty if it can, or is all there is."""
+    """Return why the language part cannot be taken alone; empty if it can, or is all there is."""
     if not has_other_parts(config) or config.model_type in _READERS:
         return ""
     if getattr(config, "is_encoder_decoder", None):
@@ -53,7 +53,7 @@ def other_part_reason(config: Any) -> str:
 
 
 def language_config(config: Any) -> Any:
-    """The configuration of the language part, which may be all there is."""
+    """Return the configuration of the language part, which may be all there is."""
     text = config.get_text_config(decoder=True)
     if text is config:
         return config

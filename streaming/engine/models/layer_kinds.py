@@ -1,7 +1,7 @@
-"""What each layer of a model remembers and sees, told from its configuration alone.
+"""Tells from a configuration alone which tokens each layer of a model attends to.
 
-The names of the kinds are transformers' own: of a configuration's `layer_types`, and of the masks
-that its models take.
+The names of the kinds are transformers' own: those of a configuration's `layer_types`, and of the
+masks that its models take.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any
 FULL, SLIDING, CHUNKED, NOTHING = (
     "full_attention", "sliding_attention", "chunked_attention", "dummy",
 )  # fmt: skip
-"""All tokens before it; the newest `window`; those of its own chunk of `window` tokens; a layer
-without keys and values of its own."""
+"""A layer's tokens attend to: all tokens before; the newest `window`; those of their own chunk of
+`window` tokens; the keys and values of another layer, since the layer has none of its own."""
 
 
 _SEE_ALL = {"gemma", "llama"}
-"""By `model_type`: the code of these looks through no window, even if a configuration has one."""
+"""By `model_type`: the code of these has no window, even if the configuration says one."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerKind:
-    """`mask` is the layer's type as the model's code asks for its mask; `window` is 0 where it
-    sees all."""
+    """A layer's kind (FULL, SLIDING, ...), the type by which the model's code asks for its `mask`,
+    and its `window` in tokens; 0: it attends to all."""
 
     kind: str
     mask: str
@@ -31,8 +31,8 @@ class LayerKind:
 
 
 def layer_kinds(config: Any) -> list[LayerKind]:
-    """Of each layer of a language model. Raises ValueError with the reason if that cannot be
-    told."""
+    """Return the kind of each layer of a language model. Raises ValueError with the reason if it
+    cannot be told."""
     from transformers.cache_utils import get_layer_types_and_kwargs
 
     config = config.get_text_config(decoder=True)
@@ -60,6 +60,6 @@ def layer_kinds(config: Any) -> list[LayerKind]:
 
 
 def has_masks_by_kind(config: Any) -> bool:
-    """Whether the model's code takes a mask for each kind of layer: transformers' own rule, see
-    its `create_masks_for_generate`."""
+    """Return whether the model's code takes a mask for each kind of layer: transformers' own rule,
+    as in its `create_masks_for_generate`."""
     return bool(getattr(config.get_text_config(decoder=True), "layer_types", None))

@@ -1,7 +1,7 @@
-"""What a converted model's folder holds: a digest of each file, to find damage at the start.
+"""Finds damage in a converted model's folder by digests of its files.
 
-Digests of hundreds of megabytes take a good part of a start. Files that were found intact are
-known again by size, inode and times: no program can change a file and keep its time of change.
+To digest hundreds of megabytes takes a good part of a start. So files that were found intact are
+recognised by size, inode and times: no program can change a file and keep its time of change.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from streaming.engine.models.download import sha256_of
 
 _MANIFEST = "chatstream.json"
 _SEEN = "seen.json"
-_LAYOUT = 1  # raise it when what is written down is another thing: old folders are then rebuilt
+_LAYOUT = 1  # raise it when the manifest's content changes: old folders are then rebuilt
 _HASH_UP_TO = 1 << 30  # bytes; larger models are compared by file sizes only, to start fast
 
 
 def write_manifest(folder: Path) -> None:
-    """Write down every file of a folder that is complete."""
+    """Write sizes and digests of all files of a folder that is complete."""
     files = {
         path.name: {"size": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(folder.iterdir())
@@ -32,33 +32,33 @@ def write_manifest(folder: Path) -> None:
 
 
 def names_in(folder: Path) -> list[str]:
-    """The files that were written down; none if it is no folder of ours, or damaged."""
+    """Return the files of the manifest; none if it is missing or damaged."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         return list(_written(folder))
     return []
 
 
 def identity_of(folder: Path) -> dict[str, Any]:
-    """What the files of a model's folder are, told without reading them: by the digests that were
-    written down, or by sizes, inodes and times. Raises OSError."""
+    """Return what identifies the files of a model's folder, without reading them: the manifest's
+    digests, or else sizes, inodes and times. Raises OSError."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return _written(folder)
     return {path.name: status_of(path.stat()) for path in sorted(folder.iterdir())}
 
 
 def status_of(stat: os.stat_result) -> list[int]:
-    """What tells a file from what it was before, whatever its bytes: its size, inode, times."""
+    """Return a file's size, inode and times (ns), which tell whether it has changed."""
     return [stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def note_seen(folder: Path) -> None:
-    """Remember that the files are what was just written down."""
+    """Remember that the files are intact, since the manifest was just written."""
     _note(folder, _identities(folder, _written(folder)))
 
 
 def is_intact(folder: Path, *, whatever_size: bool = False) -> bool:
-    """Return whether every file is as it was written; large ones are read only with
-    `whatever_size`."""
+    """Return whether every file is as the manifest says. Files over 1 GiB are compared by size
+    alone, unless `whatever_size`."""
     try:
         files = _written(folder)
         if not files:
@@ -89,7 +89,7 @@ def _is_as_written(path: Path, entry: dict[str, Any], most: float) -> bool:
 
 
 def _identities(folder: Path, files: dict[str, Any]) -> dict[str, list[Any]]:
-    """Who each file is, and what it should be: another manifest is looked at anew."""
+    """Return what each file is and should be, so that another manifest is compared anew."""
     found = {}
     for name, entry in files.items():
         stat = (folder / name).stat()
@@ -113,7 +113,8 @@ def _seen(folder: Path) -> Any:
 
 
 def _note(folder: Path, identities: dict[str, list[Any]]) -> None:
-    """Remember them, for the next start; without a right to write all is looked at again."""
+    """Remember them for the next start; where nothing can be written, it compares all files
+    again."""
     temporary = folder / f"{_SEEN}.{os.getpid()}"
     with contextlib.suppress(OSError):
         temporary.write_text(json.dumps(identities), encoding="utf-8")

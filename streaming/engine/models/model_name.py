@@ -1,4 +1,4 @@
-"""What people call a model, which tells nothing of where it lies."""
+"""The name of a model for people, which does not show where its files are."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ _HUB_FOLDER = re.compile(r"models--(.+?)(?:--(.+))?")
 
 
 def shown_name(name: str) -> str:
-    """The name of a model without its path, if it is one, here or on an upstream's machine: the
-    folder's or the file's, or the Hub id whose cached copy it is. A relative folder is told from a
-    Hub id by whether it is there."""
+    """Return a model's name without the path, if it is one here or on an upstream's machine.
+
+    That is the name of the folder or file, or the Hub id whose cached copy it is. A relative path
+    is one only if it exists; else it is a Hub id.
+    """
     text = name.strip()
     if not (_ABSOLUTE.match(text) or _FILE.search(text) or _is_here(text)):
         return text

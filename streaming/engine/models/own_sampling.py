@@ -1,4 +1,4 @@
-"""How a model's makers say that its answers are drawn: its `generation_config.json`."""
+"""A model's own sampling parameters: those of its `generation_config.json`."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _RANGES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "repetition_penalty": (lambda value: value > 0, "a number above 0"),
 }
 
-HOUSE: Mapping[str, float] = {
+DEFAULTS: Mapping[str, float] = {
     field.name: field.default  # type: ignore[misc]  # which are numbers
     for field in fields(SamplingParams)
     if field.name in _RANGES
 }
-"""What a parameter is that neither a request nor the model's makers say anything about."""
+"""Parameters that neither the request nor the model's makers set."""
 
 
 def own_sampling(folder: Path) -> dict[str, float]:
-    """What the model in a folder takes for parameters that nobody asks for, HOUSE's where its
-    makers say nothing."""
-    return {**HOUSE, **makers_sampling(folder)}
+    """Return the defaults of the model in a folder: its makers' parameters, and DEFAULTS where they
+    set none."""
+    return {**DEFAULTS, **makers_sampling(folder)}
 
 
 def makers_sampling(folder: Path) -> dict[str, float]:
-    """What the makers of the model in a folder say.
+    """Return the parameters that the makers of the model in a folder set.
 
-    `do_sample` false is a temperature of 0. A value that is out of range is not taken, with a
-    warning; nor is a file that cannot be read.
+    `do_sample` false is a temperature of 0. A value out of range, and a file that cannot be read,
+    are ignored with a warning.
     """
     said = _said(folder / _FILE)
     found: dict[str, float] = {}
@@ -65,8 +65,8 @@ def makers_sampling(folder: Path) -> dict[str, float]:
 
 
 def resolved(params: SamplingParams, own: Mapping[str, float]) -> SamplingParams:
-    """The parameters with the model's `own` in place of what nobody asked for. The same ones give
-    the same, however often they are resolved."""
+    """Return the parameters with the model's `own` in place of those that the request did not set.
+    To resolve them again changes nothing."""
     if params.asked is None:
         return params
     changes: dict[str, Any] = {

@@ -1,5 +1,5 @@
-"""What is known of a model before its weights are read: whether it can be served, how, and if not,
-all reasons. `local.examination` finds it out; here it is told to people and to programs."""
+"""Reports what is known of a model before its weights are read: whether it can be served, how, and
+if not, all reasons. `local.loading.examination` finds it out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from streaming.engine.models.layer_kinds import CHUNKED, FULL, NOTHING, SLIDING
 
-Rows = list[tuple[str, str]]
-"""Labels and what is told, in the order in which it is shown."""
+LabelledValues = list[tuple[str, str]]
+"""Labels with their values, in the order in which they are shown."""
 
 _KINDS = {
     FULL: "full attention", NOTHING: "keys and values of another layer",
@@ -20,7 +20,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """So many layers of one kind of `layer_kinds`; `window` in tokens, 0: it sees all."""
+    """`count` layers of one kind of `layer_kinds`; `window` in tokens, 0: they attend to all."""
 
     kind: str
     count: int
@@ -28,14 +28,20 @@ class Layers:
 
     @property
     def says(self) -> str:
+        """Return this in words."""
         return f"{self.count} of {_KINDS.get(self.kind, self.kind).format(f'{self.window:,}')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of the weights as they are computed with, of a row of the served context, of what is
-    there only while the model is loaded, of all for `rows` rows, and of what is free.
-    `rows_that_fit`: rows that there is memory for beside the weights."""
+    """Memory in bytes.
+
+    - `weights`: in the form that is computed with
+    - `row`: keys and values of one row of the served context
+    - `loading`: what is there only while the model is loaded
+    - `total`: all of it for `rows` rows; `free`: what is free on the device
+    - `rows_that_fit`: rows that there is memory for beside the weights
+    """
 
     weights: int
     row: int
@@ -48,9 +54,14 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class TemplateReport:
-    """`source` is whose it is. `checks` has what was tried, and what came of it. `thinking`: the
-    format of the model's thoughts (empty: it has none), `efforts` how each is told to it, and
-    `ends` the tokens that end a turn."""
+    """What is known of the chat template.
+
+    - `source`: where it comes from
+    - `checks`: what was tried, and what came of it
+    - `thinking`: the format of the model's thoughts; empty: it has none
+    - `efforts`: how each effort is set
+    - `ends`: the tokens that end a turn
+    """
 
     source: str
     checks: Mapping[str, str] = field(default_factory=dict)
@@ -62,7 +73,7 @@ class TemplateReport:
 
 @dataclass(frozen=True, slots=True)
 class Quantisation:
-    """Weights of few bits: the method, and the packages that it needs and lacks here."""
+    """Weights of few bits: the method, the packages that it needs, and those that are `lacking`."""
 
     method: str
     packages: Sequence[str] = ()
@@ -71,10 +82,15 @@ class Quantisation:
 
 @dataclass(slots=True)
 class ModelReport:
-    """Of what could not be found out, the default. `part_of`: the class of the whole model, if
-    only its language part is served. `why_not_own`: why our own pass does not run it. `sampling`
-    has all defaults, `makers` those of them that the model's makers say. `unused`: how many tensors
-    are not loaded, by the reason. `faults`: why it cannot be served, in sentences."""
+    """What is known of a model; what could not be found out has the default.
+
+    - `part_of`: the class of the whole model, if only its language part is served
+    - `own_pass`: our own pass runs it; `why_not_own`: why it does not
+    - `own_context`, `context`: tokens that the model can read, and that are served
+    - `sampling`: the default of each parameter; `makers`: names of those that its makers set
+    - `unused`: how many tensors are not loaded, by the reason
+    - `faults`: why it cannot be served, in sentences
+    """
 
     name: str
     architecture: str = ""
@@ -99,15 +115,16 @@ class ModelReport:
 
     @property
     def served(self) -> bool:
+        """Return whether the model can be served."""
         return not self.faults
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: plain values, by the fields' names."""
+        """Return plain values by the fields' names, for programs."""
         return {**asdict(self), "served": self.served}
 
 
 def log_lines(report: ModelReport) -> Iterator[str]:
-    """For the log of a start, a line each."""
+    """Yield the lines for the log of a start."""
     parts = [report.architecture, _layers(report), f"pass: {_pass(report)}", _weights(report)]
     yield f"{report.name}: {'; '.join(filter(None, [*parts, _context(report)]))}."
     if memory := report.memory:
@@ -118,9 +135,9 @@ def log_lines(report: ModelReport) -> Iterator[str]:
         yield f"{text} Not used: {_unused(report)}." if report.unused else text
 
 
-def sections(report: ModelReport) -> Iterator[tuple[str, Rows]]:
-    """The whole report for people: headings and what stands below them."""
-    yield "Model", _told([
+def sections(report: ModelReport) -> Iterator[tuple[str, LabelledValues]]:
+    """Yield the whole report for people: headings, and the values below each."""
+    yield "Model", _without_empty([
         ("architecture", _architecture(report)),
         ("layers", "\n".join(each.says for each in report.layers)),
         ("pass", _pass(report)),
@@ -131,7 +148,7 @@ def sections(report: ModelReport) -> Iterator[tuple[str, Rows]]:
         ("not loaded", _unused(report)),
     ])  # fmt: skip
     if memory := report.memory:
-        yield "Memory", _told([
+        yield "Memory", _without_empty([
             ("weights", size(memory.weights)),
             ("a row", f"{size(memory.row)} (keys and values of {report.context:,} tokens)"),
             ("while loading", size(memory.loading)),
@@ -140,12 +157,12 @@ def sections(report: ModelReport) -> Iterator[tuple[str, Rows]]:
             ("rows that fit", f"{memory.rows_that_fit:,}"),
         ])  # fmt: skip
     if report.sampling:
-        yield "Sampling, where nobody asks for something else", _told([
+        yield "Sampling, where nobody asks for something else", _without_empty([
             (name, f"{value:g} ({'its makers' if name in report.makers else 'ours'})")
             for name, value in report.sampling.items()
         ])  # fmt: skip
     if template := report.template:
-        yield f"Chat template, {template.source}", _told([
+        yield f"Chat template, {template.source}", _without_empty([
             *template.checks.items(),
             ("thinks", _thinks(template)),
             *((f"thinking: {effort}", how) for effort, how in template.efforts.items()),
@@ -154,14 +171,14 @@ def sections(report: ModelReport) -> Iterator[tuple[str, Rows]]:
 
 
 def verdict(report: ModelReport) -> str:
-    """In one sentence."""
+    """Return the result in one sentence."""
     if report.served:
         return f"{report.name} can be served."
     return f"{report.name} cannot be served, for {_count(len(report.faults), 'reason')}."
 
 
 def size(count: int) -> str:
-    """Bytes for people."""
+    """Return a number of bytes as people write it: 1.24 GB, 135 MB, 12 kB."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6)):
         if count >= factor:
             return (
@@ -172,7 +189,7 @@ def size(count: int) -> str:
     return f"{count / 1000:.3g} kB"
 
 
-def _told(rows: Rows) -> Rows:
+def _without_empty(rows: LabelledValues) -> LabelledValues:
     return [(label, value) for label, value in rows if value]
 
 
@@ -210,7 +227,7 @@ def _weights(report: ModelReport) -> str:
 
 
 def parameters(count: int) -> str:
-    """As people write it: 135 M, 1.24 B."""
+    """Return a number of parameters as people write it: 1.24 B, 135 M."""
     for unit, factor in (("B", 10**9), ("M", 10**6), ("k", 1000)):
         if count >= factor:
             return f"{count / factor:.3g} {unit}"

@@ -1,37 +1,27 @@
 """Turns a model's name into a local folder that its tensors and its configuration are read from.
 
-A name is empty (the default model), a Hub id, a folder, or a `.gguf` file. Of a GGUF file a folder
+A name is empty (the default model), a Hub id, a folder, or a `.gguf` file. For a GGUF file a folder
 in the cache has the configuration and the tokenizer, and says where the file is; the default
-model's lies in it. It is made once, in a temporary folder that is renamed when it is complete,
-under a lock, so that neither a kill nor a second process can leave or see half a model.
+model's file lies in that folder.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from streaming.engine.base import EngineError
 from streaming.engine.faults import told_by
 from streaming.engine.models.adapter_folder import refuse_adapter_as_model
-from streaming.engine.models.download import (
-    DEFAULT_MODEL,
-    WheelModel,
-    disk_error,
-    fetch_gguf,
-)
+from streaming.engine.models.cache import cached, remove_unpacked
+from streaming.engine.models.download import DEFAULT_MODEL, WheelModel, fetch_gguf
 from streaming.engine.models.gguf.folder import write_gguf_folder
-from streaming.engine.models.manifest import is_intact, names_in, status_of, write_manifest
+from streaming.engine.models.manifest import is_intact, status_of
 from streaming.engine.models.model_name import shown_name
 from streaming.engine.progress import progress_display
 
@@ -41,14 +31,13 @@ _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _HUB_FILES = ["*.json", "*.model", "*.txt", "*.jinja"]
 _HUB_WEIGHTS = "*.safetensors"
 _LAYOUT = 2
-"""Of folders that are made of GGUF files. Raise it when other files are written. Those of layout 1
-had no number in their names, and the weights unpacked."""
-_FIRST_LAYOUT = re.compile(r".+-[0-9a-f]{12}")
+"""Version of the folders that are made of GGUF files. Raise it when other files are written.
+Folders of layout 1 had no number in their names, and unpacked weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A folder that transformers loads, and what people call the model. `on_hub`: its weights are
+    """A folder that transformers loads, and the model's name for people. `on_hub`: its weights are
     still on the Hub, under this name."""
 
     path: Path
@@ -57,6 +46,7 @@ class ModelFolder:
 
 
 def default_cache_dir() -> Path:
+    """Return the user's cache folder for models."""
     from platformdirs import user_cache_dir
 
     return Path(user_cache_dir("chatstream"))
@@ -65,8 +55,10 @@ def default_cache_dir() -> Path:
 def ensure_model(
     name: str | None, cache_dir: Path | None = None, progress: bool = True, *, weights: bool = True
 ) -> ModelFolder:
-    """Make sure that the model is on this machine, and say where. `weights` false: what is on the
-    Hub may come without.
+    """Make sure that the model is on this machine; return its folder.
+
+    `name` as in the module's docstring; `cache_dir` None: `default_cache_dir`. `weights` false: a
+    model on the Hub may come without its weights.
 
     Takes minutes for a first download and milliseconds afterwards. Raises EngineError, in one
     sentence for people, when the model is unknown, unreachable, damaged, or does not fit.
@@ -117,19 +109,19 @@ def _default_model(model: WheelModel, cache: Path, progress: bool) -> ModelFolde
         write_gguf_folder(file, target, within=True, progress=progress)
 
     try:
-        folder = _cached(cache, f"{former}-{_LAYOUT}", build)
+        folder = cached(cache, f"{former}-{_LAYOUT}", build)
     except EngineError as error:
         folder = cache / "models" / former
         if error.code != "model_unavailable" or not is_intact(folder):
             raise
         logger.warning("%s Until then the copy of an earlier version is used.", error)
     else:
-        _remove_unpacked(cache / "models")
+        remove_unpacked(cache / "models")
     return ModelFolder(folder, model.display_name)
 
 
 def _former_name(model: WheelModel) -> str:
-    """Of the folder that versions with layout 1 have made of it."""
+    """Return the name of the folder that versions with layout 1 have made of a model."""
     return f"{model.package.replace('_', '-')}-{model.sha256[:12]}"
 
 
@@ -147,9 +139,9 @@ def _gguf_model(path: Path, cache: Path, progress: bool) -> ModelFolder:
     def build(temporary: Path, target: Path) -> None:
         write_gguf_folder(path, target, progress=progress)
 
-    folder = _cached(cache, key, build)
-    # Without a connection the default model's is still used.
-    _remove_unpacked(cache / "models", spared=_former_name(DEFAULT_MODEL))
+    folder = cached(cache, key, build)
+    # The default model's is still used where its successor cannot be fetched.
+    remove_unpacked(cache / "models", spared=_former_name(DEFAULT_MODEL))
     return ModelFolder(folder, path.stem)
 
 
@@ -184,76 +176,3 @@ def _hub_model(name: str, progress: bool, weights: bool) -> ModelFolder:
             "model_unsupported",
         )
     return ModelFolder(folder, name)
-
-
-def _cached(cache: Path, key: str, build: Callable[[Path, Path], None]) -> Path:
-    """The intact folder `cache/models/key`, built by `build(temporary, target)` if need be."""
-    models = cache / "models"
-    folder = models / key
-    if is_intact(folder):
-        return folder
-    try:
-        models.mkdir(parents=True, exist_ok=True)
-        with _locked(models / f"{key}.lock"):
-            if is_intact(folder):  # another process was faster
-                return folder
-            _discard(models, folder, key)
-            with tempfile.TemporaryDirectory(dir=models, prefix=f"{key}.tmp-") as temporary:
-                target = Path(temporary) / "model"
-                target.mkdir()
-                build(Path(temporary), target)
-                write_manifest(target)
-                os.replace(target, folder)
-    except OSError as error:
-        raise disk_error(error, cache) from error
-    except EngineError:
-        raise
-    except Exception as error:
-        # tokenizers reports a full disk as an exception of its own
-        if "No space left" in str(error) or "os error 28" in str(error):
-            raise disk_error(OSError(28, "No space left on device"), cache) from error
-        raise
-    return folder
-
-
-def _remove_unpacked(models: Path, spared: str = "") -> None:
-    """Remove weights that versions with layout 1 have unpacked, whatever file they came from: each
-    is several times as large as that file, and no later version reads it. Only folders that those
-    versions have named and written down; not the one named `spared`, nor one that is being made."""
-    with contextlib.suppress(OSError):
-        for folder in list(models.iterdir()):
-            if folder.name == spared or not _FIRST_LAYOUT.fullmatch(folder.name):
-                continue
-            if folder.is_symlink() or not names_in(folder):
-                continue
-            lock = models / f"{folder.name}.lock"
-            with contextlib.suppress(Timeout, OSError), FileLock(lock, timeout=0):
-                logger.info("Removing %s, which an earlier version has unpacked", folder)
-                shutil.rmtree(folder)
-                lock.unlink(missing_ok=True)
-
-
-def _discard(models: Path, folder: Path, key: str) -> None:
-    """Remove a damaged folder and what killed processes left; the lock is held."""
-    if folder.exists():
-        logger.warning("The cached model %s is damaged and will be rebuilt", folder)
-    for path in [folder, *models.glob(f"{key}.tmp-*")]:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-class _locked:
-    """A file lock that says so when it has to wait."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = FileLock(path)
-
-    def __enter__(self) -> None:
-        try:
-            self._lock.acquire(timeout=0.5)
-        except Timeout:
-            logger.info("Another process is preparing the model; waiting for it")
-            self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()

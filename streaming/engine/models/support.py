@@ -1,8 +1,8 @@
-"""Says whether the slot cache can serve a model, from its configuration alone.
+"""Tells from a configuration alone whether the slot cache can serve a model.
 
 The cache keeps one key and one value per token, layer and head; a token attends to those before
-it, or to the newest of them, see `layer_kinds`. Whatever remembers in another way would answer
-wrongly, so it is refused with the reason.
+it, or to some of them (`layer_kinds`). A model with another kind of memory would answer wrongly, so
+it is refused with the reason.
 """
 
 from __future__ import annotations
@@ -18,21 +18,27 @@ from streaming.engine.faults import Faults, told_by
 from streaming.engine.models.adapter_folder import refuse_adapter_beside
 from streaming.engine.models.language_part import language_config, other_part_reason
 from streaming.engine.models.layer_kinds import CHUNKED, FULL, NOTHING, SLIDING, layer_kinds
+from streaming.engine.models.quantised import refuse_unreadable
 from streaming.engine.templates.choice import of_processor
 
 DEFAULT_CONTEXT_TOKENS = 4096
 LEAST_CONTEXT_TOKENS = 16
-"""Fewer hold no conversation, nor what the check at the start reads."""
+"""Fewer tokens hold no conversation, nor what the self-check reads."""
 
 CACHE_ARGUMENTS = ("cache", "past_key_values")
-"""What transformers calls the cache since 5.24, and before."""
+"""Names of the argument for the cache: since transformers 5.24, and before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """What a configuration says: `config` is that of the language part (None: it cannot be read),
-    `whole` that of all parts; `own_context` is what the model can read (None: it does not say),
-    `context` what is served, in tokens. `reason`: why no model of this configuration is."""
+    """What a model's configuration says.
+
+    - `whole`: the configuration of all parts; `config`: that of the language part; None: it cannot
+      be read
+    - `own_context`: tokens that the model can read (None: it does not say); `context`: tokens that
+      are served
+    - `reason`: why no model of this configuration can be served; empty if one can
+    """
 
     whole: Any
     config: Any
@@ -45,9 +51,10 @@ def check_supported(
     path: Path | str, context_tokens: int | None = None, adapter: Path | None = None,
     *, has_template: bool = False,
 ) -> int:  # fmt: skip
-    """Return the context length to serve (tokens), or raise EngineError with the reason.
+    """Return the context to serve, in tokens.
 
-    As `support_of` and `open_tokenizer`.
+    The arguments are those of `support_of` and `open_tokenizer`. Raises EngineError with the first
+    reason why the model cannot be served.
     """
     support = support_of(path, context_tokens, adapter, Faults(strict=True))
     open_tokenizer(path, has_template=has_template)
@@ -57,15 +64,13 @@ def check_supported(
 def support_of(
     path: Path | str, context_tokens: int | None, adapter: Path | None, faults: Faults
 ) -> Support:
-    """What the configuration of the model in the folder `path` says; why it cannot be served goes
-    to `faults`.
+    """Return what the configuration of the model in the folder `path` says; reasons why it cannot
+    be served are added to `faults`.
 
-    `context_tokens` None means the smaller of the model's own and 4096; `adapter` is the folder of
-    one that is to be merged. Weights are not loaded.
+    `context_tokens` None: the smaller of the model's own and 4096. `adapter`: the folder of one
+    that is to be merged. No weights are read.
     """
     from transformers import AutoConfig
-
-    from streaming.engine.models.quantised import refuse_unreadable  # brings torch: seconds
 
     with faults.noted():
         refuse_adapter_beside(Path(path), adapter)
@@ -87,8 +92,8 @@ def support_of(
 
 
 def reason_against(config: Any) -> str:
-    """Why a model of this configuration cannot be served, whatever its tokenizer and its weights;
-    empty if it can."""
+    """Return why no model of this configuration can be served, whatever its tokenizer and weights;
+    empty if one can."""
     if reason := other_part_reason(config):
         return reason
     config = language_config(config)
@@ -109,8 +114,8 @@ def _own_context(config: Any) -> int | None:
     names = ("max_position_embeddings", "n_positions", "max_seq_len")
     own = next((length for name in names if (length := getattr(config, name, None))), None)
     if kept := getattr(config, "keep_window_size", None):
-        # Doge sees the tokens beyond so many by their weight, and which of equals is nobody's
-        # choice: cut into chunks, a text would go on otherwise.
+        # Beyond so many tokens Doge attends to those of the largest weight. Which of several
+        # equals it takes depends on how a text is cut into chunks.
         own = min(own or kept, kept)
     return own
 
@@ -155,8 +160,8 @@ _BOTH_WAYS: dict[str, tuple[Any, ...]] = {
 
 
 def _class_reason(config: Any) -> str:
-    """Of models that our own pass does not compute; it imports transformers' code for them, which
-    takes a second."""
+    """Why transformers' class for this configuration cannot be run over our cache; empty if it can.
+    Imports transformers' code for it, which takes a second."""
     from transformers import AutoModelForCausalLM
 
     kind = getattr(config, "model_type", type(config).__name__)
@@ -178,11 +183,11 @@ def _class_reason(config: Any) -> str:
 
 
 _BIASED = {"bloom", "mpt"}
-"""They have no positions: how far a key is away is told by a bias."""
+"""By `model_type`: these have no positions; a bias (ALiBi) tells how far away a key is."""
 
 
 def cache_argument(model_class: Any) -> str:
-    """Which of CACHE_ARGUMENTS a model that is supported takes."""
+    """Return which of CACHE_ARGUMENTS a supported model takes."""
     accepted = inspect.signature(model_class.forward).parameters
     return next(name for name in CACHE_ARGUMENTS if name in accepted)
 
@@ -190,8 +195,11 @@ def cache_argument(model_class: Any) -> str:
 def open_tokenizer(
     path: Path | str, load: Callable[[], Any] | None = None, *, has_template: bool = False
 ) -> Any:
-    """The tokenizer of the model in a folder, by `load` if it is given. Raises EngineError if the
-    model cannot be served with it. `has_template`: a chat template comes from elsewhere."""
+    """Return the tokenizer of the model in a folder, by `load` if it is given.
+
+    `has_template`: a chat template comes from elsewhere. Raises EngineError if the model cannot be
+    served with the tokenizer.
+    """
     from transformers import AutoTokenizer
 
     try:

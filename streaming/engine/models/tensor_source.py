@@ -1,7 +1,8 @@
-"""Where a model's tensors come from, one at a time: a checkpoint is never in memory as a whole.
+"""Sources of a model's tensors, which are read one at a time: a checkpoint is never in memory as a
+whole.
 
-A source knows neither layers nor formats of ours; who reads from it makes of each tensor what it
-needs, and lets it go before it asks for the next one.
+A source knows nothing of layers and of our formats; its reader converts each tensor, and lets it go
+before it asks for the next one.
 """
 
 from __future__ import annotations
@@ -24,23 +25,26 @@ SINGLE = "model.safetensors"
 
 
 class TensorSource(Protocol):
-    """The tensors of a model by their names in its checkpoint, which for a plain one are those of
-    transformers' model. `names`, `shape` and `dtype` come from headers and cost nothing; `read`
-    gives a tensor on the CPU that is the caller's own, and may be called from several threads."""
+    """The tensors of a model by their names in its checkpoint. `names`, `shape` and `dtype` come
+    from headers and cost nothing; `read` may be called from several threads."""
 
-    def names(self) -> Collection[str]: ...
+    def names(self) -> Collection[str]:
+        """Return the names of all tensors."""
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Of what `read` gives."""
+        """Return the shape of what `read` returns. Raises KeyError for an unknown name."""
 
     def dtype(self, name: str) -> torch.dtype:
-        """Of what `read` gives."""
+        """Return the format of what `read` returns without `wanted`. Raises KeyError for an unknown
+        name."""
 
     def read(self, name: str, wanted: torch.dtype | None = None) -> Tensor:
-        """`wanted` is the format that it will have in the end: a source that makes numbers of few
-        bits may make them of that format, so that the larger one is never there.
+        """Return a tensor on the CPU that belongs to the caller.
 
-        Raises EngineError if the file cannot be read or is not what its header said."""
+        `wanted` is the format that it will have in the end: a source that dequantises may return
+        it, so that a larger one is never in memory. Raises EngineError if the file cannot be read
+        or is not what its header said.
+        """
 
 
 DTYPES = {
@@ -50,12 +54,12 @@ DTYPES = {
     "BOOL": torch.bool, "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
     "F8_E8M0": torch.float8_e8m0fnu, "C64": torch.complex64,
 }  # fmt: skip
-"""The format's names: https://github.com/huggingface/safetensors, `Dtype`."""
+"""By their names in safetensors: https://github.com/huggingface/safetensors, `Dtype`."""
 
 
 class SafetensorsSource:
-    """Of one or several safetensors files. They are read, not mapped: pages of a mapped file stay
-    in memory, and one that is cut short meanwhile ends the process.
+    """The tensors of safetensors files. They are read, not mapped: pages of a mapped file count as
+    memory of the process, and one that is cut short meanwhile ends it.
 
     Raises EngineError if a file is missing, cut short, or not what it says.
     """
@@ -85,15 +89,20 @@ class SafetensorsSource:
             self._dtypes[name] = DTYPES[entry["dtype"]]
 
     def names(self) -> Collection[str]:
+        """Return the names of all tensors in the files."""
         return self._files.keys()
 
     def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape. Raises KeyError for an unknown name."""
         return self._shapes[name]
 
     def dtype(self, name: str) -> torch.dtype:
+        """Return a tensor's format in its file. Raises KeyError for an unknown name."""
         return self._dtypes[name]
 
     def read(self, name: str, wanted: torch.dtype | None = None) -> Tensor:
+        """Read a tensor in the format that it has in its file, whatever is `wanted`. Raises
+        EngineError if the file is damaged."""
         path, opened = self._files[name]
         try:
             tensor: Tensor = opened.get_tensor(name)
@@ -103,7 +112,7 @@ class SafetensorsSource:
 
 
 def open_tensors(folder: Path) -> TensorSource:
-    """The tensors of the model in a folder, of which nothing but headers is read yet.
+    """Open the tensors of the model in a folder; only headers are read.
 
     Raises EngineError if there are none, or if a file is missing, cut short or damaged.
     """
@@ -114,7 +123,7 @@ def open_tensors(folder: Path) -> TensorSource:
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether all files are there that hold the model's weights."""
+    """Return whether all files are there that hold the model's weights."""
     try:
         return bool(safetensors_files(folder))
     except EngineError:
@@ -122,7 +131,8 @@ def has_weights(folder: Path) -> bool:
 
 
 def safetensors_files(folder: Path) -> list[Path]:
-    """The files that hold the model's weights: the single one, or what the index names."""
+    """Return the files that hold the model's weights: the single one, or those of the index. Raises
+    EngineError if there are none, or not all."""
     index = folder / INDEX
     if (folder / SINGLE).is_file():  # as transformers does: it comes first
         return [folder / SINGLE]
@@ -151,7 +161,8 @@ def safetensors_files(folder: Path) -> list[Path]:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """The names, formats and shapes of a file that safetensors' own reader has yet to check."""
+    """Return names, formats and shapes of a file, before safetensors' own reader checks it. Raises
+    ValueError if it is cut short."""
     with path.open("rb") as file:
         start = file.read(8)
         if len(start) < 8:

@@ -12,7 +12,7 @@ from django.core.management import BaseCommand, CommandError
 
 from streaming import conf
 from streaming.engine.base import EngineError
-from streaming.engine.models.report import ModelReport, Rows, sections, size, verdict
+from streaming.engine.models.report import LabelledValues, ModelReport, sections, size, verdict
 from streaming.engine.trial_run import TrialRun, try_out
 from streaming.system.escaping import one_line
 
@@ -124,7 +124,7 @@ class Command(BaseCommand):
             ],
         )
 
-    def section(self, heading: str, rows: Rows) -> None:
+    def section(self, heading: str, rows: LabelledValues) -> None:
         self.stdout.write(f"\n{one_line(heading)}")
         width = max((len(label) for label, _ in rows), default=0)
         for label, value in rows:

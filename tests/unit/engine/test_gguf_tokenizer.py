@@ -21,7 +21,7 @@ from tokenizers import (
 )
 
 from streaming.engine.base import EngineError
-from streaming.engine.models.gguf import tokenizer
+from streaming.engine.models.gguf import pretokenizers
 from streaming.engine.models.gguf.folder import write_gguf_folder
 from streaming.engine.models.gguf.header import read_header
 from streaming.engine.models.gguf.tokenizer import tokenizer_of
@@ -152,7 +152,7 @@ def test_every_split_can_be_made(tmp_path: Path) -> None:
     path = tmp_path / "a.gguf"
     written(byte_level(), path)
     header = read_header(path)
-    for split in tokenizer._SPLITS:
+    for split in pretokenizers.SPLITS:
         header.metadata["tokenizer.ggml.pre"] = split
         found = tokenizer_of(header)
         assert found.decode(found.encode("abc 12", add_special_tokens=False)) == "abc 12", split

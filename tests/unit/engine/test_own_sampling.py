@@ -11,7 +11,7 @@ import pytest
 from streaming.engine.base import ChatMessage, GenerationRequest, SamplingParams
 from streaming.engine.local.prompts.prompt import PromptBuilder
 from streaming.engine.local.prompts.prompting import Preparer
-from streaming.engine.models.own_sampling import HOUSE, own_sampling, resolved
+from streaming.engine.models.own_sampling import DEFAULTS, own_sampling, resolved
 from streaming.engine.models.store import ModelFolder
 from tests.support.thinking_tokenizers import tokenizer_of
 from tests.unit.engine.gathered import Gathered
@@ -23,13 +23,13 @@ def said(folder: Path, **values: Any) -> dict[str, float]:
 
 
 def test_what_they_say_counts_and_the_rest_is_ours(tmp_path: Path) -> None:
-    assert own_sampling(tmp_path) == HOUSE
-    assert HOUSE == {"temperature": 0.3, "top_p": 0.9, "top_k": 50, "repetition_penalty": 1.0}
+    assert own_sampling(tmp_path) == DEFAULTS
+    assert DEFAULTS == {"temperature": 0.3, "top_p": 0.9, "top_k": 50, "repetition_penalty": 1.0}
     qwen = said(tmp_path, do_sample=True, temperature=0.6, top_k=20, top_p=0.95, eos_token_id=1)
     assert qwen == {"temperature": 0.6, "top_p": 0.95, "top_k": 20, "repetition_penalty": 1.0}
-    assert said(tmp_path, top_k=64) == {**HOUSE, "top_k": 64}
+    assert said(tmp_path, top_k=64) == {**DEFAULTS, "top_k": 64}
     assert said(tmp_path, do_sample=False, temperature=0.6)["temperature"] == 0
-    assert said(tmp_path, top_k=-1, top_p=None) == {**HOUSE, "top_k": 0}
+    assert said(tmp_path, top_k=-1, top_p=None) == {**DEFAULTS, "top_k": 0}
     assert isinstance(said(tmp_path, top_k=20.0)["top_k"], int)
 
 
@@ -42,7 +42,7 @@ def test_what_they_say_counts_and_the_rest_is_ours(tmp_path: Path) -> None:
 def test_what_cannot_be_is_not_taken(
     tmp_path: Path, values: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert said(tmp_path, **values) == HOUSE
+    assert said(tmp_path, **values) == DEFAULTS
     (warning,) = caplog.records
     assert next(iter(values)) in warning.message
 
@@ -52,7 +52,7 @@ def test_a_file_that_cannot_be_read_says_nothing(
     tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "generation_config.json").write_text(content)
-    assert own_sampling(tmp_path) == HOUSE
+    assert own_sampling(tmp_path) == DEFAULTS
     assert "is not taken notice of" in caplog.text
 
 
@@ -77,5 +77,5 @@ def test_a_prompt_is_prepared_with_them() -> None:
 
 
 def test_the_default_models_are_as_they_were(model_folder: ModelFolder, gathered: Gathered) -> None:
-    assert own_sampling(model_folder.path) == HOUSE
-    assert gathered.engine.info.sampling == HOUSE
+    assert own_sampling(model_folder.path) == DEFAULTS
+    assert gathered.engine.info.sampling == DEFAULTS

@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM, GptOssConfig, LlamaConfig
 
 from streaming.engine.base import EngineError
 from streaming.engine.local.forward.decoder import Decoder, Span
+from streaming.engine.local.loading.plain_weights import is_plain
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.models import quantised
-from streaming.engine.models.quantised import is_plain
 from tests.unit.engine.test_decoder import folder
 
 CPU = torch.device("cpu")

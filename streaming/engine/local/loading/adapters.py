@@ -19,7 +19,7 @@ from torch import Tensor
 
 from streaming.engine.base import EngineError
 from streaming.engine.local.loading.skeleton import few
-from streaming.engine.models.adapter_folder import WEIGHTS, told
+from streaming.engine.models.adapter_folder import WEIGHTS, read_config
 from streaming.engine.models.tensor_source import SafetensorsSource, TensorSource
 
 _PART = re.compile(
@@ -50,7 +50,7 @@ class Adapter:
     """The LoRA adapter in a folder. Raises EngineError for whatever is not plain LoRA."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._config = folder, told(folder)
+        self._folder, self._config = folder, read_config(folder)
         if reason := _unknown_kind(self._config):
             raise self._refusal(f"it {reason}")
         self._source = SafetensorsSource([folder / WEIGHTS])

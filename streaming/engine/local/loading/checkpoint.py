@@ -20,9 +20,10 @@ from streaming.engine.local.loading.parameters import (
     load_quantised,
     open_model,
 )
+from streaming.engine.local.loading.plain_weights import is_plain
 from streaming.engine.local.loading.skeleton import skeleton_of
 from streaming.engine.models.language_part import LANGUAGE_KEYS
-from streaming.engine.models.quantised import becomes_plain, is_plain, method_of, refuse_unreadable
+from streaming.engine.models.quantised import becomes_plain, method_of, refuse_unreadable
 from streaming.engine.models.tensor_source import TensorSource, open_tensors
 
 

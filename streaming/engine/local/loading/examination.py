@@ -28,7 +28,7 @@ from streaming.engine.local.prompts.prompt import PromptBuilder
 from streaming.engine.models.architecture import misfit
 from streaming.engine.models.hub_headers import HubHeaders
 from streaming.engine.models.layer_kinds import FULL, SLIDING, layer_kinds
-from streaming.engine.models.own_sampling import HOUSE, makers_sampling
+from streaming.engine.models.own_sampling import DEFAULTS, makers_sampling
 from streaming.engine.models.quantised import becomes_plain, method_of, packages_of
 from streaming.engine.models.report import (
     Layers,
@@ -76,7 +76,7 @@ def examine(
     support = support_of(folder, asked.context_tokens, asked.adapter, faults)
     report.context = support.context
     makers = makers_sampling(folder)
-    report.sampling, report.makers = {**HOUSE, **makers}, list(makers)
+    report.sampling, report.makers = {**DEFAULTS, **makers}, list(makers)
     prompts = None
     with faults.noted():
         tokenizer = open_tokenizer(folder, load_tokenizer, has_template=asked.template is not None)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from streaming.engine.base import EngineError
 from streaming.engine.faults import Faults, told_by
+from streaming.engine.local.loading.plain_weights import loading_arguments, to_plain
 from streaming.engine.local.loading.skeleton import (
     Fit,
     complete,
@@ -29,7 +30,7 @@ from streaming.engine.local.loading.skeleton import (
     refuse_unscaled,
     skeleton_of,
 )
-from streaming.engine.models import quantised
+from streaming.engine.models.quantised import method_of
 from streaming.engine.models.tensor_source import TensorSource, open_tensors
 from streaming.engine.progress import progress_display, without_progress_bars
 
@@ -100,8 +101,8 @@ def load_quantised(
     from transformers import AutoModelForCausalLM
 
     told = {"key_mapping": dict(renamed)} if renamed else {}
-    arguments = quantised.arguments_for(config)
-    description = f"Loading {path.name}, whose weights are {quantised.method_of(config)}"
+    arguments = loading_arguments(config)
+    description = f"Loading {path.name}, whose weights are {method_of(config)}"
     with progress_display(description), warnings.catch_warnings():
         # Only how it is read is told beside what the model says of itself, as it is meant to be.
         warnings.filterwarnings("ignore", "You passed `quantization_config`")
@@ -115,7 +116,7 @@ def load_quantised(
             **told,
         )
         try:
-            return quantised.made_plain(model)
+            return to_plain(model)
         except Exception as error:
             raise _unloadable(path, error) from error
 

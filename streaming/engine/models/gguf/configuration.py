@@ -1,4 +1,4 @@
-"""Makes a transformers configuration of a GGUF file's header, or says what stands in the way."""
+"""Makes a transformers configuration of a GGUF file's header, or says why it cannot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from streaming.engine.models.gguf.rope import rope_of
 
 
 def family_of(header: Header) -> Family:
-    """Raises EngineError if the architecture is not one that is carried over."""
+    """Return how the header's architecture is converted. Raises EngineError if it is not one of
+    FAMILIES."""
     try:
         return FAMILIES[header.architecture]
     except KeyError:
@@ -25,7 +26,7 @@ def family_of(header: Header) -> Family:
 
 
 def configuration_of(header: Header) -> dict[str, Any]:
-    """A transformers configuration, as in a config.json. Raises EngineError with the reason."""
+    """Return the content of a config.json. Raises EngineError with the reason if there is none."""
     family, facts = family_of(header), Facts(header)
     _check_plain(facts)
     heads = facts.count("attention.head_count")
@@ -61,7 +62,8 @@ def configuration_of(header: Header) -> dict[str, Any]:
 
 
 def _check_plain(facts: Facts) -> None:
-    """What may have one value only, unless a family takes it."""
+    """Raise EngineError for keys that have another value than the only one that can be
+    converted."""
     metadata, prefix = facts.header.metadata, f"{facts.header.architecture}."
     if metadata.get(f"{prefix}attention.causal", True) is not True:
         raise facts.refusal("its tokens also see what comes after them, so it does not generate")

@@ -1,8 +1,7 @@
-"""What a GGUF file's metadata says of its model, each to be taken once.
+"""The keys of a GGUF file's metadata by which llama.cpp computes, and whether all were used.
 
-llama.cpp computes by keys of the metadata that begin with the architecture's name. What nobody has
-taken in the end is a refusal that names it: a model without, say, its attention's scale answers,
-and wrongly.
+They begin with the architecture's name. A key that the conversion has not taken in the end is a
+refusal that names it: a model without, say, its attention's scale would answer, but wrongly.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ _NOTHING = {
     "rope.scaling.finetuned", "tensor_data_layout", "attention.causal", "nextn_predict_layers",
     "expert_count", "expert_used_count",
 }  # fmt: skip
-"""Keys that change nothing, or nothing with the only value that is taken, see `_check_plain`."""
+"""Keys that change nothing, or nothing with the only value that `_check_plain` lets pass."""
 
 
 class Facts:
-    """The keys of a header below its architecture's name, each to be taken once."""
+    """The keys of a header below its architecture's name; `finish` names those that nobody took."""
 
     def __init__(self, header: Header) -> None:
         self.header = header
@@ -37,7 +36,8 @@ class Facts:
         return EngineError(f"{self.header.path} cannot be served: {reason}.", "model_unsupported")
 
     def take(self, key: str, default: Any = None) -> Any:
-        """Its value; of an array whose values are all the same, that one."""
+        """Return a key's value; of an array whose values are all the same, that one. Raises
+        EngineError if they differ."""
         self._left.discard(key)
         value = self.header.metadata.get(self._prefix + key, default)
         if isinstance(value, Array):
@@ -71,7 +71,7 @@ class Facts:
         return tensor in self.header.tensors
 
     def finish(self) -> None:
-        """Raises EngineError if a key was not taken that may change what is computed."""
+        """Raise EngineError if a key was not taken that may change what is computed."""
         if left := sorted(self._left - _NOTHING):
             named = ", ".join(self._prefix + key for key in left[:5])
             raise self.refusal(

@@ -1,7 +1,7 @@
-"""The architectures of GGUF files that are carried over, and how transformers calls what they say.
+"""The architectures of GGUF files that can be converted, and what their keys are in transformers.
 
-What a file does not say is as llama.cpp takes it (its `src/models`, and `conversion` for what is
-written); the tests compare each with transformers.
+For what a file does not say llama.cpp's defaults count (its `src/models`; `conversion` has what is
+written); the tests compare each architecture with transformers.
 """
 
 from __future__ import annotations
@@ -15,10 +15,16 @@ from streaming.engine.models.gguf.facts import Facts
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """How models of one architecture are told to transformers. `keys` are carried over as they
-    are, `norm` is the key of the epsilon and its name, `permuted` tells whether queries and keys
-    were turned for llama.cpp, `offset` what it adds to the weights of norms. `more` adds what the
-    rest says; `partial` allows that only a part of each head is turned by the position."""
+    """How one architecture is converted to transformers' `model_type`.
+
+    - `keys`: keys that are copied, with their names in the configuration
+    - `fixed`: values of the configuration that no key says
+    - `norm`: the key of the norms' epsilon, and its name in the configuration
+    - `permuted`: the rows of queries and keys were reordered for llama.cpp
+    - `offset`: what was added to the weights of norms
+    - `partial`: the position may rotate only a part of each head
+    - `more`: adds what the remaining keys say
+    """
 
     model_type: str
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -78,8 +84,9 @@ def _qwen_moe(facts: Facts, config: dict[str, Any]) -> None:
 
 
 def _scaled_like(facts: Facts, config: dict[str, Any], layers: int) -> None:
-    """Gemma's largest models scale scores by the width of a head as it would be without a size of
-    its own; as in llama.cpp they are known by their number of layers, for no key says it."""
+    """Set the scale of the attention scores. Gemma's largest models scale by hidden size / heads
+    instead of the heads' own size; no key says so, and llama.cpp, too, knows them by their number
+    of `layers`."""
     large = config["num_hidden_layers"] == layers
     whole = config["hidden_size"] // config["num_attention_heads"]
     config["query_pre_attn_scalar"] = whole if large else config["head_dim"]
@@ -110,8 +117,8 @@ def _gemma3(facts: Facts, config: dict[str, Any]) -> None:
 
 
 def _pattern(facts: Facts, config: dict[str, Any], usual: int) -> list[str]:
-    """The kinds of the layers: of each `usual` ones all slide but the last one, unless the file
-    says it for each layer, or another number."""
+    """Return the layers' types: of every `usual` layers all slide but the last one, unless the file
+    says so for each layer, or has another period."""
     layers = config["num_hidden_layers"]
     said = facts.take_list("attention.sliding_window_pattern")
     if said is not None and len(said) > 1:
@@ -242,4 +249,4 @@ FAMILIES: dict[str, Family] = {
         "stablelm", norm=(_LAYER_NORM, "layer_norm_eps"), partial=True, more=_stablelm
     ),
 }  # fmt: skip
-"""By `general.architecture`. What a file does not say is as llama.cpp takes it."""
+"""By `general.architecture`."""

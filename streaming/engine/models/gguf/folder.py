@@ -1,5 +1,5 @@
-"""Makes of a GGUF file a folder that transformers knows its way in: a configuration and a
-tokenizer, and instead of weights a note of where the file is.
+"""Makes a folder of a GGUF file that transformers can read: a configuration, a tokenizer, and
+instead of weights a note of where the file is.
 
 Nothing is unpacked: tensors are read from the file when the model is loaded.
 """
@@ -24,17 +24,18 @@ _SAMPLING = {
     "temp": "temperature", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p",
     "penalty_repeat": "repetition_penalty",
 }  # fmt: skip
-"""By `general.sampling.`, what transformers' generation_config.json calls it."""
+"""Keys below `general.sampling.`, and their names in transformers' generation_config.json."""
 
 
 def write_gguf_folder(
     source: Path, target: Path, *, within: bool = False, progress: bool = True
 ) -> None:
-    """Write into the existing folder `target` what the GGUF file `source` says of itself.
+    """Write the configuration and the tokenizer of the GGUF file `source` into the existing folder
+    `target`.
 
-    `within`: the file lies in that folder, and moves with it. Raises EngineError, from the header
-    and within a second, if the file is damaged or not a model that is carried over as a whole; an
-    OSError of the disk passes through.
+    `within`: the file lies in that folder and moves with it. Raises EngineError, within a second
+    and from the header alone, if the file is damaged or cannot be converted as a whole; an OSError
+    of the disk passes through.
     """
     header = read_header(source)
     config = {**configuration_of(header), **_ends(header)}
@@ -62,8 +63,8 @@ def is_gguf_folder(folder: Path) -> bool:
 
 
 def open_gguf(folder: Path) -> Any:
-    """The tensors of the model in a folder that `write_gguf_folder` has written, as a
-    `TensorSource`. Raises EngineError if the file is gone or is another one by now."""
+    """Open the tensors of the model in a folder that `write_gguf_folder` has written, as a
+    `TensorSource`. Raises EngineError if the file is gone or has changed."""
     from streaming.engine.models.gguf.tensors import GgufSource, recipes_of
 
     try:
@@ -83,7 +84,7 @@ def open_gguf(folder: Path) -> Any:
 
 
 def _ends(header: Header) -> dict[str, Any]:
-    """Which tokens begin a text, fill up and end an answer."""
+    """Return the ids of the tokens that begin a text, pad it and end an answer."""
     found: dict[str, Any] = {}
     for name, key in (("bos_token_id", "bos"), ("pad_token_id", "padding")):
         found[name] = header.metadata.get(f"tokenizer.ggml.{key}_token_id")
@@ -93,7 +94,7 @@ def _ends(header: Header) -> dict[str, Any]:
 
 
 def _sampling(header: Header) -> dict[str, Any]:
-    """How its makers sample the model, if the file says it."""
+    """Return how the model's makers sample it; nothing if the file does not say."""
     found = {
         name: value
         for key, name in _SAMPLING.items()

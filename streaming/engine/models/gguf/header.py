@@ -1,32 +1,25 @@
 """Reads what stands before the weights of a GGUF file: metadata and the table of tensors.
 
-The `gguf` package's own reader makes objects of every token of the vocabulary: 11 s and 700 MB for
-one of 262,144. Here arrays are passed over and read when somebody asks: 0.2 s. The format:
-https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+The `gguf` package's own reader makes an object of every token of the vocabulary: 11 s and 700 MB
+for 262,144 tokens. Here arrays are skipped, and read when somebody asks for them: 0.2 s. The
+format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 from __future__ import annotations
 
 import math
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from streaming.engine.base import EngineError
+from streaming.engine.models.gguf.cursor import ARRAY, SCALARS, STRING, Cursor
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
-_STRING, _ARRAY = 8, 9
-_SCALARS = {
-    0: "u1", 1: "i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "?",
-    10: "<u8", 11: "<i8", 12: "<f8",
-}  # fmt: skip
-_PIECE = 1 << 22  # bytes that are read at once
-_MOST = 1 << 29  # bytes that metadata may take; vocabularies take some 15 MB
 _MOST_DIMENSIONS = 4  # GGML_MAX_DIMS
 _ALIGNMENT = 32  # bytes, unless general.alignment says another one
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
@@ -34,7 +27,8 @@ _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """Where the values of an array of metadata are. `kind` is the format's number of a type."""
+    """Where an array's values are in the file: `count` values of `kind` (the format's number of a
+    type), from byte `offset` on."""
 
     kind: int
     count: int
@@ -43,8 +37,12 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """`shape` in torch's order, the last dimension's numbers side by side; `kind` is the format's
-    number of a quantization; `offset` and `size` in bytes, from the beginning of the file."""
+    """An entry of the table of tensors.
+
+    `shape` is in torch's order: the last dimension's numbers lie side by side. `kind` is the
+    format's number of a quantisation. `offset` and `size` are bytes; the offset is that in the
+    file.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -55,7 +53,8 @@ class StoredTensor:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Of a GGUF file. `metadata` has scalars and strings as Python's, and arrays as `Array`."""
+    """What stands before the weights of a GGUF file. `metadata` has scalars and strings as Python's
+    values, and arrays as `Array`."""
 
     path: Path
     metadata: dict[str, Any]
@@ -63,28 +62,32 @@ class Header:
 
     @property
     def architecture(self) -> str:
-        """The model's architecture as llama.cpp names it, such as `llama`."""
+        """Return the model's architecture as llama.cpp names it, such as `llama`."""
         return str(self.metadata["general.architecture"])
 
     def values(self, key: str) -> list[Any] | None:
-        """Of an array, a scalar as a list of one; None if the file does not have the key."""
+        """Return an array's values, and a scalar as a list of one; None if the file lacks the
+        key."""
         found = self.metadata.get(key)
         if found is None or not isinstance(found, Array):
             return None if found is None else [found]
         with self.path.open("rb") as file:
             file.seek(found.offset)
-            cursor = _Cursor(file, self.path, found.offset)
-            if found.kind == _STRING:
+            cursor = Cursor(file, self.path, found.offset)
+            if found.kind == STRING:
                 return [cursor.string(errors="replace") for _ in range(found.count)]
             return [_short(each) for each in cursor.numbers(found.kind, found.count)]
 
 
 def read_header(path: Path) -> Header:
-    """Raises EngineError if the file is no GGUF, is damaged or cut short, is of a version that
-    nobody writes any more, or is no model of its own; an OSError passes through."""
+    """Read the header of a GGUF file.
+
+    Raises EngineError if the file is no GGUF, is damaged or cut short, is of another version than 2
+    or 3, or is no model of its own; an OSError passes through.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
-        cursor = _Cursor(file, path, 0)
+        cursor = Cursor(file, path, 0)
         tensors, entries = _begin(cursor, size)
         metadata: dict[str, Any] = {}
         for _ in range(entries):
@@ -116,8 +119,8 @@ def read_header(path: Path) -> Header:
 
 
 def dequantizable() -> dict[int, tuple[str, int, int]]:
-    """The formats of tensors that can be read, by their numbers: name, numbers and bytes of a
-    block."""
+    """Return the tensor formats that can be read, by their numbers in the file: the name, and how
+    many numbers and bytes a block has."""
     import gguf
     from gguf.quants import _type_traits
 
@@ -127,67 +130,12 @@ def dequantizable() -> dict[int, tuple[str, int, int]]:
     }
 
 
-class _Cursor:
-    """Reads a header from its beginning to its end, some megabytes at a time."""
-
-    def __init__(self, file: IO[bytes], path: Path, start: int) -> None:
-        self._file, self._path, self._start = file, path, start
-        self._buffer = b""
-        self._at = 0  # in the buffer
-
-    @property
-    def at(self) -> int:
-        """Bytes from the beginning of the file."""
-        return self._start + self._at
-
-    def damaged(self, reason: str) -> EngineError:
-        return EngineError(f"{self._path} is a damaged GGUF file: {reason}.", "model_corrupt")
-
-    def _need(self, count: int) -> int:
-        """Where the next `count` bytes begin in the buffer, which has them; goes past them."""
-        if self._at + count > len(self._buffer):
-            if self.at + count > _MOST:
-                raise self.damaged("what stands before its weights has no end")
-            self._buffer = self._buffer[self._at :] + self._file.read(max(count, _PIECE))
-            self._start, self._at = self._start + self._at, 0
-            if count > len(self._buffer):
-                raise EngineError(
-                    f"{self._path} is cut short before its weights begin. Download it again.",
-                    "model_corrupt",
-                )
-        self._at += count
-        return self._at - count
-
-    def unpack(self, form: str) -> tuple[Any, ...]:
-        # The position is evaluated first: it may exchange the buffer.
-        at = self._need(struct.calcsize(form))
-        return struct.unpack_from(form, self._buffer, at)
-
-    def string(self, errors: str = "strict") -> str:
-        (length,) = self.unpack("<Q")
-        at = self._need(length)
-        try:
-            return self._buffer[at : at + length].decode("utf-8", errors)
-        except UnicodeDecodeError as error:
-            raise self.damaged("a name in it is not UTF-8") from error
-
-    def skip_strings(self, count: int) -> None:
-        for _ in range(count):
-            (length,) = self.unpack("<Q")
-            self._need(length)
-
-    def numbers(self, kind: int, count: int) -> np.ndarray[Any, Any]:
-        form = np.dtype(_SCALARS[kind])
-        at = self._need(form.itemsize * count)
-        return np.frombuffer(self._buffer, form, count, at)
-
-
-def _begin(cursor: _Cursor, size: int) -> tuple[int, int]:
-    """How many tensors and entries of metadata follow."""
-    path = cursor._path
-    if size < 4 or cursor._file.read(4) != _MAGIC:
+def _begin(cursor: Cursor, size: int) -> tuple[int, int]:
+    """Read the beginning; return how many tensors and how many entries of metadata follow."""
+    path = cursor.path
+    if size < 4 or cursor.file.read(4) != _MAGIC:
         raise EngineError(f"{path} is not a GGUF file.", "model_corrupt")
-    cursor._file.seek(0)
+    cursor.file.seek(0)
     _, version = cursor.unpack("<4sI")
     if version not in _VERSIONS:
         if int.from_bytes(version.to_bytes(4, "little"), "big") in _VERSIONS:
@@ -204,33 +152,33 @@ def _begin(cursor: _Cursor, size: int) -> tuple[int, int]:
     return tensors, entries
 
 
-def _value(cursor: _Cursor, key: str) -> Any:
+def _value(cursor: Cursor, key: str) -> Any:
     (kind,) = cursor.unpack("<I")
-    if kind == _STRING:
+    if kind == STRING:
         return cursor.string()
-    if kind in _SCALARS:
+    if kind in SCALARS:
         return _short(cursor.numbers(kind, 1)[0])
-    if kind != _ARRAY:
+    if kind != ARRAY:
         raise cursor.damaged(f"{key} has a value of the unknown kind {kind}")
     inner, count = cursor.unpack("<IQ")
     found = Array(inner, count, cursor.at)
-    if inner == _STRING:
+    if inner == STRING:
         cursor.skip_strings(count)
-    elif inner in _SCALARS:
-        cursor._need(np.dtype(_SCALARS[inner]).itemsize * count)
+    elif inner in SCALARS:
+        cursor.need(np.dtype(SCALARS[inner]).itemsize * count)
     else:
         raise cursor.damaged(f"{key} is an array of the unknown kind {inner}")
     return found
 
 
 def _short(value: Any) -> Any:
-    """As Python's. Of the numbers that are the same in 32 bits the shortest one: models are made
+    """Return a number as Python's; of a 32-bit one the shortest that rounds to it: models are made
     with 0.000001, and not with 0.0000009999999974752427."""
     return float(str(value)) if isinstance(value, np.float32) else value.item()
 
 
 def _check_kind(path: Path, metadata: dict[str, Any]) -> None:
-    """A file that is no whole language model is none, whatever its architecture."""
+    """Raise EngineError if the file is not one whole language model, whatever its architecture."""
 
     def refusal(what: str) -> EngineError:
         return EngineError(f"{path} cannot be served: {what}.", "model_unsupported")
@@ -256,7 +204,7 @@ def _check_kind(path: Path, metadata: dict[str, Any]) -> None:
         )
 
 
-def _entry(cursor: _Cursor) -> tuple[str, tuple[int, ...], int, int]:
+def _entry(cursor: Cursor) -> tuple[str, tuple[int, ...], int, int]:
     name = cursor.string()
     (count,) = cursor.unpack("<I")
     if not 1 <= count <= _MOST_DIMENSIONS:
@@ -265,8 +213,8 @@ def _entry(cursor: _Cursor) -> tuple[str, tuple[int, ...], int, int]:
     return name, tuple(reversed(dimensions)), kind, offset
 
 
-def _bytes(cursor: _Cursor, name: str, shape: tuple[int, ...], kind: int) -> int:
-    """How many a tensor takes."""
+def _bytes(cursor: Cursor, name: str, shape: tuple[int, ...], kind: int) -> int:
+    """Return how many bytes a tensor takes. Raises EngineError if its format cannot be read."""
     known = dequantizable()
     if kind not in known:
         import gguf
@@ -276,7 +224,7 @@ def _bytes(cursor: _Cursor, name: str, shape: tuple[int, ...], kind: int) -> int
         except ValueError:
             said = f"number {kind}"
         raise EngineError(
-            f"{cursor._path} cannot be served: its tensor {name} has the format {said}, which the "
+            f"{cursor.path} cannot be served: its tensor {name} has the format {said}, which the "
             "installed gguf package cannot read.",
             "model_unsupported",
         )

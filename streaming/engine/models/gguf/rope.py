@@ -1,9 +1,9 @@
-"""How a GGUF file says by which frequencies positions turn queries and keys (rotary positions, Su
-et al. 2021, arXiv:2104.09864), told as transformers' `rope_parameters`.
+"""Converts a GGUF file's rotary positions (RoPE, Su et al. 2021, arXiv:2104.09864) to transformers'
+`rope_parameters`.
 
-Three ways: keys for linear scaling and YaRN (Peng et al. 2023, arXiv:2309.00071), a tensor that
-frequencies are divided by (Llama 3.1 to 3.3), and two such tensors, for short and for long texts
-(LongRoPE, Ding et al. 2024, arXiv:2402.13753).
+A file has one of three: keys for linear scaling or YaRN (Peng et al. 2023, arXiv:2309.00071), a
+tensor that the frequencies are divided by (Llama 3.1 to 3.3), or two such tensors, for short and
+for long texts (LongRoPE, Ding et al. 2024, arXiv:2402.13753).
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ _FLOAT32 = 0
 
 
 def rope_of(facts: Facts, config: dict[str, Any], *, partial: bool) -> dict[str, Any]:
-    """Raises EngineError if positions are scaled in a way that is not known."""
+    """Return transformers' `rope_parameters` of a model with this configuration.
+
+    `partial`: the position may rotate only a part of each head. Raises EngineError if positions are
+    scaled in an unknown way.
+    """
     size = config["head_dim"]
     turned = facts.take("rope.dimension_count", size)
     rope: dict[str, Any] = {
@@ -63,7 +67,8 @@ def rope_of(facts: Facts, config: dict[str, Any], *, partial: bool) -> dict[str,
 
 
 def _kind(facts: Facts) -> tuple[str, float]:
-    """As llama.cpp: what names no kind is linear, and a factor of 0 is none."""
+    """Return the kind of scaling and its factor, as llama.cpp reads them: without a kind it is
+    linear, and a factor of 0 is 1."""
     kind = facts.take("rope.scaling.type", "linear")
     old = facts.take("rope.scale_linear")
     factor = facts.take("rope.scaling.factor", old)
@@ -71,7 +76,8 @@ def _kind(facts: Facts) -> tuple[str, float]:
 
 
 def _factors(facts: Facts, name: str, turned: int) -> np.ndarray[Any, Any] | None:
-    """Of each pair of numbers that are turned; None if the file has no such tensor."""
+    """Return the tensor's factors [turned / 2], one for each pair of numbers that is rotated; None
+    if the file has no such tensor."""
     tensor = facts.header.tensors.get(name)
     if tensor is None:
         return None
@@ -106,8 +112,8 @@ def _numbers(values: np.ndarray[Any, Any]) -> list[float]:
 
 
 def _divided(base: float, factors: np.ndarray[Any, Any], config: dict[str, Any]) -> dict[str, Any]:
-    """Frequencies that are divided by these: Llama 3's scaling where it gives just these, and
-    else LongRoPE whose short and long texts have the same."""
+    """Return the parameters of frequencies that are divided by these factors: Llama 3's scaling if
+    it gives just these, else LongRoPE with the same factors for short and long texts."""
     if (factors == 1.0).all():
         return {}
     factor = float(str(factors.max()))
@@ -120,8 +126,9 @@ def _divided(base: float, factors: np.ndarray[Any, Any], config: dict[str, Any])
 
 
 def _llama3(base: float, count: int, factor: float) -> np.ndarray[Any, Any]:
-    """By what Llama 3.1 divides frequencies: the Llama 3 Herd of Models, arXiv:2407.21783; what is
-    published with it keeps waves that are short, divides long ones, and blends between."""
+    """Return what Llama 3.1 divides its `count` frequencies by ("The Llama 3 Herd of Models",
+    arXiv:2407.21783, and the code published with it): short waves are kept, long ones divided by
+    `factor`, those between blended."""
     frequency = base ** -(np.arange(count) / count)
     turns = _LLAMA3_ORIGINAL * frequency / (2 * math.pi)  # within the context of the training
     low, high = _LLAMA3["low_freq_factor"], _LLAMA3["high_freq_factor"]

@@ -1,5 +1,5 @@
-"""The tensors of a GGUF file by the names of a transformers model, one at a time: what the file
-keeps in few bits becomes numbers, and what llama.cpp stores otherwise is put back."""
+"""Reads the tensors of a GGUF file by the names of a transformers model, one at a time: blocks of
+few bits are dequantised, and what llama.cpp stores in another order is put back."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from streaming.engine.models.manifest import status_of
 
 _F32, _F16, _BF16 = 0, 1, 30
 _DTYPES = {_F32: torch.float32, _F16: torch.float16, _BF16: torch.bfloat16}
-_AT_ONCE = 1 << 18  # numbers that are made of blocks at once
+_AT_ONCE = 1 << 18  # numbers that are dequantised at once
 
 _CONFIGURATION = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
-"""Tensors that the configuration is made of."""
+"""Tensors that the configuration is made of, and no parameter."""
 
 _EXPERTS = re.compile(r"(?P<layer>model\.layers\.\d+)\..+\.experts\.(?P<name>\w+)")
 _QUERY_OR_KEY = re.compile(r"blk\.\d+\.attn_(?P<which>[qk])\.(weight|bias)")
@@ -34,15 +34,15 @@ _QUERY_OR_KEY = re.compile(r"blk\.\d+\.attn_(?P<which>[qk])\.(weight|bias)")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Of which tensors of a file a model's is made, and how:
+    """From which `tensors` of a file a model's parameter is made, and `how`:
 
-    - `plain`: it is that one, with another shape at most
-    - `heads:N`: the rows of N heads alternate between their halves, and are put back
-    - `less:X`: X was added to it
-    - `rows`: two tensors [experts, n, k] one below the other
-    - `turned`: [experts, n, k], and is [experts, k, n]
-    - `woven`: the last dimensions of two tensors alternate, after they were turned, if they have
-      three of them
+    - `plain`: it is that tensor, reshaped at most
+    - `heads:N`: each of N heads has its rows interleaved by halves; they are put back in order
+    - `minus:X`: X was added to it, and is subtracted
+    - `concatenated`: two tensors [experts, n, k] along the second dimension
+    - `transposed`: a tensor [experts, n, k] becomes [experts, k, n]
+    - `interleaved`: two tensors alternate along the last dimension, transposed before if they have
+      three dimensions
     """
 
     tensors: tuple[str, ...]
@@ -52,9 +52,12 @@ class Recipe:
 def recipes_of(
     header: Header, config: Mapping[str, Any]
 ) -> tuple[dict[str, Recipe], dict[str, tuple[int, ...]]]:
-    """How each parameter of the model that transformers makes of this configuration comes from the
-    file, and its shape. Raises EngineError if a tensor of the file is for none of them, or a
-    parameter has none, or another shape."""
+    """Return how each parameter of transformers' model of this configuration is made from the file,
+    and each one's shape.
+
+    Raises EngineError if a tensor of the file is used by no parameter, or if a parameter has no
+    tensor or another shape.
+    """
     import gguf
 
     family, shapes = family_of(header), _shapes(config)
@@ -88,7 +91,7 @@ def recipes_of(
 
 
 def _shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Of all parameters, but for a head that is the table of embeddings."""
+    """Return the shapes of all parameters, without a head that is tied to the embeddings."""
     import transformers
 
     auto: Any = transformers
@@ -114,7 +117,7 @@ def _recipe(name: str, names: Any, family: Family, config: Mapping[str, Any]) ->
         count = "num_attention_heads" if turned["which"] == "q" else "num_key_value_heads"
         return Recipe((stored,), f"heads:{config[count]}")
     if family.offset and stored.endswith("norm.weight"):
-        return Recipe((stored,), f"less:{family.offset}")
+        return Recipe((stored,), f"minus:{family.offset}")
     return Recipe((stored,))
 
 
@@ -122,13 +125,13 @@ def _experts(layer: str, name: str, config: Mapping[str, Any]) -> Recipe:
     gate, up, down = (f"{layer}ffn_{part}_exps" for part in ("gate", "up", "down"))
     if config["model_type"] == "gpt_oss":
         return {
-            "gate_up_proj": Recipe((f"{gate}.weight", f"{up}.weight"), "woven"),
-            "gate_up_proj_bias": Recipe((f"{gate}.bias", f"{up}.bias"), "woven"),
-            "down_proj": Recipe((f"{down}.weight",), "turned"),
+            "gate_up_proj": Recipe((f"{gate}.weight", f"{up}.weight"), "interleaved"),
+            "gate_up_proj_bias": Recipe((f"{gate}.bias", f"{up}.bias"), "interleaved"),
+            "down_proj": Recipe((f"{down}.weight",), "transposed"),
             "down_proj_bias": Recipe((f"{down}.bias",)),
         }[name]
     if name == "gate_up_proj":
-        return Recipe((f"{gate}.weight", f"{up}.weight"), "rows")
+        return Recipe((f"{gate}.weight", f"{up}.weight"), "concatenated")
     return Recipe((f"{down}.weight",))
 
 
@@ -136,12 +139,12 @@ def _shape(header: Header, recipe: Recipe, wanted: tuple[int, ...]) -> tuple[int
     first, *others = (header.tensors[each].shape for each in recipe.tensors)
     if any(other != first for other in others):
         return first
-    if recipe.how == "rows" and len(first) == 3:
+    if recipe.how == "concatenated" and len(first) == 3:
         return first[0], 2 * first[1], first[2]
-    if recipe.how == "woven":
+    if recipe.how == "interleaved":
         turned = (first[0], *first[:0:-1])
         return *turned[:-1], 2 * turned[-1]
-    if recipe.how == "turned":
+    if recipe.how == "transposed":
         return first[0], *first[:0:-1]
     if math.prod(first) == math.prod(wanted) and [n for n in first if n > 1] == [
         n for n in wanted if n > 1
@@ -151,8 +154,8 @@ def _shape(header: Header, recipe: Recipe, wanted: tuple[int, ...]) -> tuple[int
 
 
 class GgufSource:
-    """See `TensorSource`. The file is read, not mapped, and must stay as it was: `status` is
-    that of `status_of`. `shapes` are those of the model."""
+    """The `TensorSource` of a GGUF file. The file is read, not mapped, and must stay as it was:
+    `status` is that of `status_of`. `shapes` are those of the model."""
 
     def __init__(
         self, header: Header, recipes: Mapping[str, Recipe],
@@ -173,18 +176,22 @@ class GgufSource:
         """Return the format in which a tensor is read when nobody asks for another: float32 for
         what is stored in blocks of few bits."""
         recipe = self._recipes[name]
-        if recipe.how.startswith("less"):
+        if recipe.how.startswith("minus"):
             return torch.float32
         kinds = {self._stored[each].kind for each in recipe.tensors}
         return _DTYPES.get(kinds.pop(), torch.float32) if len(kinds) == 1 else torch.float32
 
     def read(self, name: str, wanted: torch.dtype | None = None) -> Tensor:
-        """See `TensorSource`. What the file has as numbers comes as they are, for a model may keep
-        some of them as such, whatever it does with the rest."""
+        """Read a tensor. What is stored in blocks comes in the format `wanted`, what is stored as
+        plain numbers in its own: a model may keep some parameters in more bits than the others.
+
+        Raises EngineError if the file has changed or cannot be read.
+        """
         recipe = self._recipes[name]
         stored = self.dtype(name)
         is_made = all(self._stored[each].kind not in _DTYPES for each in recipe.tensors)
-        is_made = is_made and not recipe.how.startswith("less")  # would lose what is left
+        # A difference in few bits would lose more than its parts.
+        is_made = is_made and not recipe.how.startswith("minus")
         exact = wanted if wanted and is_made else stored
         try:
             with self._path.open("rb", buffering=0) as file:
@@ -198,7 +205,8 @@ class GgufSource:
 
 
 def _read(file: Any, stored: StoredTensor, dtype: torch.dtype) -> Tensor:
-    """Some rows at a time, so that what they are made of is never there as a whole."""
+    """Read and dequantise some rows at a time, so that the blocks are never in memory as a
+    whole."""
     import gguf
 
     target = torch.empty(stored.shape, dtype=dtype)
@@ -229,18 +237,18 @@ def _fill(file: Any, blocks: bytearray) -> None:
 
 
 def _made(parts: list[Tensor], how: str) -> Tensor:
-    """See `Recipe`."""
+    """Make a parameter of its tensors, as `Recipe` says."""
     first = parts[0]
     kind, _, number = how.partition(":")
     if kind == "heads":
         heads = first.view(int(number), -1, 2, *first.shape[1:])
         return heads.transpose(1, 2).reshape(first.shape)
-    if kind == "less":
+    if kind == "minus":
         return first - float(number)
-    if kind == "rows":
+    if kind == "concatenated":
         return torch.cat(parts, dim=1)
-    if kind == "turned":
+    if kind == "transposed":
         return first.transpose(1, 2).contiguous()
-    if kind == "woven":
+    if kind == "interleaved":
         return torch.stack([each.movedim(1, -1) for each in parts], dim=-1).flatten(-2)
     return first

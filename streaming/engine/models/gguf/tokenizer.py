@@ -1,9 +1,9 @@
 """Makes a tokenizer of the vocabulary in a GGUF file's metadata.
 
-Two kinds are carried over: byte-level BPE (`gpt2`), whose merges are in the file, and what
-SentencePiece trained (`llama`), whose merges follow from its scores. How text is split before it
-is merged is not in the file, only a name for it; a name that is not known is a refusal, since other
-splits are other tokens.
+Two kinds are converted: byte-level BPE (`gpt2`), whose merges are in the file, and SentencePiece's
+(`llama`), whose merges follow from its scores. How text is split before it is merged is not in the
+file, only a name for it (`pretokenizers`); an unknown name is a refusal, since another split gives
+other tokens.
 """
 
 from __future__ import annotations
@@ -13,6 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from streaming.engine.base import EngineError
 from streaming.engine.models.gguf.header import Header
+from streaming.engine.models.gguf.pretokenizers import (
+    COMPOSED,
+    DIGITS_APART,
+    GPT2,
+    SPLITS,
+    WHOLE_FIRST,
+)
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -20,55 +27,10 @@ if TYPE_CHECKING:
 _CONTROL, _USER_DEFINED = 3, 4
 _SPACE = "\u2581"  # what SentencePiece writes for a space
 
-_APOSTROPHES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_REST_WITH_SLASH = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-_CASED = (
-    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+", rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*"
-)  # fmt: skip
-_BY_THREE = rf"{_APOSTROPHES}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}|{_REST}"
-_BY_ONE = rf"{_APOSTROPHES}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}|{_REST}"
-_TEKKEN = rf"{_CASED[0]}|{_CASED[1]}|\p{{N}}|{_REST_WITH_SLASH}"
-_O200K = rf"{_CASED[0]}{_APOSTROPHES}?|{_CASED[1]}{_APOSTROPHES}?|\p{{N}}{{1,3}}|{_REST_WITH_SLASH}"
-_SEED = (
-    rf"{_APOSTROPHES}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}"
-    r"| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_DEEPSEEK = (
-    r"\p{N}{1,3}",
-    r"[一-龥぀-ゟ゠-ヿ]+",
-    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"""
-    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-)
-_GPT2, _DIGITS_APART = ("",), ("digits",)  # the library has these
-
-_SPLITS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "exaone4", "mellum",
-                     "gigachat", "a.x-4.0", "granite-docling"), _GPT2),
-    **dict.fromkeys(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone",
-                     "minerva-7b"), _DIGITS_APART),
-    **dict.fromkeys(("llama3", "llama-v3", "llama-bpe", "falcon3", "pixtral", "midm-2.0", "dbrx",
-                     "smaug-bpe", "glm4", "chatglm-bpe"), (_BY_THREE,)),
-    **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "kormo", "megrez", "stablelm2", "hunyuan"),
-                    (_BY_ONE,)),
-    **dict.fromkeys(("gpt-4o", "llama4", "kanana2", "minimax-m2"), (_O200K,)),
-    **dict.fromkeys(("deepseek-v3", "hunyuan-dense"), _DEEPSEEK),
-    "tekken": (_TEKKEN,),
-    "seed-coder": (_SEED,),
-}  # fmt: skip
-"""By `tokenizer.ggml.pre`, as the tokenizers are published that it stands for: what text is cut at
-before it is merged, one after the other."""
-
-_WHOLE_FIRST = {"llama3", "llama-v3", "llama-bpe", "falcon3", "pixtral", "midm-2.0", "tekken"}
-"""A piece that is a token is that token, whatever its merges say; and texts begin with BOS."""
-
-_COMPOSED = {"qwen2", "deepseek-r1-qwen", "kormo", "megrez", "command-r"}
-"""Text is composed first (NFC)."""
-
 
 def tokenizer_of(header: Header) -> Any:
-    """A tokenizer of transformers, with the file's chat templates. Raises EngineError."""
+    """Make transformers' tokenizer, with the file's chat templates. Raises EngineError as
+    `check_tokenizer`, and if the vocabulary is damaged."""
     import transformers
     from tokenizers import AddedToken, processors
 
@@ -105,7 +67,8 @@ def tokenizer_of(header: Header) -> Any:
 
 
 def check_tokenizer(header: Header) -> None:
-    """Raises EngineError, from the header alone, if `tokenizer_of` would."""
+    """Raise EngineError if the tokenizer is of a kind that cannot be made, told from the header
+    alone."""
     metadata = header.metadata
 
     def refusal(reason: str) -> EngineError:
@@ -117,7 +80,7 @@ def check_tokenizer(header: Header) -> None:
     lists = ["tokens", "token_type"]
     if model == "gpt2":
         lists.append("merges")
-        if split not in _SPLITS:
+        if split not in SPLITS:
             said = f"splits text by {split}" if split else "does not say how it splits text"
             raise refusal(f"its tokenizer {said} (tokenizer.ggml.pre), so its tokens are not known")
     else:
@@ -138,7 +101,7 @@ def check_tokenizer(header: Header) -> None:
 
 
 def end_ids_of(header: Header) -> list[int]:
-    """The tokens that end an answer: of the text, of the turn, and of a message."""
+    """Return the ids of the tokens that end a text, a turn and a message."""
     found = (
         header.metadata.get(f"tokenizer.ggml.{each}_token_id") for each in ("eos", "eot", "eom")
     )
@@ -146,7 +109,7 @@ def end_ids_of(header: Header) -> list[int]:
 
 
 def chat_templates(header: Header) -> str | dict[str, str] | None:
-    """The file's template, or several by their names; None if it has none."""
+    """Return the file's chat template, or several by their names; None if it has none."""
     prefix = "tokenizer.chat_template"
     metadata = header.metadata
     named = {
@@ -161,10 +124,10 @@ def chat_templates(header: Header) -> str | dict[str, str] | None:
 
 
 def _begins(header: Header) -> bool:
-    """Whether a text begins with BOS."""
+    """Whether the tokenizer puts BOS before a text."""
     usual = (
         header.metadata["tokenizer.ggml.model"] == "llama"
-        or header.metadata.get("tokenizer.ggml.pre") in _WHOLE_FIRST
+        or header.metadata.get("tokenizer.ggml.pre") in WHOLE_FIRST
     )
     return bool(header.metadata.get("tokenizer.ggml.add_bos_token", usual))
 
@@ -185,21 +148,21 @@ def _byte_level(header: Header, tokens: list[str]) -> Tokenizer:
     merges = [tuple(each.split(" ", 1)) for each in header.values("tokenizer.ggml.merges") or []]
     try:
         made = Tokenizer(
-            models.BPE(vocab=vocabulary, merges=merges, ignore_merges=split in _WHOLE_FIRST)
+            models.BPE(vocab=vocabulary, merges=merges, ignore_merges=split in WHOLE_FIRST)
         )
     except Exception as error:  # of the library: a merge of what is no token
         raise EngineError(
             f"{header.path} is damaged: its tokenizer cannot be made ({error}).", "model_corrupt"
         ) from error
-    if split in _COMPOSED:
+    if split in COMPOSED:
         made.normalizer = normalizers.NFC()
     steps: list[Any] = []
-    patterns = _SPLITS[split]
-    if patterns is _DIGITS_APART:
+    patterns = SPLITS[split]
+    if patterns is DIGITS_APART:
         steps.append(pre_tokenizers.Digits(individual_digits=True))
-    elif patterns is not _GPT2:
+    elif patterns is not GPT2:
         steps += [pre_tokenizers.Split(Regex(each), behavior="isolated") for each in patterns]
-    own = patterns in (_GPT2, _DIGITS_APART)
+    own = patterns in (GPT2, DIGITS_APART)
     steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=own))
     made.pre_tokenizer = pre_tokenizers.Sequence(steps) if len(steps) > 1 else steps[0]
     made.decoder = decoders.ByteLevel()
@@ -213,7 +176,7 @@ def _sentencepiece(header: Header, tokens: list[str]) -> Tokenizer:
     unknown = header.metadata.get("tokenizer.ggml.unknown_token_id", 0)
     gemma = header.architecture.startswith("gemma")
     scores = header.values("tokenizer.ggml.scores") or []
-    # Gemma's merges came in the order of its tokens, whatever their scores.
+    # Gemma's merges are in the order of its tokens, whatever their scores.
     ranks = [-float(at) for at in range(len(tokens))] if gemma else scores
     made = Tokenizer(
         models.BPE(
@@ -238,8 +201,8 @@ def _sentencepiece(header: Header, tokens: list[str]) -> Tokenizer:
 def _merges(
     vocabulary: dict[str, int], tokens: list[str], ranks: list[float]
 ) -> Iterator[tuple[str, str]]:
-    """Every way to put a token together from two others, the highest rank first, as SentencePiece
-    merges; of one token's the one whose parts are longest first."""
+    """Yield every way to make a token of two others, as SentencePiece merges: the highest rank
+    first, and of one token's ways the one with the longest left part."""
     found = []
     for token, rank in zip(tokens, ranks, strict=True):
         for at in range(1, len(token)):
@@ -251,5 +214,6 @@ def _merges(
 
 
 def _respelled(token: str) -> str:
-    """Files have tokens of several spaces as such, and others with SentencePiece's sign."""
+    """Return a token with SentencePiece's sign for spaces, which files leave out where a token is
+    nothing but spaces."""
     return _SPACE * len(token) if token and not token.strip(" ") else token
