@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streaming.engine.base import Channel, ChatMessage
+from streaming.engine.local.answers.answer_reader import AnswerReader
 from streaming.engine.local.answers.detokenizer import Part
-from streaming.engine.local.answers.reading import Answers
 
 THOUGHT = "Okay, 2 + 2.\n\nLet me see: 日本 🙂 is <b>not</b> asked."
 TEXT = "Four.\n\n```\n2 + 2 = 4\n```\nIs that all? 🙂"
@@ -81,14 +81,14 @@ def prompt_of(tokenizer: Any, messages: Sequence[ChatMessage], **variables: Any)
     return tokens
 
 
-def answers_of(tokenizer: Any) -> Answers:
+def answers_of(tokenizer: Any) -> AnswerReader:
     def decode(tokens: Sequence[int]) -> str:
         text: str = tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False)
         return text
 
     silent = {token for token, entry in tokenizer.added_tokens_decoder.items() if entry.special}
     source = tokenizer.chat_template or ""
-    return Answers(
+    return AnswerReader(
         tokenizer, source, lambda messages: prompt_of(tokenizer, messages), decode,
         frozenset(silent),
     )  # fmt: skip

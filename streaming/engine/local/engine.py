@@ -40,7 +40,8 @@ from streaming.engine.local.loading.capacity import most_rows
 from streaming.engine.local.loading.examination import Asked, examine, prompts_of, report_on_kept
 from streaming.engine.local.loading.kept import KeptPass
 from streaming.engine.local.loading.memory_need import MemoryNeed, kept_need, refuse_unless_it_fits
-from streaming.engine.local.prompts.prompting import Prepared, Preparer, Prompting
+from streaming.engine.local.prompts.preparer import Prepared, Preparer
+from streaming.engine.local.prompts.prompt_queue import PromptQueue
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.stepper import Stepper
 from streaming.engine.models.adapter_folder import ensure_adapter
@@ -122,7 +123,7 @@ class LocalEngine(Engine):
         lock = threading.RLock()
         self._wake = threading.Condition(lock)
         self._open: set[str] = set()  # submitted and not finished: guards "exactly one Finished"
-        self._prompting = Prompting(lock, self._wake)
+        self._prompt_queue = PromptQueue(lock, self._wake)
         self._cancelled: set[str] = set()
         self._closing = False
         self._records: deque[StepRecord] = deque(maxlen=_STEPS_KEPT)
@@ -211,7 +212,7 @@ class LocalEngine(Engine):
             if request.response_id in self._open:
                 raise EngineError(f"Response {request.response_id} is already open.", "duplicate")
             self._open.add(request.response_id)
-            self._prompting.add(request)
+            self._prompt_queue.add(request)
 
     def cancel(self, response_id: str) -> None:
         with self._wake:
@@ -225,7 +226,7 @@ class LocalEngine(Engine):
 
     def stats(self) -> EngineStats:
         with self._wake:
-            pending = len(self._prompting)
+            pending = len(self._prompt_queue)
             running = len(self._open) - pending
             lives = self._thread is not None and self._thread.is_alive()
             alive, at_work = lives and not self._closing, lives and self._at_work
@@ -244,7 +245,7 @@ class LocalEngine(Engine):
                 at_work=at_work,
                 progress=self._turns + (self._stepper.progress if at_work else 0),
                 thread_id=self._thread_id,
-                preparing=self._prompting.threads,
+                preparing=self._prompt_queue.threads,
             )
 
     def recent_steps(self) -> list[StepRecord]:
@@ -337,7 +338,7 @@ class LocalEngine(Engine):
         self._stepper = Stepper(runner, prompts, self._rows, chunk)
         sampling = own_sampling(folder.path)
         preparer = Preparer(prompts, context, runner.vocabulary, sampling)
-        self._prompting.start(preparer.prepare)
+        self._prompt_queue.start(preparer.prepare)
         _trim_memory()
         return ModelInfo(
             name=folder.display_name,
@@ -380,14 +381,14 @@ class LocalEngine(Engine):
         with self._wake:
             while not (
                 self._closing
-                or self._prompting.can_take
+                or self._prompt_queue.can_take
                 or self._cancelled
                 or self._stepper.running
             ):
                 self._wake.wait()
             if not self._stepper.running:
                 self._wake.wait_for(
-                    lambda: self._closing or self._cancelled or not self._prompting.expected,
+                    lambda: self._closing or self._cancelled or not self._prompt_queue.expected,
                     _ADMITTING_SECONDS,
                 )
             return not self._closing
@@ -409,7 +410,7 @@ class LocalEngine(Engine):
             message = "The engine failed while answering."
             stepper.end_all(FinishReason.ERROR, "engine_error", message)
         with self._wake:
-            pending = len(self._prompting)
+            pending = len(self._prompt_queue)
         if advanced := stepper.step(pending):
             decoded, prefilled = advanced
             self._record(decoded, prefilled, time.perf_counter() - began)
@@ -421,17 +422,17 @@ class LocalEngine(Engine):
         """Who is to end now; those that still wait for a row are ended here."""
         with self._wake:
             cancelled, self._cancelled = self._cancelled, set()
-            waiting = self._prompting.take_out(cancelled)
+            waiting = self._prompt_queue.take_out(cancelled)
         self._publish([Finished(r.response_id, FinishReason.CANCELLED) for r in waiting])
         return cancelled
 
     def _next_prepared(self) -> Prepared | None:
         with self._wake:
-            return self._prompting.take()
+            return self._prompt_queue.take()
 
     def _finish_all(self, reason: FinishReason, code: str = "", message: str = "") -> None:
         with self._wake:
-            self._prompting.close()
+            self._prompt_queue.close()
             left = sorted(self._open)
         self._publish([Finished(i, reason, 0, 0, code, message) for i in left])
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from streaming.engine.base import EngineError, GenerationRequest, SamplingParams
 
 if TYPE_CHECKING:
-    from streaming.engine.local.answers.channels import Channels
+    from streaming.engine.local.answers.channel_parser import ChannelParser
     from streaming.engine.local.answers.detokenizer import Detokenizer
 
 
@@ -31,7 +31,7 @@ class TokenSequence:
     request: GenerationRequest
     tokens: list[int]
     prompt_tokens: int
-    detokenizer: Detokenizer | Channels
+    detokenizer: Detokenizer | ChannelParser
     row: int = -1
     cached: int = 0
     to_read: int = 0

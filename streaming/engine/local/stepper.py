@@ -24,8 +24,8 @@ from streaming.engine.local.answers.detokenizer import Part
 from streaming.engine.local.attention.span import Span
 from streaming.engine.local.prefill_budget import PrefillBudget
 from streaming.engine.local.prefix_cache import PrefixCache
+from streaming.engine.local.prompts.preparer import Prepared
 from streaming.engine.local.prompts.prompt import PromptBuilder
-from streaming.engine.local.prompts.prompting import Prepared
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.sampler import are_usable, sample
 from streaming.engine.local.scheduler import Chunk, Scheduler, StepPlan

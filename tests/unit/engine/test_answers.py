@@ -11,8 +11,8 @@ import pytest
 from transformers.utils.chat_parsing import parse_response
 
 from streaming.engine.base import ChatMessage, SamplingParams, Thinking
+from streaming.engine.local.answers.answer_reader import AnswerReader
 from streaming.engine.local.answers.detokenizer import Detokenizer
-from streaming.engine.local.answers.reading import Answers
 from streaming.engine.local.prompts.prompt import PromptBuilder
 from streaming.engine.templates.response_format import choose_format, format_of, known_formats
 from streaming.engine.templates.thought_marks import MARKS
@@ -42,7 +42,7 @@ CHATML: dict[str, Any] = {
 }
 
 
-def said(answers: Answers, tokenizer: Any, prompt: Sequence[int], raw: str) -> tuple[str, str]:
+def said(answers: AnswerReader, tokenizer: Any, prompt: Sequence[int], raw: str) -> tuple[str, str]:
     reader = answers.begin(prompt, PARAMS, HELLO)
     tokens = tokenizer.encode(raw, add_special_tokens=False)
     return joined([*(part for token in tokens for part in reader.read(token)), *reader.end()])

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from streaming.engine.base import ChatMessage, GenerationRequest, SamplingParams
+from streaming.engine.local.prompts.preparer import Preparer
 from streaming.engine.local.prompts.prompt import PromptBuilder
-from streaming.engine.local.prompts.prompting import Preparer
 from streaming.engine.models.own_sampling import DEFAULTS, own_sampling, resolved
 from streaming.engine.models.store import ModelFolder
 from tests.support.thinking_tokenizers import tokenizer_of

@@ -22,7 +22,7 @@ from streaming.engine.base import (
     Thinking,
 )
 from streaming.engine.local import LocalEngine
-from streaming.engine.local.prompts.prompting import Preparer
+from streaming.engine.local.prompts.preparer import Preparer
 from streaming.engine.local.stepper import Stepper
 from tests.support.spoken import SPOKEN, TEXT, THOUGHT, answers_of, joined, prompt_of
 from tests.support.thinking_tokenizers import tokenizer_of

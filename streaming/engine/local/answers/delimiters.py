@@ -1,7 +1,7 @@
 """The delimiters of thought and text in the tokens of one tokenizer.
 
-Each that is a token is a lone surrogate in the stream of text that `Channels` looks at, which no
-text that was ever decoded holds.
+In the text that `ChannelParser` reads, each delimiter that is a token is a lone surrogate (its
+mark), which decoded text never contains.
 """
 
 from __future__ import annotations
@@ -17,30 +17,39 @@ _FIRST_MARK, _MOST_MARKS = 0xD800, 2048
 MARKS = re.compile("[\ud800-\udfff]")
 
 
-class State(Enum):
+class ParserState(Enum):
+    """Where in an answer a parser is."""
+
     TEXT = auto()  # outside of all delimiters
     MESSAGE = auto()  # text that a delimiter opened
     THOUGHT = auto()
     HEADER = auto()
 
 
-class Watched(NamedTuple):
-    """A delimiter, and what it leads to (None: what the header says). One that is ordinary text
-    counts only `at_start` of what it may open."""
+class Delimiter(NamedTuple):
+    """A delimiter, and the state that it leads to; None: the header decides. `at_start`: it counts
+    only at the beginning of a stretch, since it is ordinary text and no token."""
 
     literal: str
-    into: State | None
+    into: ParserState | None
     at_start: bool
 
 
 class Delimiters:
-    """The delimiters of a ResponseFormat, in the tokens (`names`: of the added ones) that a
-    tokenizer has."""
+    """The delimiters of a ResponseFormat in one tokenizer, whose added tokens are `names`.
+
+    - `marks`: the mark of each token that is a delimiter or a part of one
+    - `by_state`: the delimiters that count in each state; `in_tokens`: whether all of them are
+      tokens
+    - `message_ends`: tokens that end a message, and the turn in its last message; `ends`: tokens
+      that end the turn
+    - `tokens`: delimiters that end no turn
+    """
 
     def __init__(self, response_format: ResponseFormat, names: Mapping[str, int]) -> None:
         it = self.format = response_format
         self._names = names
-        self.marks: dict[int, str] = {}  # of tokens
+        self.marks: dict[int, str] = {}
         # A word, a blank or a bracket may be an added token, too, and means nothing by itself.
         self._known = [
             name for name in sorted(names, key=len, reverse=True)
@@ -52,36 +61,37 @@ class Delimiters:
         texts, ends = self._all(it.text_opens), self._all(it.text_closes)
         self.header_opens = self._all(it.header_opens)
         self.header_close = self.marked(it.header_close)
-        headers = [Watched(each, State.HEADER, False) for each in self.header_opens]
-        opening = [Watched(each, State.THOUGHT, not self._is_token(each)) for each in opens]
-        saying = [Watched(each, State.MESSAGE, not self._is_token(each)) for each in texts]
-        # One that closes what is not open is dropped if it is a token, and else it is text.
-        stray = [Watched(each, State.TEXT, False)
+        headers = [Delimiter(each, ParserState.HEADER, False) for each in self.header_opens]
+        opening = [Delimiter(each, ParserState.THOUGHT, not self._is_token(each)) for each in opens]
+        saying = [Delimiter(each, ParserState.MESSAGE, not self._is_token(each)) for each in texts]
+        # One that closes what is not open is dropped if it is a token; else it is text.
+        stray = [Delimiter(each, ParserState.TEXT, False)
                  for each in (*closes, *ends) if self._is_token(each)]  # fmt: skip
-        ending = [Watched(each, State.TEXT, False) for each in ends]
-        closing = [Watched(each, State.TEXT, False) for each in closes]
+        ending = [Delimiter(each, ParserState.TEXT, False) for each in ends]
+        closing = [Delimiter(each, ParserState.TEXT, False) for each in closes]
         spoken = [each for each in saying if self._is_token(each.literal)]
-        named = [Watched(self.header_close, None, False)] if self.header_close else []
-        if it.header_close:  # whose whole headers the others are
+        named = [Delimiter(self.header_close, None, False)] if self.header_close else []
+        if it.header_close:  # then the others are whole headers
             opening = saying = spoken = []
-        self.watched = {
-            State.TEXT: (*opening, *saying, *stray, *headers),
-            State.MESSAGE: (*opening, *ending, *stray, *headers),
-            State.THOUGHT: (*closing, *opening, *spoken, *headers),
-            State.HEADER: (*named, *opening, *saying, *headers),
+        self.by_state = {
+            ParserState.TEXT: (*opening, *saying, *stray, *headers),
+            ParserState.MESSAGE: (*opening, *ending, *stray, *headers),
+            ParserState.THOUGHT: (*closing, *opening, *spoken, *headers),
+            ParserState.HEADER: (*named, *opening, *saying, *headers),
         }
         self.in_tokens = {
-            state: all(self._is_token(each.literal) for each in watched)
-            for state, watched in self.watched.items()
+            state: all(self._is_token(each.literal) for each in delimiters)
+            for state, delimiters in self.by_state.items()
         }
         self.wraps_text = bool(texts)
         shared = [each for each in closes if each in ends]
-        self.message_ends = self._tokens(shared)  # the turn's, too, in its last message
+        self.message_ends = self._tokens(shared)
         self.ends = self._tokens(self._all(it.ends))
         self.tokens = frozenset(self.marks) - self.ends
 
     def marked(self, text: str) -> str:
-        """`text` with a mark for each token that is, or is part of, a delimiter."""
+        """Return `text` with a mark for each token that is, or is part of, a delimiter. Raises
+        ValueError if there are more than 2,048."""
         for name in self._known:
             if name in text:
                 token = self._names[name]
@@ -93,9 +103,9 @@ class Delimiters:
         return text
 
     def starts(self, text: str) -> int:
-        """Where in `text` the first delimiter begins; its length if there is none."""
-        watched = {each.literal for state in self.watched.values() for each in state}
-        found = [at for literal in watched if (at := text.find(literal)) >= 0]
+        """Return where in `text` the first delimiter begins; its length if there is none."""
+        literals = {each.literal for state in self.by_state.values() for each in state}
+        found = [at for literal in literals if (at := text.find(literal)) >= 0]
         return min(found, default=len(text))
 
     def _all(self, literals: Iterable[str]) -> tuple[str, ...]:

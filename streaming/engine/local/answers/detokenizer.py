@@ -1,7 +1,7 @@
-"""Incremental text of an answer: never half a character, never part of a stop string.
+"""Decodes an answer token by token: never half a character, never a part of a stop string.
 
-A pure function of the tokens pushed so far: pushing an earlier attempt's tokens again leaves
-it exactly where that attempt stood.
+The text is a pure function of the tokens pushed so far: after an earlier attempt's tokens are
+pushed again, it goes on exactly where that attempt stood.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ from collections.abc import Callable, Collection, Sequence
 from streaming.engine.base import Channel
 
 Part = tuple[Channel, str]
-"""Some new text of an answer."""
+"""New text of an answer, and its channel."""
 
 _REPLACEMENT = "\ufffd"
 
 _CUT_CHARS = 3
-"""A character cut in half has so many bytes at most, and decodes as no more replacements."""
+"""The most bytes of an incomplete character, and so the most U+FFFD that it decodes as."""
 
 _MOST_TOKENS, _KEPT_TOKENS = 64, 16
-"""An answer of nothing but replacements is decoded in windows, not again and again as a whole."""
+"""Tokens that are decoded together at most, and that are kept of them: so an answer of nothing but
+U+FFFD is not decoded again and again as a whole."""
 
 
 class Detokenizer:
-    """`decode` turns token ids into text; tokens in `silent` (special ones) have none.
+    """Decodes an answer that is all text; `ChannelParser` reads those that may have thoughts.
 
-    `after`: tokens of a text that goes on with the first one pushed. All of an answer is text to
-    it; `Channels` reads the others.
+    - `decode` turns token ids into text; tokens in `silent` (special ones) have none
+    - `stop`: the text ends before the first of these strings
+    - `after`: tokens before the answer, whose text it continues
     """
 
     channel = Channel.TEXT
@@ -51,10 +53,12 @@ class Detokenizer:
 
     @property
     def stopped(self) -> bool:
+        """Return whether a stop string has ended the answer."""
         return self._stops.stopped
 
     def push(self, token: int) -> str:
-        """The text that `token` completes; empty while a character or a stop string may go on.
+        """Return the text that `token` completes; empty while a character or a stop string may go
+        on.
 
         After a stop string has ended the answer, `stopped` is true and no more text comes.
         """
@@ -78,27 +82,30 @@ class Detokenizer:
         return self._stops.push(new) if new else ""
 
     def flush(self) -> str:
-        """What was held back for a stop string that did not come; half a character is dropped."""
+        """Return what was held back for a stop string that did not come; half a character is
+        dropped."""
         return self._stops.flush()
 
     def read(self, token: int) -> Sequence[Part]:
-        """`push`, as `Channels` has it."""
+        """Return what `push` does, as parts: the interface of `ChannelParser`."""
         text = self.push(token)
         return ((Channel.TEXT, text),) if text else ()
 
     def end(self) -> Sequence[Part]:
-        """`flush`, as `Channels` has it."""
+        """Return what `flush` does, as parts: the interface of `ChannelParser`."""
         text = self.flush()
         return ((Channel.TEXT, text),) if text else ()
 
     def forced(self) -> int | None:
+        """Return None: no token is ever forced."""
         return None
 
     def ends(self, token: int) -> bool:
+        """Return False: no token ends the turn here only."""
         return False
 
     def _shorten(self, open_chars: int) -> None:
-        """Keep the last tokens only; so many replacements at the end are not out yet."""
+        """Keep the last tokens only; `open_chars` U+FFFD at the end are not out yet."""
         del self._window[:-_KEPT_TOKENS]
         self._context = 0
         kept = min(open_chars, _CUT_CHARS)
@@ -115,7 +122,7 @@ class StopStrings:
         self.stopped = False
 
     def push(self, new: str) -> str:
-        """What of the text can be shown; nothing any more once it has `stopped`."""
+        """Return what of the text can be shown; nothing once it has `stopped`."""
         if not self._stop:
             return new
         if self.stopped:
@@ -130,13 +137,13 @@ class StopStrings:
         return text[: len(text) - keep]
 
     def flush(self) -> str:
-        """What was held back for one that did not come."""
+        """Return what was held back for one that did not come."""
         held, self._held = self._held, ""
         return held
 
 
 def overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` that `stop` begins with."""
+    """Return the length of the longest proper prefix of `stop` that `text` ends with."""
     for size in range(min(len(text), len(stop) - 1), 0, -1):
         if text.endswith(stop[:size]):
             return size

@@ -1,8 +1,8 @@
-"""What surrounds an answer in a prompt, as the chat template writes it: what it begins with, and
-which token ends its turn.
+"""Finds what the chat template writes around an answer: what the answer begins with, and which
+token ends its turn.
 
-A model's own declarations often lack that token: one that was trained further to chat may still
-declare no more than the end of a text.
+Models often do not declare that token: one that was fine-tuned to chat may still declare the end of
+a text alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ASKED, ANSWERED = "Mulberry", "Kumquat"
 
 ONE_TURN = (ChatMessage("user", ASKED),)
 TWO_TURNS = (*ONE_TURN, ChatMessage("assistant", ANSWERED), ChatMessage("user", "Hello"))
-"""What has to be rendered to see these things."""
+"""The conversations that are rendered to find them."""
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -28,8 +28,8 @@ def end_of_turn(
     skipped: Collection[int] = (),
     closes: Collection[str] = (),
 ) -> int | None:
-    """The added token that follows ANSWERED in a prompt of TWO_TURNS; blanks, `closes`, and
-    `skipped` tokens may stand between. None if ordinary text follows."""  # fmt: skip
+    """Return the added token that follows ANSWERED in a prompt of TWO_TURNS; None if ordinary text
+    does. Blanks, `closes` and `skipped` tokens may stand between."""
     following = after(ANSWERED, pieces_of(tokens, added, decode))
     for piece in following:
         if isinstance(piece, int):
@@ -43,8 +43,9 @@ def end_of_turn(
 def begin_of_answer(
     tokens: Sequence[int], added: Collection[int], decode: Decode, skipped: Collection[int] = ()
 ) -> tuple[int | None, str]:
-    """The last added token that a prompt of ONE_TURN has after ASKED, `skipped` ones aside, and the
-    text between it and the next added token or the end. Without a token: the text after ASKED."""
+    """Return the last added token that a prompt of ONE_TURN has after ASKED, `skipped` ones aside,
+    and the text between it and the next added token or the end. Without a token: None, and the text
+    after ASKED."""
     anchor, lead = None, ""
     follows = True
     for piece in after(ASKED, pieces_of(tokens, added, decode)):
@@ -58,7 +59,7 @@ def begin_of_answer(
 
 
 def pieces_of(tokens: Sequence[int], added: Collection[int], decode: Decode) -> list[str | int]:
-    """Added tokens, and the text between them."""
+    """Return the added tokens of a prompt, and the texts between them."""
     pieces: list[str | int] = []
     run: list[int] = []
     for token in tokens:
@@ -75,7 +76,7 @@ def pieces_of(tokens: Sequence[int], added: Collection[int], decode: Decode) -> 
 
 
 def after(word: str, pieces: Sequence[str | int]) -> list[str | int]:
-    """What comes after the last `word`; nothing if it is not there."""
+    """Return what comes after the last `word`; nothing if it is not there."""
     for at in range(len(pieces) - 1, -1, -1):
         piece = pieces[at]
         if isinstance(piece, str) and word in piece:

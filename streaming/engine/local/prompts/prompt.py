@@ -1,4 +1,4 @@
-"""From messages to tokens: chat template, history trimming, and text that cannot forge a token.
+"""Makes tokens of messages: chat template, history trimming, and text that cannot forge a token.
 
 Whatever a person types reaches the model as plain text. The tokenizer used here is a copy in
 which every added token that means something ("<|im_end|>", "<think>", ...) has a secret random
@@ -7,8 +7,8 @@ then renamed, so those in a message have nothing left to match. Ordinary message
 as from the tokenizer's own `apply_chat_template`, and so do added tokens that are nothing but
 text, such as Gemma's `<b>`.
 
-A tokenizer looks at what stands between two added tokens by itself. So a rendered prompt is cut
-there, each piece is tokenized once, also across turns, and trimming is arithmetic.
+A tokenizer treats the text between two added tokens independently of the rest. So a rendered prompt
+is cut there, each piece is tokenized once, also across turns, and trimming is arithmetic.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from streaming.engine.base import (
     Thinking,
     context_exceeded,
 )
-from streaming.engine.local.answers.reading import Answers
-from streaming.engine.local.prompts.pieces import Pieces
+from streaming.engine.local.answers.answer_reader import AnswerReader
 from streaming.engine.local.prompts.protected import control_text, is_text, rename
-from streaming.engine.local.prompts.trimming import Fewest, chars_of, first_within, turns_of
+from streaming.engine.local.prompts.token_cache import TokenCache
+from streaming.engine.local.prompts.trimming import TrimSearch, chars_of, first_within, turns_of
 from streaming.engine.templates.chat_template import AUTO, ChatTemplate
 from streaming.engine.templates.choice import choose
 from streaming.engine.templates.guarded_texts import secret_of
@@ -37,18 +37,20 @@ from streaming.engine.templates.template import Template
 from streaming.engine.templates.token_names import pattern_of
 
 _MOST_CHARS = 1_000_000
-"""Turns beyond it, or beyond CHARS_PER_TOKEN for each token that fits, are left out unseen."""
+"""Turns beyond so many characters, or beyond CHARS_PER_TOKEN for each token that fits, are left out
+without being tokenized."""
 
 
 OnProgress = Callable[[], None]
-"""Hears that the making of a prompt gets on."""
+"""Called whenever the making of a prompt has made progress."""
 
 
 class PromptBuilder:
     """Tokenizes conversations for one model. Safe to use from any thread."""
 
     def __init__(self, tokenizer: Any, template: str | None = None) -> None:
-        """`template` instead of the tokenizer's own. Raises EngineError if there is none."""
+        """Prepare for a tokenizer and, instead of its own chat template, `template`. Raises
+        EngineError if there is none, or if an added token cannot be protected."""
         self._tokenizer = tokenizer
         source = self._source = choose(template or tokenizer.chat_template)
         added = tokenizer.added_tokens_decoder
@@ -64,12 +66,12 @@ class PromptBuilder:
             if entry.content
         }
         names = {entry.content: token for token, entry in named.items()}
-        pattern_of(list(names))  # here, where somebody hears of its faults
+        pattern_of(list(names))  # raises its error here, where somebody sees it
         nonce = secrets.token_hex(8)
         self._secrets = {token: secret_of(nonce, token) for token in named}
         self._renamed, self._ids = rename(tokenizer, self._secrets, names)
-        # A token whose name is text to the tokenizer (a normalizer that puts a blank before it)
-        # is text in a template, too.
+        # A token that the tokenizer does not find in text (since its normalizer puts a blank
+        # before it) is text in a template, too.
         written = {
             name: self._secrets[token] if self._finds(token) else name
             for name, token in names.items()
@@ -84,30 +86,35 @@ class PromptBuilder:
         variables = dict(tokenizer.special_tokens_map)
         tokens = frozenset(entry.content for entry in added.values())
         self.template = ChatTemplate(Template(source, variables, written, borders, tokens))
-        self._pieces = Pieces()
+        self._token_cache = TokenCache()
 
     @cached_property
-    def answers(self) -> Answers:
-        """How the answers to these prompts are read. The first call renders some."""
-        return Answers(self._tokenizer, self._source, self.encode, self.decode, self.special_ids)
+    def answers(self) -> AnswerReader:
+        """Return what reads the answers to these prompts. The first call renders some
+        conversations."""
+        return AnswerReader(
+            self._tokenizer, self._source, self.encode, self.decode, self.special_ids
+        )
 
     def stop_ids(self, of_model: Iterable[int]) -> frozenset[int]:
-        """Tokens that end an answer, as the model, tokenizer and template declare them."""
+        """Return the tokens that end an answer: those of the model, of the tokenizer and of the
+        template."""
         return self.answers.stop_ids(of_model)
 
     def names_of(self, tokens: Iterable[int]) -> list[str]:
-        """What the tokenizer calls them."""
+        """Return the tokenizer's names of tokens."""
         return [str(name) for name in self._tokenizer.convert_ids_to_tokens(list(tokens))]
 
     def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens, special ones included."""
         text: str = self._tokenizer.decode(
             list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
         return text
 
     def encode(self, messages: Sequence[ChatMessage], thinking: Thinking = AUTO) -> list[int]:
-        """The prompt of all messages, up to where the answer begins or, when the last one is the
-        assistant's own, goes on."""
+        """Return the prompt of all messages, up to where the answer begins or, if the last message
+        is the assistant's, goes on. Raises EngineError as `ChatTemplate.render`."""
         return self._encode(messages, thinking, None).tokens
 
     def whole(
@@ -117,8 +124,11 @@ class PromptBuilder:
         on_progress: OnProgress = lambda: None,
         thinking: Thinking = AUTO,
     ) -> list[int]:
-        """Tokens of all messages, which leave room for one token of an answer in a context of so
-        many. Raises EngineError (`context_length_exceeded`), `invalid_messages` when there is none.
+        """Return the prompt of all messages, which leaves room for at least one token of an answer
+        in a context of `context` tokens.
+
+        Raises EngineError: `context_length_exceeded` if it does not, `invalid_messages` if there is
+        no message, and as `ChatTemplate.render`.
         """
         if not messages:
             raise EngineError("There is no message to answer.", "invalid_messages")
@@ -140,12 +150,12 @@ class PromptBuilder:
         most: int | None = None,
         thinking: Thinking = AUTO,
     ) -> tuple[list[int], int]:
-        """Tokens of the newest whole turns that fit `limit` tokens, and how many messages went.
-        The newest turn alone may have `most` tokens (None: `limit`, too).
+        """Return the prompt of the newest whole turns that fit `limit` tokens, and how many
+        messages were left out. The newest turn alone may have `most` tokens (None: `limit`).
 
-        System messages at the beginning always stay. Raises EngineError when even the newest turn
-        does not fit (`input_too_long`, or `context_full` where it is an answer that is to go on),
-        `invalid_messages` when there is none.
+        System messages at the beginning always stay. Raises EngineError: `input_too_long` if even
+        the newest turn does not fit, `context_full` if that is an answer that is to go on,
+        `invalid_messages` if there is no message, and as `ChatTemplate.render`.
         """
         if not messages:
             raise EngineError("There is no message to answer.", "invalid_messages")
@@ -158,12 +168,12 @@ class PromptBuilder:
             if len(whole.tokens) <= limit:
                 return whole.tokens, 0
             chars = whole.chars_of(limit)
-        search = Fewest(max(first, 1), len(starts) - 1, first_within(messages, starts, chars))
+        search = TrimSearch(max(first, 1), len(starts) - 1, first_within(messages, starts, chars))
         best = None
         while (turn := search.next()) is not None:
             turns = [*messages[:head], *messages[starts[turn] :]]
             tried = self._encode(turns, thinking, limit, on_progress)
-            if search.told(len(tried.tokens) <= limit):
+            if search.record(len(tried.tokens) <= limit):
                 best = tried.tokens, starts[turn] - head
         if best is None:
             newest = self.encode([*messages[:head], *messages[starts[-1] :]], thinking)
@@ -180,7 +190,8 @@ class PromptBuilder:
         limit: int | None,
         on_progress: OnProgress = lambda: None,
     ) -> _Encoded:
-        """Tokenize from the newest piece back, until there are more than `limit` tokens."""
+        """Tokenize from the newest piece back, until there are more than `limit` tokens (None:
+        all)."""
         parts = self.template.render(messages, thinking)
         on_progress()
         borders = (None, *parts.borders, None)
@@ -199,24 +210,24 @@ class PromptBuilder:
         return _Encoded([token for ids in reversed(found) for token in ids], chars)
 
     def _tokens_of(self, before: int | None, text: str, after: int | None) -> Sequence[int]:
-        """The tokens of a text between these two borders (None: an end of the prompt)."""
+        """Return the tokens of a text between two borders (None: an end of the prompt)."""
         if not text:
             return ()
-        known = self._pieces.get((before, text, after))
+        known = self._token_cache.get((before, text, after))
         if known is None:
             left = "" if before is None else self._secrets[before]
             right = "" if after is None else self._secrets[after]
-            # Unlike `encode` it counts no offsets, which takes half of the time.
+            # Unlike `encode` it computes no offsets, which would take half of the time.
             (encoding,) = self._renamed.encode_batch_fast(
                 [left + text + right], add_special_tokens=False
             )
             ids = encoding.ids[bool(left) : len(encoding.ids) - bool(right)]
             known = [self._ids.get(token, token) for token in ids]
-            self._pieces.put((before, text, after), known)
+            self._token_cache.put((before, text, after), known)
         return known
 
     def _finds(self, token: int) -> bool:
-        """Whether the tokenizer finds a token in the midst of text."""
+        """Whether the tokenizer finds a token by its secret name in the midst of text."""
         ids = self._renamed.encode(f".{self._secrets[token]}.", add_special_tokens=False).ids
         return token in (self._ids.get(each, each) for each in ids)
 
@@ -236,11 +247,11 @@ def _too_long(tokens: int, most: int, *, is_answer: bool) -> EngineError:
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
-    """The last tokens of a prompt, and the characters that they are of."""
+    """The last tokens of a prompt, and how many characters they stand for."""
 
     tokens: list[int]
     chars: int
 
     def chars_of(self, tokens: int) -> int:
-        """So many characters of this prompt make about so many tokens."""
+        """Return about how many characters of this prompt make so many tokens."""
         return self.chars * tokens // max(1, len(self.tokens))

@@ -1,4 +1,4 @@
-"""Which added tokens mean something, and a tokenizer in which nobody's text can name them."""
+"""Tells which added tokens mean something, and makes a tokenizer in which no text can name them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _ROLES = ("user", "assistant", "system", "developer", "tool", "model")
 
 
 def control_text(tokenizer: Any, source: str) -> str:
-    """All that names a token which means something: the template, what stands around thoughts, and
-    how the model's publisher says that its answers are read."""
+    """Return all text that names tokens which mean something: the template's source, the marks of
+    thoughts, and the publisher's `response_template`."""
     marks = [part for each in MARKS for part in (each.open, each.close)]
     for known in known_formats():
         marks += [*known.thought_opens, *known.thought_closes, *known.text_opens]
@@ -28,8 +28,11 @@ def control_text(tokenizer: Any, source: str) -> str:
 
 
 def is_text(name: str, control: str) -> bool:
-    """Whether an added token that is not special is nothing but text: runs of blanks, words, and
-    whatever is not in the text that names the others, whole or around the name of a role."""
+    """Return whether an added token that is not special is nothing but text.
+
+    That is a run of blanks, a word, or a name that is not in the control text, neither as a whole
+    nor as what stands around the name of a role.
+    """
     if all(char.isalnum() or char.isspace() for char in name):
         return True
     around = [name.partition(role)[::2] for role in _ROLES if role in name]
@@ -41,7 +44,8 @@ def is_text(name: str, control: str) -> bool:
 def rename(
     tokenizer: Any, secrets: dict[int, str], names: dict[str, int]
 ) -> tuple[Tokenizer, dict[int, int]]:
-    """A copy of the tokenizer whose added tokens have their secret names, and how its ids map."""
+    """Return a copy of the tokenizer whose added tokens have their secret names, and the original
+    ids by those of the copy that differ. Raises EngineError if a token cannot be renamed."""
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     secret = {name: secrets[token] for name, token in names.items()}
     # truncation and padding are per call elsewhere; a prompt must never be cut silently
@@ -74,6 +78,6 @@ def rename(
 
 
 def _merge(merge: Any) -> tuple[str, ...]:
-    """Both parts of a BPE merge rule and what they make."""
+    """Return both parts of a BPE merge rule and what they make."""
     left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
     return left, right, left + right

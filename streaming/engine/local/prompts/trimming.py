@@ -1,4 +1,4 @@
-"""Which turns of a conversation are left out, so that the newest ones fit."""
+"""Decides which turns of a conversation are left out, so that the newest ones fit."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from streaming.engine.base import ChatMessage
 
 
-class Fewest:
-    """Looks for the first turn from which all fits, if it is one of `low` to `high`: near the
-    guess, then farther and farther from it, and by halves where it is bracketed."""
+class TrimSearch:
+    """Searches `low` to `high` for the first turn from which on all fits: from the guess on in
+    strides that double (exponential search), then by bisection once it is bracketed."""
 
     def __init__(self, low: int, high: int, guess: int) -> None:
         self._low, self._high = low, high
@@ -18,10 +18,11 @@ class Fewest:
         self._fits: bool | None = None
 
     def next(self) -> int | None:
+        """Return the turn to try next; None if the search is over."""
         return self._turn if self._low <= self._high else None
 
-    def told(self, fits: bool) -> bool:
-        """Whether all fits from the turn that `next` named; the same is returned."""
+    def record(self, fits: bool) -> bool:
+        """Take note whether all fits from the turn that `next` returned; return the same."""
         if fits:
             self._high = self._turn - 1
         else:
@@ -38,7 +39,7 @@ class Fewest:
 
 
 def turns_of(messages: Sequence[ChatMessage]) -> tuple[int, list[int]]:
-    """How many system messages lead, and where each turn after them begins."""
+    """Return how many system messages lead, and the index at which each turn after them begins."""
     head = 0
     while head < len(messages) - 1 and messages[head].role == "system":
         head += 1
@@ -48,12 +49,13 @@ def turns_of(messages: Sequence[ChatMessage]) -> tuple[int, list[int]]:
 
 
 def chars_of(message: ChatMessage) -> int:
-    """Characters of all that a prompt may show of a message."""
+    """Return the characters of all that a prompt may show of a message."""
     return len(message.content) + len(message.reasoning)
 
 
 def first_within(messages: Sequence[ChatMessage], starts: Sequence[int], chars: int) -> int:
-    """The first turn from which on there are at most so many characters, or the newest one."""
+    """Return the first turn from which on there are at most `chars` characters, or the newest
+    one."""
     end = len(messages)
     for turn in range(len(starts) - 1, -1, -1):
         chars -= sum(map(chars_of, messages[starts[turn] : end]))

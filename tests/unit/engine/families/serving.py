@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from streaming.engine.base import Finished, FinishReason, GenerationRequest, SamplingParams
 from streaming.engine.local.answers.detokenizer import Detokenizer
-from streaming.engine.local.prompts.prompting import Prepared
+from streaming.engine.local.prompts.preparer import Prepared
 from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.sequence import TokenSequence
 from streaming.engine.local.stepper import Stepper

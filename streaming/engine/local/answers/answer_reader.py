@@ -1,5 +1,5 @@
-"""How one model's answers are read: where they begin in a prompt, what in them is a thought, what
-ends them."""
+"""Reads one model's answers: where they begin in a prompt, what in them is a thought, what ends
+them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from streaming.engine.base import ChatMessage, EngineError, SamplingParams
-from streaming.engine.local.answers.channels import Channels
+from streaming.engine.local.answers.channel_parser import ChannelParser
 from streaming.engine.local.answers.delimiters import Delimiters
 from streaming.engine.local.answers.detokenizer import Detokenizer
 from streaming.engine.local.answers.turn_end import (
@@ -27,10 +27,14 @@ _CONTEXT_TOKENS = 8  # of an answer that goes on: enough for any decoder to join
 Encode = Callable[[Sequence[ChatMessage]], Sequence[int]]
 
 
-class Answers:
-    """Reads the answers of a model with this tokenizer, whose chat template's source is `source`.
+class AnswerReader:
+    """Makes a parser for each answer of a model with this tokenizer.
 
-    `encode` makes a prompt. `decode` and `silent` are as in Detokenizer.
+    - `source`: its chat template's source
+    - `encode` makes the prompt of a conversation
+    - `decode`, `silent`: as in Detokenizer
+
+    `thinks`: its answers may begin with a thought.
     """
 
     def __init__(
@@ -61,13 +65,14 @@ class Answers:
 
     @property
     def format_name(self) -> str:
-        """How thoughts are told apart, see `response_format`; empty if nothing is."""
+        """Return the name of the ResponseFormat that tells thoughts apart; empty if there is
+        none."""
         return self._delimiters.format.name if self._delimiters else ""
 
     def stop_ids(self, of_model: Iterable[int]) -> frozenset[int]:
-        """Tokens that end an answer: those that the model declares, and the tokenizer, what its
-        template writes after one, and what the format of its answers says. None that sets thoughts
-        apart from text: after it the answer goes on."""
+        """Return the tokens that end an answer: those that the model and the tokenizer declare, the
+        one that the template writes after an answer, and those of the response format. Without
+        those that delimit thoughts, after which the answer goes on."""
         declared = self._tokenizer.eos_token_id
         ids = {*of_model, *([declared] if isinstance(declared, int) else declared or ())}
         if self._end is not None:
@@ -83,23 +88,23 @@ class Answers:
         params: SamplingParams,
         newest: ChatMessage,
         most_thought: int = 0,
-    ) -> Detokenizer | Channels:
-        """What reads the answer to a prompt whose last message is `newest`. A thought of
-        `most_thought` tokens is ended (0: none is)."""
+    ) -> Detokenizer | ChannelParser:
+        """Return a parser for the answer to a prompt whose last message is `newest`. A thought is
+        ended after `most_thought` tokens (0: never)."""
         continued = newest.role == "assistant"
         after = prompt[-_CONTEXT_TOKENS:] if continued else ()
         if self._delimiters is None:
             return Detokenizer(self._decode, params.stop, self._silent, after=after)
-        channels = Channels(
+        channels = ChannelParser(
             self._delimiters, self._decode, params.stop, self._silent, after,
             closing=self._closing, most_thought=most_thought,
         )  # fmt: skip
         tail = self._tail(prompt, self._delimiters, continued=continued)
-        channels.begin(self._told(newest) if tail is None else tail, continued=continued)
+        channels.begin(self._begun(newest) if tail is None else tail, continued=continued)
         return channels
 
-    def _told(self, newest: ChatMessage) -> str:
-        """What an answer begins with, where only the messages tell."""
+    def _begun(self, newest: ChatMessage) -> str:
+        """Return what an answer begins with, told from the newest message alone."""
         if self._delimiters is None or newest.role != "assistant":
             return ""
         if newest.reasoning and not newest.content:
@@ -110,7 +115,7 @@ class Answers:
     def _tail(
         self, prompt: Sequence[int], delimiters: Delimiters, *, continued: bool
     ) -> str | None:
-        """What a prompt holds of the answer, with marks; None where that cannot be found."""
+        """Return what a prompt has of the answer, with marks; None if it cannot be found."""
         start = 0
         if self._anchor is not None:
             if self._anchor not in prompt:

@@ -17,10 +17,10 @@ from transformers.utils.chat_parsing.response_templates import load_response_tem
 
 import streaming.engine.templates.response_format as response_format
 from streaming.engine.base import Channel, ChatMessage, SamplingParams
-from streaming.engine.local.answers.channels import Channels
+from streaming.engine.local.answers.answer_reader import AnswerReader
+from streaming.engine.local.answers.channel_parser import ChannelParser
 from streaming.engine.local.answers.delimiters import Delimiters
 from streaming.engine.local.answers.detokenizer import Detokenizer, Part
-from streaming.engine.local.answers.reading import Answers
 from streaming.engine.templates.response_format import known_formats
 from tests.support.spoken import SPOKEN, TEXT, THOUGHT, Spoken, answers_of, joined, prompt_of
 from tests.support.thinking_tokenizers import FAMILIES, tokenizer_of
@@ -29,11 +29,11 @@ FORMATS = {known.name: known for known in known_formats()}
 
 
 @cache
-def answers(family: str) -> Answers:
+def answers(family: str) -> AnswerReader:
     return answers_of(tokenizer_of(family))
 
 
-def begun(spoken: Spoken, stop: Sequence[str] = (), most: int = 0) -> Detokenizer | Channels:
+def begun(spoken: Spoken, stop: Sequence[str] = (), most: int = 0) -> Detokenizer | ChannelParser:
     asked = ChatMessage("user", spoken.asked)
     prompt = prompt_of(tokenizer_of(spoken.family), [asked], **spoken.variables)
     params = SamplingParams(max_tokens=100, seed=1, stop=tuple(stop))
@@ -59,7 +59,7 @@ def tokens_of(family: str, text: str, draw: Any = None) -> list[int]:
     return out
 
 
-def read(reader: Detokenizer | Channels, tokens: Sequence[int]) -> list[Part]:
+def read(reader: Detokenizer | ChannelParser, tokens: Sequence[int]) -> list[Part]:
     parts = [part for token in tokens for part in reader.read(token)]
     return [*parts, *reader.end()]
 
@@ -136,7 +136,7 @@ def test_our_formats_are_transformers_own(name: str) -> None:
     end = "".join(known.text_closes[:1])
     raw = f"{known.thought_opens[0]}Hm, so.{known.closing}Four.{end}"
     parsed = parse_response(raw, spec, prefix="<<answer>>")
-    channels = Channels(Delimiters(known, {}), _characters)
+    channels = ChannelParser(Delimiters(known, {}), _characters)
     assert joined(read(channels, [ord(char) for char in raw])) == ("Hm, so.", "Four.")
     assert parsed["reasoning_content"] == "Hm, so."
     assert parsed["content"].endswith("Four.")
@@ -148,7 +148,7 @@ def _characters(tokens: Sequence[int]) -> str:
 
 
 def in_text(name: str, raw: str, **settings: Any) -> tuple[str, str]:
-    channels = Channels(Delimiters(FORMATS[name], {}), _characters, **settings)
+    channels = ChannelParser(Delimiters(FORMATS[name], {}), _characters, **settings)
     return joined(read(channels, [ord(char) for char in raw]))
 
 
@@ -195,7 +195,7 @@ def test_thoughts_and_texts_that_come_again_are_set_apart() -> None:
 
 def test_what_may_be_a_delimiter_is_counted_where_it_leads() -> None:
     thought, text = "◁think▷Hm.◁/think▷", "Four ◁"
-    channels = Channels(Delimiters(FORMATS["kimi"], {}), _characters)
+    channels = ChannelParser(Delimiters(FORMATS["kimi"], {}), _characters)
     read(channels, [ord(char) for char in thought])
     assert channels.thought_tokens == channels.uncounted == len(thought)
     read(channels, [ord(char) for char in text])
@@ -205,7 +205,7 @@ def test_what_may_be_a_delimiter_is_counted_where_it_leads() -> None:
 def test_words_that_end_no_thought_are_said_once() -> None:
     """Of a stranger's format: else nothing but these words would follow."""
     delimiters = Delimiters(FORMATS["kimi"], {})
-    channels = Channels(delimiters, _characters, closing=[ord("x"), ord("y")], most_thought=9)
+    channels = ChannelParser(delimiters, _characters, closing=[ord("x"), ord("y")], most_thought=9)
     for char in "◁think▷abc":
         channels.read(ord(char))
     for char in "xy":
@@ -335,16 +335,16 @@ def test_no_token_costs_more_the_more_there_were(monkeypatch: pytest.MonkeyPatch
             longest = max(longest, len(tokens))
             return "".join(piece if token else "<think>" for token in tokens)
 
-        channels = Channels(Delimiters(FORMATS[name], {}), decode)
-        scan = Channels._scan
+        channels = ChannelParser(Delimiters(FORMATS[name], {}), decode)
+        scan = ChannelParser._scan
 
-        def counted(self: Channels, text: str, scan: Any = scan) -> Any:
+        def counted(self: ChannelParser, text: str, scan: Any = scan) -> Any:
             nonlocal looked
             looked += len(text)
             return scan(self, text)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Channels, "_scan", counted)
+            patch.setattr(ChannelParser, "_scan", counted)
             channels.read(0)
             for _ in range(30_000):
                 channels.read(1)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from streaming.engine.base import ChatMessage, EngineError
-from streaming.engine.local.prompts.pieces import Pieces
 from streaming.engine.local.prompts.prompt import PromptBuilder
+from streaming.engine.local.prompts.token_cache import TokenCache
 from streaming.engine.models.store import ModelFolder
 from tests.unit.engine import tokenizers_made as made
 from tests.unit.engine.plain_prompts import PlainPrompts
@@ -131,7 +131,7 @@ def test_each_message_is_tokenized_once(
 
 
 def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
-    pieces = Pieces(10_000)
+    pieces = TokenCache(10_000)
     for number in range(100):
         pieces.put((1, f"text {number}", 2), range(100))
         assert pieces._bytes <= 10_000

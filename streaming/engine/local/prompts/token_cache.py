@@ -1,4 +1,4 @@
-"""Tokens of texts that were tokenized lately: the turns of conversations that go on."""
+"""Keeps the tokens of texts that were tokenized lately: the turns of conversations that go on."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 
 Key = tuple[Hashable, str, Hashable]
-"""A text, and what stands before and behind it."""
+"""What stands before a text, the text, and what stands behind it."""
 
 _BYTES = 16 * 2**20
 _ENTRY_BYTES = 300  # of the objects that hold an entry
 
 
-class Pieces:
-    """The least recently used go when there are more than `bytes_kept` bytes. Safe to use from
-    any thread."""
+class TokenCache:
+    """Tokens by text, up to `bytes_kept` bytes; the least recently used are dropped first. Safe to
+    use from any thread."""
 
     def __init__(self, bytes_kept: int = _BYTES) -> None:
         self._most = bytes_kept
@@ -26,13 +26,14 @@ class Pieces:
         self._kept: OrderedDict[Key, array[int]] = OrderedDict()
 
     def get(self, key: Key) -> Sequence[int] | None:
+        """Return the tokens of a text, or None if they are not kept."""
         with self._lock:
             if (tokens := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
             return tokens
 
     def put(self, key: Key, tokens: Sequence[int]) -> None:
-        """One that alone is more than all that is kept is not kept."""
+        """Keep the tokens of a text, unless they alone are larger than the cache."""
         kept = array("I", tokens)
         if _size(key, kept) > self._most:
             return

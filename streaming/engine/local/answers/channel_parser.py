@@ -1,11 +1,11 @@
-"""What a model writes, token by token, as thought and text.
+"""Splits what a model writes, token by token, into thought and text.
 
 Delimiters that are tokens of the tokenizer are matched as tokens, see `Delimiters`. So a model that
-copies somebody's "</think>" in ordinary characters stays where it is. A pure function of the tokens
-pushed so far, as `Detokenizer` is.
+copies somebody's "</think>" in ordinary characters stays in its channel. The result is a pure
+function of the tokens read so far, as that of `Detokenizer`.
 
-transformers' ResponseParser splits alike (the tests compare). It keeps and copies all of an answer
-with each token, and searches text.
+transformers' ResponseParser splits alike (the tests compare). It copies all of the answer with each
+token, and searches text only.
 """
 
 from __future__ import annotations
@@ -13,24 +13,31 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from streaming.engine.base import Channel
-from streaming.engine.local.answers.delimiters import MARKS, Delimiters, State, Watched
+from streaming.engine.local.answers.delimiters import MARKS, Delimiter, Delimiters, ParserState
 from streaming.engine.local.answers.detokenizer import Detokenizer, Part, StopStrings, overlap
 
 _MOST_HEADER_CHARS = 256
-"""What goes on longer is no header, and shown as text."""
+"""What is longer is no header, and is shown as text."""
 
 _MOST_UNDECIDED = 64
-"""Tokens that belong to a header are fewer; a model may also write ones without any text."""
+"""The most tokens of a header. More are counted as the answer's: a model may write tokens without
+any text for ever."""
 
 _BETWEEN = "\n\n"
-"""Between a thought and one that comes after some text, and between the parts of a text."""
+"""Between two thoughts of one answer, and between two texts."""
 
 _ROLE = "assistant"
 
 
-class Channels:
-    """The channels of one answer. `closing` are the tokens that end a thought of `most_thought`
-    tokens (0: it may go on), and `after` the last ones of a text that goes on."""
+class ChannelParser:
+    """Parses one answer.
+
+    - `decode`, `stop`, `silent`, `after`: as in `Detokenizer`
+    - `closing`: the tokens that end a thought, which are forced when it has `most_thought` tokens
+      (0: never)
+
+    `thought_tokens` counts the tokens of thoughts.
+    """
 
     def __init__(
         self,
@@ -50,7 +57,7 @@ class Channels:
         self._closing, self._most_thought = closing, most_thought
         self._closed = 0  # of the tokens of `closing`, how many have come
         self._undecided = 0  # tokens that may belong to a delimiter, or to a header
-        self._outside = State.TEXT if delimiters.format.implicit else State.HEADER
+        self._outside = ParserState.TEXT if delimiters.format.implicit else ParserState.HEADER
         self._state = self._outside
         self._is_last = False  # of the turn's messages
         self._held = ""  # may be the beginning of a delimiter
@@ -63,21 +70,26 @@ class Channels:
 
     @property
     def stopped(self) -> bool:
-        """Whether a stop string has ended the answer."""
+        """Return whether a stop string has ended the answer."""
         return self._stops.stopped
 
     @property
     def channel(self) -> Channel:
-        return Channel.REASONING if self._state is State.THOUGHT else Channel.TEXT
+        """Return the channel of what is being written."""
+        return Channel.REASONING if self._state is ParserState.THOUGHT else Channel.TEXT
 
     @property
     def uncounted(self) -> int:
-        """Tokens pushed so far that are not the answer's: of thoughts, and those that may be."""
+        """Return how many tokens read so far do not count for `max_tokens`: those of thoughts, and
+        those that may become a part of a delimiter or header."""
         return self.thought_tokens + min(self._undecided, _MOST_UNDECIDED)
 
     def begin(self, tail: str, *, continued: bool) -> None:
-        """Go to where a prompt leaves the answer: `tail` is what it wrote of it, with marks.
-        `continued`: what is said there is the answer's beginning."""
+        """Go to where the prompt leaves the answer.
+
+        `tail` is what the prompt has of the answer, with marks; `continued`: its text is the
+        answer's own beginning.
+        """
         stops, self._stops = self._stops, StopStrings(())
         self._take(tail)
         self._stops, self._held, self._header = stops, "", ""
@@ -88,18 +100,18 @@ class Channels:
             self._spoken.clear()
 
     def forced(self) -> int | None:
-        """The token that must come next, whatever the model says: a thought has been too long."""
+        """Return the token that must come next, since a thought is too long; None if any may."""
         if 0 < self._closed < len(self._closing) or self._is_overdue:
             return self._closing[self._closed]
         return None
 
     def ends(self, token: int) -> bool:
-        """Whether the turn ends with a token that ends other messages."""
+        """Return whether a token ends the turn here, where it ends a message elsewhere."""
         return self._is_last and token in self._delimiters.message_ends
 
     def read(self, token: int) -> Sequence[Part]:
-        """What `token` completes: nothing while a character, a delimiter, blanks at the end of a
-        thought, or a stop string may go on."""
+        """Return the parts that `token` completes: none while it may belong to an incomplete
+        character, a delimiter, the blanks at the end of a thought, or a stop string."""
         if self._closing and (self._closed or self._is_overdue):
             self._closed = self._closed + 1 if token == self._closing[self._closed] else 0
         before = self.channel
@@ -107,13 +119,13 @@ class Channels:
         if mark is None:
             if text := self._characters.push(token):
                 self._take(text)
-        else:  # half a character before it is nobody's
+        else:  # half a character before it is dropped
             self._characters = Detokenizer(self._decode, silent=self._silent, after=[token])
             self._take(mark)
         self._count(before)
         if self._closed and self._closed == len(self._closing):
             self._closed = 0
-            if self._is_overdue:  # it did not help, and never will
+            if self._is_overdue:  # `closing` does not end thoughts, and never will
                 self._most_thought = 0
         if self.stopped:
             self._held = ""
@@ -121,12 +133,12 @@ class Channels:
         return parts
 
     def end(self) -> Sequence[Part]:
-        """What was held back for a delimiter or a stop string that did not come."""
+        """Return what was held back for a delimiter or a stop string that did not come."""
         if self.stopped:
             return ()
         held, self._held = self._held, ""
         self._say(held)
-        if self._state is State.HEADER and self._is_bare:
+        if self._state is ParserState.HEADER and self._is_bare:
             self._leave_header()
         self._end_stretch()
         parts, self._parts = self._parts, []
@@ -135,13 +147,13 @@ class Channels:
     @property
     def _is_overdue(self) -> bool:
         return (
-            self._state is State.THOUGHT
+            self._state is ParserState.THOUGHT
             and 0 < self._most_thought <= self.thought_tokens
             and bool(self._closing)
         )
 
     def _count(self, before: Channel) -> None:
-        if self._held or self._state is State.HEADER:
+        if self._held or self._state is ParserState.HEADER:
             self._undecided += 1
             return
         if Channel.REASONING in (before, self.channel):
@@ -154,21 +166,22 @@ class Channels:
             return
         text, self._held = self._held + text, ""
         while text and not self.stopped:
-            at, watched = self._scan(text)
+            at, delimiter = self._scan(text)
             self._say(text[:at])
-            if watched is None:
+            if delimiter is None:
                 self._held = text[at:]
                 return
-            text = text[at + len(watched.literal) :]
-            self._enter(watched)
+            text = text[at + len(delimiter.literal) :]
+            self._enter(delimiter)
 
-    def _scan(self, text: str) -> tuple[int, Watched | None]:
-        """Where the first delimiter begins (the longest there), or else what may be one."""
+    def _scan(self, text: str) -> tuple[int, Delimiter | None]:
+        """Return where the first delimiter begins, and the longest one there; or where what may
+        become one begins, and None."""
         hold = at = len(text)
-        best: Watched | None = None
-        for watched in self._delimiters.watched[self._state]:
-            literal = watched.literal
-            if watched.at_start:
+        best: Delimiter | None = None
+        for delimiter in self._delimiters.by_state[self._state]:
+            literal = delimiter.literal
+            if delimiter.at_start:
                 if self._said:
                     continue
                 found = len(text) - len(text.lstrip())
@@ -182,41 +195,41 @@ class Channels:
                     hold = min(hold, len(text) - overlap(text, literal))
                     continue
             if best is None or (found, -len(literal)) < (at, -len(best.literal)):
-                at, best = found, watched
+                at, best = found, delimiter
         return (hold, None) if best is None or at >= hold else (at, best)
 
-    def _enter(self, watched: Watched) -> None:
-        state = watched.into
-        self._is_last = state is State.MESSAGE
+    def _enter(self, delimiter: Delimiter) -> None:
+        state = delimiter.into
+        self._is_last = state is ParserState.MESSAGE
         if state is None:
             state = self._state_by_header()
         self._end_stretch()
         self._header = ""
-        self._is_bare = watched.literal == next(iter(self._delimiters.header_opens), None)
-        self._state = self._outside if state is State.TEXT else state
+        self._is_bare = delimiter.literal == next(iter(self._delimiters.header_opens), None)
+        self._state = self._outside if state is ParserState.TEXT else state
         self._is_bare |= self._state is not state
 
-    def _state_by_header(self) -> State:
+    def _state_by_header(self) -> ParserState:
         it = self._delimiters.format
         name = next(iter(self._header.split()), "")
         self._is_last = name.startswith(it.last)
-        return State.THOUGHT if name.startswith(it.thoughts) else State.MESSAGE
+        return ParserState.THOUGHT if name.startswith(it.thoughts) else ParserState.MESSAGE
 
     def _leave_header(self) -> None:
-        """It was none: a model that names no channel says something."""
+        """Treat a header as text after all: the model names no channel."""
         said, self._header = self._header.removeprefix(_ROLE), ""
-        self._state = State.TEXT
+        self._state = ParserState.TEXT
         self._say(said)
 
     def _end_stretch(self) -> None:
-        if self._state in (State.TEXT, State.MESSAGE) and (held := self._stops.flush()):
+        if self._state in (ParserState.TEXT, ParserState.MESSAGE) and (held := self._stops.flush()):
             self._parts.append((Channel.TEXT, held))
         self._blanks.clear()
         self._said = False
 
     def _say(self, text: str) -> None:
         text = MARKS.sub("", text)
-        if self._state is State.HEADER:
+        if self._state is ParserState.HEADER:
             self._header += text
             if len(self._header) > _MOST_HEADER_CHARS:
                 self._leave_header()

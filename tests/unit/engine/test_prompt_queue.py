@@ -10,14 +10,9 @@ from typing import Any
 import pytest
 
 from streaming.engine.base import ChatMessage, EngineError, GenerationRequest, SamplingParams
+from streaming.engine.local.prompts.preparer import Prepared, Preparer
 from streaming.engine.local.prompts.prompt import OnProgress
-from streaming.engine.local.prompts.prompting import (
-    SHORT_CHARS,
-    Prepared,
-    Preparer,
-    Prompting,
-    _Lane,
-)
+from streaming.engine.local.prompts.prompt_queue import SHORT_CHARS, PromptQueue, _PromptThread
 
 PATIENCE = 60.0
 
@@ -27,12 +22,12 @@ def asked(name: str, chars: int = 5) -> GenerationRequest:
 
 
 class Desk:
-    """A `Prompting` whose preparations end when they are let go."""
+    """A `PromptQueue` whose preparations end when they are let go."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.ready = threading.Condition(self.lock)
-        self.prompting = Prompting(self.lock, self.ready)
+        self.prompt_queue = PromptQueue(self.lock, self.ready)
         self.begun: list[str] = []
         self.changed = threading.Condition()
         self.gates: dict[str, threading.Event] = {}
@@ -48,7 +43,7 @@ class Desk:
     def add(self, *requests: GenerationRequest) -> None:
         with self.lock:
             for request in requests:
-                self.prompting.add(request)
+                self.prompt_queue.add(request)
 
     def wait_begun(self, name: str) -> None:
         with self.changed:
@@ -61,8 +56,8 @@ class Desk:
 
     def take(self) -> Prepared:
         with self.lock:
-            assert self.ready.wait_for(lambda: self.prompting.can_take, PATIENCE)
-            prepared = self.prompting.take()
+            assert self.ready.wait_for(lambda: self.prompt_queue.can_take, PATIENCE)
+            prepared = self.prompt_queue.take()
         assert prepared is not None
         return prepared
 
@@ -70,10 +65,10 @@ class Desk:
 @pytest.fixture
 def desk() -> Iterator[Desk]:
     desk = Desk()
-    desk.prompting.start(desk.prepare)
+    desk.prompt_queue.start(desk.prepare)
     yield desk
     with desk.lock:
-        desk.prompting.close()
+        desk.prompt_queue.close()
     desk.let_go(*"abcdef", "long", "longer", "longest")
 
 
@@ -83,11 +78,11 @@ def test_short_ones_in_their_order_beside_long_ones(desk: Desk) -> None:
     desk.add(asked("longer", 3 * SHORT_CHARS), asked("long", 2 * SHORT_CHARS))
     desk.add(asked("a", 9), asked("b", 1), asked("c", 5))
     with desk.lock:
-        assert (len(desk.prompting), desk.prompting.expected) == (6, True)
+        assert (len(desk.prompt_queue), desk.prompt_queue.expected) == (6, True)
     desk.let_go("a", "b", "c")
     assert [desk.take().request.response_id for _ in "abc"] == ["a", "b", "c"]
     with desk.lock:
-        assert (len(desk.prompting), desk.prompting.expected) == (3, False)
+        assert (len(desk.prompt_queue), desk.prompt_queue.expected) == (3, False)
     desk.let_go("long", "longer", "longest")
     ended = [desk.take().request.response_id for _ in range(3)]
     assert ended == ["longest", "long", "longer"]
@@ -96,7 +91,7 @@ def test_short_ones_in_their_order_beside_long_ones(desk: Desk) -> None:
 def test_the_longest_is_not_passed_over_for_ever() -> None:
     """Who sends long ones again and again does not keep a longer one from its turn."""
     lock = threading.RLock()
-    lane = _Lane(lock, in_order=False)
+    lane = _PromptThread(lock, in_order=False)
     longest = asked("longest", 20 * SHORT_CHARS)
     with lock:
         lane.add(longest, 20 * SHORT_CHARS)
@@ -111,9 +106,9 @@ def test_those_that_are_taken_out_never_begin(desk: Desk) -> None:
     desk.add(asked("a"), asked("b"), asked("c"))
     desk.wait_begun("a")
     with desk.lock:
-        out = desk.prompting.take_out({"a", "b", "unknown"})
+        out = desk.prompt_queue.take_out({"a", "b", "unknown"})
         assert sorted(request.response_id for request in out) == ["a", "b"]
-        assert len(desk.prompting) == 1
+        assert len(desk.prompt_queue) == 1
     again = asked("a")
     desk.add(again)  # while the first of this name is still at it
     desk.let_go("a", "c")
@@ -122,18 +117,18 @@ def test_those_that_are_taken_out_never_begin(desk: Desk) -> None:
     desk.add(asked("d"))
     desk.let_go("d")
     with desk.lock:
-        assert desk.ready.wait_for(lambda: desk.prompting.can_take, PATIENCE)
-        assert [r.response_id for r in desk.prompting.take_out({"d"})] == ["d"]
-        assert desk.prompting.take() is None
-        assert len(desk.prompting) == 0
+        assert desk.ready.wait_for(lambda: desk.prompt_queue.can_take, PATIENCE)
+        assert [r.response_id for r in desk.prompt_queue.take_out({"d"})] == ["d"]
+        assert desk.prompt_queue.take() is None
+        assert len(desk.prompt_queue) == 0
 
 
 def test_closing_forgets_all(desk: Desk) -> None:
     desk.add(asked("a"), asked("b"))
     desk.wait_begun("a")
     with desk.lock:
-        desk.prompting.close()
-        assert len(desk.prompting) == 0
+        desk.prompt_queue.close()
+        assert len(desk.prompt_queue) == 0
     desk.let_go("a")
     for thread in threading.enumerate():
         if thread.name == "chatstream-prompts" and not thread.daemon:
@@ -146,16 +141,16 @@ def test_a_thread_is_at_work_also_for_nobody(desk: Desk) -> None:
     desk.add(asked("a"))
     desk.wait_begun("a")
     with desk.lock:
-        before, long = desk.prompting.threads
-        desk.prompting.take_out({"a"})
-        assert desk.prompting.threads == (before, long)
+        before, long = desk.prompt_queue.threads
+        desk.prompt_queue.take_out({"a"})
+        assert desk.prompt_queue.threads == (before, long)
     assert (before.at_work, long.at_work) == (True, False)
     assert before.thread_id in [thread.ident for thread in threading.enumerate()]
     desk.add(asked("b"))
     desk.let_go("a", "b")
     assert desk.take().request.response_id == "b"
     with desk.lock:
-        short, _ = desk.prompting.threads
+        short, _ = desk.prompt_queue.threads
     assert not short.at_work
     assert short.progress > before.progress
 
