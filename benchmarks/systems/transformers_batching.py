@@ -37,7 +37,7 @@ class TransformersSystem(System):
         from transformers import AutoTokenizer
 
         from benchmarks.bare import model_folder
-        from streaming.engine.local.loading.parameters import load_model
+        from streaming.engine.local.loading.model_loader import load_model
 
         folder, device = model_folder(self._options.model), choose_device("auto")
         known = ("float32", "bfloat16", "float16")

@@ -22,7 +22,7 @@ def _plain(model: ModelFolder, folder: Path) -> str:
     """A folder that transformers can load by itself, which has the weights beside the rest."""
     import torch
 
-    from streaming.engine.local.loading.parameters import load_model
+    from streaming.engine.local.loading.model_loader import load_model
 
     target = folder / model.path.name
     shutil.copytree(model.path, target, ignore=shutil.ignore_patterns("*.gguf", "*gguf.json"))

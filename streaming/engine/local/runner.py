@@ -33,7 +33,7 @@ from streaming.engine.local.forward.weights import Shape, Weights, end_ids_of, p
 from streaming.engine.local.loading.capacity import kept_row_bytes, row_bytes, rows_in_memory
 from streaming.engine.local.loading.checkpoint import Checkpoint, open_checkpoint
 from streaming.engine.local.loading.memory_need import int8_helps, refuse_unless_it_fits
-from streaming.engine.local.loading.parameters import Filling
+from streaming.engine.local.loading.module_filler import ModuleFiller
 from streaming.engine.models.architecture import misfit
 from streaming.engine.models.language_part import language_config
 from streaming.engine.models.quantised import becomes_plain
@@ -133,7 +133,9 @@ class ModelRunner:
         )
         return checkpoint
 
-    def _packed(self, model: Any, fill: Filling | None, context: int, check: PartsCheck) -> Packed:
+    def _packed(
+        self, model: Any, fill: ModuleFiller | None, context: int, check: PartsCheck
+    ) -> Packed:
         with torch.inference_mode(), fill.shown() if fill else contextlib.nullcontext():
             weights = Weights(model, self.precision, context, self.device, check, fill)
         attention = self._attention(weights.shape)

@@ -26,7 +26,7 @@ from streaming.engine.base import (
 )
 from streaming.engine.local import LocalEngine
 from streaming.engine.local.forward.decoder import Span
-from streaming.engine.local.loading.parameters import load_model
+from streaming.engine.local.loading.model_loader import load_model
 from streaming.engine.local.prompts.prompt import OnProgress
 from streaming.engine.models.store import ModelFolder
 from tests.unit.engine.gathered import PATIENCE, Gathered, ask

@@ -1,6 +1,7 @@
-"""Adds a LoRA adapter to a model's weights, one tensor at a time as they are read: what is served
-is a model like any other. Hu et al. 2021, "LoRA", arXiv:2106.09685: W + scale * B @ A, where the
-scale is alpha / rank; alpha / sqrt(rank) in Kalajdzievski 2023, "rsLoRA", arXiv:2312.03732.
+"""Merges a LoRA adapter into a model's weights, one tensor at a time as they are read.
+
+Hu et al. 2021, "LoRA", arXiv:2106.09685: W + scale * B @ A, where the scale is alpha / rank;
+alpha / sqrt(rank) in Kalajdzievski 2023, "rsLoRA", arXiv:2312.03732.
 
 The files are those of PEFT (https://huggingface.co/docs/peft/developer_guides/checkpoint).
 """
@@ -28,18 +29,18 @@ _PART = re.compile(
 _OTHER = re.compile(r"base_model\.model\.(?P<name>.+)")
 _LITERAL = re.compile(r"[\w.-]+")
 _LEAVES_BASE_ALONE = (None, True, False, "gaussian", "eva", "orthogonal")
-"""Ways to begin that do not take anything out of the model's own weights."""
+"""Initialisations (`init_lora_weights`) that do not change the model's own weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Product:
-    """Of which tensors of the adapter a difference is made. `turned`: it is that of a weight which
-    has its inputs first."""
+    """The names of the tensors A and B, and the scale, of one weight's difference. `transposed`:
+    the weight has its inputs as the first dimension."""
 
     a: str
     b: str
     scale: float
-    turned: bool
+    transposed: bool
 
     @property
     def tensors(self) -> tuple[str, str]:
@@ -59,11 +60,12 @@ class Adapter:
         self._read_names()
 
     def names(self) -> Collection[str]:
-        """The parameters that it changes, as transformers' model names them."""
+        """Return the names of the parameters that it changes, as in transformers' model."""
         return {*self._products, *self._replaced}
 
     def on(self, source: TensorSource) -> TensorSource:
-        """The tensors of `source`, changed. Raises EngineError if it is for another model."""
+        """Return a source of the merged tensors. Raises EngineError if the adapter is for another
+        model."""
         there = {name: found for name in self.names() if (found := _found(name, source))}
         self._refuse_strangers(set(self.names()) - there.keys())
         for name, found in there.items():
@@ -71,7 +73,7 @@ class Adapter:
         return _Changed(source, self, {found: name for name, found in there.items()})
 
     def merge_into(self, model: Any) -> None:
-        """Change the parameters of a model that is loaded. Raises EngineError as `on`."""
+        """Merge into the parameters of a loaded model. Raises EngineError as `on`."""
         parameters = dict(model.named_parameters())
         self._refuse_strangers(set(self.names()) - parameters.keys())
         for name in self.names():
@@ -79,7 +81,7 @@ class Adapter:
             parameters[name].data = self.changed(name, parameters[name].data)
 
     def changed(self, name: str, weight: Tensor) -> Tensor:
-        """What becomes of the parameter `name`, in the same format."""
+        """Return the merged weight of the parameter `name`, in the format of `weight`."""
         if name in self._replaced:
             return self._source.read(self._replaced[name]).to(weight.device, weight.dtype)
         product = self._products[name]
@@ -87,7 +89,7 @@ class Adapter:
             self._source.read(each).to(weight.device).float() for each in (product.a, product.b)
         )
         difference = (b @ a).mul_(product.scale)
-        return (difference.t() if product.turned else difference).add(weight).to(weight.dtype)
+        return (difference.t() if product.transposed else difference).add(weight).to(weight.dtype)
 
     def _read_names(self) -> None:
         found: dict[tuple[str, bool], dict[str, str]] = {}
@@ -105,9 +107,11 @@ class Adapter:
             raise self._refusal(f"it has only half of what belongs to {few(halves)}")
         if not found and not self._replaced:
             raise self._refusal("it has no weights")
-        turned = bool(self._config.get("fan_in_fan_out"))
+        transposed = bool(self._config.get("fan_in_fan_out"))
         for (module, embeds), parts in found.items():
-            product = _Product(parts["A"], parts["B"], self._scale(module, parts), turned or embeds)
+            product = _Product(
+                parts["A"], parts["B"], self._scale(module, parts), transposed or embeds
+            )
             self._products[f"{module}.weight"] = product
 
     def _scale(self, module: str, parts: dict[str, str]) -> float:
@@ -117,11 +121,11 @@ class Adapter:
         if not isinstance(others, dict):
             raise self._refusal(f"its alpha_pattern is {others!r:.100}")
         for pattern, other in others.items():
-            # A pattern by strangers is not run; nearly all are names as they stand.
+            # A stranger's pattern is not run; nearly all of them are plain names.
             if not _LITERAL.fullmatch(pattern):
                 raise self._refusal(f"it gives alpha for a pattern of names ({pattern})")
             if module == pattern or module.endswith(f".{pattern}"):
-                alpha = other  # the first one that fits, as PEFT has it
+                alpha = other  # as in PEFT, the first one that fits
                 break
         try:
             below = math.sqrt(rank) if self._config.get("use_rslora") else rank
@@ -132,7 +136,7 @@ class Adapter:
         raise self._refusal(f"its alpha is {alpha!r:.100} and its rank {rank}")
 
     def _check(self, name: str, shape: tuple[int, ...]) -> None:
-        """Whether what is to be changed has the shape that the adapter was made for."""
+        """Raise EngineError unless the parameter has the shape that the adapter was made for."""
         if name in self._replaced:
             made = self._source.shape(self._replaced[name])
         else:
@@ -140,7 +144,7 @@ class Adapter:
             a, b = self._source.shape(product.a), self._source.shape(product.b)
             if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
                 raise self._refusal(f"what it has for {name} does not fit together")
-            made = (a[1], b[0]) if product.turned else (b[0], a[1])
+            made = (a[1], b[0]) if product.transposed else (b[0], a[1])
         if made != shape:
             raise self._refusal(
                 f"it was made for another model: it changes {name} of the shape {list(made)}, "
@@ -161,7 +165,8 @@ class Adapter:
 
 
 class _Changed:
-    """As `TensorSource`; `changes` has the adapter's names by the source's."""
+    """The `TensorSource` of merged tensors; `changes` has the adapter's names by those of
+    `source`."""
 
     def __init__(self, source: TensorSource, adapter: Adapter, changes: dict[str, str]) -> None:
         self._source, self._adapter, self._changes = source, adapter, changes
@@ -183,13 +188,14 @@ class _Changed:
 
 
 def _found(name: str, source: TensorSource) -> str:
-    """What the checkpoint calls a parameter: some leave out what all names begin with."""
+    """Return a parameter's name in the checkpoint, some of which leave out `model.`; empty if it is
+    not there."""
     names = source.names()
     return next((each for each in (name, name.removeprefix("model.")) if each in names), "")
 
 
 def _unknown_kind(config: dict[str, Any]) -> str:
-    """What an adapter does that is not plain LoRA."""
+    """Return what an adapter does that is not plain LoRA; empty if nothing."""
     kind = config.get("peft_type")
     if kind != "LORA":
         return f"is of the kind {kind}, and only LORA is merged"

@@ -1,4 +1,5 @@
-"""A model's files, of which nothing but headers was read: what loading them needs, and how."""
+"""A model's files, whose headers alone were read: how much memory they need, and how to load
+them."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ from streaming.engine.faults import Faults
 from streaming.engine.local.forward.precision import Precision
 from streaming.engine.local.loading.adapters import Adapter
 from streaming.engine.local.loading.memory_need import MemoryNeed, Parameter, memory_need
-from streaming.engine.local.loading.parameters import (
-    Filling,
+from streaming.engine.local.loading.model_loader import (
     generation_config_of,
     load_quantised,
     open_model,
 )
+from streaming.engine.local.loading.module_filler import ModuleFiller
 from streaming.engine.local.loading.plain_weights import is_plain
 from streaming.engine.local.loading.skeleton import skeleton_of
 from streaming.engine.models.language_part import LANGUAGE_KEYS
@@ -29,19 +30,24 @@ from streaming.engine.models.tensor_source import TensorSource, open_tensors
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`skeleton` is the model without its weights. `load` gives the model; where our own pass can
-    take one part after the other, it is empty, and what fills these comes with it. `whole`: all of
-    it is loaded before the first part has its final form. `itemsize`: bytes of a number in the
-    files. `unused`: tensors that are not loaded, by the reason."""
+    """A model that can be loaded.
+
+    - `skeleton`: the model without its weights
+    - `load`: returns the loaded model and None; or, where our own pass takes one module after the
+      other, the skeleton and what fills its modules
+    - `whole`: all of the model is loaded before its first module is packed
+    - `itemsize`: bytes of a number in the files
+    - `unused`: names of the tensors that are not loaded, by the reason
+    """
 
     skeleton: Any
-    load: Callable[[], tuple[Any, Filling | None]]
+    load: Callable[[], tuple[Any, ModuleFiller | None]]
     whole: bool
     itemsize: int = 2
     unused: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def need(self, precision: Precision, rows: int, context: int, *, packable: bool) -> MemoryNeed:
-        """Of the model and `rows` rows of `context` tokens."""
+        """Return the memory for the model and `rows` rows of `context` tokens."""
         parameters = [
             Parameter(name, tuple(each.shape), self.itemsize)
             for name, each in self.skeleton.named_parameters()
@@ -57,10 +63,12 @@ def open_checkpoint(
     path: Path, config: Any, precision: Precision, adapter: Path | None, faults: Faults,
     *, packable: bool, source: TensorSource | None = None,
 ) -> Checkpoint:  # fmt: skip
-    """The model in the folder `path`; what of its files does not fit it goes to `faults`, and then
-    it cannot be loaded. `packable`: it is for our own pass. `source` has the tensors that are not
-    in the folder. Raises EngineError where nothing more
-    can be said."""
+    """Open the model in the folder `path`, of whose files only headers are read.
+
+    What does not fit is added to `faults`; then the model cannot be loaded. `packable`: it is for
+    our own pass. `source`: its tensors, if they are not in the folder. Raises EngineError if
+    nothing more can be found out.
+    """
     lora = None
     with faults.noted():
         refuse_unreadable(config, path)
@@ -75,7 +83,7 @@ def open_checkpoint(
     itemsize = max((source.dtype(name).itemsize for name in source.names()), default=2)
     fill = found.fill if packable else None
 
-    def load() -> tuple[Any, Filling | None]:
+    def load() -> tuple[Any, ModuleFiller | None]:
         return (found.model, fill) if fill else (found.load(), None)
 
     return Checkpoint(found.model, load, whole=fill is None, itemsize=itemsize, unused=found.unused)
@@ -86,10 +94,10 @@ def _quantised(
 ) -> Checkpoint:
     plain, dtype = becomes_plain(config), precision.activations
     if plain and dtype.itemsize > 2:
-        # What had fewer bits has no more to say in 32, and some readers know 16 only.
+        # Weights of few bits gain nothing from 32, and some readers know 16 only.
         dtype = torch.bfloat16
 
-    def load() -> tuple[Any, Filling | None]:
+    def load() -> tuple[Any, ModuleFiller | None]:
         model = load_quantised(path, config, dtype, LANGUAGE_KEYS)
         if lora:
             lora.merge_into(model)

@@ -45,8 +45,8 @@ from streaming.engine.templates.traits import EffortSwitch, Traits
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be served, and how; see `LocalEngine`. `template` is the source of a chat template
-    instead of the model's own."""
+    """What is to be served, and how; the fields are the arguments of LocalEngine. `template` is the
+    source of a chat template that replaces the model's own."""
 
     folder: ModelFolder
     device: torch.device
@@ -59,7 +59,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """`prompts` and `checkpoint` are None where faults stand in the way."""
+    """What was found out. `prompts` and `checkpoint` are None if there are faults in them."""
 
     report: ModelReport
     prompts: PromptBuilder | None
@@ -69,8 +69,11 @@ class Examined:
 def examine(
     asked: Asked, faults: Faults, load_tokenizer: Callable[[], Any] | None = None
 ) -> Examined:
-    """What is known of a model without its weights. Why it cannot be served goes to `faults`, and
-    into the report."""
+    """Find out what is known of a model without its weights.
+
+    Reasons why it cannot be served are added to `faults`, and to the report. `load_tokenizer`
+    replaces transformers' AutoTokenizer. Raises the first one if `faults` are strict.
+    """
     folder = asked.folder.path
     report = ModelReport(asked.folder.display_name, device=str(asked.device))
     support = support_of(folder, asked.context_tokens, asked.adapter, faults)
@@ -95,7 +98,8 @@ def examine(
 
 
 def prompts_of(asked: Asked, tokenizer: Any) -> PromptBuilder:
-    """How conversations become prompts. Raises EngineError if there is no chat template."""
+    """Return what makes prompts of conversations. Raises EngineError if there is no chat
+    template."""
     template = asked.template
     if template is None and not tokenizer.chat_template:
         template = of_processor(asked.folder.path)
@@ -103,7 +107,7 @@ def prompts_of(asked: Asked, tokenizer: Any) -> PromptBuilder:
 
 
 def report_on_kept(asked: Asked, packed: Packed, need: MemoryNeed) -> ModelReport:
-    """Of a model of which an earlier start has kept what our own pass takes; it was examined
+    """Return the report on a model whose packed pass an earlier start has kept: it was examined
     then."""
     shape = packed.shape
     return ModelReport(
@@ -115,13 +119,13 @@ def report_on_kept(asked: Asked, packed: Packed, need: MemoryNeed) -> ModelRepor
 
 
 def _kept_layers(shape: Shape) -> list[Layers]:
-    """What is no smaller than the context is no window there."""
+    """Return the layers. A window that is no smaller than the context counts as none."""
     counted = Counter(shape.windows[window] for window, _ in shape.sights)
     return [Layers(SLIDING if window else FULL, count, window) for window, count in counted.items()]
 
 
 def _describe(report: ModelReport, support: Support) -> bool:
-    """What the configuration says. Whether our own pass runs it."""
+    """Report what the configuration says. Returns whether our own pass runs the model."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CLASSES
 
     config, whole = support.config, support.whole
@@ -148,7 +152,7 @@ def _describe(report: ModelReport, support: Support) -> bool:
 def _opened(
     asked: Asked, report: ModelReport, support: Support, faults: Faults, *, packable: bool
 ) -> Checkpoint:
-    """The checkpoint, and what the report says of it and of the memory."""
+    """Open the checkpoint, and report on it and on the memory."""
     precision = choose_precision(AUTO, asked.device, packable=packable)
     with faults.noted():
         precision = choose_precision(asked.dtype, asked.device, packable=packable)

@@ -1,4 +1,4 @@
-"""How much memory a model will need, told from its shapes before any weight is read."""
+"""Computes how much memory a model will need from its shapes, before any weight is read."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ from streaming.engine.local.forward.weights import Shape
 from streaming.engine.local.loading.capacity import free_memory, kept_row_bytes, row_bytes
 
 ALWAYS = 128 << 20
-"""Bytes that a process needs besides, for what a step computes with."""
+"""Bytes that a process needs besides, for the intermediate results of a step."""
 
 _AT_ONCE, _AT_ONCE_PACKED = 2, 4
-"""A part that becomes its final form is in memory so many times as it is read, at most."""
+"""How many times the largest part is in memory while it is brought into its final form, at most."""
 
 _GB = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryNeed:
-    """Bytes: of the weights in the form that is computed with, of the keys and values of `rows`
-    rows of `context` tokens, and of what is there only while the model is loaded."""
+    """Memory in bytes.
+
+    - `weights`: in the form that is computed with
+    - `cache`: keys and values of `rows` rows of `context` tokens
+    - `loading`: what is there only while the model is loaded
+    """
 
     weights: int
     cache: int
@@ -37,11 +41,13 @@ class MemoryNeed:
 
     @property
     def total(self) -> int:
-        """At the most: rows fill when what loading took is free again."""
+        """Return the most that is needed at once: rows fill when what loading took is free
+        again."""
         return self.weights + max(self.cache, self.loading) + ALWAYS
 
     @property
     def says(self) -> str:
+        """Return this in words."""
         one = self.rows == 1
         return (
             f"{_gb(self.weights)} for its weights, {_gb(self.cache)} for the keys and values of "
@@ -52,7 +58,8 @@ class MemoryNeed:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`shape` and bytes per number, as the checkpoint has them; `name` is the model's."""
+    """A parameter by its name in the model, with its shape and the bytes of a number in the
+    files."""
 
     name: str
     shape: tuple[int, ...]
@@ -60,6 +67,7 @@ class Parameter:
 
     @property
     def count(self) -> int:
+        """Return how many numbers it has."""
         return math.prod(self.shape)
 
 
@@ -67,9 +75,12 @@ def memory_need(
     parameters: Iterable[Parameter], config: Any, precision: Precision, rows: int, context: int,
     *, packed: bool, tied: bool = False, whole: bool = False,
 ) -> MemoryNeed:  # fmt: skip
-    """Of a model with these parameters, `packed` for our own pass or as transformers has them.
-    `tied`: the head's weights are the embedding's. `whole`: all of it is loaded before the first
-    part gets its final form."""
+    """Return the memory for a model with these parameters and `rows` rows of `context` tokens.
+
+    `packed`: the weights are packed for our own pass, not as transformers has them. `tied`: the
+    head's weights are the embedding's. `whole`: all of the model is loaded before its first part is
+    packed.
+    """
     parameters = list(parameters)
     weights = sum(_final(each, precision, packed) for each in parameters)
     if packed and tied:
@@ -85,13 +96,13 @@ def memory_need(
 
 
 def kept_need(shape: Shape, size: int, rows: int, context: int) -> MemoryNeed:
-    """Of what was kept of a model, `size` bytes."""
+    """Return the memory for a kept pass of `size` bytes and `rows` rows of `context` tokens."""
     cache = rows * kept_row_bytes(shape, torch.float16, context)
     return MemoryNeed(size, cache, size // 4, rows, context)
 
 
 def _final(parameter: Parameter, precision: Precision, packed: bool) -> int:
-    """Bytes of a parameter in the form that is computed with."""
+    """Return the bytes of a parameter in the form that is computed with."""
     is_product = len(parameter.shape) == 2 and not _is_embedding(parameter.name)
     if packed and precision.is_int8 and is_product:
         return parameter.count + 12 * parameter.shape[0]  # with its scales
@@ -107,12 +118,13 @@ def _head(embedding: Parameter) -> Parameter:
 
 
 def int8_helps(precision: Precision, device: torch.device, *, packable: bool) -> bool:
-    """Whether weights of 8 bits can be had here, and are not what is asked for."""
+    """Return whether int8 weights are possible here and not chosen."""
     return packable and device.type == "cpu" and not precision.is_int8 and can_int8()
 
 
 def refuse_unless_it_fits(need: MemoryNeed, device: torch.device, *, int8_helps: bool) -> None:
-    """Raise EngineError with the numbers, and what would help, if memory will not do."""
+    """Raise EngineError, with the numbers and what would help, if the need exceeds the free
+    memory."""
     if need.total <= (free := free_memory(device)):
         return
     helps = ["CHATSTREAM_DTYPE=int8"] if int8_helps else []

@@ -1,7 +1,7 @@
-"""A model without its weights, and what a checkpoint has for it: told from headers alone.
+"""Compares a model without its weights with a checkpoint's headers.
 
-A parameter that nothing was loaded into has random numbers, and a tensor that nothing asks for
-says that the model is another one. Both answer noise, so both are refused by name.
+A parameter that no tensor is loaded into keeps random numbers, and a tensor without a parameter
+shows that the model is another one. Either would answer noise, so both are refused by name.
 """
 
 from __future__ import annotations
@@ -27,10 +27,15 @@ _NAMED = 6  # in a message
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How a checkpoint fits a model. `missing` are the model's parameters that it has nothing for,
-    `foreign` its tensors that the model has no place for, `misshapen` says which have another
-    shape. `plain` are the names that the model's parameters have in the checkpoint, None where
-    tensors become parameters by more than a name."""
+    """How a checkpoint fits a model.
+
+    - `missing`: parameters of the model without a tensor
+    - `foreign`: tensors without a parameter; `unused`: those of them that may be left over, by the
+      reason
+    - `misshapen`: sentences on tensors of another shape than their parameters
+    - `plain`: the tensors' names by the parameters' names; None if a parameter is made of several
+      tensors
+    """
 
     missing: Collection[str] = ()
     foreign: Collection[str] = ()
@@ -40,7 +45,7 @@ class Fit:
 
 
 def skeleton_of(config: Any, dtype: torch.dtype) -> Any:
-    """The transformers model of a configuration, its parameters on the `meta` device."""
+    """Return the transformers model of a configuration, its parameters on the `meta` device."""
     from transformers import AutoModelForCausalLM
 
     auto: Any = AutoModelForCausalLM
@@ -59,9 +64,11 @@ def skeleton_of(config: Any, dtype: torch.dtype) -> Any:
 
 
 def fit_of(model: Any, source: TensorSource, renamed: Mapping[str, str]) -> Fit | None:
-    """How the tensors of `source` fit the skeleton `model`, whose parameters get their shapes.
-    `renamed` has patterns of names, as `key_mapping` of `from_pretrained`. None if this
-    transformers does not let itself be asked: then it is seen when the model is loaded."""
+    """Return how the tensors of `source` fit the skeleton `model`.
+
+    `renamed` has patterns of names, as `key_mapping` of `from_pretrained`. None if the installed
+    transformers lacks the functions for it: then the loading shows it.
+    """
     try:
         from transformers.conversion_mapping import get_model_conversion_mapping
         from transformers.core_model_loading import convert_and_load_state_dict_in_model
@@ -103,7 +110,7 @@ def _plain_names(model: Any, source: TensorSource, rules: Sequence[Any]) -> dict
 
 
 def _judged(model: Any, info: Any, source: TensorSource, names: dict[str, str] | None) -> Fit:
-    """Less what may be missing or left over, with the reason."""
+    """Return the fit, without what may be missing or left over."""
     found = set(info.unexpected_keys)
     missing, foreign = complete(model, info.missing_keys), found
     unused: dict[str, list[str]] = {}
@@ -119,8 +126,8 @@ def _judged(model: Any, info: Any, source: TensorSource, names: dict[str, str] |
 
 
 def complete(model: Any, missing: Iterable[str]) -> set[str]:
-    """Which of the parameters that a checkpoint lacks are really missing: those that share
-    another one's numbers have them, and buffers are computed."""
+    """Return which of the parameters that a checkpoint lacks are really missing: those that are
+    tied to another one have its numbers, and some buffers are computed."""
     lacking = set(missing)
     tied: dict[str, str] = getattr(model, "all_tied_weights_keys", None) or {}
     for one, other in tied.items():
@@ -144,7 +151,7 @@ _CACHE_SCALES = re.compile(r"(self_attn|attn)\.((k|v|q)_scale|(k|v)_proj\.output
 
 
 def leftover_reason(name: str, model: Any) -> str:
-    """Why a tensor may be left over; empty if it may not."""
+    """Return why a tensor may be left over; empty if it may not."""
     config = model.config
     if _COMPUTED.search(name):
         return "tables that are computed"
@@ -164,7 +171,8 @@ def leftover_reason(name: str, model: Any) -> str:
 
 
 def refuse_unless_whole(fit: Fit, where: object) -> None:
-    """Raise EngineError with the names of what is missing or left over; log what is not used."""
+    """Raise EngineError with the names of what is missing, left over or of another shape; log what
+    is not used."""
     for reason, names in fit.unused.items():
         logger.info("Not used of the model: %s (%s).", reason, few(names))
     reasons = []
@@ -186,8 +194,8 @@ def refuse_unless_whole(fit: Fit, where: object) -> None:
 
 
 def refuse_unscaled(model: Any, fit: Fit, source: TensorSource, where: object) -> None:
-    """Raise EngineError if weights are numbers of 8 bits or less, and nothing says what scale they
-    have: read as they stand, they would be others."""
+    """Raise EngineError if weights are numbers of 8 bits or less and nothing says what their scale
+    is: without it they would be read wrongly."""
     parameters, names = model.state_dict(), fit.plain
     if names is None:
         unused = {name for each in fit.unused.values() for name in each}
@@ -215,7 +223,7 @@ def _counted(names: Collection[str]) -> str:
 
 
 def few(names: Collection[str]) -> str:
-    """Names for a message: the first ones, and how many more."""
+    """Return names for a message: the first six, and how many more there are."""
     first = sorted(names)[:_NAMED]
     left = len(names) - len(first)
     return ", ".join(first) + (f" and {left} more" if left else "")

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from streaming.engine.local.attention.ring_slots import RingSlots
 from streaming.engine.local.forward.decoder import Decoder
 from streaming.engine.local.forward.transformers_model import TransformersModel
-from streaming.engine.local.loading.parameters import load_model
+from streaming.engine.local.loading.model_loader import load_model
 from streaming.engine.models.store import ensure_model
 from tests.unit.engine.families.serving import Served, expected
 
