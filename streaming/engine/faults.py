@@ -1,4 +1,4 @@
-"""Faults of one thing, found by checks that raise an EngineError each: all, or the first one."""
+"""Collects the faults that checks find by raising EngineError: all of them, or the first one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from streaming.engine.base import EngineError
 
 
 class Faults:
-    """In the order in which they were found, each once. `strict`: the first one is raised where it
-    is found, for who only wants to know whether there is one."""
+    """Faults in the order in which they were found, each once. `strict`: the first one is raised
+    instead, for those who only want to know whether there is one."""
 
     def __init__(self, *, strict: bool = False) -> None:
         self._strict = strict
@@ -25,8 +25,8 @@ class Faults:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """A block whose EngineError is a fault; with others than strict ones, what comes after it
-        goes on."""
+        """Record the EngineError that the block raises, and go on after the block; raise it if
+        strict."""
         try:
             yield
         except EngineError as error:
@@ -36,8 +36,8 @@ class Faults:
 
 
 def told_by(error: BaseException) -> str:
-    """What an exception says, for a sentence: its first line, and the next one too where the first
-    only says what comes; the name of its kind where it says nothing but a value."""
+    """Return what an exception says, for a sentence: its first line, and the second one if the
+    first ends with a colon. The class is named where the text is no more than a value."""
     kind, lines = type(error).__name__, str(error).strip().splitlines()
     if isinstance(error, KeyError) or not lines:
         return ": ".join([kind, *lines[:1]])

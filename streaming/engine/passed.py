@@ -1,8 +1,8 @@
-"""What a model's server says besides an answer's text and thought, in the words of OpenAI's API.
+"""The fields of an answer besides its text and thought, as OpenAI's API names them.
 
 A mapping with some of: `refusal` (text), `tool_calls` (a list, each with its `index`), `logprobs`
-(lists of tokens), `usage` (details of the counts). A later part is added to an earlier one, in any
-grouping, by `add`.
+(lists of tokens), `usage` (details of the counts). They come in parts: `add` adds a part to those
+before it, and how the parts are grouped makes no difference.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Passed = dict[str, Any]
 
 
 def whole_of(parts: Iterable[Mapping[str, Any]]) -> Passed:
-    """What the parts are together."""
+    """Return what the parts are together."""
     whole: Passed = {}
     for part in parts:
         add(whole, part)
@@ -22,7 +22,7 @@ def whole_of(parts: Iterable[Mapping[str, Any]]) -> Passed:
 
 
 def add(whole: Passed, part: Mapping[str, Any]) -> None:
-    """Add a part to what came before it, in place. The part is left as it is."""
+    """Add a part to `whole`, those before it, in place. The part itself is not changed."""
     if "refusal" in part:
         whole["refusal"] = whole.get("refusal", "") + part["refusal"]
     if "tool_calls" in part:
@@ -38,7 +38,7 @@ def add(whole: Passed, part: Mapping[str, Any]) -> None:
 
 
 def _add_call(calls: list[dict[str, Any]], part: Mapping[str, Any]) -> None:
-    """The name and the id come once, the arguments in pieces."""
+    """Add a part of a call: its name and id come once, its arguments in pieces."""
     said = part.get("function", {})
     call = next((each for each in calls if each["index"] == part["index"]), None)
     if call is None:
@@ -53,8 +53,8 @@ def _add_call(calls: list[dict[str, Any]], part: Mapping[str, Any]) -> None:
 
 
 def beyond(known: Mapping[str, Any], whole: Mapping[str, Any]) -> Passed | None:
-    """What `whole` says after `known`, with which it begins or which is longer; None if the two
-    contradict each other."""
+    """Return what `whole` has beyond `known`: nothing where `known` is the longer one, None if the
+    two contradict each other."""
     rest: Passed = {}
     before, now = known.get("refusal", ""), whole.get("refusal", "")
     if not (now.startswith(before) or before.startswith(now)):
@@ -81,7 +81,7 @@ def beyond(known: Mapping[str, Any], whole: Mapping[str, Any]) -> Passed | None:
 
 
 def _beyond_call(known: Mapping[str, Any] | None, call: Mapping[str, Any]) -> Passed | None:
-    """What of a call is new; empty if nothing is, None if it is another."""
+    """Return what of a call is new; empty if nothing is, None if it is another call."""
     if known is None:
         return dict(call)
     before, now = known["function"], call["function"]
@@ -94,5 +94,6 @@ def _beyond_call(known: Mapping[str, Any] | None, call: Mapping[str, Any]) -> Pa
 
 
 def kept(whole: Mapping[str, Any]) -> Passed:
-    """What of it outlives the response: not the probabilities, which are longer than the text."""
+    """Return what outlives the response: all but the log probabilities, which are longer than the
+    text."""
     return {name: value for name, value in whole.items() if name != "logprobs"}

@@ -1,4 +1,4 @@
-"""Progress of slow start-up work on stderr: a bar for people, plain log lines for everyone else."""
+"""Shows the progress of slow work on stderr: a bar on a terminal, a line in the log elsewhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ logger = logging.getLogger("streaming.engine.models")
 
 
 class ProgressUpdate(Protocol):
+    """Shows how much is completed, of a total that may not be known yet."""
+
     def __call__(self, completed: float, total: float | None = None) -> None: ...
 
 
@@ -37,7 +39,7 @@ def progress_display(description: str, *, enabled: bool = True) -> Iterator[Prog
 
 @contextmanager
 def without_progress_bars() -> Iterator[None]:
-    """Without transformers' progress bars, which would write over ours."""
+    """Run the block without transformers' progress bars, which would write over ours."""
     transformers_logging: Any = importlib.import_module("transformers.utils.logging")
     enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""How fast an engine generates: tokens per second over the last moments."""
+"""Measures how fast an engine generates, in tokens per second."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections import deque
 from collections.abc import Callable
 
 SPEED_SECONDS = 10.0
-"""The moments that count."""
+"""Seconds over which the speed is averaged."""
 
-_GRAIN_SECONDS = 0.25  # what was generated within one grain is kept as one number
+_GRAIN_SECONDS = 0.25  # tokens of so long a time are kept as one number
 
 
 class Speed:
-    """Not thread-safe: its owner guards it."""
+    """Tokens per second over the last SPEED_SECONDS. Not thread-safe: its owner guards it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._grains: deque[tuple[float, int]] = deque()  # when it began, tokens
+        self._grains: deque[tuple[float, int]] = deque()  # beginning, tokens
 
     def add(self, tokens: int) -> None:
-        """So many tokens were generated just now."""
+        """Count tokens that were generated just now."""
         now = self._clock()
         self._forget(now)
         if self._grains and now - self._grains[-1][0] < _GRAIN_SECONDS:
@@ -30,7 +30,7 @@ class Speed:
             self._grains.append((now, tokens))
 
     def per_second(self) -> float:
-        """The tokens of the last SPEED_SECONDS, divided by these."""
+        """Return the tokens of the last SPEED_SECONDS, divided by SPEED_SECONDS."""
         self._forget(self._clock())
         return sum(tokens for _, tokens in self._grains) / SPEED_SECONDS
 

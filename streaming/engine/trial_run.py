@@ -1,4 +1,4 @@
-"""One question to an engine that is started for it, with the times that it takes."""
+"""Starts an engine, asks it one question, and measures."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ from streaming.engine.base import (
 
 @dataclass(frozen=True, slots=True)
 class TrialRun:
-    """`load_seconds` until it could answer, of which `check_seconds` to compare its pass with
-    transformers' own. `first_seconds` from the question to the first token; `per_second`: tokens
-    after that one. `peak_bytes` of memory that the process had at once (0: not known), of an
-    accelerator's if there is one."""
+    """What one question measured.
+
+    - `load_seconds`: until the engine could answer; `check_seconds` of them compared its pass with
+      transformers' own
+    - `first_seconds`: from the question to the first token; `per_second`: tokens after that one
+    - `peak_bytes`: the most memory at once, of the accelerator if there is one; 0: not known
+    - `ended`: the FinishReason
+    """
 
     load_seconds: float
     check_seconds: float
@@ -43,7 +47,8 @@ class TrialRun:
 
 
 def try_out(engine: Engine, prompt: str, max_tokens: int) -> TrialRun:
-    """Start the engine, ask it a question and close it. Raises EngineError."""
+    """Start the engine, ask it `prompt` for `max_tokens` tokens, and close it. Raises EngineError
+    if it cannot start or the answer fails."""
     events: queue.SimpleQueue[Sequence[EngineEvent]] = queue.SimpleQueue()
     began = time.perf_counter()
     try:
@@ -90,7 +95,8 @@ def _run(
 
 
 def peak_bytes(device: str) -> int:
-    """The most memory that was taken so far, on a device; 0 where nobody counts it."""
+    """Return the most memory in bytes that was taken so far, on a device; 0 where nobody counts
+    it."""
     if device.startswith("cuda"):
         import torch
 

@@ -1,4 +1,4 @@
-"""Chat templates: which one a model is served with, what it does, and how an answer is taken apart.
+"""Chat templates: which one a model is served with, what it does, and what its answers look like.
 
 Know no tensors and no weights.
 """

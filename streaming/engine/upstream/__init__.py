@@ -4,13 +4,13 @@ What is different from a model in this process:
 
 - **Text, no tokens.** The server applies its chat template to the messages, so that special tokens
   in what a person typed are its affair. It gives no token ids: each piece counts as one token, or
-  as what its `usage` says, and all are `UNKNOWN_TOKEN`. At the end its `usage` is the truth.
-- **Going on.** After a lost worker or a connection that broke mid-answer the text so far is sent as
-  the last message, the assistant's, to be continued (`continue_final_message`; Ollama does it of
-  itself). Readers see one answer without a repeat or a
-  hole. With a server that cannot do this the answer begins anew: `Started` with `anew`, and so a
-  second `response.in_progress`, which voids the text before it. To continue an answer cut by its
-  limit is then an error, since nothing of it may be voided.
+  as what its `usage` says, and all are `UNKNOWN_TOKEN`. The `usage` at the end counts.
+- **Continuing.** After a lost worker or a connection that broke mid-answer, the text so far is sent
+  as the last message, the assistant's, to be continued (`continue_final_message`; Ollama does so
+  without it). Readers see one answer without a repeat or a hole. With a server that cannot do this
+  the answer begins anew: `Started` with `anew`, and so a second `response.in_progress`, which voids
+  the text before it. A request that continues an answer is then an error, since nothing of it may
+  be voided.
 - **One break.** A stream that breaks is taken up again once; the second break fails the response.
   A server that is away or busy (429, 503) is waited for, with backoff, for `patience_seconds`; the
   response keeps its place meanwhile, and whatever it said.

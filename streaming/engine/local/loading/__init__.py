@@ -1,4 +1,4 @@
-"""From a model's files to one that runs: what it needs, its weights, what is kept of it.
+"""Makes of a model's files one that runs: examines, loads, checks the memory, keeps what was made.
 
 Knows no responses.
 """

@@ -1,4 +1,4 @@
-"""From messages to tokens: templates, trimming, and text that cannot forge a token.
+"""Makes tokens of messages: templates, trimming, and text that cannot forge a token.
 
 Knows no cache and no forward pass.
 """
