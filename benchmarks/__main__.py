@@ -1,3 +1,5 @@
+"""`python -m benchmarks`."""
+
 import sys
 
 from benchmarks.command import main

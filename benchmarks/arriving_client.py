@@ -1,6 +1,6 @@
-"""Somebody who arrives in a crowd: connects, is greeted, asks, and notes what becomes of it.
+"""A client that arrives in a crowd: it connects, is greeted, asks, and notes what comes of it.
 
-As little work as can be, so that thousands a minute fit beside what they measure.
+It does as little as possible, so that thousands a minute fit beside the server that they measure.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ class ArrivingClient(asyncio.Protocol):
         self.transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
+        """Ask for the WebSocket."""
         self.transport = transport
         transport.write(self._opening)
 
     def data_received(self, data: bytes) -> None:
+        """Take what the server says, until the outcome is known."""
         if self.outcome:
             return
         if self._head is not None:
@@ -66,6 +68,7 @@ class ArrivingClient(asyncio.Protocol):
             self._end(str(json.loads(payload)["code"]))
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Note the end of the connection, which is a reset unless the outcome is known."""
         self._end(RESET)
 
     def _end(self, outcome: str) -> None:
@@ -76,14 +79,14 @@ class ArrivingClient(asyncio.Protocol):
 
 
 def asking(prompt: str, max_tokens: int) -> bytes:
-    """The frame that asks for an answer."""
+    """Return the frame that asks for an answer."""
     params = {"max_tokens": max_tokens}
     return frame(json.dumps({"type": "response.create", "input": prompt, "params": params}))
 
 
 def source_of(number: int, each: int) -> str:
-    """A loopback address for the `number`-th client, `each` of them to an address. Linux has them
-    all; elsewhere there is 127.0.0.1 alone."""
+    """Return a loopback address for the `number`-th client, `each` clients to an address. On Linux
+    all of 127.0.0.0/8 is there, elsewhere 127.0.0.1 alone."""
     number //= each
     return f"127.{1 + number // 62_500}.{number // 250 % 250}.{1 + number % 250}"
 
@@ -91,8 +94,8 @@ def source_of(number: int, each: int) -> str:
 async def arrive(
     url: str, count: int, rate: float, prompt: str, max_tokens: int, *, each: int, patience: float
 ) -> list[ArrivingClient]:
-    """`count` clients, `rate` a second, by the clock; `each` of them share a source address (0: all
-    do). Returns when each knows what became of it, or after `patience` seconds without any news.
+    """Let `count` clients arrive, `rate` a second; `each` of them share a source address (0: all
+    do). Returns when each has its outcome, or after `patience` seconds without any news.
     """
     host, port = address_of(url)
     loop = asyncio.get_running_loop()
@@ -138,7 +141,7 @@ async def arrive(
 
 
 async def leave(clients: Sequence[ArrivingClient]) -> None:
-    """All at once, without a word."""
+    """Abort all connections at once."""
     for client in clients:
         if client.transport:
             client.transport.abort()

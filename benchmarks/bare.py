@@ -1,4 +1,4 @@
-"""The engine's runner without anything around it, and the least that a step could take.
+"""Runs the engine's ModelRunner step by step, and computes the least time that a step could take.
 
 The only module here that reaches below the engine's public face: the parts that need single
 steps, logits or number formats come here.
@@ -24,6 +24,7 @@ _CHUNK = 512
 
 
 def model_folder(model: str) -> Path:
+    """Return the folder of a model by its name, as CHATSTREAM_MODEL; it is fetched if need be."""
     import os
 
     cache = os.environ.get("CHATSTREAM_CACHE_DIR")
@@ -31,8 +32,9 @@ def model_folder(model: str) -> Path:
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What the floor needs to know of a model. `parameters` counts tied weights once."""
+class ModelShape:
+    """The sizes of a model that the floor of a step follows from. `parameters` counts tied weights
+    once."""
 
     parameters: int
     layers: int
@@ -43,8 +45,8 @@ class Shape:
     inner: int
 
     @classmethod
-    def of(cls, model: str) -> Shape:
-        """From the model's configuration, no weights loaded."""
+    def of(cls, model: str) -> ModelShape:
+        """Return the sizes of a model by its configuration; no weights are loaded."""
         from transformers import AutoConfig, AutoModelForCausalLM
 
         config = AutoConfig.from_pretrained(model_folder(model))
@@ -63,20 +65,20 @@ class Shape:
         )
 
     def step_bytes(self, rows: int, context: float) -> float:
-        """What a decode step must read in bfloat16: every weight once, and the live keys and
-        values of `rows` responses of `context` tokens each."""
+        """Return the bytes that a decode step must read in bfloat16: every weight once, and the
+        keys and values of `rows` responses of `context` tokens each."""
         kept = 2 * self.layers * self.kv_heads * self.head_size
         return 2 * (self.parameters + rows * context * kept)
 
     def operations(self, tokens: float, context: float) -> float:
-        """Of `tokens` tokens that each look at `context` tokens: 2 for each weight, 4 for each
-        number of a head and token looked at."""
+        """Return the operations for `tokens` tokens that each attend to `context` tokens: 2 for
+        each weight, 4 for each number of a head of each token that is attended to."""
         attention = 4 * self.layers * self.heads * self.head_size * context
         return tokens * (2 * self.parameters + attention)
 
     def step_floor(self, rows: int, context: float, read: float, rate: float) -> float:
-        """Seconds: the memory's time or the arithmetic's, whichever is longer. `read` in bytes a
-        second, `rate` in operations a second."""
+        """Return the least seconds of a decode step: those of reading or those of arithmetic,
+        whichever is more. `read` in bytes a second, `rate` in operations a second."""
         memory = self.step_bytes(rows, context) / read
         return max(memory, self.operations(rows, context) / rate)
 
@@ -95,7 +97,7 @@ class BareEngine:
         self.stop_ids = self.prompts.stop_ids(self.runner.end_ids)
 
     def read(self, row: int, tokens: Sequence[int], chunk: int = _CHUNK) -> Tensor:
-        """Prefill a row from its beginning; the last token's logits [1, vocabulary]."""
+        """Prefill a row from its beginning; return the last token's logits [1, vocabulary]."""
         logits = None
         with torch.inference_mode():
             for start in range(0, len(tokens), chunk):
@@ -106,17 +108,18 @@ class BareEngine:
         return logits
 
     def step(self, tokens: Sequence[int], positions: Sequence[int]) -> Tensor:
-        """One token for each of the rows 0 to B-1, in one pass; logits [B, vocabulary]."""
+        """Decode one token for each of the rows 0 to B-1 in one pass; return logits
+        [B, vocabulary]."""
         with torch.inference_mode():
             return self.runner.step(list(tokens), list(positions))
 
     def pass_of_one(self, row: int, token: int, position: int) -> Tensor:
-        """One token of one row in a pass of its own; logits [1, vocabulary]."""
+        """Decode one token of one row in a pass of its own; return logits [1, vocabulary]."""
         with torch.inference_mode():
             return self.runner.step([], [], [Span(row, [token], position)])
 
 
 def wait_for(device: torch.device) -> None:
-    """Until it has done what it was given."""
+    """Wait until a device has done all that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -27,6 +27,7 @@ class Axis:
         self._start, self._end = start, end
 
     def place(self, value: float) -> float:
+        """Return the place of a value between `start` and `end`."""
         low, high = self.low, self.high
         if self.log:
             value, low, high = math.log(value), math.log(low), math.log(high)

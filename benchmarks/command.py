@@ -40,6 +40,7 @@ ON_REQUEST = ("soak",)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
+    """Parse the command line. Exits with status 2 if it is not understood."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure everything on this machine; write Markdown, JSON and plots.",
@@ -148,6 +149,7 @@ def main(arguments: list[str]) -> int:
 
 
 def figures(sections: list[Section]) -> dict[str, float]:
+    """Return all figures of the sections, by `section.figure`."""
     return {f"{s.name}.{name}": value for s in sections for name, value in s.figures.items()}
 
 

@@ -34,6 +34,8 @@ async def ask(url: str, due: float) -> float | None:
 
 
 async def watch(url: str, seconds: float) -> dict[str, object]:
+    """Ask for `/healthz` every EVERY_SECONDS for so many seconds, or until SIGTERM. Returns the
+    milliseconds of each answer (`took`), and how many questions were `unanswered`."""
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     asked: list[asyncio.Task[float | None]] = []

@@ -12,6 +12,7 @@ NOTHING = float("nan")
 
 
 def median(values: Sequence[float]) -> float:
+    """Return the median; NOTHING of no values."""
     return statistics.median(values) if values else NOTHING
 
 

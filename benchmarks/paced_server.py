@@ -22,11 +22,14 @@ def _chunk(choices: list[dict[str, Any]], said: int) -> bytes:
     return f"data: {json.dumps({**head, 'choices': choices, 'usage': usage})}\n\n".encode()
 
 
-class Pace:
+class PacedModel:
+    """A server whose answers have so many tokens a second, whatever the number of answers."""
+
     def __init__(self, tokens_a_second: float) -> None:
         self._rate = tokens_a_second
 
     async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one HTTP request: the list of models, or a stream."""
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             if head.startswith("get "):
@@ -61,8 +64,9 @@ class Pace:
 
 
 async def serve(port: int, tokens_a_second: float) -> None:
-    pace = Pace(tokens_a_second)
-    server = await asyncio.start_server(pace.meet, "127.0.0.1", port, backlog=1024)
+    """Serve on a local port for ever."""
+    model = PacedModel(tokens_a_second)
+    server = await asyncio.start_server(model.meet, "127.0.0.1", port, backlog=1024)
     await server.serve_forever()
 
 

@@ -29,6 +29,8 @@ Lags = dict[str, list[float]]
 
 
 def probe(url: str, seconds: float) -> Lags:
+    """Measure for so many seconds how long a server takes to answer pings, and events that it
+    refuses."""
     with ThreadPoolExecutor(2) as pool:
         pings = pool.submit(send_and_time, url, seconds, lambda sent: frame(sent, PING))
         events = pool.submit(

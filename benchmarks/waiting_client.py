@@ -1,5 +1,5 @@
-"""A reader who waits: as little work as can be for each message, so that thousands fit beside
-what they measure."""
+"""A client that waits for its answer. It does as little as possible for each message, so that
+thousands fit beside the server that they measure."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Tally:
 
 
 class WaitingClient(asyncio.Protocol):
-    """`ask` sends one prompt; `told` counts what it heard of its place, `answered` is when its
-    answer ended."""
+    """A client for one prompt. `told` counts the positions that it was sent; `answered` is the
+    moment at which its answer ended, 0 before."""
 
     def __init__(self, url: str, tally: Tally) -> None:
         self.opened = asyncio.Event()
@@ -49,10 +49,12 @@ class WaitingClient(asyncio.Protocol):
         self._head: bytearray | None = bytearray()
 
     def connection_made(self, transport: Any) -> None:
+        """Ask for the WebSocket."""
         self.transport = transport
         transport.write(handshake(self._url))
 
     def data_received(self, data: bytes) -> None:
+        """Take what the server says."""
         if self._head is not None:
             self._head += data
             _, separator, data = bytes(self._head).partition(b"\r\n\r\n")
@@ -87,17 +89,19 @@ class WaitingClient(asyncio.Protocol):
             self._tally.failed.append(json.loads(payload)["code"])
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Count the connection as lost."""
         self._tally.lost += 1
         self.opened.set()
 
     def ask(self, prompt: str, max_tokens: int) -> None:
+        """Send one prompt, for an answer of at most `max_tokens` tokens."""
         params = {"max_tokens": max_tokens}
         event = {"type": "response.create", "input": prompt, "params": params}
         self.transport.write(frame(json.dumps(event)))
 
 
 async def connect_all(url: str, count: int, tally: Tally) -> list[WaitingClient]:
-    """So many sockets, each greeted by the server."""
+    """Connect `count` sockets, and wait until the server has greeted each."""
     host, port = address_of(url)
     loop = asyncio.get_running_loop()
     clients: list[WaitingClient] = []

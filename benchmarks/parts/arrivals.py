@@ -1,6 +1,6 @@
-"""A crowd that arrives all at once on one web process with its engine in it: five thousand sockets,
-400 a second, each with a prompt. What becomes of each, how long it takes, and whether the process
-is still there for others meanwhile.
+"""A crowd that arrives on one web process with its engine in it: 5,000 sockets, 400 a second, each
+with a prompt. Measured are what becomes of each, how long it takes, and whether the process still
+answers others meanwhile.
 
 The server has its default settings: most prompts find the waiting list full, and are told so.
 """
@@ -41,11 +41,12 @@ DEFAULTS = {
     "CHATSTREAM_MAX_SOCKETS": "",
     "CHATSTREAM_MAX_CONNECTIONS_PER_ADDRESS": "",
 }
-"""Empty for the default, where a benchmark's server otherwise has no bound. On one address for all
-they would be what is measured."""
+"""Empty for the default, where a benchmark's server otherwise has no bound. With one address for
+all clients these bounds alone would be measured."""
 
 
 def measure(options: Options) -> Section:
+    """Measure one crowd; return the section."""
     count = 500 if options.quick else 5000
     title = f"{count:,} sockets that arrive at {RATE:.0f} a second, with a prompt each"
     section = Section("arrivals", title)
@@ -58,6 +59,8 @@ def measure(options: Options) -> Section:
 
 
 def gather(server: Served, count: int, each: int, section: Section) -> None:
+    """Let `count` clients arrive, `each` of them from an address (0: all from one), and add tables
+    and figures to the section."""
     process = psutil.Process(server.pid)
     parts = urlsplit(server.url)
     health = subprocess.Popen(
@@ -113,6 +116,7 @@ async def crowd(
 
 
 def waits(clients: list[ArrivingClient], health: list[float]) -> Table:
+    """Return the table of how long clients waited; `health` has milliseconds."""
     table = Table(["", "p50, ms", "p99, ms", "longest, ms"])
     greeted = [1000 * (each.greeted - each.began) for each in clients if each.greeted]
     told = [1000 * (each.told - each.began) for each in clients]

@@ -1,6 +1,6 @@
-"""Answers of another server passed on to many readers: how often each sees an update, and what a
-token costs the worker. Side by side in turns: as before such a server, and in the bundles that an
-engine on the same cores gets."""
+"""Answers of another server passed on to many readers: how often each reader sees an update, and
+how much of the worker's CPU a token takes. Two kinds in turns: updates as they are before another
+server, and bundled as for an engine on the same cores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = {"passed on": False, "bundled": True}
 
 @dataclass
 class Found:
-    """Of all repetitions of one kind: seconds between updates, and of the worker's processor for
+    """All repetitions of one kind: seconds between updates, and seconds of the worker's CPU for
     each token."""
 
     gaps: list[float] = field(default_factory=list)
@@ -30,6 +30,7 @@ class Found:
 
 
 def measure(options: Options) -> Section:
+    """Measure both kinds in turns; return the section."""
     tokens = 200 if options.quick else 500
     section = Section(
         "forwarding", f"{STREAMS} answers of another server at {TOKENS_A_SECOND:g} tokens/s each"
@@ -52,6 +53,7 @@ def measure(options: Options) -> Section:
 def add_round(
     found: Found, front: Forwarded, tokens: int, repetition: int, count: int = STREAMS
 ) -> None:
+    """Ask `count` prompts once, and add the gaps and the worker's CPU time."""
     prompts = [prompt_of(20, 1000 * repetition + number) for number in range(count)]
     front.answer(prompts[:2], 20)
     process = psutil.Process(front.worker_pid)
@@ -63,7 +65,8 @@ def add_round(
 
 
 def steady_gaps(streams: list[Stream], edge: float = 1.0) -> list[float]:
-    """From update to update of each answer, without its first and its last second."""
+    """Return the seconds between updates of all answers, without each one's first and last
+    second."""
     gaps = []
     for stream in streams:
         if stream.moments:
@@ -74,7 +77,7 @@ def steady_gaps(streams: list[Stream], edge: float = 1.0) -> list[float]:
 
 
 def table_of(found: dict[str, Found], section: Section) -> Table:
-    """The table; the figures go into the section."""
+    """Return the table, and add the figures to the section."""
     table = Table(
         ["", "between updates, median, ms", "p95, ms", "p99, ms", "worker's CPU a token, ms"]
     )

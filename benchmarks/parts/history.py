@@ -1,4 +1,4 @@
-"""What a conversation's next turn costs when what came before it has been read already."""
+"""The time to the first token of a conversation's second turn, whose first turn is in the cache."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ TURN_WORDS = 60
 
 
 def measure(options: Options) -> Section:
+    """Measure first turns, second turns and fresh prompts; return the section."""
     section = Section("history", "A second turn on a history of 2,000 tokens")
     found: dict[str, list[Stream]] = {"history": [], "second turn": [], "fresh": []}
     seeds = itertools.count(20_000)
@@ -43,7 +44,7 @@ def measure(options: Options) -> Section:
 
 
 async def one_round(server: Served, seeds: itertools.count[int]) -> dict[str, Stream]:
-    """A long first turn, the second one, and a fresh prompt of the second one's length."""
+    """Ask a long first turn, a second one, and a fresh prompt of the second one's length."""
     socket = await server.open()
     try:
         long = prompt_of(HISTORY_WORDS, next(seeds))

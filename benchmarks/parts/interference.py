@@ -17,10 +17,12 @@ LONG_WORDS = 3480
 """About 4,000 tokens of the default model."""
 
 STEADY_TEXTS = 12
-"""So many texts every reader has had before the long prompt is sent."""
+"""Texts that every reader has had before the long prompt is sent."""
 
 
 def measure(options: Options) -> Section:
+    """Measure the gaps between readers' texts before and while a long prompt is read; return the
+    section."""
     section = Section("interference", "Others, while a prompt of 4,000 tokens is read")
     quiet: list[float] = []
     busy: list[float] = []
@@ -65,7 +67,8 @@ def measure(options: Options) -> Section:
 
 
 async def one_round(server: Served, seeds: itertools.count[int]) -> tuple[list[Stream], Stream]:
-    """The readers' answers, and that to the long prompt, which is sent once all of them read."""
+    """Return the readers' answers, and the one to the long prompt, which is sent once all of them
+    read."""
     sockets = [await server.open() for _ in range(READERS + 1)]
     try:
         steady = [asyncio.Event() for _ in range(READERS)]
@@ -85,7 +88,7 @@ async def one_round(server: Served, seeds: itertools.count[int]) -> tuple[list[S
 
 
 async def first_of(event: asyncio.Event, task: asyncio.Task[Stream]) -> None:
-    """Until the event is set or the task is done."""
+    """Wait until the event is set or the task is done."""
     waiting = asyncio.create_task(event.wait())
     await asyncio.wait([waiting, task], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()

@@ -53,6 +53,7 @@ print(json.dumps({
 
 
 def measure(options: Options) -> Section:
+    """Measure peaks and times of loading one model from each kind of file; return the section."""
     section = Section("loading", "Memory while a model is loaded")
     table = Table(["loaded from", "GB at the most", "GB that stay", "ratio", "seconds"])
     with tempfile.TemporaryDirectory(prefix="chatstream-loading-") as temporary:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.bare import Shape, wait_for  # sets how torch's threads wait, so it comes first
+from benchmarks.bare import ModelShape, wait_for  # sets how torch's threads wait, so it comes first
 from benchmarks.options import Options, say
 from benchmarks.report import Section, Table
 from streaming.engine.local.forward.precision import choose_device
@@ -33,7 +33,7 @@ PACKAGES = ("torch", "transformers", "django", "channels", "daphne", "redis")
 
 
 def processor() -> str:
-    """The processor's name, as the system tells it."""
+    """Return the processor's name, as the system tells it."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -43,12 +43,14 @@ def processor() -> str:
 
 
 def multiplies_bfloat16() -> bool:
+    """Return whether the processor multiplies bfloat16 in hardware."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
 def best_seconds(run: Callable[[], object], seconds: float, device: torch.device) -> float:
-    """The shortest of the runs that fit in so many seconds, three at least, after a first one."""
+    """Return the seconds of the shortest run, of those that fit in `seconds`, at least three, after
+    a first one."""
     run()
     took: list[float] = []
     until = time.perf_counter() + seconds
@@ -62,7 +64,7 @@ def best_seconds(run: Callable[[], object], seconds: float, device: torch.device
 
 
 def bandwidths(device: torch.device, seconds: float = 1.0) -> dict[str, float]:
-    """GB/s of reading one large array, with all threads of a CPU, by number format."""
+    """Return the GB/s of reading one large array, with all threads of a CPU, by number format."""
     source = torch.ones(ARRAY_BYTES // 4, dtype=torch.float32, device=device)
     wide = source.view(-1, 4096)
     factor = torch.ones(4096, device=device)
@@ -86,7 +88,7 @@ def bandwidths(device: torch.device, seconds: float = 1.0) -> dict[str, float]:
 def arithmetic(
     device: torch.device, hidden: int, inner: int, seconds: float = 0.3
 ) -> dict[tuple[str, int], float]:
-    """GFLOP/s of [rows, hidden] @ [hidden, inner] by number format and rows."""
+    """Return the GFLOP/s of [rows, hidden] @ [hidden, inner], by number format and rows."""
     rates = {}
     with torch.inference_mode():
         for dtype in (torch.bfloat16, torch.float32):
@@ -101,8 +103,9 @@ def arithmetic(
 
 
 def measure(options: Options) -> Section:
+    """Measure the machine; return the section, whose figures the other parts use."""
     device = choose_device("auto")
-    shape = Shape.of(options.model)
+    shape = ModelShape.of(options.model)
     memory = psutil.virtual_memory().total / 2**30
     name = f"{processor()}, {psutil.cpu_count()} cores, {memory:.0f} GiB"
     if device.type == "cuda":
@@ -144,8 +147,8 @@ def measure(options: Options) -> Section:
     return section
 
 
-def rates_now(shape: Shape) -> tuple[float, float]:
-    """Bytes and operations a second, at this moment: the best way's best of a few tries."""
+def rates_now(shape: ModelShape) -> tuple[float, float]:
+    """Return bytes and operations a second at this moment, each the best of all ways."""
     device = choose_device("auto")
     read = max(bandwidths(device, 0.0).values())
     rate = max(arithmetic(device, shape.hidden, shape.inner, 0.0).values())

@@ -1,4 +1,4 @@
-"""People who come when they like: Poisson arrivals, whatever the server's state (open loop)."""
+"""Poisson arrivals: prompts come at a rate, whatever the server's state (open loop)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from benchmarks.systems.served import Served, ask
 RUNNING, WAITING = 16, 48
 MAX_TOKENS = 128
 GOOD_TTFT, GOOD_TPOT = 5.0, 0.2
-"""Seconds. An answer that begins as soon and goes on as fast as this counts for the goodput:
-nobody reads faster than five tokens a second for long."""
+"""Seconds. An answer with at most these counts for the goodput: nobody reads faster than five
+tokens a second for long."""
 
 LONG_WAIT = 5.0
-"""ETAs of shorter waits are not judged: nobody minds a second more or less."""
+"""Seconds. The ETAs of shorter waits are not judged."""
 
 REFUSED = ("queue_full", "user_limit", "address_limit", "unavailable", "queue_closed")
 
 
 @dataclass
 class Outcome:
-    """What became of the prompts that came at one rate (a second), within `seconds`."""
+    """What became of the prompts that came at one rate (a second), within `seconds`. `load` is the
+    share of the capacity."""
 
     load: float
     rate: float
@@ -38,15 +39,17 @@ class Outcome:
 
     @property
     def ended(self) -> list[Stream]:
+        """Return the answers that came to an end of their own."""
         return [s for s in self.streams if s.status in ("completed", "incomplete")]
 
     @property
     def good(self) -> list[Stream]:
+        """Return those of them that count for the goodput."""
         return [s for s in self.ended if s.ttft <= GOOD_TTFT and not s.tpot > GOOD_TPOT]
 
     @property
     def eta_errors(self) -> list[float]:
-        """|ETA - wait| / wait of those that had an ETA when accepted and waited long."""
+        """Return |ETA - wait| / wait of the answers that had an ETA and waited long."""
         found = []
         for stream in self.ended:
             wait = stream.queue_seconds
@@ -56,6 +59,7 @@ class Outcome:
 
 
 def measure(options: Options) -> Section:
+    """Measure the capacity, then arrivals at several shares of it; return the section."""
     prompts = [conversation[0] for conversation in turns(options.prompts)]
     random.Random(7).shuffle(prompts)
     loads = (0.5, 1.2) if options.quick else (0.5, 0.8, 1.0, 1.3)
@@ -74,7 +78,8 @@ def measure(options: Options) -> Section:
 
 
 async def answers_per_second(server: Served, prompts: list[str], times: int) -> float:
-    """In a closed loop of RUNNING readers who ask so many times each."""
+    """Return the answers a second in a closed loop of RUNNING readers who ask `times` times
+    each."""
     began = time.perf_counter()
 
     async def reader(number: int) -> list[Stream]:
@@ -91,7 +96,7 @@ async def answers_per_second(server: Served, prompts: list[str], times: int) -> 
 
 
 async def visit(server: Served, prompt: str, seed: int) -> Stream:
-    """One person: a socket, one prompt, its answer."""
+    """Open a socket, ask one prompt, and return its answer."""
     socket = await server.open()
     try:
         return await ask(socket, prompt, {"max_tokens": MAX_TOKENS, "seed": seed})
@@ -102,7 +107,7 @@ async def visit(server: Served, prompt: str, seed: int) -> Stream:
 async def arrive(
     server: Served, prompts: list[str], outcome: Outcome, seconds: float, chance: random.Random
 ) -> None:
-    """Send for so many seconds, then wait for all answers."""
+    """Send prompts for so many seconds, then wait for all answers."""
     began = due = time.perf_counter()
     tasks: list[asyncio.Task[Stream]] = []
     while (due := due + chance.expovariate(outcome.rate)) < began + seconds:
@@ -118,6 +123,7 @@ async def arrive(
 
 
 def report(outcomes: list[Outcome], capacity: float, source: str) -> Section:
+    """Return the section of what was measured; `source` names the prompts."""
     section = Section("poisson", f"Poisson arrivals, {RUNNING} places, {WAITING} may wait")
     table = Table(
         ["load", "prompts/s", "sent", "answered", "refused", "failed", "answers/s", "goodput/s",

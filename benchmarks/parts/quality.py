@@ -1,8 +1,8 @@
 """What a number format costs in quality: how much less likely the same answers become.
 
-The first format writes greedy answers to the prompts; every format is then led through them token
-by token, as it would generate them. Perplexity of these tokens, and how far each format's
-distribution is from the first one's (Kullback-Leibler divergence, in nats a token).
+The first format writes greedy answers to the prompts; every format then decodes the same tokens.
+Measured are the perplexity of these tokens, and the Kullback-Leibler divergence of each format's
+distribution from the first one's, in nats a token.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Score:
         self.same = 0
 
     def add(self, logits: torch.Tensor, measure: torch.Tensor, tokens: torch.Tensor) -> None:
-        """One step: float logits [B, vocabulary], the measure's, and the tokens [B] that follow."""
+        """Add one step: logits [B, vocabulary], those of the first format, and the next tokens
+        [B]."""
         ours, theirs = logits.double().log_softmax(-1), measure.double().log_softmax(-1)
         self.tokens += len(tokens)
         self.loss -= float(ours.gather(-1, tokens[:, None]).sum())
@@ -39,10 +40,12 @@ class Score:
 
     @property
     def perplexity(self) -> float:
+        """Return the perplexity: e to the mean negative log-likelihood of a token."""
         return math.exp(self.loss / self.tokens)
 
 
 def measure(options: Options) -> Section:
+    """Measure the formats `options.dtypes`; return the section."""
     prompts = [conversation[0] for conversation in turns(options.prompts)]
     most, length, rows = (12, 32, 12) if options.quick else (40, 96, 20)
     prompts = prompts[:most]
@@ -82,7 +85,7 @@ def measure(options: Options) -> Section:
 def lead(
     engines: dict[str, BareEngine], prompts: list[str], length: int, scores: dict[str, Score]
 ) -> None:
-    """All engines through the same answers, side by side; the first one's best token is next."""
+    """Lead all engines through the same answers; the next token is the first engine's best one."""
     first = next(iter(engines.values()))
     read = [first.prompts.encode([ChatMessage("user", p)])[-(CONTEXT - length) :] for p in prompts]
     logits = {

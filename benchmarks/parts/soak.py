@@ -41,7 +41,8 @@ _COUNT = (
 
 @dataclass
 class Account:
-    """What the readers saw. `left` are those whose reader went for good."""
+    """What the readers saw, by response ids. The readers of `left` went away for good; `twice`
+    counts ends that were seen twice."""
 
     accepted: set[str] = field(default_factory=set)
     ended: dict[str, str] = field(default_factory=dict)
@@ -52,18 +53,21 @@ class Account:
     broken: Counter[str] = field(default_factory=Counter)
 
     def end(self, response_id: str, event: dict[str, Any]) -> None:
+        """Note that a response ended, by its event `response.done`."""
         self.twice += response_id in self.ended
         self.ended[response_id] = event["status"]
         self.tokens += event["usage"]["completion_tokens"]
 
     @property
     def lost(self) -> set[str]:
-        """Accepted, read to the end, and never ended."""
+        """Return those that were accepted and whose end was never seen, though their reader
+        stayed."""
         return self.accepted - self.left - set(self.ended)
 
 
 async def read(socket: Any, account: Account, until: int) -> str:
-    """Note what comes, until the answer's end or until so many texts. The id, "" if refused."""
+    """Note what comes until the answer's end, or until `until` texts. Returns the response's id;
+    empty if it has ended or was refused."""
     response_id, texts = "", 0
     while texts < until:
         event = json.loads(await socket.recv())
@@ -85,7 +89,7 @@ async def read(socket: Any, account: Account, until: int) -> str:
 
 
 async def visit(server: Served, prompt: str, account: Account, chance: random.Random) -> None:
-    """One answer, read in one of the ways that people do."""
+    """Ask for one answer, and read, stop, leave and come back, or leave it for good, by chance."""
     way = chance.choices(("read", "stop", "return", "leave"), (80, 8, 8, 4))[0]
     few = 10**9 if way == "read" else chance.randint(1, 12)
     socket, greeting = await server.open_greeted()
@@ -119,6 +123,8 @@ async def visit(server: Served, prompt: str, account: Account, chance: random.Ra
 async def reader(
     server: Served, prompts: list[str], account: Account, until: float, number: int
 ) -> None:
+    """Ask again and again until the moment `until` (`time.monotonic`). `number` is the seed of what
+    the reader does."""
     chance = random.Random(number)
     while time.monotonic() < until:
         refused = sum(account.refused.values())
@@ -131,9 +137,10 @@ async def reader(
 
 
 def filled(server: Served, prompts: list[str]) -> dict[str, int]:
-    """The record after an answer for every place and waiting place, each longer than any to come:
-    the cache keeps a row's memory as far as it was ever filled. That is bounded by the rows and
-    the context, and would be taken for growth as long as some row has not seen the longest."""
+    """Fill every row further than any answer to come, and return the record by status.
+
+    The cache keeps a row's memory as far as it was ever filled. That is bounded by the rows and
+    the context, and would look like growth until each row has had the longest answer."""
     longest = max(prompts, key=len)
     server.answer(
         [f"{number}. {longest}\n{longest[:200]}" for number in range(RUNNING + WAITING)], MAX_TOKENS
@@ -144,7 +151,7 @@ def filled(server: Served, prompts: list[str]) -> dict[str, int]:
 async def load(
     server: Served, prompts: list[str], account: Account, seconds: float
 ) -> list[tuple[float, float]]:
-    """Memory, (minutes, MB), while the readers ask."""
+    """Let the readers ask; return samples of the server's memory (minutes, MB)."""
     process = psutil.Process(server.pid)
     began = time.monotonic()
     readers = [
@@ -165,14 +172,14 @@ async def load(
 
 
 def record(server: Served) -> dict[str, int]:
-    """Responses by status, as the database has them."""
+    """Return how many responses the database has by status."""
     output = server.manage("shell", "-c", _COUNT)
     line = next(line for line in output.splitlines() if line.startswith("COUNTED "))
     return dict(json.loads(line.removeprefix("COUNTED ")))
 
 
 def settled_record(server: Served) -> dict[str, int]:
-    """The same, once nothing is open any more or a while has passed."""
+    """Return `record` once nothing is open any more, or after 120 s."""
     until = time.monotonic() + 120
     while True:
         found = record(server)
@@ -182,6 +189,7 @@ def settled_record(server: Served) -> dict[str, int]:
 
 
 def measure(options: Options) -> Section:
+    """Load the server for `options.minutes`; return the section."""
     prompts = [conversation[0] for conversation in turns(options.prompts)]
     account = Account()
     limits = {"CHATSTREAM_MAX_WAITING": str(WAITING), "CHATSTREAM_DISCONNECT_GRACE": "5"}
@@ -197,6 +205,8 @@ def measure(options: Options) -> Section:
 def report(
     account: Account, samples: list[tuple[float, float]], kept: dict[str, int], minutes: float
 ) -> Section:
+    """Return the section of what was measured. `samples` are (minutes, MB), `kept` the record's
+    responses by status."""
     section = Section("soak", f"{minutes:g} minutes of full load")
     settling = min(SETTLED, minutes / 2)
     settled = [(at / 60, mb) for at, mb in samples if at >= settling]

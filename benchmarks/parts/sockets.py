@@ -1,5 +1,5 @@
-"""A thousand sockets on one web process, whose embedded engine runs flat out: what an idle one
-takes, whether each gets its answer, and how long a socket takes to react meanwhile."""
+"""A thousand sockets on one web process, whose embedded engine is fully loaded: the memory of an
+idle one, whether each gets its answer, and how long the server takes to react meanwhile."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from streaming.system.file_limit import raise_file_limit
 RUNNING = 16
 ANSWER_TOKENS = 8
 LIMIT_SECONDS = 420
-"""So long they may wait for their answers all together."""
+"""The most seconds for all answers together."""
 
 
 def measure(options: Options) -> Section:
+    """Measure idle and busy sockets; return the section."""
     count = 200 if options.quick else 1000
     section = Section("sockets", f"{count:,} sockets on one web process with its engine in it")
     raise_file_limit()
@@ -35,6 +36,8 @@ def measure(options: Options) -> Section:
 
 
 async def fill(server: Served, count: int, seconds: float, section: Section) -> None:
+    """Connect `count` clients, let them ask, and add tables and figures to the section. Each probe
+    of the quiet server takes `seconds`."""
     process = psutil.Process(server.pid)
     tally = Tally()
     say("nobody there")
@@ -92,7 +95,8 @@ async def fill(server: Served, count: int, seconds: float, section: Section) -> 
 
 
 async def ask_all(clients: list[WaitingClient]) -> None:
-    """Not faster than a server on a few cores can write them down: twenty, then a breath."""
+    """Ask with all clients, twenty at a time with pauses: no faster than a server on a few cores
+    can write the prompts down."""
     for number, client in enumerate(clients):
         client.ask(prompt_of(30, 31_000 + number), ANSWER_TOKENS)
         if number % 20 == 19:
@@ -100,6 +104,7 @@ async def ask_all(clients: list[WaitingClient]) -> None:
 
 
 def lag_table(quiet: Lags, idle: Lags, busy: list[Lags]) -> Table:
+    """Return the table of how long the server took to react, in milliseconds."""
     table = Table(["", "p50, ms", "p99, ms", "longest, ms"])
     table.title = "From a client's frame to the server's answer"
     whole = {way: [lag for lags in busy for lag in lags[way]] for way in ("pings", "events")}

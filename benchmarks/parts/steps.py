@@ -7,7 +7,7 @@ import random
 import time
 from collections import defaultdict
 
-from benchmarks.bare import BareEngine, Shape
+from benchmarks.bare import BareEngine, ModelShape
 from benchmarks.numbers import median, ratio
 from benchmarks.options import Options, say
 from benchmarks.parts.machine import rates_now
@@ -15,10 +15,11 @@ from benchmarks.report import Chart, Section, Table
 
 
 def measure(options: Options) -> Section:
+    """Measure decode steps and prefill beside their floors; return the section."""
     rows_measured = (1, 8, 16) if options.quick else (1, 4, 8, 16, 32)
     contexts = (64, 512) if options.quick else (64, 512, 2048)
     steps = 8 if options.quick else 16
-    shape = Shape.of(options.model)
+    shape = ModelShape.of(options.model)
     engine = BareEngine(options.model, options.dtype, max(rows_measured), max(contexts) + steps + 2)
     section = Section("steps", "Steps of the bare engine")
     prefill(engine, shape, max(rows_measured), max(contexts), section)
@@ -57,7 +58,9 @@ def measure(options: Options) -> Section:
     return section
 
 
-def prefill(engine: BareEngine, shape: Shape, rows: int, context: int, section: Section) -> None:
+def prefill(
+    engine: BareEngine, shape: ModelShape, rows: int, context: int, section: Section
+) -> None:
     """Fill every row, and tell the rate by the length of what is read at once."""
     chance = random.Random(1)
     table = Table(

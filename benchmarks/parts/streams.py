@@ -21,12 +21,12 @@ Runs = dict[tuple[str, int, int], list[list[Stream]]]
 """By system, words and streams: the answers of each repetition."""
 
 Ratios = dict[tuple[str, int, int], list[float]]
-"""Our tokens a second beside a system's, which was asked just before or after us."""
+"""Our tokens a second divided by a system's, which was asked just before or after us."""
 
 
 def plan(options: Options) -> list[tuple[int, int, set[str], int]]:
-    """Words, streams, who answers, repetitions. Peers that take minutes for a cell are asked in
-    those cells only that they are compared in."""
+    """Return the cells: words, streams, who answers, repetitions. Systems that take minutes for a
+    cell answer only where they are compared."""
     every = {"served", "raw", "transformers", "seed", "peer"}
     if options.streams:
         few = {"served", "raw", "transformers"}
@@ -48,7 +48,8 @@ def plan(options: Options) -> list[tuple[int, int, set[str], int]]:
 
 @contextlib.contextmanager
 def systems(options: Options, rows: int) -> Iterator[dict[str, System]]:
-    """All that can be had, in processes side by side; each rests while another one answers."""
+    """Yield all systems that can be had, each in a process of its own; each rests while another one
+    answers."""
     from benchmarks.systems.apart import Apart
     from benchmarks.systems.one_each import OneEach
     from benchmarks.systems.openai_server import OpenAIServer
@@ -75,6 +76,7 @@ def systems(options: Options, rows: int) -> Iterator[dict[str, System]]:
 
 
 def measure(options: Options) -> Section:
+    """Measure all systems in turns, cell by cell; return the section."""
     cells = plan(options)
     rows = max(count for _, count, _, _ in cells)
     runs: Runs = defaultdict(list)
@@ -108,13 +110,14 @@ def measure(options: Options) -> Section:
 
 
 def speed(runs: Runs, key: str, words: int, count: int) -> float:
+    """Return the median of a system's tokens a second."""
     return median([tokens_per_second(answers) for answers in runs.get((key, words, count), [])])
 
 
 def side_by_side(
     runs: Runs, paired: Ratios, words: int, names: dict[str, str], section: Section
 ) -> Table:
-    """Ratios first, then tokens a second; the figures of 200 words are those of the goals."""
+    """Return the table of ratios and tokens a second, and add the figures to the section."""
     others = [key for key in names if key != "served"]
     table = Table(
         ["streams", *(f"ours / {names[key]}" for key in others),
@@ -136,6 +139,7 @@ def side_by_side(
 
 
 def latencies(runs: Runs, names: dict[str, str]) -> Table:
+    """Return the table of what a reader sees."""
     table = Table(
         ["", "words", "streams", "TTFT p50, ms", "TTFT max, ms", "between texts p50, ms",
          "p99, ms", "a token p50, ms", "queue p50, ms", "tokens of a prompt", "of an answer"],
@@ -157,6 +161,7 @@ def latencies(runs: Runs, names: dict[str, str]) -> Table:
 
 
 def chart(runs: Runs, words: int, names: dict[str, str]) -> Chart:
+    """Return the chart of the systems' tokens a second by the number of streams."""
     lines: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for key, each, count in runs:
         if each == words:

@@ -39,7 +39,7 @@ Times = dict[str, list[float]]
 
 
 class Line:
-    """A waiting list that is filled up to a size and then used at it. An owner has four."""
+    """A waiting list that is filled up to a size and then used. Each owner has four entries."""
 
     def __init__(self, kept: WaitingList) -> None:
         self._list = kept
@@ -49,13 +49,16 @@ class Line:
         self._at: dict[str, int] = {}  # where each stands in `waiting`
 
     async def open(self) -> None:
+        """Announce a worker that may claim everything."""
         await self._list.heartbeat(WorkerBeat("w", 1_000_000, WorkerState.READY, _LEASE, {}))
 
     def entry(self) -> Entry:
+        """Make a new entry."""
         self._made += 1
         return Entry(f"r{self._made}", f"user:{self._made // 4}", f"c{self._made}", "", 64)
 
     async def grow(self, size: int) -> None:
+        """Enqueue entries until `size` wait."""
         while missing := size - len(self.waiting):
             entries = [self.entry() for _ in range(min(missing, _TOGETHER))]
             await asyncio.gather(*(self._list.enqueue(entry, ROOM) for entry in entries))
@@ -63,17 +66,20 @@ class Line:
                 self.keep(entry.response_id)
 
     def keep(self, response_id: str) -> None:
+        """Remember that a response waits."""
         self._at[response_id] = len(self.waiting)
         self.waiting.append(response_id)
 
     def forget(self, response_id: str) -> None:
-        """At once, whatever the size: a walk over all would empty the processor's caches."""
+        """Forget a response in constant time: a walk over all would empty the processor's
+        caches."""
         at, last = self._at.pop(response_id), self.waiting.pop()
         if last != response_id:
             self.waiting[at], self._at[last] = last, at
 
     async def use(self, times: int, snapshots: int) -> Times:
-        """Each operation so many times, one after the other; the size stays."""
+        """Call each operation `times` times, one after the other; the size stays. Returns the
+        times."""
         kept: Times = {name: [] for name in OPERATIONS}
         for _ in range(times):
             at = self._chance.randrange(len(self.waiting))
@@ -96,6 +102,7 @@ class Line:
 
 
 async def timed(kept: list[float], call: Callable[[], Awaitable[Any]]) -> Any:
+    """Await a call and add its milliseconds to `kept`. Returns its result."""
     began = time.perf_counter()
     answer = await call()
     kept.append(1000 * (time.perf_counter() - began))
@@ -103,6 +110,8 @@ async def timed(kept: list[float], call: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def grow_and_use(layer: Any, sizes: tuple[int, ...], times: int) -> dict[int, Times]:
+    """Use the layer's list at each size; return the times by size. The list is emptied in the
+    end."""
     try:
         line = Line(layer.waiting_list)
         await line.open()
@@ -118,6 +127,7 @@ async def grow_and_use(layer: Any, sizes: tuple[int, ...], times: int) -> dict[i
 
 
 def measure(options: Options) -> Section:
+    """Measure both lists at each size; return the section."""
     sizes = SIZES
     times = 100 if options.quick else 300
     section = Section("waiting_list", "The waiting list")
@@ -143,7 +153,8 @@ def measure(options: Options) -> Section:
 
 
 def table_of(title: str, name: str, found: dict[int, Times], section: Section) -> Table:
-    """The ratio is that of the medians, the largest size's to that of 100."""
+    """Return the table of one list. The ratio is that of the medians: the largest size's to that of
+    100."""
     least, most = 100, max(found)
     columns = ["", *(f"{size:,}" for size in found), f"{most:,} / {least}"]
     table = Table(columns, title=f"{title}: p50 / p95, ms, by the number that wait")
@@ -160,7 +171,7 @@ def table_of(title: str, name: str, found: dict[int, Times], section: Section) -
 
 
 def forecasts() -> Table:
-    """What one forecast for a long queue costs."""
+    """Return the table of what one forecast for a long queue costs."""
     chance = random.Random(0)
     running = [
         SimpleNamespace(

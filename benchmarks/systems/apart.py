@@ -36,6 +36,7 @@ class Apart(System):
         self._line: Connection | None = None
 
     def start(self) -> None:
+        """Start the process, and the system in it."""
         context = multiprocessing.get_context("spawn")
         self._line, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, *self._made_by))
@@ -44,12 +45,14 @@ class Apart(System):
         self._hear(LOADING_SECONDS)
 
     def answer(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:
+        """Answer all prompts at once, by greedy decoding."""
         assert self._line is not None
         self._line.send((list(prompts), max_tokens))
         streams: list[Stream] = self._hear(PATIENCE_SECONDS)
         return streams
 
     def close(self) -> None:
+        """End the process."""
         line, self._line = self._line, None
         process, self._process = self._process, None
         if line:

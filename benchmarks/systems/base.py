@@ -1,4 +1,4 @@
-"""The face that everything which answers prompts has here, and what is noted of each answer."""
+"""The interface of all systems that are measured, and what is noted of each answer."""
 
 from __future__ import annotations
 
@@ -33,46 +33,51 @@ class Stream:
 
     @property
     def ttft(self) -> float:
-        """From the sending to the first text, queue time included."""
+        """Return the seconds from the sending to the first text, queue time included."""
         return self.moments[0] - self.sent if self.moments else NOTHING
 
     @property
     def itl(self) -> list[float]:
-        """From text to text."""
+        """Return the seconds between successive texts."""
         return gaps(self.moments)
 
     @property
     def tpot(self) -> float:
-        """Mean seconds for each token after the first."""
+        """Return the mean seconds for each token after the first."""
         if self.tokens < 2 or not self.moments:
             return NOTHING
         return (self.moments[-1] - self.moments[0]) / (self.tokens - 1)
 
     @property
     def e2e(self) -> float:
+        """Return the seconds from the sending to the end of the answer."""
         return self.ended - self.sent
 
 
 def tokens_per_second(streams: Sequence[Stream]) -> float:
-    """All tokens, from the first prompt sent to the last answer's end."""
+    """Return all tokens by the seconds from the first prompt sent to the last answer's end."""
     began = min(stream.sent for stream in streams)
     return sum(stream.tokens for stream in streams) / (max(s.ended for s in streams) - began)
 
 
 class System(ABC):
-    """Started by `with`. `answer` may be called again and again, never twice at once."""
+    """A system that answers prompts, between the ends of a `with`. `answer` may be called
+    repeatedly, never twice at once."""
 
     name = ""
 
     @abstractmethod
-    def start(self) -> None: ...
+    def start(self) -> None:
+        """Start it. Raises RuntimeError if it cannot answer."""
 
     @abstractmethod
     def answer(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:
-        """All prompts at once, by greedy decoding. Raises RuntimeError if one is not answered."""
+        """Answer all prompts at once, by greedy decoding. Raises RuntimeError if one is not
+        answered."""
 
     @abstractmethod
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End it and free its memory; it may not have started."""
 
     def __enter__(self) -> Self:
         try:

@@ -24,13 +24,15 @@ _PATIENCE_SECONDS = 60.0
 
 
 class SharingEngine(UpstreamEngine):
-    """The same engine, treated as one that computes on the same cores: fewer, larger updates."""
+    """The upstream engine, treated as one that computes on the same cores: fewer, larger
+    updates."""
 
     def __init__(self, model: str | None, *, max_running: int, **others: Any) -> None:
         super().__init__(os.environ[_URL], max_running=max_running)
 
     @property
     def shares_cores(self) -> bool:
+        """Return True, so that the worker bundles updates."""
         return True
 
     def _rhythm(self) -> float:
@@ -38,7 +40,7 @@ class SharingEngine(UpstreamEngine):
 
 
 class PacedServer:
-    """The server at `url`, in a process of its own."""
+    """A paced server at `url`, in a process of its own."""
 
     def __init__(self, tokens_a_second: float) -> None:
         self._port = free_port()
@@ -46,6 +48,7 @@ class PacedServer:
 
     @property
     def url(self) -> str:
+        """Return the base URL of its API."""
         return f"http://127.0.0.1:{self._port}/v1"
 
     def __enter__(self) -> PacedServer:
@@ -67,7 +70,8 @@ class PacedServer:
 
 
 class Forwarded(Served):
-    """`bundled`: with the updates that an engine on the same cores gets."""
+    """A web process and a worker before the server at `url`. `bundled`: with the fewer, larger
+    updates of an engine on the same cores."""
 
     def __init__(self, options: Options, running: int, url: str, *, bundled: bool) -> None:
         engine = {"CHATSTREAM_UPSTREAM_URL": url}
@@ -82,10 +86,12 @@ class Forwarded(Served):
 
     @property
     def worker_pid(self) -> int:
+        """Return the process id of the worker."""
         assert self._worker is not None
         return self._worker.process.pid
 
     def start(self) -> None:
+        """Start Valkey, the web process and the worker."""
         with ExitStack() as stack:
             valkey = Valkey().start()
             stack.callback(valkey.stop)
@@ -101,5 +107,6 @@ class Forwarded(Served):
             self._stack = stack.pop_all()
 
     def close(self) -> None:
+        """Stop them."""
         self._server = self._worker = None
         self._stack.close()

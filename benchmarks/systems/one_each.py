@@ -14,9 +14,12 @@ from streaming.engine.models.support import cache_argument
 
 
 class OneEach(TransformersSystem):
+    """transformers' model, with a forward pass for each response and token."""
+
     name = "one pass per response, transformers"
 
     def answer(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:
+        """Answer the prompts in turn, one token each, by greedy decoding."""
         import torch
         from transformers import DynamicCache
 

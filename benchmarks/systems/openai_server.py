@@ -35,9 +35,11 @@ class OpenAIServer(System):
             raise RuntimeError(f"{self._url}/models names no model: {error!r}") from error
 
     def close(self) -> None:
+        """Do nothing: the server is somebody else's."""
         return None
 
     def answer(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:
+        """Answer all prompts at once, by greedy decoding."""
         return asyncio.run(self._answer_all(prompts, max_tokens))
 
     async def _answer_all(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:

@@ -1,5 +1,5 @@
-"""Our engine without queue and sockets: as it is, and used the way that the project's seed text
-describes, one forward pass for each response and token."""
+"""Our engine without queue and sockets: as it is, and with one forward pass for each response and
+token, as the project's first description had it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 600
 
 
 class RawEngine(System):
-    """The engine's own face: requests in, events out, in this process."""
+    """The engine's interface in this process: requests in, events out."""
 
     name = "raw engine"
 
@@ -39,13 +39,16 @@ class RawEngine(System):
         self._asked = 0
 
     def start(self) -> None:
+        """Load the model and begin to step."""
         self._engine.start(lambda events: self._events.put((time.perf_counter(), events)))
 
     def close(self) -> None:
+        """End the engine and free its memory."""
         self._engine.close()
         gc.collect()
 
     def answer(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:
+        """Answer all prompts at once, by greedy decoding."""
         streams: dict[str, Stream] = {}
         for prompt in prompts:
             self._asked += 1
@@ -74,7 +77,7 @@ class RawEngine(System):
 
 
 class SeedsWay(System):
-    """Responses take turns, one token each, in a pass of its own; a prompt is read at once."""
+    """One pass for each response and token, in turns; a prompt is read in one pass."""
 
     name = "one pass per response"
 
@@ -83,13 +86,16 @@ class SeedsWay(System):
         self._bare: BareEngine | None = None
 
     def start(self) -> None:
+        """Load the model."""
         self._bare = BareEngine(self._options.model, self._options.dtype, self._rows, self._context)
 
     def close(self) -> None:
+        """Free the model."""
         self._bare = None
         gc.collect()
 
     def answer(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:
+        """Answer the prompts in turn, one token each, by greedy decoding."""
         bare = self._bare
         assert bare is not None
 
@@ -105,8 +111,9 @@ class SeedsWay(System):
 def in_turn(
     rows: Sequence[list[int]], forward: Callable[[int, Sequence[int]], int], max_tokens: int
 ) -> list[Stream]:
-    """One pass after the other: `forward(row, tokens)` reads further tokens of a row and says the
-    next one. Each prompt is read at once; `rows` grow by what is said."""
+    """Run one pass after the other. `forward(row, tokens)` reads further tokens of a row and
+    returns the next one. Each prompt is read in one pass; the generated tokens are appended to
+    `rows`."""
     streams = [Stream(prompt_tokens=len(tokens)) for tokens in rows]
     for row, tokens in enumerate(rows):
         tokens.append(forward(row, tokens))
@@ -121,5 +128,6 @@ def in_turn(
 
 
 def note(stream: Stream) -> None:
+    """Note one more token, at this moment."""
     stream.moments.append(time.perf_counter())
     stream.tokens += 1

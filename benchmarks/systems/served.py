@@ -20,7 +20,7 @@ OPEN_SECONDS = 120
 
 
 class Served(System):
-    """`settings` are added to the server's environment."""
+    """A server in a process of its own; `settings` are added to its environment."""
 
     name = "ChatStream"
 
@@ -36,25 +36,29 @@ class Served(System):
 
     @property
     def url(self) -> str:
+        """Return the URL of the WebSocket."""
         assert self._server is not None
         return self._server.ws_url
 
     @property
     def pid(self) -> int:
+        """Return the process id of the server."""
         assert self._server is not None
         return self._server.process.pid
 
     def manage(self, *args: str) -> str:
-        """Another command on the server's settings and database; its output."""
+        """Run another command with the server's settings and database; return its output."""
         assert self._server is not None
         return self._server.manage(*args)
 
     def start(self) -> None:
+        """Start the server with a database of its own, and wait until it is ready."""
         self._folder = tempfile.TemporaryDirectory(prefix="chatstream-benchmark-")
         self._server = ServeProcess(Path(self._folder.name), env=self._settings)
         self._server.wait_until_ready()
 
     def close(self) -> None:
+        """Stop the server and remove its folder."""
         server, self._server = self._server, None
         folder, self._folder = self._folder, None
         try:
@@ -65,10 +69,13 @@ class Served(System):
                 folder.cleanup()
 
     def answer(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:
+        """Answer all prompts at once, by greedy decoding. Raises RuntimeError if one is not
+        answered."""
         return asyncio.run(self.answer_all(prompts, max_tokens))
 
     async def answer_all(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:
-        """Each on a socket of its own, all opened before the first prompt is sent."""
+        """Answer each prompt on a socket of its own; all are opened before the first prompt is
+        sent."""
         sockets = await asyncio.gather(*(self.open() for _ in prompts))
         try:
             params = {"max_tokens": max_tokens, "temperature": 0, "ignore_eos": True}
@@ -82,11 +89,11 @@ class Served(System):
         return streams
 
     async def open(self) -> ClientConnection:
-        """A socket that the server has greeted, of a visitor of its own."""
+        """Open a socket as a new visitor, and wait for the greeting."""
         return (await self.open_greeted())[0]
 
     async def open_greeted(self) -> tuple[ClientConnection, dict[str, Any]]:
-        """The same, and the greeting."""
+        """Open a socket as `open`; return it with the greeting."""
         socket = await connect(
             self.url, open_timeout=OPEN_SECONDS, compression=None, ping_interval=None
         )
@@ -101,11 +108,8 @@ async def ask(
     after: int = 1,
     **fields: Any,
 ) -> Stream:
-    """Send one prompt and note what comes until its end; `reached` is called when as many texts
-    as `after` have come.
-
-    An error is the stream's `status`, by its code.
-    """
+    """Send one prompt, and note what comes until the answer's end. `reached` is called when `after`
+    texts have come. An error becomes the stream's `status`, by its code."""
     event = {"type": "response.create", "input": prompt, "params": params, **fields}
     stream = Stream()
     await socket.send(json.dumps(event))

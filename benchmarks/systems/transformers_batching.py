@@ -33,6 +33,7 @@ class TransformersSystem(System):
         self.model: Any = None
 
     def start(self) -> None:
+        """Load the model."""
         import torch
         from transformers import AutoTokenizer
 
@@ -49,14 +50,20 @@ class TransformersSystem(System):
         self.prompts = PromptBuilder(AutoTokenizer.from_pretrained(str(folder)), template)
 
     def close(self) -> None:
+        """Free the model."""
         self.model = None
         gc.collect()
 
 
 class TransformersBatching(TransformersSystem):
+    """transformers' continuous batching, with a paged cache for exactly the prompts that are
+    asked."""
+
     name = "transformers' continuous batching"
 
     def answer(self, prompts: Sequence[str], max_tokens: int) -> list[Stream]:
+        """Answer all prompts at once, by greedy decoding. Raises RuntimeError if one is not
+        answered."""
         from transformers import GenerationConfig
         from transformers.generation.configuration_utils import ContinuousBatchingConfig
 

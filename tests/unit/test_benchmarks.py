@@ -372,7 +372,7 @@ def test_what_a_dying_part_leaves_behind_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DYING_PART_LEFT", str(tmp_path / "pid"))
-    section = run_part("dying_part", Options(), patience=60, package="tests")
+    section = run_part("dying_part", Options(), patience=60, package="tests.support")
     assert section.error == "its process ended with status 7"
     left = int((tmp_path / "pid").read_text())
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -384,5 +384,5 @@ def test_what_a_dying_part_leaves_behind_is_ended(
 
 def test_a_part_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DYING_PART_LEFT", raising=False)
-    section = run_part("dying_part", Options(), patience=0.01, package="tests")
+    section = run_part("dying_part", Options(), patience=0.01, package="tests.support")
     assert "did not end within" in section.error
