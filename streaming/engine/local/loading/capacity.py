@@ -1,8 +1,8 @@
-"""How many responses a machine generates well at once: CHATSTREAM_MAX_RUNNING=auto.
+"""Finds how many responses a machine should generate at once: CHATSTREAM_MAX_RUNNING=auto.
 
 The most rows that leave each reader a comfortable speed and fit into the memory. More rows give
-more tokens a second in all, but each reader fewer; whoever has no row waits in the list, where
-waiting is shown, instead of in front of a text that creeps.
+more tokens a second in all, but each reader fewer; those without a row wait in the list, where they
+see their place, instead of in front of a text that creeps.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ READING_SPEED = 10.0
 words do we read per minute?": about 4 words a second)."""
 
 MOST = 256
-"""Rows, whatever the machine."""
+"""The most rows, whatever the machine."""
 
 MEMORY_SHARE = 0.5
-"""Of the memory that is free when the model is loaded, for keys and values."""
+"""The share for keys and values of the memory that is free when the model is loaded."""
 
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 def most_rows(step_seconds: Callable[[int], float], ceiling: int) -> int:
-    """The most rows, 1 to `ceiling`, whose decode step is short enough; `step_seconds` measures
-    one of so many rows. Few measurements, so it is exact to an eighth."""
+    """Return the most rows, 1 to `ceiling`, whose decode step leaves each READING_SPEED tokens a
+    second. `step_seconds` measures a step of so many rows; few measurements are made, so the result
+    is exact to an eighth. Raises ValueError if `ceiling` is below 1."""
     if ceiling < 1:
         raise ValueError("ceiling must be at least 1")
     longest = 1 / READING_SPEED
@@ -54,14 +55,14 @@ def most_rows(step_seconds: Callable[[int], float], ceiling: int) -> int:
 
 
 def rows_in_memory(row: int, device: torch.device) -> int:
-    """How many rows of so many bytes the free memory holds: at least 1, at most MOST."""
+    """Return how many rows of `row` bytes the free memory holds: at least 1, at most MOST."""
     return max(1, min(MOST, int(MEMORY_SHARE * free_memory(device) / row)))
 
 
 def row_bytes(config: Any, dtype: torch.dtype, context: int, *, has_rings: bool = True) -> int:
-    """Bytes of the keys and values of a row of `context` tokens. With `has_rings` a layer with a
-    window keeps few of them (our own pass keeps all); one that takes those of another layer keeps
-    none. `config` is transformers'."""
+    """Return the bytes of the keys and values of a row of `context` tokens, in a model of
+    transformers' configuration `config`. With `has_rings` a layer with a window keeps a ring of
+    them (our own pass keeps all); a layer that takes those of another one keeps none."""
     kinds = layer_kinds(config)
     rooms = [ring_room(kind.window) if has_rings else 0 for kind in kinds]
     lengths = [
@@ -73,13 +74,13 @@ def row_bytes(config: Any, dtype: torch.dtype, context: int, *, has_rings: bool 
 
 
 def kept_row_bytes(shape: Shape, dtype: torch.dtype, context: int) -> int:
-    """As `row_bytes`, in our own pass of a model that was kept without its configuration."""
+    """Return the bytes as `row_bytes`, for a kept pass, which has no configuration."""
     return shape.layers * context * 2 * shape.kv_heads * shape.head_dim * dtype.itemsize
 
 
 def _numbers(layer: Any) -> int:
-    """Of a token's keys and values in a layer of this configuration."""
-    if latent := getattr(layer, "kv_lora_rank", None):  # it is kept, with the part that is turned
+    """Return how many numbers a token's keys and values are in a layer of this configuration."""
+    if latent := getattr(layer, "kv_lora_rank", None):  # kept, with the rotated part
         return int(latent + layer.qk_rope_head_dim)
     heads = getattr(layer, "num_key_value_heads", None) or layer.num_attention_heads
     if getattr(layer, "new_decoder_architecture", None) is False and layer.multi_query:
@@ -89,7 +90,7 @@ def _numbers(layer: Any) -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that may still be taken on a device."""
+    """Return the bytes that may still be taken on a device, within a container's limit."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     free: int = psutil.virtual_memory().available
@@ -102,8 +103,8 @@ def free_memory(device: torch.device) -> int:
 
 
 def _file_cache() -> int:
-    """Bytes of a container's memory that only keep files' content: they are given back when memory
-    is asked for, as those of a model that was just fetched."""
+    """Return the bytes of a container's memory that only cache files, as of a model that was just
+    fetched: they are given back when memory is asked for."""
     try:
         lines = (_CGROUP / "memory.stat").read_text().splitlines()
         told = dict(line.split() for line in lines)

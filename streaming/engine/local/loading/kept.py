@@ -1,5 +1,5 @@
-"""What the first start makes of a model, kept in the cache folder for the next ones: there it is
-read in a third of the time that it takes to make, and transformers' modelling code stays away.
+"""Keeps what the first start makes of a model in the cache folder, for the next ones: to read it
+takes a third of the time that it takes to make, and imports none of transformers' modelling code.
 
 Nothing here may keep a server from starting: what is damaged, foreign or of another version is
 made anew, and where it cannot be written, every start makes it.
@@ -38,17 +38,18 @@ logger = logging.getLogger("streaming.engine.models")
 _FOLDER = "packed"
 _FOLDERS_KEPT = 3  # the last used ones, of all models together
 _MOST_BYTES = 12 << 30
-"""Of all that is kept, for on the disk it comes on top of the models. One of 8 billion parameters
-takes 9 GB, and starts in a fifth of the time; larger ones are made anew at every start."""
+"""The most that is kept of all models together, for on the disk it comes on top of them. A model of
+8 billion parameters takes 9 GB, and starts in a fifth of the time; larger ones are made at every
+start."""
 
 _OTHERS_WRITE = 0o022
 _GENERAL = "TokenizersBackend"  # the class of a tokenizer.json that needs none of its own
 
 
 class KeptPass:
-    """Of the model in the folder `model`, for a context of `asked` tokens (None: as
-    `check_supported` says), with the adapter in the folder `adapter` merged. Only weights of 8
-    bits on a CPU are kept: of others little is recorded."""
+    """The kept pass of the model in the folder `model`, below the folder `cache`, for a context of
+    `asked` tokens (None: as `check_supported` says), with the adapter in the folder `adapter`
+    merged. Only int8 weights on a CPU are kept."""
 
     def __init__(
         self, cache: Path, model: Path, device: torch.device, dtype: str, asked: int | None,
@@ -61,9 +62,9 @@ class KeptPass:
 
     @property
     def is_there(self) -> bool:
-        """Whether an earlier start has kept it, and it is as it was written: then the model was
-        found fit to be served, too. Computes nothing: a thread that does has threads of its own
-        from then on, see `LocalEngine`."""
+        """Return whether an earlier start has kept it intact: then the model was found fit to be
+        served, too. Computes nothing: a thread that does has a team of OpenMP threads from then on,
+        see `LocalEngine`."""
         try:
             return self._may_be and _is_sound(self._folder)
         except Exception:
@@ -75,7 +76,7 @@ class KeptPass:
 
     @functools.cached_property
     def _precision(self) -> Precision | None:
-        """None where nothing is kept."""
+        """The precision of what is kept; None where nothing is."""
         if self._may_be:
             with contextlib.suppress(EngineError):  # is raised by whoever goes on without it
                 precision = choose_precision(self._dtype, self._device, packable=True)
@@ -85,8 +86,8 @@ class KeptPass:
     def load(
         self, check: Callable[[Shape, int, int], None] = lambda shape, context, size: None
     ) -> Packed | None:
-        """What an earlier start has kept, if it is as it was written; else None. `check` may raise
-        an EngineError, for its shape, context and bytes, before it is read."""
+        """Return what an earlier start has kept, if it is intact; else None. `check` gets its
+        shape, context and bytes before it is read, and may raise an EngineError."""
         if self._precision is None:
             return None
         try:
@@ -104,8 +105,8 @@ class KeptPass:
         return packed
 
     def tokenizer(self) -> Any:
-        """The model's. transformers looks for its class in the model's configuration, and imports
-        for that all that could compute it; where `load` had success, the class is known."""
+        """Return the model's tokenizer. transformers finds its class by the model's configuration,
+        and imports the modelling code for that; after a successful `load` the class is known."""
         import transformers
 
         if self._tokenizer == _GENERAL:
@@ -129,8 +130,8 @@ class KeptPass:
 
     @functools.cached_property
     def _folder(self) -> Path:
-        """Named after all that it depends on, as it is when `load` begins: a model that changes
-        later is another one. Raises OSError if a file cannot be read."""
+        """The folder, whose name is a digest of all that its content depends on, as it is when
+        `load` begins. Raises OSError if a file cannot be read."""
         depends_on = [
             identity_of(self._model), self._dtype, self._asked,
             identity_of(self._adapter) if self._adapter else None,
@@ -142,7 +143,7 @@ class KeptPass:
         return self._root / name[:32]
 
     def _write(self, packed: Packed, folder: Path) -> None:
-        """The lock is held."""
+        """Write into the folder. The caller holds the lock."""
         if _is_sound(folder):
             return  # another process was faster
         needed = packed.shape.parameters + packed.embedding.nbytes
@@ -169,8 +170,8 @@ class KeptPass:
         return {"name": folder.name, "precision": precision, "tokenizer": self._tokenizer}
 
     def _tidy(self, room: int) -> None:
-        """Remove what killed processes left, and all but the last used of the others, as many as
-        `room` bytes hold."""
+        """Remove what killed processes left, and the least recently used folders, until the others
+        take `room` bytes at most."""
         folders = [path for path in self._root.iterdir() if path.is_dir()]
         left = [path for path in folders if path.name.startswith("tmp-")]
         used = sorted(set(folders) - set(left), key=lambda path: -path.stat().st_mtime)
@@ -187,7 +188,7 @@ def _is_sound(folder: Path) -> bool:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether nobody but this user, or root, can have written what is there."""
+    """Whether nobody but this user or root can have written the files."""
     if os.name != "posix":
         return True
     products = folder.glob(PRODUCTS.format("*"))
@@ -202,7 +203,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _digest_of_sources() -> str:
-    """Of all code that says what is kept, and which models are served."""
+    """Return a digest of all code that decides what is kept and which models are served."""
     engine = Path(base.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(engine.rglob("*.py")):

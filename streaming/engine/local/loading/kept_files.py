@@ -1,4 +1,5 @@
-"""The files of a pass that is kept: the recording, the weights of its products, and the tables."""
+"""Reads and writes the files of a kept pass: the recording, the weights of its matrix products, and
+the tables."""
 
 from __future__ import annotations
 
@@ -21,11 +22,11 @@ from streaming.engine.local.forward.precision import Precision
 from streaming.engine.local.forward.weights import Shape
 
 FILES = _WHOLE, _TABLES, _SHAPE = "whole.pt", "tables.safetensors", "shape.json"
-"""Besides those of the products."""
+"""The files besides those of the products."""
 
 PRODUCTS = "products-{}.safetensors"
-"""The weights of a layer's products, and of the head: a file each, so that no more than one is in
-memory twice. In `_WHOLE` they are left out."""
+"""The file of the weights of one layer's products, or of the head: one each, so that no more than
+one is in memory twice. `_WHOLE` is without them."""
 
 
 def save(packed: Packed, told: dict[str, str], folder: Path) -> None:
@@ -46,7 +47,7 @@ def save(packed: Packed, told: dict[str, str], folder: Path) -> None:
 
 
 def _products(whole: Any) -> dict[str, dict[str, Any]]:
-    """The products of a recording by the layer that they are in, and by their names."""
+    """Return the products of a recording, by layer and name."""
     found: dict[str, dict[str, Any]] = {}
     for name, module in whole.named_modules():
         if module._c.hasattr(_WEIGHT):
@@ -67,7 +68,7 @@ def _unpacked(products: dict[str, Any]) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def _left_out(products: dict[str, dict[str, Any]]) -> Iterator[None]:
-    """The recording without the weights of its products, meanwhile."""
+    """Take the weights of the products out of the recording while the block runs."""
     modules = [module for of_part in products.values() for module in of_part.values()]
     weights = [module._weight for module in modules]
     nothing = linear.prepacked(torch.zeros(1, 1, dtype=torch.int8), torch.ones(1))
@@ -81,8 +82,8 @@ def _left_out(products: dict[str, dict[str, Any]]) -> Iterator[None]:
 
 
 def _put_in(whole: Any, folder: Path) -> None:
-    """The weights that were left out. One file after the other, and copied: a file that changes
-    later must not change the model."""
+    """Put the weights that were left out into a recording, one file after the other. They are
+    copied: a file that changes later must not change the model."""
     for part, products in _products(whole).items():
         tensors = load_file(folder / PRODUCTS.format(part))
         for name, module in products.items():
@@ -93,14 +94,14 @@ def _put_in(whole: Any, folder: Path) -> None:
 def read(
     folder: Path, precision: Precision, check: Callable[[Shape, int, int], None]
 ) -> tuple[Packed, str]:
-    """What is there, and the class of its tokenizer. `check` is told its shape, its context
-    and how many bytes it has. Raises an exception of whatever kind if something does not fit."""
+    """Read what is kept; return it with the class of the model's tokenizer. `check` gets its shape,
+    its context and its bytes first. Raises an exception of any kind if something does not fit."""
     told = json.loads((folder / _SHAPE).read_text(encoding="utf-8"))
     if (told["name"], told["precision"]) != (folder.name, str(precision)):
         raise ValueError(f"{folder} is another one's")
     size = sum(path.stat().st_size for path in folder.iterdir())
     check(Shape(**told["shape"]), told["context"], size)
-    # Copied, for a file that changes later must not change the model.
+    # Copied: a file that changes later must not change the model.
     tables = {name: table.clone() for name, table in load_file(folder / _TABLES).items()}
     angles = torch.view_as_complex(tables["angles"])
     whole = _without_warnings(torch.jit.load, str(folder / _WHOLE))
@@ -111,13 +112,14 @@ def read(
 
 
 def _short(table: Tensor) -> Tensor:
-    """In 16 bits, where these say the same: models come in them."""
+    """Return a table in bfloat16 if that loses nothing, as with models that come in it."""
     short = table.bfloat16()
     return short if torch.equal(short.to(table.dtype), table) else table.contiguous()
 
 
 def _without_warnings(function: Callable[..., Any], *arguments: Any) -> Any:
-    """TorchScript is to be given up some day, see `recording`."""
+    """Call a function of TorchScript, which warns that it is deprecated; see
+    `attention.torchscript`."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
         return function(*arguments)
