@@ -27,7 +27,7 @@ from streaming.engine.base import EngineError
 from streaming.engine.local import LocalEngine, engine
 from streaming.engine.local.forward import linear
 from streaming.engine.local.loading import capacity, examination, memory_need
-from streaming.engine.models.report import parameters, size
+from streaming.engine.models.report_text import parameters, size
 from tests.support.thinking_tokenizers import tokenizer_of
 from tests.unit.engine.ggufs import CASES, write
 from tests.unit.engine.test_adapters import adapter

@@ -47,7 +47,8 @@ from streaming.engine.local.stepper import Stepper
 from streaming.engine.models.adapter_folder import ensure_adapter
 from streaming.engine.models.model_name import shown_name
 from streaming.engine.models.own_sampling import own_sampling
-from streaming.engine.models.report import ModelReport, log_lines
+from streaming.engine.models.report import ModelReport
+from streaming.engine.models.report_text import log_lines
 from streaming.engine.models.store import default_cache_dir, ensure_model
 from streaming.engine.models.support import check_supported
 from streaming.engine.speed import Speed

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 
-from streaming.engine.upstream import bounds, faults
+from streaming.engine.upstream import bounds, error_responses, faults
 from streaming.engine.upstream.bounds import Allowance
 from streaming.engine.upstream.faults import UpstreamFault
 
@@ -81,10 +81,10 @@ class UpstreamServer:
         except (TimeoutError, httpx2.TimeoutException) as error:
             raise faults.away(f"no answer within {self._probe_seconds:g} s") from error
         except httpx2.HTTPError as error:
-            fault = faults.of_transport(error)
+            fault = error_responses.of_transport(error)
             raise faults.away(fault.detail, said=fault.said) from error
         if response.status_code != 200:
-            raise faults.of_status(response.status_code, response.headers, body)
+            raise error_responses.of_status(response.status_code, response.headers, body)
         return _models(body)
 
     @asynccontextmanager
@@ -103,7 +103,7 @@ class UpstreamServer:
                 response = source.response
                 if response.status_code != 200:
                     said = await _read_error(response)
-                    raise faults.of_status(response.status_code, response.headers, said)
+                    raise error_responses.of_status(response.status_code, response.headers, said)
                 _refuse_compressed(response)
                 kind = response.headers.get("content-type", "").partition(";")[0].strip()
                 if kind.lower() != "text/event-stream":
@@ -111,7 +111,7 @@ class UpstreamServer:
                 response.stream = _Body(response.stream, allowance, self._rhythm)
                 yield source
         except httpx2.HTTPError as error:
-            raise faults.of_transport(error) from error
+            raise error_responses.of_transport(error) from error
 
 
 class _Body(httpx2.AsyncByteStream):

@@ -12,7 +12,7 @@ import httpx2
 
 from streaming.engine.base import FinishReason
 from streaming.engine.passed import Passed
-from streaming.engine.upstream import faults, passed_fields
+from streaming.engine.upstream import error_responses, faults, passed_fields
 from streaming.engine.upstream.bounds import MOST_TOKENS, Allowance
 from streaming.engine.upstream.faults import FaultKind, UpstreamFault
 from streaming.engine.upstream.surrogates import SurrogateJoiner
@@ -73,7 +73,7 @@ async def pieces(
                     reason = piece.reason or reason
                     yield piece
     except httpx2.HTTPError as error:
-        raise faults.of_transport(error) from error
+        raise error_responses.of_transport(error) from error
     if reason is None:
         raise faults.broken("the stream ended without a finish_reason and without [DONE]")
 
@@ -92,7 +92,7 @@ def piece_of(data: str, joiner: SurrogateJoiner, *, all_of_it: bool = False) -> 
     if not isinstance(chunk, dict):
         raise faults.broken(f"an event is no JSON object but a {type(chunk).__name__}")
     if chunk.get("error"):
-        raise faults.of_event(chunk["error"])
+        raise error_responses.of_event(chunk["error"])
     choices, usage = chunk.get("choices"), passed_fields.as_object(chunk.get("usage"))
     choice = passed_fields.as_object(choices[0]) if isinstance(choices, list) and choices else {}
     delta = passed_fields.as_object(choice.get("delta"))

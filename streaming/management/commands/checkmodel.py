@@ -12,7 +12,8 @@ from django.core.management import BaseCommand, CommandError
 
 from streaming import conf
 from streaming.engine.base import EngineError
-from streaming.engine.models.report import LabelledValues, ModelReport, sections, size, verdict
+from streaming.engine.models.report import ModelReport
+from streaming.engine.models.report_text import LabelledValues, sections, size, verdict
 from streaming.engine.trial_run import TrialRun, try_out
 from streaming.system.escaping import one_line
 

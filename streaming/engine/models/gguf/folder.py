@@ -41,7 +41,7 @@ def write_gguf_folder(
     config = {**configuration_of(header), **_ends(header)}
     check_tokenizer(header)
     with progress_display(f"Reading what {source.name} says of itself", enabled=progress):
-        from streaming.engine.models.gguf.tensors import (
+        from streaming.engine.models.gguf.recipes import (
             recipes_of,  # brings torch, which takes seconds
         )
 
@@ -65,7 +65,8 @@ def is_gguf_folder(folder: Path) -> bool:
 def open_gguf(folder: Path) -> Any:
     """Open the tensors of the model in a folder that `write_gguf_folder` has written, as a
     `TensorSource`. Raises EngineError if the file is gone or has changed."""
-    from streaming.engine.models.gguf.tensors import GgufSource, recipes_of
+    from streaming.engine.models.gguf.recipes import recipes_of
+    from streaming.engine.models.gguf.tensors import GgufSource
 
     try:
         said = json.loads((folder / POINTER).read_text(encoding="utf-8"))
