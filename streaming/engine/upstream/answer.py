@@ -16,11 +16,11 @@ from streaming.engine.base import (
     GenerationRequest,
     Started,
 )
-from streaming.engine.upstream import echo, faults
+from streaming.engine.upstream import faults
 from streaming.engine.upstream.backoff import Backoff
 from streaming.engine.upstream.context_fit import ContextFit
 from streaming.engine.upstream.dialect import asked_of, complained_of
-from streaming.engine.upstream.echo import EchoFilter
+from streaming.engine.upstream.echo import EchoFilter, repeated_text
 from streaming.engine.upstream.faults import FaultKind, UpstreamFault
 from streaming.engine.upstream.host import Upstream
 from streaming.engine.upstream.relay import AnswerRelay
@@ -61,7 +61,8 @@ class UpstreamAnswer:
         self._refusals = 0
         self._left_out: set[str] = set()
         self._backoff = Backoff(upstream.patience_seconds, upstream.pause_seconds)
-        self._echo_filter, self._has_gone_on = EchoFilter("", ""), False
+        self._echo_filter = EchoFilter("", "")
+        self._has_gone_on = False  # whether this connection has said new text
 
     async def run(self) -> None:
         """Answer to the end. If cancelled, close the connection, which ends the generation on the
@@ -151,17 +152,15 @@ class UpstreamAnswer:
     async def _attempt(self, body: dict[str, Any]) -> FinishReason:
         upstream, reason = self._upstream, ""
         passed = self._params.passed
-        repeated = await self._echo_of(body)
+        echo = await repeated_text(upstream, body, self._relay.allowance)
         try:
             async with (
                 asyncio.timeout(None) as limit,
                 upstream.server.answer(body, self._relay.allowance) as source,
             ):
                 self._start()
-                self._echo_filter, self._has_gone_on = (
-                    EchoFilter(repeated, self._trailing_blanks()),
-                    False,
-                )
+                self._echo_filter = EchoFilter(echo, self._trailing_blanks())
+                self._has_gone_on = False
                 said = pieces(source, self._relay.allowance, all_of_it=passed is not None)
                 async with aclosing(said) as stream:  # type: ignore[type-var]
                     async for piece in stream:
@@ -182,22 +181,6 @@ class UpstreamAnswer:
             if not reason:
                 raise
         return finish_reason(reason, with_tools=bool(passed and passed.get("tools")))
-
-    async def _echo_of(self, body: dict[str, Any]) -> str:
-        """The text that the server will repeat before it goes on; empty if it does not."""
-        upstream, dialect = self._upstream, self._upstream.dialect
-        if not dialect.may_echo(body):
-            return ""
-        async with dialect.asking:
-            echoes = dialect.echoes
-            if echoes is None:
-                asked = upstream.server.answer(echo.question(body), self._relay.allowance)
-                async with asked as source:
-                    said = pieces(source, self._relay.allowance)
-                    async with aclosing(said) as stream:  # type: ignore[type-var]
-                        echoes = dialect.echoes = await echo.is_echo(stream)
-        # Not `dialect.echoes` as it is now: another answer may have reset it meanwhile.
-        return str(body["messages"][-1]["content"]) if echoes else ""
 
     def _start(self) -> None:
         """Take note that the server has begun to answer: it accepted the fields that were sent."""

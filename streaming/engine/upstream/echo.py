@@ -8,9 +8,12 @@ repeat what it has just said.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
-from streaming.engine.upstream.stream import Piece
+from streaming.engine.upstream.bounds import Allowance
+from streaming.engine.upstream.host import Upstream
+from streaming.engine.upstream.stream import Piece, pieces
 
 _QUESTION = "Repeat."
 _MARKER = "Qoph 7316 tzadi"
@@ -35,6 +38,26 @@ async def is_echo(stream: AsyncIterator[Piece]) -> bool:
         if len(said) >= len(_MARKER):
             break
     return said.startswith(_MARKER)
+
+
+async def repeated_text(upstream: Upstream, body: dict[str, Any], allowance: Allowance) -> str:
+    """Return the text that the server will repeat before it answers `body`; empty if it does not.
+
+    Asks the server the first time; answers that need to know meanwhile wait for that. Raises
+    UpstreamFault if the server does not answer.
+    """
+    dialect = upstream.dialect
+    if not dialect.may_echo(body):
+        return ""
+    async with dialect.asking:
+        echoes = dialect.echoes
+        if echoes is None:
+            async with upstream.server.answer(question(body), allowance) as source:
+                said = pieces(source, allowance)
+                async with aclosing(said) as stream:  # type: ignore[type-var]
+                    echoes = dialect.echoes = await is_echo(stream)
+    # Not `dialect.echoes` as it is now: another answer may have reset it meanwhile.
+    return str(body["messages"][-1]["content"]) if echoes else ""
 
 
 class EchoFilter:
