@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streaming.engine.base import Finished, FinishReason, Started, TextDelta
-from streaming.engine.upstream.faults import of_status
+from streaming.engine.upstream.error_responses import of_status
 from tests.support.fake_upstream import Act, Exchange, FakeUpstream, refusal, words
 from tests.unit.engine.gathered import Gathered, ask
 from tests.unit.upstream.conftest import KEY

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from streaming.engine.base import FinishReason
-from streaming.engine.upstream.faults import UpstreamFault, of_event, of_status
+from streaming.engine.upstream.error_responses import of_event, of_status
+from streaming.engine.upstream.faults import UpstreamFault
 from tests.support.fake_upstream import Act, Exchange, FakeUpstream, refusal
 from tests.unit.engine.gathered import Gathered
 from tests.unit.upstream.test_faults import then
