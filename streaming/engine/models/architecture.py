@@ -36,7 +36,7 @@ _GEMMA_3 = Architecture(
     post_norms=("post_attention_layernorm", "post_feedforward_layernorm"),
     activation="hidden_activation",
 )
-_ARCHITECTURES = {
+_FAMILIES = {
     "llama": Architecture(),
     "mistral": Architecture(),
     "qwen2": Architecture(),
@@ -53,7 +53,7 @@ _ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 def architecture_of(config: Any) -> Architecture:
     """Return how a model that our own pass runs is built. Raises KeyError for one that `misfit`
     says something of."""
-    return _ARCHITECTURES[config.model_type]
+    return _FAMILIES[config.model_type]
 
 
 def activation_of(config: Any) -> str:
@@ -64,7 +64,7 @@ def activation_of(config: Any) -> str:
 
 def misfit(config: Any) -> str:
     """Return why our own pass does not run a model of this configuration; empty if it does."""
-    if config.model_type not in _ARCHITECTURES:
+    if config.model_type not in _FAMILIES:
         return f"models of the type {config.model_type} are not built like Llama"
     try:
         kinds = layer_kinds(config)
