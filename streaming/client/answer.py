@@ -1,26 +1,22 @@
-"""One answer: what is asked of the server for it, and what has come of it."""
+"""One answer: what is asked of the server for it, and what has been received."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Protocol, Unpack
 from uuid import UUID
 
 from pydantic import BaseModel
 
+from streaming.client import requests
 from streaming.client.assembly import Assembly, Gap, Numbered, Unread
 from streaming.client.backlog import AnswerEvent, Backlog
-from streaming.client.errors import ChatError, invalid_event
+from streaming.client.edits import Edits
+from streaming.client.errors import ChatError
 from streaming.client.link import error_of
 from streaming.client.sampling import Sampling
-from streaming.protocol.client_events import (
-    ResponseCancel,
-    ResponseCreate,
-    ResponseResume,
-    ResponseUpdate,
-)
+from streaming.protocol.client_events import ResponseCreate
 from streaming.protocol.server_events import (
     ErrorEvent,
     ResponseDone,
@@ -30,7 +26,7 @@ from streaming.protocol.server_events import (
 )
 
 MAX_TRIES = 6
-"""So often one thing is asked of a server that says "slow down" or "try again"."""
+"""Maximum attempts of one request that the server refuses for the moment."""
 
 _TRY_AGAIN = ("rate_limited", "internal_error")
 
@@ -38,34 +34,33 @@ __all__ = ["Answer", "AnswerEvent"]
 
 
 class Asker(Protocol):
-    """What an answer asks of the client that made it."""
+    """What an answer needs of the client that made it."""
 
     async def ask(
         self, text: str, *, previous: Answer | UUID | None, **params: Unpack[Sampling]
-    ) -> Answer: ...
+    ) -> Answer:
+        """Send a prompt that follows `previous`."""
 
-    def _say(self, event: BaseModel) -> None: ...
-    def _later(self, tries: int, say: Callable[[], None]) -> None: ...
-    def _check(self, event: BaseModel) -> None: ...
-    def _forget(self, answer: Answer) -> None: ...
+    def _say(self, event: BaseModel) -> None:
+        """Send an event, or drop it without a connection."""
 
+    def _later(self, tries: int, action: Callable[[], None]) -> None:
+        """Call `action` later, the later the more tries there were."""
 
-@dataclass(eq=False)
-class _Edit:
-    event: ResponseUpdate
-    end: asyncio.Future[None]
+    def _forget(self, answer: Answer) -> None:
+        """Route no more events to an answer."""
 
 
 class Answer:
     """An answer that was accepted; made by `ChatClient`.
 
-    Iterate over it for its events, the last of which is `ResponseDone`; `text` is always all
-    that has come, and `reasoning` what the model thought before. A second `ResponseInProgress`
-    means that the answer begins anew: what stands before it is void. One who reads slowly is given
-    longer deltas, never fewer letters. There is one stream of events: two loops over one answer
-    share it.
+    Iterate over it for its events, the last of which is `ResponseDone`. `text` is all text received
+    so far, and `reasoning` what the model thought before it. A second `ResponseInProgress` means
+    that the answer begins anew: discard what was received before. A slow reader receives longer
+    deltas, and loses no text. There is one stream of events: two loops over one answer share it.
 
-    To stop reading, or to cancel a task that does, ends nothing on the server: `cancel` does.
+    Only `cancel` ends the answer on the server; to stop reading, or to cancel the task that reads,
+    does not.
     """
 
     def __init__(
@@ -74,7 +69,7 @@ class Answer:
         self.id = response_id
         self.conversation_id: UUID | None = None
         self.place: ResponseQueued | ResponseQueuePosition | None = None
-        """The last news of its place in the queue; None once the answer has begun."""
+        """Its last known place in the queue; None once the answer has begun."""
         self.result: ResponseDone | None = None
         self._chat = chat
         self._create = create
@@ -83,7 +78,7 @@ class Answer:
         self._error: ChatError | None = None
         self._assembly = Assembly()
         self._backlog = Backlog()
-        self._edits: list[_Edit] = []
+        self._edits = Edits(self._say)
         self._tries: dict[str, int] = {}
         self._wants_cancel = False
         self._catching_up = False
@@ -103,12 +98,12 @@ class Answer:
         return self._assembly.reasoning
 
     async def __aiter__(self) -> AsyncIterator[AnswerEvent]:
-        """The events not read yet. Raises ChatError if the answer is lost."""
+        """Yield the events not read yet. Raises ChatError if the answer is lost."""
         while (event := await self._backlog.get()) is not None:
             yield event
 
     async def done(self) -> ResponseDone:
-        """How it ended: look at its `status`. Raises ChatError if the answer is lost."""
+        """Wait for the end and return it. Raises ChatError if the answer is lost."""
         await self._ended.wait()
         if self.result is None:
             assert self._error is not None
@@ -116,42 +111,30 @@ class Answer:
         return self.result
 
     async def cancel(self) -> None:
-        """Stop the answer on the server. Its `ResponseDone` comes as always, with what was said."""
+        """Stop the answer on the server; `ResponseDone` follows, with the text so far."""
         if not self._ended.is_set() and not self._wants_cancel:
             self._wants_cancel = True
             self._say_cancel()
 
     async def edit(self, text: str) -> None:
-        """Change the prompt while it waits. Raises ChatError, `already_started` if it is late."""
+        """Change the prompt while it waits. Raises ChatError: `already_started` if that is late."""
         if self._ended.is_set():
             raise ChatError("already_done", "This answer has ended.", response_id=self.id)
-        with invalid_event(self.id):
-            event = ResponseUpdate(
-                type="response.update",
-                response_id=self.id,
-                input=text,
-                event_id=f"update {self.id}",
-            )
-        self._chat._check(event)
-        edit = _Edit(event, asyncio.get_running_loop().create_future())
-        self._edits.append(edit)
-        if len(self._edits) == 1:
-            self._say(event)
-        await edit.end
+        await self._edits.add(requests.update(self.id, text))
 
     async def reply(self, text: str, **params: Unpack[Sampling]) -> Answer:
-        """Ask what follows this answer, which may still be open."""
+        """Send a prompt that follows this answer, which may still be open."""
         return await self._chat.ask(text, previous=self, **params)
 
     # --- for the client ---
 
     @property
     def is_asked_here(self) -> bool:
-        """Whether this client asked for it, rather than took it up."""
+        """Whether this client sent the prompt, rather than resumed the answer."""
         return self._create is not None
 
     async def accepted(self) -> None:
-        """Until the server has it. Raises ChatError if it is refused."""
+        """Wait until the server has it. Raises ChatError if it is refused."""
         await self._accepted.wait()
         if self._error and not self._has_begun:
             raise self._error
@@ -166,8 +149,7 @@ class Answer:
             self._say(self._create)
         else:
             self._say_resume()
-        if self._edits:
-            self._say(self._edits[0].event)
+        self._edits.say_first()
         if self._wants_cancel:
             self._say_cancel()
 
@@ -175,11 +157,11 @@ class Answer:
         """Ask once more for what the server has not acknowledged."""
         if not self._accepted.is_set() and self._create is not None:
             self._say(self._create)
-        elif self._edits:
-            self._say(self._edits[0].event)
+        else:
+            self._edits.say_first()
 
     def take(self, event: AnswerEvent | Unread) -> None:
-        """One event of the server."""
+        """Take one event of the server."""
         if self._ended.is_set():
             return
         self._tries.clear()
@@ -191,15 +173,16 @@ class Answer:
             self._backlog.put(event)
         elif isinstance(event, ResponseUpdated):
             self._backlog.put(event)
-            if self._edits and self._edits[0].event.input == event.input:
-                self._end_edit()
+            self._edits.take(event.input)
         else:
             self._take_numbered(event)
         self._accepted.set()
 
-    def take_error(self, event: ErrorEvent) -> None:
-        """The server refused what this answer asked for."""
-        asked = (event.event_id or "").partition(" ")[0]
+    def take_error(self, asked: str, event: ErrorEvent) -> None:
+        """Take the server's refusal of a request: `asked` is the request's kind.
+
+        It is sent again later, or the answer (or the edit) ends with the error.
+        """
         if asked == "cancel":
             self._cancel_refused(event)
             return
@@ -211,22 +194,21 @@ class Answer:
             say = self._say_resume if asked == "resume" else self.again
             self._chat._later(tries, say)
         elif asked == "update":
-            self._end_edit(error_of(event))
+            self._edits.end_first(error_of(event))
         else:
             self.lose(error_of(event))
 
     def lose(self, error: ChatError) -> None:
-        """Nothing more will come of it."""
+        """End the answer with an error; no more events follow."""
         if self._ended.is_set():
             return
         self._error = ChatError(error.code, error.message, error.param, self.id)
         self._end(self._error)
 
     def too_large(self) -> None:
-        """A frame was larger than the server, or a proxy, lets through: it was one of these."""
+        """Give up unacknowledged requests: one was larger than the server, or a proxy, accepts."""
         error = ChatError("input_too_long", "The prompt is too long for the server.", "input")
-        while self._edits:
-            self._end_edit(error)
+        self._edits.end_all(error)
         if not self._accepted.is_set():
             self.lose(error)
 
@@ -271,41 +253,16 @@ class Answer:
         self._ended.set()
         self._backlog.end(error)
         message = "The answer has ended."
-        while self._edits:
-            self._end_edit(error or ChatError("already_done", message, response_id=self.id))
+        self._edits.end_all(error or ChatError("already_done", message, response_id=self.id))
         self._accepted.set()
         self._chat._forget(self)
-
-    def _end_edit(self, error: ChatError | None = None) -> None:
-        """The first edit is through, the next one may go."""
-        if not self._edits:
-            return
-        end = self._edits.pop(0).end
-        if not end.done():
-            if error:
-                end.set_exception(error)
-            else:
-                end.set_result(None)
-        if self._edits:
-            self._say(self._edits[0].event)
 
     def _say(self, event: BaseModel) -> None:
         if not self._ended.is_set():
             self._chat._say(event)
 
     def _say_resume(self) -> None:
-        self._say(
-            ResponseResume(
-                type="response.resume",
-                response_id=self.id,
-                starting_after=self._assembly.sequence,
-                event_id=f"resume {self.id}",
-            )
-        )
+        self._say(requests.resume(self.id, self._assembly.sequence))
 
     def _say_cancel(self) -> None:
-        self._say(
-            ResponseCancel(
-                type="response.cancel", response_id=self.id, event_id=f"cancel {self.id}"
-            )
-        )
+        self._say(requests.cancel(self.id))

@@ -1,22 +1,22 @@
-"""The client: its connection, kept up over breaks, and the answers that travel on it."""
+"""The client: what programs ask of it, over one persistent connection."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Unpack
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError
 
+from streaming.client import requests
 from streaming.client.answer import Answer
-from streaming.client.errors import ChatError, invalid_event
-from streaming.client.link import CLOSE_TOO_LARGE, MAX_FRAME_BYTES, MAX_SENT_BYTES, Link, frame_of
+from streaming.client.errors import ChatError
+from streaming.client.link import MAX_FRAME_BYTES, Link
+from streaming.client.open_answers import OpenAnswers
+from streaming.client.persistent_link import PersistentLink
 from streaming.client.sampling import Sampling
-from streaming.protocol.client_events import ResponseCreate
 from streaming.protocol.events import ServerEvent
 from streaming.protocol.server_events import (
     ErrorEvent,
@@ -26,29 +26,22 @@ from streaming.protocol.server_events import (
     SessionUpdated,
 )
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.25, 10.0
-
 
 class _Newest:
-    """Not named, which is not the same as naming none."""
+    """The type of the default of `previous`: the conversation's newest answer."""
 
 
 _NEWEST = _Newest()
 
 
-def backoff(tries: int) -> float:
-    """Seconds to wait after so many tries: twice as long each time, by chance up to half less."""
-    return min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(tries, 20)) * random.uniform(0.5, 1)
-
-
 class ChatClient:
-    """One visitor or account on one socket; any number of answers at once.
+    """One visitor or account on one WebSocket, with any number of answers at once.
 
-    `url` is `ws://host/ws/chat/`, `api_key` one of an account. Without it, or with any word that is
-    not like one, such as `anonymous`, it is a visitor, whom `session_token` makes the same one as
-    before. A broken connection is made again, for `retry_seconds` without success. `on_connection`
-    is told True and False as the connection comes and goes. Further options go to
-    `websockets.connect`.
+    `url` is `ws://host/ws/chat/`. `api_key` is a key of an account; without one, or with a word
+    that does not look like one, such as `anonymous`, the client is a visitor. `session_token` makes
+    it the visitor of an earlier client. A broken connection is made again until `retry_seconds`
+    have passed without success; one attempt may take `open_seconds`. `on_connection` is called with
+    True and False as the connection comes and goes. Further options go to `websockets.connect`.
     """
 
     def __init__(
@@ -72,19 +65,18 @@ class ChatClient:
             headers = dict(options.get("additional_headers") or {})
             headers["Authorization"] = f"Bearer {api_key}"
             self._options["additional_headers"] = headers
-        self._retry_seconds = retry_seconds
         self._open_seconds = open_seconds
-        self._on_connection = on_connection or (lambda connected: None)
-        self._answers: dict[UUID, Answer] = {}
-        self._link: Link | None = None
-        self._keeper: asyncio.Task[None] | None = None
-        self._starting = asyncio.Lock()
-        self._timers: set[asyncio.TimerHandle] = set()
-        self._tries = 0
-        self._broken_at: float | None = None
+        self._answers = OpenAnswers()
+        self._link = PersistentLink(
+            self._open,
+            self._answers,
+            self._take,
+            on_connection or (lambda connected: None),
+            retry_seconds,
+        )
 
     async def __aenter__(self) -> ChatClient:
-        """Raises ChatError at once if the server cannot be reached now."""
+        """Connect. Raises ChatError at once if the server cannot be reached now."""
         await self.connect()
         return self
 
@@ -94,22 +86,17 @@ class ChatClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Close the client."""
         await self.close()
 
     async def connect(self) -> None:
-        """Connect, if it is not connected or on the way. Raises ChatError."""
-        async with self._starting:
-            if self._keeper is None or self._keeper.done():
-                link = await self._open()
-                self._keeper = asyncio.create_task(self._keep(link))
+        """Connect, if it is neither connected nor about to be again. Raises ChatError."""
+        await self._link.connect()
 
     async def close(self) -> None:
-        """Leave. Answers that are open are cancelled by the server after its grace time."""
-        if self._keeper:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
-            self._keeper = None
-        self._lose_all(ChatError("closed", "The client was closed."))
+        """Close the connection. The server cancels open answers after its grace time."""
+        await self._link.close()
+        self._answers.lose(ChatError("closed", "The client was closed."))
 
     # --- asking ---
 
@@ -122,12 +109,12 @@ class ChatClient:
         response_id: UUID | None = None,
         **params: Unpack[Sampling],
     ) -> Answer:
-        """Send a prompt; returns once it has been accepted. Raises ChatError if it is not.
+        """Send a prompt and return its answer once it is accepted. Raises ChatError if refused.
 
-        It begins a conversation, goes on with `conversation_id`, or follows one answer of it
-        (`previous`; None: it begins anew there). `response_id` names it beforehand: asked twice,
-        it is answered once. If the task that awaits this is cancelled, the prompt is withdrawn,
-        since nobody would hold its answer.
+        The prompt begins a conversation, or continues the one of `conversation_id`: after its
+        newest answer, after `previous`, or as another beginning (`previous=None`). With a
+        `response_id` of one's own, the same prompt sent twice is answered once. Cancelling the
+        task that awaits this withdraws the prompt.
         """
         follows: dict[str, Any] = {}
         if not isinstance(previous, _Newest):
@@ -137,15 +124,15 @@ class ChatClient:
         )
 
     async def regenerate(self, answer: Answer | UUID, **params: Unpack[Sampling]) -> Answer:
-        """Ask once more for what was asked before that answer, which has ended."""
+        """Ask the prompt of an ended answer again and return the new answer."""
         return await self._ask(params, regenerates=_id_of(answer))
 
     async def go_on(self, answer: Answer | UUID, **params: Unpack[Sampling]) -> Answer:
-        """More of an answer that was cut; the text is what is added."""
+        """Continue an answer that was cut; the new answer's text is what is added."""
         return await self._ask(params, continues=_id_of(answer))
 
     async def resume(self, response_id: UUID) -> Answer:
-        """An answer asked for earlier, from its beginning: waiting, running or long ended."""
+        """Return an answer asked for earlier, from its first event, whether or not it has ended."""
         return await self._attend(Answer(self, response_id))
 
     async def _ask(self, params: Sampling, response_id: UUID | None = None, **task: Any) -> Answer:
@@ -155,20 +142,14 @@ class ChatClient:
             named["previous_response_id"] = task["previous_response_id"]
         if params:
             named["params"] = dict(params)
-        with invalid_event(response_id):
-            create = ResponseCreate(
-                type="response.create",
-                event_id=f"create {response_id}",
-                response_id=response_id,
-                **named,
-            )
-        self._check(create)
+        create = requests.create(response_id, **named)
         return await self._attend(Answer(self, response_id, create))
 
     async def _attend(self, answer: Answer) -> Answer:
+        """Return the answer, or the one of the same id that is open, once the server has it."""
         await self.connect()
-        known = self._answers.setdefault(answer.id, answer)
-        if known is answer and self._link:
+        known = self._answers.add(answer)
+        if known is answer and self._link.is_open:
             answer.begin()
         try:
             await known.accepted()
@@ -184,7 +165,7 @@ class ChatClient:
         else:
             self._forget(answer)
 
-    # --- the connection ---
+    # --- for the connection ---
 
     async def _open(self) -> Link:
         link = await Link.open(self.url, self.session_token, self._open_seconds, **self._options)
@@ -192,117 +173,31 @@ class ChatClient:
         self.session_token = link.session.session_token
         return link
 
-    async def _keep(self, link: Link) -> None:
-        try:
-            while True:
-                await self._attend_link(link)
-                link = await self._reopen()
-        except ChatError as error:
-            self._lose_all(error)
-        except Exception as error:
-            self._lose_all(ChatError("bad_server", f"The client failed: {error!r}"))
-            raise
-
-    async def _attend_link(self, link: Link) -> None:
-        """Ask on a new connection for all that is open, and route what comes, to its end."""
-        self._link = link
-        self._on_connection(True)
-        try:
-            for answer in list(self._answers.values()):
-                answer.begin()
-            while (event := await link.next()) is not None:
-                self._take(event)
-        finally:
-            self._link = None
-            for timer in self._timers:
-                timer.cancel()  # all is asked for again on the next connection
-            self._timers.clear()
-            await link.close()
-            self._on_connection(False)
-        loss = link.loss()
-        if not loss.passing:
-            raise loss
-        if link.close_code == CLOSE_TOO_LARGE:
-            for answer in list(self._answers.values()):
-                answer.too_large()
-
-    async def _reopen(self) -> Link:
-        now = asyncio.get_running_loop().time
-        if self._broken_at is None or not self._answers:
-            self._broken_at, self._tries = now(), 0
-        while True:
-            await asyncio.sleep(backoff(self._tries))
-            self._tries += 1
-            try:
-                return await self._open()
-            except ChatError as error:
-                if not error.passing or now() - self._broken_at > self._retry_seconds:
-                    raise
-
     def _take(self, event: ServerEvent | LaterEvent) -> None:
         if isinstance(event, SessionCreated):
             self.session = event
         elif isinstance(event, SessionPong):
-            pass  # the link has heard it
+            pass  # the link has noticed it
         elif isinstance(event, SessionUpdated):
             if self.session:
                 self.session = self.session.model_copy(update={"notice": event.notice})
         elif not isinstance(event, ErrorEvent):
-            self._broken_at = None  # what is asked for comes
-            if answer := self._answers.get(event.response_id):
-                answer.take(event)
-        elif answer := self._asker_of(event):
-            answer.take_error(event)
-        elif event.code == "rate_limited":
-            # Too large to be read, so that nobody knows which one it was.
-            self._tries += 1
-            self._later(self._tries, self._again)
-
-    def _asker_of(self, event: ErrorEvent) -> Answer | None:
-        asked, _, response_id = (event.event_id or "").partition(" ")
-        try:
-            return self._answers.get(UUID(response_id)) if asked else None
-        except ValueError:
-            return None
-
-    def _again(self) -> None:
-        for answer in list(self._answers.values()):
-            answer.again()
+            self._link.received()
+            self._answers.take(event)
+        elif not self._answers.take_error(event) and event.code == "rate_limited":
+            # The frame was too large to be parsed, so the error does not name its request.
+            self._link.slow_down(self._answers.again)
 
     # --- for the answers ---
 
     def _say(self, event: BaseModel) -> None:
-        """Now if there is a connection; on the next one everything open is asked for anyway."""
-        if self._link:
-            self._link.say(event)
+        self._link.say(event)
 
-    def _later(self, tries: int, say: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
-        handle: asyncio.TimerHandle
-
-        def fire() -> None:
-            self._timers.discard(handle)
-            say()
-
-        handle = loop.call_later(backoff(tries), fire)
-        self._timers.add(handle)
-
-    def _check(self, event: BaseModel) -> None:
-        """Raises ChatError for what is no JSON, or so long that the server would hang up."""
-        try:
-            size = len(frame_of(event).encode())
-        except PydanticSerializationError:
-            message = "The prompt has half a character (a lone surrogate) in it."
-            raise ChatError("invalid_event", message, "input") from None
-        if size > MAX_SENT_BYTES:
-            raise ChatError("input_too_long", "The prompt is longer than 1 MiB.", "input")
+    def _later(self, tries: int, action: Callable[[], None]) -> None:
+        self._link.later(tries, action)
 
     def _forget(self, answer: Answer) -> None:
-        self._answers.pop(answer.id, None)
-
-    def _lose_all(self, error: ChatError) -> None:
-        for answer in list(self._answers.values()):
-            answer.lose(error)
+        self._answers.forget(answer)
 
 
 def _id_of(answer: Answer | UUID | None) -> UUID | None:

@@ -19,8 +19,8 @@ from streaming.client import (
     ResponseQueued,
     ResponseQueuePosition,
 )
-from streaming.client import chat as chat_module
 from streaming.client import link as link_module
+from streaming.client import persistent_link as persistent_link_module
 from tests.faults.cluster import Cluster
 from tests.support.fake_engine import words
 from tests.support.processes import ServeProcess
@@ -39,7 +39,7 @@ FAKE = {
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat_module, "backoff", lambda tries: 0.05)
+    monkeypatch.setattr(persistent_link_module, "backoff", lambda tries: 0.05)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streaming.protocol.events import ProtocolError
+from streaming.protocol.errors import ProtocolError
 from streaming.record.errors import NotFound, RecordError, Subject
 from streaming.sockets.refusals import translated
 from streaming.waiting_list.base import QueueFull

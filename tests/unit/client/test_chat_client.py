@@ -20,8 +20,8 @@ from streaming.client import (
     ResponseQueued,
     ResponseQueuePosition,
 )
-from streaming.client import chat as chat_module
 from streaming.client import link as link_module
+from streaming.client import persistent_link as persistent_link_module
 from tests.support.processes import ROOT
 from tests.support.valkey import free_port
 from tests.unit.client.scripted import PATIENCE, Line, done, scripted, stay
@@ -29,7 +29,7 @@ from tests.unit.client.scripted import PATIENCE, Line, done, scripted, stay
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat_module, "backoff", lambda tries: 0.01)
+    monkeypatch.setattr(persistent_link_module, "backoff", lambda tries: 0.01)
 
 
 async def read(answer: Answer) -> tuple[str, list[str]]:
@@ -700,7 +700,7 @@ def test_failed_is_a_result_and_not_an_exception() -> None:
 
 def test_the_client_needs_no_django_and_its_waits_grow() -> None:
     source = """
-from streaming.client.chat import backoff
+from streaming.client.persistent_link import backoff
 waits = [backoff(tries) for tries in range(60)]
 assert 0.125 <= waits[0] <= 0.25
 assert 5 <= waits[-1] <= 10
