@@ -1,7 +1,7 @@
 """The two channel layers. Each declares the extension "waiting_list" and owns its list.
 
-They also mend what stands in the way of a chat service in the layers they extend; each
-override says what.
+Each also corrects the layer that it extends where a chat service needs it; every override says
+what is corrected.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ from streaming.waiting_list.redis.url import AddressError, address_of
 from streaming.waiting_list.redis.waiting_list import RedisWaitingList
 
 CLEAN_SECONDS = 5.0
+"""Minimum seconds between two removals of expired messages in memory."""
 
 
 class MemoryChannelLayer(InMemoryChannelLayer):
     """The in-memory layer of one process, on one event loop.
 
-    A channel that is full misses messages and stays in its groups: who reads a response
-    notices the gap by the events' numbers and reads the log. So does one that somebody receives
-    from, however long ago it joined: `group_expiry` is for those whom nobody has said goodbye for.
+    A channel that is full misses messages and stays in its groups: whoever reads a response
+    notices the gap by the events' numbers, and reads the log. A channel that is received from stays
+    in its groups, too, however long ago it joined: `group_expiry` is for channels that were left
+    without `group_discard`.
     """
 
     extensions = [*InMemoryChannelLayer.extensions, "waiting_list"]
@@ -54,7 +56,7 @@ class MemoryChannelLayer(InMemoryChannelLayer):
         # The parent keeps the patterns as they come and fails on the first look-up.
         self.channel_capacity = self.compile_capacities(channel_capacity or {})
         self._receivers: Counter[str] = Counter()
-        self._heard: dict[str, float] = {}  # when somebody came to receive, since the last cleaning
+        self._heard: dict[str, float] = {}  # last `receive` since the last cleaning, Unix time
         self._clean_at = 0.0
         self.waiting_list: WaitingList = MemoryWaitingList(
             self.deliver,
@@ -64,8 +66,11 @@ class MemoryChannelLayer(InMemoryChannelLayer):
         )
 
     def deliver(self, group: str, message: dict[str, Any]) -> None:
-        """`group_send` without an await, so that two calls cannot overtake each other, and of a
-        message whose values cannot change: it is not copied."""
+        """Send to every channel of the group at once, in the order of the calls.
+
+        Without an `await`, so that two calls cannot overtake each other. The message is not copied:
+        its values must not change.
+        """
         self._put(group, lambda: message)
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
@@ -84,7 +89,10 @@ class MemoryChannelLayer(InMemoryChannelLayer):
                 queue.put_nowait((time.time() + self.expiry, copy()))
 
     async def receive(self, channel: str) -> dict[str, Any]:
-        """The next message. The parent drops a queue that another receiver still waits on."""
+        """Return the next message.
+
+        Here a queue stays while another receiver waits on it; the parent drops it.
+        """
         self._clean_expired()
         queue = self.channels.get(channel)
         if queue is None:
@@ -103,7 +111,7 @@ class MemoryChannelLayer(InMemoryChannelLayer):
         return dict(message)
 
     async def flush(self) -> None:
-        """Forget messages and groups. Accepted prompts are no messages: they stay."""
+        """Drop all messages and groups. Accepted responses are kept."""
         for channel, queue in list(self.channels.items()):
             while not queue.empty():
                 queue.get_nowait()
@@ -112,11 +120,11 @@ class MemoryChannelLayer(InMemoryChannelLayer):
         self.groups.clear()
 
     def _clean_expired(self) -> None:
-        """Drop expired messages; the channels stay in their groups. A membership begins anew while
-        its channel is received from, and is dropped when that is `group_expiry` ago.
+        """Drop expired messages, and memberships of channels that were not received from for long.
 
-        The parent walks over all channels at every call, and takes a channel out of all its
-        groups when one message on it has expired.
+        A channel's memberships end `group_expiry` seconds after it was last received from. At most
+        every CLEAN_SECONDS; the parent walks over all channels at every call, and takes a channel
+        out of all its groups when one message on it has expired.
         """
         now = time.time()
         if abs(now - self._clean_at) < CLEAN_SECONDS:
@@ -141,10 +149,10 @@ class MemoryChannelLayer(InMemoryChannelLayer):
 class RedisChannelLayer(RedisPubSubChannelLayer):
     """The Redis pub/sub layer on exactly one host, with the waiting list beside it.
 
-    The host is one of channels_redis's forms, or a URL of `redis_url.FORMS`. `site` (a
-    coroutine function, or its dotted path) gives the id of the database whose responses wait here:
-    another one's list under this prefix is then not touched. Messages are JSON, for the waiting
-    list's scripts publish some themselves.
+    The host has one of channels_redis's forms, or is a URL of `redis.url.FORMS`. `site` (a
+    coroutine function, or its dotted path) returns the id of the database whose responses wait
+    here: another database's list under this prefix is then not touched. Messages are JSON, because
+    the waiting list's scripts publish some themselves.
     """
 
     extensions = [*RedisPubSubLoopLayer.extensions, "waiting_list"]
@@ -188,7 +196,7 @@ class RedisChannelLayer(RedisPubSubChannelLayer):
         )
 
     def mind_no_site(self) -> None:
-        """From now on this process's waiting list is whoever's it is."""
+        """No longer check in this process whose list it is."""
         self.site = None
         self.waiting_list.scripts.mind_no_site()
 
@@ -204,8 +212,10 @@ class RedisChannelLayer(RedisPubSubChannelLayer):
 
 
 def _imported(path: str) -> SiteId:
-    """The function of that name, which is imported when it is first called: what it knows of the
-    database cannot be imported together with the layer."""
+    """Return a function that imports the one at this dotted path when it is called.
+
+    Django's models, which that one needs, cannot be imported yet when a layer is made.
+    """
 
     async def call() -> str:
         site_id: str = await import_string(path)()

@@ -33,22 +33,22 @@ if TYPE_CHECKING:
     from streaming.waiting_list.base import Load, RunningLoad
 
 ROUNDS = 7
-"""How often the schedule is played through. A prime, for `_deals`."""
+"""How often the schedule is simulated. A prime number, as `_DEALS` needs."""
 
 PACE_RECENT = 16
-"""So many of the newest finished responses tell the pace, beside the running ones: what was
-measured in a quiet hour, with few places taken, says little about a crowded one."""
+"""The number of newest finished responses that the pace is measured by, beside the running ones.
+Few, because an hour with few running responses says little about a crowded one."""
 
 TRIMMED = 0.25
-"""The share of the weight that the pace leaves out at each end."""
+"""The share of the weight that the trimmed mean of the pace leaves out at each end."""
 
 
 def forecast(load: Load) -> dict[str, float]:
-    """Seconds until each waiting response gets a place, by its id; never less for a later one.
+    """Return the seconds until each waiting response gets a place, by its id.
 
-    Empty when nothing can be said honestly: no live worker claims, no answer was finished yet
-    (lengths are unknown then, and limits say little about them), or no speed was measured.
-    Running responses of workers that do not claim are left out; they free no place.
+    They never decrease along the list. Empty where nothing is known: no live worker claims, no
+    answer was finished yet (token limits say little about lengths), or no speed was measured.
+    Running responses of workers that do not claim are left out, since they free no place.
     """
     pace = _pace(load)
     if pace is None or not load.recent or not any(cap > 0 for cap in load.capacities.values()):
@@ -59,7 +59,7 @@ def forecast(load: Load) -> dict[str, float]:
         + [tokens for tokens, _, limit in load.recent if 0 < limit <= tokens],
     )
     free_at = _free_at(load, lengths, pace)
-    # Per response, a deal: in which round it has which of its lengths.
+    # Per response, a deal: which of its lengths it has in each round.
     seconds_of: dict[int, list[float]] = {}
     jobs: list[tuple[list[float], tuple[int, ...]]] = []
     for response_id, max_tokens in load.waiting:
@@ -67,12 +67,12 @@ def forecast(load: Load) -> dict[str, float]:
             seconds_of[max_tokens] = [pace * tokens for tokens in lengths.remaining(0, max_tokens)]
         jobs.append((seconds_of[max_tokens], _deal(response_id)))
     waits = [0.0] * len(jobs)
-    for turn, heap in enumerate(free_at):
+    for round_index, heap in enumerate(free_at):
         heapify(heap)
         for index, (seconds, deal) in enumerate(jobs):
             start = heap[0]
             waits[index] += start
-            heapreplace(heap, start + seconds[deal[turn]])
+            heapreplace(heap, start + seconds[deal[round_index]])
     return {
         response_id: wait / ROUNDS
         for (response_id, _), wait in zip(load.waiting, waits, strict=True)
@@ -80,7 +80,7 @@ def forecast(load: Load) -> dict[str, float]:
 
 
 def _free_at(load: Load, lengths: Lengths, pace: float) -> list[list[float]]:
-    """For each round, when each place of the claiming workers becomes free."""
+    """Return, for each round, the seconds until each place of the claiming workers is free."""
     running_on: dict[str, list[RunningLoad]] = {worker_id: [] for worker_id in load.capacities}
     for running in load.running:
         if running.worker_id in running_on:
@@ -90,17 +90,17 @@ def _free_at(load: Load, lengths: Lengths, pace: float) -> list[list[float]]:
         ends: list[list[float]] = [[] for _ in range(ROUNDS)]
         for running in running_on[worker_id]:
             parts = lengths.remaining(running.tokens, running.max_tokens)
-            for turn, part in enumerate(_deal(running.response_id)):
-                ends[turn].append(pace * parts[part])
-        for turn, ending in enumerate(ends):
+            for round_index, part in enumerate(_deal(running.response_id)):
+                ends[round_index].append(pace * parts[part])
+        for round_index, ending in enumerate(ends):
             # One that runs more than its places (they were lowered) frees none by the first.
             kept = sorted(ending)[max(0, len(ending) - places) :]
-            rounds[turn] += kept + [0.0] * (places - len(kept))
+            rounds[round_index] += kept + [0.0] * (places - len(kept))
     return rounds
 
 
 def _pace(load: Load) -> float | None:
-    """Seconds per token; None when nothing was measured."""
+    """Return the seconds per token; None if nothing was measured."""
     recent = [(tokens, seconds) for tokens, seconds, _ in load.recent if tokens > 0 and seconds > 0]
     measured = [(seconds / tokens, tokens) for tokens, seconds in recent[-PACE_RECENT:]]
     for running in load.running:
@@ -142,8 +142,11 @@ class Lengths:
         self._beyond = _Curve([0], [1.0], mean_beyond)
 
     def remaining(self, generated: int, max_tokens: int) -> list[float]:
-        """What is left of an answer that has `generated` tokens: the possible remainders in
-        order, cut into ROUNDS equal parts, the mean of each. A `max_tokens` of 0 is no limit."""
+        """Return how many more tokens an answer with `generated` tokens may have.
+
+        The distribution of the remainder is cut, in ascending order, into ROUNDS parts of equal
+        probability, and the mean of each returned. A `max_tokens` of 0 is no limit.
+        """
         limit = max_tokens if max_tokens > 0 else math.inf
         if generated >= limit:
             return [0.0] * ROUNDS
@@ -154,8 +157,10 @@ class Lengths:
 
 
 class _Curve:
-    """A survival curve: `heights[i]` from `steps[i]` on; after the last step it decays
-    exponentially, `mean_beyond` being the mean of what follows."""
+    """A survival curve: `heights[i]` from `steps[i]` on.
+
+    After the last step it decays exponentially, with `mean_beyond` as the mean of what follows.
+    """
 
     def __init__(self, steps: list[int], heights: list[float], mean_beyond: float) -> None:
         self.steps = steps
@@ -170,7 +175,7 @@ class _Curve:
         self._cuts: dict[int, list[tuple[float, float, float]]] = {}
 
     def parts(self, start: int, limit: float) -> list[float]:
-        """`Lengths.remaining`, for a start before the last step or at 0."""
+        """Return what `Lengths.remaining` does, for a start before the last step or at 0."""
         alive = self._heights[bisect_right(self.steps, start) - 1] if start else 1.0
         before, whole = self._area(start), self._area(limit)
         if start not in self._cuts:
@@ -189,7 +194,7 @@ class _Curve:
         return parts
 
     def _area(self, limit: float) -> float:
-        """The area under the curve up to `limit`, which is E[min(L, limit)]."""
+        """Return the area under the curve up to `limit`, which is E[min(L, limit)]."""
         index = bisect_right(self.steps, limit) - 1
         width = limit - self.steps[index]
         if index == len(self.steps) - 1:
@@ -198,7 +203,7 @@ class _Curve:
         return self._areas[index] + self._heights[index] * width
 
     def _where(self, height: float) -> float:
-        """Where the curve has come down to `height`."""
+        """Return the length at which the curve has fallen to `height`."""
         index = bisect_left(self._depths, -height * (1 + 1e-9))
         if index < len(self.steps):
             return self.steps[index]
@@ -211,14 +216,14 @@ _LEFT = [1 - part / ROUNDS for part in range(1, ROUNDS)] + [0.0]
 """The share of a distribution that is left after each of its parts."""
 
 _DEALS = [
-    tuple((start + stride * turn) % ROUNDS for turn in range(ROUNDS))
+    tuple((start + stride * round_index) % ROUNDS for round_index in range(ROUNDS))
     for stride in range(1, ROUNDS)
     for start in range(ROUNDS)
 ]
-"""Orders in which the parts of a distribution are dealt to the rounds: each part once, and
-responses with different strides meet in all combinations (Latin hypercube sampling)."""
+"""Orders in which the parts of a distribution are assigned to the rounds: each part once, and two
+responses with different strides have all combinations of parts (Latin hypercube sampling)."""
 
 
 def _deal(response_id: str) -> tuple[int, ...]:
-    """Always the same for a response: its forecast must not tremble from look to look."""
+    """Return a response's deal, always the same one, so that its forecasts do not jitter."""
     return _DEALS[zlib.crc32(response_id.encode()) % len(_DEALS)]

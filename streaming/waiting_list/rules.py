@@ -1,4 +1,4 @@
-"""What both waiting lists share: what is refused, in which words, and how events are numbered."""
+"""The rules that both waiting lists share: checks, refusals, and the numbering of events."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from streaming.waiting_list.base import (
     Remembered,
     Unavailable,
     WaitingListError,
+    WrongNumber,
 )
 
-# What fits into a channel-layer group name behind "response.".
+# What may follow "response." in the name of a channel-layer group.
 _RESPONSE_ID = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
 
 
 def check_entry(entry: Entry) -> None:
-    """Refuse an entry that no group could be named after, before anything is counted."""
+    """Raise ValueError for an entry without an owner, or whose id cannot be in a group's name."""
     if not _RESPONSE_ID.fullmatch(entry.response_id):
         raise ValueError(
             f"response id {entry.response_id[:100]!r} is not 1 to 80 letters, digits, '-', '_', '.'"
@@ -31,10 +32,10 @@ def check_entry(entry: Entry) -> None:
 
 
 def check_event(event: str) -> str:
-    """An event must be a JSON object with at least one member, for the number goes before it.
+    """Return an event that is a JSON object with a member, which the number can precede.
 
-    Only the frame is looked at: the writer is our own worker, and parsing every delta a second
-    time would cost more than storing it.
+    Raises ValueError. Only its two ends are looked at: the writer is our own worker, and to parse
+    every delta a second time would cost more than to store it.
     """
     if not (event.startswith('{"') and event.endswith("}")):
         raise ValueError(f"an event must be the JSON text of a non-empty object: {event[:60]!r}")
@@ -42,12 +43,18 @@ def check_event(event: str) -> str:
 
 
 def in_order(forgotten: Iterable[Remembered]) -> list[Remembered]:
-    """As they are put back: by their slots, then what has none, what ran first."""
+    """Return responses in the order in which they are restored.
+
+    By slot; those without a slot come last, and of these those that ran come first.
+    """
     return sorted(forgotten, key=lambda each: (each.slot is None, each.slot or (), not each.ran))
 
 
 def check_closing(message: str) -> str:
-    """An operator's message to people who ask while the queue is closed."""
+    """Return an operator's message for a closed queue, stripped.
+
+    Raises ValueError for a message that is empty, too long or not storable.
+    """
     text = message.strip()
     if not text:
         raise ValueError("the message of a closed queue is empty")
@@ -62,30 +69,35 @@ def check_closing(message: str) -> str:
 
 
 def check_capacity(capacity: int | None) -> None:
+    """Raise ValueError for an ordered capacity below 0."""
     if capacity is not None and capacity < 0:
         raise ValueError(f"a worker cannot run {capacity} responses")
 
 
-def is_next(number: int | None, tail: int, tail_at_claim: int) -> bool | None:
-    """Is an event with this expected number the next one? False: this lease has said it already.
+def is_repeated(response_id: str, number: int, last: int, last_at_claim: int) -> bool:
+    """Return whether an event's number is one that the present lease has already published.
 
-    None: neither, which is an error. `fate_of_number` in `prelude.lua` is the same.
+    `last` is the number of the response's last event, now and when it was claimed. Raises
+    WrongNumber for a number that is neither one of those nor the next one. `check_number` in
+    `lua/prelude.lua` is the same.
     """
-    if number is None or number == tail + 1:
+    if number == last + 1:
+        return False
+    if last_at_claim < number <= last:
         return True
-    return False if tail_at_claim < number <= tail else None
+    raise WrongNumber([response_id])
 
 
 def numbered(event: str, number: int) -> str:
-    """The stored and published text: the writer's, with the number spliced in at the front.
+    """Return an event with its number inserted as the first member, all else byte for byte.
 
-    `prelude.lua` does the same; the text behind the number stays byte for byte the writer's.
+    `publish` in `lua/prelude.lua` does the same.
     """
     return f'{{"sequence_number":{number},{event[1:]}'
 
 
 def message(response_id: str, number: int, event: str, last: bool) -> dict[str, object]:
-    """The channel-layer message that a response's group receives for one event."""
+    """Return the channel-layer message that a response's group receives for one event."""
     return {
         "type": "response.event",
         "response_id": response_id,
@@ -100,7 +112,10 @@ def _responses(count: int) -> str:
 
 
 def refusal(code: str, present: int, bound: int) -> WaitingListError:
-    """The error for a prompt that a bound keeps out, in words for the person who sent it."""
+    """Return the error for a refused prompt, in words for the person who sent it.
+
+    `present` is the number of open responses that `bound` limits.
+    """
     if code == QueueFull.code:
         if bound <= 0:
             return QueueFull("The queue is closed: no worker is running and nobody may wait.")

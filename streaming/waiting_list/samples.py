@@ -1,7 +1,7 @@
-"""The last hour of the queue, a sample every 10 s, for charts.
+"""The last hour of the queue, for charts: a sample every 10 s.
 
-Whoever is elected takes them: any worker, or any web process that shows them. They lie in the
-waiting list, so that every process tells the same.
+One elected process takes them, a worker or a web process that shows them. They are kept in the
+waiting list, so that every process shows the same ones.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from streaming.waiting_list.base import SAMPLES_KEPT, Counters, WaitingList
 
 SAMPLE_SECONDS = 10.0
+"""Seconds between two samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Sample:
 
 
 def sample(counters: Counters, before: Sample | None) -> Sample:
-    """What the counters say, compared with the sample before."""
+    """Return a sample of the counters, compared with the sample before."""
     if before and (counters.at <= before.at or _is_reset(counters, before)):
         before = None
     seconds = counters.at - before.at if before else 0.0
@@ -66,7 +67,7 @@ def sample(counters: Counters, before: Sample | None) -> Sample:
 
 
 def _is_reset(counters: Counters, before: Sample) -> bool:
-    """A counter never falls but when the list has lost its memory."""
+    """Return whether the list has lost its memory: only then does a counter fall."""
     return (
         counters.tokens < before.tokens
         or counters.accepted < before.accepted_in_all
@@ -75,8 +76,10 @@ def _is_reset(counters: Counters, before: Sample) -> bool:
 
 
 async def take_in_turn(waiting_list: WaitingList, holder: str) -> bool:
-    """Take a sample if `holder` is elected and the last one is old enough. Call it again and
-    again, every SAMPLE_SECONDS."""
+    """Take a sample if `holder` is elected and the last one is old enough; return whether it did.
+
+    Call it every SAMPLE_SECONDS.
+    """
     if not await waiting_list.elect("sample", holder, 1.5 * SAMPLE_SECONDS):
         return False
     before = await read(waiting_list, 1)
@@ -89,12 +92,12 @@ async def take_in_turn(waiting_list: WaitingList, holder: str) -> bool:
 
 
 async def read(waiting_list: WaitingList, last: int = SAMPLES_KEPT) -> list[Sample]:
-    """The last samples, the oldest first. What another version has written is left out."""
+    """Return the last samples, the oldest first, without those in another version's format."""
     return [s for text in await waiting_list.samples(last) if (s := _parse(text)) is not None]
 
 
 def outline(sample: Sample) -> dict[str, Any]:
-    """What charts need of a sample, as JSON can write it; `rejected` for whatever reason."""
+    """Return what charts need of a sample, as JSON values; `rejected` sums all reasons."""
     return {
         "at": round(sample.at, 2),
         "seconds": round(sample.seconds, 2),

@@ -1,4 +1,4 @@
-"""What the workers say of the model that answers."""
+"""The model that answers, as workers describe it in their heartbeats."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from channels.layers import BaseChannelLayer
 
 
 async def model_details(layer: BaseChannelLayer) -> dict[str, Any]:
-    """As the first worker describes it that has loaded one; empty before."""
+    """Return the details of the first worker that has loaded a model; empty before."""
     workers = await layer.waiting_list.workers()
     details = (worker.details for worker in workers if worker.details.get("model"))
     return next(details, {})

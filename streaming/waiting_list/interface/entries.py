@@ -1,4 +1,4 @@
-"""Responses as the list knows them: what is accepted, and where it stands."""
+"""Responses as the list knows them: entries, states, slots and places."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    """Bounds on open responses (waiting and running). 0 for owner or address means unbounded."""
+    """Bounds on open responses, which are those that wait or run; they decide about newcomers.
+
+    `max_waiting` is added to the workers' capacities. 0 for an owner or address means no bound.
+    """
 
     max_waiting: int
     max_per_owner: int = 0
@@ -18,7 +21,11 @@ class AdmissionLimits:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One response. An empty `address` is not bounded; an empty `conversation_id` is in none."""
+    """A response that asks to be accepted.
+
+    An empty `address` is not bounded; an empty `conversation_id` is no conversation.
+    `max_tokens` of 0 is no limit.
+    """
 
     response_id: str
     owner: str
@@ -50,7 +57,7 @@ class Slot(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The form that the record stores: `tag:ticket:moved`, `moved` as 0 or 1."""
+        """The form that the record stores: `tag:ticket:moved`, with `moved` as 0 or 1."""
         return f"{self.tag}:{self.ticket}:{int(self.moved)}"
 
     @classmethod
@@ -64,11 +71,11 @@ class Slot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """State and position of a response. Position 1 is next; None if it has none.
+    """State and position of a response.
 
-    Only entries in the order have a position, not those held, running, or returned by a lost
-    worker. `size` counts the entries that have one. `created` is False if the id was known.
-    `slot` is given by `enqueue` alone, for an entry in the order.
+    Position 1 is next. Only entries in the order have a position: those that are held, run, or
+    returned from a lost worker have None. `size` is the number of positions. `created` is False if
+    the id was known. Only `enqueue` sets `slot`, for an entry in the order.
     """
 
     state: State
@@ -80,10 +87,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """An open response as the record knows it, to restore it in a list that has lost it.
+    """An open response as the record knows it, for a list that has lost it.
 
-    `slot` is where it stood, None if that was never written. `ran` is true if a worker had
-    claimed it. Its events get numbers greater than `said`.
+    `slot` is None if the record never got it. `ran` is true if a worker had claimed the response.
+    Its events get numbers greater than `said`.
     """
 
     entry: Entry

@@ -1,4 +1,4 @@
-"""What a waiting list raises."""
+"""The errors of a waiting list."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class WaitingListError(Exception):
-    """A prompt was not accepted. `code` is the protocol's error code, the text is for people."""
+    """A response was not accepted. `code` is the protocol's error code; the text is for people."""
 
     code = "unavailable"
 
@@ -44,17 +44,17 @@ class QueueClosed(WaitingListError):
 REFUSALS = tuple(
     error.code for error in (QueueFull, OwnerLimit, AddressLimit, QueueClosed, Unavailable)
 )
-"""Codes with which a prompt may be refused; `Counters.rejected` has each of them."""
+"""The codes of all refusals; `Counters.rejected` has each of them."""
 
 
 class ListLost(Exception):
-    """The list has lost its memory: it accepts and claims nothing before `restore`."""
+    """The list has lost its memory; nothing is accepted or claimed before `restore`."""
 
 
 class WrongNumber(Exception):
-    """An event's number is neither the next one nor one that this lease has already published.
+    """An event's number is neither the next one nor one that its lease has already published.
 
-    Its writer and the log disagree about what was published; going on would leave a gap.
+    The worker and the log disagree about what was published; to continue would leave a gap.
     """
 
     def __init__(self, response_ids: Iterable[str]) -> None:

@@ -1,10 +1,10 @@
-"""The channel-layer groups on which the list itself publishes."""
+"""The channel-layer groups to which the list itself sends."""
 
 from __future__ import annotations
 
 WORKERS_GROUP = "workers"
-"""The group of all workers. The list sends `{"type": "worker.claim", "worker_id"}` there when it
-reserves an entry for a worker."""
+"""The group of all workers. The list sends `{"type": "worker.claim", "worker_id"}` to it when it
+reserves an entry for that worker."""
 
 
 def group_name(response_id: str) -> str:

@@ -1,4 +1,4 @@
-"""What the list has measured and counted, for forecasts and operators."""
+"""Measurements and counters of the list, for forecasts and operators."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class RunningLoad:
 class Load:
     """What a forecast needs, read at one moment.
 
-    `waiting` has pairs of id and token limit in the order of the claims to come, the returned
-    ones first. `capacities` are the effective capacities of the workers that claim, or will once
-    loaded. `recent` has tokens, seconds from claim to finish, and token limit of the last
-    responses that were finished in one attempt, the newest last; for one that was cut at a limit
-    that limit is its length.
+    `waiting` has the id and token limit of each response in the order of future claims, those that
+    returned first. `capacities` has, by worker, the effective capacities of those that claim, or
+    will once they are loaded. `recent` has tokens, seconds from claim to finish, and token limit of
+    the last responses that were finished in one attempt, the newest last; for a response that was
+    cut at a limit, that limit is its length.
     """
 
     running: list[RunningLoad]
@@ -42,10 +42,10 @@ class Counters:
     """Counters and present numbers, read at one moment.
 
     `at` is Unix time by the list's clock. `waiting` counts all that are open and do not run.
-    `capacity` is that of the `workers` that live and are not draining. `accepted`, `rejected` (by
-    each of REFUSALS) and `tokens` only grow, as long as the list keeps its memory. `waits` are
-    the last first claims, the newest last: seconds since the claim, and seconds from acceptance
-    to the claim.
+    `capacity` is the sum over the `workers` that are alive and not draining. `accepted`, `rejected`
+    (by each of REFUSALS) and `tokens` only increase, unless the list loses its memory. `waits` has
+    the last first claims, the newest last: seconds since the claim, and seconds from acceptance to
+    the claim.
     """
 
     at: float

@@ -1,4 +1,4 @@
-"""The role of operators and of upkeep: steer the queue, look at it, tidy it."""
+"""The role `Operating`, of operators and maintenance: steer the queue, show it, sweep it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from streaming.waiting_list.interface.workers import WorkerRow
 
 
 class Operating(ABC):
-    """Steer the queue and its workers, look at all of it, and tidy it."""
+    """Steer the queue and its workers, show all of it, and sweep it."""
 
     @abstractmethod
     async def move(self, response_id: str, edge: Edge) -> bool:
-        """Put a waiting entry before or behind all others in the order; False if it is not in it.
+        """Put an entry of the order before or behind all others; False if it is not in the order.
 
-        Only entries with a position are overtaken, not those that came back from a lost worker.
-        At the back it stands behind all who wait now; later ones get their fair slots.
+        At the front, those that returned from a lost worker stay ahead of it. At the back it stands
+        behind all who wait now; later ones get their fair slots.
         """
 
     @abstractmethod
     async def close(self, message: str) -> None:
-        """Accept nothing new, and tell people why. What is open goes on.
+        """Accept nothing new, with a message that says why. What is open continues.
 
-        Outlives all workers. Raises ValueError for a message that is empty, longer than
-        CLOSED_MESSAGE_CHARS, or not storable.
+        The queue stays closed when all workers end. Raises ValueError for a message that is empty,
+        longer than CLOSED_MESSAGE_CHARS, or not storable.
         """
 
     @abstractmethod
@@ -42,23 +42,23 @@ class Operating(ABC):
     async def order(
         self, worker_id: str, *, capacity: int | None = None, drain: bool | None = None
     ) -> bool:
-        """Tell a worker how many it may run, or to drain or to serve again; None changes nothing.
+        """Set a worker's capacity, or let it drain or serve again; None changes nothing.
 
         False if there is no such worker. Raises ValueError for a capacity below 0.
 
-        The list obeys at once, whatever the worker does: a worker's capacity is never more than
-        the order, and one that is to drain claims nothing and counts for no bound. A capacity
-        above that of its heartbeat takes effect when its heartbeat says so. What runs goes on.
-        Orders are forgotten with the worker.
+        The list applies an order at once, whatever the worker does: its capacity is at most the
+        ordered one, and a worker that is to drain claims nothing and counts for no bound. A
+        capacity above the heartbeat's takes effect with a heartbeat that says so. What runs
+        continues. Orders are forgotten with the worker.
         """
 
     @abstractmethod
     async def pause(self, worker_id: str | None = None) -> bool:
         """Let a worker claim nothing, or (None) none at all, those yet to come included.
 
-        What runs goes on, and capacities count as before. The switch of one worker and the one
-        for all are independent: a worker claims when neither is set. Its own is forgotten with
-        the worker. False if there is no such worker.
+        What runs continues, and capacities count as before. The switch of a worker and the one for
+        all are independent: a worker claims when neither is set. Its own is forgotten with the
+        worker. False if there is no such worker.
         """
 
     @abstractmethod
@@ -67,9 +67,9 @@ class Operating(ABC):
 
     @abstractmethod
     async def elect(self, name: str, holder: str, seconds: float) -> bool:
-        """Return whether `holder` has the duty `name` alone for `seconds` from now.
+        """Return whether `holder` alone has the duty `name` for `seconds` from now.
 
-        Who asks again in time keeps it.
+        A holder that asks again in time keeps it.
         """
 
     @abstractmethod
@@ -82,7 +82,7 @@ class Operating(ABC):
 
     @abstractmethod
     async def counters(self) -> Counters:
-        """Return what the list has counted, and the present numbers."""
+        """Return the counters since the list began, and the present numbers."""
 
     @abstractmethod
     async def sample(self, text: str) -> None:
@@ -98,8 +98,8 @@ class Operating(ABC):
 
     @abstractmethod
     async def sweep(self, viewer_grace: float, queue_timeout: float | None = None) -> Sweep:
-        """Return expired leases to the list, drop dead workers, and name what is to be ended.
+        """Give back expired leases, drop dead workers, and return what the caller is to end.
 
-        Those are responses that nobody has watched for `viewer_grace` seconds, and those that
-        were not claimed within `queue_timeout` seconds (None: they may wait for ever).
+        Those are responses that nobody has watched for `viewer_grace` seconds, that were not
+        claimed within `queue_timeout` seconds (None: no limit), or that are out of attempts.
         """

@@ -1,4 +1,4 @@
-"""What viewers, operators and the reconciler are shown of the list."""
+"""Views of the list, for viewers, operators and the reconciler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streaming.waiting_list.interface.workers import WorkerRow
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What a viewer needs of one response; `last_sequence` is the number of its last event."""
+    """One response as `watch` shows it; `last_sequence` is the number of its last event."""
 
     state: State
     position: int | None
@@ -19,7 +19,10 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The answer of `watch`. `size` as in Place; `workers` counts those alive and not draining."""
+    """What `watch` returns: the queue's `size` as in Place, and the watched responses by id.
+
+    `workers` is the number of those that are alive and not draining.
+    """
 
     size: int
     workers: int
@@ -30,7 +33,7 @@ class Watch:
 class EntryRow:
     """An open response in a snapshot. `slot` is None while it is held.
 
-    `since` is seconds in its present state, `asked` seconds since it was accepted.
+    `since` is the seconds in its present state, `asked` the seconds since it was accepted.
     """
 
     response_id: str
@@ -64,13 +67,13 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Ids of responses that a sweep returned, and of those that the caller is to end.
+    """Ids of responses that a sweep has given back, and of those that the caller is to end.
 
-    `returned` went back to their slots from expired leases. `exhausted` have used up their
-    attempts. `abandoned` have had no viewer for too long, or were cancelled while running and
-    came back from their worker without an end. `overdue` were never claimed and have waited too
-    long. All but the first are named by every sweep until the caller has ended them through the
-    record; those that came back are never claimed again.
+    `returned` are back at their slots from expired leases. `exhausted` are out of attempts.
+    `abandoned` have had no viewer for too long, or were cancelled while they ran and came back from
+    their worker without an end. `overdue` were never claimed and have waited too long. Every sweep
+    returns all but the first until the caller has ended them; those that came back are never
+    claimed again.
     """
 
     returned: list[str]

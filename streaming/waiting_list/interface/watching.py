@@ -1,4 +1,4 @@
-"""The role of viewers: read events, follow positions."""
+"""The role `Watching`, of viewers: read events, follow positions."""
 
 from __future__ import annotations
 

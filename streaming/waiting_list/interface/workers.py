@@ -1,4 +1,4 @@
-"""Workers as the list knows them: heartbeats, and the orders that operators give."""
+"""Workers as the list knows them: their heartbeats, and operators' orders for them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What an operator wants of one worker. `capacity` None: as many as it was started with.
+    """An operator's orders for one worker.
 
-    `drain`: claim no more, finish what runs, however long that takes, and stay.
+    A `capacity` of None is the one that it was started with. `drain`: claim nothing more, finish
+    what runs without a time limit, and stay.
     """
 
     capacity: int | None = None
@@ -29,10 +30,10 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class WorkerBeat:
-    """A worker's heartbeat. After `ttl` seconds without another one it counts as dead.
+    """A worker's heartbeat. After `ttl` seconds without another one the worker counts as dead.
 
-    `prefixes` is the number of prompts whose keys and values its engine keeps: the next turn of
-    such a conversation is read faster there than elsewhere.
+    `prefixes` is the number of prompts whose keys and values its engine keeps, so that it reads the
+    next turn of such a conversation faster than other workers.
     """
 
     worker_id: str
@@ -45,9 +46,9 @@ class WorkerBeat:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A live worker in a snapshot. `age` is seconds since its heartbeat.
+    """A live worker in a snapshot. `age` is the seconds since its last heartbeat.
 
-    `capacity` and `state` are the effective ones: the heartbeat's, lowered by `orders`. `paused`
+    `capacity` and `state` are the effective ones: the heartbeat's, restricted by `orders`. `paused`
     is the worker's own switch; `Snapshot.paused` is the one for all.
     """
 

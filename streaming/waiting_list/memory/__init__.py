@@ -1,4 +1,4 @@
-"""The waiting list of one process: no `await` inside an operation.
+"""The waiting list of one process: no `await` inside an operation, a module for each role.
 
-Knows no Redis, no record and no sockets.
+It knows neither Redis nor the record nor sockets.
 """

@@ -1,4 +1,4 @@
-"""How much is open in the waiting list in memory, and whom that keeps out."""
+"""Admission to the waiting list in memory: open responses are counted, and bounds checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streaming.waiting_list.base import (
 
 
 class Bounds:
-    """Counts open responses in all, by owner and by address."""
+    """The numbers of open responses: in all, by owner and by address."""
 
     def __init__(self) -> None:
         self.open = 0
@@ -25,7 +25,10 @@ class Bounds:
         self.addresses: Counter[str] = Counter()
 
     def check(self, entry: Entry, limits: AdmissionLimits, serving: Collection[int]) -> None:
-        """Raise what keeps the entry out, if anything does. `serving`: the workers' capacities."""
+        """Raise the refusal for an entry beyond a bound.
+
+        `serving` has the capacities of the workers that take responses.
+        """
         if not serving:  # nobody else can ever serve this process's list
             raise rules.refusal(Unavailable.code, 0, 0)
         mine = self.owners[entry.owner]
@@ -39,12 +42,14 @@ class Bounds:
             raise rules.refusal(QueueFull.code, self.open, bound)
 
     def add(self, entry: Entry) -> None:
+        """Count an entry that was accepted."""
         self.open += 1
         self.owners[entry.owner] += 1
         if entry.address:
             self.addresses[entry.address] += 1
 
     def remove(self, entry: Entry) -> None:
+        """Count an entry no more."""
         self.open -= 1
         _uncount(self.owners, entry.owner)
         _uncount(self.addresses, entry.address)

@@ -1,13 +1,13 @@
 """Cache affinity: which worker a waiting response is reserved for.
 
-The last turn of its conversation was answered by a worker, whose engine still keeps the keys and
-values of that prefix. A response is reserved for it only where that costs nobody anything: a
-worker that claims passes over an entry if the holder of its prefix has a free place for it at
-this moment. That place then belongs to the entry: the holder's next claim is what was reserved for
-it, and no more is reserved for it than it has free places. So the same responses start as without
-all this, each on the worker that suits it. The holder is told at once. If it does not come within
-RESERVED_SECONDS, is paused, drained or lost, whoever asks next gets the entry, which is not
-reserved again. A holder that did not come gets no reservations until it claims.
+The worker that answered the last turn of a conversation, the holder of its prefix, still has the
+prefix's keys and values in its engine. A response is reserved for the holder only where that
+delays nobody: a worker that claims passes over an entry if its holder has a free place for it now.
+That place is then taken: the holder's next claim returns what is reserved for it, and no more is
+reserved for it than it has free places. So the same responses start as without reservations, each
+on the worker that suits it. The holder is told at once. If it does not claim within
+RESERVED_SECONDS, or is paused, drained or lost, the next worker that claims gets the entry, which
+is not reserved again. A holder that did not claim in time gets no reservations until it claims.
 
 `lua/cache_affinity.lua` is the same for Redis.
 """
@@ -27,11 +27,14 @@ LOOK_AHEAD = 64
 """Maximum entries that one claim passes over."""
 
 PREFIXES_KEPT = 256
-"""Maximum conversations that are remembered of one worker."""
+"""Maximum conversations whose holder one worker is remembered as."""
 
 
 class Prefixes:
-    """Which worker ran the last response of a conversation; of each worker, the latest few."""
+    """The holder of each conversation's prefix: the worker that ran its last response.
+
+    Of each worker, only the latest conversations are remembered.
+    """
 
     def __init__(self) -> None:
         self._holders: dict[str, str] = {}
@@ -41,11 +44,11 @@ class Prefixes:
         return len(self._holders)
 
     def holder(self, conversation_id: str) -> str:
-        """Return the worker that holds a conversation's prefix, '' if none is known."""
+        """Return the worker that holds a conversation's prefix, '' if unknown."""
         return self._holders.get(conversation_id, "")
 
     def keep(self, worker_id: str, conversation_id: str, most: int) -> None:
-        """Make a worker the holder; beyond `most` of its prefixes, drop the oldest."""
+        """Make a worker the holder; of its prefixes, forget the oldest beyond `most`."""
         if not conversation_id or most < 1:
             return
         self._held.get(self.holder(conversation_id), {}).pop(conversation_id, None)
@@ -78,7 +81,7 @@ class CacheAffinity:
         self._reserved_seconds = reserved_seconds
         self._prefixes = Prefixes()
         self._reserved: dict[str, list[OpenResponse]] = {}
-        self._missing: set[str] = set()  # did not come for what was reserved for them
+        self._missing: set[str] = set()  # did not claim what was reserved for them in time
 
     def keep(self, worker_id: str, conversation_id: str) -> None:
         """Note that a worker has finished a response of a conversation."""
@@ -96,10 +99,10 @@ class CacheAffinity:
     def choose(
         self, worker_id: str, waiting: Iterable[OpenResponse]
     ) -> OpenResponse | Reserved | None:
-        """Return what a worker with a free place claims of `waiting`, which is in order.
+        """Return the response of `waiting`, which is in order, that a worker is to claim.
 
-        Reserved if all of it is reserved for others, None if nothing waits. The reservation of what
-        is chosen is cleared.
+        Reserved if all are reserved for other workers, None if nothing waits. The worker must have
+        a free place. The reservation of the chosen response is cleared.
         """
         self._missing.discard(worker_id)
         if mine := self._reserved_for(worker_id):
@@ -112,7 +115,7 @@ class CacheAffinity:
         return Reserved(min(until) - self._clock()) if until else None
 
     def _reserved_for(self, worker_id: str) -> list[OpenResponse]:
-        """Return what is reserved for a worker and still waits for it."""
+        """Return the responses that are reserved for a worker now."""
         now = self._clock()
         return [
             response
@@ -123,7 +126,7 @@ class CacheAffinity:
         ]
 
     def _passes_over(self, response: OpenResponse, worker_id: str) -> bool:
-        """Return whether this worker is to pass over a response; reserve it for its holder."""
+        """Return whether a worker must leave a response to its holder; reserve it if it does."""
         if response.reserved_until:
             return response.reserved_for != worker_id and self._is_reserved(response)
         holder = self._prefixes.holder(response.entry.conversation_id)
@@ -138,7 +141,7 @@ class CacheAffinity:
         return True
 
     def _is_reserved(self, response: OpenResponse) -> bool:
-        """Return whether nobody but its holder may claim a response that was reserved."""
+        """Return whether only its holder may claim a response that was reserved."""
         if not response.reserved_for:
             return False
         free = self._registry.free_capacity(response.reserved_for)

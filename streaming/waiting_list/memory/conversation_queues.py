@@ -1,4 +1,4 @@
-"""The conversations of the waiting list in memory: one open response in each, the rest held."""
+"""The conversations of the waiting list in memory: all but the first response of each are held."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from streaming.waiting_list.base import Entry
 
 
 class ConversationQueues:
-    """Per conversation, the ids in order of arrival: the open one first, then the held."""
+    """Response ids by conversation, in order of arrival: the first may run, the others are held."""
 
     def __init__(self) -> None:
         self._queues: dict[str, list[str]] = {}
@@ -15,7 +15,7 @@ class ConversationQueues:
         return len(self._queues)
 
     def join(self, entry: Entry) -> bool:
-        """Add an entry; return whether it is the open one. Without a conversation it always is."""
+        """Add an entry; return whether it is the first. Without a conversation it always is."""
         if not entry.conversation_id:
             return True
         queue = self._queues.setdefault(entry.conversation_id, [])
@@ -23,7 +23,7 @@ class ConversationQueues:
         return len(queue) == 1
 
     def leave(self, entry: Entry) -> str | None:
-        """Remove an entry; return the id that is the open one instead, None if none takes over."""
+        """Remove an entry; return the id that has become the first, None if none has."""
         queue = self._queues.get(entry.conversation_id)
         if queue is None:
             return None

@@ -1,4 +1,4 @@
-"""The events of responses in memory, and those of ended ones, which are kept a while."""
+"""The events of responses in memory; those of ended responses are kept for a while."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class EventLog:
-    """Events numbered `before` + 1, `before` + 2, ...; `last_sequence` is the last number."""
+    """The events of one response, numbered `before` + 1, `before` + 2, and so on."""
 
     before: int = 0
     events: list[str] = field(default_factory=list)
 
     @property
     def last_sequence(self) -> int:
+        """The number of the last event; `before` without any."""
         return self.before + len(self.events)
 
     def after(self, number: int, most: int | None = None) -> list[str]:
-        """Return the events with greater numbers, the first `most` of them."""
+        """Return the events with numbers greater than `number`: the first `most`, None for all."""
         first = max(number - self.before, 0)
         return self.events[first : None if most is None else first + most]
 

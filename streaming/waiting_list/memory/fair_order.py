@@ -1,6 +1,6 @@
 """The order of the waiting list in memory: start-time fair queueing between owners.
 
-`lua/fair_order.lua` is the same for Redis; the rule is told in `base.WaitingList`. No owner's
+`lua/fair_order.lua` is the same for Redis; `interface.WaitingList` describes the rule. No owner's
 last tag needs to be kept: while the owner has something waiting it is the tag of the last one,
 and otherwise the virtual time has passed it. Entries that were moved are in no owner's queue.
 """
@@ -15,18 +15,18 @@ from streaming.waiting_list.memory.ordered_entries import OrderedEntries, slot_o
 
 
 class FairOrder(OrderedEntries):
-    """The entries that have positions. Enter with `enter`, leave with `claim` or `withdraw`."""
+    """The responses that have positions: in by `enter`, out by `claim` or `withdraw`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.unsaved: dict[str, OpenResponse] = {}
-        """By id, those whose slot is another one than `enqueue` told; whoever saves them clears."""
+        """By id, responses whose slot is not the one that `enqueue` returned, until it is saved."""
         self._by_owner: dict[str, list[OpenResponse]] = {}
         self._virtual_time = 0
         self._last_ticket = 0
 
     def enter(self, response: OpenResponse, now: float) -> None:
-        """Give a response its slot and let it wait there."""
+        """Give a response its slot in the order, behind its owner's others."""
         queue = self._by_owner.setdefault(response.entry.owner, [])
         last = queue[-1].slot.tag if queue else 0
         self._close_gap()
@@ -44,7 +44,7 @@ class FairOrder(OrderedEntries):
         self.add(response)
 
     def pass_over(self, slot: Slot) -> None:
-        """Let whoever enters from now on stand behind this slot."""
+        """Let all who enter from now on stand behind this slot."""
         self._virtual_time = max(self._virtual_time, slot.tag)
         self._last_ticket = max(self._last_ticket, slot.ticket)
 
@@ -53,13 +53,13 @@ class FairOrder(OrderedEntries):
         return Slot(0, self._next_ticket())
 
     def claim(self, response: OpenResponse) -> None:
-        """Take one out whose turn it is."""
+        """Remove a response that is claimed, and advance the virtual time to its tag."""
         self.remove(response)
         self._virtual_time = max(self._virtual_time, response.slot.tag)
         self._leave_queue(response)
 
     def withdraw(self, response: OpenResponse) -> None:
-        """Take one out; its owner's later ones each move up by one slot."""
+        """Remove a response; each later one of its owner inherits the slot of the one before it."""
         self.remove(response)
         queue = self._by_owner.get(response.entry.owner, [])
         following = queue[queue.index(response) + 1 :] if response in queue else []

@@ -124,12 +124,10 @@ class MemoryLeasing(MemoryStore, Leasing):
         response = self._leased(lease)
         if response is None:
             return None
-        if number is not None:
-            is_next = rules.is_next(number, response.log.last_sequence, response.number_at_claim)
-            if is_next is None:
-                raise WrongNumber([response.response_id])
-            if not is_next:
-                return number
+        if number is not None and rules.is_repeated(
+            response.response_id, number, response.log.last_sequence, response.number_at_claim
+        ):
+            return number
         response.tokens.extend(tokens)
         self._statistics.tokens += len(tokens)
         return self._publish_event(response, event, last=False)

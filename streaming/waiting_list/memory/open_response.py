@@ -13,11 +13,11 @@ from streaming.waiting_list.base import MAX_ATTEMPTS, Claim, Entry, Lease, Slot,
 from streaming.waiting_list.memory.event_logs import EventLog
 
 NO_SLOT = Slot(0, 0)
-"""The slot of what is held."""
+"""The slot of a held response."""
 
 
 class ResponsePhase(Enum):
-    """Where an open response is. The first three can be claimed in time, PARKED never again."""
+    """The phase of an open response. The first three can be claimed in time, PARKED never again."""
 
     HELD = State.HELD, "behind an open response of its conversation"
     ORDERED = State.WAITING, "in the fair order: it has a position"
@@ -45,12 +45,12 @@ TRANSITIONS: dict[ResponsePhase, frozenset[ResponsePhase]] = {
     ResponsePhase.PARKED: frozenset({ResponsePhase.ENDED}),
     ResponsePhase.ENDED: frozenset(),
 }
-"""Phases that may follow each. Every response begins HELD; RETURNED follows that in a list that
-is restored."""
+"""The phases that may follow each. Every response begins HELD. Only in a list that is restored does
+RETURNED follow HELD."""
 
 
 class InvalidTransition(RuntimeError):
-    """A response was to go to a phase that cannot follow its present one: a bug of the list."""
+    """A response was to enter a phase that cannot follow its present one: a bug of the list."""
 
     def __init__(self, response_id: str, before: ResponsePhase, after: ResponsePhase) -> None:
         super().__init__(f"{response_id} is {before.name} and cannot become {after.name}")
@@ -88,25 +88,29 @@ class OpenResponse:
 
     @property
     def response_id(self) -> str:
+        """The response's id."""
         return self.entry.response_id
 
     @property
     def state(self) -> State:
-        """The state that callers see."""
+        """The response's state, as callers of the list see it."""
         return self.phase.state
 
     def enter(self, slot: Slot, now: float) -> None:
-        """Let it wait in the order."""
+        """Let it wait in the order, at this slot."""
         self._become(ResponsePhase.ORDERED, now)
         self.slot = slot
 
     def enter_returned(self, slot: Slot, token: int, now: float) -> None:
-        """Let one that ran in a lost list wait ahead of the order, as if `token` had claimed it."""
+        """Let it wait ahead of the order, as after a lease with this token.
+
+        For a response that ran in a list that was lost.
+        """
         self._become(ResponsePhase.RETURNED, now)
         self.slot, self.token = slot, token
 
     def start(self, worker_id: str, token: int, now: float, lease_seconds: float) -> Claim:
-        """Give it to a worker under a new lease."""
+        """Lease it to a worker for `lease_seconds` from `now` on, and return the claim."""
         self._become(ResponsePhase.RUNNING, now)
         self.worker_id, self.token = worker_id, token
         self.expires, self.attempt = now + lease_seconds, self.attempt + 1
@@ -120,20 +124,23 @@ class OpenResponse:
         )
 
     def is_leased(self, token: int, now: float) -> bool:
-        """Return whether the lease with this token may publish for it, swept or not."""
+        """Return whether the lease with this token may publish for it.
+
+        A lease ends with its time, whether or not a sweep has noticed.
+        """
         return self.phase is ResponsePhase.RUNNING and self.token == token and self.expires > now
 
     def cancel(self) -> bool:
-        """Ask its worker to end it; False if it does not run."""
+        """Set the cancel flag, by which its worker ends it; False if it does not run."""
         if self.phase is not ResponsePhase.RUNNING:
             return False
         self.cancelled = True
         return True
 
     def give_back(self, now: float, *, forgive: bool) -> None:
-        """End its lease without an end of the response. `forgive`: the attempt does not count.
+        """End its lease and let it wait again; with `forgive` the attempt does not count.
 
-        It is RETURNED, or PARKED if it was cancelled or has used up its attempts.
+        It becomes RETURNED, or PARKED if it was cancelled or has used up its attempts.
         """
         attempt = self.attempt - forgive
         again = not self.cancelled and attempt < MAX_ATTEMPTS
@@ -141,21 +148,21 @@ class OpenResponse:
         self.worker_id, self.attempt = "", attempt
 
     def end(self, now: float) -> None:
-        """Let it be open no more."""
+        """End it: it is no longer open."""
         self._become(ResponsePhase.ENDED, now)
         self.worker_id = ""
         self.clear_reservation()
 
     def reserve(self, worker_id: str, until: float) -> None:
-        """Keep it for one worker until then."""
+        """Reserve it for a worker until then, in seconds of the list's clock."""
         self.reserved_for, self.reserved_until = worker_id, until
 
     def cancel_reservation(self) -> None:
-        """Let anybody have it; it is reserved for nobody again while it waits."""
+        """Let any worker claim it; it is not reserved again while it waits."""
         self.reserved_for = ""
 
     def clear_reservation(self) -> None:
-        """Forget that it was reserved: if it comes back, it may be reserved again."""
+        """Forget that it was reserved, so that it may be reserved again once it has come back."""
         self.reserved_for, self.reserved_until = "", 0.0
 
     def _become(self, phase: ResponsePhase, now: float) -> None:

@@ -1,4 +1,4 @@
-"""All open responses of the waiting list in memory, each where its phase says."""
+"""All open responses of the waiting list in memory, by id and by phase."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streaming.waiting_list.memory.worker_registry import WorkerRegistry
 
 
 class OpenResponses:
-    """Open responses by id, in order of arrival, and the collections that their phases are.
+    """Open responses by id, in order of arrival, and a collection for each phase.
 
     A response is in `order` while ORDERED, in `returned` while RETURNED, in `parked` while
     PARKED, in the registry's leases while RUNNING, and HELD behind the first one of its
@@ -51,6 +51,7 @@ class OpenResponses:
         return self._by_id[response_id]
 
     def get(self, response_id: str) -> OpenResponse | None:
+        """Return an open response, None for another id."""
         return self._by_id.get(response_id)
 
     def in_phase(self, phase: ResponsePhase) -> list[OpenResponse]:
@@ -58,7 +59,7 @@ class OpenResponses:
         return [response for response in self if response.phase is phase]
 
     def position(self, response: OpenResponse) -> int | None:
-        """Return its position in the order, 1 for the next one; None outside of it."""
+        """Return a response's position in the order: 1 is next, None if it is not in the order."""
         return self.order.rank(response) + 1 if response.phase is ResponsePhase.ORDERED else None
 
     def add(self, entry: Entry, said: int) -> OpenResponse:
@@ -70,7 +71,10 @@ class OpenResponses:
         return response
 
     def restore(self, known: Remembered, seen: float) -> None:
-        """Add one that a lost list had, where it stood. It counts as viewed at `seen`."""
+        """Add a response that a lost list had, where it stood.
+
+        It counts as last viewed at `seen`, in seconds of the list's clock.
+        """
         now = self._clock()
         response, is_held = self._register(known.entry, known.said, now, seen)
         if is_held:
@@ -86,14 +90,16 @@ class OpenResponses:
             self._enter_late(response)
 
     def choose(self, worker_id: str) -> OpenResponse | Reserved | None:
-        """Return what a worker is to claim; how long all is reserved for others; None if nothing
-        waits."""
+        """Return what a worker is to claim.
+
+        Reserved if all that waits is reserved for other workers, None if nothing waits.
+        """
         return self._affinity.choose(worker_id, chain(self.returned, self.order))
 
     def start(
         self, response: OpenResponse, worker_id: str, now: float, lease_seconds: float
     ) -> Claim:
-        """Let a worker run a waiting response."""
+        """Lease a waiting response to a worker and return the claim."""
         if response.phase is ResponsePhase.RETURNED:
             self.returned.remove(response)
         else:
@@ -133,14 +139,14 @@ class OpenResponses:
     def _register(
         self, entry: Entry, said: int, now: float, seen: float
     ) -> tuple[OpenResponse, bool]:
-        """Make a held response, counted; and whether it stays held."""
+        """Add a held response and count it; return it, and whether it stays held."""
         response = OpenResponse(entry, asked=now, since=now, seen=seen, log=EventLog(said))
         self._by_id[entry.response_id] = response
         self.bounds.add(entry)
         return response, not self.conversations.join(entry)
 
     def _enter_late(self, response: OpenResponse) -> None:
-        """Give a slot that the record is not told by `enqueue`."""
+        """Let a response enter the order after `enqueue` has returned; the record must be told."""
         self.order.enter(response, self._clock())
         self.order.unsaved[response.response_id] = response
 

@@ -11,7 +11,7 @@ from streaming.waiting_list.memory.open_response import OpenResponse
 
 
 def slot_of(response: OpenResponse) -> Slot:
-    """Return the sort key."""
+    """Return the sort key of a response."""
     return response.slot
 
 
@@ -28,13 +28,14 @@ class OrderedEntries:
         return iter(self._responses)
 
     def add(self, response: OpenResponse) -> None:
+        """Add a response at its slot."""
         self._responses.add(response)
 
     def remove(self, response: OpenResponse) -> None:
-        """Take one out that is here."""
+        """Remove a response that is here."""
         self._responses.discard(response)  # `remove` would write all of it into an error's text
 
     def rank(self, response: OpenResponse) -> int:
-        """Return how many are before one that is here."""
+        """Return how many stand before a response that is here."""
         before: int = self._responses.bisect_key_left(response.slot)
         return before

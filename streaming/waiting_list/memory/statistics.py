@@ -11,7 +11,7 @@ from streaming.waiting_list.base import RECENT_KEPT, REFUSALS, SAMPLES_KEPT, WAI
 
 @dataclass(slots=True)
 class Statistics:
-    """Counters since the list began, and the last few measurements. Times are in seconds."""
+    """Counters since the process began, and the last few measurements. Times are in seconds."""
 
     clock: Callable[[], float]
     accepted: int = 0

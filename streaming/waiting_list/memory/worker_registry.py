@@ -19,13 +19,14 @@ class KnownWorker:
 
     @property
     def capacity(self) -> int:
-        """The heartbeat's, or the ordered one if that is less."""
+        """The effective capacity: the heartbeat's, or the ordered one if that is less."""
         if self.orders.capacity is None:
             return self.beat.capacity
         return min(self.beat.capacity, self.orders.capacity)
 
     @property
     def state(self) -> WorkerState:
+        """The effective state: DRAINING if ordered, else the heartbeat's."""
         return WorkerState.DRAINING if self.orders.drain else self.beat.state
 
 
@@ -37,7 +38,7 @@ class WorkerRegistry:
     paused: bool = False
     """Whether no worker may claim."""
     leases: dict[str, set[str]] = field(default_factory=dict)
-    """Response ids that each worker runs; they outlive the row of a dead one."""
+    """The response ids that each worker runs; a dead worker's stay until they are given back."""
     _workers: dict[str, KnownWorker] = field(default_factory=dict)
 
     def beat(self, beat: WorkerBeat) -> Orders:
@@ -58,7 +59,7 @@ class WorkerRegistry:
         return dead
 
     def pause(self, worker_id: str | None, paused: bool) -> bool:
-        """Set the switch of a worker, or (None) the one for all; False for an unknown worker."""
+        """Pause or unpause a worker, or all (None); False for an unknown worker."""
         if worker_id is None:
             self.paused = paused
         elif worker_id in self._workers:
@@ -68,7 +69,7 @@ class WorkerRegistry:
         return True
 
     def order(self, worker_id: str, capacity: int | None, drain: bool | None) -> bool:
-        """Change a worker's orders, None as they are; False for an unknown worker."""
+        """Change a worker's orders; None changes nothing. False for an unknown worker."""
         known = self._workers.get(worker_id)
         if known is None:
             return False
@@ -83,7 +84,7 @@ class WorkerRegistry:
         self.leases.setdefault(worker_id, set()).add(response_id)
 
     def unlease(self, worker_id: str, response_id: str) -> None:
-        """Count a response as run by a worker no more."""
+        """No longer count a response as run by a worker."""
         leases = self.leases.get(worker_id)
         if leases is not None:
             leases.discard(response_id)
@@ -113,7 +114,7 @@ class WorkerRegistry:
         return [worker.capacity for worker in self._live() if _serves(worker)]
 
     def claiming_capacities(self) -> dict[str, int]:
-        """Return the capacities of those that claim, or will once they are loaded, by worker."""
+        """Return, by worker, the capacities of those that claim, or will once they are loaded."""
         return {
             worker.beat.worker_id: worker.capacity
             for worker in self._live()

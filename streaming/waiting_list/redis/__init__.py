@@ -1,4 +1,4 @@
-"""The waiting list that many processes share: Lua scripts, connections, what a server must have.
+"""The waiting list that many processes share: a module for each role, scripts, connections, checks.
 
-Knows no record and no sockets.
+It knows neither the record nor sockets.
 """

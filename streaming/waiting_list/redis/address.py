@@ -1,4 +1,4 @@
-"""Where Redis is, and the connections made to it. It knows no URLs and no settings."""
+"""The address of Redis, and the connections made to it. Knows neither URLs nor settings."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from redis.retry import Retry as BlockingRetry
 _PORT: Final = 6379
 
 _PATIENCE: Final = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
-"""Stated because redis-py's own default has changed between versions, and none would leave a call
-to a stalled server hanging for ever."""
+"""Stated because redis-py's defaults differ between versions; without a timeout a call to a stalled
+server would hang for ever."""
 
 _ALIVE: Final = {
     getattr(socket, name): seconds
     for name, seconds in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
     if hasattr(socket, name)
 }
-"""A machine that is gone without a word is noticed after half a minute, also by who only hears."""
+"""Seconds, and a number of probes: a machine that has disappeared is noticed after half a minute,
+also on a connection that only receives."""
 
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """One server, or (with `sentinels`) the master of that name, wherever it is just now.
+    """One server, or with `sentinels` the present master of the name `master`.
 
-    `options` are those of redis-py's connections. No password is shown by `repr` or `where`.
+    `options` are those of redis-py's connections. Neither `repr` nor `where` shows a password.
     """
 
     options: Mapping[str, Any] = field(repr=False)
@@ -52,27 +53,29 @@ class RedisAddress:
 
     @property
     def host(self) -> str:
+        """The server's host name."""
         return str(self.options.get("host", "localhost"))
 
     @property
     def port(self) -> int:
+        """The server's port."""
         return int(self.options.get("port", _PORT))
 
     @property
     def number(self) -> int:
-        """Of the database."""
+        """The number of the database within the server."""
         return int(self.options.get("db", 0))
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every password in it."""
+        """Every password in the address."""
         found = (self.options.get("password"), self.sentinel_options.get("password"))
         return tuple(str(secret) for secret in found if secret)
 
     # --- connections ---
 
     def make_pool(self) -> BlockingConnectionPool:
-        """A bounded pool for short commands, which outlasts a quick restart of the server."""
+        """Return a bounded pool for short commands, whose retries outlast a quick restart."""
         options = {
             "max_connections": 16,
             "timeout": 10,
@@ -87,7 +90,7 @@ class RedisAddress:
         return BlockingConnectionPool(connection_class=self._connection_class(), **options)
 
     def make_listening_pool(self) -> ConnectionPool:
-        """An unbounded pool for a connection that listens to channels, and some that publish."""
+        """Return an unbounded pool for connections that subscribe and publish."""
         options = {**self._kept_alive(), **self.options}
         if self.sentinels:
             return ClosingSentinelPool(  # type: ignore[no-untyped-call]
@@ -96,7 +99,7 @@ class RedisAddress:
         return ConnectionPool(connection_class=self._connection_class(), **options)
 
     def _sentinel(self) -> Sentinel:
-        # One that is down is passed over at once: the others know the same.
+        # A Sentinel that is down is skipped at once: the others know the same.
         options = {
             "socket_timeout": 2.0,
             "socket_connect_timeout": 2.0,
@@ -120,7 +123,10 @@ class RedisAddress:
         return asyncio_connection.SSLConnection if self.is_tls else asyncio_connection.Connection
 
     def blocking_client(self, place: tuple[str, int] | None = None, **changes: Any) -> Redis:
-        """A client without asyncio, which tries once; `place` instead of the address's own."""
+        """Return a client without asyncio, which tries each command once.
+
+        `place` is a host and port to use instead of the address's own, `changes` are options.
+        """
         options = {**_PATIENCE, **self.options, **changes}
         if place:
             options["host"], options["port"] = place
@@ -132,17 +138,20 @@ class RedisAddress:
 
 
 class ClosingSentinelPool(SentinelConnectionPool):
-    """Closes the connections to the Sentinels, too, when all of its own are closed."""
+    """A pool that also closes its connections to the Sentinels."""
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close the connections; with all of them, also those to the Sentinels."""
         await super().disconnect(inuse_connections)
         if inuse_connections:
             for sentinel in self.sentinel_manager.sentinels:
                 await sentinel.aclose()
 
     async def leave_former_master(self) -> tuple[str, int]:
-        """Close the connections that wait here for a master of the past, which may be alive and
-        answer; the address of the present one. Raises ConnectionError if there is none."""
+        """Close idle connections to a former master and return the present one's host and port.
+
+        A former master may be alive and answer. Raises ConnectionError if there is no master.
+        """
         master: tuple[str, int] = await self.get_master_address()  # type: ignore[no-untyped-call]
         waiting: list[Any] = list(self._available_connections)
         for connection in waiting:
@@ -152,12 +161,11 @@ class ClosingSentinelPool(SentinelConnectionPool):
 
 
 class BlockingSentinelPool(ClosingSentinelPool, BlockingConnectionPool):
-    """Connections to the present master, of which nobody gets more than there may be: who comes
-    later waits."""
+    """A bounded pool of connections to the present master; a caller waits for a free one."""
 
 
 def places(pairs: Any) -> str:
-    """Hosts and ports in words."""
+    """Return hosts and ports as text."""
     return ", ".join(
         f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in pairs
     )

@@ -1,7 +1,7 @@
-"""What is wrong with the Redis of an address, told at the start, a sentence each.
+"""Checks at the start whether the Redis of an address can keep a waiting list.
 
-Only what will not mend itself is refused. A server that is not there yet, still loads its file, or
-is just changing its master, is away: whoever asks waits, or starts and tries again.
+Only what needs somebody to change something is refused. A server that is not there yet, is loading
+its file, or is changing its master, is away: the caller waits, or starts and tries again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from streaming.waiting_list.redis.reasons import (
 from streaming.waiting_list.redis.scripts import FORMAT, other_format, other_site
 
 OLDEST_VERSION = (6, 2)
-"""The first with ZMSCORE; and scripts may write behind a TIME."""
+"""The first version with ZMSCORE, and in which scripts may write after TIME."""
 
 _PROBE = """
 local call, key = redis.call, KEYS[1]
@@ -40,13 +40,15 @@ call('DEL', key)
 call('PUBLISH', ARGV[1], '{}')
 return 1
 """
-"""What the waiting list's scripts do, to a key and a channel of its own."""
+"""The commands of the waiting list's scripts, on a key and a channel of this script's own."""
 
 
 def check(address: RedisAddress, prefix: str) -> list[str]:
-    """Make sure that a waiting list can live there, under this prefix; what is only unwise is
-    returned, a sentence each. Raises RedisRefused or RedisAway; takes some 5 s at most if a
-    server does not answer."""
+    """Check that a waiting list can be kept there, under this prefix.
+
+    Returns warnings, a sentence each. Raises RedisRefused or RedisAway; takes about 5 s if a server
+    does not answer.
+    """
     _check_files(address)
     with explained(address):
         if not address.sentinels:
@@ -56,8 +58,11 @@ def check(address: RedisAddress, prefix: str) -> list[str]:
 
 
 def claim_prefix(address: RedisAddress, prefix: str, site_id: str, *, take: bool = False) -> None:
-    """Make the prefix this site's. Raises RedisRefused if it is another's, or if the list there
-    has another version's format, unless `take`, which drops such a list; else as `check`."""
+    """Let the prefix belong to this site.
+
+    Raises RedisRefused if it belongs to another site, or if the list there has another version's
+    format; `take` takes the prefix and drops such a list instead. Else raises as `check`.
+    """
     meta = f"{prefix}:waiting:meta"
     with explained(address):
         place = _find_master(address) if address.sentinels else None
@@ -78,7 +83,7 @@ def claim_prefix(address: RedisAddress, prefix: str, site_id: str, *, take: bool
 
 
 def _drop_list(client: Redis, prefix: str) -> None:
-    """Delete the whole list under a prefix; the one that tells whose it is goes last."""
+    """Delete the whole list under a prefix, last the key that says whose it is."""
     literal = re.sub(r"([\\*?\[\]^])", r"\\\1", prefix)
     meta = f"{prefix}:waiting:meta".encode()
     names = [_bytes(name) for name in client.scan_iter(f"{literal}:waiting:*", count=1000)]
@@ -145,7 +150,7 @@ def _check_server(
     address: RedisAddress, prefix: str, place: tuple[str, int] | None = None
 ) -> list[str]:
     try:
-        # Without its number: a Sentinel and a Cluster have none, and are called what they are.
+        # Without the database's number: a Sentinel and a Cluster have none; see `_check_kind`.
         client = address.blocking_client(place, db=0)
     except AuthenticationError as error:
         if "without any password" in str(error) and _is_sentinel(address):
@@ -183,7 +188,7 @@ def _is_sentinel(address: RedisAddress) -> bool:
 
 
 def _info(client: Redis) -> dict[str, Any]:
-    """Empty for a user who may not ask."""
+    """Return what INFO says, nothing for a user without the permission."""
     with contextlib.suppress(NoPermissionError):
         info: dict[str, Any] = client.info()
         return info

@@ -14,12 +14,14 @@ from streaming.system.outages import LAYER_AWAY
 from streaming.waiting_list.redis.address import ClosingSentinelPool, RedisAddress
 
 FOLLOW_SECONDS = 0.5
-"""How often the Sentinels are asked who the master is."""
+"""Seconds between two questions to the Sentinels who the master is."""
 
 
 class LoopLayer(RedisPubSubLoopLayer):
-    """Every channel of Redis that it uses begins with the prefix, as every group's does. The parent
-    takes the name of a channel as it comes."""
+    """The layer's subscriptions and client on one event loop.
+
+    The name of every Redis channel begins with the prefix; the parent gives it to groups' only.
+    """
 
     def __init__(self, *args: Any, address: RedisAddress, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -29,7 +31,7 @@ class LoopLayer(RedisPubSubLoopLayer):
         self._following: asyncio.Task[None] | None = None
 
     def client(self) -> Redis:
-        """The waiting list's own client, apart from the publishing and subscribing one."""
+        """Return the waiting list's client, whose connections neither publish nor subscribe."""
         if self._client is None:
             pool = self._address.make_pool()
             self._client = Redis(connection_pool=pool)
@@ -38,26 +40,30 @@ class LoopLayer(RedisPubSubLoopLayer):
         return self._client
 
     def _own(self, channel: str) -> str:
-        """A channel's name in Redis."""
+        """Return a channel's name in Redis."""
         if channel.startswith(self.prefix):  # given out by `new_channel`
             return channel
         return f"{self.prefix}__channel__{channel}"
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
+        """Send a message to one channel."""
         await super().send(self._own(channel), message)
 
     async def receive(self, channel: str) -> dict[str, Any]:
+        """Wait for the next message on a channel and return it."""
         message: dict[str, Any] = await super().receive(self._own(channel))
         return message
 
     async def group_add(self, group: str, channel: str) -> None:
+        """Add a channel to a group."""
         await super().group_add(group, self._own(channel))
 
     async def group_discard(self, group: str, channel: str) -> None:
+        """Remove a channel from a group."""
         await super().group_discard(group, self._own(channel))
 
     async def flush(self) -> None:
-        """Close all connections; they open again when used. No key is touched."""
+        """Close all connections; they open again when they are used. No key is deleted."""
         await super().flush()
         await end(self._following)
         self._following = None
@@ -67,7 +73,7 @@ class LoopLayer(RedisPubSubLoopLayer):
 
 
 class Shard(RedisSingleShardConnection):
-    """The connections that publish and subscribe, to one address."""
+    """The connections to one address that publish and subscribe."""
 
     def __init__(self, address: RedisAddress, channel_layer: LoopLayer) -> None:
         super().__init__(None, channel_layer)
@@ -89,6 +95,7 @@ class Shard(RedisSingleShardConnection):
             await listening.disconnect()  # whoever reads from it connects it again
 
     async def flush(self) -> None:
+        """Close the connections; they open again when they are used."""
         await end(self._following)
         self._following = None
         await super().flush()
@@ -97,8 +104,11 @@ class Shard(RedisSingleShardConnection):
 async def follow_master(
     pool: ClosingSentinelPool, leave: Callable[[tuple[str, int]], Awaitable[None]] | None = None
 ) -> None:
-    """Ask the Sentinels from time to time, and leave a master of the past: one that hangs breaks no
-    connection, and one that was replaced goes on answering for seconds, for nothing."""
+    """Ask the Sentinels every FOLLOW_SECONDS for the master, and leave a former one.
+
+    `leave` is called with the present master's host and port. A master that hangs breaks no
+    connection, and one that was replaced goes on answering for some seconds.
+    """
     while True:
         await asyncio.sleep(FOLLOW_SECONDS)
         with contextlib.suppress(*LAYER_AWAY):  # no Sentinel, or no master just now
@@ -108,6 +118,7 @@ async def follow_master(
 
 
 async def end(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task and wait until it has ended; None is no task."""
     if task is not None:
         task.cancel()
         await asyncio.wait([task])

@@ -1,4 +1,4 @@
-"""What an error of a Redis server means: whether it will mend itself, and if not, what to do."""
+"""What an error of a Redis server means: whether it may pass, and if not, what to do about it."""
 
 from __future__ import annotations
 
@@ -40,20 +40,21 @@ _PROBE_SECONDS = 3.0
 
 
 class RedisRefused(Exception):
-    """It cannot be used, and that will not mend itself."""
+    """The server cannot be used until somebody changes something; the text says what."""
 
 
 class RedisAway(Exception):
-    """It cannot be used now."""
+    """The server cannot be used now, but perhaps later."""
 
 
 def refusal(address: RedisAddress, reason: str) -> RedisRefused:
+    """Return the error for a server that cannot be used, with the reason."""
     return RedisRefused(f"The Redis of REDIS_URL ({address.where}) cannot be used: {reason}.")
 
 
 @contextlib.contextmanager
 def explained(address: RedisAddress) -> Iterator[None]:
-    """Raise RedisRefused or RedisAway for what redis-py raises."""
+    """Raise RedisRefused or RedisAway for an error of redis-py within the block."""
     try:
         yield
     except (RedisError, OSError) as error:
@@ -64,7 +65,7 @@ def explained(address: RedisAddress) -> Iterator[None]:
 
 
 def reason_of(address: RedisAddress, error: Exception) -> str | None:
-    """Why it will not mend itself; None if it may."""
+    """Return why a server cannot be used, and what to do; None if the error may pass by itself."""
     text = str(error)
     if certificate := _in_chain(error, ssl.SSLCertVerificationError):
         return (

@@ -1,4 +1,4 @@
-"""The Lua scripts of the waiting list in Redis: put together from `lua/`, run by their hash."""
+"""The Lua scripts of the waiting list in Redis: assembled from `lua/`, and run by their hash."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from streaming.waiting_list.base import (
 from streaming.waiting_list.memory.cache_affinity import LOOK_AHEAD, PREFIXES_KEPT
 
 FORMAT = 1
-"""The number of the stored format, which `lua/prelude.lua` tells. A list of another one is not
-touched."""
+"""The number of the stored format, which `lua/prelude.lua` describes. A list in another format is
+not touched."""
 
 _CONSTANTS = "\n".join(
     (
@@ -33,8 +33,8 @@ _CONSTANTS = "\n".join(
         f"local MAX_ATTEMPTS, RECENT_KEPT = {MAX_ATTEMPTS}, {RECENT_KEPT}",
         f"local WAITS_KEPT, SAMPLES_KEPT = {WAITS_KEPT}, {SAMPLES_KEPT}",
         f"local LOOK_AHEAD, PREFIXES_KEPT = {LOOK_AHEAD}, {PREFIXES_KEPT}",
-        # Where channels_redis publishes the messages of groups, behind the prefix.
-        f"local SPEECH_NAME = '__group__{group_name('')}'",
+        # Channels on which channels_redis publishes the messages of groups, after the prefix.
+        f"local EVENTS_NAME = '__group__{group_name('')}'",
         f"local WORKERS_NAME = '__group__{WORKERS_GROUP}'",
     )
 )
@@ -43,7 +43,7 @@ _COMMON = ("prelude", "fair_order", "ending", "cache_affinity")
 
 @cache
 def _script(name: str) -> tuple[str, str]:
-    """The text of a script and its hash."""
+    """Return the text of a script and its SHA-1 hash."""
     folder = files("streaming.waiting_list.redis") / "lua"
     parts = [(folder / f"{part}.lua").read_text("utf-8") for part in (*_COMMON, name)]
     text = "\n".join([_CONSTANTS, *parts])
@@ -51,22 +51,23 @@ def _script(name: str) -> tuple[str, str]:
 
 
 SiteId = Callable[[], Awaitable[str]]
-"""Gives the id of this process's database."""
+"""Returns the id of this process's database."""
 
 
 class OtherSite(RedisError):
-    """The list under this prefix is another database's. Nothing was read or changed."""
+    """The list under this prefix belongs to another database. Nothing was read or changed."""
 
 
 class OtherFormat(RedisError):
-    """The list under this prefix has another version's format. Nothing was read or changed."""
+    """The list under this prefix has another format. Nothing was read or changed."""
 
 
 class Scripts:
-    """`client` gives the running event loop's client; `prefix` begins the name of every key.
+    """The scripts of the list under one prefix.
 
-    Every script first makes sure that the list has this version's format, and that it is `site`'s,
-    which it becomes if it is nobody's.
+    `client` returns the running event loop's client; `prefix` begins the name of every key. Every
+    script first checks that the list has this version's format and belongs to the database of
+    `site`; a list that belongs to none becomes that database's.
     """
 
     def __init__(self, client: Callable[[], Redis], prefix: str, site: SiteId | None) -> None:
@@ -76,7 +77,7 @@ class Scripts:
         self._site_id: str | None = None
 
     def mind_no_site(self) -> None:
-        """From now on, whose list it is does not matter."""
+        """No longer check to which database the list belongs."""
         self._site = None
 
     async def run(self, name: str, *args: str | int) -> Any:
@@ -106,7 +107,7 @@ class Scripts:
 
 
 def other_site(prefix: str) -> str:
-    """What to tell somebody whose prefix is another database's."""
+    """Return what to tell somebody whose prefix belongs to another database."""
     return (
         f"The prefix {prefix!r} in this Redis belongs to another database, and two sites must not "
         "share a waiting list. Give this site a prefix of its own, with CHATSTREAM_PREFIX. If "

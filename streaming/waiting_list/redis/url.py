@@ -1,5 +1,5 @@
-"""The address of Redis that a setting means: a URL, or a host in another of channels_redis's forms,
-read and checked."""
+"""Parses and checks the address of Redis in a setting: a URL, or a host in another of
+channels_redis's forms."""
 
 from __future__ import annotations
 
@@ -46,12 +46,14 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = URL_QUERY_ARGUMENT_PARSERS  # typ
 
 
 class AddressError(ValueError):
-    """What is wrong with an address, in words without the address: it may hold a password."""
+    """An address is wrong. The text does not contain it, since it may have a password."""
 
 
 def address_of(host: Any) -> RedisAddress:
-    """The address that a channel layer's host means, in each form that channels_redis knows: a
-    URL, a pair, or a dict of connection options. Raises AddressError."""
+    """Return the address of a channel layer's host. Raises AddressError.
+
+    As in channels_redis, a host is a URL, a pair of host and port, or a dict of connection options.
+    """
     if isinstance(host, str):
         return parse(host)
     if isinstance(host, tuple | list):
@@ -76,7 +78,7 @@ def address_of(host: Any) -> RedisAddress:
 
 
 def parse(url: str) -> RedisAddress:
-    """The address in a URL of one of the FORMS. Raises AddressError."""
+    """Return the address in a URL of one of the FORMS. Raises AddressError."""
     try:
         parts = urlsplit(url)
     except ValueError:  # an IPv6 address without its end

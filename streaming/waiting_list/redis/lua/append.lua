@@ -1,18 +1,18 @@
--- ARGV: nonce, then for each event: id, token, the event, its tokens as "1,2,", how many,
---       the number it must get or ''
--- Answers the number of each event; false where the lease is no longer valid, 'wrong' where the
--- number cannot be right.
-local before = answer_before(ARGV[1])
-if before then return before end
+-- ARGV: nonce, then for each event: id, token, the event, its tokens as "1,2,", their count,
+--       the number that it must get or ''
+-- Returns the number of each event; false where the lease is no longer valid, 'wrong' for a number
+-- that is neither the next one nor repeated.
+local earlier = earlier_answer(ARGV[1])
+if earlier then return earlier end
 local numbers, tokens = {}, 0
 for i = 2, #ARGV, 6 do
   local id, token, event, ids, count, wanted = unpack(ARGV, i, i + 5)
   local number = false
   if leased(id, token) then
-    local fate = fate_of_number(id, wanted)
-    if fate == 'wrong' then
+    local status = check_number(id, wanted)
+    if status == 'wrong' then
       number = 'wrong'
-    elseif fate == 'said' then
+    elseif status == 'repeated' then
       number = tonumber(wanted)
     else
       if ids ~= '' then
@@ -20,7 +20,7 @@ for i = 2, #ARGV, 6 do
         call('HINCRBY', entry_key(id), 'tokens', count)
         tokens = tokens + tonumber(count)
       end
-      number = say(id, event, false)
+      number = publish(id, event, false)
     end
   end
   numbers[#numbers + 1] = number

@@ -1,14 +1,15 @@
--- Goes before every script, behind ending.lua: which worker a waiting response is reserved for.
--- The rule is told in cache_affinity.py, which is the same for the list in memory.
+-- Precedes every script, after ending.lua: which worker a waiting response is reserved for.
+-- memory/cache_affinity.py describes the rule, and is the same for the list in memory.
 --
--- A worker is `missing` while it has not come for what was reserved for it.
+-- A worker is `missing` from when it has not claimed in time what was reserved for it, until its
+-- next claim.
 
 local HOLDERS = BASE .. 'holders'
 local function prefixes_key(worker) return BASE .. 'prefixes:' .. worker end
 local function reserved_key(worker) return BASE .. 'left:' .. worker end
 
--- A worker has run a response of a conversation to its end. Nothing is kept of one that is not
--- known, for nobody would forget it.
+-- Make a worker the holder of a conversation's prefix. Of an unknown worker nothing is kept, since
+-- nothing would forget it.
 local function keep_prefix(worker, conversation)
   local most = tonumber(call('HGET', worker_key(worker), 'prefixes') or 0)
   if conversation == '' or most < 1 then return end
@@ -25,7 +26,7 @@ local function keep_prefix(worker, conversation)
   end
 end
 
--- Return what is reserved for a worker and still waits for it.
+-- Return the ids that are reserved for a worker now.
 local function reserved_for(worker)
   local ids = {}
   for _, id in ipairs(call('LRANGE', reserved_key(worker), 0, -1)) do
@@ -47,7 +48,8 @@ local function forget_prefixes(worker)
   call('DEL', prefixes_key(worker), reserved_key(worker))
 end
 
--- Return for how many ms nobody but its holder may claim an entry that was reserved; nil if all may.
+-- Return for how many ms only its holder may claim an entry that was reserved; nil if any worker
+-- may.
 local function reserved_ms(id, holder, ends)
   if holder == '' then return nil end
   local free = free_capacity(holder)
@@ -61,8 +63,8 @@ local function reserved_ms(id, holder, ends)
   end
 end
 
--- Return for how many ms a worker passes over an entry, which is then reserved for another one; nil
--- if it does not.
+-- Return for how many ms a worker must leave an entry to its holder, for which it is reserved if it
+-- was not yet; nil if the worker may claim it.
 local function pass_over_ms(id, worker, ms)
   local conversation, reserved, ends = unpack(call('HMGET', entry_key(id),
     'conversation', 'left_to', 'left_until'))
@@ -84,8 +86,8 @@ local function pass_over_ms(id, worker, ms)
   return ms
 end
 
--- Return what a worker with a free place claims. Or nil, and for how many ms all that waits is
--- reserved for others, nil if nothing waits.
+-- Return the id that a worker with a free place is to claim. Or nil, and for how many ms all that
+-- waits is reserved for other workers, nil if nothing waits.
 local function choose(worker, ms)
   call('HDEL', worker_key(worker), 'missing')
   local mine = reserved_for(worker)[1]

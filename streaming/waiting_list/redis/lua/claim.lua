@@ -1,18 +1,18 @@
 -- ARGV: nonce, worker, lease_ms, reserved_ms
--- Answers {id, token, attempt, last_sequence, tokens, owner, conversation, address, max_tokens};
+-- Returns {id, token, attempt, last_sequence, tokens, owner, conversation, address, max_tokens};
 -- null if there is nothing to claim; {lost = true} where the list must be restored first; or
--- {reserved_ms}, for how long all that waits is reserved for others. Only a claim is kept against a
--- retry.
+-- {reserved_ms}, for how long all that waits is reserved for other workers. Only a claim is stored
+-- for a repeated call.
 local nonce, worker, lease_ms, ms = unpack(ARGV)
-local before = answer_before(nonce)
-if before then return before end
+local earlier = earlier_answer(nonce)
+if earlier then return earlier end
 local expires = now + tonumber(lease_ms)
 
 if is_lost() then return '{"lost":true}' end
 if free_capacity(worker) == 0 then return 'null' end
 local id, wait = choose(worker, tonumber(ms))
 if not id then return wait and cjson.encode({reserved_ms = wait}) or 'null' end
-claim_place(id)
+claim_slot(id)
 
 -- At least the clock, so that the tokens still grow when a restart has lost the counter.
 local last = tonumber(call('HGET', META, 'token') or 0)

@@ -1,6 +1,6 @@
--- ARGV: the counters wanted
--- Answers {now, running, waiting, workers, capacity, waits, counts}: `waits` has texts "at:ms", and
--- `counts` has each counter wanted that is not 0, by name.
+-- ARGV: names of counters
+-- Returns {now, running, waiting, workers, capacity, waits, counts}: `waits` has texts "at:ms", and
+-- `counts` has each of those counters that is not 0, by name.
 local capacity, workers = serving()
 local running = call('ZCARD', RUNNING)
 local counts = {}

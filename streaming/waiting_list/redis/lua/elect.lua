@@ -1,5 +1,5 @@
--- ARGV: the duty, who asks, for how many ms
--- Answers whether the asker holds the duty now.
+-- ARGV: the duty, the process, for how many ms
+-- Returns whether the process holds the duty now.
 local key = BASE .. 'elected:' .. ARGV[1]
 local holder = call('GET', key)
 if holder and holder ~= ARGV[2] then return 'false' end

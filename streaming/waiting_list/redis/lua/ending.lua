@@ -1,4 +1,4 @@
--- Goes before every script, behind fair_order.lua: how responses end or go back.
+-- Precedes every script, after fair_order.lua: how responses begin, end and are given back.
 
 local function uncount(counter, name)
   if name ~= '' and call('HINCRBY', counter, name, -1) <= 0 then
@@ -6,10 +6,11 @@ local function uncount(counter, name)
   end
 end
 
--- Make an entry, counted and held; return whether another one of its conversation is open.
--- `tag`, `place` and `moved` are its slot; `tail` is the number of its last event, `tail_before` and
--- `tokens_before` are how many events and tokens it had at its last claim; `left_to` is the worker it
--- is reserved for, `left_until` when that ends, 0 if it was not reserved since it waits.
+-- Add a held entry and count it; return whether another one of its conversation is open.
+-- `tag`, `place` and `moved` are its slot; `tail` is the number of its last event, `tail_before`
+-- and `tokens_before` are the numbers of its events and tokens at its last claim; `left_to` is the
+-- worker that it is reserved for, `left_until` when that ends, 0 if it was not reserved since it
+-- waits.
 local function open_entry(id, owner, conversation, address, max_tokens, tail, seen)
   call('HSET', entry_key(id), 'owner', owner, 'conversation', conversation, 'address', address,
     'max_tokens', max_tokens, 'state', 'held', 'tag', 0, 'place', '', 'asked', now, 'since', now,
@@ -21,13 +22,13 @@ local function open_entry(id, owner, conversation, address, max_tokens, tail, se
   return conversation ~= '' and call('RPUSH', conversation_key(conversation), id) > 1
 end
 
--- Say the last event and remove the response; the next of its conversation enters the order.
+-- Publish the last event and remove the response; the next of its conversation enters the order.
 -- Return the event's number.
 local function end_entry(id, event, log_ms)
   local owner, address, conversation, worker, place = unpack(call('HMGET', entry_key(id),
     'owner', 'address', 'conversation', 'worker', 'place'))
-  local number = say(id, event, true)
-  withdraw_place(owner, place)
+  local number = publish(id, event, true)
+  withdraw_slot(owner, place)
   call('ZREM', RETURNED, place)
   call('ZREM', PARKED, place)
   for _, key in ipairs({HELD, UNCLAIMED, RUNNING, OPEN}) do call('ZREM', key, id) end
@@ -51,7 +52,8 @@ local function end_entry(id, event, log_ms)
   return number
 end
 
--- Return a running response to its slot; false if it may not be claimed again.
+-- Return a running response to its slot; return whether it may be claimed again. `forgive`: the
+-- attempt does not count.
 local function give_back(id, forgive)
   local tag, attempt, cancelled, worker, place = unpack(call('HMGET', entry_key(id),
     'tag', 'attempt', 'cancelled', 'worker', 'place'))

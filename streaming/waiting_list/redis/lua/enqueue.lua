@@ -1,12 +1,12 @@
 -- ARGV: nonce, id, owner, conversation, address, max_tokens, max_waiting, max_per_owner,
 --       max_per_address, readmit, said
--- Answers {code = 'ok', created, state, position, size, slot}; {code = 'lost'} where the list must
+-- Returns {code = 'ok', created, state, position, size, slot}; {code = 'lost'} where the list must
 -- be restored first; for a refusal {code, present, bound} or {code = 'queue_closed', message}.
--- Only a refusal is kept against a retry, lest it be counted twice: an accepted id is known.
+-- Only a refusal is stored for a repeated call, which would count it again: an accepted id is known.
 local nonce, id, owner, conversation, address, max_tokens, max_waiting, max_per_owner,
   max_per_address, readmit, said = unpack(ARGV)
-local before = answer_before(nonce)
-if before then return before end
+local earlier = earlier_answer(nonce)
+if earlier then return earlier end
 
 local function accepted(created)
   local state, position = look(id)

@@ -1,9 +1,10 @@
--- Goes before every script, behind prelude.lua: start-time fair queueing between owners.
--- The rule is told in base.py, `WaitingList`; fair_order.py is the same for the list in memory.
+-- Precedes every script, after prelude.lua: start-time fair queueing between owners.
+-- interface/waiting_list.py describes the rule; memory/fair_order.py is the same for the list in
+-- memory.
 --
--- A slot is a tag and an arrival ticket. In a zset the tag is the score and the member, called the
--- place, is "0000000000000042:ID", the ticket before the id: Redis sorts by score, then by member,
--- and both stay exact. The entry keeps its `tag` and its `place` while it runs.
+-- A slot is a tag and an arrival ticket. In a zset the tag is the score. The member is called the
+-- place: "0000000000000042:ID", the ticket before the id. Redis sorts by score, then by member, and
+-- both stay exact. The entry keeps its `tag` and its `place` while it runs.
 -- Entries that were moved are in no owner's queue, and are `moved` until they end.
 
 local function next_ticket() return call('HINCRBY', META, 'ticket', 1) end
@@ -12,17 +13,19 @@ local function id_at(place) return string.sub(place, 18) end
 
 local function new_place(id) return string.format('%016d:', next_ticket()) .. id end
 
-local function stand(id, tag, place)
+-- Put an entry into the order, in no owner's queue.
+local function put_in_order(id, tag, place)
   call('HSET', entry_key(id), 'tag', tag, 'place', place)
   call('ZADD', ORDER, tag, place)
 end
 
-local function stand_in_queue(id, owner, tag, place)
-  stand(id, tag, place)
+-- Put an entry into the order and into its owner's queue.
+local function put_in_queue(id, owner, tag, place)
+  put_in_order(id, tag, place)
   call('ZADD', queue_key(owner), tag, place)
 end
 
--- Return the slot as base.Slot writes it; '' for a held entry.
+-- Return a slot as `Slot.text` in interface/entries.py; '' for a held entry.
 local function slot_text(tag, place, moved)
   if not place or place == '' then return '' end
   local ticket = string.format('%d', tonumber(string.sub(place, 1, 16)))
@@ -33,7 +36,7 @@ local function slot_of(id)
   return slot_text(unpack(call('HMGET', entry_key(id), 'tag', 'place', 'moved')))
 end
 
--- Note a slot that `enqueue` did not tell, for the record.
+-- Note a slot that `enqueue` did not return, for the record.
 local function note_slot(id) call('HSET', UNSAVED, id, slot_of(id)) end
 
 -- Pass over rounds that moves have emptied: the next one is that of somebody who waits.
@@ -46,17 +49,17 @@ local function close_gap()
   return later[2] - 1
 end
 
--- Give an entry its place in the order. With nothing of the owner's there, the virtual time has
--- passed the owner's last tag, so no such tag is kept.
+-- Give an entry its slot in the order. If nothing else of the owner waits, the virtual time has
+-- passed the owner's last tag, so that no such tag needs to be kept.
 local function enter_order(id, owner, ticket)
   local last = call('ZRANGE', queue_key(owner), -1, -1, 'WITHSCORES')[2] or 0
   local tag = math.max(close_gap(), tonumber(last)) + 1
   call('HSET', entry_key(id), 'state', 'waiting', 'since', now)
-  stand_in_queue(id, owner, string.format('%d', tag), string.format('%016d:', ticket) .. id)
+  put_in_queue(id, owner, string.format('%d', tag), string.format('%016d:', ticket) .. id)
 end
 
--- Take one out whose turn it is, wherever it waits.
-local function claim_place(id)
+-- Remove an entry that is claimed from where it waits, and advance the virtual time to its tag.
+local function claim_slot(id)
   local place, tag, owner = unpack(call('HMGET', entry_key(id), 'place', 'tag', 'owner'))
   if call('ZREM', ORDER, place) == 0 then
     call('ZREM', RETURNED, place)
@@ -67,8 +70,9 @@ local function claim_place(id)
   call('ZREM', queue_key(owner), place)
 end
 
--- Take an entry out, if it is in the order; its owner's later ones each move up by one place.
-local function withdraw_place(owner, place)
+-- Remove an entry from the order, if it is there; each later one of its owner inherits the slot of
+-- the one before it.
+local function withdraw_slot(owner, place)
   local queue = queue_key(owner)
   local rank = call('ZRANK', queue, place)
   if not rank then
@@ -82,7 +86,7 @@ local function withdraw_place(owner, place)
   end
   for i = 3, #later, 2 do
     local id = id_at(later[i])
-    stand_in_queue(id, owner, later[i - 1], string.sub(later[i - 2], 1, 17) .. id)
+    put_in_queue(id, owner, later[i - 1], string.sub(later[i - 2], 1, 17) .. id)
     note_slot(id)
   end
 end
@@ -100,8 +104,8 @@ local function move(id, edge)
     close_gap() -- so that no newcomer gets a tag that is as small
     tag = tag - 1
   end
-  stand(id, string.format('%d', tag), new_place(id))
-  call('HSET', entry_key(id), 'left_to', '', 'moved', '1') -- it is reserved for nobody now
+  put_in_order(id, string.format('%d', tag), new_place(id))
+  call('HSET', entry_key(id), 'left_to', '', 'moved', '1') -- any worker may claim it now
   note_slot(id)
   return true
 end

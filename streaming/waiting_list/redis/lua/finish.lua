@@ -1,14 +1,14 @@
--- ARGV: nonce, id, token, event, log_ms, the number it must get or '', counted,
--- cut at a limit
--- Answers the event's number, null if the lease is no longer valid, 'wrong' as append does.
+-- ARGV: nonce, id, token, event, log_ms, the number that it must get or '', '1' if it is counted,
+--       '1' if it was cut at a limit
+-- Returns the event's number, null if the lease is no longer valid, 'wrong' as append.lua does.
 local nonce, id, token, event, log_ms, number, counted, cut = unpack(ARGV)
-local before = answer_before(nonce)
-if before then return before end
+local earlier = earlier_answer(nonce)
+if earlier then return earlier end
 if not leased(id, token) then
-  local said = number ~= '' and call('GET', said_key(id)) == token
-  return said and last_number(id) == tonumber(number) and number or 'null'
+  local is_repeated = number ~= '' and call('GET', last_lease_key(id)) == token
+  return is_repeated and last_number(id) == tonumber(number) and number or 'null'
 end
-if fate_of_number(id, number) ~= 'next' then return '"wrong"' end
+if check_number(id, number) ~= 'next' then return '"wrong"' end
 local resumed, tokens, since, max_tokens, worker, conversation = unpack(call('HMGET',
   entry_key(id), 'tokens_before', 'tokens', 'since', 'max_tokens', 'worker', 'conversation'))
 keep_prefix(worker, conversation)
@@ -17,5 +17,5 @@ if counted == '1' and resumed == '0' then
   call('RPUSH', RECENT, tokens .. ':' .. string.format('%d', now - since) .. ':' .. limit)
   call('LTRIM', RECENT, -RECENT_KEPT, -1)
 end
-call('SET', said_key(id), token, 'PX', log_ms)
+call('SET', last_lease_key(id), token, 'PX', log_ms)
 return answer(nonce, end_entry(id, event, log_ms))

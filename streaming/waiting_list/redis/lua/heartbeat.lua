@@ -1,5 +1,5 @@
 -- ARGV: worker, capacity, state, ttl_ms, details as JSON, prefixes
--- Answers the operator's orders: {capacity, drain}; no capacity if it is as started.
+-- Returns the operator's orders: {capacity, drain}, without a capacity if none is ordered.
 local worker, capacity, state, ttl_ms, details, prefixes = unpack(ARGV)
 call('ZADD', WORKERS, now + tonumber(ttl_ms), worker)
 call('HSET', worker_key(worker), 'capacity', capacity, 'state', state, 'at', now,

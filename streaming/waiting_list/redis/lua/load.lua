@@ -1,4 +1,4 @@
--- Answers {running, waiting, capacities, recent}: lists of objects {response_id, worker_id, tokens,
+-- Returns {running, waiting, capacities, recent}: lists of objects {response_id, worker_id, tokens,
 -- max_tokens, ms, resumed} and {response_id, max_tokens}, capacities by worker, and texts
 -- "tokens:ms:limit".
 local running, waiting, capacities = {}, {}, {}

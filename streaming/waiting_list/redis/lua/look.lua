@@ -1,5 +1,5 @@
--- ARGV: '1' to touch as a viewer, then the ids
--- Answers {size, workers, responses}, the last a list of {state, position, last_sequence}.
+-- ARGV: '1' to count a viewer touch, then the ids
+-- Returns {size, workers, responses}, the last a list of {state, position, last_sequence}.
 local _, workers = serving()
 local responses = {}
 for i = 2, #ARGV do

@@ -1,5 +1,5 @@
 -- ARGV: worker, capacity or '', drain: '1', '0' or ''
--- Answers whether there is such a worker.
+-- Returns whether there is such a worker.
 local key = worker_key(ARGV[1])
 if call('EXISTS', key) == 0 then return 'false' end
 if ARGV[2] ~= '' then call('HSET', key, 'ordered', ARGV[2]) end

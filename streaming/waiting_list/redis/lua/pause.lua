@@ -1,5 +1,5 @@
--- ARGV: '1' or '0', then a worker or nothing for all
--- Answers whether there is such a worker.
+-- ARGV: '1' to pause or '0', then a worker, or nothing for all
+-- Returns whether there is such a worker.
 local key = META
 if ARGV[2] then
   key = worker_key(ARGV[2])

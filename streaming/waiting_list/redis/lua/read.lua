@@ -1,5 +1,5 @@
 -- ARGV: id, after, most ('' for all)
--- Answers the stored events with greater numbers, the first ones of them.
+-- Returns the stored events with numbers greater than `after`, at most `most`, the lowest first.
 local first = first_number(ARGV[1])
 if not first then return '[]' end
 if ARGV[3] == '0' then return '[]' end

@@ -2,10 +2,11 @@
 --       entry an object {id, owner, conversation, address, max_tokens, said, ran, tag, ticket,
 --       moved}. Numbers are texts there, so that they stay exact; without a slot the last three
 --       are missing.
+-- Returns true.
 local seen = now + tonumber(ARGV[2])
 
--- Whoever enters from now on stands behind this place.
-local function count_place(tag, ticket)
+-- Let all who enter from now on stand behind this slot.
+local function pass_over(tag, ticket)
   for name, value in pairs({virtual_time = tag, ticket = ticket}) do
     if tonumber(value) > tonumber(call('HGET', META, name) or 0) then
       call('HSET', META, name, value)
@@ -25,7 +26,7 @@ local function restore(row)
   end
   local tag, ticket, moved = row.tag, row.ticket, row.moved and '1' or '0'
   if tag then
-    count_place(tag, ticket)
+    pass_over(tag, ticket)
   elseif row.ran then
     tag, ticket = '0', next_ticket()
   else
@@ -39,9 +40,9 @@ local function restore(row)
     call('HSET', entry_key(id), 'tag', tag, 'place', place)
     call('ZADD', RETURNED, tag, place)
   elseif row.moved then
-    stand(id, tag, place)
+    put_in_order(id, tag, place)
   else
-    stand_in_queue(id, row.owner, tag, place)
+    put_in_queue(id, row.owner, tag, place)
   end
 end
 

@@ -1,2 +1,2 @@
--- Answers whether it has been given what the record holds open.
+-- Returns whether the list has what the record holds open.
 return is_lost() and 'false' or 'true'

@@ -1,4 +1,5 @@
 -- ARGV: worker
+-- Returns true.
 for _, id in ipairs(call('SMEMBERS', leases_key(ARGV[1]))) do give_back(id, true) end
 call('ZREM', WORKERS, ARGV[1])
 call('DEL', worker_key(ARGV[1]))

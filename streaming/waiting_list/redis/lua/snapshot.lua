@@ -1,6 +1,6 @@
--- ARGV: 'workers' for these alone
--- Answers {workers, running, waiting, paused, closed}: the first three are lists of objects, whose
--- members are those of WorkerRow and EntryRow, times in ms; what is null there is left out.
+-- ARGV: 'workers' for these alone, or 'all'
+-- Returns {workers, running, waiting, paused, closed}: the first three are lists of objects, whose
+-- members are those of WorkerRow and EntryRow, times in ms; members that are null are left out.
 local workers, running, waiting = {}, {}, {}
 for _, id in ipairs(live_workers()) do
   local capacity, state, paused = effective(id)

@@ -1,5 +1,5 @@
 -- ARGV: viewer_grace_ms, queue_timeout_ms or ''
--- Answers {returned, exhausted, abandoned, overdue}, each a list of ids.
+-- Returns {returned, exhausted, abandoned, overdue}, each a list of ids.
 local returned, exhausted, abandoned, parked = {}, {}, {}, {}
 for _, id in ipairs(call('ZRANGEBYSCORE', RUNNING, '-inf', now)) do
   if give_back(id, false) then returned[#returned + 1] = id end

@@ -1,6 +1,7 @@
 -- ARGV: nonce, id, event, log_ms
-local before = answer_before(ARGV[1])
-if before then return before end
+-- Returns 'withdrawn', 'running' (the cancel flag is set) or 'gone'.
+local earlier = earlier_answer(ARGV[1])
+if earlier then return earlier end
 local state = call('HGET', entry_key(ARGV[2]), 'state')
 if not state then return '"gone"' end
 if state == 'running' then
