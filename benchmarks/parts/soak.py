@@ -22,7 +22,7 @@ from benchmarks.options import Options, say
 from benchmarks.prompts import turns
 from benchmarks.report import Chart, Section, Table
 from benchmarks.systems.served import Served
-from streaming.waiting_list.base import DONE_LOG_SECONDS
+from streaming.waiting_list.interface import DONE_LOG_SECONDS
 
 RUNNING, WAITING, READERS = 16, 24, 48
 MAX_TOKENS = 96

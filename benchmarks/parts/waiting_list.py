@@ -15,7 +15,9 @@ from redis.exceptions import RedisError
 from benchmarks.numbers import median, percentile, ratio
 from benchmarks.options import Options, say
 from benchmarks.report import Chart, Section, Table
-from streaming.waiting_list.base import (
+from streaming.waiting_list.channel_layers import MemoryChannelLayer, RedisChannelLayer
+from streaming.waiting_list.forecast import forecast
+from streaming.waiting_list.interface import (
     AdmissionLimits,
     Claim,
     Entry,
@@ -23,8 +25,6 @@ from streaming.waiting_list.base import (
     WorkerBeat,
     WorkerState,
 )
-from streaming.waiting_list.channel_layers import MemoryChannelLayer, RedisChannelLayer
-from streaming.waiting_list.forecast import forecast
 from tests.support.valkey import Valkey
 
 SIZES = (10, 100, 1_000, 10_000, 100_000)

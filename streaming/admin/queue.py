@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from streaming.admin import actions, charts, queue_rows
 from streaming.live_queue.overview import LiveQueue
 from streaming.system.outages import log_fault
-from streaming.waiting_list.base import CLOSED_MESSAGE_CHARS
+from streaming.waiting_list.interface import CLOSED_MESSAGE_CHARS
 
 logger = logging.getLogger(__name__)
 

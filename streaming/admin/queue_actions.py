@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from streaming.admin import audit_log
 from streaming.admin.orders import SHORT_ID, Answer, Order, Question, Refused, Said, warned
 from streaming.lifecycle import doorbell, operating
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     CLOSED_MESSAGE_CHARS,
     Edge,
     Snapshot,

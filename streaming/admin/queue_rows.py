@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from streaming.admin.orders import SHORT_ID
-from streaming.waiting_list.base import State, WorkerState
+from streaming.waiting_list.interface import State, WorkerState
 
 MOST_SHOWN = 500
 """Waiting rows on the page; the search looks through all."""

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 from streaming.admin import audit_log
 from streaming.admin.orders import Answer, Order, Question, Refused, Said, shown, warned
 from streaming.lifecycle import doorbell, operating
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     Snapshot,
     WorkerRow,
     WorkerState,

@@ -31,7 +31,7 @@ from streaming.delivery.viewers import Viewers
 from streaming.engine.passed import Passed, add
 from streaming.protocol.server_events import ResponseDone
 from streaming.record.tasks import History, Requester
-from streaming.waiting_list.base import WaitingListError
+from streaming.waiting_list.interface import WaitingListError
 from streaming.waiting_list.serving import model_details
 
 logger = logging.getLogger(__name__)

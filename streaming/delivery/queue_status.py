@@ -12,8 +12,8 @@ from dataclasses import replace
 from channels.layers import BaseChannelLayer
 
 from streaming.protocol.server_events import Service
-from streaming.waiting_list.base import WorkerState
 from streaming.waiting_list.forecast import forecast
+from streaming.waiting_list.interface import WorkerState
 
 FRESH_SECONDS = 0.5
 """Least time between two forecasts, each of which walks through all that waits."""

@@ -26,7 +26,7 @@ from streaming.models import Response
 from streaming.record.errors import RecordError
 from streaming.record.tasks import Requester, Task
 from streaming.system.outages import log_fault
-from streaming.waiting_list.base import Place, WaitingListError, group_name
+from streaming.waiting_list.interface import Place, WaitingListError, group_name
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from streaming.delivery.queue_position import PositionUpdates, QueuePosition
 from streaming.lifecycle import doorbell, ending, recovery
 from streaming.protocol.server_events import ResponseQueuePosition
 from streaming.system.outages import log_fault
-from streaming.waiting_list.base import State, Watched
+from streaming.waiting_list.interface import State, Watched
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from streaming.delivery.queue_position import QueuePosition
 from streaming.delivery.queue_status import QueueStatus
 from streaming.delivery.viewer import Viewer
 from streaming.system.outages import log_fault
-from streaming.waiting_list.base import Place, State
+from streaming.waiting_list.interface import Place, State
 
 logger = logging.getLogger(__name__)
 

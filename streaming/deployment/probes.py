@@ -21,7 +21,7 @@ from streaming.identity import owners
 from streaming.lifecycle import list_lock
 from streaming.monitoring import metrics
 from streaming.record.database_check import DatabaseCheck
-from streaming.waiting_list.base import Snapshot, WorkerRow, WorkerState
+from streaming.waiting_list.interface import Snapshot, WorkerRow, WorkerState
 
 logger = logging.getLogger(__name__)
 

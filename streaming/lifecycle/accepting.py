@@ -22,7 +22,7 @@ from streaming.record import creation, deletion, lookups
 from streaming.record.errors import NotFound, NotOwner
 from streaming.record.tasks import Requester, Task
 from streaming.system.outages import log_fault
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     AdmissionLimits,
     Place,
     State,

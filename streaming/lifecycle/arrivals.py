@@ -10,7 +10,7 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from streaming.record import standing
-from streaming.waiting_list.base import Slot
+from streaming.waiting_list.interface import Slot
 
 _WRITTEN_AT_ONCE = 4
 """Maximum concurrent inserts of prompts. Those beyond it wait where they do not hold up what starts

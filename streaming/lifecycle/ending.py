@@ -18,7 +18,7 @@ from streaming.protocol.server_events import ResponseDone
 from streaming.record import endings, lookups
 from streaming.record.endings import Attempt, Ending
 from streaming.record.errors import AlreadyEnded, NotFound, NotOwner
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     MAX_ATTEMPTS,
     WORKERS_GROUP,
     Lease,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from channels.layers import BaseChannelLayer
 
 from streaming.lifecycle import recovery
-from streaming.waiting_list.base import WORKERS_GROUP, Edge
+from streaming.waiting_list.interface import WORKERS_GROUP, Edge
 
 
 async def move(layer: BaseChannelLayer, response_id: str, edge: Edge) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from streaming.engine.passed import kept, whole_of
 from streaming.record.output import Output
-from streaming.waiting_list.base import WaitingList
+from streaming.waiting_list.interface import WaitingList
 
 
 async def published(waiting_list: WaitingList, response_id: str) -> Output:

@@ -17,7 +17,7 @@ from streaming.lifecycle import accepting, doorbell, ending, recovery
 from streaming.models import Response, Status
 from streaming.record import lookups, standing
 from streaming.record.endings import Ending
-from streaming.waiting_list.base import EntryRow, WaitingListError
+from streaming.waiting_list.interface import EntryRow, WaitingListError
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from streaming import conf
 from streaming.lifecycle import list_lock
 from streaming.models import Response, Status
 from streaming.record import lookups, losses, standing, thinking
-from streaming.waiting_list.base import Entry, ListLost, Remembered, Slot, WaitingList
+from streaming.waiting_list.interface import Entry, ListLost, Remembered, Slot, WaitingList
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from streaming.record import starts
 from streaming.record.histories import MOST_CHARS
 from streaming.record.starts import Work
-from streaming.waiting_list.base import Claim
+from streaming.waiting_list.interface import Claim
 
 
 async def start(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from operator import itemgetter
 from typing import Any
 
-from streaming.waiting_list.base import EntryRow, WorkerRow
+from streaming.waiting_list.interface import EntryRow, WorkerRow
 
 ETA_TOLERANCE = 1.0, 0.1
 """Seconds, and share of the ETA. A new ETA that differs by less than one of them from the one sent,

@@ -8,8 +8,8 @@ from dataclasses import asdict, fields
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from streaming.waiting_list.base import EntryRow, WaitingList, WorkerRow
 from streaming.waiting_list.forecast import forecast
+from streaming.waiting_list.interface import EntryRow, WaitingList, WorkerRow
 
 _ENTRY_FIELDS = [field.name for field in fields(EntryRow) if field.name != "slot"]
 

@@ -15,7 +15,7 @@ from streaming.live_queue.frames import SnapshotVersions, VersionedSnapshot, sam
 from streaming.live_queue.overview import LiveQueue
 from streaming.system.outages import log_fault
 from streaming.waiting_list import samples
-from streaming.waiting_list.base import SAMPLES_KEPT
+from streaming.waiting_list.interface import SAMPLES_KEPT
 from streaming.waiting_list.samples import SAMPLE_SECONDS, Sample
 
 logger = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ from streaming.engine.base import (
     Started,
     TextDelta,
 )
-from streaming.waiting_list.base import Snapshot, State, WorkerState
+from streaming.waiting_list.interface import Snapshot, State, WorkerState
 
 if TYPE_CHECKING:
     from streaming.models import Response

@@ -15,7 +15,7 @@ from streaming.models import Response
 from streaming.protocol.server_events import ResponseQueued
 from streaming.sockets.response_views import ResponseViews
 from streaming.sockets.socket_writer import SocketWriter
-from streaming.waiting_list.base import Place, State
+from streaming.waiting_list.interface import Place, State
 
 
 class SocketReader:

@@ -18,7 +18,7 @@ from streaming.record.errors import (
     StillOpen,
     Subject,
 )
-from streaming.waiting_list.base import WaitingListError
+from streaming.waiting_list.interface import WaitingListError
 
 REFUSALS = (ProtocolError, RecordError, WaitingListError)
 """Exceptions that become an `error` event: refusals, as opposed to faults of the server."""

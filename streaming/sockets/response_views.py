@@ -16,7 +16,7 @@ from streaming.models import Response
 from streaming.record.histories import prefix_of
 from streaming.sockets.socket_state import SocketState
 from streaming.sockets.socket_writer import SocketWriter
-from streaming.waiting_list.base import group_name
+from streaming.waiting_list.interface import group_name
 
 
 class ResponseViews:

@@ -18,7 +18,7 @@ from channels_redis.pubsub import RedisPubSubChannelLayer, RedisPubSubLoopLayer
 from channels_redis.utils import _wrap_close, decode_hosts
 from django.utils.module_loading import import_string
 
-from streaming.waiting_list.base import DONE_LOG_SECONDS, WaitingList
+from streaming.waiting_list.interface import DONE_LOG_SECONDS, WaitingList
 from streaming.waiting_list.memory.cache_affinity import RESERVED_SECONDS
 from streaming.waiting_list.memory.waiting_list import MemoryWaitingList
 from streaming.waiting_list.redis.loop_layer import LoopLayer

@@ -30,7 +30,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streaming.waiting_list.base import Load, RunningLoad
+    from streaming.waiting_list.interface import Load, RunningLoad
 
 ROUNDS = 7
 """How often the schedule is simulated. A prime number, as `_DEALS` needs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     CLOSED_MESSAGE_CHARS,
     AddressLimit,
     Entry,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from streaming.waiting_list.base import SAMPLES_KEPT, Counters, WaitingList
+from streaming.waiting_list.interface import SAMPLES_KEPT, Counters, WaitingList
 
 SAMPLE_SECONDS = 10.0
 """Seconds between two samples."""

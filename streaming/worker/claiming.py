@@ -17,7 +17,7 @@ from streaming.record.histories import MOST_CHARS
 from streaming.record.output import Output
 from streaming.record.starts import Work
 from streaming.system.outages import AWAY, log_fault
-from streaming.waiting_list.base import Claim, ListLost, Reserved, WaitingList
+from streaming.waiting_list.interface import Claim, ListLost, Reserved, WaitingList
 from streaming.worker.publishing import Publisher
 from streaming.worker.running import Running
 

@@ -19,7 +19,7 @@ from streaming.lifecycle import ending
 from streaming.record import losses
 from streaming.system.outages import log_fault
 from streaming.system.watchdog import EngineHangs, Standstill, where
-from streaming.waiting_list.base import MAX_ATTEMPTS
+from streaming.waiting_list.interface import MAX_ATTEMPTS
 from streaming.worker.publishing import Publisher
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from streaming.lifecycle import ending, recovery
 from streaming.models import Status
 from streaming.record.endings import Attempt, Ending
 from streaming.system.outages import log_fault
-from streaming.waiting_list.base import AppendCall, Claim, WaitingList, WrongNumber
+from streaming.waiting_list.interface import AppendCall, Claim, WaitingList, WrongNumber
 from streaming.worker.appends import Append
 from streaming.worker.running import Moment, Running
 

@@ -28,7 +28,7 @@ from streaming.record.database import disconnecting
 from streaming.system.outages import AWAY, log_fault
 from streaming.system.watchdog import EngineHangs, in_thread
 from streaming.waiting_list import samples
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     WORKERS_GROUP,
     Orders,
     WorkerBeat,

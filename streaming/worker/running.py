@@ -27,7 +27,7 @@ from streaming.monitoring.metrics import TokenMeter
 from streaming.protocol.server_events import ResponseInProgress
 from streaming.record.endings import Ending
 from streaming.record.output import Output
-from streaming.waiting_list.base import Claim
+from streaming.waiting_list.interface import Claim
 from streaming.worker.appends import Append, Part, appends
 
 

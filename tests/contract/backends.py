@@ -8,7 +8,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from streaming.waiting_list.base import (
+from streaming.waiting_list.channel_layers import MemoryChannelLayer, RedisChannelLayer
+from streaming.waiting_list.interface import (
     AdmissionLimits,
     Claim,
     Entry,
@@ -20,7 +21,6 @@ from streaming.waiting_list.base import (
     WorkerState,
     group_name,
 )
-from streaming.waiting_list.channel_layers import MemoryChannelLayer, RedisChannelLayer
 from streaming.waiting_list.memory.cache_affinity import RESERVED_SECONDS
 
 ROOMY = AdmissionLimits(max_waiting=1000)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from streaming.waiting_list.base import MAX_ATTEMPTS, AdmissionLimits, Edge, State, WorkerState
+from streaming.waiting_list.interface import MAX_ATTEMPTS, AdmissionLimits, Edge, State, WorkerState
 
 LEFT = "(left to others)"
 """What `Model.claim` answers when it passed over all that waits."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     AddressLimit,
     AdmissionLimits,
     Entry,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     AppendCall,
     Lease,
     State,

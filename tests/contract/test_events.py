@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from streaming.waiting_list.base import AppendCall, Entry, Lease, State, Withdrawal
+from streaming.waiting_list.interface import AppendCall, Entry, Lease, State, Withdrawal
 from tests.contract.backends import DELTA, DONE, ROOMY, Backend
 
 AWKWARD = [

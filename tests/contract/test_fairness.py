@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from streaming.waiting_list.base import Claim, State, Withdrawal, WorkerState
+from streaming.waiting_list.interface import Claim, State, Withdrawal, WorkerState
 from tests.contract.backends import DONE, LONG, ROOMY, Backend, MemoryBackend, RedisBackend
 from tests.contract.conftest import MakeBackend
 from tests.contract.model import Model, ModelWorker

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from channels.exceptions import ChannelFull
 
-from streaming.waiting_list.base import WaitingList
 from streaming.waiting_list.channel_layers import MemoryChannelLayer, RedisChannelLayer
+from streaming.waiting_list.interface import WaitingList
 from tests.contract.backends import Backend
 from tests.contract.conftest import MakeBackend
 

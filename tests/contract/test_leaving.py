@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from streaming.waiting_list.base import WORKERS_GROUP, Claim, Edge, Reserved, WorkerState
+from streaming.waiting_list.interface import WORKERS_GROUP, Claim, Edge, Reserved, WorkerState
 from streaming.waiting_list.memory.cache_affinity import LOOK_AHEAD, PREFIXES_KEPT, RESERVED_SECONDS
 from tests.contract.backends import DONE, LONG, Backend
 from tests.contract.conftest import MakeBackend

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from streaming.waiting_list.base import Edge, State, Withdrawal
+from streaming.waiting_list.interface import Edge, State, Withdrawal
 from tests.contract.backends import DONE, LONG, Backend
 
 

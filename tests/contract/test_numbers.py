@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from streaming.waiting_list.base import AppendCall, Lease, State, Withdrawal, WrongNumber
+from streaming.waiting_list.interface import AppendCall, Lease, State, Withdrawal, WrongNumber
 from tests.contract.backends import DELTA, DONE, LONG, Backend
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     CLOSED_MESSAGE_CHARS,
     AdmissionLimits,
     AppendCall,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from redis import Redis
 
-from streaming.waiting_list.base import Claim, Edge, Reserved, State, Withdrawal, WorkerState
+from streaming.waiting_list.interface import Claim, Edge, Reserved, State, Withdrawal, WorkerState
 from tests.contract.backends import DONE, LONG, Backend, MemoryBackend, RedisBackend
 from tests.contract.model import LEFT, Model, ModelWorker
 from tests.contract.test_against_model import run

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from streaming.waiting_list.base import WORKERS_GROUP, State
 from streaming.waiting_list.channel_layers import RedisChannelLayer
+from streaming.waiting_list.interface import WORKERS_GROUP, State
 from streaming.waiting_list.redis.checks import check, claim_prefix
 from streaming.waiting_list.redis.reasons import RedisAway, RedisRefused
 from streaming.waiting_list.redis.scripts import OtherSite

@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 from redis import Redis
 
 from streaming.management.commands import takeprefix
-from streaming.waiting_list.base import ListLost, State
 from streaming.waiting_list.channel_layers import RedisChannelLayer
+from streaming.waiting_list.interface import ListLost, State
 from streaming.waiting_list.redis.checks import claim_prefix
 from streaming.waiting_list.redis.reasons import RedisRefused
 from streaming.waiting_list.redis.scripts import FORMAT, OtherFormat, OtherSite

@@ -13,7 +13,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streaming.lifecycle.recovery import NUMBERS_PER_LIFE
 from streaming.protocol.base import MOST_SEQUENCE
-from streaming.waiting_list.base import (
+from streaming.waiting_list.channel_layers import RedisChannelLayer
+from streaming.waiting_list.interface import (
     MAX_ATTEMPTS,
     AdmissionLimits,
     Edge,
@@ -23,7 +24,6 @@ from streaming.waiting_list.base import (
     State,
     Withdrawal,
 )
-from streaming.waiting_list.channel_layers import RedisChannelLayer
 from tests.contract.backends import DELTA, DONE, LONG, ROOMY, RedisBackend
 from tests.support.valkey import Valkey, start_or_skip
 

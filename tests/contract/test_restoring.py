@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 from redis import Redis
 
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     AdmissionLimits,
     Claim,
     Edge,

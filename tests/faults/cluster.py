@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from streaming.waiting_list.base import WaitingList
+from streaming.waiting_list.interface import WaitingList
 from streaming.waiting_list.redis.waiting_list import RedisWaitingList
 from tests.support.processes import ManagedProcess
 from tests.support.valkey import Valkey, free_port

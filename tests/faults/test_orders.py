@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from streaming.lifecycle import operating
-from streaming.waiting_list.base import Orders, WorkerState
 from streaming.waiting_list.channel_layers import RedisChannelLayer
+from streaming.waiting_list.interface import Orders, WorkerState
 from tests.faults.cluster import PATIENCE, Cluster
 from tests.faults.conftest import Ask
 from tests.faults.test_worker_deaths import whole_answer

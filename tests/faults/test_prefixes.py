@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streaming.waiting_list.base import WaitingList
+from streaming.waiting_list.interface import WaitingList
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Ask
 from tests.faults.reader import Reader

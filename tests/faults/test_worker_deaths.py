@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from streaming.waiting_list.base import WorkerState
+from streaming.waiting_list.interface import WorkerState
 from tests.faults.cluster import PATIENCE, Cluster
 from tests.faults.conftest import Ask
 from tests.faults.reader import Reader

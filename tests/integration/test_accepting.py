@@ -12,7 +12,7 @@ from streaming.lifecycle import accepting
 from streaming.models import Conversation, Message, Response, Status
 from streaming.record.errors import NotFound, NotOwner
 from streaming.record.tasks import History, Prompt, Regeneration, Requester, Task
-from streaming.waiting_list.base import Place, QueueFull, State, WorkerBeat, WorkerState
+from streaming.waiting_list.interface import Place, QueueFull, State, WorkerBeat, WorkerState
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

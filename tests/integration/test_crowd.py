@@ -15,7 +15,7 @@ from streaming.lifecycle import doorbell, ending
 from streaming.lifecycle.arrivals import Arrivals
 from streaming.models import Response, Status
 from streaming.record import creation, starts
-from streaming.waiting_list.base import State, group_name
+from streaming.waiting_list.interface import State, group_name
 from streaming.worker import claiming, publishing
 from tests.integration.conftest import ChatClient
 from tests.support.fake_engine import FakeEngine

@@ -12,7 +12,7 @@ from streaming.engine.base import Started
 from streaming.engine.upstream import UpstreamEngine
 from streaming.lifecycle.published import output_of
 from streaming.record import lookups
-from streaming.waiting_list.base import WorkerState
+from streaming.waiting_list.interface import WorkerState
 from tests.integration.conftest import eventually
 from tests.support.fake_engine import FakeEngine, _Row, words
 from tests.support.fake_upstream import Exchange, FakeUpstream

@@ -21,7 +21,7 @@ from streaming.engine.upstream import UpstreamEngine
 from streaming.models import Response
 from streaming.record import lookups
 from streaming.system.watchdog import EngineHangs
-from streaming.waiting_list.base import MAX_ATTEMPTS, WorkerState
+from streaming.waiting_list.interface import MAX_ATTEMPTS, WorkerState
 from streaming.worker.queue_worker import QueueWorker
 from tests.integration.conftest import PATIENCE, eventually
 from tests.support.fake_engine import FakeEngine, words

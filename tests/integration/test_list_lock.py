@@ -22,7 +22,7 @@ from streaming.models import ListLock, Response
 from streaming.record import lock_row
 from streaming.record.database import disconnecting
 from streaming.system import processes
-from streaming.waiting_list.base import State
+from streaming.waiting_list.interface import State
 from streaming.worker import queue_worker
 from streaming.worker.upkeep import Upkeep
 from tests.integration.conftest import PATIENCE, ChatClient, eventually

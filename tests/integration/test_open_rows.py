@@ -13,7 +13,7 @@ from streaming.models import Conversation, Response, Status
 from streaming.record import deletion, endings, starts
 from streaming.record.endings import Ending
 from streaming.record.output import Output
-from streaming.waiting_list.base import State
+from streaming.waiting_list.interface import State
 from tests.integration.conftest import eventually
 from tests.support.fake_engine import FakeEngine, words
 

@@ -12,7 +12,7 @@ from streaming.lifecycle import ending, operating
 from streaming.models import Response, Status
 from streaming.sockets import notices
 from streaming.waiting_list import samples
-from streaming.waiting_list.base import Edge, Orders, WorkerRow, WorkerState
+from streaming.waiting_list.interface import Edge, Orders, WorkerRow, WorkerState
 from streaming.worker.queue_worker import QueueWorker
 from tests.integration.conftest import PATIENCE, ChatClient, eventually
 from tests.support.fake_engine import FakeEngine

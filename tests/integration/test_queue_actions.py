@@ -24,7 +24,7 @@ from streaming.admin import orders
 from streaming.lifecycle import recovery
 from streaming.models import Conversation, Message, Response, Status
 from streaming.record import endings
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     CLOSED_MESSAGE_CHARS,
     AdmissionLimits,
     Orders,

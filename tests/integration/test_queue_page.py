@@ -13,7 +13,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from streaming.live_queue.overview import LiveQueue
-from streaming.waiting_list.base import AdmissionLimits, Entry, WorkerBeat, WorkerState
+from streaming.waiting_list.interface import AdmissionLimits, Entry, WorkerBeat, WorkerState
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("layer")]
 

@@ -19,7 +19,7 @@ from streaming.live_queue.watch import QueueWatch
 from streaming.sockets.close_codes import FORBIDDEN, UNAVAILABLE
 from streaming.sockets.queue_consumer import QueueConsumer
 from streaming.waiting_list import samples
-from streaming.waiting_list.base import AdmissionLimits, Entry, WorkerBeat, WorkerState
+from streaming.waiting_list.interface import AdmissionLimits, Entry, WorkerBeat, WorkerState
 from streaming.waiting_list.samples import Sample
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.django_db(transaction=True)]

@@ -18,7 +18,7 @@ from streaming.lifecycle import ending, operating, reconciler, recovery
 from streaming.models import Response, Status
 from streaming.record import endings, lookups, portions
 from streaming.record.endings import Ending
-from streaming.waiting_list.base import Edge, Slot, State, WorkerBeat, WorkerState
+from streaming.waiting_list.interface import Edge, Slot, State, WorkerBeat, WorkerState
 from tests.integration.conftest import eventually
 from tests.support.fake_engine import FakeEngine, words
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from streaming.waiting_list.base import MAX_ATTEMPTS, Entry, Slot, State
+from streaming.waiting_list.interface import MAX_ATTEMPTS, Entry, Slot, State
 from streaming.waiting_list.memory.open_response import (
     TRANSITIONS,
     InvalidTransition,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from streaming.live_queue.frames import SnapshotVersions, samples_frame
-from streaming.waiting_list.base import EntryRow, State, WorkerRow, WorkerState
+from streaming.waiting_list.interface import EntryRow, State, WorkerRow, WorkerState
 
 PARTS = {"workers", "running", "waiting", "paused", "closed"}
 

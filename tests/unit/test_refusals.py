@@ -7,7 +7,7 @@ import pytest
 from streaming.protocol.errors import ProtocolError
 from streaming.record.errors import NotFound, RecordError, Subject
 from streaming.sockets.refusals import translated
-from streaming.waiting_list.base import QueueFull
+from streaming.waiting_list.interface import QueueFull
 
 
 def said(error: Exception) -> tuple[str, str, str | None]:

@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 import pytest
 
 from streaming.waiting_list import samples
-from streaming.waiting_list.base import REFUSALS, Counters
 from streaming.waiting_list.channel_layers import MemoryChannelLayer
+from streaming.waiting_list.interface import REFUSALS, Counters
 from streaming.waiting_list.samples import Sample, sample
 
 NONE = dict.fromkeys(REFUSALS, 0)

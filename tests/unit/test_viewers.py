@@ -14,7 +14,7 @@ from streaming.delivery.queue_position import QueuePosition
 from streaming.delivery.viewer import Viewer
 from streaming.delivery.viewers import Viewers
 from streaming.protocol.server_events import ResponseDone, Timings, Usage
-from streaming.waiting_list.base import State, Watch, Watched
+from streaming.waiting_list.interface import State, Watch, Watched
 
 
 class Log:

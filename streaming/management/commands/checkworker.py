@@ -17,8 +17,8 @@ from django.core.management import BaseCommand, CommandError
 
 from streaming.deployment.starting import has_redis
 from streaming.system.outages import LAYER_AWAY
-from streaming.waiting_list.base import WorkerRow, WorkerState
 from streaming.waiting_list.channel_layers import RedisChannelLayer
+from streaming.waiting_list.interface import WorkerRow, WorkerState
 from streaming.waiting_list.redis import checks
 from streaming.waiting_list.redis.reasons import RedisAway, RedisRefused
 

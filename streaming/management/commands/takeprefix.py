@@ -11,8 +11,8 @@ from django.core.management import BaseCommand, CommandError
 
 from streaming.record.site import site_id
 from streaming.system.outages import LAYER_AWAY
-from streaming.waiting_list.base import WorkerRow
 from streaming.waiting_list.channel_layers import RedisChannelLayer
+from streaming.waiting_list.interface import WorkerRow
 from streaming.waiting_list.redis import checks
 from streaming.waiting_list.redis.reasons import RedisAway, RedisRefused
 from streaming.waiting_list.redis.scripts import OtherFormat

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from streaming.waiting_list import rules
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     AddressLimit,
     AdmissionLimits,
     Entry,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from streaming.waiting_list.base import WORKERS_GROUP, Reserved, State
+from streaming.waiting_list.interface import WORKERS_GROUP, Reserved, State
 from streaming.waiting_list.memory.open_response import OpenResponse
 from streaming.waiting_list.memory.worker_registry import WorkerRegistry
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streaming.waiting_list.base import Entry
+from streaming.waiting_list.interface import Entry
 
 
 class ConversationQueues:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import insort
 
-from streaming.waiting_list.base import Edge, Slot
+from streaming.waiting_list.interface import Edge, Slot
 from streaming.waiting_list.memory.open_response import OpenResponse
 from streaming.waiting_list.memory.ordered_entries import OrderedEntries, slot_of
 

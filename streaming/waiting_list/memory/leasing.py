@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from streaming.waiting_list import rules
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     AppendCall,
     Claim,
     Lease,

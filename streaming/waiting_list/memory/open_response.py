@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from streaming.waiting_list.base import MAX_ATTEMPTS, Claim, Entry, Lease, Slot, State
+from streaming.waiting_list.interface import MAX_ATTEMPTS, Claim, Entry, Lease, Slot, State
 from streaming.waiting_list.memory.event_logs import EventLog
 
 NO_SLOT = Slot(0, 0)

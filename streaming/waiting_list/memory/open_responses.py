@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from streaming.waiting_list.base import Claim, Entry, Remembered, Reserved
+from streaming.waiting_list.interface import Claim, Entry, Remembered, Reserved
 from streaming.waiting_list.memory.bounds import Bounds
 from streaming.waiting_list.memory.cache_affinity import CacheAffinity
 from streaming.waiting_list.memory.conversation_queues import ConversationQueues

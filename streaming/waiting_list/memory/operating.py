@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from streaming.waiting_list import rules
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     SAMPLES_KEPT,
     Counters,
     Edge,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sortedcontainers import SortedKeyList
 
-from streaming.waiting_list.base import Slot
+from streaming.waiting_list.interface import Slot
 from streaming.waiting_list.memory.open_response import OpenResponse
 
 

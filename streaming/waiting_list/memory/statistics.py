@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from streaming.waiting_list.base import RECENT_KEPT, REFUSALS, SAMPLES_KEPT, WAITS_KEPT
+from streaming.waiting_list.interface import RECENT_KEPT, REFUSALS, SAMPLES_KEPT, WAITS_KEPT
 
 
 @dataclass(slots=True)

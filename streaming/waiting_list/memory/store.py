@@ -6,7 +6,14 @@ import time
 from collections.abc import Callable
 
 from streaming.waiting_list import rules
-from streaming.waiting_list.base import DONE_LOG_SECONDS, Place, Slot, State, Watched, group_name
+from streaming.waiting_list.interface import (
+    DONE_LOG_SECONDS,
+    Place,
+    Slot,
+    State,
+    Watched,
+    group_name,
+)
 from streaming.waiting_list.memory.cache_affinity import RESERVED_SECONDS, CacheAffinity
 from streaming.waiting_list.memory.event_logs import DoneLogs
 from streaming.waiting_list.memory.open_response import OpenResponse

@@ -6,7 +6,7 @@ that makes it atomic. Call it on the event loop that the consumers run on.
 
 from __future__ import annotations
 
-from streaming.waiting_list.base import WaitingList
+from streaming.waiting_list.interface import WaitingList
 from streaming.waiting_list.memory.accepting import MemoryAccepting
 from streaming.waiting_list.memory.leasing import MemoryLeasing
 from streaming.waiting_list.memory.operating import MemoryOperating

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streaming.waiting_list.base import Place, Watch, Watching
+from streaming.waiting_list.interface import Place, Watch, Watching
 from streaming.waiting_list.memory.store import MemoryStore
 
 

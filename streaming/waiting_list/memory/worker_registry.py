@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from streaming.waiting_list.base import Orders, WorkerBeat, WorkerRow, WorkerState
+from streaming.waiting_list.interface import Orders, WorkerBeat, WorkerRow, WorkerState
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from streaming.waiting_list import rules
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     AppendCall,
     Claim,
     Entry,

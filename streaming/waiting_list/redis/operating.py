@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from streaming.waiting_list import rules
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     REFUSALS,
     SAMPLES_KEPT,
     Counters,

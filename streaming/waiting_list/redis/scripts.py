@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from streaming.system.command_line import program
-from streaming.waiting_list.base import (
+from streaming.waiting_list.interface import (
     MAX_ATTEMPTS,
     RECENT_KEPT,
     SAMPLES_KEPT,

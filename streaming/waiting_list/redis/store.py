@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from streaming.waiting_list.base import DONE_LOG_SECONDS
+from streaming.waiting_list.interface import DONE_LOG_SECONDS
 from streaming.waiting_list.memory.cache_affinity import RESERVED_SECONDS
 from streaming.waiting_list.redis.scripts import Scripts, SiteId
 

@@ -6,7 +6,7 @@ a nonce, so that redis-py may repeat it when a broken connection has lost the an
 
 from __future__ import annotations
 
-from streaming.waiting_list.base import WaitingList
+from streaming.waiting_list.interface import WaitingList
 from streaming.waiting_list.redis.accepting import RedisAccepting
 from streaming.waiting_list.redis.leasing import RedisLeasing
 from streaming.waiting_list.redis.operating import RedisOperating

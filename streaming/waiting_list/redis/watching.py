@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streaming.waiting_list.base import Place, State, Watch, Watched, Watching
+from streaming.waiting_list.interface import Place, State, Watch, Watched, Watching
 from streaming.waiting_list.redis.store import RedisStore, optional
 
 
