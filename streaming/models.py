@@ -136,8 +136,8 @@ class Response(models.Model):
     worker = models.CharField(max_length=120, blank=True)
     ordinal = models.PositiveIntegerField(default=1, db_default=1)  # of its conversation
     slot = models.CharField(max_length=48, blank=True, default="", db_default="")
-    """Where it stands, or stood, in the waiting list (`waiting_list.interface.Slot`): a list that has
-    lost its memory restores the order by it. Empty while it is held."""
+    """Where it stands, or stood, in the waiting list (`waiting_list.interface.Slot`): a list that
+    has lost its memory restores the order by it. Empty while it is held."""
     rating = models.SmallIntegerField(choices=Rating, null=True, blank=True)
 
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)

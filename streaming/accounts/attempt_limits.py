@@ -1,7 +1,7 @@
-"""How often somebody may try: counts in the record, each for a fixed time.
+"""Limits on attempts, such as sign-ins: counts in the record, each for a fixed time.
 
-Not in Django's cache: the default one is each process's own and forgets what it was told first
-when it is full, so that invented names would push a count out of it.
+Not in Django's cache: the default one belongs to one process, and a full one drops its oldest
+entries, so that invented names would push a count out of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.utils import timezone
 from streaming.models import Attempts
 
 _KEPT = timedelta(minutes=1)
-"""How long a count stays when it is over: longer than between two statements of `take`."""
+"""How long a count is kept after its time: longer than between two statements of `take`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,10 @@ class Limit:
     seconds: int
 
     def take(self, *who: str) -> bool:
-        """Count an attempt; False if it is one too many. Counted before it is tried, so that
-        attempts made at once do not all get in."""
+        """Count an attempt; return whether it is within the bound.
+
+        Call it before the attempt, so that concurrent attempts do not all get through.
+        """
         now = timezone.now()
         until = now + timedelta(seconds=self.seconds)
         Attempts.objects.filter(until__lte=now - _KEPT).delete()
@@ -46,19 +48,21 @@ class Limit:
             return bool(own.filter(count__lt=self.bound).update(count=F("count") + 1))
 
     def is_used_up(self, *who: str) -> bool:
+        """Return whether the next `take` will return False."""
         own = Attempts.objects.filter(key=self._key(who))
         return own.filter(until__gt=timezone.now(), count__gte=self.bound).exists()
 
     def give_back(self, *who: str) -> None:
-        """The attempt is not to count after all."""
+        """Take back the count of an attempt."""
         own = Attempts.objects.filter(key=self._key(who))
         own.filter(count__gt=0).update(count=F("count") - 1)
 
     def forget(self, *who: str) -> None:
+        """Delete the count of these."""
         Attempts.objects.filter(key=self._key(who)).delete()
 
     def _key(self, who: tuple[str, ...]) -> str:
-        # Names are people's words, of any length and with any character.
+        # Names come from people: of any length, with any characters.
         return hashlib.sha256("\0".join((self.name, *who)).encode("utf-8", "replace")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Checks passwords, but only so often: on our page and on the admin's alike."""
+"""Checks passwords with a bound on failed attempts, on our page and the admin's alike."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ class LimitedBackend(ModelBackend):
         password: str | None = None,
         **kwargs: Any,
     ) -> User | None:
+        """Return the account of a name and password, None if they are wrong.
+
+        Raises PermissionDenied beyond the bound and while the database is away, BusyError if too
+        many passwords are being checked.
+        """
         name = kwargs.get(get_user_model().USERNAME_FIELD) if username is None else username
         if request is None or name is None or password is None:
             return super().authenticate(request, username, password, **kwargs)
@@ -61,13 +66,16 @@ _REFUSED = "streaming.sign_in_refused"
 
 
 def is_unavailable(request: HttpRequest | None) -> bool:
-    """Whether the request's sign-in was refused for want of the database or of time."""
+    """Return whether a sign-in was refused because the database is away, or hashing is busy."""
     return request is not None and _REFUSED in request.META
 
 
 def _take(address: str, name: str) -> bool:
-    """Count an attempt, that of the address first: beyond its bound, invented names leave nothing
-    behind. A socket without an address has only its names counted."""
+    """Count an attempt; return whether it is within the bounds.
+
+    The address is counted first: beyond its bound, invented names leave no rows. Without an address
+    (a Unix socket) only the name is counted.
+    """
     if address and not SIGN_IN_ADDRESS.take(address):
         return False
     if SIGN_IN.take(address, name):
@@ -82,7 +90,7 @@ def _give_back(address: str, name: str) -> None:
 
 
 def is_limited(request: HttpRequest, name: str) -> bool:
-    """Whether the next attempt of this name from this address will not be tried.
+    """Return whether the next attempt with this name from this address will be refused.
 
     Raises DatabaseError.
     """
@@ -93,4 +101,5 @@ def is_limited(request: HttpRequest, name: str) -> bool:
 
 
 def folded(name: str) -> str:
+    """Return the form in which attempts with a name are counted: normalized, without case."""
     return get_user_model().normalize_username(name).strip().casefold()

@@ -1,4 +1,4 @@
-"""Django's own forms for accounts, with what is ours: limits, and words for them."""
+"""Django's forms for accounts, with our limits and their messages."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ logger = logging.getLogger(__name__)
 UNAVAILABLE = _("This cannot be checked right now. Try again in a moment.")
 
 MAX_KEYS = 50
-"""Keys of an account that are not revoked."""
+"""Maximum keys of an account that are not revoked."""
 
 
 class SignInForm(AuthenticationForm):
-    """Says that it is enough for now, instead of what a wrong password is told."""
+    """Signs in; a message of its own says that there were too many failed attempts."""
 
     error_messages = {
         **AuthenticationForm.error_messages,
@@ -42,6 +42,7 @@ class SignInForm(AuthenticationForm):
     }
 
     def clean(self) -> dict[str, Any]:
+        """Check name and password. Raises ValidationError, also beyond the limit of attempts."""
         name = self.cleaned_data.get("username")
         try:
             limited = name and self.request is not None and is_limited(self.request, name)
@@ -54,13 +55,14 @@ class SignInForm(AuthenticationForm):
         return cleaned
 
     def get_invalid_login_error(self) -> ValidationError:
+        """Return the error for a refused sign-in: unavailable, or a wrong password."""
         if is_unavailable(self.request):
             return ValidationError(UNAVAILABLE, code="unavailable")
         return super().get_invalid_login_error()
 
 
 class SignUpForm(_SignUp):
-    """Name and password. Whether a name is taken can be asked so often only."""
+    """Name and password, with a limit: the form also tells which names are taken."""
 
     class Meta:
         model = User
@@ -71,11 +73,12 @@ class SignUpForm(_SignUp):
         self.request = request
 
     def full_clean(self) -> None:
+        """Count a sent form towards the limit, then validate it."""
         self.refusal = self._refusal() if self.is_bound else None
         super().full_clean()
 
     def _refusal(self) -> ValidationError | None:
-        """Why nothing of what was entered is looked at."""
+        """Return why the form is refused without looking at its fields, None if it is not."""
         try:
             if SIGN_UP.take(address_of_request(self.request)):
                 return None
@@ -86,17 +89,18 @@ class SignUpForm(_SignUp):
         return ValidationError(text, code="limited")
 
     def clean_username(self) -> str:
+        """Return the name. Raises ValidationError if it is taken or the form is refused."""
         if self.refusal:
             raise self.refusal
         return super().clean_username()
 
     def _post_clean(self) -> None:
-        if not self.refusal:  # it would ask the database for the name all the same
+        if not self.refusal:  # the parent would look the name up in the database
             super()._post_clean()  # type: ignore[misc]  # the stubs do not have it
 
 
 class ApiKeyForm(_KeyForm):
-    """A new key's name; `user` is whose it will be."""
+    """The name of a new key of `user`."""
 
     class Meta:
         model = ApiKey
@@ -109,6 +113,7 @@ class ApiKeyForm(_KeyForm):
         self.fields["name"].widget.attrs["autocomplete"] = "off"
 
     def clean(self) -> dict[str, Any] | None:
+        """Raise ValidationError if the account has MAX_KEYS keys already."""
         if self.user.api_keys.filter(revoked_at=None).count() >= MAX_KEYS:
             raise ValidationError(
                 _("You have %(count)d keys; revoke one first."),

@@ -1,6 +1,6 @@
-"""Password hashing, bounded: each hash takes a core for a good part of a second.
+"""Password hashing with a bound: each hash occupies a core for a good part of a second.
 
-Without a bound, sign-ins from many addresses take every core from the answers being generated.
+Without the bound, sign-ins from many addresses would take all cores from generation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.core.exceptions import PermissionDenied
 
 
 class BusyError(PermissionDenied):
-    """Too many passwords are being hashed; Django answers 403 where nobody says it better."""
+    """Too many passwords are being hashed. Django answers 403 where no form catches it."""
 
 
 class ConcurrencyLimit:

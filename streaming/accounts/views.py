@@ -1,7 +1,7 @@
 """Sign in, out and up, change the password, and the account's page.
 
-Django's own views and forms wherever it has them. What cannot be taken back is asked for once
-more, on a page of its own that needs no script.
+Django's own views and forms wherever it has them. What cannot be undone has to be confirmed, on a
+page of its own that needs no script.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ else:
 
 
 class SignIn(auth_views.LoginView):
-    """What the visitor had becomes the account's (`owners.merge_at_login`)."""
+    """Sign in; `owners.merge_at_login` gives the visitor's conversations to the account."""
 
     authentication_form = SignInForm
     redirect_authenticated_user = True
 
 
 class SignOut(auth_views.LogoutView):
-    """The browser is another visitor from now on."""
+    """Sign out; `owners.part_at_logout` makes the browser a new visitor."""
 
 
 @method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
 class SignUp(auth_views.RedirectURLMixin, _SignUpView):
-    """Makes an account and signs in with it; does not exist where sign-up is switched off."""
+    """Create an account and sign in with it; 404 where sign-up is switched off."""
 
     form_class = SignUpForm
     template_name = "registration/signup.html"
@@ -86,7 +86,7 @@ class SignUp(auth_views.RedirectURLMixin, _SignUpView):
 
 
 class ChangePassword(auth_views.PasswordChangeView):
-    """Other browsers are signed out by it, as Django does; this one stays."""
+    """Change the password, which signs out all other browsers, as in Django."""
 
     template_name = "registration/change_password.html"  # the admin has one of the usual name
     success_url = reverse_lazy("account")
@@ -101,7 +101,7 @@ class ChangePassword(auth_views.PasswordChangeView):
 @never_cache
 @require_safe
 def account(request: HttpRequest) -> HttpResponse:
-    """The account with its keys; without one, what a visitor can choose."""
+    """Show the account with its keys, or a visitor's preferences."""
     if must_sign_in(request):
         return auth_views.redirect_to_login(request.get_full_path())
     return _page(request)
@@ -122,8 +122,10 @@ def _page(request: HttpRequest, form: ApiKeyForm | None = None, secret: str = ""
 @require_POST
 @login_required
 def create_key(request: HttpRequest) -> HttpResponse:
-    """Makes a key and answers with its secret, which is kept nowhere: not even in the session,
-    as it would have to be for a redirect."""
+    """Create a key and show its secret, which is stored nowhere.
+
+    Hence no redirect, for which the secret would have to be kept in the session.
+    """
     assert request.user.is_authenticated
     form = ApiKeyForm(request.POST, user=request.user)
     if not form.is_valid():
@@ -136,7 +138,7 @@ def create_key(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def revoke_key(request: HttpRequest, key_id: int) -> HttpResponse:
-    """Asks, then revokes a key of the account's own."""
+    """Ask for confirmation, then revoke a key of the account."""
     assert request.user.is_authenticated
     key = get_object_or_404(request.user.api_keys, pk=key_id, revoked_at=None)
     if request.method == "POST":
@@ -154,7 +156,7 @@ def revoke_key(request: HttpRequest, key_id: int) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete_all(request: HttpRequest) -> HttpResponse:
-    """Asks, then deletes every conversation of the page; answers that are open are stopped."""
+    """Ask for confirmation, then delete all of the owner's chats and stop their open answers."""
     if must_sign_in(request):
         return auth_views.redirect_to_login(request.get_full_path())
     owner = owner_of_request(request)

@@ -6,9 +6,9 @@
             ...
         print(answer.text)
 
-It comes back by itself when the line breaks: as the same visitor, each answer from where it was
-read, each prompt that was not acknowledged under its own id again. So nothing is generated twice,
-and no text is lost or repeated.
+It reconnects by itself when the connection breaks: as the same visitor, with each answer from where
+it was read, and with each prompt that was not acknowledged sent again under its own id. So nothing
+is generated twice, and no text is lost or repeated.
 """
 
 from streaming.client.answer import Answer, AnswerEvent

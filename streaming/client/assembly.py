@@ -1,4 +1,4 @@
-"""One answer's text and thought, put together from numbered events. Knows no connection."""
+"""Assembles one answer's text and reasoning from numbered events. Knows no connection."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from streaming.protocol.server_events import (
 
 Numbered = ResponseInProgress | OutputTextDelta | ReasoningTextDelta | ResponseDone
 Unread = ResponsePassedDelta | LaterEvent
-"""Events whose numbers count, and nothing else."""
+"""Events of which only the numbers matter."""
 
 
 class Gap(Exception):
-    """Events are missing; ask for those after number `starting_after`."""
+    """Events are missing: those with numbers greater than `starting_after` must be requested."""
 
     def __init__(self, starting_after: int) -> None:
         super().__init__(starting_after)
@@ -25,7 +25,7 @@ class Gap(Exception):
 
 
 class _Growing:
-    """A text in pieces."""
+    """A text that grows by deltas."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -41,7 +41,7 @@ class _Growing:
         self._parts, self._length = [text], len(text)
 
     def append(self, delta: str, offset: int) -> None:
-        """Raises Gap for what does not follow."""
+        """Append a delta. Raises Gap if `offset` is not the text's length, in code points."""
         if offset != self._length:
             raise Gap(0)
         self._parts.append(delta)
@@ -49,8 +49,7 @@ class _Growing:
 
 
 class Assembly:
-    """`sequence` is the number of the last event taken; `text` and `reasoning` all that it and
-    those before say."""
+    """The text and reasoning of all events up to number `sequence`, the last one taken."""
 
     def __init__(self) -> None:
         self.sequence = 0
@@ -58,7 +57,7 @@ class Assembly:
 
     @property
     def text(self) -> str:
-        """The answer's text up to event `sequence`."""
+        """The text up to event `sequence`."""
         return self._text.text
 
     @property
@@ -67,10 +66,10 @@ class Assembly:
         return self._reasoning.text
 
     def take(self, event: Numbered | Unread) -> list[Numbered]:
-        """What a reader must be told because of an event: nothing if it is known already.
+        """Take an event and return the events for the reader: none if it was taken before.
 
-        `ResponseInProgress` voids what stands before it. Before a `ResponseDone` stands whatever
-        was missing, since that one knows the whole answer. Raises Gap.
+        `ResponseInProgress` discards what came before it. Before a `ResponseDone` comes whatever
+        was missing, since it has the whole answer. Raises Gap.
         """
         if event.sequence_number <= self.sequence:
             return []
@@ -91,7 +90,7 @@ class Assembly:
         return news
 
     def forget(self) -> None:
-        """Begin from nothing: the events are about to be replayed."""
+        """Discard everything: the events are about to be replayed from the first."""
         self.sequence = 0
         self._void()
 
@@ -99,7 +98,10 @@ class Assembly:
         self._text, self._reasoning = _Growing(), _Growing()
 
     def _complete(self, done: ResponseDone) -> list[Numbered]:
-        """The end may be all that is left of an answer that nobody read for long."""
+        """Return the events that are missing before the end.
+
+        Of an answer that nobody read for long, the server has nothing but the end.
+        """
         text, reasoning = self.text, self.reasoning
         identity = {"response_id": done.response_id, "sequence_number": done.sequence_number}
         news: list[Numbered] = []

@@ -1,4 +1,4 @@
-"""What a reader was not given yet: bounded, however slowly it reads, and no letter is lost."""
+"""The events that a reader has not taken yet: bounded, without losing text."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ _DELTAS = (OutputTextDelta, ReasoningTextDelta)
 
 
 class Backlog:
-    """At most `bound` events: further text joins the last delta of its kind, a place replaces the
-    place before it, and an answer that begins anew takes what is void with it."""
+    """At most `bound` events: further text is joined to the last delta of its kind.
+
+    A place replaces the place before it, and an answer that begins anew removes what is void.
+    """
 
     def __init__(self, bound: int = 256) -> None:
         self._bound = bound
         self._events: deque[AnswerEvent] = deque()
-        self._joined: dict[type[AnswerEvent], list[str]] = {}  # more for the last event of a type
+        self._joined: dict[type[AnswerEvent], list[str]] = {}  # to add to a type's last event
         self._ended = False
         self._error: Exception | None = None
         self._news = asyncio.Event()
@@ -67,13 +69,13 @@ class Backlog:
         self._news.set()
 
     def end(self, error: Exception | None = None) -> None:
-        """Nothing more will come; `error` is raised once everything was read."""
+        """Accept no more events; `get` raises `error` once all were read."""
         self._ended = True
         self._error = error
         self._news.set()
 
     async def get(self) -> AnswerEvent | None:
-        """The next event; None after the last one. Raises the error of `end`."""
+        """Wait for the next event and return it, None after the last. Raises `end`'s error."""
         while not self._events:
             if self._error:
                 raise self._error

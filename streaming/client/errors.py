@@ -1,4 +1,4 @@
-"""What the client raises."""
+"""The client's exception."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class ChatError(Exception):
         self.param = param
         self.response_id = response_id
         self.passing = passing
-        """Whether it may be over soon: worth another try."""
+        """Whether it may pass, so that another try is worth it."""
 
 
 @contextmanager
 def invalid_event(response_id: UUID) -> Iterator[None]:
-    """What the protocol's models refuse is refused in its words, before it is sent."""
+    """Raise ChatError, with the first fault, for a ValidationError within the block."""
     try:
         yield
     except ValidationError as error:

@@ -20,22 +20,22 @@ from streaming.protocol.server_events import ErrorEvent, LaterEvent, SessionCrea
 from streaming.system.token_bucket import TokenBucket
 
 MAX_FRAME_BYTES = 2**26
-"""A `response.done` carries the whole text: it may be larger than the 1 MiB that is usual."""
+"""Maximum size of a received frame: a `response.done` has the whole text and may exceed 1 MiB."""
 
 MAX_SENT_BYTES = 2**20
-"""The server closes the connection at a larger frame."""
+"""Maximum size of a sent frame: at a larger one the server closes the connection."""
 
 EVENTS_PER_SECOND = 16.0
-"""Somewhat less than servers allow by default; four seconds' worth may go at once."""
+"""Maximum rate of sending, somewhat below servers' default; four seconds' worth may go at once."""
 
 LARGE_EVENT = 65_536
-"""Of so many characters an event counts as two."""
+"""Characters for which an event counts as one more event, as on the server."""
 
 QUIET_SECONDS = 10.0
-"""After so long without any event the server is asked if it is there, and again after as long."""
+"""Seconds without any event before a ping is sent, and before each further one."""
 
 MISSED = 2
-"""So many unanswered pings, and the connection is given up."""
+"""Unanswered pings after which the connection is given up."""
 
 CLOSE_TOO_LARGE = 1009
 CLOSE_LOGIN_REQUIRED = 4401
@@ -54,9 +54,9 @@ _server_event: TypeAdapter[ServerEvent] = TypeAdapter(
 
 
 def parse_server_event(frame: str | bytes) -> ServerEvent | LaterEvent | None:
-    """The event of a frame; of a kind that only a newer server knows its number, or None.
+    """Return the event of a frame. Raises ChatError (`bad_server`) for a frame that is none.
 
-    Raises ChatError(`bad_server`).
+    Of an event that this client does not know, only its number is returned, None without one.
     """
     try:
         return _server_event.validate_json(frame)
@@ -79,7 +79,7 @@ def _later_event(event: dict[str, Any]) -> LaterEvent | None:
 
 
 def _unknown_error(event: dict[str, Any]) -> ErrorEvent:
-    """An error whose code came after this client."""
+    """Return an error whose code is newer than this client."""
     known = ErrorEvent.model_validate({**event, "code": "internal_error"})
     return known.model_copy(update={"code": str(event.get("code"))})
 
@@ -90,8 +90,11 @@ def error_of(event: ErrorEvent, *, passing: bool = False) -> ChatError:
 
 
 class Link:
-    """A greeted connection. What is said is sent in order by a task of its own, at a pace that
-    servers allow, so that nobody who reads waits for a server that does not."""
+    """A connection that the server has greeted.
+
+    A task of its own sends events in order, at a rate that servers allow, so that whoever reads
+    never waits for a server that does not.
+    """
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -104,7 +107,7 @@ class Link:
 
     @classmethod
     async def open(cls, url: str, token: str | None, seconds: float, **options: Any) -> Link:
-        """Connect, and be the visitor of `token` again. Raises ChatError."""
+        """Connect within `seconds`, as the visitor of `token` if there is one. Raises ChatError."""
         try:
             async with asyncio.timeout(seconds):
                 socket = await connect(url, **{"open_timeout": None, "close_timeout": 2, **options})
@@ -139,7 +142,7 @@ class Link:
         if token and self.session.session_token:
             resume = SessionResume(type="session.resume", session_token=token, event_id="session")
             await self._socket.send(resume.model_dump_json())
-            # A token that is not valid any more leaves us the new visitor that we were greeted as.
+            # With an invalid token we stay the new visitor of the first greeting.
             self.session = await self._greeting(or_refused=True)
         self._sender = asyncio.create_task(self._send())
         self._watcher = asyncio.create_task(self._watch())
@@ -158,7 +161,7 @@ class Link:
         raise self.loss()
 
     async def next(self) -> ServerEvent | LaterEvent | None:
-        """The next event that this client knows, or has to count; None once it has ended."""
+        """Wait for the next event that is known or numbered and return it; None after the end."""
         while True:
             try:
                 event = parse_server_event(await self._socket.recv())
@@ -171,8 +174,10 @@ class Link:
                 return event
 
     async def _watch(self) -> None:
-        """Cut a connection over which nothing comes. A proxy that forwards no more, but does not
-        close, may go on answering WebSocket's own pings."""
+        """Abort the connection when nothing is received for too long.
+
+        WebSocket's own pings do not suffice: a proxy that forwards nothing may answer them.
+        """
         missed = 0
         while missed <= MISSED:
             self._heard.clear()
@@ -201,11 +206,11 @@ class Link:
 
     @property
     def close_code(self) -> int | None:
-        """The server's, once the connection has ended; None while it is open."""
+        """The code with which the connection was closed; None while it is open."""
         return self._socket.close_code
 
     def loss(self) -> ChatError:
-        """Why the connection has ended."""
+        """Return the error that says why the connection has ended."""
         code = _CODES.get(self.close_code or 0)
         if code is None:
             return ChatError("unreachable", "The server closed the connection.", passing=True)
@@ -219,7 +224,7 @@ class Link:
         await self._socket.close()
 
     def cut(self) -> None:
-        """End without a word, as a network does."""
+        """Abort the connection without a closing handshake, as a broken network does."""
         self._end_tasks()
         self._socket.transport.abort()
 
@@ -230,7 +235,7 @@ class Link:
 
 
 def frame_of(event: BaseModel) -> str:
-    """Absent fields stay absent: for the server that is not the same as null."""
+    """Return an event as JSON. Fields that were not set are absent, which differs from null."""
     return event.model_dump_json(exclude_unset=True)
 
 

@@ -1,4 +1,4 @@
-"""Who somebody is: accounts, visitors' ids, API keys, and the owner of a place.
+"""Who somebody is: the owner of a response, visitors' ids, API keys.
 
-Knows no pages: signing in and up is in `accounts`.
+It knows no pages: signing in and up is in `accounts`.
 """

@@ -1,6 +1,6 @@
-"""API keys: made once, shown once, stored as a digest, revoked for good.
+"""API keys: created and shown once, stored as a digest, revoked for good.
 
-A key is 256 random bits, so that a plain SHA-256 of it tells nobody anything.
+A key is 256 random bits, so that it cannot be guessed from its plain SHA-256.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ PREFIX = "cs-"
 _MEANT = re.compile(rf"[\W_]{{0,20}}(bearer\W{{1,20}})?{PREFIX}", re.IGNORECASE)
 
 revoked = Signal()
-"""A key has been revoked."""
+"""Sent after a key was revoked."""
 
 _USE_NOTED_EVERY = timedelta(minutes=1)
 
 
 def create(user: User, name: str) -> tuple[ApiKey, str]:
-    """A new key, and its secret: the only time that anybody sees it."""
+    """Create a key and return it with its secret, which is stored nowhere."""
     secret = PREFIX + secrets.token_urlsafe(32)
     key = ApiKey.objects.create(
         user=user, name=name, start=secret[: len(PREFIX) + 5], digest=digest(secret)
@@ -36,20 +36,22 @@ def create(user: User, name: str) -> tuple[ApiKey, str]:
 
 
 def is_ours(secret: str) -> bool:
-    """Whether a secret is meant to be one of our keys, even one that was mangled (in quotes, in
-    capitals, behind a second `Bearer`): such a one opens its account or nothing. Programs send many
-    other words where they have none."""
+    """Return whether a secret is meant to be one of our keys.
+
+    Also a damaged one (in quotes, in capitals, behind a second `Bearer`): its sender is refused,
+    and never served as a visitor. Programs without a key send all sorts of other words.
+    """
     return _MEANT.match(secret) is not None
 
 
 def revoke(key: ApiKey) -> None:
-    """From the next request on it opens nothing. Revoking twice keeps the first moment."""
+    """Revoke a key from the next request on. A second call keeps the first one's time."""
     ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
     revoked.send(ApiKey)
 
 
 def user_of(secret: str) -> User | None:
-    """The active account a secret belongs to; None if it is unknown or revoked."""
+    """Return the active account that a secret belongs to; None for an unknown or revoked one."""
     key = (
         ApiKey.objects.select_related("user")
         .filter(digest=digest(secret), revoked_at=None, user__is_active=True)
@@ -65,5 +67,5 @@ def user_of(secret: str) -> User | None:
 
 
 def digest(secret: str) -> str:
-    """What is stored of a secret."""
+    """Return what is stored of a secret: its SHA-256, in hexadecimal."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Who a place in the queue belongs to: an account or a visitor, and the address they come from."""
+"""Owners: the account or visitor that a response belongs to, and the network address."""
 
 from __future__ import annotations
 
@@ -18,19 +18,22 @@ from streaming.record.database import in_database
 
 
 def owner_of_request(request: HttpRequest) -> str:
-    """The owner of an HTTP request; a new visitor is given a cookie."""
+    """Return the owner of an HTTP request; a new visitor gets a cookie."""
     if request.user.is_authenticated:
         return owner_of_user(request.user)
     return owner_of_visitor(visitors.of_request(request))
 
 
 def owner_of_user(user: AbstractBaseUser | AnonymousUser) -> str:
+    """Return the owner for an account."""
     return f"user:{user.pk}"
 
 
 def key_of(authorization: str) -> str | None:
-    """The API key of ours in an `Authorization` header; None without one, whatever else stands
-    there: programs that have no key send any word, and proxies a password of their own."""
+    """Return the API key of ours in an `Authorization` header, None without one.
+
+    Anything else is ignored: programs without a key send any word, and proxies their own password.
+    """
     text = authorization.strip()
     scheme, _, secret = text.partition(" ")
     if scheme.lower() == "bearer":
@@ -39,7 +42,7 @@ def key_of(authorization: str) -> str | None:
 
 
 def key_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The same of all headers of a socket's handshake, the first one."""
+    """Return the first API key of ours in the headers of a socket's handshake, None without one."""
     for name, value in headers:
         if name.lower() == b"authorization" and (key := key_of(value.decode("latin-1"))):
             return key
@@ -47,17 +50,20 @@ def key_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def owner_of_visitor(visitor: str) -> str:
+    """Return the owner for a visitor."""
     return f"visitor:{visitor}"
 
 
 def visitor_of(owner: str) -> str:
-    """`owner` is a visitor's."""
+    """Return the visitor of an `owner` that is one."""
     return owner.removeprefix("visitor:")
 
 
 async def visitor_of_socket(scope: Mapping[str, Any]) -> str | None:
-    """The visitor of a WebSocket's browser, whose session is read already; None for who is new,
-    and for programs, without a visit to the database."""
+    """Return the visitor of a WebSocket's browser, whose session is read already.
+
+    None for a new visitor and for a program, without reading the database.
+    """
     session, cookies = scope["session"], scope.get("cookies") or {}
     if visitors.COOKIE not in cookies and not session.get(visitors.SESSION_KEY):
         return None
@@ -66,10 +72,9 @@ async def visitor_of_socket(scope: Mapping[str, Any]) -> str | None:
 
 
 async def is_current(scope: Mapping[str, Any], user: Any, visitor: str | None) -> bool:
-    """Whether a WebSocket's cookies, looked up afresh, are still those of the account or visitor
-    that they were of when it was opened.
+    """Return whether a WebSocket's session still belongs to the account or visitor that opened it.
 
-    One that came without any has nothing that could change.
+    Without a session, only a visitor that has become an account ends it.
     """
     session: Any = scope.get("session")
     key = getattr(session, "session_key", None)
@@ -85,31 +90,33 @@ async def is_current(scope: Mapping[str, Any], user: Any, visitor: str | None) -
 
 
 def must_sign_in(request: HttpRequest) -> bool:
-    """Whether chatting needs an account here, and the request comes without one."""
+    """Return whether chatting needs an account here, and the request has none."""
     return not conf.get().anonymous and not request.user.is_authenticated
 
 
 def visitor_token(owner: str) -> str:
-    """A signed token by which a later socket becomes the same visitor."""
+    """Return the signed token by which a later socket becomes the same visitor."""
     return visitors.token_of(visitor_of(owner))
 
 
 def owner_of_token(token: str) -> str | None:
-    """The visitor a token was made for, None if it is forged, damaged or a year old."""
+    """Return the owner that a visitor's token names; None if forged, damaged or a year old."""
     visitor = visitors.of_token(token)
     return None if visitor is None else owner_of_visitor(visitor)
 
 
 def client_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str:
-    """Who a client is, by address: an IPv6 client is its /64 network, since it has all of that to
-    itself. Empty for a socket without an address (a Unix socket)."""
+    """Return the address by which a client is limited: an IPv6 client's is its /64 network.
+
+    One client usually has a whole /64. Empty for a socket without an address (a Unix socket).
+    """
     return _canonical(exact_address(scope, trusted_proxies))
 
 
 def exact_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str:
-    """The client's address: the peer's, or behind trusted proxies the last hop that is not one.
+    """Return the client's address: the peer's, or the last hop before the trusted proxies.
 
-    Only what a trusted proxy wrote into X-Forwarded-For is believed, read from the right.
+    X-Forwarded-For is read from the right, as far as trusted proxies have written it.
     """
     peer: str = (scope.get("client") or [""])[0]
     networks = [ipaddress.ip_network(network, strict=False) for network in trusted_proxies]
@@ -126,7 +133,7 @@ def exact_address(scope: dict[str, Any], trusted_proxies: Sequence[str]) -> str:
 
 
 def address_of_request(request: HttpRequest) -> str:
-    """`client_address` of an HTTP request."""
+    """Return the `client_address` of an HTTP request."""
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
     headers = [(b"x-forwarded-for", forwarded.encode("latin-1", "replace"))] if forwarded else []
     scope = {"client": [request.META.get("REMOTE_ADDR") or ""], "headers": headers}
@@ -134,7 +141,7 @@ def address_of_request(request: HttpRequest) -> str:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an IP address."""
+    """Return whether a text is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -143,7 +150,7 @@ def is_address(text: str) -> bool:
 
 
 def is_within(address: str, networks: Sequence[str]) -> bool:
-    """Whether an address lies in one of the networks; one that is no address lies in none."""
+    """Return whether an address is in one of the networks; a text that is no address is in none."""
     return _within(address, [ipaddress.ip_network(network, strict=False) for network in networks])
 
 
@@ -166,7 +173,7 @@ def _canonical(text: str) -> str:
 
 
 def merge_at_login(*, request: HttpRequest | None, user: AbstractBaseUser, **kwargs: Any) -> None:
-    """What the visitor had becomes the account's, and the browser forgets who it was."""
+    """Give what the visitor had to the account, and let the browser forget the visitor."""
     if request is None:
         return
     known = {
@@ -175,14 +182,14 @@ def merge_at_login(*, request: HttpRequest | None, user: AbstractBaseUser, **kwa
     }
     visitors.keep(request, "")
     for visitor in known - {None}:
-        visitors.merged(visitor)  # first: none of their sockets writes anything after it
+        visitors.merged(visitor)  # first, so that none of their sockets writes anything later
         owner = owner_of_visitor(visitor)
         Conversation.objects.filter(owner=owner).update(owner=owner_of_user(user), user=user)
         Response.objects.filter(owner=owner).update(owner=owner_of_user(user))
 
 
 def part_at_logout(*, request: HttpRequest | None, **kwargs: Any) -> None:
-    """The browser is a visitor at once, for pages of it that are still open."""
+    """Make the browser a new visitor at once, for pages that are still open in it."""
     if request is not None and conf.get().anonymous:
         visitors.keep(request, visitors.new_id())
 

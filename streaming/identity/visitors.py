@@ -1,8 +1,8 @@
-"""Who somebody without an account is: a random id that the client keeps, signed by us.
+"""Visitors: people without an account, each with a random id that their client keeps, signed by us.
 
 A browser keeps it in a cookie, a program as the `session_token` of its greeting. Nothing is stored
-here for a visitor before there is something of theirs: crawlers leave no rows. Browsers that came
-before there was the cookie have the id in their session.
+for a visitor without conversations, so that crawlers leave no rows. Browsers of versions without
+the cookie have the id in their session.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ SESSION_KEY = "visitor"
 _SALT = "streaming.visitor"
 _KEPT_SECONDS = 60 * 60 * 24 * 365
 _RENEWED_SECONDS = 60 * 60 * 24 * 30
-"""A cookie that is older is given out again, so that who comes back stays."""
+"""A cookie that is older is set again, so that those who return keep their id."""
 
 _MERGED_KEPT = timedelta(days=1)
-"""How long a merged visitor is known as one: far longer than a socket is left on its own."""
+"""How long a merged visitor is remembered: far longer than a socket goes without a check."""
 
 _META = "streaming.visitor"
 
 
 def new_id() -> str:
+    """Return a new visitor's id: 128 random bits."""
     return secrets.token_urlsafe(16)
 
 
 def token_of(visitor: str) -> str:
-    """What makes a later client the same visitor."""
+    """Return the signed token that makes a later client the same visitor."""
     return signing.dumps(visitor, salt=_SALT)
 
 
 def of_token(token: str, max_age: int = _KEPT_SECONDS) -> str | None:
-    """The visitor a token was made for, None if it is forged, damaged or a year old."""
+    """Return the visitor of a token; None if forged, damaged, or older than `max_age` seconds."""
     try:
         return str(signing.loads(token, salt=_SALT, max_age=max_age))
     except signing.BadSignature:
@@ -52,9 +53,9 @@ def of_token(token: str, max_age: int = _KEPT_SECONDS) -> str | None:
 
 
 def of_browser(session: Any, cookies: Mapping[str, str]) -> str | None:
-    """The visitor of a browser, None for a new one or one that has become an account since.
+    """Return a browser's visitor; None for a new one, or one that has become an account since.
 
-    Visits the database, but for who comes without any of it.
+    Reads the database, unless the browser has neither the cookie nor an id in its session.
     """
     for visitor in (of_token(cookies.get(COOKIE, "")), session.get(SESSION_KEY)):
         if visitor and not is_merged(visitor):
@@ -63,7 +64,7 @@ def of_browser(session: Any, cookies: Mapping[str, str]) -> str | None:
 
 
 def of_request(request: HttpRequest) -> str:
-    """The visitor of an HTTP request; a new one gets the cookie with the answer."""
+    """Return the visitor of an HTTP request; a new one gets the cookie with the response."""
     if visitor := request.META.get(_META):
         return str(visitor)
     visitor = of_browser(request.session, request.COOKIES) or new_id()
@@ -71,13 +72,13 @@ def of_request(request: HttpRequest) -> str:
 
 
 def keep(request: HttpRequest, visitor: str) -> str:
-    """Let the browser be this visitor from the answer on; "" to make it forget who it was."""
+    """Let the response make the browser this visitor, or ("") no visitor; return the visitor."""
     request.META[_META] = visitor
     return visitor
 
 
 def write_cookie(request: HttpRequest, response: HttpResponse) -> None:
-    """Set the cookie where the request said so and the browser has not the same already."""
+    """Set or delete the cookie as `keep` asked, unless the browser has it already."""
     visitor = request.META.get(_META)
     token = request.COOKIES.get(COOKIE)
     flags: dict[str, Any] = {
@@ -93,7 +94,7 @@ def write_cookie(request: HttpRequest, response: HttpResponse) -> None:
 
 
 def check_middleware(**kwargs: Any) -> list[CheckMessage]:
-    """System check `streaming.E005`: nobody would set the cookie."""
+    """Report `streaming.E005` where the middleware that sets the cookie is missing."""
     wanted = "streaming.pages.middleware.visitor_cookie"
     if wanted in settings.MIDDLEWARE:
         return []
@@ -102,11 +103,12 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
 
 
 def is_merged(visitor: str) -> bool:
+    """Return whether a visitor has become an account within the last day."""
     return MergedVisitor.objects.filter(visitor=visitor).exists()
 
 
 def merged(visitor: str) -> None:
-    """Remember for a day that a visitor has become an account: their sockets are over."""
+    """Remember for a day that a visitor has become an account, which ends its sockets."""
     now = timezone.now()
     MergedVisitor.objects.filter(merged_at__lt=now - _MERGED_KEPT).delete()
     MergedVisitor.objects.get_or_create(visitor=visitor, defaults={"merged_at": now})

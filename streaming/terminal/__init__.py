@@ -1,1 +1,1 @@
-"""The terminal client behind `manage.py chat`. Knows the server by its WebSocket only."""
+"""The terminal client behind `manage.py chat`. It knows the server by its WebSocket only."""

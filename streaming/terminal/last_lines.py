@@ -1,4 +1,4 @@
-"""The end of a long Markdown text: what a screen can show of it, at a cost that does not grow."""
+"""The last lines of a growing Markdown text, at a cost that does not depend on its length."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
 
 
 class LastLines:
-    """The last `lines` lines, each of at most `columns * lines` characters. A code block that
-    begins above them stays one."""
+    """The last `lines` lines of a text, each of at most `columns * lines` characters.
+
+    A code block that begins above them stays a code block.
+    """
 
     def __init__(self, lines: int, columns: int) -> None:
         self._most = max(1, lines * columns)
@@ -24,7 +26,7 @@ class LastLines:
         for line in complete:
             self._lines.append((self._fence, line[-self._most :]))
             self._fence = _fence_after(self._fence, line)
-        # Twice as much as is shown, so that it is not cut anew each time.
+        # Up to twice as much as is shown, so that it is not cut at every call.
         self._begun = begun if len(begun) <= 2 * self._most else begun[-self._most :]
 
     def clear(self) -> None:

@@ -1,6 +1,6 @@
-"""Markdown on a terminal, its code in colours where no lexer takes long for it.
+"""Markdown on a terminal, with highlighted code where no lexer can take long.
 
-A terminal is its reader's alone; still, an answer should not be able to make it hang.
+Only its reader would wait; still, no answer may make a terminal hang.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from streaming.markup.code import is_highlighted, is_long, language_of
 from streaming.markup.math_rules import keep_formulas
 
 _NESTING = {"markdown", "md"}
-"""They ask any lexer that the code names."""
+"""Languages whose lexer calls any other one that the code names."""
 
 
 class _Code(CodeBlock):
@@ -32,7 +32,7 @@ def _parser() -> MarkdownIt:
     markdown = MarkdownIt()
     markdown.inline = CjkInline()
     markdown.configure("commonmark").enable(["strikethrough", "table"])
-    # HTML would not be seen at all.
+    # HTML would not be shown at all.
     markdown.disable(["html_block", "html_inline"])
     markdown.block.ruler.at("reference", _reference)
     keep_formulas(markdown)
@@ -40,13 +40,13 @@ def _parser() -> MarkdownIt:
 
 
 def _reference(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
-    """A footnote is text, even one of a single word, which would define a link."""
+    """Parse a link's definition. A footnote of a single word looks like one, but is text."""
     is_footnote = state.src.startswith("[^", state.bMarks[start_line] + state.tShift[start_line])
     return not is_footnote and reference(state, start_line, end_line, silent)
 
 
 class TerminalMarkdown(Markdown):
-    """rich's, with code as above, formulas as their source, and HTML as it was written."""
+    """rich's Markdown, with bounded highlighting, and formulas and HTML as they were written."""
 
     elements: ClassVar[dict[str, type[MarkdownElement]]] = {
         **Markdown.elements,

@@ -26,17 +26,18 @@ _GOODBYE_SECONDS = 5.0
 def answer_once(
     session: Session, prompt: str, out: TextIO, err: TextIO, reasoning: bool = False
 ) -> int:
-    """Ask, and print the answer as it comes; the exit status.
+    """Send a prompt, print the answer as it comes, and return the exit status.
 
-    `out` has the text alone. What else there is to say goes to `err`; places in the queue only
-    if that is a terminal, and what the model thinks only with `reasoning`.
+    Only the text goes to `out`. Everything else goes to `err`: positions in the queue only if that
+    is a terminal, and what the model thinks only with `reasoning`. Raises BrokenPipeError when
+    nobody reads `out` any more.
     """
     exchange = session.ask(prompt)
     with exchange.stoppable():
         try:
             status = _print(exchange, out, err, reasoning)
         except BrokenPipeError:
-            # Whoever read has enough; the server need not write on.
+            # The reader has enough: the server need not go on.
             session.stop(exchange)
             with contextlib.suppress(queue.Empty):
                 while exchange.news.get(timeout=_GOODBYE_SECONDS) is not Signal.END:
@@ -77,8 +78,10 @@ def _print(exchange: Exchange, out: TextIO, err: TextIO, reasoning: bool) -> int
 
 
 class Printed:
-    """What was written cannot be taken back: an answer that begins anew, as a seeded one does
-    with the same words, is written from where it says more or something else."""
+    """A text printed to a stream, where nothing can be taken back.
+
+    An answer that begins anew, perhaps with the same words, is printed from where it differs.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -87,7 +90,7 @@ class Printed:
         self._again: str | None = None  # the new text, until it has caught up
 
     def add(self, delta: str) -> None:
-        """Print a delta; of an answer that began anew only what differs from what is printed."""
+        """Print a delta; of an answer that began anew, only what differs from the printed text."""
         if self._again is not None:
             self._again += delta
             if self._said.startswith(self._again):
@@ -109,7 +112,7 @@ class Printed:
     def end(self) -> None:
         """Print what is still held back, and end the line if it is not ended."""
         if self._again is not None and self._again != self._said:
-            # The new answer is shorter than what was said of the old one.
+            # The new answer is shorter than what was printed of the old one.
             self._write("\n")
             self._said = self._again
             self._write(self._said)

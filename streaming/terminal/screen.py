@@ -1,4 +1,4 @@
-"""A conversation on a terminal: places while it waits, thoughts dimmed, Markdown as it streams."""
+"""A conversation on a terminal: positions, dimmed reasoning, and Markdown while it streams."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Ctrl-C stops an answer; pressed twice it leaves. Several lines may be pasted at 
 
 
 class Bottom:
-    """The last `height` lines of something."""
+    """The last `height` lines of a renderable."""
 
     def __init__(self, whole: RenderableType, height: int) -> None:
         self._whole = whole
@@ -81,7 +81,7 @@ class View:
         self._conclude(end, exchange.was_stopped)
 
     def _news(self, exchange: Exchange, live: Live) -> Iterator[News]:
-        """The news, the screen refreshed between them, but not too often."""
+        """Yield the news, and refresh the screen between them, at most every REFRESH_SECONDS."""
         while True:
             self._refresh(live)
             wait = self._refreshed_at + REFRESH_SECONDS - time.monotonic()
@@ -154,7 +154,7 @@ class View:
 
 
 class Screen:
-    """Asks for prompts until somebody leaves."""
+    """The dialogue: reads prompts and shows their answers until somebody leaves."""
 
     def __init__(self, session: Session, console: Console) -> None:
         self._session = session
@@ -184,7 +184,7 @@ class Screen:
                 return
 
     def _obey(self, prompt: str) -> bool:
-        """Whether to go on."""
+        """Run a command or ask a prompt; return whether to continue."""
         command = prompt.strip()
         if command == "/quit":
             return False
@@ -210,7 +210,7 @@ class Screen:
             self._interrupts = int(exchange.was_stopped)
 
     def _read_prompt(self) -> str:
-        """A line, and all that is pasted with it."""
+        """Return a line, and all further lines that were pasted with it."""
         lines = [input("> ")]
         while select.select([sys.stdin], [], [], _PASTE_SECONDS)[0]:
             try:

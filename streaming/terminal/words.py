@@ -1,4 +1,4 @@
-"""What is said to people about places, limits and ends."""
+"""Sentences for people: on positions, service, ends and errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SERVICE = {
 
 
 def of_service(service: str) -> str:
-    """Empty if all is well."""
+    """Return a sentence on what keeps the workers from claiming, empty if nothing does."""
     return _SERVICE.get(service, "")
 
 
 def of_place(place: ResponseQueued | ResponseQueuePosition, elapsed: float = 0) -> str:
-    """A place in the queue, `elapsed` seconds after it was told."""
+    """Return a sentence on a place in the queue, `elapsed` seconds after it was received."""
     parts = []
     if place.position is not None:
         ahead = place.position - 1
@@ -41,7 +41,7 @@ def _duration(seconds: float) -> str:
 
 
 def of_end(done: ResponseDone, *, stopped: bool) -> str:
-    """Empty if the answer ended by itself, with something to read."""
+    """Return a sentence on how an answer ended, empty if it is complete and not blank."""
     if done.status == "completed":
         return "" if is_visible(done.text) else "The model wrote nothing."
     if done.status == "incomplete":
@@ -54,7 +54,7 @@ def of_end(done: ResponseDone, *, stopped: bool) -> str:
 
 
 def of_thought(milliseconds: int) -> str:
-    """How long the model has thought."""
+    """Return a sentence on how long the model has thought."""
     return f"Thought for {_duration(milliseconds / 1000)}."
 
 
