@@ -14,7 +14,7 @@ from streaming.client.assembly import Assembly, Gap, Numbered, Unread
 from streaming.client.backlog import AnswerEvent, Backlog
 from streaming.client.edits import Edits
 from streaming.client.errors import ChatError
-from streaming.client.link import error_of
+from streaming.client.frames import error_of
 from streaming.client.sampling import Sampling
 from streaming.protocol.client_events import ResponseCreate
 from streaming.protocol.server_events import (

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import ssl
-from typing import Annotated, Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from streaming.client.errors import ChatError
+from streaming.client.frames import error_of, frame_of, parse_server_event
 from streaming.protocol.base import PROTOCOL_VERSION
 from streaming.protocol.client_events import SessionPing, SessionResume
 from streaming.protocol.events import ServerEvent
@@ -21,9 +21,6 @@ from streaming.system.token_bucket import TokenBucket
 
 MAX_FRAME_BYTES = 2**26
 """Maximum size of a received frame: a `response.done` has the whole text and may exceed 1 MiB."""
-
-MAX_SENT_BYTES = 2**20
-"""Maximum size of a sent frame: at a larger one the server closes the connection."""
 
 EVENTS_PER_SECOND = 16.0
 """Maximum rate of sending, somewhat below servers' default; four seconds' worth may go at once."""
@@ -47,46 +44,6 @@ _CODES = {
     4503: "unavailable",
 }
 _FINAL = ("login_required", "forbidden")
-_TYPES = {model.model_fields["type"].default for model in get_args(ServerEvent)}
-_server_event: TypeAdapter[ServerEvent] = TypeAdapter(
-    Annotated[ServerEvent, Field(discriminator="type")]
-)
-
-
-def parse_server_event(frame: str | bytes) -> ServerEvent | LaterEvent | None:
-    """Return the event of a frame. Raises ChatError (`bad_server`) for a frame that is none.
-
-    Of an event that this client does not know, only its number is returned, None without one.
-    """
-    try:
-        return _server_event.validate_json(frame)
-    except ValidationError as error:
-        with contextlib.suppress(ValueError, RecursionError):
-            event = json.loads(frame)
-            if isinstance(event, dict) and isinstance(event.get("type"), str):
-                if event["type"] == "error":
-                    return _unknown_error(event)
-                if event["type"] not in _TYPES:
-                    return _later_event(event)
-        fault = error.errors(include_url=False, include_input=False)[0]
-        raise ChatError("bad_server", f"The server sent what is no event: {fault['msg']}") from None
-
-
-def _later_event(event: dict[str, Any]) -> LaterEvent | None:
-    with contextlib.suppress(ValidationError):
-        return LaterEvent.model_validate(event)
-    return None
-
-
-def _unknown_error(event: dict[str, Any]) -> ErrorEvent:
-    """Return an error whose code is newer than this client."""
-    known = ErrorEvent.model_validate({**event, "code": "internal_error"})
-    return known.model_copy(update={"code": str(event.get("code"))})
-
-
-def error_of(event: ErrorEvent, *, passing: bool = False) -> ChatError:
-    """Return the exception for an `error` event; `passing` marks one that is worth another try."""
-    return ChatError(event.code, event.message, event.param, event.response_id, passing=passing)
 
 
 class Link:
@@ -232,11 +189,6 @@ class Link:
         for task in (self._sender, self._watcher):
             if task:
                 task.cancel()
-
-
-def frame_of(event: BaseModel) -> str:
-    """Return an event as JSON. Fields that were not set are absent, which differs from null."""
-    return event.model_dump_json(exclude_unset=True)
 
 
 def _refused(url: str, status: int) -> ChatError:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from streaming.client.errors import ChatError, invalid_event
-from streaming.client.link import MAX_SENT_BYTES, frame_of
+from streaming.client.frames import MAX_SENT_BYTES, frame_of
 from streaming.protocol.client_events import (
     ResponseCancel,
     ResponseCreate,

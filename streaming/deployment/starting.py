@@ -16,6 +16,7 @@ from django.db import DatabaseError, connections
 
 from streaming.waiting_list.channel_layers import RedisChannelLayer
 from streaming.waiting_list.redis import checks
+from streaming.waiting_list.redis.prefix import claim_prefix
 from streaming.waiting_list.redis.reasons import RedisAway, RedisRefused
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def _check(*, is_told: bool) -> bool:
         unwise = checks.check(layer.address, layer.prefix)
         if layer.site is not None:
             site_id = async_to_sync(layer.site)()
-            checks.claim_prefix(layer.address, layer.prefix, site_id)
+            claim_prefix(layer.address, layer.prefix, site_id)
     except (RedisAway, DatabaseError) as error:
         if not is_told:
             logger.warning("Not everything is there yet; trying again. (%s)", error)

@@ -15,7 +15,8 @@ from redis import Redis
 
 from streaming.waiting_list.channel_layers import RedisChannelLayer
 from streaming.waiting_list.interface import WORKERS_GROUP, State
-from streaming.waiting_list.redis.checks import check, claim_prefix
+from streaming.waiting_list.redis.checks import check
+from streaming.waiting_list.redis.prefix import claim_prefix
 from streaming.waiting_list.redis.reasons import RedisAway, RedisRefused
 from streaming.waiting_list.redis.scripts import OtherSite
 from streaming.waiting_list.redis.url import parse

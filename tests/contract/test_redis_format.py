@@ -12,7 +12,7 @@ from redis import Redis
 from streaming.management.commands import takeprefix
 from streaming.waiting_list.channel_layers import RedisChannelLayer
 from streaming.waiting_list.interface import ListLost, State
-from streaming.waiting_list.redis.checks import claim_prefix
+from streaming.waiting_list.redis.prefix import claim_prefix
 from streaming.waiting_list.redis.reasons import RedisRefused
 from streaming.waiting_list.redis.scripts import FORMAT, OtherFormat, OtherSite
 from streaming.waiting_list.redis.url import parse

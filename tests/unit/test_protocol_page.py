@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from streaming.client.link import parse_server_event
+from streaming.client.frames import parse_server_event
 from streaming.engine.base import FinishReason
 from streaming.protocol.base import PROTOCOL_VERSION
 from streaming.protocol.errors import ErrorCode

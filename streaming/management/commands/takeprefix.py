@@ -14,6 +14,7 @@ from streaming.system.outages import LAYER_AWAY
 from streaming.waiting_list.channel_layers import RedisChannelLayer
 from streaming.waiting_list.interface import WorkerRow
 from streaming.waiting_list.redis import checks
+from streaming.waiting_list.redis.prefix import claim_prefix
 from streaming.waiting_list.redis.reasons import RedisAway, RedisRefused
 from streaming.waiting_list.redis.scripts import OtherFormat
 
@@ -40,7 +41,7 @@ class Command(BaseCommand):
         try:
             checks.check(layer.address, layer.prefix)
             try:
-                checks.claim_prefix(layer.address, layer.prefix, site_id())
+                claim_prefix(layer.address, layer.prefix, site_id())
             except RedisRefused:
                 self.take(layer, force=options["force"])
             else:
@@ -63,7 +64,7 @@ class Command(BaseCommand):
                 f"Workers of the other database are alive: {names}. End them first, or its "
                 "answers are lost; or say --force."
             )
-        checks.claim_prefix(layer.address, layer.prefix, site_id(), take=True)
+        claim_prefix(layer.address, layer.prefix, site_id(), take=True)
         self.stdout.write(f"The prefix {layer.prefix!r} is now this database's.")
 
 

@@ -7,23 +7,21 @@ its file, or is changing its master, is away: the caller waits, or starts and tr
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
-from streaming.waiting_list.redis.address import RedisAddress, places
+from streaming.waiting_list.redis.address import RedisAddress
 from streaming.waiting_list.redis.reasons import (
     CLUSTER,
     REPLICA,
     RedisAway,
-    RedisRefused,
     explained,
     refusal,
 )
-from streaming.waiting_list.redis.scripts import FORMAT, other_format, other_site
+from streaming.waiting_list.redis.sentinels import find_master
 
 OLDEST_VERSION = (6, 2)
 """The first version with ZMSCORE, and in which scripts may write after TIME."""
@@ -53,47 +51,8 @@ def check(address: RedisAddress, prefix: str) -> list[str]:
     with explained(address):
         if not address.sentinels:
             return _check_server(address, prefix)
-        host, port = _find_master(address)
+        host, port = find_master(address)
         return _check_server(address, prefix, (host, port))
-
-
-def claim_prefix(address: RedisAddress, prefix: str, site_id: str, *, take: bool = False) -> None:
-    """Let the prefix belong to this site.
-
-    Raises RedisRefused if it belongs to another site, or if the list there has another version's
-    format; `take` takes the prefix and drops such a list instead. Else raises as `check`.
-    """
-    meta = f"{prefix}:waiting:meta"
-    with explained(address):
-        place = _find_master(address) if address.sentinels else None
-        with contextlib.closing(address.blocking_client(place)) as client:
-            owner, stored = client.hmget(meta, "site", "format")
-            if not take and owner is not None and _text(owner) != site_id:
-                raise RedisRefused(other_site(prefix))
-            if stored is not None and _text(stored) != str(FORMAT):
-                if not take:
-                    raise RedisRefused(other_format(prefix))
-                _drop_list(client, prefix)
-            if take:
-                client.hset(meta, "site", site_id)
-            elif not client.hsetnx(meta, "site", site_id):
-                owner = client.hget(meta, "site")
-                if owner is not None and _text(owner) != site_id:
-                    raise RedisRefused(other_site(prefix))
-
-
-def _drop_list(client: Redis, prefix: str) -> None:
-    """Delete the whole list under a prefix, last the key that says whose it is."""
-    literal = re.sub(r"([\\*?\[\]^])", r"\\\1", prefix)
-    meta = f"{prefix}:waiting:meta".encode()
-    names = [_bytes(name) for name in client.scan_iter(f"{literal}:waiting:*", count=1000)]
-    for start in range(0, len(names), 1000):
-        if some := [name for name in names[start : start + 1000] if name != meta]:
-            client.unlink(*some)
-    client.unlink(meta)
-
-
-# --- one after the other ---
 
 
 def _check_files(address: RedisAddress) -> None:
@@ -105,45 +64,6 @@ def _check_files(address: RedisAddress) -> None:
             except OSError as error:
                 reason = f"{name} of its address cannot be read: {error.strerror}: {path}"
                 raise refusal(address, reason) from None
-
-
-def _find_master(address: RedisAddress) -> tuple[str, int]:
-    known: set[str] = set()
-    asked = 0
-    for place in address.sentinels:
-        try:
-            masters = _masters(address, place)
-        except RedisAway:
-            continue
-        asked += 1
-        known |= masters.keys()
-        if state := masters.get(address.master):
-            return str(state["ip"]), int(state["port"])
-    if not asked:
-        raise RedisAway(f"None of the Sentinels {places(address.sentinels)} answers.")
-    names = ", ".join(sorted(known)) or "none"
-    reason = f"its Sentinels know no master of that name; those they know: {names}"
-    raise refusal(address, reason)
-
-
-def _masters(address: RedisAddress, place: tuple[str, int]) -> dict[str, Any]:
-    options = {name: value for name, value in address.sentinel_options.items() if name != "ssl"}
-    sentinel = RedisAddress({"host": place[0], "port": place[1], **options}, address.is_tls)
-    where = places([place])
-    with explained(sentinel):
-        try:
-            with contextlib.closing(sentinel.blocking_client()) as client:
-                masters: Any = client.sentinel_masters()
-                return dict(masters)
-        except AuthenticationError as error:
-            reason = f"the Sentinel {where} does not accept the login ({error}); it is given by "
-            reason += "?sentinel_username= and ?sentinel_password=, the other one is the master's"
-            raise refusal(address, reason) from None
-        except ResponseError as error:
-            if "unknown command" not in str(error).lower():
-                raise
-            reason = f"{where} is no Sentinel but a server; its own address is redis://"
-            raise refusal(address, reason) from None
 
 
 def _check_server(
@@ -266,11 +186,3 @@ def _unwise(info: dict[str, Any]) -> list[str]:
             "anew. Set appendonly to yes."
         )
     return said
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()

@@ -1,0 +1,62 @@
+"""Frames of the WebSocket: events as JSON, in both directions."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from streaming.client.errors import ChatError
+from streaming.protocol.events import ServerEvent
+from streaming.protocol.server_events import ErrorEvent, LaterEvent
+
+MAX_SENT_BYTES = 2**20
+"""Maximum size of a sent frame: at a larger one the server closes the connection."""
+
+_TYPES = {model.model_fields["type"].default for model in get_args(ServerEvent)}
+_server_event: TypeAdapter[ServerEvent] = TypeAdapter(
+    Annotated[ServerEvent, Field(discriminator="type")]
+)
+
+
+def frame_of(event: BaseModel) -> str:
+    """Return an event as JSON. Fields that were not set are absent, which differs from null."""
+    return event.model_dump_json(exclude_unset=True)
+
+
+def parse_server_event(frame: str | bytes) -> ServerEvent | LaterEvent | None:
+    """Return the event of a frame. Raises ChatError (`bad_server`) for a frame that is none.
+
+    Of an event that this client does not know, only its number is returned, None without one.
+    """
+    try:
+        return _server_event.validate_json(frame)
+    except ValidationError as error:
+        with contextlib.suppress(ValueError, RecursionError):
+            event = json.loads(frame)
+            if isinstance(event, dict) and isinstance(event.get("type"), str):
+                if event["type"] == "error":
+                    return _unknown_error(event)
+                if event["type"] not in _TYPES:
+                    return _later_event(event)
+        fault = error.errors(include_url=False, include_input=False)[0]
+        raise ChatError("bad_server", f"The server sent what is no event: {fault['msg']}") from None
+
+
+def _later_event(event: dict[str, Any]) -> LaterEvent | None:
+    with contextlib.suppress(ValidationError):
+        return LaterEvent.model_validate(event)
+    return None
+
+
+def _unknown_error(event: dict[str, Any]) -> ErrorEvent:
+    """Return an error whose code is newer than this client."""
+    known = ErrorEvent.model_validate({**event, "code": "internal_error"})
+    return known.model_copy(update={"code": str(event.get("code"))})
+
+
+def error_of(event: ErrorEvent, *, passing: bool = False) -> ChatError:
+    """Return the exception for an `error` event; `passing` marks one that is worth another try."""
+    return ChatError(event.code, event.message, event.param, event.response_id, passing=passing)
