@@ -93,7 +93,7 @@ def _free_at(load: Load, lengths: Lengths, pace: float) -> list[list[float]]:
             for round_index, part in enumerate(_deal(running.response_id)):
                 ends[round_index].append(pace * parts[part])
         for round_index, ending in enumerate(ends):
-            # One that runs more than its places (they were lowered) frees none by the first.
+            # A worker that runs more than its capacity, which was lowered, frees no place first.
             kept = sorted(ending)[max(0, len(ending) - places) :]
             rounds[round_index] += kept + [0.0] * (places - len(kept))
     return rounds
