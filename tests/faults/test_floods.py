@@ -176,7 +176,7 @@ def test_requests_without_end_whose_answers_nobody_reads_are_cut(site: Site) -> 
     connection.settimeout(60)
     connection.connect(site.address)
     site.opened.append(connection)
-    many, sent = request("/static/streaming/chat/chat.css") * 100, 0
+    many, sent = request("/static/streaming/chat/thread.css") * 100, 0
     with contextlib.suppress(ConnectionError, TimeoutError):
         while sent < 100_000:
             connection.sendall(many)

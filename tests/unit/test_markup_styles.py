@@ -7,7 +7,7 @@ import pytest
 
 from streaming.markup import render
 
-STYLES = Path(__file__).parents[2] / "static/streaming/chat/markup.css"
+STYLES = Path(__file__).parents[2] / "static/streaming/chat/code.css"
 THEMES = {
     "light": ":root {",
     "dark by the system": ':root:not([data-theme="light"]) {',

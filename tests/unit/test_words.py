@@ -26,7 +26,10 @@ from streaming.terminal import words
 from tests.support.processes import ROOT
 from tests.unit.test_protocol_page import first_column, section
 
-WORDS = (ROOT / "static" / "streaming" / "shared" / "words.js").read_text(encoding="utf-8")
+SHARED = ROOT / "static" / "streaming" / "shared"
+WORDS = "".join(
+    (SHARED / name).read_text(encoding="utf-8") for name in ("error_words.js", "words.js")
+)
 ERRORS, FAULTS = get_args(ErrorCode), get_args(FaultCode)
 SERVICES = get_args(Service)
 
@@ -35,7 +38,7 @@ AT_START = re.compile(r"model_\w+|settings|cache_unwritable|disk_full|duplicate"
 
 
 def table(name: str) -> dict[str, str]:
-    """A table of `words.js`: its keys, and the code of each."""
+    """A table of the pages' words: its keys, and the code of each."""
     found = re.search(rf"const {name} = {{\n(.*?)\n}};", WORDS, re.DOTALL)
     assert found
     entries = re.split(r"^  (\w+): ", found[1], flags=re.MULTILINE)[1:]

@@ -7,9 +7,9 @@ import * as words from "../shared/words.js";
 
 export class Branches {
   conversationId;
-  #onBranch; // the reader chose another path than the newest
+  #onBranch; // the reader chose another branch than the newest
   #newestId; // the newest response that this page knows of
-  #path;
+  #turns;
   #scroll;
   #notice;
   #onShown;
@@ -17,11 +17,11 @@ export class Branches {
 
   // config: the page's; onShown: called when other turns are on the page; onGone: when the
   // conversation is no longer there, or somebody else's
-  constructor({ config, path, scroll, notice, onShown, onGone }) {
+  constructor({ config, turns, scroll, notice, onShown, onGone }) {
     this.conversationId = config.conversation_id;
     this.#onBranch = config.on_branch;
-    this.#newestId = path.element.dataset.newest;
-    this.#path = path;
+    this.#newestId = turns.element.dataset.newest;
+    this.#turns = turns;
     this.#scroll = scroll;
     this.#notice = notice;
     this.#onShown = onShown;
@@ -43,7 +43,7 @@ export class Branches {
     this.#newestId = id;
   }
 
-  // A prompt was sent: what is shown is the newest path from now on.
+  // A prompt was sent: what is shown is the newest branch from now on.
   leave() {
     if (this.#onBranch && this.conversationId) this.#setAddress("");
     this.#onBranch = false;
@@ -56,7 +56,7 @@ export class Branches {
     if (index < 0 || index >= versions.length) return;
     const top = this.#scroll.topOf(answer.view.element);
     if (!(await this.#show({ leaf: versions[index] }))) return;
-    const chosen = this.#path.get(versions[index]);
+    const chosen = this.#turns.get(versions[index]);
     if (!chosen) return;
     this.#scroll.place(chosen.view.element, top);
     chosen.view.find(step < 0 ? ".older" : ".newer").focus({ preventScroll: true });
@@ -64,16 +64,16 @@ export class Branches {
   }
 
   async showEarlier(button) {
-    const before = this.#path.all[0]?.id;
-    const leaf = this.#path.last?.id;
+    const before = this.#turns.all[0]?.id;
+    const leaf = this.#turns.last?.id;
     button.disabled = true;
     const element = before ? await this.#load({ before, leaf }) : null;
     button.disabled = false;
-    if (!element || this.#path.all[0]?.id !== before) return;
+    if (!element || this.#turns.all[0]?.id !== before) return;
     const answers = this.adopt(element);
     this.#scroll.keep(() => {
       button.closest(".earlier").replaceWith(...element.childNodes);
-      this.#path.adopt(answers);
+      this.#turns.adopt(answers);
     });
     answers.at(-1)?.view.find(".copy-prompt").focus({ preventScroll: true });
   }
@@ -83,7 +83,7 @@ export class Branches {
     if (document.hidden || !this.conversationId || this.#onBranch || this.#isBusy) return;
     try {
       const found = await server.newest(this.conversationId);
-      const isKnown = !found || found === this.#newestId || this.#path.get(found);
+      const isKnown = !found || found === this.#newestId || this.#turns.get(found);
       if (isKnown || this.#isBusy) return;
       if (await this.#show({})) this.#notice.announce(words.newMessagesText());
     } catch (error) {
@@ -92,19 +92,19 @@ export class Branches {
   }
 
   get #isBusy() {
-    return this.#path.unsent.length > 0 || this.#path.element.querySelector(".editor") !== null;
+    return this.#turns.unsent.length > 0 || this.#turns.element.querySelector(".editor") !== null;
   }
 
-  // Shows the path that leads through a response, or to the newest one.
+  // Shows the turns that lead through a response, or to the newest one.
   async #show(query) {
-    if (this.#path.unsent.length) {
+    if (this.#turns.unsent.length) {
       this.#notice.show(words.unsentText());
       return false;
     }
     const element = await this.#load(query);
-    if (!element || this.#path.unsent.length) return false;
+    if (!element || this.#turns.unsent.length) return false;
     this.#newestId = element.dataset.newest;
-    this.#path.replace(element, this.adopt(element));
+    this.#turns.replace(element, this.adopt(element));
     this.#onBranch = "leaf" in query;
     this.#setAddress(this.#onBranch ? `?leaf=${query.leaf}` : "");
     this.#onShown();

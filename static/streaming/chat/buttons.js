@@ -9,7 +9,7 @@ import * as server from "./server.js";
 import * as words from "../shared/words.js";
 
 // actions: functions of an answer, by the class of their button; `earlier` is given the button.
-export function listen(thread, path, notice, actions) {
+export function listen(thread, turns, notice, actions) {
   const own = {
     like: (answer) => rate(answer, 1, notice),
     dislike: (answer) => rate(answer, -1, notice),
@@ -26,7 +26,7 @@ export function listen(thread, path, notice, actions) {
     const button = event.target.closest("button");
     if (!button) return;
     const [, act] = all.find(([name]) => button.classList.contains(name)) ?? [];
-    act?.(path.of(button), button);
+    act?.(turns.of(button), button);
   });
   document.addEventListener("copy", copySelection);
 }

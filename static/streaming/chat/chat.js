@@ -12,11 +12,13 @@ import { Draft } from "./draft.js";
 import { guardDrops } from "./drop.js";
 import { Edits } from "./edits.js";
 import { Notice } from "./notice.js";
-import { Path } from "./visible_turns.js";
+import { Outbox } from "./outbox.js";
+import { VisibleTurns } from "./visible_turns.js";
 import { Scroll } from "./scroll.js";
 import { Settings } from "./settings.js";
 import { newId, Socket } from "../shared/socket.js";
 import { Tabs } from "./tabs.js";
+import { errorText } from "../shared/error_words.js";
 import * as words from "../shared/words.js";
 
 const config = JSON.parse(document.getElementById("config").textContent);
@@ -31,25 +33,26 @@ const SESSION_CHANGED = 4409; // signed in or out elsewhere: the next connection
 
 let announcedPlace = "";
 
-const path = new Path(document.getElementById("turns"));
+const turns = new VisibleTurns(document.getElementById("turns"));
 const scroll = new Scroll();
 const notice = new Notice(() => composer.rest());
 const account = new Account(config, notice);
 const settings = new Settings();
 const draft = new Draft(config.owner, config.conversation_id);
-const branches = new Branches({ config, path, scroll, notice, onShown, onGone: forgetTitle });
+const branches = new Branches({ config, turns, scroll, notice, onShown, onGone: forgetTitle });
 const tabs = new Tabs(config.owner, onNews);
 const composer = new Composer(config.max_input_chars, {
   onSend: ask,
   onUp: () => edits.startLast(),
 });
 const banner = new Banner((answer) => {
-  cancel(answer);
+  outbox.cancel(answer);
   composer.rest();
 });
 const socket = new Socket("/ws/chat/?markup=html", { onEvent, onState });
+const outbox = new Outbox({ turns, socket, branches, composer, onTakenBack: refresh });
 const edits = new Edits({
-  path,
+  turns,
   socket,
   notice,
   composer,
@@ -65,25 +68,25 @@ function ask(text) {
   scroll.toBottom();
 }
 
-// Puts an answer at the end of the path and sends it as soon as its turn has come.
+// Puts an answer at the end of the conversation and sends it as soon as its turn has come.
 function add(answer) {
   answer.scrollBy(scroll);
-  path.add(answer);
+  turns.add(answer);
   branches.leave();
-  submitWaiting();
+  outbox.submitWaiting();
   refresh();
 }
 
 function onShown() {
-  submitWaiting();
+  outbox.submitWaiting();
   refresh();
 }
 
 // In the place of an answer and of all after it; what is still open of them is stopped.
 function replace(old, prompt, task) {
   const { versions, previous } = old.view.details;
-  const cut = path.cut(old);
-  for (const answer of cut) if (answer.isOpen) cancel(answer);
+  const cut = turns.cut(old);
+  for (const answer of cut) if (answer.isOpen) outbox.cancel(answer);
   const answer = Answer.create(newId(), prompt, {
     task,
     params: settings.params,
@@ -99,7 +102,7 @@ function regenerate(answer) {
   notice.show("");
   if (answer.confirmed) replace(answer, answer.prompt, { regenerates: answer.id });
   else {
-    path.remove(answer); // the server never had it
+    turns.remove(answer); // the server never had it
     ask(answer.prompt);
   }
   composer.rest();
@@ -108,64 +111,11 @@ function regenerate(answer) {
 function goOn(answer) {
   notice.show("");
   answer.goOn(newId(), settings.params);
-  path.renamed();
+  turns.renamed();
   branches.leave();
-  submitWaiting();
+  outbox.submitWaiting();
   refresh();
   composer.rest();
-}
-
-// One after the other: each names the one before it, which the server must know by then.
-function submitWaiting() {
-  for (const answer of path.open) {
-    if (!answer.submitted) submit(answer);
-    if (!answer.confirmed) return;
-  }
-}
-
-// What the server has is told again; anything else is sent (again: its id makes it the same).
-function submit(answer) {
-  const response_id = answer.id;
-  const event = answer.confirmed
-    ? { type: "response.resume", event_id: `create:${response_id}`, response_id }
-    : createEvent(answer);
-  answer.submitted = socket.send(event, !answer.confirmed);
-  answer.sent ||= answer.submitted;
-}
-
-function createEvent(answer) {
-  const common = {
-    type: "response.create",
-    event_id: `create:${answer.id}`,
-    response_id: answer.id,
-    conversation_id: branches.conversationId,
-    params: answer.params,
-  };
-  if (answer.task.regenerates || answer.task.continues) return { ...common, ...answer.task };
-  return { ...common, input: answer.prompt, previous_response_id: path.previousOf(answer) };
-}
-
-function cancel(answer) {
-  if (!answer) return;
-  if (answer.sent) {
-    const event_id = `cancel:${answer.id}`;
-    socket.send({ type: "response.cancel", event_id, response_id: answer.id });
-  } else if (path.get(answer.id)) takeBack(answer);
-}
-
-// What the server does not have: the page is as before, and the prompt in the box if it is empty.
-function takeBack(answer) {
-  if (answer.task.continues) {
-    answer.goBack();
-    path.renamed();
-  } else {
-    path.remove(answer);
-    const before = answer.replaced ?? [];
-    for (const earlier of before) if (earlier.isOpen) earlier.interrupt(false); // is told again
-    path.restore(before);
-    if (!answer.task.regenerates && composer.isEmpty) composer.text = answer.prompt;
-  }
-  refresh();
 }
 
 // --- what the server says ---
@@ -175,7 +125,7 @@ function onEvent(event) {
   else if (event.type === "session.updated") notice.stand("closed", event.notice ?? "");
   else if (event.type === "error") onError(event);
   else {
-    const answer = path.get(event.response_id);
+    const answer = turns.get(event.response_id);
     if (answer) onResponseEvent(answer, event);
   }
 }
@@ -197,11 +147,11 @@ function greet(event) {
   }
   onState("open");
   notice.stand("closed", event.notice ?? ""); // the operator's words: nothing new is taken
-  for (const answer of path.open) {
+  for (const answer of turns.open) {
     answer.interrupt(false);
     edits.send(answer);
   }
-  submitWaiting();
+  outbox.submitWaiting();
   if (isBack) lookForNews();
 }
 
@@ -262,7 +212,7 @@ function onAccepted(answer, event) {
     tabs.tell({ id: event.conversation_id });
   }
   edits.send(answer);
-  submitWaiting();
+  outbox.submitWaiting();
 }
 
 function begin(id, prompt) {
@@ -282,8 +232,8 @@ function tell(type, detail) {
 
 function onError(event) {
   const [kind, id] = (event.event_id ?? "").split(":");
-  const answer = path.get(id);
-  const onItsWay = path.unsent.find((each) => each.submitted); // one at a time is
+  const answer = turns.get(id);
+  const onItsWay = turns.unsent.find((each) => each.submitted); // one at a time is
   if (!event.event_id && UNREAD.includes(event.code) && onItsWay) {
     reject(onItsWay, event);
   } else if (kind === "cancel") {
@@ -303,15 +253,15 @@ function showError(error) {
 function reject(answer, error) {
   if (answer.confirmed && PASSING.includes(error.code)) {
     answer.submitted = false; // the server has it, and will show it
-    setTimeout(submitWaiting, AGAIN);
+    setTimeout(() => outbox.submitWaiting(), AGAIN);
     return;
   }
   const isUnknown = !answer.confirmed && !answer.lastSequence;
   if (isUnknown && (answer.replaced || answer.task.continues || composer.isEmpty)) {
-    takeBack(answer);
+    outbox.takeBack(answer);
     showError(error);
-  } else answer.fail(account.isToldOf(error) ? words.signedOutText() : words.errorText(error));
-  submitWaiting();
+  } else answer.fail(account.isToldOf(error) ? words.signedOutText() : errorText(error));
+  outbox.submitWaiting();
   refresh();
 }
 
@@ -321,7 +271,7 @@ function onState(state, code = 0) {
   connection.dataset.state = state;
   connection.querySelector(".connection-text").textContent = words.connectionText(state);
   if (state === "lost" || state === "refused") {
-    for (const answer of path.open) answer.interrupt(true);
+    for (const answer of turns.open) answer.interrupt(true);
   }
   notice.stand("connection", state === "lost" ? words.lostText(code) : "");
   if (state === "lost" && code === SESSION_CHANGED) tell("identity");
@@ -331,12 +281,12 @@ function onState(state, code = 0) {
 
 function refresh() {
   const isOnline = connection.dataset.state === "open";
-  const { waiting } = path;
-  stop.hidden = !isOnline || !path.running;
-  const isAlone = waiting.length === 1 && waiting[0] === path.last && !path.running;
+  const { waiting } = turns;
+  stop.hidden = !isOnline || !turns.running;
+  const isAlone = waiting.length === 1 && waiting[0] === turns.last && !turns.running;
   banner.show(waiting, { isOnline, isAlone });
   announcePlace(waiting[0]);
-  document.getElementById("welcome").hidden = path.size > 0;
+  document.getElementById("welcome").hidden = turns.size > 0;
 }
 
 // Only news: the line must not speak over what was said meanwhile.
@@ -347,7 +297,7 @@ function announcePlace(answer) {
 }
 
 stop.addEventListener("click", () => {
-  cancel(path.running);
+  outbox.cancel(turns.running);
   composer.rest();
 });
 
@@ -355,9 +305,9 @@ document.addEventListener("visibilitychange", lookForNews);
 window.addEventListener("focus", lookForNews);
 guardDrops(() => notice.show(words.noFilesText()));
 
-listen(thread, path, notice, {
+listen(thread, turns, notice, {
   withdraw(answer) {
-    cancel(answer);
+    outbox.cancel(answer);
     composer.rest();
   },
   retry: regenerate,
@@ -372,7 +322,7 @@ listen(thread, path, notice, {
 
 // --- the beginning ---
 
-path.adopt(branches.adopt(thread));
+turns.adopt(branches.adopt(thread));
 if (composer.isEmpty) composer.text = draft.text;
 composer.onChange = (text) => {
   draft.text = text;

@@ -6,7 +6,7 @@ import { saveAndSendText, saveText } from "../shared/words.js";
 export class Edits {
   #page;
 
-  // page: { path, socket, notice, composer, ask(text), replace(answer, text) }
+  // page: { turns, socket, notice, composer, ask(text), replace(answer, text) }
   constructor(page) {
     this.#page = page;
   }
@@ -22,7 +22,7 @@ export class Edits {
   }
 
   startLast() {
-    const { last } = this.#page.path;
+    const { last } = this.#page.turns;
     if (last && !last.view.find(".edit").hidden) this.start(last);
   }
 
@@ -48,8 +48,8 @@ export class Edits {
   }
 
   #save(answer, text) {
-    const { path, ask, replace, notice, composer } = this.#page;
-    if (path.get(answer.id) !== answer) ask(text); // it has left the page meanwhile
+    const { turns, ask, replace, notice, composer } = this.#page;
+    if (turns.get(answer.id) !== answer) ask(text); // it has left the page meanwhile
     else if (!answer.waits) {
       notice.show("");
       replace(answer, text);

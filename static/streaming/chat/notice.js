@@ -1,6 +1,7 @@
 // What the reader has to know now: the line above the message box, and the one that is only heard.
 
-import { errorText, newChatText, signInText } from "../shared/words.js";
+import { errorText } from "../shared/error_words.js";
+import { newChatText, signInText } from "../shared/words.js";
 
 const CAUSES = ["identity", "connection", "closed"]; // of these the first that there is is said
 

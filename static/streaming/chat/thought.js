@@ -3,16 +3,10 @@
 //
 // Once the reader has opened or closed it, it stays as it is.
 
+import { GrowingText } from "./growing_text.js";
 import { isBlank } from "../shared/text.js";
 import { durationText, stoppedThoughtText, thinkingText, thoughtText } from "../shared/words.js";
 
-// Where what follows begins an element of its own: behind the next one of these after so many
-// characters. What has no line breaks for this long is nothing that anybody reads.
-const ENDS = [
-  ["\n", 1_000],
-  [" ", 10_000],
-  ["", 20_000],
-];
 const AT_END = 2; // pixels from the end that count as there
 const SECOND = 1_000; // ms
 const MOMENT = 200; // ms in which a thought may be over before it is opened
@@ -27,7 +21,7 @@ export class Thought {
   #label;
   #time;
   #box; // what scrolls
-  #shown; // what of the source stands in the box
+  #text; // what of the source stands in the box
   #seen = ""; // what stood there when the answer was begun again
   #before = 0; // milliseconds that were thought before this answer went on
   #ms; // as the server counts them, these included
@@ -51,9 +45,8 @@ export class Thought {
     this.source = this.#box.textContent;
     this.#ms = ms;
     this.#wanted = element.open;
-    this.#box.replaceChildren();
-    this.#shown = "";
-    this.#write();
+    this.#text = new GrowingText(this.#box);
+    this.#text.show(this.source);
     this.#tell();
     element.addEventListener("toggle", () => this.#toggled());
     this.#box.addEventListener("scroll", () => this.#scrolled(), { passive: true });
@@ -132,7 +125,7 @@ export class Thought {
   flush() {
     if (this.#frame !== null) cancelAnimationFrame(this.#frame);
     this.#frame = null;
-    if (!this.#isToldAgain) this.#write();
+    if (!this.#isToldAgain) this.#text.show(this.source);
     this.#tell();
     if (!this.#isThinking) this.#fold();
     else if (this.mayOpen) this.#open();
@@ -158,38 +151,6 @@ export class Thought {
 
   #plan() {
     this.#frame ??= requestAnimationFrame(() => this.flush());
-  }
-
-  // --- the text ---
-
-  // What only grows is appended to, by elements of a bounded length: a long text need not be laid
-  // out anew for each token. Blanks around it are not shown.
-  #write() {
-    const text = this.source.trim();
-    if (text === this.#shown) return;
-    if (!text.startsWith(this.#shown)) {
-      this.#box.replaceChildren();
-      this.#shown = "";
-    }
-    let at = this.#shown.length;
-    while (at < text.length) at = this.#append(text, at);
-    this.#shown = text;
-  }
-
-  // Appends what belongs to one element, and says where the rest begins.
-  #append(text, from) {
-    let part = this.#box.lastElementChild?.firstChild;
-    if (!part || isFull(part)) {
-      const element = document.createElement("div");
-      element.className = "thought-part";
-      element.dir = "auto";
-      element.append("");
-      this.#box.append(element);
-      part = element.firstChild;
-    }
-    const end = endOf(text, from, part.length);
-    part.appendData(text.slice(from, end));
-    return end;
   }
 
   // --- the line above it ---
@@ -273,20 +234,6 @@ export class Thought {
     else if (scrollTop < this.#top) this.#follows = false;
     this.#top = scrollTop;
   }
-}
-
-function isFull(part) {
-  return ENDS.some(([sign, least]) => part.length >= least && part.data.endsWith(sign));
-}
-
-// Of what is appended to an element of so many characters.
-function endOf(text, from, length) {
-  const ends = ENDS.map(([sign, least]) => {
-    const at = text.indexOf(sign, from + Math.max(0, least - length - sign.length));
-    return at < 0 ? text.length : at + sign.length;
-  });
-  const end = Math.min(...ends);
-  return /[\ud800-\udbff]/.test(text[end - 1]) ? end + 1 : end; // no character in halves
 }
 
 function show(element, text) {

@@ -1,6 +1,6 @@
 // The turns on the page, in their order: one path through the tree of the conversation.
 
-export class Path {
+export class VisibleTurns {
   element;
   #answers = new Map(); // by response id
 
