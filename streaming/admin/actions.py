@@ -28,7 +28,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from streaming.admin import cancelling, queue_actions, workers
-from streaming.admin.orders import Answer, Order, Question, Refused, Said
+from streaming.admin.orders import Notice, Order, Question, Refused, Reply
 from streaming.system.outages import LAYER_AWAY, log_fault
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Action:
 
     name: str
     permission: str
-    carry_out: Callable[[Order], Awaitable[Answer]]
+    carry_out: Callable[[Order], Awaitable[Reply]]
 
 
 ACTIONS = (
@@ -94,7 +94,7 @@ def _view(model_admin: Any, action: Action) -> Callable[[HttpRequest], HttpRespo
     return view
 
 
-def _carry_out(request: HttpRequest, action: Action) -> Answer:
+def _carry_out(request: HttpRequest, action: Action) -> Reply:
     order = Order(
         layer=get_channel_layer(),
         form=request.POST,
@@ -102,16 +102,16 @@ def _carry_out(request: HttpRequest, action: Action) -> Answer:
         confirmed=request.POST.get("confirmed") == "1",
     )
     try:
-        answer: Answer = async_to_sync(action.carry_out)(order)
+        answer: Reply = async_to_sync(action.carry_out)(order)
     except Refused as refusal:
-        return [Said(str(refusal), messages.ERROR)]
+        return [Notice(str(refusal), messages.ERROR)]
     except LAYER_AWAY as error:
         log_fault(logger, error, "The queue did not answer to %s.", action.name)
         text = _(
             "The queue did not answer. Look at what it shows before you try again: this may have "
             "been done, or not."
         )
-        return [Said(text, messages.ERROR)]
+        return [Notice(text, messages.ERROR)]
     return answer
 
 

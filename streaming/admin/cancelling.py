@@ -13,10 +13,10 @@ from streaming.admin import audit_log
 from streaming.admin.orders import (
     MOST_LISTED,
     SHORT_ID,
-    Answer,
+    Notice,
     Order,
     Question,
-    Said,
+    Reply,
     shown,
 )
 from streaming.admin.selection import Chosen, Row, choose
@@ -43,7 +43,7 @@ class Tally:
     away: bool = False
 
 
-async def cancel(order: Order) -> Answer:
+async def cancel(order: Order) -> Reply:
     """`response_id`, or `owner`, or `selection=selected` with `selected` for each."""
     chosen = await choose(order)
     if chosen.rows and not order.confirmed:
@@ -171,57 +171,57 @@ async def _cancel_one(order: Order, response_id: str, tally: Tally) -> None:
         tally.cancelled.append(response_id)
 
 
-def _told(chosen: Chosen, tally: Tally) -> list[Said]:
+def _told(chosen: Chosen, tally: Tally) -> list[Notice]:
     said = []
     if (count := len(tally.cancelled)) == 1:
         text = _("Response %(id)s is cancelled.")
-        said.append(Said(text % {"id": tally.cancelled[0][:SHORT_ID]}))
+        said.append(Notice(text % {"id": tally.cancelled[0][:SHORT_ID]}))
     elif count:
         text = ngettext(
             "%(count)d response is cancelled.", "%(count)d responses are cancelled.", count
         )
-        said.append(Said(text % {"count": count}))
+        said.append(Notice(text % {"count": count}))
     said += _left_out(chosen, tally.ended)
     if tally.away and not tally.untried:
         text = _("The queue did not answer: what is cancelled leaves it as soon as it does.")
-        said.append(Said(text, messages.WARNING))
+        said.append(Notice(text, messages.WARNING))
     elif tally.away:
         text = ngettext(
             "The queue did not answer: %(count)d response was not cancelled.",
             "The queue did not answer: %(count)d responses were not cancelled.",
             tally.untried,
         )
-        said.append(Said(text % {"count": tally.untried}, messages.ERROR))
+        said.append(Notice(text % {"count": tally.untried}, messages.ERROR))
     if not said:
         text = _("%(owner)s has nothing open.")
-        said.append(Said(text % {"owner": shown(chosen.owner)}, messages.WARNING))
+        said.append(Notice(text % {"owner": shown(chosen.owner)}, messages.WARNING))
     return said
 
 
-def _left_out(chosen: Chosen, ended: int) -> list[Said]:
+def _left_out(chosen: Chosen, ended: int) -> list[Notice]:
     """What is not cancelled, and why."""
     said = []
     if chosen.alone and ended:
-        said.append(Said(_("This response had ended already."), messages.WARNING))
+        said.append(Notice(_("This response had ended already."), messages.WARNING))
     elif ended:
         text = ngettext(
             "%(count)d response had ended already.", "%(count)d responses had ended already.", ended
         )
-        said.append(Said(text % {"count": ended}, messages.WARNING))
+        said.append(Notice(text % {"count": ended}, messages.WARNING))
     if chosen.alone and chosen.unknown:
-        said.append(Said(_("There is no such response, or it was deleted."), messages.WARNING))
+        said.append(Notice(_("There is no such response, or it was deleted."), messages.WARNING))
     elif chosen.unknown:
         text = ngettext(
             "%(count)d of these responses does not exist, or was deleted.",
             "%(count)d of these responses do not exist, or were deleted.",
             chosen.unknown,
         )
-        said.append(Said(text % {"count": chosen.unknown}, messages.WARNING))
+        said.append(Notice(text % {"count": chosen.unknown}, messages.WARNING))
     if chosen.left:
         text = ngettext(
             "%(count)d more is open: do this again for it.",
             "%(count)d more are open: do this again for them.",
             chosen.left,
         )
-        said.append(Said(text % {"count": chosen.left}, messages.WARNING))
+        said.append(Notice(text % {"count": chosen.left}, messages.WARNING))
     return said

@@ -8,9 +8,8 @@ here is changed there. x is in seconds since an hour ago, y from 0 (the maximum)
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,22 +19,27 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from streaming.admin.chart_lines import (
+    SPAN,
+    area,
+    bins_of,
+    joined,
+    path,
+    points_of,
+    round_up,
+    short,
+    steps,
+    x_of,
+    y_of,
+)
 from streaming.system.outages import log_fault
 from streaming.waiting_list import samples
-from streaming.waiting_list.samples import SAMPLE_SECONDS, Sample
+from streaming.waiting_list.samples import Sample
 
 logger = logging.getLogger(__name__)
 
-SPAN = 3600
-HEIGHT = 100
-BIN = 60
-GAP = 2.5 * SAMPLE_SECONDS
-"""What is farther apart than so many seconds is not joined: nobody knows what was between."""
 
 UNKNOWN = "–"
-
-Point = tuple[float, float | None]
-"""Unix time, and the value if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,8 @@ def board(found: Sequence[Sample], now: float, message: str = "") -> Board:
 
 def _chart(kind: _Kind, found: Sequence[Sample], now: float) -> Chart:
     points = {
-        key: (_bins if kind.in_bins else _points)(found, value) for key, _name, value in kind.lines
+        key: (bins_of if kind.in_bins else points_of)(found, value)
+        for key, _name, value in kind.lines
     }
     top = round_up(max((v for line in points.values() for _at, v in line if v), default=0.0))
 
@@ -162,8 +167,8 @@ def _chart(kind: _Kind, found: Sequence[Sample], now: float) -> Chart:
     lines = []
     for key, name, _value in kind.lines:
         known = [value for _at, value in points[key] if value is not None]
-        parts = _steps(points[key], now) if kind.in_bins else _joined(points[key])
-        drawn = [[(_x(at, now), _y(value, top)) for at, value in part] for part in parts]
+        parts = steps(points[key], now) if kind.in_bins else joined(points[key])
+        drawn = [[(x_of(at, now), y_of(value, top)) for at, value in part] for part in parts]
         lines.append(
             Line(
                 key=key,
@@ -185,91 +190,3 @@ def _chart(kind: _Kind, found: Sequence[Sample], now: float) -> Chart:
             for line in lines
         ),
     )
-
-
-def _points(found: Iterable[Sample], value: Callable[[Sample], float | None]) -> list[Point]:
-    return [(sample.at, _finite(value(sample))) for sample in found]
-
-
-def _bins(found: Iterable[Sample], value: Callable[[Sample], float | None]) -> list[Point]:
-    """The sum of each minute that has a sample, at its beginning."""
-    sums: dict[float, float] = {}
-    for sample in found:
-        begin = sample.at // BIN * BIN
-        sums[begin] = sums.get(begin, 0.0) + (_finite(value(sample)) or 0.0)
-    return sorted(sums.items())
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) and value >= 0 else None
-
-
-def _joined(points: Iterable[Point], gap: float = GAP) -> list[list[tuple[float, float]]]:
-    """The points in parts, cut where nothing is known for longer, or a clock was set back."""
-    parts: list[list[tuple[float, float]]] = []
-    before = -math.inf
-    for at, value in points:
-        if value is None:
-            continue
-        if not 0 <= at - before <= gap:
-            parts.append([])
-        parts[-1].append((at, value))
-        before = at
-    return parts
-
-
-def _steps(bins: Iterable[Point], now: float) -> list[list[tuple[float, float]]]:
-    """As `_joined`, with each value held to the end of its minute."""
-    return [
-        [edge for at, value in part for edge in ((at, value), (min(at + BIN, now), value))]
-        for part in _joined(bins, BIN)
-    ]
-
-
-def _x(at: float, now: float) -> int:
-    return math.floor(max(0.0, SPAN - (now - at)) + 0.5)
-
-
-def _y(value: float, top: float) -> float:
-    return math.floor((HEIGHT - value / top * HEIGHT) * 10 + 0.5) / 10
-
-
-def path(points: Sequence[tuple[int, float]]) -> str:
-    """A `d` attribute; one point alone becomes a dot, with round ends."""
-    if not points:
-        return ""
-    rest = "L" + " ".join(f"{x} {y:g}" for x, y in points[1:]) if len(points) > 1 else "h0"
-    return f"M{points[0][0]} {points[0][1]:g}{rest}"
-
-
-def area(points: Sequence[tuple[int, float]]) -> str:
-    """A `d` attribute of what is below the points."""
-    if len(points) < 2:
-        return ""
-    line = " ".join(f"{x} {y:g}" for x, y in points)
-    return f"M{points[0][0]} {HEIGHT}L{line} {points[-1][0]} {HEIGHT}Z"
-
-
-def round_up(value: float) -> float:
-    """The next number of one digit and noughts: 1, 8, 40. What is less than 1 is little."""
-    if value <= 1:
-        return 1
-    step = 10.0 ** math.floor(math.log10(value))
-    return next(
-        (d * step for d in (1, 2, 3, 4, 5, 6, 8) if d * step >= value * (1 - 1e-9)), 10 * step
-    )
-
-
-def short(value: float) -> str:
-    """A number as a chart says it: 0.3, 8.5, 120, 9,999 as 9999, 12,345 as 12.3k."""
-    if value >= 1e15:
-        return f"{value:.1e}"
-    for size, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size and value >= 10_000:
-            return _number(value / size, 100) + suffix
-    return _number(value, 10)
-
-
-def _number(value: float, exact_below: float) -> str:
-    rounded = math.floor(value * 10 + 0.5) / 10
-    return f"{rounded:g}" if rounded < exact_below else f"{math.floor(value + 0.5)}"

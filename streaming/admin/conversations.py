@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 
-from streaming.admin import excerpts, filters, lists, search, timeline
+from streaming.admin import excerpts, filters, lists, search, timeline_drawing
 from streaming.admin.durations import total_seconds, words
 from streaming.admin.record_pages import (
     RecordAdmin,
@@ -47,7 +47,7 @@ class ConversationAdmin(RecordAdmin):
         "created",
         "updated",
     )
-    list_filter = ("source", ("updated_at", lists.Moment))
+    list_filter = ("source", ("updated_at", lists.MomentFilter))
     list_select_related = ("user",)
     search_fields = ("id",)  # for the form; `find` says what is searched
     search_help_text = "The beginning of an id, an owner or account; words of titles if allowed"
@@ -123,7 +123,7 @@ class ConversationAdmin(RecordAdmin):
                     row.get_status_display(),
                     row.error_code or "–",
                     f"{row.created_at:%Y-%m-%d %H:%M:%S}",
-                    timeline.small(row),
+                    timeline_drawing.small(row),
                     words(total_seconds(row)),
                 )
                 for row in rows[:RESPONSES]
@@ -171,7 +171,7 @@ class MessageAdmin(RecordAdmin):
         "beginning",
     )
     list_display = ("short_id", "role", "beginning", "conversation_link", "created_at")
-    list_filter = ("role", ("created_at", lists.Moment))
+    list_filter = ("role", ("created_at", lists.MomentFilter))
     search_fields = ("id",)  # for the form; `find` says what is searched
     search_help_text = (
         "The beginning of a message's or conversation's id, an owner or account; words if allowed"

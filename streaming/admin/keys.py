@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from streaming.admin.lists import Moment, OfferedAdmin
+from streaming.admin.lists import MomentFilter, OfferedAdmin
 from streaming.identity import keys
 from streaming.models import ApiKey
 
@@ -23,7 +23,7 @@ class ApiKeyAdmin(OfferedAdmin):
     list_display = ("name", "user", "start", "created_at", "last_used_at", "revoked_at")
     list_filter = (
         ("revoked_at", admin.EmptyFieldListFilter),
-        ("last_used_at", Moment),
+        ("last_used_at", MomentFilter),
     )
     list_select_related = ("user",)
     search_fields = ("name", "user__username", "start")

@@ -107,7 +107,7 @@ class OfferedAdmin(ModelAdmin):
         return super().response_action(request, queryset, *args)
 
 
-class Moment(admin.DateFieldListFilter):
+class MomentFilter(admin.DateFieldListFilter):
     """Django's own, which takes the moments of its links and none that a database cannot hold."""
 
     def __init__(

@@ -38,7 +38,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Notice:
     """What was done, or what was not; `level` is one of `django.contrib.messages`."""
 
     text: str
@@ -59,11 +59,11 @@ class Question:
     affected: list[str] = field(default_factory=list)
 
 
-Answer = Question | list[Said]
+Reply = Question | list[Notice]
 
 
-def warned(text: str) -> list[Said]:
-    return [Said(text, messages.WARNING)]
+def warned(text: str) -> list[Notice]:
+    return [Notice(text, messages.WARNING)]
 
 
 def shown(text: str) -> str:

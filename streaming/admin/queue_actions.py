@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from streaming.admin import audit_log
-from streaming.admin.orders import SHORT_ID, Answer, Order, Question, Refused, Said, warned
+from streaming.admin.orders import SHORT_ID, Notice, Order, Question, Refused, Reply, warned
 from streaming.lifecycle import doorbell, operating
 from streaming.waiting_list.interface import (
     CLOSED_MESSAGE_CHARS,
@@ -23,7 +23,7 @@ from streaming.waiting_list.interface import (
 # --- the order ---
 
 
-async def move(order: Order) -> Answer:
+async def move(order: Order) -> Reply:
     """`front` or `back`: a response's id."""
     given = [edge for edge in Edge if order.text(edge)]
     if len(given) != 1:
@@ -45,7 +45,7 @@ async def move(order: Order) -> Answer:
         text = _("Response %(id)s is at the front of the waiting list.")
     else:
         text = _("Response %(id)s is at the back of the waiting list.")
-    return [Said(text % {"id": response_id[:SHORT_ID]})]
+    return [Notice(text % {"id": response_id[:SHORT_ID]})]
 
 
 async def _why_not_moved(order: Order, response_id: str) -> str:
@@ -67,7 +67,7 @@ async def _why_not_moved(order: Order, response_id: str) -> str:
 # --- the doors ---
 
 
-async def close(order: Order) -> Answer:
+async def close(order: Order) -> Reply:
     """`closed_message`: what people are told."""
     message = _closing(order)
     snapshot: Snapshot = await order.layer.waiting_list.snapshot()
@@ -80,7 +80,7 @@ async def close(order: Order) -> Answer:
         order.layer.waiting_list.close(message),
     )
     text = _("The queue is closed to new prompts. People are told: “%(message)s”")
-    return [Said(text % {"message": message})]
+    return [Notice(text % {"message": message})]
 
 
 def _close_question(message: str, snapshot: Snapshot) -> Question:
@@ -114,7 +114,7 @@ def _closing(order: Order) -> str:
     return message
 
 
-async def reopen(order: Order) -> Answer:
+async def reopen(order: Order) -> Reply:
     """No field."""
     if await order.layer.waiting_list.closed() is None:
         return warned(_("The queue is open."))
@@ -122,4 +122,4 @@ async def reopen(order: Order) -> Answer:
         order.operator_id, audit_log.QUEUE, "Reopened.", order.layer.waiting_list.reopen()
     )
     await doorbell.ring(order.layer)
-    return [Said(_("The queue is open again."))]
+    return [Notice(_("The queue is open again."))]

@@ -12,33 +12,19 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
-from django.utils.http import urlencode
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_GET
 
 from streaming import conf
-from streaming.admin import filters, queue, search, timeline
-from streaming.admin.durations import (
-    DURATIONS,
-    queue_seconds,
-    tokens_per_second,
-    total_seconds,
-    ttft_seconds,
-    words,
-)
+from streaming.admin import filters, queue, search
 from streaming.admin.export import export, of_filter
 from streaming.admin.history import HistoryList
 from streaming.admin.record_pages import (
     RecordAdmin,
-    clipped,
-    link,
     may_view_text,
-    moment,
-    short,
-    shown,
 )
-from streaming.models import Conversation, Response
+from streaming.admin.response_columns import ResponseColumns
+from streaming.models import Response
 
 SELECTED_SHOWN = 20
 """Ids of selected responses that the log of an export names."""
@@ -55,7 +41,7 @@ def _retention(days: int) -> str:
 
 
 @admin.register(Response)
-class ResponseAdmin(RecordAdmin):
+class ResponseAdmin(ResponseColumns, RecordAdmin):
     """Every response, and the live queue."""
 
     text_fields = (
@@ -138,102 +124,6 @@ class ResponseAdmin(RecordAdmin):
 
     class Media:
         css = {"all": ["streaming/queue/admin-history.css"]}
-
-    prompt_text = shown("prompt.content", "prompt")
-    thought_text = shown("reasoning", "thought")
-    answer_text = shown("text", "answer")
-
-    # Columns and fields.
-
-    @admin.display(description="response", ordering="id")
-    def short_id(self, obj: Response) -> str:
-        return short(obj.pk)
-
-    @admin.display(description="status", ordering="status")
-    def outcome(self, obj: Any) -> str:
-        code = format_html(' <span class="cs-quiet">{}</span>', obj.error_code)
-        found = format_html('<span class="cs-found">{}</span>', obj.found)
-        status = obj.get_status_display()
-        return format_html(
-            "{}{}{}", status, code if obj.error_code else "", found if obj.found else ""
-        )
-
-    @admin.display(description="owner", ordering="owner")
-    def short_owner(self, obj: Response) -> str:
-        user = obj.conversation.user
-        return clipped(obj.owner, user.get_username() if user else None)
-
-    @admin.display(description="created", ordering="created_at")
-    def created(self, obj: Response) -> str:
-        return moment(obj.created_at)
-
-    @admin.display(description="prompt", ordering="prompt_tokens")
-    def prompt_size(self, obj: Response) -> int:
-        return obj.prompt_tokens
-
-    @admin.display(description="answer", ordering="completion_tokens")
-    def answer_size(self, obj: Response) -> int:
-        return obj.completion_tokens
-
-    @admin.display(description="worker", ordering="worker")
-    def short_worker(self, obj: Response) -> str:
-        return format_html('<span class="cs-clip" title="{0}">{0}</span>', obj.worker or "–")
-
-    @admin.display(description="account")
-    def account(self, obj: Response) -> str:
-        user = obj.conversation.user
-        return user.get_username() if user else "–"
-
-    @admin.display(description="conversation", ordering="conversation_id")
-    def conversation_link(self, obj: Response) -> str:
-        return link(Conversation, obj.conversation_id, short(obj.conversation_id))
-
-    @admin.display(description="follows")
-    def previous_link(self, obj: Response) -> str:
-        return link(Response, obj.previous_id, short(obj.previous_id)) if obj.previous_id else "–"
-
-    @admin.display(description="continues")
-    def continues_link(self, obj: Response) -> str:
-        if not obj.continues_id:
-            return "–"
-        return link(Response, obj.continues_id, short(obj.continues_id))
-
-    @admin.display(description="worker")
-    def worker_link(self, obj: Response) -> str:
-        if not obj.worker:
-            return "–"
-        address = reverse("admin:streaming_response_changelist")
-        query = urlencode({filters.Worker.parameter_name: obj.worker})
-        return format_html('<a href="{}?{}">{}</a>', address, query, obj.worker)
-
-    @admin.display(description="timeline")
-    def bar(self, obj: Response) -> str:
-        return timeline.small(obj)
-
-    @admin.display(description="timeline")
-    def life(self, obj: Response) -> str:
-        return timeline.large(obj)
-
-    @admin.display(description="queue time", ordering=DURATIONS["queue"])
-    def queue_time(self, obj: Response) -> str:
-        return words(queue_seconds(obj))
-
-    @admin.display(description="first token", ordering=DURATIONS["ttft"])
-    def ttft(self, obj: Response) -> str:
-        return words(ttft_seconds(obj))
-
-    @admin.display(description="total", ordering=DURATIONS["total"])
-    def total(self, obj: Response) -> str:
-        return words(total_seconds(obj))
-
-    @admin.display(description="thought for")
-    def thinking(self, obj: Response) -> str:
-        return words(None if obj.reasoning_ms is None else obj.reasoning_ms / 1000)
-
-    @admin.display(description="tokens/s")
-    def rate(self, obj: Response) -> str:
-        rate = tokens_per_second(obj)
-        return "–" if rate is None else f"{rate:.1f}"
 
     # What the list finds.
 

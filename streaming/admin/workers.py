@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from streaming.admin import audit_log
-from streaming.admin.orders import Answer, Order, Question, Refused, Said, shown, warned
+from streaming.admin.orders import Notice, Order, Question, Refused, Reply, shown, warned
 from streaming.lifecycle import doorbell, operating
 from streaming.waiting_list.interface import (
     Snapshot,
@@ -21,7 +21,7 @@ from streaming.waiting_list.interface import (
 # --- pausing ---
 
 
-async def pause(order: Order) -> Answer:
+async def pause(order: Order) -> Reply:
     """`worker_id`, or `all=1`."""
     worker_id = _worker_or_all(order)
     snapshot: Snapshot = await order.layer.waiting_list.snapshot()
@@ -36,9 +36,9 @@ async def pause(order: Order) -> Answer:
     if not known:
         raise Refused(_unknown(worker_id))
     if worker_id is None:
-        return [Said(_("All workers are paused: prompts are accepted and wait."))]
+        return [Notice(_("All workers are paused: prompts are accepted and wait."))]
     text = _("Worker %(worker)s is paused: it finishes what it runs and claims nothing new.")
-    return [Said(text % {"worker": worker_id})]
+    return [Notice(text % {"worker": worker_id})]
 
 
 def _pause_all(snapshot: Snapshot) -> Question:
@@ -55,7 +55,7 @@ def _pause_all(snapshot: Snapshot) -> Question:
     )
 
 
-async def resume(order: Order) -> Answer:
+async def resume(order: Order) -> Reply:
     """`worker_id`, or `all=1`."""
     worker_id = _worker_or_all(order)
     known = await audit_log.carried_out(
@@ -69,7 +69,7 @@ async def resume(order: Order) -> Answer:
     await doorbell.ring(order.layer)
     snapshot: Snapshot = await order.layer.waiting_list.snapshot()
     if worker_id is None:
-        said = [Said(_("Resumed: the workers claim again."))]
+        said = [Notice(_("Resumed: the workers claim again."))]
         if paused := sum(row.paused for row in snapshot.workers):
             text = ngettext(
                 "%(count)d worker is still paused by itself.",
@@ -81,13 +81,13 @@ async def resume(order: Order) -> Answer:
     if snapshot.paused:
         text = _("Worker %(worker)s is resumed, but all workers are paused.")
         return warned(text % {"worker": worker_id})
-    return [Said(_("Worker %(worker)s claims again.") % {"worker": worker_id})]
+    return [Notice(_("Worker %(worker)s claims again.") % {"worker": worker_id})]
 
 
 # --- one worker ---
 
 
-async def drain(order: Order) -> Answer:
+async def drain(order: Order) -> Reply:
     """`worker_id`."""
     row, others = await _worker(order)
     if not order.confirmed:
@@ -111,10 +111,10 @@ async def drain(order: Order) -> Answer:
         "Worker %(worker)s drains: it finishes %(count)d responses and claims nothing new.",
         row.running,
     )
-    return [Said(text % {"worker": row.worker_id, "count": row.running})]
+    return [Notice(text % {"worker": row.worker_id, "count": row.running})]
 
 
-async def undrain(order: Order) -> Answer:
+async def undrain(order: Order) -> Reply:
     """`worker_id`."""
     row, _others = await _worker(order)
     await _order_worker(order, row.worker_id, "Ordered to serve again.", drain=False)
@@ -122,10 +122,10 @@ async def undrain(order: Order) -> Answer:
     if row.state is WorkerState.DRAINING and not row.orders.drain:
         text = _("Worker %(worker)s is ending by itself; it serves no more.")
         return warned(text % {"worker": row.worker_id})
-    return [Said(_("Worker %(worker)s serves again.") % {"worker": row.worker_id})]
+    return [Notice(_("Worker %(worker)s serves again.") % {"worker": row.worker_id})]
 
 
-async def capacity(order: Order) -> Answer:
+async def capacity(order: Order) -> Reply:
     """`worker_id`, and `capacity:<worker_id>`: a whole number."""
     row, _others = await _worker(order)
     given = order.text(f"capacity:{row.worker_id}")
@@ -145,9 +145,9 @@ async def capacity(order: Order) -> Answer:
         "Worker %(worker)s runs up to %(number)d responses at once.",
         number,
     )
-    said = [Said(text % {"worker": row.worker_id, "number": number})]
+    said = [Notice(text % {"worker": row.worker_id, "number": number})]
     if row.running > number:
-        said.append(Said(_running_go_on(row.running), messages.INFO))
+        said.append(Notice(_running_go_on(row.running), messages.INFO))
     return said
 
 

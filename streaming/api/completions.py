@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import math
 import time
@@ -19,12 +18,13 @@ from streaming.api.answers import (
     ChatCompletion,
     Choice,
     Ended,
-    FinishReason,
     Timings,
-    Usage,
 )
+from streaming.api.endings import FINISH_REASONS, done_of, finish_reason_of, usage_of
 from streaming.api.errors import ApiError, of_end, of_fault, of_refusal
 from streaming.api.requests import ChatCompletionRequest, messages_of, params_of
+from streaming.api.sent_text import SentText, SentThought
+from streaming.api.sse import comment, data
 from streaming.delivery.queue_position import QueuePosition
 from streaming.delivery.subscription import Subscription
 from streaming.delivery.viewers import Viewers
@@ -47,11 +47,6 @@ _RETRY_SECONDS = 5
 
 _MAX_RETRY_SECONDS = 60
 """The official client takes no longer wait for an answer."""
-
-_FINISH_REASONS: dict[str, FinishReason] = {"completed": "stop", "incomplete": "length"}
-
-# Valid in JSON, but some clients' line readers take them for ends of lines.
-_LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
 
 
 class Completion:
@@ -101,11 +96,11 @@ class Completion:
             async with asyncio.timeout(_SETTLE_SECONDS):
                 self._first = await self._subscription.next_event()
         if self._first and self._first["type"] == "response.done":
-            await self._check(_done(self._first))
+            await self._check(done_of(self._first))
 
     async def _check(self, done: ResponseDone) -> None:
         """Raises ApiError unless there is an answer."""
-        if done.status not in _FINISH_REASONS:
+        if done.status not in FINISH_REASONS:
             raise of_end(done.status, done.error, await self._retry_after())
 
     async def _events(self) -> AsyncIterator[dict[str, Any] | None]:
@@ -126,7 +121,7 @@ class Completion:
         await self._check(done)
         choice = Choice(
             message=beside.message_of(done.text, done.reasoning, passed),
-            finish_reason=_finish_reason(done),
+            finish_reason=finish_reason_of(done),
             logprobs=passed.get("logprobs"),
         )
         return ChatCompletion(
@@ -134,7 +129,7 @@ class Completion:
             created=self._created,
             model=self._model,
             choices=[choice],
-            usage=_usage(done, passed),
+            usage=usage_of(done, passed),
             chatstream=Ended.model_validate(self._end_of(done)),
         )
 
@@ -148,7 +143,7 @@ class Completion:
             elif event["type"] == "response.passed.delta":
                 add(passed, event["fields"])
             elif event["type"] == "response.done":
-                done = _done(event)
+                done = done_of(event)
                 return done, {**passed, **(done.passed or {})}
         raise AssertionError("the events ended without a response.done")
 
@@ -160,23 +155,23 @@ class Completion:
             async for text in self._stream():
                 yield text
         except ApiError as error:
-            yield _data(error.body)
+            yield data(error.body)
         except Exception as error:
             logger.exception("The stream of %s failed.", self._id)
-            yield _data(of_fault(error).body)
+            yield data(of_fault(error).body)
 
     async def _stream(self) -> AsyncIterator[str]:
-        answer, thought, passed = Answer(), Thought(), beside.Beside()
+        answer, thought, passed = SentText(), SentThought(), beside.Beside()
         place = self._place(self._position._asdict())
         if place["position"] is not None:
-            yield _comment(place)
+            yield comment(place)
         yield self._chunk({"role": "assistant", "content": ""}, place)
         async for event in self._events():
             if event is None:
-                yield _comment(place)
+                yield comment(place)
             elif event["type"] == "response.queue_position":
                 place = self._place(event)
-                yield _comment(place) + self._chunk({"content": ""}, place)
+                yield comment(place) + self._chunk({"content": ""}, place)
             elif event["type"] == "response.in_progress":
                 place = self._place({})
                 passed.begin()
@@ -190,7 +185,7 @@ class Completion:
                 if text := answer.add(event["delta"], event["offset"]):
                     yield self._chunk({"content": text})
             elif event["type"] == "response.done":
-                done = _done(event)
+                done = done_of(event)
                 if new := passed.complete(done.passed):
                     yield self._passed_chunk(new)
                 if done.reasoning and (text := thought.add(done.reasoning, 0)):
@@ -208,10 +203,10 @@ class Completion:
         )
 
     def _last(self, done: ResponseDone, passed: Passed) -> list[str]:
-        texts = [self._chunk({}, self._end_of(done), _finish_reason(done))]
+        texts = [self._chunk({}, self._end_of(done), finish_reason_of(done))]
         if self._request.include_usage:
-            usage = _usage(done, passed).model_dump()
-            texts.append(_data({**self._head(), "choices": [], "usage": usage}))
+            usage = usage_of(done, passed).model_dump()
+            texts.append(data({**self._head(), "choices": [], "usage": usage}))
         return [*texts, "data: [DONE]\n\n"]
 
     def _chunk(
@@ -227,7 +222,7 @@ class Completion:
             chunk["usage"] = None
         if extension is not None:
             chunk["chatstream"] = extension
-        return _data(chunk)
+        return data(chunk)
 
     def _head(self) -> dict[str, Any]:
         return {
@@ -252,74 +247,3 @@ class Completion:
             "timings": timings.model_dump(),
             "trimmed_messages": self._trimmed,
         }
-
-
-class Answer:
-    """The text that a client was sent, which cannot be taken back.
-
-    When the queue has lost its memory an answer begins anew, and with the same seed it mostly
-    says the same: what was sent is not sent again.
-    """
-
-    def __init__(self) -> None:
-        self._parts: list[str] = []
-        self._length = 0
-
-    def add(self, text: str, offset: int) -> str:
-        """What of `text`, which stands at `offset`, is new. Raises ApiError if it contradicts."""
-        new = text
-        if offset < self._length:
-            self._parts = ["".join(self._parts)]
-            known = self._parts[0][offset : offset + len(text)]
-            if not text.startswith(known):
-                message = "The answer was lost and began anew, with another text. Ask again."
-                raise ApiError(500, "answer_restarted", message)
-            new = text[len(known) :]
-        self._parts.append(new)
-        self._length += len(new)
-        return new
-
-
-class Thought(Answer):
-    """The same of a thought. Another one may follow it: what was thought first has led nowhere, and
-    is contradicted by nothing but an answer."""
-
-    def add(self, text: str, offset: int) -> str:
-        try:
-            return super().add(text, offset)
-        except ApiError:
-            other = "".join(self._parts)[:offset] + text
-            self._parts, self._length = [other], len(other)
-            return "\n\n" + other
-
-
-def _done(event: dict[str, Any]) -> ResponseDone:
-    fields = {name: value for name, value in event.items() if name != "sequence_number"}
-    return ResponseDone.model_validate(fields)
-
-
-def _finish_reason(done: ResponseDone) -> FinishReason:
-    """Of an answer that ended by itself."""
-    return "tool_calls" if done.finish_reason == "tool_calls" else _FINISH_REASONS[done.status]
-
-
-def _usage(done: ResponseDone, passed: Passed) -> Usage:
-    asked, answered = done.usage.prompt_tokens, done.usage.completion_tokens
-    details = {**passed.get("usage", {})}
-    if thought := done.usage.reasoning_tokens:
-        known = details.get("completion_tokens_details", {})
-        details["completion_tokens_details"] = {**known, "reasoning_tokens": thought}
-    return Usage(
-        prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered, **details
-    )
-
-
-def _comment(place: dict[str, Any]) -> str:
-    if place["position"] is None:
-        return ": keep-alive\n\n"
-    return f": queued position {place['position']} of {place['size']}\n\n"
-
-
-def _data(fields: dict[str, Any]) -> str:
-    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-    return f"data: {text.translate(_LINE_ENDS)}\n\n"

@@ -74,10 +74,10 @@ class Batches(Generic[J, R]):
                 (self._urgent if urgent else self._patient).append(waiting)
         if full:
             waiting.end(error=Unserved("Too many wait."))
-        self._go_on()
+        self._submit_due()
         return waiting.future
 
-    def _go_on(self) -> None:
+    def _submit_due(self) -> None:
         self._forget_lost()
         while batch := self._next():
             number, jobs = batch
@@ -85,7 +85,7 @@ class Batches(Generic[J, R]):
             if call.done():
                 self._take(number, call)
             else:
-                call.add_done_callback(functools.partial(self._take_and_go_on, number))
+                call.add_done_callback(functools.partial(self._take_and_submit, number))
 
     def _next(self) -> tuple[int, list[_Waiting[J, R]]] | None:
         """The jobs of the next call, if one may be made."""
@@ -106,9 +106,9 @@ class Batches(Generic[J, R]):
             self._open[self._calls] = time.monotonic(), jobs
             return self._calls, jobs
 
-    def _take_and_go_on(self, number: int, call: Future[list[R]]) -> None:
+    def _take_and_submit(self, number: int, call: Future[list[R]]) -> None:
         self._take(number, call)
-        self._go_on()
+        self._submit_due()
 
     def _take(self, number: int, call: Future[list[R]]) -> None:
         with self._lock:

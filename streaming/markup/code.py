@@ -50,7 +50,7 @@ class Code(NamedTuple):
     """What its fence names, in small letters; empty: nothing."""
 
 
-class Parts(NamedTuple):
+class CodeParts(NamedTuple):
     """The safe HTML of a segment, cut where its code blocks show their code: every second piece is
     the code of `codes`, in order and without colours."""
 
@@ -77,13 +77,13 @@ def code_html(code: str, info: str = "", *, state: State = "final") -> str:
     return code_parts(code, info, state=state).html()
 
 
-def code_parts(code: str, info: str, *, state: State = "final") -> Parts:
+def code_parts(code: str, info: str, *, state: State = "final") -> CodeParts:
     language = language_of(info)
     label = f' data-language="{language}"' if language else ""
     kind = "code open" if state == "open" else "code"
     head = f'<div class="{kind}"{label}><pre tabindex="0"><code>'
     pieces = [head, escape(code, quote=False), "</code></pre></div>"]
-    return Parts(pieces, [Code(code, language)])
+    return CodeParts(pieces, [Code(code, language)])
 
 
 def is_highlighted(code: str, language: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import nh3
 
 from streaming.markup import formulas, growing, raw_html
-from streaming.markup.code import TOKEN_CLASSES, Code, Parts
+from streaming.markup.code import TOKEN_CLASSES, Code, CodeParts
 from streaming.markup.footnotes import known
 from streaming.markup.parser import ALIGNMENTS, parser
 
@@ -96,12 +96,12 @@ class Job(NamedTuple):
     """Labels of footnotes that other segments have."""
 
 
-def render_all(jobs: list[Job]) -> list[Parts | None]:
+def render_all(jobs: list[Job]) -> list[CodeParts | None]:
     """The HTML of several texts; None for one that would take long: it is to be shown as text."""
     return [_render(job) for job in jobs]
 
 
-def _render(job: Job) -> Parts | None:
+def _render(job: Job) -> CodeParts | None:
     if len(job.text) > PLAIN_CHARS or _weight(job.text) > _MAX_WEIGHT:
         return None
     codes: list[Code] = []
@@ -119,7 +119,7 @@ def _render(job: Job) -> Parts | None:
         logger.error(message, type(error).__name__)
         return None
     pieces = _CODE.split(_cleaner.clean(html).strip("\n"))
-    return Parts(pieces, codes) if len(pieces) == 2 * len(codes) + 1 else None
+    return CodeParts(pieces, codes) if len(pieces) == 2 * len(codes) + 1 else None
 
 
 def _weight(text: str) -> int:

@@ -11,16 +11,17 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from streaming.markup.changes import Block
 from streaming.markup.renderer import RENDERER
 from streaming.markup.rendering import PATIENCE_SECONDS, Rendering, await_all
-from streaming.markup.stream import Block, MarkupStream
-from streaming.markup.whole import Whole
+from streaming.markup.stream import MarkupStream
+from streaming.markup.whole import EndedText
 
 DELTA_SECONDS = 0.1
 """How long a delta waits for what it completes; then the text is shown as a tail meanwhile."""
 
 
-class Dressed:
+class RenderedEvent:
     """An event on its way: `text` is what the socket should get, once `wait` has returned."""
 
     def __init__(
@@ -40,7 +41,7 @@ class Dressed:
         await await_all(self._awaited, self._seconds)
 
 
-class MarkupDresser:
+class HtmlRenderer:
     """The markup of one response for one socket. `prefix` is the answer that it continues.
 
     Added to `response.output_text.delta`: `blocks`, a list of `{"index", "html"}` (with `keep`: of
@@ -55,13 +56,13 @@ class MarkupDresser:
         self._prefix = prefix
         self._begin()
 
-    async def dress(self, event: str) -> str:
+    async def render_event(self, event: str) -> str:
         """The JSON text of an event, as the socket should get it."""
-        dressed = self.take(event)
-        await dressed.wait()
-        return dressed.text()
+        rendered = self.take(event)
+        await rendered.wait()
+        return rendered.text()
 
-    def take(self, event: str) -> Dressed:
+    def take(self, event: str) -> RenderedEvent:
         """Take an event; the next one only when the text of this one was asked for."""
         fields = json.loads(event)
         match fields["type"]:
@@ -71,7 +72,7 @@ class MarkupDresser:
                 return self._take_done(fields)
             case "response.in_progress":
                 self._begin()
-        return Dressed(lambda: event)
+        return RenderedEvent(lambda: event)
 
     def _begin(self) -> None:
         self._stream = MarkupStream(self._prefix)
@@ -79,11 +80,11 @@ class MarkupDresser:
         self._fed_chars = 0
         self._torn = False  # a delta is missing: the text is made good at the end
 
-    def _take_delta(self, fields: dict[str, Any]) -> Dressed:
+    def _take_delta(self, fields: dict[str, Any]) -> RenderedEvent:
         delta = fields["delta"]
         self._torn = self._torn or fields.get("offset", self._fed_chars) != self._fed_chars
         if self._torn:
-            return Dressed(lambda: _dumps(fields | {"blocks": [], "tail": None}))
+            return RenderedEvent(lambda: _dumps(fields | {"blocks": [], "tail": None}))
         stream, first = self._stream, not self._fed
         self._fed.append(delta)
         self._fed_chars += len(delta)
@@ -98,29 +99,29 @@ class MarkupDresser:
             return _dumps(fields | added | count)
 
         # The first one tells anew what the page shows of a continued answer.
-        return Dressed(text, stream.awaited(), PATIENCE_SECONDS if first else DELTA_SECONDS)
+        return RenderedEvent(text, stream.awaited(), PATIENCE_SECONDS if first else DELTA_SECONDS)
 
-    def _take_done(self, fields: dict[str, Any]) -> Dressed:
+    def _take_done(self, fields: dict[str, Any]) -> RenderedEvent:
         stream, whole = self._stream, fields["text"]
         told = not self._torn and self._fed and whole == "".join(self._fed)
         self._begin()
         if not told:
-            return self._take_all(fields, Whole(self._prefix + whole, urgent=True))
+            return self._take_all(fields, EndedText(self._prefix + whole, urgent=True))
         stream.close()
 
         def text() -> str:
             blocks = _blocks(stream.end().blocks)
             return _dumps(_ended(fields, blocks, stream.block_count))
 
-        return Dressed(text, stream.awaited(late=True), PATIENCE_SECONDS)
+        return RenderedEvent(text, stream.awaited(late=True), PATIENCE_SECONDS)
 
-    def _take_all(self, fields: dict[str, Any], whole: Whole) -> Dressed:
+    def _take_all(self, fields: dict[str, Any], whole: EndedText) -> RenderedEvent:
         def text() -> str:
             blocks = [{"index": index, "html": html} for index, html in enumerate(whole.blocks())]
             return _dumps(_ended(fields, blocks, len(blocks)))
 
         awaited = [rendering for rendering in whole.renderings if not rendering.is_complete]
-        return Dressed(text, awaited, PATIENCE_SECONDS)
+        return RenderedEvent(text, awaited, PATIENCE_SECONDS)
 
 
 def _ended(fields: dict[str, Any], blocks: list[dict[str, Any]], count: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from html import escape
 
 from streaming.markup.code import code_html
 from streaming.markup.rendering import Rendering
-from streaming.markup.segments import Kind, Segment
+from streaming.markup.segments import Segment, SegmentKind
 
 TAIL = '<span class="tail"></span>'
 """Where the text of a block that grows goes on: what is not rendered yet is put in here."""
@@ -21,7 +21,7 @@ def html_of(segment: Segment, rendering: Rendering) -> str:
     """What to show of a whole segment by now: what is not rendered yet as it was written."""
     if rendering.html is not None:
         return rendering.html
-    if segment.kind is Kind.CODE:
+    if segment.kind is SegmentKind.CODE:
         return code_html(*fenced(segment))
     return plain_text(showable(segment.text))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from streaming.markup.segments import Kind, Known, Segment
+from streaming.markup.segments import Known, Segment, SegmentKind
 
 _MOST_CHARS = 2_000
 """A longer line defines nothing."""
@@ -31,7 +31,7 @@ class References:
 
     def add(self, segment: Segment, index: int) -> None:
         """Take a segment that is whole."""
-        if segment.kind is Kind.CODE:
+        if segment.kind is SegmentKind.CODE:
             return
         text = segment.text
         labels = _labels_of(text)
@@ -43,13 +43,13 @@ class References:
 
     def expect(self, segment: Segment) -> None:
         """Have the users of what an open segment defines rendered again, whatever it becomes."""
-        if segment.kind is not Kind.CODE:
+        if segment.kind is not SegmentKind.CODE:
             for label in _labels_of(segment.text):
                 self._expected.update(self._users.get(label, ()))
 
     def resolve(self, segment: Segment, start: int = 0) -> None:
         """Tell a segment what is known by now of its labels, or of those from `start` on."""
-        if segment.kind is Kind.CODE or not (self._links or self._notes):
+        if segment.kind is SegmentKind.CODE or not (self._links or self._notes):
             return
         labels = sorted(_labels_of(segment.after(start)))
         segment.known = Known(

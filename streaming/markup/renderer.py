@@ -21,7 +21,7 @@ from streaming.markup.batches import Batches
 from streaming.markup.cache import HtmlCache, digest
 from streaming.markup.code import (
     Code,
-    Parts,
+    CodeParts,
     code_html,
     code_parts,
     is_long,
@@ -31,7 +31,7 @@ from streaming.markup.code import (
 from streaming.markup.plain import TAIL, fenced, plain_text, showable
 from streaming.markup.quarantine import Quarantine
 from streaming.markup.rendering import Rendering
-from streaming.markup.segments import Kind, Segment
+from streaming.markup.segments import Segment, SegmentKind
 from streaming.system.bounded import BoundedPool, Overrun, Unserved, preload
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class Renderer:
         is highlighted when it is whole. An open code block is empty: its text is the tail. A whole
         segment always gets some HTML; a part that could not be rendered has none.
         """
-        if segment.kind is Kind.CODE:
+        if segment.kind is SegmentKind.CODE:
             return self._ask_code(segment, shown, urgent)
         final = shown is None
         text = showable(segment.text if shown is None else segment.after(start)[: shown - start])
@@ -164,7 +164,7 @@ class Renderer:
         rendering: Rendering,
         job: markdown.Job,
         urgent: bool,
-        future: futures.Future[Parts | None],
+        future: futures.Future[CodeParts | None],
     ) -> None:
         plain = plain_text(job.text, grows=not job.final)
         if error := future.exception():
@@ -181,7 +181,7 @@ class Renderer:
             else:
                 self._end(key, rendering, parts.html())
 
-    def _worth_highlighting(self, parts: Parts) -> list[Code | None]:
+    def _worth_highlighting(self, parts: CodeParts) -> list[Code | None]:
         worth = worth_highlighting(parts.codes)
         with self._lock:
             return [None if code and _kind(code) in self._quarantine else code for code in worth]
@@ -190,7 +190,7 @@ class Renderer:
         self,
         key: bytes,
         rendering: Rendering,
-        parts: Parts,
+        parts: CodeParts,
         codes: list[Code | None],
         urgent: bool,
     ) -> None:

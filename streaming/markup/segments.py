@@ -13,6 +13,17 @@ import re
 from enum import Enum, auto
 from typing import NamedTuple
 
+from streaming.markup.lines import (
+    Fence,
+    Line,
+    read_details,
+    read_fence,
+    read_heading,
+    read_in_code,
+    read_in_details,
+    read_marker,
+)
+
 SOFT_CHARS = 10_000
 """A longer segment ends at the next line, or the next item of its list, that allows it."""
 
@@ -23,19 +34,12 @@ _JUDGED_CHARS = 1000
 _LINE_SIGNS = re.compile(r"[|$\\]")
 
 
-class Kind(Enum):
+class SegmentKind(Enum):
     TEXT = auto()
     LIST = auto()
     HEADING = auto()
     CODE = auto()
     DETAILS = auto()
-
-
-class Fence(NamedTuple):
-    character: str
-    length: int
-    indent: int
-    info: str
 
 
 class Known(NamedTuple):
@@ -50,7 +54,7 @@ class Known(NamedTuple):
 class Segment:
     """A stretch of source text; `size` is its length in code points."""
 
-    def __init__(self, kind: Kind, fence: Fence | None = None) -> None:
+    def __init__(self, kind: SegmentKind, fence: Fence | None = None) -> None:
         self.kind = kind
         self.fence = fence
         self.fence_closed = False
@@ -87,19 +91,7 @@ class Segment:
         return self._parts[0] if self._parts else ""
 
 
-_KINDS = {"heading": Kind.HEADING, "fence": Kind.CODE, "details": Kind.DETAILS}
-
-
-class _Line(NamedTuple):
-    """What a line begins: `what` is blank, text, heading, fence, marker, fence_end or details."""
-
-    what: str
-    indent: int = 0
-    marker: str = ""
-    offset: int = 0
-    fence: Fence | None = None
-    depth: int = 0
-    """By how many details more are open behind it."""
+_KINDS = {"heading": SegmentKind.HEADING, "fence": SegmentKind.CODE, "details": SegmentKind.DETAILS}
 
 
 class Segmenter:
@@ -148,7 +140,7 @@ class Segmenter:
         self._place(line)
         if self.open:
             self.open.add(text)
-        if self.open and self.open.kind is Kind.DETAILS:
+        if self.open and self.open.kind is SegmentKind.DETAILS:
             if self.open.depth <= 0:
                 self._close()
         elif line.what == "fence_end":
@@ -156,7 +148,7 @@ class Segmenter:
 
     def _end_line(self) -> None:
         self._judged = False
-        if self.open and self.open.kind is Kind.HEADING:
+        if self.open and self.open.kind is SegmentKind.HEADING:
             self._close()
 
     def _close(self) -> None:
@@ -169,36 +161,36 @@ class Segmenter:
         closed, self._closed = self._closed, []
         return closed
 
-    def _place(self, line: _Line) -> None:
+    def _place(self, line: Line) -> None:
         """Leaves `open` as the segment that the line belongs to; None for a blank outside."""
         if line.what == "blank":
             self._after_blank = True
             return
-        if self.open and self.open.kind is not Kind.DETAILS and line.what == "fence_end":
+        if self.open and self.open.kind is not SegmentKind.DETAILS and line.what == "fence_end":
             self.open.fence_closed = True
             return
         if self.open is None or self._parts_from(self.open, line):
             self._close()
-            self.open = Segment(_KINDS.get(line.what, Kind.TEXT), line.fence)
-        if self.open.kind is Kind.DETAILS:
+            self.open = Segment(_KINDS.get(line.what, SegmentKind.TEXT), line.fence)
+        if self.open.kind is SegmentKind.DETAILS:
             self.open.depth += line.depth
             if line.what in ("fence", "fence_end"):
                 self.open.inside = line.fence
         elif line.what == "marker":
-            self.open.kind = Kind.LIST
+            self.open.kind = SegmentKind.LIST
             self.open.marker, self.open.offset = line.marker, line.offset
         self._after_blank = False
 
-    def _parts_from(self, segment: Segment, line: _Line) -> bool:
+    def _parts_from(self, segment: Segment, line: Line) -> bool:
         """Whether the line begins a new segment."""
-        if segment.kind is Kind.CODE:
+        if segment.kind is SegmentKind.CODE:
             return False
-        if segment.kind is Kind.DETAILS:
+        if segment.kind is SegmentKind.DETAILS:
             soft = SOFT_CHARS if self._after_blank else 1.5 * SOFT_CHARS
             return segment.size > soft and segment.inside is None
         if line.what in ("heading", "fence", "details"):
             return True
-        in_list = segment.kind is Kind.LIST
+        in_list = segment.kind is SegmentKind.LIST
         if segment.size > SOFT_CHARS and (
             not in_list or line.what == "marker" or segment.size > 1.5 * SOFT_CHARS
         ):
@@ -211,107 +203,30 @@ class Segmenter:
 
     # --- reading the beginning of a line; None: it cannot be told yet ---
 
-    def _read(self, line: str, complete: bool) -> _Line | None:
+    def _read(self, line: str, complete: bool) -> Line | None:
         rest = line.lstrip(" \t")
         indent = len(line[: len(line) - len(rest)].expandtabs(4))
         long = len(line) > _JUDGED_CHARS
         fence = self.open.fence if self.open else None
         if fence:
-            return _read_in_code(fence, rest, indent, complete, long)
+            return read_in_code(fence, rest, indent, complete, long)
         if long:
-            return _Line("text", indent)
+            return Line("text", indent)
         if not rest.strip("\r\n"):
-            return _Line("blank") if complete else None
-        if self.open is not None and self.open.kind is Kind.DETAILS:
-            return _read_in_details(self.open.inside, rest, indent, complete)
+            return Line("blank") if complete else None
+        if self.open is not None and self.open.kind is SegmentKind.DETAILS:
+            return read_in_details(self.open.inside, rest, indent, complete)
         nested = (
-            self.open is not None and self.open.kind is Kind.LIST and indent >= self.open.offset
+            self.open is not None
+            and self.open.kind is SegmentKind.LIST
+            and indent >= self.open.offset
         )
         if nested or indent >= 4:
-            return _Line("text", max(indent, 1))
+            return Line("text", max(indent, 1))
         if rest[0] in "`~":
-            return _read_fence(rest, indent, complete)
+            return read_fence(rest, indent, complete)
         if rest[0] == "#":
-            return _read_heading(rest, indent, complete)
+            return read_heading(rest, indent, complete)
         if rest[0] == "<":
-            return _read_details(rest, indent, complete)
-        return _read_marker(rest, indent, complete)
-
-
-def _read_in_code(fence: Fence, rest: str, indent: int, complete: bool, long: bool) -> _Line | None:
-    after = rest.lstrip(fence.character)
-    may_end = not long and indent < 4 and not after.strip(" \t\r\n")
-    if not may_end or (after and len(rest) - len(after) < fence.length):
-        return _Line("text", indent)
-    if not complete:
-        return None
-    return _Line("fence_end" if len(rest) - len(after) >= fence.length else "text", indent)
-
-
-def _read_details(rest: str, indent: int, complete: bool) -> _Line | None:
-    tag = rest[:8].lower()
-    if not "<details".startswith(tag) or rest[8:9].strip(" \t\r\n>"):
-        return _Line("text", indent)
-    if not complete:
-        return None
-    depth = _depth_of(rest)
-    return _Line("details" if depth > 0 and len(tag) == 8 else "text", indent, depth=depth)
-
-
-def _read_in_details(fence: Fence | None, rest: str, indent: int, complete: bool) -> _Line | None:
-    if fence:
-        return _read_in_code(fence, rest, indent, complete, long=False)
-    if rest[0] in "`~" and indent < 4:
-        return _read_fence(rest, indent, complete)
-    if rest[0] != "<":
-        return _Line("text", indent)
-    return _Line("text", indent, depth=_depth_of(rest)) if complete else None
-
-
-def _depth_of(line: str) -> int:
-    text = line.lower()
-    return text.count("<details>") + text.count("<details ") - text.count("</details>")
-
-
-def _read_fence(rest: str, indent: int, complete: bool) -> _Line | None:
-    character = rest[0]
-    info = rest.lstrip(character)
-    length = len(rest) - len(info)
-    if not complete and not info:
-        return None
-    if length < 3 or (character == "`" and "`" in info):
-        return _Line("text", indent)
-    if not complete:
-        return None
-    return _Line("fence", indent, fence=Fence(character, length, indent, info.strip()))
-
-
-def _read_heading(rest: str, indent: int, complete: bool) -> _Line | None:
-    title = rest.lstrip("#")
-    if len(rest) - len(title) > 6 or (title and title[0] not in " \t\r\n"):
-        return _Line("text", indent)
-    return _Line("heading", indent) if title or complete else None
-
-
-def _read_marker(rest: str, indent: int, complete: bool) -> _Line | None:
-    if rest[0] in "-*+":
-        width = 1
-    else:
-        width = len(rest) - len(rest.lstrip("0123456789"))
-        if not 1 <= width <= 9:
-            return _Line("text", indent)
-        if len(rest) == width:
-            return _Line("text", indent) if complete else None
-        if rest[width] not in ".)":
-            return _Line("text", indent)
-        width += 1
-    if rest[width : width + 1].strip(" \t\r\n"):
-        return _Line("text", indent)
-    content = rest[width:].lstrip(" \t")
-    if not complete and not content:
-        return None
-    column = indent + width
-    spaces = len((" " * column + rest[width : len(rest) - len(content)]).expandtabs(4)) - column
-    if not 1 <= spaces <= 4 or not content.strip("\r\n"):
-        spaces = 1
-    return _Line("marker", indent, rest[width - 1], column + spaces)
+            return read_details(rest, indent, complete)
+        return read_marker(rest, indent, complete)

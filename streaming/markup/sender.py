@@ -1,4 +1,4 @@
-"""Sends one response's dressed events to a socket, in their order, and lets nobody else wait."""
+"""Sends one response's rendered events to a socket, in their order, and lets nobody else wait."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from streaming.markup.html_renderer import Dressed, MarkupDresser
+from streaming.markup.html_renderer import HtmlRenderer, RenderedEvent
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,8 @@ class HtmlSender:
     a task, with all that comes behind it.
     """
 
-    def __init__(self, dresser: MarkupDresser, send: Send, replay: Send) -> None:
-        self._dresser = dresser
+    def __init__(self, renderer: HtmlRenderer, send: Send, replay: Send) -> None:
+        self._renderer = renderer
         self._send = send
         self._replay = replay
         self._waiting: deque[tuple[str, Send]] = deque()
@@ -33,11 +33,11 @@ class HtmlSender:
         self._moved = asyncio.Event()
 
     async def send(self, event: str) -> None:
-        await self._pass_on(event, self._send)
+        await self._send_in_order(event, self._send)
 
     async def replay(self, event: str) -> None:
         """Pass a replayed event on; wait while too many before it are still being rendered."""
-        await self._pass_on(event, self._replay)
+        await self._send_in_order(event, self._replay)
         while len(self._waiting) >= _REPLAYED:
             self._moved.clear()
             await self._moved.wait()
@@ -49,29 +49,29 @@ class HtmlSender:
         if self._task:
             self._task.cancel()
 
-    async def _pass_on(self, event: str, send: Send) -> None:
+    async def _send_in_order(self, event: str, send: Send) -> None:
         if self._task:
             self._waiting.append((event, send))
             return
-        dressed = self._dresser.take(event)
-        if dressed.is_ready:
-            await send(dressed.text())
+        rendered = self._renderer.take(event)
+        if rendered.is_ready:
+            await send(rendered.text())
         else:
-            self._task = asyncio.create_task(self._work(dressed, send))
+            self._task = asyncio.create_task(self._work(rendered, send))
 
-    async def _work(self, dressed: Dressed, send: Send) -> None:
+    async def _work(self, rendered: RenderedEvent, send: Send) -> None:
         try:
-            await self._send_when_ready(dressed, send)
+            await self._send_when_ready(rendered, send)
             while self._waiting:
                 event, send = self._waiting.popleft()
                 self._moved.set()
-                await self._send_when_ready(self._dresser.take(event), send)
+                await self._send_when_ready(self._renderer.take(event), send)
         finally:
             self._task = None
 
-    async def _send_when_ready(self, dressed: Dressed, send: Send) -> None:
-        await dressed.wait()
+    async def _send_when_ready(self, rendered: RenderedEvent, send: Send) -> None:
+        await rendered.wait()
         try:
-            await send(dressed.text())
+            await send(rendered.text())
         except Exception:
             logger.exception("An event of an answer could not be sent.")

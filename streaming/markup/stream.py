@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from streaming.markup.changes import Block, Change
 from streaming.markup.html import PLAIN_CHARS
 from streaming.markup.plain import PLAIN, TAIL, html_of, plain_text, showable
 from streaming.markup.references import References
 from streaming.markup.renderer import RENDERER, Renderer
 from streaming.markup.rendering import Rendering, wait
-from streaming.markup.segments import Kind, Segment, Segmenter
+from streaming.markup.segments import Segment, Segmenter, SegmentKind
 
 _WORK = 16
 """So many code points of a block that grows may be rendered for each one that comes."""
@@ -41,18 +41,6 @@ _STALE_GROWTH = 1.5
 """Links whose definitions came later are rendered again when the text has grown so much since."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Block `index` of the answer, counted from 0, has this HTML from now on.
-
-    `keep`: the list at its end keeps so many items, and the HTML is a list of those that follow.
-    """
-
-    index: int
-    html: str
-    keep: int | None = None
-
-
 class _Item(NamedTuple):
     """The last item of an open list that was told: its number, and where its source begins."""
 
@@ -66,18 +54,6 @@ class _Growing(NamedTuple):
     """Code points of the open segment that it goes to."""
     item: _Item | None
     """Where it begins; None: it is of the whole segment."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What the page has to do: set `blocks`, and then the text in the place for it in the last one.
-
-    `tail` is that text; None: append `more` to the present one.
-    """
-
-    blocks: list[Block]
-    tail: str | None
-    more: str = ""
 
 
 class MarkupStream:
@@ -219,9 +195,9 @@ class MarkupStream:
             self._item = _Item(before.number + int(last[1]), start)
         self._is_told = True
         self._place = TAIL in html
-        self._is_raw = segment.kind is Kind.CODE or html.startswith(PLAIN)
+        self._is_raw = segment.kind is SegmentKind.CODE or html.startswith(PLAIN)
         # Rendering trims the white space at a block's end: it stands in the tail.
-        code = segment.kind is Kind.CODE
+        code = segment.kind is SegmentKind.CODE
         self._shown = asked if code else before.start + len(source.rstrip())
         self._more = ""
         self._is_stuck = False
@@ -287,7 +263,7 @@ class MarkupStream:
 
     def _is_due(self, segment: Segment) -> bool:
         """Whether to render an open segment (again)."""
-        if segment.kind is Kind.CODE:
+        if segment.kind is SegmentKind.CODE:
             return not self._asked and "\n" in segment.text
         if self.is_fresh and segment.size <= PLAIN_CHARS:
             return True
@@ -306,7 +282,7 @@ class MarkupStream:
         return segment.has_line_signs and held.endswith("\n")
 
     def _ask(self, segment: Segment, shown: int | None = None, start: int = 0) -> Rendering:
-        if segment.kind is not Kind.CODE:
+        if segment.kind is not SegmentKind.CODE:
             size = segment.size if shown is None else shown - start
             self.rendered_chars += size
             self._allowed -= 0 if shown is None else size
@@ -324,4 +300,4 @@ def _line_start(text: str, lines: int) -> int:
 def _showable(segment: Segment) -> int:
     """How much of an open segment is rendered: of code what names its language, the rest being
     shown as it comes."""
-    return segment.text.find("\n") + 1 if segment.kind is Kind.CODE else segment.size
+    return segment.text.find("\n") + 1 if segment.kind is SegmentKind.CODE else segment.size

@@ -19,7 +19,7 @@ _WAITING_PAGES = 32
 _room = threading.BoundedSemaphore(_WAITING_PAGES)
 
 
-class Whole:
+class EndedText:
     """A text that has ended, its blocks asked for; `urgent`: before those of pages."""
 
     def __init__(self, text: str, *, urgent: bool = False) -> None:
@@ -46,7 +46,7 @@ def render(text: str) -> list[SafeString]:
 
 def render_all(texts: Sequence[str]) -> list[list[SafeString]]:
     """`render` for several texts, in the same time."""
-    wholes = [Whole(text) for text in texts]
+    wholes = [EndedText(text) for text in texts]
     if _room.acquire(blocking=False):
         try:
             RENDERER.wait_for_start()

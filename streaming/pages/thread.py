@@ -21,7 +21,7 @@ class Node(NamedTuple):
     is_stub: bool = False
 
 
-class Turn(NamedTuple):
+class Version(NamedTuple):
     """One version of a turn, by the responses that wrote it, first to last.
 
     `versions` are all versions of the turn, oldest first, each by its last response.
@@ -59,7 +59,7 @@ class Thread:
     def __contains__(self, response_id: UUID) -> bool:
         return response_id in self._order
 
-    def path(self, through: UUID | None = None) -> list[Turn]:
+    def path(self, through: UUID | None = None) -> list[Version]:
         """From the first turn through the version that holds this response, on to its newest
         end; without one, to the newest response of all. KeyError for an unknown id."""
         if self._last is None:
@@ -73,7 +73,9 @@ class Thread:
         while followers := self._followers.get(path[-1]):
             path.append(max(followers, key=self._newest.__getitem__))
         return [
-            Turn(self._chain(tip), tuple(self._followers[self._previous[tip]]), self._previous[tip])
+            Version(
+                self._chain(tip), tuple(self._followers[self._previous[tip]]), self._previous[tip]
+            )
             for tip in path
         ]
 

@@ -83,7 +83,7 @@ def _nodes(conversation: Conversation) -> list[thread.Node]:
     return [thread.Node(*row) for row in rows]
 
 
-def _turns(path: Sequence[thread.Turn]) -> list[Turn]:
+def _turns(path: Sequence[thread.Version]) -> list[Turn]:
     ids = [response_id for turn in path for response_id in turn.chain]
     related = ("prompt", "message", "continues__message")
     rows = Response.objects.select_related(*related).in_bulk(ids)
@@ -102,7 +102,7 @@ def _text(last: Response) -> str:
 
 
 def _turn(
-    turn: thread.Turn, chain: Sequence[Response], text: str, blocks: list[SafeString]
+    turn: thread.Version, chain: Sequence[Response], text: str, blocks: list[SafeString]
 ) -> Turn:
     last = chain[-1]
     reasoning = last.message.reasoning if last.message else thought_before(last)

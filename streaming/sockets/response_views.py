@@ -11,7 +11,7 @@ from channels.layers import BaseChannelLayer
 
 from streaming.delivery.viewer import Viewer
 from streaming.delivery.viewers import Viewers
-from streaming.markup import RENDERER, HtmlSender, MarkupDresser
+from streaming.markup import RENDERER, HtmlRenderer, HtmlSender
 from streaming.models import Response
 from streaming.record.histories import prefix_of
 from streaming.sockets.socket_state import SocketState
@@ -92,11 +92,11 @@ class ResponseViews:
     def _html_sender(self, response: Response) -> HtmlSender:
         """Return the sender that adds HTML to a response's events, from the first one on."""
         RENDERER.warm()
-        dresser = MarkupDresser(prefix_of(response))
+        renderer = HtmlRenderer(prefix_of(response))
         response_id = str(response.pk)
         if former := self._html_senders.get(response_id):
             former.cancel()  # its end may still wait there
-        sender = HtmlSender(dresser, self._writer.send, self._writer.send_with_backpressure)
+        sender = HtmlSender(renderer, self._writer.send, self._writer.send_with_backpressure)
         self._html_senders[response_id] = sender
         return sender
 

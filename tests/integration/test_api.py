@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from streaming.api import completions
+from streaming.api import completions, sse
 from streaming.api.answers import ChatCompletion, ChatCompletionChunk, ErrorBody
-from streaming.api.completions import Answer, Thought
 from streaming.api.errors import ApiError
+from streaming.api.sent_text import SentText, SentThought
 from streaming.delivery import subscription
 from streaming.lifecycle import accepting, ending
 from streaming.models import Conversation, Message, Response, Status
@@ -393,7 +393,7 @@ async def test_nothing_is_left_behind(start_worker: Any, layer: Any) -> None:
 
 
 def test_what_was_sent_is_not_sent_again() -> None:
-    answer = Answer()
+    answer = SentText()
     assert answer.add("one two ", 0) == "one two "
     assert answer.add("one ", 0) == ""
     assert answer.add("two three ", 4) == "three "
@@ -402,7 +402,7 @@ def test_what_was_sent_is_not_sent_again() -> None:
 
 
 def test_what_contradicts_is_an_error() -> None:
-    answer = Answer()
+    answer = SentText()
     answer.add("one two ", 0)
     with pytest.raises(ApiError, match="began anew"):
         answer.add("two", 0)
@@ -411,7 +411,7 @@ def test_what_contradicts_is_an_error() -> None:
 def test_another_thought_follows_the_first_one() -> None:
     """A server of somebody else's mostly thinks otherwise the second time: the first answer of all
     may be asked for twice."""
-    thought = Thought()
+    thought = SentThought()
     assert thought.add("one two ", 0) == "one two "
     assert thought.add("one ", 0) == ""
     assert thought.add("three ", 4) == "\n\none three "
@@ -421,6 +421,6 @@ def test_another_thought_follows_the_first_one() -> None:
 
 def test_no_line_end_of_any_kind_is_in_a_line() -> None:
     text = "".join(map(chr, range(0x3000)))
-    data = completions._data({"text": text})
+    data = sse.data({"text": text})
     assert len(data.splitlines()) == 2
     assert json.loads(data.removeprefix("data: ")) == {"text": text}

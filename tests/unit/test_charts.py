@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.template.loader import render_to_string
 
-from streaming.admin import charts
-from streaming.admin.charts import UNKNOWN, Board, Line, board, round_up, short
+from streaming.admin import chart_lines
+from streaming.admin.chart_lines import round_up, short
+from streaming.admin.charts import UNKNOWN, Board, Line, board
 from streaming.waiting_list.samples import Sample
 
 NOW = 1_800_000_000.0  # the beginning of a minute
@@ -125,7 +126,7 @@ def test_any_value_stays_within_the_chart(value: float) -> None:
     tokens = line(board(found, NOW), "tokens")
     ys = [float(y) for y in re.findall(r"\d+ ([\d.e-]+)", tokens.path)]
     assert len(ys) == 2
-    assert all(0 <= y <= charts.HEIGHT for y in ys)
+    assert all(0 <= y <= chart_lines.HEIGHT for y in ys)
     assert len(tokens.last) < 10
     assert len(top(board(found, NOW), "speed")) < 10
 

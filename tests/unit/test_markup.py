@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.markup import MarkupDresser, MarkupStream, render, to_html
+from streaming.markup import HtmlRenderer, MarkupStream, render, to_html
 from streaming.markup.code import HIGHLIGHT_CHARS
 from streaming.markup.html import PLAIN_CHARS
 from streaming.markup.plain import TAIL
@@ -520,21 +520,21 @@ def done(text):
 IN_PROGRESS = '{"type": "response.in_progress",  "prompt_tokens": 3}'
 
 
-async def dressed(dresser, *events):
-    return [json.loads(await dresser.dress(event)) for event in events]
+async def rendered(renderer, *events):
+    return [json.loads(await renderer.render_event(event)) for event in events]
 
 
 async def test_deltas_and_the_end_carry_blocks():
-    dresser = MarkupDresser()
-    assert await dresser.dress(IN_PROGRESS) == IN_PROGRESS
-    first, second, end = await dressed(dresser, delta("# é\n", 0), delta("b", 4), done("# é\nb"))
+    renderer = HtmlRenderer()
+    assert await renderer.render_event(IN_PROGRESS) == IN_PROGRESS
+    first, second, end = await rendered(renderer, delta("# é\n", 0), delta("b", 4), done("# é\nb"))
     title = {"index": 0, "html": "<h3>é</h3>"}
     assert (first["blocks"], first["tail"], first["block_count"]) == ([title], "", 1)
     assert first["delta"] == "# é\n"
     assert first["sequence_number"] == 1
     assert (second["blocks"], second["tail"]) == ([{"index": 1, "html": f"<p>b{TAIL}</p>"}], "")
     assert "block_count" not in second
-    words, more = await dressed(MarkupDresser(), delta("b", 0), delta("c", 1))
+    words, more = await rendered(HtmlRenderer(), delta("b", 0), delta("c", 1))
     assert (words["tail"], "more" in words) == ("", False)
     assert (more["blocks"], more["tail"], more["more"]) == ([], None, "c")
     assert (end["blocks"], end["tail"]) == ([{"index": 1, "html": "<p>b</p>"}], "")
@@ -545,13 +545,13 @@ async def test_deltas_and_the_end_carry_blocks():
     "event", ['{"type":"response.queued", "size":1}', '{ "type":"error","code":"not_found"}']
 )
 async def test_other_events_pass_untouched(event):
-    assert await MarkupDresser().dress(event) == event
+    assert await HtmlRenderer().render_event(event) == event
 
 
 async def test_a_second_beginning_voids_what_came_before():
-    dresser = MarkupDresser()
-    await dressed(dresser, IN_PROGRESS, delta("a\n\nb\n\nc", 0), IN_PROGRESS)
-    again, end = await dressed(dresser, delta("x" * 20, 0), done("x" * 20))
+    renderer = HtmlRenderer()
+    await rendered(renderer, IN_PROGRESS, delta("a\n\nb\n\nc", 0), IN_PROGRESS)
+    again, end = await rendered(renderer, delta("x" * 20, 0), done("x" * 20))
     assert again["blocks"] == [{"index": 0, "html": f"<p>{'x' * 20}{TAIL}</p>"}]
     assert again["block_count"] == 1
     assert end["blocks"] == [{"index": 0, "html": f"<p>{'x' * 20}</p>"}]
@@ -559,25 +559,25 @@ async def test_a_second_beginning_voids_what_came_before():
 
 
 async def test_a_continued_answer_goes_on_in_its_last_block():
-    dresser = MarkupDresser("# a\n\nbe")
-    first, end = await dressed(dresser, delta("gin", 0), done("gin"))
+    renderer = HtmlRenderer("# a\n\nbe")
+    first, end = await rendered(renderer, delta("gin", 0), done("gin"))
     assert first["blocks"] == [{"index": 1, "html": f"<p>begin{TAIL}</p>"}]
     assert (first["tail"], first["block_count"]) == ("", 2)
     assert end["blocks"] == [{"index": 1, "html": "<p>begin</p>"}]
 
 
 async def test_an_end_with_another_text_tells_all_blocks():
-    [only] = await dressed(MarkupDresser("a\n\n"), done("b"))
+    [only] = await rendered(HtmlRenderer("a\n\n"), done("b"))
     assert [block["html"] for block in only["blocks"]] == ["<p>a</p>", "<p>b</p>"]
     assert (only["tail"], only["block_count"]) == ("", 2)
-    _, other = await dressed(MarkupDresser(), delta("a\n\nb", 0), done("c"))
+    _, other = await rendered(HtmlRenderer(), delta("a\n\nb", 0), done("c"))
     assert other["blocks"] == [{"index": 0, "html": "<p>c</p>"}]
     assert other["block_count"] == 1
-    [empty] = await dressed(MarkupDresser(), done(""))
+    [empty] = await rendered(HtmlRenderer(), done(""))
     assert (empty["blocks"], empty["block_count"]) == ([], 0)
 
 
 async def test_a_missing_delta_is_made_good_at_the_end():
-    missed, end = await dressed(MarkupDresser(), delta("b", 1), done("ab"))
+    missed, end = await rendered(HtmlRenderer(), delta("b", 1), done("ab"))
     assert (missed["blocks"], missed["tail"]) == ([], None)
     assert end["blocks"] == [{"index": 0, "html": "<p>ab</p>"}]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.markup import MarkupDresser, MarkupStream, render
+from streaming.markup import HtmlRenderer, MarkupStream, render
 
 TAGS = {
     *("p", "br", "hr", "h3", "h4", "h5", "h6", "strong", "em", "s", "a", "code", "pre"),
@@ -343,8 +343,8 @@ def test_any_mixture_is_neutral(parts):
 
 
 async def test_no_event_opens_a_way_around():
-    dresser = MarkupDresser("<script>")
-    text = await dresser.dress('{"type":"response.done","text":"alert(1)</script>"}')
+    renderer = HtmlRenderer("<script>")
+    text = await renderer.render_event('{"type":"response.done","text":"alert(1)</script>"}')
     assert "<script" not in text.replace('"text":"alert(1)</script>"', "")
 
 

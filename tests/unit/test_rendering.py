@@ -13,8 +13,8 @@ import pytest
 
 from streaming.markup import (
     Change,
+    HtmlRenderer,
     HtmlSender,
-    MarkupDresser,
     MarkupStream,
     render,
     render_all,
@@ -171,7 +171,7 @@ def test_what_was_in_one_call_with_a_bomb_is_rendered_by_itself(
     blocks = [f"```python\nx = {number}\n```\n" for number in range(12)]
     blocks.insert(7, "```python\nbomb()\n```\n")
     code.error = lambda jobs: Overrun("too long") if any("bomb" in c.text for [c] in jobs) else None
-    asked = whole.Whole("\n".join(blocks))
+    asked = whole.EndedText("\n".join(blocks))
     while any(not rendering.is_complete for rendering in asked.renderings):
         code.answer()
     shown = asked.blocks()
@@ -183,7 +183,7 @@ def test_a_call_that_was_lost_gives_its_place_to_others(
     monkeypatch: pytest.MonkeyPatch, markdown: ToldPool
 ) -> None:
     markdown.holds = True
-    lost = [whole.Whole(f"lost *{number}*") for number in range(10)]
+    lost = [whole.EndedText(f"lost *{number}*") for number in range(10)]
     monkeypatch.setattr("streaming.markup.batches._LOST_SECONDS", 1.0)
     time.sleep(1.1)
     markdown.holds = False
@@ -328,7 +328,7 @@ async def test_events_keep_their_order_and_hold_up_nobody(markdown: ToldPool) ->
     async def send(text: str) -> None:
         sent.append(json.loads(text))
 
-    sender = HtmlSender(MarkupDresser(), send, send)
+    sender = HtmlSender(HtmlRenderer(), send, send)
     markdown.holds = True
     texts = ["Words *that* are ", "rendered ", "late.\n\nAnd ", "others"]
     for number, text in enumerate(texts):
@@ -351,7 +351,7 @@ async def test_a_sender_that_is_cancelled_sends_nothing_more(markdown: ToldPool)
     async def send(text: str) -> None:
         sent.append(text)
 
-    sender = HtmlSender(MarkupDresser(), send, send)
+    sender = HtmlSender(HtmlRenderer(), send, send)
     markdown.holds = True
     await sender.send(delta("some words", 0))
     await sender.send(delta(" more", 10))
@@ -372,7 +372,7 @@ async def test_an_event_that_cannot_be_sent_holds_back_no_other(
             raise OSError("gone")
         sent.append(text)
 
-    sender = HtmlSender(MarkupDresser(), send, send)
+    sender = HtmlSender(HtmlRenderer(), send, send)
     markdown.holds = True
     await sender.send(delta("some words", 0))
     await sender.send(delta(" more", 10))

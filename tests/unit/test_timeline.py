@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from streaming.admin import timeline
+from streaming.admin import timeline, timeline_drawing
 from streaming.admin.durations import tokens_per_second, words
 from streaming.models import Response, Status
 
@@ -57,8 +57,8 @@ def test_phases_follow_from_the_moments_that_are_known(
     found: Response, expected: list[tuple[str, float]]
 ) -> None:
     assert phases(found) == expected
-    assert timeline.large(found)
-    assert timeline.small(found)
+    assert timeline_drawing.large(found)
+    assert timeline_drawing.small(found)
 
 
 def test_a_clock_that_goes_backward_makes_no_negative_phase() -> None:
@@ -66,9 +66,9 @@ def test_a_clock_that_goes_backward_makes_no_negative_phase() -> None:
     life = timeline.life_of(found)
     assert [phase.seconds for phase in life.phases] == [5, 0, 0]
     assert life.skewed
-    assert timeline.SKEWED in timeline.large(found)
+    assert timeline.SKEWED in timeline_drawing.large(found)
     assert not timeline.life_of(response()).skewed
-    assert timeline.SKEWED not in timeline.large(response())
+    assert timeline.SKEWED not in timeline_drawing.large(response())
     assert phases(response(None, None, -3)) == [("waiting", 0)]
     assert phases(response(None, None, None), now=-3) == [("waiting", 0)]
 
@@ -88,43 +88,43 @@ def test_a_clock_that_goes_backward_makes_no_negative_phase() -> None:
 )
 @pytest.mark.parametrize("width", [96, 704])
 def test_places_fill_the_width_side_by_side(seconds: list[float], width: float) -> None:
-    places = timeline.layout(seconds, width)
+    places = timeline_drawing.layout(seconds, width)
     x = 0.0
     for place in places:
         assert place.x == pytest.approx(x)
-        assert place.width >= timeline.LEAST - 1e-6
+        assert place.width >= timeline_drawing.LEAST - 1e-6
         x += place.width
     assert x == pytest.approx(width)
 
 
 def test_places_are_in_proportion() -> None:
-    assert [place.width for place in timeline.layout([1, 1, 4], 60)] == [10, 10, 40]
-    assert [place.width for place in timeline.layout([0, 0], 60)] == [30, 30]
-    narrow, *rest = [place.width for place in timeline.layout([0, 1, 3], 83)]
+    assert [place.width for place in timeline_drawing.layout([1, 1, 4], 60)] == [10, 10, 40]
+    assert [place.width for place in timeline_drawing.layout([0, 0], 60)] == [30, 30]
+    narrow, *rest = [place.width for place in timeline_drawing.layout([0, 1, 3], 83)]
     assert (narrow, rest) == (3, [20, 60])
     # The second only falls below the least once the first has taken its own.
-    assert [p.width for p in timeline.layout([0.0, 3.0, 97.0], 100)] == [3, 3, 94]
+    assert [p.width for p in timeline_drawing.layout([0.0, 3.0, 97.0], 100)] == [3, 3, 94]
 
 
 def test_more_phases_than_room_share_it() -> None:
-    assert [place.width for place in timeline.layout([1, 2, 3, 4], 8)] == [2, 2, 2, 2]
-    assert timeline.layout([], 100) == []
+    assert [place.width for place in timeline_drawing.layout([1, 2, 3, 4], 8)] == [2, 2, 2, 2]
+    assert timeline_drawing.layout([], 100) == []
 
 
 def test_labels_that_would_cover_each_other_stand_in_rows() -> None:
-    assert timeline.label_rows([(0, 50), (100, 150), (200, 250)]) == [0, 0, 0]
-    assert timeline.label_rows([(0, 50), (40, 90), (45, 95), (100, 150)]) == [0, 1, 2, 0]
+    assert timeline_drawing.label_rows([(0, 50), (100, 150), (200, 250)]) == [0, 0, 0]
+    assert timeline_drawing.label_rows([(0, 50), (40, 90), (45, 95), (100, 150)]) == [0, 1, 2, 0]
 
 
 def test_labels_of_the_drawing_neither_leave_it_nor_meet() -> None:
     for found in (response(), response(0, 0, 0), response(1e-3, 1e6, 1e6), response(9, 9.01, 9.02)):
-        html = timeline.large(found)
+        html = timeline_drawing.large(found)
         _, _, width, height = map(float, re.findall(r'viewBox="(.*?)"', html)[0].split())
         spans: dict[str, list[tuple[float, float]]] = {}
         texts = re.findall(r'class="cs-label"[^>]* x="(.*?)" y="(.*?)">(.*?)<', html)
         assert len(texts) == 4
         for x, y, text in texts:
-            half = len(text) * timeline.LETTER / 2
+            half = len(text) * timeline_drawing.LETTER / 2
             assert float(x) - half >= -0.01
             assert float(x) + half <= width + 0.01
             assert float(y) < height
@@ -135,16 +135,16 @@ def test_labels_of_the_drawing_neither_leave_it_nor_meet() -> None:
 
 
 def test_the_drawing_is_said_in_words() -> None:
-    html = timeline.large(response(attempt=2, restarts=1))
+    html = timeline_drawing.large(response(attempt=2, restarts=1))
     said = "Waiting 1.00 s, reading the prompt 1.00 s, answering 4.00 s, 6.00 s in all."
     assert f"<title>{said} Attempt 2: " in html
     assert "The waiting list forgot it once" in html
-    assert said in timeline.small(response())
-    assert "so far" in timeline.small(response(1, None, None))
+    assert said in timeline_drawing.small(response())
+    assert "so far" in timeline_drawing.small(response(1, None, None))
 
 
 def test_the_drawing_keeps_to_the_content_policy() -> None:
-    for html in (timeline.large(response()), timeline.small(response())):
+    for html in (timeline_drawing.large(response()), timeline_drawing.small(response())):
         assert " style=" not in html
         assert "<style" not in html
 

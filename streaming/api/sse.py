@@ -1,0 +1,20 @@
+"""Server-sent events: the lines that a stream consists of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+# Valid in JSON, but some clients' line readers take them for ends of lines.
+_LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
+
+
+def comment(place: dict[str, Any]) -> str:
+    if place["position"] is None:
+        return ": keep-alive\n\n"
+    return f": queued position {place['position']} of {place['size']}\n\n"
+
+
+def data(fields: dict[str, Any]) -> str:
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return f"data: {text.translate(_LINE_ENDS)}\n\n"
