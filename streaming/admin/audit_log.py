@@ -31,10 +31,12 @@ QUEUE = Target("", "The queue")
 
 
 def response(response_id: str) -> Target:
+    """Return the target for a response, whose own history shows the entry."""
     return Target(response_id, response_id)
 
 
 def worker(worker_id: str) -> Target:
+    """Return the target for a worker, which has no page."""
     return Target("", f"Worker {worker_id}")
 
 

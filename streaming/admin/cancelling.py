@@ -37,6 +37,8 @@ LOGGED = "Cancelled in the live queue."
 
 @dataclass(slots=True)
 class Tally:
+    """What became of the responses: ids of those cancelled, and counts of the others."""
+
     cancelled: list[str] = field(default_factory=list)
     ended: int = 0
     untried: int = 0

@@ -28,6 +28,7 @@ Point = tuple[float, float | None]
 
 
 def points_of(found: Iterable[Sample], value: Callable[[Sample], float | None]) -> list[Point]:
+    """Return the value of each sample at its time; None where it has none."""
     return [(sample.at, _finite(value(sample))) for sample in found]
 
 
@@ -67,10 +68,12 @@ def steps(bins: Iterable[Point], now: float) -> list[list[tuple[float, float]]]:
 
 
 def x_of(at: float, now: float) -> int:
+    """Return the x of a time: whole seconds since an hour before `now`."""
     return math.floor(max(0.0, SPAN - (now - at)) + 0.5)
 
 
 def y_of(value: float, top: float) -> float:
+    """Return the y of a value, to a tenth; `top` is the value at the upper edge."""
     return math.floor((HEIGHT - value / top * HEIGHT) * 10 + 0.5) / 10
 
 

@@ -37,6 +37,8 @@ _UNSHOWN = ("text", "reasoning", "passed", "params", "error_message")
 
 @admin.register(Conversation)
 class ConversationAdmin(RecordAdmin):
+    """Conversations, with the responses of each on its page."""
+
     text_fields = ("title", "marked_title")
     list_display = (
         "short_id",
@@ -68,6 +70,7 @@ class ConversationAdmin(RecordAdmin):
         css = {"all": ["streaming/queue/admin-history.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the conversations with the number of their messages."""
         # Counted for the rows of the page alone: a join would count all messages to sort them.
         messages = Message.objects.order_by().filter(conversation=OuterRef("pk"))
         counts = messages.values("conversation").annotate(count=Count("pk")).values("count")
@@ -78,32 +81,39 @@ class ConversationAdmin(RecordAdmin):
     def find(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> QuerySet[Any]:
+        """Return those that a search finds, in titles for those who may read them."""
         texts = ("title",) if may_view_text(request) else ()
         condition = search.condition(search_term, ids=("pk",), owner="owner", texts=texts)
         return queryset.filter(condition)
 
     @admin.display(description="conversation", ordering="id")
     def short_id(self, obj: Conversation) -> str:
+        """Return the beginning of the id."""
         return short(obj.pk)
 
     @admin.display(description="owner", ordering="owner")
     def short_owner(self, obj: Conversation) -> str:
+        """Return the owner, cut to its column's width."""
         return clipped(obj.owner, obj.user.get_username() if obj.user else None)
 
     @admin.display(description="title", ordering="title")
     def marked_title(self, obj: Any) -> str:
+        """Return the title with the words of the search marked."""
         return excerpts.marked(obj.title, obj.searched)
 
     @admin.display(description="created", ordering="created_at")
     def created(self, obj: Conversation) -> str:
+        """Return when it was created."""
         return moment(obj.created_at)
 
     @admin.display(description="updated", ordering="updated_at")
     def updated(self, obj: Conversation) -> str:
+        """Return when its last prompt came."""
         return moment(obj.updated_at)
 
     @admin.display(description="messages", ordering="count")
     def message_count(self, obj: Any) -> int:
+        """Return how many messages it has."""
         return int(obj.count)
 
     @admin.display(description="responses")
@@ -150,7 +160,10 @@ def _history_of(conversation: Conversation) -> str:
 
 
 class MessageList(RecordList):
+    """The list of messages, each with the place where the search has found it."""
+
     def tell_what_was_found(self, request: HttpRequest) -> None:
+        """Give each row an excerpt around the words of the search."""
         super().tell_what_was_found(request)
         texts: dict[Any, str] = {}
         if any(row.searched for row in self.result_list):
@@ -162,6 +175,8 @@ class MessageList(RecordList):
 
 @admin.register(Message)
 class MessageAdmin(RecordAdmin):
+    """Messages, whose texts need a permission."""
+
     text_fields = (
         "content",
         "content_text",
@@ -193,17 +208,20 @@ class MessageAdmin(RecordAdmin):
     content_text = shown("content", "text")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the messages with the beginning of their texts alone."""
         # One character more than is shown says that there is more.
         start = Left(F("content"), BEGINNING + 1)
         found: QuerySet[Any] = super().get_queryset(request).annotate(start=start)
         return found.defer("content", "reasoning", "fields")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[lists.OfferedList]:
+        """Return the list that shows excerpts."""
         return MessageList
 
     def find(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> QuerySet[Any]:
+        """Return those that a search finds, in texts for those who may read them."""
         condition = search.condition(
             search_term,
             ids=("pk", "conversation_id"),
@@ -214,10 +232,12 @@ class MessageAdmin(RecordAdmin):
 
     @admin.display(description="message", ordering="id")
     def short_id(self, obj: Message) -> str:
+        """Return the beginning of the id."""
         return short(obj.pk)
 
     @admin.display(description="text")
     def beginning(self, obj: Any) -> str:
+        """Return the beginning of the text, or where the search has found it."""
         if obj.found:
             found: str = obj.found
             return found
@@ -226,8 +246,10 @@ class MessageAdmin(RecordAdmin):
 
     @admin.display(description="conversation", ordering="conversation_id")
     def conversation_link(self, obj: Message) -> str:
+        """Return a link to its conversation."""
         return link(Conversation, obj.conversation_id, short(obj.conversation_id))
 
     @admin.display(description="follows")
     def parent_link(self, obj: Message) -> str:
+        """Return a link to the message that it follows; a dash without one."""
         return link(Message, obj.parent_id, short(obj.parent_id)) if obj.parent_id else "–"

@@ -28,6 +28,7 @@ class Seconds(Func):
     def as_sqlite(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
     ) -> tuple[str, Any]:
+        """Return the SQL for SQLite, by its own `julianday`."""
         return self.as_sql(
             compiler,
             connection,
@@ -37,9 +38,11 @@ class Seconds(Func):
         )
 
     def asc(self, **kwargs: Any) -> OrderBy:
+        """Return the ascending order, what has no duration last."""
         return super().asc(nulls_last=True)
 
     def desc(self, **kwargs: Any) -> OrderBy:
+        """Return the descending order, what has no duration last."""
         return super().desc(nulls_last=True)
 
 

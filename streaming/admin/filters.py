@@ -32,26 +32,34 @@ def _choices(names: Iterable[str], chosen: str | None) -> list[tuple[str, str]]:
 
 
 class OwnerKind(admin.SimpleListFilter):
+    """Responses of accounts, or of visitors."""
+
     title = "owner"
     parameter_name = "owner_kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices, as pairs of value and name."""
         return [("user", "Account"), ("visitor", "Visitor")]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        """Return the rows whose owner is of the chosen kind."""
         if self.value() not in ("user", "visitor"):
             return None
         return queryset.filter(owner__startswith=f"{self.value()}:")
 
 
 class Source(admin.SimpleListFilter):
+    """Responses to the chat page, or to the API."""
+
     title = "source"
     parameter_name = "source"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices, as pairs of value and name."""
         return [(Conversation.Source.CHAT.value, "Chat"), (Conversation.Source.API.value, "API")]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        """Return the rows of the chosen source."""
         return queryset.filter(conversation__source=self.value()) if self.value() else None
 
 
@@ -62,10 +70,12 @@ class Worker(admin.SimpleListFilter):
     parameter_name = "worker"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the workers of the newest responses, and the chosen one."""
         recent = Response.objects.order_by("-created_at").values_list("worker", flat=True)
         return _choices(recent[:RECENT], self.value())
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        """Return the rows of the chosen worker."""
         return queryset.filter(worker=self.value()) if self.value() else None
 
 
@@ -87,15 +97,19 @@ class OfConversation(ListFilter):
                 raise IncorrectLookupParameters(error) from error
 
     def has_output(self) -> bool:
+        """Return whether to show it: only where a conversation is chosen."""
         return bool(self.used_parameters)
 
     def expected_parameters(self) -> list[str | None]:
+        """Return the name of its parameter."""
         return [self.parameter_name]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        """Return the rows of the chosen conversation."""
         return queryset.filter(conversation=cast(UUID, self.used_parameters[self.parameter_name]))
 
     def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+        """Return the way back to all, and the chosen conversation."""
         others = changelist.get_query_string(remove=[self.parameter_name])
         yield {"display": "All", "selected": False, "query_string": others}
         chosen = str(self.used_parameters[self.parameter_name])
@@ -107,43 +121,55 @@ class OfConversation(ListFilter):
 
 
 class ErrorCode(admin.SimpleListFilter):
+    """Failed responses with one code."""
+
     title = "error code"
     parameter_name = "error"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the codes that failed responses have, and the chosen one."""
         # Nothing else has one, and the index on the status finds these.
         failed = Response.objects.filter(status=Status.FAILED).exclude(error_code="")
         codes = failed.order_by().values_list("error_code", flat=True).distinct()
         return _choices(codes, self.value())
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        """Return the failed rows with the chosen code."""
         if not self.value():
             return None
         return queryset.filter(status=Status.FAILED, error_code=self.value())
 
 
 class Rating(admin.SimpleListFilter):
+    """Responses by how their readers rated them."""
+
     title = "rating"
     parameter_name = "rating"
     _conditions = {"like": Q(rating=1), "dislike": Q(rating=-1), "none": Q(rating=None)}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices, as pairs of value and name."""
         return [("like", "Liked"), ("dislike", "Disliked"), ("none", "Not rated")]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        """Return the rows with the chosen rating."""
         condition = self._conditions.get(self.value() or "")
         return None if condition is None else queryset.filter(condition)
 
 
 class Trouble(admin.SimpleListFilter):
+    """Responses that were attempted again, or that the waiting list forgot."""
+
     title = "interruptions"
     parameter_name = "interrupted"
     _conditions = {"attempts": Q(attempt__gt=1), "restarts": Q(restarts__gt=0)}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices, as pairs of value and name."""
         return [("attempts", "More than one attempt"), ("restarts", "Forgotten by the list")]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        """Return the rows with the chosen kind of interruption."""
         condition = self._conditions.get(self.value() or "")
         return None if condition is None else queryset.filter(condition)
 
@@ -160,6 +186,7 @@ class Slow(admin.SimpleListFilter):
     }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return a choice for each duration and bound."""
         return [
             (f"{name}-{bound}", f"{title} over {_round(bound)}")
             for name, (title, bounds) in self.bounds.items()
@@ -167,6 +194,7 @@ class Slow(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
+        """Return the rows whose chosen duration is above its bound."""
         if self.value() not in dict(self.lookup_choices):
             return None
         name, _, bound = str(self.value()).partition("-")
@@ -195,9 +223,11 @@ class Created(ListFilter):
                 self.used_parameters[name] = value
 
     def has_output(self) -> bool:
+        """Return True: the form of two days is always shown."""
         return True
 
     def expected_parameters(self) -> list[str | None]:
+        """Return the names of the two days."""
         return [self.first, self.last]
 
     @property
@@ -214,6 +244,7 @@ class Created(ListFilter):
         return found if date(1970, 1, 1) <= found <= date(9998, 12, 31) else None
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        """Return the rows between the two days, both included."""
         if begin := self._day(self.first):
             queryset = queryset.filter(created_at__gte=_midnight(begin))
         if end := self._day(self.last):
@@ -221,6 +252,8 @@ class Created(ListFilter):
         return queryset
 
     def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+        """Return the links: any date, today, and the past days."""
+
         def query(values: dict[str, str]) -> str:
             return changelist.get_query_string(values, self._names)
 

@@ -36,6 +36,8 @@ class HistoryList(RecordList):
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
     ) -> QuerySet[Any]:
+        """Return the rows with their columns alone, their conversations and accounts fetched beside
+        them."""
         found: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
         # Not joined: a sort would carry the other tables' columns of every row.
         accounts = User.objects.only("username")
@@ -45,6 +47,7 @@ class HistoryList(RecordList):
         return found.only(*self.loaded).prefetch_related(Prefetch("conversation", conversations))
 
     def tell_what_was_found(self, request: HttpRequest) -> None:
+        """Give each row an excerpt of the prompt or answer around the words of the search."""
         super().tell_what_was_found(request)
         texts: dict[Any, tuple[str, str]] = {}
         if any(row.searched for row in self.result_list):

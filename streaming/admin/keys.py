@@ -20,6 +20,8 @@ from streaming.models import ApiKey
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(OfferedAdmin):
+    """API keys; a new one shows its secret once."""
+
     list_display = ("name", "user", "start", "created_at", "last_used_at", "revoked_at")
     list_filter = (
         ("revoked_at", admin.EmptyFieldListFilter),
@@ -35,11 +37,13 @@ class ApiKeyAdmin(OfferedAdmin):
         js = ["streaming/queue/admin-labels.js"]
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
+        """Return the form's fields, with the account for those who may make anybody's key."""
         if obj is None:
             return ["user", "name"] if _for_anybody(request) else ["name"]
         return ["name", *self.get_readonly_fields(request, obj)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
+        """Return what cannot be changed: everything of an existing key but its name."""
         if obj is None:
             return []
         return ["user", "start", "created_at", "last_used_at", "revoked_at"]
@@ -47,12 +51,14 @@ class ApiKeyAdmin(OfferedAdmin):
     def get_form(
         self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
+        """Return the form, which says for whom the key will be."""
         if obj is None and not _for_anybody(request):
             text = f"The key is for yourself, {request.user.get_username()}."
             kwargs["help_texts"] = {"name": text}
         return super().get_form(request, obj, change, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        """Save a new name; or make a key, and show its secret this once."""
         if change:
             obj.save(update_fields=["name"])
             return
@@ -65,6 +71,7 @@ class ApiKeyAdmin(OfferedAdmin):
 
     @admin.action(description="Revoke the selected keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        """Revoke the selected keys that are not revoked yet, and log each."""
         count = 0
         for key in queryset.filter(revoked_at=None):
             keys.revoke(key)

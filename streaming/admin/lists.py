@@ -40,6 +40,7 @@ class OfferedList(ChangeList):
     """A list whose filters alone say what can be asked."""
 
     def get_filters(self, request: HttpRequest) -> Any:
+        """Return the filters. Raises IncorrectLookupParameters for what none of them offers."""
         for name, values in self.get_filters_params().items():
             if len(values) > MOST_VALUES or not all(_is_plain(value) for value in values):
                 raise IncorrectLookupParameters(f"{name} is malformed")
@@ -50,11 +51,14 @@ class OfferedList(ChangeList):
         return found
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Return the order. Raises IncorrectLookupParameters for more columns than there are."""
         if self.params.get(ORDER_VAR, "").count(".") >= len(self.list_display):
             raise IncorrectLookupParameters("an order of more columns than there are")
         return super().get_ordering(request, queryset)
 
     def get_results(self, request: HttpRequest) -> None:
+        """Read the rows of the page. Raises IncorrectLookupParameters for a value that no column
+        can hold."""
         try:
             super().get_results(request)
             self.tell_what_was_found(request)
@@ -75,6 +79,7 @@ class OfferedAdmin(ModelAdmin):
     """Its list is an OfferedList; searches are short, and actions are on rows that can be."""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list whose filters alone say what can be asked."""
         return OfferedList
 
     def find(
@@ -87,6 +92,7 @@ class OfferedAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
+        """Return what a search finds, nothing and a warning for one that is too long."""
         if "\0" in search_term:  # in no row, and some databases refuse to look for it
             return queryset.none(), False
         words = sum(1 for _ in smart_split(search_term))
@@ -99,6 +105,7 @@ class OfferedAdmin(ModelAdmin):
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any
     ) -> HttpResponse | None:
+        """Carry out an action on the selected rows; back to the list for keys that are none."""
         try:
             for value in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.clean(value, None)

@@ -63,6 +63,7 @@ Reply = Question | list[Notice]
 
 
 def warned(text: str) -> list[Notice]:
+    """Return a reply of one warning."""
     return [Notice(text, messages.WARNING)]
 
 

@@ -115,6 +115,7 @@ def _more(count: int) -> str:
 
 
 def worker_row(row: Row, all_paused: bool) -> Row:
+    """Return a worker's row, its cells in words."""
     details = row["details"]
     rows, rate = details.get("rows"), details.get("tokens_per_second")
     running = {"running": row["running"], "capacity": row["capacity"]}
@@ -136,6 +137,7 @@ def worker_row(row: Row, all_paused: bool) -> Row:
 
 
 def rows_word(count: int) -> str:
+    """Return how many rows a worker has."""
     return ngettext("%(count)d row", "%(count)d rows", count) % {"count": count}
 
 
@@ -147,6 +149,7 @@ def _memory(details: dict[str, Any]) -> str:
 
 
 def running_row(row: Row) -> Row:
+    """Return a running response's row, its cells in words."""
     tokens, limit, since = row["tokens"], row["max_tokens"], row["since"]
     # What earlier attempts said counts as tokens, but not the time that they took.
     rate = tokens / since if row["attempt"] == 1 and tokens and since else None
@@ -160,6 +163,7 @@ def running_row(row: Row) -> Row:
 
 
 def waiting_row(row: Row) -> Row:
+    """Return a waiting response's row, its cells in words."""
     eta = row["eta"]
     return {
         **_named(row),
@@ -202,6 +206,7 @@ def place_word(state: str) -> str:
 
 
 def place_title(state: str) -> str:
+    """Return why a waiting response has no position."""
     if state == State.HELD:
         return _("Waits for the previous answer of its conversation")
     return _("Came back from a lost worker, and is ahead of all others")

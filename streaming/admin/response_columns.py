@@ -37,10 +37,12 @@ class ResponseColumns:
 
     @admin.display(description="response", ordering="id")
     def short_id(self, obj: Response) -> str:
+        """Return the beginning of the id."""
         return short(obj.pk)
 
     @admin.display(description="status", ordering="status")
     def outcome(self, obj: Any) -> str:
+        """Return the status, the error code, and where the search has found the row."""
         code = format_html(' <span class="cs-quiet">{}</span>', obj.error_code)
         found = format_html('<span class="cs-found">{}</span>', obj.found)
         status = obj.get_status_display()
@@ -50,46 +52,56 @@ class ResponseColumns:
 
     @admin.display(description="owner", ordering="owner")
     def short_owner(self, obj: Response) -> str:
+        """Return the owner, cut to its column's width."""
         user = obj.conversation.user
         return clipped(obj.owner, user.get_username() if user else None)
 
     @admin.display(description="created", ordering="created_at")
     def created(self, obj: Response) -> str:
+        """Return when it was created."""
         return moment(obj.created_at)
 
     @admin.display(description="prompt", ordering="prompt_tokens")
     def prompt_size(self, obj: Response) -> int:
+        """Return the tokens of the prompt."""
         return obj.prompt_tokens
 
     @admin.display(description="answer", ordering="completion_tokens")
     def answer_size(self, obj: Response) -> int:
+        """Return the tokens of the answer."""
         return obj.completion_tokens
 
     @admin.display(description="worker", ordering="worker")
     def short_worker(self, obj: Response) -> str:
+        """Return the worker, cut to its column's width."""
         return format_html('<span class="cs-clip" title="{0}">{0}</span>', obj.worker or "–")
 
     @admin.display(description="account")
     def account(self, obj: Response) -> str:
+        """Return the name of the account; a dash for visitors."""
         user = obj.conversation.user
         return user.get_username() if user else "–"
 
     @admin.display(description="conversation", ordering="conversation_id")
     def conversation_link(self, obj: Response) -> str:
+        """Return a link to its conversation."""
         return link(Conversation, obj.conversation_id, short(obj.conversation_id))
 
     @admin.display(description="follows")
     def previous_link(self, obj: Response) -> str:
+        """Return a link to the response that it follows; a dash without one."""
         return link(Response, obj.previous_id, short(obj.previous_id)) if obj.previous_id else "–"
 
     @admin.display(description="continues")
     def continues_link(self, obj: Response) -> str:
+        """Return a link to the response that it continues; a dash without one."""
         if not obj.continues_id:
             return "–"
         return link(Response, obj.continues_id, short(obj.continues_id))
 
     @admin.display(description="worker")
     def worker_link(self, obj: Response) -> str:
+        """Return a link to all responses of its worker; a dash without one."""
         if not obj.worker:
             return "–"
         address = reverse("admin:streaming_response_changelist")
@@ -98,29 +110,36 @@ class ResponseColumns:
 
     @admin.display(description="timeline")
     def bar(self, obj: Response) -> str:
+        """Return its life as a small bar."""
         return timeline_drawing.small(obj)
 
     @admin.display(description="timeline")
     def life(self, obj: Response) -> str:
+        """Return its life as a drawing with a table."""
         return timeline_drawing.large(obj)
 
     @admin.display(description="queue time", ordering=DURATIONS["queue"])
     def queue_time(self, obj: Response) -> str:
+        """Return how long it waited."""
         return words(queue_seconds(obj))
 
     @admin.display(description="first token", ordering=DURATIONS["ttft"])
     def ttft(self, obj: Response) -> str:
+        """Return how long its first token took, the waiting included."""
         return words(ttft_seconds(obj))
 
     @admin.display(description="total", ordering=DURATIONS["total"])
     def total(self, obj: Response) -> str:
+        """Return how long all of it took."""
         return words(total_seconds(obj))
 
     @admin.display(description="thought for")
     def thinking(self, obj: Response) -> str:
+        """Return how long the model thought."""
         return words(None if obj.reasoning_ms is None else obj.reasoning_ms / 1000)
 
     @admin.display(description="tokens/s")
     def rate(self, obj: Response) -> str:
+        """Return the tokens per second after the first one."""
         rate = tokens_per_second(obj)
         return "–" if rate is None else f"{rate:.1f}"

@@ -128,11 +128,13 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
     # What the list finds.
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[HistoryList]:
+        """Return the list that loads no texts."""
         return HistoryList
 
     def find(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> QuerySet[Any]:
+        """Return those that a search finds, in prompts and answers for those who may read them."""
         condition = search.condition(
             search_term,
             ids=("pk", "conversation_id"),
@@ -145,6 +147,7 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Show the list, and say how long responses are kept."""
         days = conf.get().retention_days
         context = {"retention_days": days, "retention": _retention(days), **(extra_context or {})}
         response: HttpResponse = super().changelist_view(request, context)
@@ -156,6 +159,7 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
     def export_selected(
         self, request: HttpRequest, queryset: QuerySet[Response]
     ) -> HttpResponseBase:
+        """Return the selected rows, or all that the list finds, as CSV."""
         if request.POST.get("select_across") == "1":
             return export(request, queryset, of_filter(request.GET.urlencode()))
         chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
@@ -174,6 +178,7 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
         return export(request, found.queryset, of_filter(request.GET.urlencode()))
 
     def get_urls(self) -> list[URLPattern]:
+        """Return the admin's addresses, with those of the live queue and the export."""
         view = self.admin_site.admin_view(require_GET(self.export_view))
         exporting = path("export/", view, name="streaming_response_export")
         return [*queue.urls(self), exporting, *super().get_urls()]

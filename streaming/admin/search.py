@@ -26,10 +26,12 @@ def terms(query: str) -> Iterator[tuple[str, bool]]:
 
 
 def is_id(term: str, quoted: bool) -> bool:
+    """Return whether a term may be the beginning of an id."""
     return not quoted and LOOKS_LIKE_ID.fullmatch(term) is not None
 
 
 def is_owner(term: str, quoted: bool) -> bool:
+    """Return whether a term may be an owner."""
     return not quoted and LOOKS_LIKE_OWNER.match(term) is not None
 
 

@@ -25,6 +25,7 @@ class Row:
 
     @property
     def runs(self) -> bool:
+        """Return whether it is being answered."""
         return self.status == Status.IN_PROGRESS
 
 
@@ -48,6 +49,7 @@ class Chosen:
 
     @property
     def running(self) -> int:
+        """Return how many of them are being answered."""
         return sum(row.runs for row in self.rows)
 
 

@@ -37,6 +37,7 @@ class Stage:
 
     @property
     def seconds(self) -> float:
+        """Return its length, in seconds."""
         return (self.end.at - self.begin.at).total_seconds()
 
 
@@ -53,10 +54,12 @@ class Life:
 
     @property
     def seconds(self) -> float:
+        """Return the length of all stages, in seconds."""
         return sum(phase.seconds for phase in self.phases)
 
     @property
     def moments(self) -> tuple[Milestone, ...]:
+        """Return the milestones, in their order; one more than there are stages."""
         return (self.phases[0].begin, *(phase.end for phase in self.phases))
 
 

@@ -17,6 +17,8 @@ def _if_any(description: str) -> Any:
 
 
 class Usage(_Answer):
+    """Tokens of the prompt and of the answer."""
+
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
@@ -55,17 +57,23 @@ class Waiting(_Answer):
 
 
 class CalledFunction(_Answer):
+    """The function that a model wants called, and its arguments."""
+
     name: str = ""
     arguments: str = Field("", description="JSON, as the model wrote it.")
 
 
 class ToolCall(_Answer):
+    """A call of a tool that a model asks for."""
+
     id: str = ""
     type: Literal["function"] = "function"
     function: CalledFunction
 
 
 class AnswerMessage(_Answer):
+    """The assistant's message."""
+
     role: Literal["assistant"] = "assistant"
     content: str | None = Field(description="Null if tools are called and nothing else is said.")
     refusal: str | None = None
@@ -77,6 +85,8 @@ FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class Choice(_Answer):
+    """The one answer of a request."""
+
     index: Literal[0] = 0
     message: AnswerMessage
     finish_reason: FinishReason
@@ -84,6 +94,8 @@ class Choice(_Answer):
 
 
 class ChatCompletion(_Answer):
+    """An answer in one piece."""
+
     id: str
     object: Literal["chat.completion"] = "chat.completion"
     created: int
@@ -94,6 +106,8 @@ class ChatCompletion(_Answer):
 
 
 class CalledFunctionDelta(_Answer):
+    """A part of what a call names: its function, or a piece of the arguments."""
+
     name: str | None = None
     arguments: str | None = None
 
@@ -108,6 +122,8 @@ class ToolCallDelta(_Answer):
 
 
 class Delta(_Answer):
+    """What is new of a message."""
+
     role: Literal["assistant"] | None = None
     content: str | None = None
     refusal: str | None = None
@@ -116,6 +132,8 @@ class Delta(_Answer):
 
 
 class ChunkChoice(_Answer):
+    """What is new of the one answer."""
+
     index: Literal[0] = 0
     delta: Delta
     finish_reason: FinishReason | None = None
@@ -136,6 +154,8 @@ class ChatCompletionChunk(_Answer):
 
 
 class Model(_Answer):
+    """A model that live workers serve."""
+
     id: str
     object: Literal["model"] = "model"
     created: int
@@ -143,21 +163,29 @@ class Model(_Answer):
 
 
 class ModelList(_Answer):
+    """All models of the live workers."""
+
     object: Literal["list"] = "list"
     data: list[Model]
 
 
-class ErrorCode(_Answer):
+class ErrorExtension(_Answer):
+    """Our own code of an error, beside OpenAI's."""
+
     code: str = Field(description="Ours, which may be more exact.")
 
 
 class ErrorInfo(_Answer):
+    """An error, in OpenAI's shape."""
+
     message: str
     type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
     param: str | None = Field(description="The field that is wrong.")
     code: str | None = Field(description="OpenAI's, where it has one.")
-    chatstream: ErrorCode
+    chatstream: ErrorExtension
 
 
 class ErrorBody(_Answer):
+    """The body of every answer that is an error."""
+
     error: ErrorInfo

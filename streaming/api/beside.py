@@ -44,6 +44,7 @@ class Beside:
             self._again = {}
 
     def add(self, part: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Take a part of what comes beside the text, and return what of it is new."""
         if self._again is None:
             self._sent.append(part)
             return part

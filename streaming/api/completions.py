@@ -67,6 +67,7 @@ class Completion:
 
     @property
     def response_id(self) -> UUID:
+        """Return the id of the response, once it has a place."""
         return self._subscription.response.pk
 
     async def begin(self, requester: Requester) -> None:

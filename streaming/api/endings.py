@@ -15,6 +15,7 @@ FINISH_REASONS: dict[str, FinishReason] = {"completed": "stop", "incomplete": "l
 
 
 def done_of(event: dict[str, Any]) -> ResponseDone:
+    """Return a `response.done`, read without its number."""
     fields = {name: value for name, value in event.items() if name != "sequence_number"}
     return ResponseDone.model_validate(fields)
 
@@ -25,6 +26,7 @@ def finish_reason_of(done: ResponseDone) -> FinishReason:
 
 
 def usage_of(done: ResponseDone, passed: Passed) -> Usage:
+    """Return the tokens of an answer, with the details that a server passed on."""
     asked, answered = done.usage.prompt_tokens, done.usage.completion_tokens
     details = {**passed.get("usage", {})}
     if thought := done.usage.reasoning_tokens:

@@ -63,9 +63,11 @@ class ApiError(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
+        """Return the JSON body, as a dict."""
         return body_of(self.status, self.code, self.message, self.param)
 
     def response(self) -> HttpResponse:
+        """Return the HTTP response, which nobody may keep."""
         headers = {"Cache-Control": "no-store", **self.headers}
         text = json.dumps(self.body)
         return HttpResponse(
@@ -117,15 +119,18 @@ def _answer(request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def too_large() -> ApiError:
+    """Return the error for a body beyond the bound."""
     return ApiError(413, "request_too_large", "The request's body is too large.")
 
 
 def unknown_url(request: HttpRequest) -> ApiError:
+    """Return the error for an address where nothing is."""
     url = f"{request.method} {request.path}"[:200]
     return ApiError(404, "unknown_url", f"There is nothing at this address: {url}.")
 
 
 def not_allowed(request: HttpRequest, allowed: str) -> ApiError:
+    """Return the error for a method that an address does not take, as opposed to `allowed`."""
     message = f"{request.method} is not allowed at {request.path[:200]}; use {allowed}."
     return ApiError(405, "method_not_allowed", message, headers={"Allow": allowed})
 
@@ -144,6 +149,7 @@ def of_status(request: HttpRequest, status: int) -> ApiError:
 
 
 def unavailable(retry_after: int = 5) -> ApiError:
+    """Return the error for a service that cannot be reached; `retry_after` is in seconds."""
     message = "The service cannot be reached right now. Try again in a moment."
     return ApiError(503, "unavailable", message, headers={"Retry-After": str(retry_after)})
 

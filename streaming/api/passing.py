@@ -81,11 +81,15 @@ class PassedOn(BaseModel):
 
 
 class ToolFunction(BaseModel):
+    """The function that the assistant called, and its arguments as JSON."""
+
     name: Annotated[str, _NAME]
     arguments: str
 
 
 class ToolCall(BaseModel):
+    """A call of a tool in a message of the assistant."""
+
     id: Annotated[str, _NAME]
     type: Literal["function"] = "function"
     function: ToolFunction

@@ -109,6 +109,8 @@ _STOP = {
 
 
 class RequestMessage(passing.MessageFields):
+    """A message of the conversation that a request brings along."""
+
     model_config = ConfigDict(frozen=True)
 
     role: Literal["system", "developer", "user", "assistant", "tool"] = Field(
@@ -129,6 +131,8 @@ class RequestMessage(passing.MessageFields):
 
 
 class StreamOptions(BaseModel):
+    """Options of a stream, as OpenAI's."""
+
     model_config = ConfigDict(frozen=True)
 
     include_usage: bool | None = Field(
@@ -184,6 +188,7 @@ class ChatCompletionRequest(passing.PassedOn, LooseThinkingParams, Params):
 
     @property
     def include_usage(self) -> bool:
+        """Return whether the stream ends with a chunk of its own for the usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
 

@@ -36,6 +36,7 @@ class SentThought(SentText):
     is contradicted by nothing but an answer."""
 
     def add(self, text: str, offset: int) -> str:
+        """Return what of a thought is new; another thought follows a blank line."""
         try:
             return super().add(text, offset)
         except ApiError:

@@ -21,6 +21,7 @@ View = Callable[..., Any]
 
 @csrf_exempt
 async def nothing_here(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    """Answer with the error for an address where nothing is."""
     return unknown_url(request).response()
 
 

@@ -44,6 +44,7 @@ class JsonBody(Parser):
     sends that to another site, and is told no."""
 
     def parse_body(self, request: HttpRequest) -> DictStrAny:
+        """Return the parsed body. Raises ApiError for one that is no JSON or too large."""
         if request.content_type != "application/json":
             message = "The body must be JSON: send `Content-Type: application/json`."
             raise ApiError(415, "unsupported_media_type", message)
@@ -63,7 +64,10 @@ class JsonBody(Parser):
 
 
 class Api(NinjaAPI):
+    """The API, whose OpenAPI document also describes what streams send."""
+
     def get_openapi_schema(self, **arguments: Any) -> Any:
+        """Return the OpenAPI document, with the chunks of a stream and the errors."""
         document = super().get_openapi_schema(**arguments)
         chunk = ChatCompletionChunk.model_json_schema(ref_template=_REF, mode="serialization")
         document["components"]["schemas"] |= {
@@ -165,4 +169,5 @@ async def list_models(request: HttpRequest) -> ModelList:
     response={200: Model, (404, *_MODEL_ERRORS): ErrorBody},
 )
 async def retrieve_model(request: HttpRequest, model: str) -> Model:
+    """One model of the live workers."""
     return await served.find(get_channel_layer(), model)

@@ -32,12 +32,14 @@ class HtmlCache:
         return len(self._entries)
 
     def get(self, key: bytes) -> str | None:
+        """Return the HTML kept for a key, and note that it was used; None if there is none."""
         html = self._entries.get(key)
         if html is not None:
             self._entries.move_to_end(key)
         return html
 
     def put(self, key: bytes, html: str) -> None:
+        """Keep HTML, and drop what was used longest ago until all of it fits."""
         if (old := self._entries.pop(key, None)) is not None:
             self.size -= _bytes(old)
         self._entries[key] = html
@@ -47,6 +49,7 @@ class HtmlCache:
             self.size -= _bytes(oldest)
 
     def clear(self) -> None:
+        """Drop all that is kept."""
         self._entries.clear()
         self.size = 0
 

@@ -72,6 +72,7 @@ class CjkInline(ParserInline):
     """markdown-it's parser of lines, with the rule above for emphasis."""
 
     def parse(self, src: str, md: MarkdownIt, env: EnvType, tokens: list[Token]) -> list[Token]:
+        """Parse inline text, with emphasis that Chinese and Japanese punctuation may touch."""
         state = _State(src, md, env, tokens)
         self.tokenize(state)
         for rule in self.ruler2.getRules(""):
@@ -83,6 +84,7 @@ class CjkLinkify(LinkifyIt):
     """Finds URLs that end where such punctuation begins."""
 
     def match(self, text: str) -> list[Match] | None:
+        """Return the links in a text, each ended where Chinese or Japanese text begins."""
         found: list[Match] = []
         start = 0
         for end in (*(place.start() for place in _URL_ENDS.finditer(text)), len(text)):
@@ -95,5 +97,6 @@ class CjkLinkify(LinkifyIt):
         return found or None
 
     def match_at_start(self, text: str) -> Match | None:
+        """Return the link that a text begins with, ended in the same way; None if there is none."""
         end = _URL_ENDS.search(text)
         return super().match_at_start(text[: end.start()] if end else text)

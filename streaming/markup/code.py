@@ -45,6 +45,8 @@ State = Literal["open", "growing", "final"]
 
 
 class Code(NamedTuple):
+    """The code of a block, and the language that it is in."""
+
     text: str
     language: str
     """What its fence names, in small letters; empty: nothing."""
@@ -78,6 +80,7 @@ def code_html(code: str, info: str = "", *, state: State = "final") -> str:
 
 
 def code_parts(code: str, info: str, *, state: State = "final") -> CodeParts:
+    """Return the HTML of a code block, with its code as a piece of its own."""
     language = language_of(info)
     label = f' data-language="{language}"' if language else ""
     kind = "code open" if state == "open" else "code"

@@ -20,6 +20,7 @@ _LABEL_CHARS = 40
 
 
 def use_footnotes(markdown: MarkdownIt) -> None:
+    """Add footnotes to a parser: marks are buttons, and notes stay where they stand."""
     markdown.use(footnote_plugin, inline=False, move_to_end=False)
     markdown.add_render_rule("footnote_ref", _render_mark)
     markdown.add_render_rule("footnote_reference_open", _render_open)

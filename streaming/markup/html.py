@@ -86,6 +86,8 @@ class Labels(NamedTuple):
 
 
 class Job(NamedTuple):
+    """A text to be rendered in the pool, with what other segments say of its links."""
+
     text: str
     final: bool
     """No more of the text will come."""

@@ -33,9 +33,11 @@ class RenderedEvent:
 
     @property
     def is_ready(self) -> bool:
+        """Return whether nothing has to be waited for."""
         return not self._awaited
 
     async def wait(self) -> None:
+        """Wait until all is rendered, or for as long as this event may be held up."""
         if self._awaited and self._seconds >= PATIENCE_SECONDS:
             await RENDERER.await_start()
         await await_all(self._awaited, self._seconds)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 
 class Fence(NamedTuple):
+    """What opens a code block: a character so many times, its indent, and what follows."""
+
     character: str
     length: int
     indent: int
@@ -28,6 +30,7 @@ class Line(NamedTuple):
 
 
 def read_in_code(fence: Fence, rest: str, indent: int, complete: bool, long: bool) -> Line | None:
+    """Return what a line inside code is: text, or the fence that ends it."""
     after = rest.lstrip(fence.character)
     may_end = not long and indent < 4 and not after.strip(" \t\r\n")
     if not may_end or (after and len(rest) - len(after) < fence.length):
@@ -38,6 +41,7 @@ def read_in_code(fence: Fence, rest: str, indent: int, complete: bool, long: boo
 
 
 def read_details(rest: str, indent: int, complete: bool) -> Line | None:
+    """Return whether a line that begins with `<` opens a `<details>`."""
     tag = rest[:8].lower()
     if not "<details".startswith(tag) or rest[8:9].strip(" \t\r\n>"):
         return Line("text", indent)
@@ -48,6 +52,7 @@ def read_details(rest: str, indent: int, complete: bool) -> Line | None:
 
 
 def read_in_details(fence: Fence | None, rest: str, indent: int, complete: bool) -> Line | None:
+    """Return what a line inside a `<details>` is, and how many more are open behind it."""
     if fence:
         return read_in_code(fence, rest, indent, complete, long=False)
     if rest[0] in "`~" and indent < 4:
@@ -63,6 +68,7 @@ def _depth_of(line: str) -> int:
 
 
 def read_fence(rest: str, indent: int, complete: bool) -> Line | None:
+    """Return whether a line that begins with a backtick or a tilde opens a code block."""
     character = rest[0]
     info = rest.lstrip(character)
     length = len(rest) - len(info)
@@ -76,6 +82,7 @@ def read_fence(rest: str, indent: int, complete: bool) -> Line | None:
 
 
 def read_heading(rest: str, indent: int, complete: bool) -> Line | None:
+    """Return whether a line that begins with `#` is a heading."""
     title = rest.lstrip("#")
     if len(rest) - len(title) > 6 or (title and title[0] not in " \t\r\n"):
         return Line("text", indent)
@@ -83,6 +90,7 @@ def read_heading(rest: str, indent: int, complete: bool) -> Line | None:
 
 
 def read_marker(rest: str, indent: int, complete: bool) -> Line | None:
+    """Return whether a line begins an item of a list, and from which column on its text stands."""
     if rest[0] in "-*+":
         width = 1
     else:

@@ -27,6 +27,7 @@ def is_tight(src: str, pos: int, latex: str, end: int) -> bool:
 
 
 def is_prose(latex: str) -> bool:
+    """Return whether it is words with spaces between them and no command of LaTeX."""
     return _WORDS.search(latex) is not None and " " in latex and not _LATEX.search(latex)
 
 

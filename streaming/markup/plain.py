@@ -32,6 +32,7 @@ def plain_text(text: str, *, grows: bool = False) -> str:
 
 
 def showable(text: str) -> str:
+    """Return a text without characters that no page can show."""
     return _UNSHOWABLE.sub("\ufffd", text)
 
 

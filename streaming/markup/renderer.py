@@ -99,6 +99,7 @@ class Renderer:
             self._quarantine = Quarantine()
 
     def close(self) -> None:
+        """End the processes of both pools."""
         self.markdown.pool.close()
         self.code.pool.close()
 

@@ -22,6 +22,7 @@ class Rendering:
 
     @property
     def is_complete(self) -> bool:
+        """Return whether nothing better will come: it is rendered, or was given up."""
         return self.ended.done()
 
     def awaited(self) -> asyncio.Future[None]:

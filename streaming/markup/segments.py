@@ -35,6 +35,8 @@ _LINE_SIGNS = re.compile(r"[|$\\]")
 
 
 class SegmentKind(Enum):
+    """What a segment is made of."""
+
     TEXT = auto()
     LIST = auto()
     HEADING = auto()
@@ -68,6 +70,7 @@ class Segment:
         self._parts: list[str] = []
 
     def add(self, text: str) -> None:
+        """Append source text."""
         self._parts.append(text)
         self.size += len(text)
         if not self.has_line_signs:
@@ -86,6 +89,7 @@ class Segment:
 
     @property
     def text(self) -> str:
+        """Return all of the source text."""
         if len(self._parts) > 1:
             self._parts = ["".join(self._parts)]
         return self._parts[0] if self._parts else ""
@@ -109,6 +113,7 @@ class Segmenter:
         self._closed: list[Segment] = []
 
     def feed(self, text: str) -> list[Segment]:
+        """Take more text, and return the segments that it closed."""
         start = 0
         while start < len(text):
             end = text.find("\n", start) + 1

@@ -33,6 +33,7 @@ class HtmlSender:
         self._moved = asyncio.Event()
 
     async def send(self, event: str) -> None:
+        """Pass a live event on, after those that are still being rendered; returns at once."""
         await self._send_in_order(event, self._send)
 
     async def replay(self, event: str) -> None:

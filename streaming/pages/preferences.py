@@ -101,9 +101,11 @@ class Catalog(JavaScriptCatalog):
     packages = ["streaming"]
 
     def get_paths(self, packages: Any) -> list[str]:
+        """Return the folders of our own translations; Django's are not for our scripts."""
         return [str(path) for path in settings.LOCALE_PATHS]
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Return the catalog of a language, kept for a year where the address has its version."""
         language = kwargs["language"]
         if language not in dict(settings.LANGUAGES):
             raise Http404

@@ -33,6 +33,7 @@ class Version(NamedTuple):
 
     @property
     def id(self) -> UUID:
+        """Return the last of its responses, by which the version is known."""
         return self.chain[-1]
 
 

@@ -12,6 +12,8 @@ from streaming.deployment.migrating import migrate
 
 
 class Command(createsuperuser.Command):
+    """Django's command, on a database that may not have been migrated yet."""
+
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Make the tables if the database has none yet, then the account."""
         try:

@@ -36,6 +36,7 @@ class Group:
 
     @property
     def label(self) -> str | Promise:
+        """Return the heading of the group, in the language of the page."""
         return LABELS[self.key]
 
 
