@@ -24,6 +24,7 @@ from tests.unit.engine.test_decoder import folder
 ids = (f"lost{number}" for number in itertools.count())
 
 HISTORY = "Describe the history of the bicycle."
+GO_ON = "Go on\u2026"
 TOKENS = 90
 UNRELATED = [
     f"Tell me something about {subject}."
@@ -110,51 +111,64 @@ class Talk:
 
     def displace(self) -> None:
         """Twelve unrelated prompts, as many at a time as there are rows."""
-        for id_ in [self.begin(text, tokens=8) for text in UNRELATED]:
+        for id_ in [self.begin(text, tokens=2) for text in UNRELATED]:
             self.end(id_)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def talk(engine: Gathered) -> Talk:
     return Talk(engine)
 
 
+Turns = tuple[str, tuple[str, list[int]]]
+"""The first answer's text; the second's text and tokens."""
+
+
+def two_turns(talk: Talk, **sampled: float) -> Turns:
+    """What they say one after the other, alone, the second with its cache."""
+    first, _ = talk.ask(HISTORY, **sampled)
+    return first, talk.ask(HISTORY, first, GO_ON, **sampled)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(talk: Talk) -> Turns:
+    """Two greedy turns, asked once for all tests of an engine."""
+    return two_turns(talk)
+
+
 @pytest.mark.parametrize("sampled", [{}, {"temperature": 0.8, "top_p": 0.95}])
 def test_a_second_turn_is_the_same_after_its_cache_is_lost(
-    talk: Talk, sampled: dict[str, float]
+    talk: Talk, undisturbed: Turns, sampled: dict[str, float]
 ) -> None:
-    first, _ = talk.ask(HISTORY, **sampled)
-    warm = talk.ask(HISTORY, first, "Go on\u2026", **sampled)
+    first, warm = two_turns(talk, **sampled) if sampled else undisturbed
     assert len(warm[1]) > 20
     talk.displace()
-    anew = talk.begin(HISTORY, first, "Go on\u2026", **sampled)
+    anew = talk.begin(HISTORY, first, GO_ON, **sampled)
     assert talk.cached(anew) < 30  # the template's first words
     assert talk.end(anew) == warm
 
 
-def test_an_answer_goes_on_after_a_crash_as_it_would_have(talk: Talk) -> None:
+def test_an_answer_goes_on_after_a_crash_as_it_would_have(talk: Talk, undisturbed: Turns) -> None:
     """The tokens that were published are all that is left of the attempt before."""
-    first, _ = talk.ask(HISTORY)
-    text, tokens = talk.ask(HISTORY, first, "Go on\u2026")
+    first, (text, tokens) = undisturbed
     for cut in (1, 33, len(tokens) - 2):
         talk.displace()
-        goes_on = talk.ask(HISTORY, first, "Go on\u2026", prior=tuple(tokens[:cut]))
+        goes_on = talk.ask(HISTORY, first, GO_ON, prior=tuple(tokens[:cut]))
         assert goes_on[1] == tokens[cut:], cut
         assert text.endswith(goes_on[0])
 
 
-def test_a_crowd_changes_nothing(talk: Talk) -> None:
+def test_a_crowd_changes_nothing(talk: Talk, undisturbed: Turns) -> None:
     """Alone and warm; cold, in steps with others who read and write; after a crash, likewise."""
-    first, _ = talk.ask(HISTORY)
-    alone = talk.ask(HISTORY, first, "Go on\u2026")
+    first, alone = undisturbed
     talk.displace()
     others = [talk.begin(text, tokens=60) for text in UNRELATED[:3]]
-    assert talk.ask(HISTORY, first, "Go on\u2026") == alone
+    assert talk.ask(HISTORY, first, GO_ON) == alone
     for id_ in others:
         talk.end(id_)
     talk.displace()
     others = [talk.begin(text * 9, tokens=60) for text in UNRELATED[:3]]
-    assert talk.ask(HISTORY, first, "Go on\u2026", prior=tuple(alone[1][:50]))[1] == alone[1][50:]
+    assert talk.ask(HISTORY, first, GO_ON, prior=tuple(alone[1][:50]))[1] == alone[1][50:]
     for id_ in others:
         talk.end(id_)
 
