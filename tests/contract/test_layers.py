@@ -10,6 +10,7 @@ from streaming.waiting_list.channel_layers import MemoryChannelLayer, RedisChann
 from streaming.waiting_list.interface import WaitingList
 from tests.contract.backends import Backend
 from tests.contract.conftest import MakeBackend
+from tests.support.passing_time import outlast
 
 MESSAGE = {"type": "test.message", "text": "ü"}
 
@@ -114,7 +115,7 @@ async def test_a_process_that_slept_for_days_has_its_listeners_still(
     listener = await layer.new_channel()
     await layer.group_add("group", listener)
     hearing = asyncio.create_task(receive(layer, listener))
-    await asyncio.sleep(0.05)
+    await outlast(0.05, "the beginning of a receive")
     days = 3
     await layer.group_send("group", MESSAGE)
     assert await hearing == MESSAGE

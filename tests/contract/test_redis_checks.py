@@ -21,6 +21,7 @@ from streaming.waiting_list.redis.reasons import RedisAway, RedisRefused
 from streaming.waiting_list.redis.scripts import OtherSite
 from streaming.waiting_list.redis.url import parse
 from tests.contract.backends import DELTA, DONE, RedisBackend
+from tests.support.passing_time import outlast, stays
 from tests.support.sentinels import MASTER, Sentinels, bare_sentinel
 from tests.support.sentinels import start_or_skip as start_sentinels_or_skip
 from tests.support.tls import Authority, TlsFront
@@ -73,7 +74,7 @@ async def whole_life(backend: RedisBackend) -> None:
     """An answer from its acceptance to its end, heard by a reader, with the doorbell."""
     await backend.beat()
     bell = asyncio.create_task(backend.layer.receive("generation"))
-    await asyncio.sleep(0.2)
+    await outlast(0.2, "the subscription to the bell")
     channel = await backend.subscribe("r")
     await backend.ask("r")
     await backend.layer.send("generation", {"type": "claim"})
@@ -262,11 +263,10 @@ async def test_every_channel_carries_the_prefix(empty_valkey: Valkey) -> None:
 async def test_sites_with_other_prefixes_ring_their_own_bells(empty_valkey: Valkey) -> None:
     here, there = (RedisChannelLayer([empty_valkey.url], prefix=name) for name in ("a", "b"))
     hearing = [asyncio.create_task(layer.receive("generation")) for layer in (here, there)]
-    await asyncio.sleep(0.2)
+    await outlast(0.2, "the subscription to the bells")
     await here.send("generation", {"type": "claim"})
     await asyncio.wait_for(hearing[0], 10)
-    await asyncio.sleep(0.2)
-    assert not hearing[1].done()
+    await stays(lambda: not hearing[1].done(), 0.2)
     hearing[1].cancel()
     await asyncio.wait(hearing)
     for layer in (here, there):

@@ -25,6 +25,7 @@ from streaming.waiting_list.interface import (
     Withdrawal,
 )
 from tests.contract.backends import DELTA, DONE, LONG, ROOMY, RedisBackend
+from tests.support.passing_time import outlast
 from tests.support.valkey import Valkey, start_or_skip
 
 
@@ -105,7 +106,7 @@ async def test_a_quick_restart_is_waited_out(own_valkey: Valkey) -> None:
     await backend.ask("before")
     own_valkey.kill()
     calls = [asyncio.create_task(backend.list.place("before")) for _ in range(50)]
-    await asyncio.sleep(0.05)
+    await outlast(0.05, "the first attempt of each call")
     own_valkey.start()
     assert len({place.state for place in await asyncio.gather(*calls)}) == 1
     await backend.close()

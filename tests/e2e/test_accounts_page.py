@@ -16,35 +16,30 @@ from tests.e2e.visitors import (
     Visitors,
     ask_and_read,
     new_name,
-    serve_fast,
+    serving_fast,
     sign_in,
     sign_up,
+    visiting,
 )
 from tests.support.processes import ServeProcess
 
 
 @pytest.fixture(scope="module")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    process = serve_fast(tmp_path_factory.mktemp("accounts"))
-    yield process
-    process.stop()
+    yield from serving_fast(tmp_path_factory.mktemp("accounts"))
 
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     """Neither visitors nor new accounts."""
-    process = serve_fast(
+    yield from serving_fast(
         tmp_path_factory.mktemp("closed"), CHATSTREAM_ANONYMOUS="false", CHATSTREAM_SIGNUP="false"
     )
-    yield process
-    process.stop()
 
 
 @pytest.fixture
 def visitors(browser: Browser, fast: ServeProcess) -> Iterator[Visitors]:
-    them = Visitors(browser, fast)
-    yield them
-    them.close()
+    yield from visiting(browser, fast)
 
 
 def superuser(server: ServeProcess) -> str:

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.operators import OPERATOR, QUEUE, Crowd, button, new_staff, open_queue, row
 from tests.e2e.queue_frames import Frames, entry, name, running, worker
-from tests.e2e.visitors import PASSWORD, Visitors, new_name, serve_fast
+from tests.e2e.visitors import PASSWORD, Visitors, new_name, serving_fast, visiting
 from tests.support.processes import ServeProcess
 
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -54,11 +54,9 @@ print("IDS", json.dumps([str(one.pk) for one in (row, row.conversation, prompt, 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    process = serve_fast(
+    yield from serving_fast(
         tmp_path_factory.mktemp("console"), CHATSTREAM_MAX_TOKENS="4000", FAKE_STEP_SECONDS="0.5"
     )
-    yield process
-    process.stop()
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +90,7 @@ def paths(site: ServeProcess, superuser: str) -> dict[str, str]:
 
 @pytest.fixture
 def visitors(browser: Browser, site: ServeProcess) -> Iterator[Visitors]:
-    kept = Visitors(browser, site)
-    yield kept
-    kept.close()
+    yield from visiting(browser, site)
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +117,14 @@ def check(page: Page, where: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width, where
 
 
+def check_all_sizes(page: Page, where: str) -> None:
+    """On a page that is open: a desktop's screen, then a phone's."""
+    for size in (DESKTOP, PHONE):
+        page.set_viewport_size(size)  # type: ignore[arg-type]
+        check(page, f"{where}, {size['width']}")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_nothing_serious_on_any_page(
     visitors: Visitors,
     superuser: str,
@@ -130,16 +132,15 @@ def test_axe_finds_nothing_serious_on_any_page(
     paths: dict[str, str],
     waits: str,
     scheme: str,
-    size: Any,
 ) -> None:
-    page = open_queue(visitors, superuser, viewport=size, color_scheme=scheme)
+    page = open_queue(visitors, superuser, viewport=DESKTOP, color_scheme=scheme)
     for where, path in paths.items():
         page.goto(site.url + path)
-        check(page, where)
+        check_all_sizes(page, where)
     page.goto(site.url + QUEUE)
     button(page, "cancel", "response_id", waits).click()
     expect(page.get_by_role("dialog")).to_be_visible()
-    check(page, "the question")
+    check_all_sizes(page, "the question")
     visitors.complaints.clear()  # the checker's own styles are not allowed there
 
 

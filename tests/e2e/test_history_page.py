@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.visitors import PASSWORD, Visitors, new_name, serve_fast
+from tests.e2e.visitors import PASSWORD, Visitors, new_name, serving_fast, visiting
 from tests.support.processes import ServeProcess
 
 LIST = "/admin/streaming/response/"
@@ -41,9 +41,7 @@ for number in range(12):
 
 @pytest.fixture(scope="module")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    process = serve_fast(tmp_path_factory.mktemp("history"))
-    yield process
-    process.stop()
+    yield from serving_fast(tmp_path_factory.mktemp("history"))
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +56,7 @@ def superuser(fast: ServeProcess) -> str:
 
 @pytest.fixture
 def visitors(browser: Browser, fast: ServeProcess) -> Iterator[Visitors]:
-    them = Visitors(browser, fast)
-    yield them
-    them.close()
+    yield from visiting(browser, fast)
 
 
 def open_history(visitors: Visitors, name: str, **options: object) -> Page:

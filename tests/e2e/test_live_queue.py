@@ -20,7 +20,7 @@ from tests.e2e.operators import (
     worker_id,
 )
 from tests.e2e.queue_frames import Frames, cell, entry, keys, name, running, worker
-from tests.e2e.visitors import Visitors, serve_fast
+from tests.e2e.visitors import Visitors, serving_fast, visiting
 from tests.support.processes import ServeProcess
 
 PHONE = {"width": 380, "height": 800}
@@ -29,21 +29,17 @@ PHONE = {"width": 380, "height": 800}
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     """A server that answers one at once, for minutes."""
-    process = serve_fast(
+    yield from serving_fast(
         tmp_path_factory.mktemp("live"),
         CHATSTREAM_MAX_RUNNING="1",
         CHATSTREAM_MAX_TOKENS="4000",
         FAKE_STEP_SECONDS="0.05",
     )
-    yield process
-    process.stop()
 
 
 @pytest.fixture
 def visitors(browser: Browser, watched: ServeProcess) -> Iterator[Visitors]:
-    kept = Visitors(browser, watched)
-    yield kept
-    kept.close()
+    yield from visiting(browser, watched)
 
 
 @pytest.fixture(scope="module")

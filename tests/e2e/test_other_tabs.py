@@ -24,9 +24,10 @@ from tests.e2e.visitors import (
     Visitors,
     ask_and_read,
     new_name,
-    serve_fast,
+    serving_fast,
     sign_in,
     sign_up,
+    visiting,
 )
 from tests.support.processes import ServeProcess
 
@@ -39,24 +40,18 @@ EXPIRE = "from django.contrib.sessions.models import Session; Session.objects.al
 
 @pytest.fixture(scope="module")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    process = serve_fast(tmp_path_factory.mktemp("tabs"))
-    yield process
-    process.stop()
+    yield from serving_fast(tmp_path_factory.mktemp("tabs"))
 
 
 @pytest.fixture(scope="module")
 def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     """A server without visitors."""
-    process = serve_fast(tmp_path_factory.mktemp("members"), CHATSTREAM_ANONYMOUS="false")
-    yield process
-    process.stop()
+    yield from serving_fast(tmp_path_factory.mktemp("members"), CHATSTREAM_ANONYMOUS="false")
 
 
 @pytest.fixture
 def visitors(browser: Browser, fast: ServeProcess) -> Iterator[Visitors]:
-    them = Visitors(browser, fast)
-    yield them
-    them.close()
+    yield from visiting(browser, fast)
 
 
 def sign_out(page: Page) -> None:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.e2e.operators import Crowd
-from tests.e2e.visitors import serve_fast
+from tests.e2e.visitors import serving_fast
 from tests.support.processes import ROOT, ServeProcess
 from tests.support.prometheus import ACCEPTS, PATIENCE, Prometheus, asking_as, program
 
@@ -27,9 +27,7 @@ DASHBOARD = ROOT / "docs" / "grafana.json"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    process = serve_fast(tmp_path_factory.mktemp("site"))
-    yield process
-    process.stop()
+    yield from serving_fast(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")

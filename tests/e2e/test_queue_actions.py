@@ -27,7 +27,7 @@ from tests.e2e.operators import (
     worker_id,
 )
 from tests.e2e.page import ask
-from tests.e2e.visitors import ENDLESS, PASSWORD, Visitors, serve_fast
+from tests.e2e.visitors import ENDLESS, PASSWORD, Visitors, serving_fast, visiting
 from tests.support.documented import documented
 from tests.support.processes import ROOT, ServeProcess
 
@@ -49,21 +49,17 @@ print("LOG", json.dumps([[e.object_repr, e.change_message] for e in entries]))
 @pytest.fixture(scope="module")
 def acted_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     """A server that answers two at once, each for minutes."""
-    process = serve_fast(
+    yield from serving_fast(
         tmp_path_factory.mktemp("actions"),
         CHATSTREAM_MAX_RUNNING="2",
         CHATSTREAM_MAX_TOKENS="4000",
         FAKE_STEP_SECONDS="0.05",
     )
-    yield process
-    process.stop()
 
 
 @pytest.fixture
 def visitors(browser: Browser, acted_on: ServeProcess) -> Iterator[Visitors]:
-    kept = Visitors(browser, acted_on)
-    yield kept
-    kept.close()
+    yield from visiting(browser, acted_on)
 
 
 @pytest.fixture

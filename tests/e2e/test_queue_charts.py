@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 from streaming.admin.charts import board
 from streaming.waiting_list.samples import Sample
 from tests.e2e.operators import new_staff, open_queue
-from tests.e2e.visitors import ENDLESS, Visitors, serve_fast
+from tests.e2e.visitors import ENDLESS, Visitors, serving_fast, visiting
 from tests.support.processes import ServeProcess
 
 PATIENCE = 90_000
@@ -48,9 +48,7 @@ SHOW = """([whole, next]) => {
 
 @pytest.fixture(scope="module")
 def charted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    process = serve_fast(tmp_path_factory.mktemp("charts"), CHATSTREAM_MAX_TOKENS="4000")
-    yield process
-    process.stop()
+    yield from serving_fast(tmp_path_factory.mktemp("charts"), CHATSTREAM_MAX_TOKENS="4000")
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +58,7 @@ def operator(charted: ServeProcess) -> str:
 
 @pytest.fixture
 def visitors(browser: Browser, charted: ServeProcess) -> Iterator[Visitors]:
-    kept = Visitors(browser, charted)
-    yield kept
-    kept.close()
+    yield from visiting(browser, charted)
 
 
 def last(page: Page, line: str) -> Locator:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.operators import OPERATOR, button, new_staff, open_queue, row
 from tests.e2e.queue_frames import Frames, cell, entry, keys, name, running, worker
-from tests.e2e.visitors import Visitors, serve_fast
+from tests.e2e.visitors import Visitors, serving_fast, visiting
 from tests.support.processes import ServeProcess
 
 UNDER_THE_POINTER = """([x, y]) =>
@@ -19,9 +19,7 @@ UNDER_THE_POINTER = """([x, y]) =>
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    process = serve_fast(tmp_path_factory.mktemp("held"))
-    yield process
-    process.stop()
+    yield from serving_fast(tmp_path_factory.mktemp("held"))
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +29,7 @@ def operator(site: ServeProcess) -> str:
 
 @pytest.fixture
 def visitors(browser: Browser, site: ServeProcess) -> Iterator[Visitors]:
-    kept = Visitors(browser, site)
-    yield kept
-    kept.close()
+    yield from visiting(browser, site)
 
 
 def waiting(*numbers: int) -> list[dict[str, Any]]:

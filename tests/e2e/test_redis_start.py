@@ -15,6 +15,7 @@ import pytest
 from redis import Redis
 
 from tests.e2e.chat import ask
+from tests.support.passing_time import stays
 from tests.support.processes import ROOT, ManagedProcess, ServeProcess, clean_environ
 from tests.support.sentinels import start_or_skip as start_sentinels_or_skip
 from tests.support.valkey import Valkey, free_port, start_or_skip
@@ -207,8 +208,8 @@ async def test_a_site_that_runs_all_the_same_cancels_nobody(valkey: Valkey, tmp_
             site = client.hget("chatstream:waiting:meta", "site")
             client.hdel("chatstream:waiting:meta", "site")
             client.hset("chatstream:waiting:meta", "site", "another")
-            await asyncio.sleep(13)  # longer than a pass of the reconciler takes to come
-            assert client.zcard("chatstream:waiting:open") == 1
+            # For longer than a pass of the reconciler takes to come.
+            await stays(lambda: client.zcard("chatstream:waiting:open") == 1, 13)
             client.hset("chatstream:waiting:meta", "site", site)
         events = await asyncio.wait_for(reading, 90)
         assert events[-1]["status"] == "completed"

@@ -9,7 +9,14 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.page import ask
-from tests.e2e.visitors import ENDLESS, Visitors, ask_and_read, bytes_moved, serve_fast
+from tests.e2e.visitors import (
+    ENDLESS,
+    Visitors,
+    ask_and_read,
+    bytes_moved,
+    serving_fast,
+    visiting,
+)
 from tests.support.processes import ServeProcess
 
 PHONE = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
@@ -35,16 +42,12 @@ for number in range({count}):
 
 @pytest.fixture(scope="module")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    process = serve_fast(tmp_path_factory.mktemp("side"))
-    yield process
-    process.stop()
+    yield from serving_fast(tmp_path_factory.mktemp("side"))
 
 
 @pytest.fixture
 def visitors(browser: Browser, fast: ServeProcess) -> Iterator[Visitors]:
-    them = Visitors(browser, fast)
-    yield them
-    them.close()
+    yield from visiting(browser, fast)
 
 
 def with_conversations(page: Page, fast: ServeProcess, count: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,13 @@ def serve_fast(folder: Path, **settings: str) -> ServeProcess:
     return process
 
 
+def serving_fast(folder: Path, **settings: str) -> Iterator[ServeProcess]:
+    """The rest of a fixture: a server as of `serve_fast`, until its tests have ended."""
+    process = serve_fast(folder, **settings)
+    yield process
+    process.stop()
+
+
 class Visitors:
     """Browser contexts, each another visitor, and everything their pages complain of."""
 
@@ -74,6 +81,13 @@ class Visitors:
         for context in self._contexts:
             context.close()
         assert self.complaints == []
+
+
+def visiting(browser: Browser, server: ServeProcess) -> Iterator[Visitors]:
+    """The rest of a fixture: visitors of a server, whose pages complained of nothing."""
+    visitors = Visitors(browser, server)
+    yield visitors
+    visitors.close()
 
 
 def ask_and_read(page: Page, text: str) -> Locator:

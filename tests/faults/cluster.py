@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from streaming.waiting_list.interface import WaitingList
 from streaming.waiting_list.redis.waiting_list import RedisWaitingList
 from tests.support.processes import ManagedProcess
-from tests.support.valkey import Valkey, free_port
+from tests.support.valkey import Valkey, free_port, start_or_skip
 
 FAST = {
     "CHATSTREAM_ENGINE": "tests.support.fake_engine.ProcessEngine",
@@ -81,6 +81,16 @@ def steps_in(folder: Path) -> dict[int, list[Step]]:
         ]
         for path in folder.iterdir()
     }
+
+
+@contextlib.contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Nobody else can write into an SQLite database (or begin a transaction) meanwhile."""
+    connection = sqlite3.connect(database, timeout=60, isolation_level=None)
+    with contextlib.closing(connection):
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+        connection.execute("ROLLBACK")
 
 
 class Cluster:
@@ -190,11 +200,8 @@ class Cluster:
     @contextlib.contextmanager
     def locked_database(self) -> Iterator[None]:
         """Nobody else can write (or begin a transaction) meanwhile."""
-        connection = sqlite3.connect(self.database, timeout=60, isolation_level=None)
-        with contextlib.closing(connection):
-            connection.execute("BEGIN EXCLUSIVE")
+        with locked(self.database):
             yield
-            connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def held_answers(self) -> Iterator[None]:
@@ -250,3 +257,18 @@ class Cluster:
                 elif name not in KEPT:
                     found.append(key)
         return sorted(found)
+
+
+def own_cluster(
+    folder: Path, *, durable: bool, workers: int = 0, **settings: str
+) -> Iterator[Cluster]:
+    """The rest of a fixture: a cluster of one web process on a Valkey of its own.
+
+    `durable`: whether that Valkey keeps its data over a kill."""
+    valkey = start_or_skip(durable=durable)
+    cluster = Cluster(folder, valkey, webs=1, **settings)
+    try:
+        yield cluster.start(workers=workers)
+    finally:
+        cluster.stop()
+        valkey.stop()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import Cluster, own_cluster
 from tests.faults.reader import Reader
 from tests.support.valkey import start_or_skip
 
@@ -29,6 +30,12 @@ def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
     """The shared one, without a worker before and after."""
     yield shared_cluster
     shared_cluster.stop_workers()
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster with a worker, whose Valkey keeps nothing when it is killed."""
+    yield from own_cluster(tmp_path, durable=False, workers=1)
 
 
 Ask = Callable[..., Reader]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.test_clients import Deployment, serving
+from tests.faults.deployment import Deployment, serving
 from tests.support.raw_websocket import address_of
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs 127.0.0.0/8 and prlimit")

@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from streaming.api.answers import ErrorBody
+from tests.faults.deployment import create, eventually, is_served, text_of
 from tests.faults.site import Site, is_told, linux, rest_of, soft_files, under_attack
-from tests.faults.test_clients import create, eventually, is_served, text_of
+from tests.support.passing_time import outlast_blocking
 from tests.support.raw_websocket import handshake
 
 pytestmark = linux
@@ -161,7 +162,7 @@ def test_a_request_behind_a_proxy_is_counted_while_it_is_served(site: Site) -> N
 def test_at_the_bound_who_asks_nothing_gives_way(site: Site) -> None:
     for number in range(MOST):
         site.connect(source(number // 10), HALF)
-    time.sleep(1.5)  # the youngest are spared
+    outlast_blocking(1.5, "the age up to which a connection is spared")
     for _ in range(MOST // 2):
         assert is_greeted(site, "127.0.0.4") or is_greeted(site, "127.0.0.5")
     assert is_served(site.deployment) < 10
@@ -244,7 +245,7 @@ def test_an_answered_connection_is_not_kept_for_long(impatient: Site) -> None:
 
 def test_a_socket_and_a_long_answer_have_no_such_deadline(impatient: Site) -> None:
     reader = impatient.deployment.open("192.0.2.1")
-    time.sleep(3)
+    outlast_blocking(3, "the deadline of a request")
     create(reader, "hello", 3)
     assert text_of(reader) == "w0 w1 w2 "
     prompt = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 400}

@@ -24,6 +24,7 @@ from tests.e2e.chat import ask, open_chat, receive, send
 from tests.faults.cluster import FAST, PATIENCE
 from tests.faults.reader import Reader
 from tests.support.fake_engine import words
+from tests.support.passing_time import stays
 from tests.support.postgresql import PostgreSQL, start_or_skip
 from tests.support.processes import ServeProcess
 
@@ -132,8 +133,7 @@ async def test_a_file_that_was_moved_away_and_back(site: Site) -> None:
         await asyncio.to_thread(site.get, "/")  # a page makes no new one
         await site.refuses_a_prompt()
         site.gate.touch()  # ends come, and cannot be written
-        await asyncio.sleep(3)
-        assert not site.database.exists()
+        await stays(lambda: not site.database.exists(), 3)
         for name in FILES[1:] + FILES[:1]:
             (away / name).rename(site.folder / name)
         await site.until_it_says("ok")

@@ -11,10 +11,11 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
+from tests.faults.awaited import told_as_recorded
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Ask
 from tests.faults.reader import Reader
-from tests.faults.test_other_deaths import told_as_recorded
+from tests.support.passing_time import outlast
 from tests.support.sentinels import MASTER, Sentinels, start_or_skip
 
 
@@ -46,7 +47,7 @@ async def all_are_answered(
     for reader in waiting:
         await reader.accepted.wait()
     changing = asyncio.create_task(change_master())
-    await asyncio.sleep(0.5)
+    await outlast(0.5, "the first half of a change of masters")
     late = [ask(cluster, "stop 10") for _ in range(3)]
     await changing
     for reader in running:

@@ -18,8 +18,9 @@ import psutil
 import pytest
 
 from benchmarks.arriving_client import arrive, leave
+from tests.faults.deployment import create, eventually, is_served, text_of
 from tests.faults.site import Site, is_told, linux, rest_of, under_attack
-from tests.faults.test_clients import create, eventually, is_served, text_of
+from tests.support.passing_time import outlast_blocking
 from tests.support.processes import ROOT, clean_environ
 from tests.support.raw_websocket import (
     CONTINUATION,
@@ -263,7 +264,8 @@ def test_large_bodies_on_their_way_are_bounded(site: Site) -> None:
         )
         for number in range(70)
     ]
-    time.sleep(1)
+    eventually(lambda: sum(map(is_told, began)) >= 6, "not so many are refused")
+    outlast_blocking(0.5, "the refusal of one more")
     refused = [each for each in began if is_told(each)]
     answers = [rest_of(each) for each in refused]
     assert len(answers) == 6

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from tests.faults.awaited import ended, eventually, whole_answer
 from tests.faults.cluster import FAST, PATIENCE, Cluster
 from tests.faults.conftest import Ask
 from tests.faults.reader import Reader
-from tests.faults.test_worker_deaths import ended, eventually, whole_answer
 from tests.support.fake_engine import words
+from tests.support.passing_time import outlast
 from tests.support.processes import ManagedProcess, ServeProcess
 
 HANGS = {"CHATSTREAM_HANG_SECONDS": "5", "CHATSTREAM_LEASE_SECONDS": "60"}
@@ -135,9 +136,9 @@ async def test_who_was_only_paused_does_not_hang(cluster: Cluster, ask: Ask) -> 
         await reader.words(20)
         for seconds in (5, 5, 5):
             worker.pause()
-            await asyncio.sleep(seconds)
+            await outlast(seconds, "what calls a step hung")
             worker.resume()
-            await asyncio.sleep(0.2)
+            await outlast(0.2, "a few polls of the watch")
     await whole_answer(reader, 250)
     assert worker.process.poll() is None
     assert "hung" not in worker.output

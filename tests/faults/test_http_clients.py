@@ -16,8 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.faults.deployment import Deployment, as_good_as_new, eventually, serving
 from tests.faults.engines import loud_text
-from tests.faults.test_clients import Deployment, eventually, faults_in, serving
+from tests.support.passing_time import outlast_blocking
 from tests.support.raw_websocket import address_of
 from tests.support.valkey import start_or_skip
 
@@ -41,14 +42,7 @@ def deployment(
 
 @pytest.fixture
 def server(deployment: Deployment) -> Iterator[Deployment]:
-    said = len(deployment.web.lines)
-    yield deployment
-    deployment.hang_up()
-    eventually(lambda: deployment.open_rows() == 0, "open responses are left in the record")
-    if deployment.valkey:
-        nothing = {"open": 0, "watched": []}
-        eventually(lambda: deployment.left_in_valkey() == nothing, "entries or viewers are left")
-    assert faults_in(deployment.web.lines[said:]) == []
+    yield from as_good_as_new(deployment)
 
 
 class Connection:
@@ -147,7 +141,7 @@ def test_a_stream_at_the_pace_of_its_reader(server: Deployment) -> None:
     count = 600
     reader = Connection(server, small=True).ask("loud", stream=True, max_tokens=count)
     eventually(lambda: status_of(server, "loud") == "incomplete", "it does not end")
-    time.sleep(1)
+    outlast_blocking(1, "a reader's pause")
     answer = HTTPResponse(reader.socket)
     answer.begin()
     lines = answer.read().decode().splitlines()

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import httpx
-import pytest
 
 from tests.faults.cluster import PATIENCE, Cluster
 from tests.support.fake_engine import words
-from tests.support.valkey import start_or_skip
 
 
 async def parts(cluster: Cluster, prompt: str) -> AsyncIterator[str]:
@@ -41,18 +38,6 @@ async def test_a_killed_worker_is_not_noticed(cluster: Cluster) -> None:
             cluster.kill_worker(first)
             await asyncio.to_thread(cluster.start_worker)
     assert text == "".join(words(200))
-
-
-@pytest.fixture
-def forgetful(tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster whose Valkey keeps nothing when it is killed."""
-    valkey = start_or_skip()
-    cluster = Cluster(tmp_path, valkey, webs=1)
-    try:
-        yield cluster.start(workers=1)
-    finally:
-        cluster.stop()
-        valkey.stop()
 
 
 async def test_a_queue_without_memory_repeats_nothing(forgetful: Cluster) -> None:

@@ -10,9 +10,9 @@ import pytest
 from streaming.lifecycle import operating
 from streaming.waiting_list.channel_layers import RedisChannelLayer
 from streaming.waiting_list.interface import Orders, WorkerState
+from tests.faults.awaited import whole_answer
 from tests.faults.cluster import PATIENCE, Cluster
 from tests.faults.conftest import Ask
-from tests.faults.test_worker_deaths import whole_answer
 
 ONE_BEAT = {"CHATSTREAM_LEASE_SECONDS": "600"}
 """So that the next heartbeat comes after all patience has ended."""

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
+from tests.faults.awaited import told_as_recorded
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Ask
 from tests.faults.reader import Reader
-from tests.support.fake_engine import words
-from tests.support.valkey import start_or_skip
-
-
-async def told_as_recorded(cluster: Cluster, reader: Reader, count: int) -> None:
-    done = await reader.end()
-    row = cluster.row(reader.id)
-    assert done["status"] == row.status == "completed"
-    assert reader.text == done["text"] == row.text == "".join(words(count))
+from tests.support.passing_time import stays
 
 
 async def test_readers_of_a_killed_web_process_go_on_at_the_other(
@@ -73,25 +62,12 @@ async def test_prompts_asked_while_valkey_is_away_are_answered_later(
     try:
         starting = asyncio.create_task(asyncio.to_thread(cluster.start_worker))
         readers = [ask(cluster, "stop 10") for _ in range(4)]
-        await asyncio.sleep(3)
-        assert not any(reader.done for reader in readers)
+        await stays(lambda: not any(reader.done for reader in readers), 3)
     finally:
         await asyncio.to_thread(cluster.valkey.start)
     await starting
     for reader in readers:
         await told_as_recorded(cluster, reader, 10)
-
-
-@pytest.fixture
-def forgetful(tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster whose Valkey keeps nothing over a kill."""
-    valkey = start_or_skip()
-    cluster = Cluster(tmp_path, valkey, webs=1)
-    try:
-        yield cluster.start(workers=1)
-    finally:
-        cluster.stop()
-        valkey.stop()
 
 
 async def test_a_killed_valkey_without_a_file_is_filled_again(forgetful: Cluster, ask: Ask) -> None:
@@ -113,7 +89,7 @@ async def test_a_killed_valkey_without_a_file_is_filled_again(forgetful: Cluster
 
 async def test_a_locked_database_is_waited_for(cluster: Cluster, ask: Ask) -> None:
     """Longer than a transaction waits by itself: answers end, prompts are claimed and asked."""
-    await asyncio.to_thread(cluster.start_worker)
+    worker = await asyncio.to_thread(cluster.start_worker)
     running = [ask(cluster, "stop 100") for _ in range(cluster.cap - 1)]
     endless = ask(cluster, "stop 1300")
     for reader in (*running, endless):
@@ -123,7 +99,7 @@ async def test_a_locked_database_is_waited_for(cluster: Cluster, ask: Ask) -> No
         await reader.accepted.wait()
     with cluster.locked_database():
         late = ask(cluster, "stop 10")
-        await asyncio.sleep(23)
+        await asyncio.to_thread(worker.wait_for, "was not written; trying again")
     for reader in running:
         await told_as_recorded(cluster, reader, 100)
         assert cluster.row(reader.id).attempt == 1

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from streaming.waiting_list.interface import WaitingList
+from tests.faults.awaited import whole_answer
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Ask
 from tests.faults.reader import Reader
-from tests.faults.test_worker_deaths import whole_answer
 from tests.support.processes import ManagedProcess
 
 ONE = {"CHATSTREAM_MAX_RUNNING": "1", "FAKE_PREFIXES": "8"}

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import Cluster, own_cluster
 from tests.faults.conftest import Ask
-from tests.support.valkey import start_or_skip
 
 PROMPT = "Write a long story about a lighthouse keeper and the sea."
 GREEDY = {"temperature": 0, "max_tokens": 80}
@@ -18,18 +17,12 @@ GREEDY = {"temperature": 0, "max_tokens": 80}
 
 @pytest.fixture
 def real(tmp_path: Path) -> Iterator[Cluster]:
-    valkey = start_or_skip(durable=True)
     env = {
         "CHATSTREAM_ENGINE": "streaming.engine.local.LocalEngine",
         "CHATSTREAM_MAX_RUNNING": "2",
         "CHATSTREAM_LEASE_SECONDS": "5",
     }
-    cluster = Cluster(tmp_path, valkey, webs=1, **env)
-    try:
-        yield cluster.start()
-    finally:
-        cluster.stop()
-        valkey.stop()
+    yield from own_cluster(tmp_path, durable=True, **env)
 
 
 async def test_the_text_is_that_of_an_uninterrupted_answer(real: Cluster, ask: Ask) -> None:

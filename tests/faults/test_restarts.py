@@ -13,6 +13,7 @@ import pytest
 from tests.faults.cluster import FAST, Cluster
 from tests.faults.reader import Reader
 from tests.support.fake_engine import words
+from tests.support.passing_time import outlast
 from tests.support.processes import ManagedProcess
 from tests.support.valkey import free_port, start_or_skip
 
@@ -69,7 +70,7 @@ async def test_a_server_that_is_killed_begins_again_where_it_stood(
     readers = await ask_in_turn(urls, "stop 20", "stop 3", "stop 4", "stop 5")
     try:
         await readers[0].words(5)
-        await asyncio.sleep(1)
+        await outlast(1, "the writing of places into the record")
         for reader in readers:
             reader.leave()
         await asyncio.to_thread(server.stop, how)
@@ -82,7 +83,7 @@ async def test_a_server_that_is_killed_begins_again_where_it_stood(
             async with asyncio.timeout(60):
                 while reader.connections == connections:
                     await asyncio.sleep(0.05)
-            await asyncio.sleep(0.5)
+            await outlast(0.5, "the answer to a resume")
         loaded.touch()
         gate.touch()
         done = [await reader.end() for reader in readers]
@@ -106,20 +107,20 @@ async def test_a_queue_that_lost_its_memory_begins_again_where_it_stood(tmp_path
         with cluster.held_answers():
             readers = await ask_in_turn(cluster.urls, "stop 20", *["stop 3"] * 4)
             await readers[0].words(5)
-            await asyncio.sleep(2)
+            await outlast(2, "the writing of places into the record")
             valkey.kill()
             for reader in readers[1:]:
                 reader.leave()
             newcomers = [Reader(cluster.urls, "stop 3", seed=at).start() for at in range(3)]
             readers += newcomers
-            await asyncio.sleep(1)
+            await outlast(1, "the first attempts of those who ask without a Valkey")
             await asyncio.to_thread(valkey.start)
             for reader in newcomers:
                 async with asyncio.timeout(60):
                     await reader.accepted.wait()
             for reader in reversed(readers[1:5]):
                 reader.come_back()
-                await asyncio.sleep(0.3)
+                await outlast(0.3, "the answer to a resume")
         for reader in readers:
             assert (await reader.end())["status"] == "completed"
         started = order_of_starts(cluster.database)

@@ -7,15 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import Cluster, own_cluster
 from tests.faults.conftest import Ask
 from tests.faults.reader import Reader
 from tests.support.fake_engine import thoughts, words
-from tests.support.thinking_tokenizers import tokenizer_of
-from tests.support.valkey import start_or_skip
+from tests.support.thinking_tokenizers import save_thinking_model
 
 
 async def whole(reader: Reader, thought: str, text: str) -> None:
@@ -46,16 +43,8 @@ async def test_a_worker_that_is_killed_in_a_thought(cluster: Cluster, ask: Ask) 
 @pytest.fixture
 def thinking(tmp_path: Path) -> Iterator[Cluster]:
     """A tiny model, whose template opens a thought; what it says is noise, but always the same."""
-    valkey = start_or_skip(durable=True)
     folder = tmp_path / "model"
-    tokenizer = tokenizer_of("deepseek_r1")
-    config = Qwen3Config(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=16, max_position_embeddings=4096,
-    )  # fmt: skip
-    torch.manual_seed(1)
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_thinking_model(folder, layers=2, context=4096)
     env = {
         "CHATSTREAM_ENGINE": "streaming.engine.local.LocalEngine",
         "CHATSTREAM_MODEL": str(folder),
@@ -64,12 +53,7 @@ def thinking(tmp_path: Path) -> Iterator[Cluster]:
         "CHATSTREAM_MAX_RUNNING": "2",
         "CHATSTREAM_MAX_REASONING_TOKENS": "600",
     }
-    cluster = Cluster(tmp_path, valkey, webs=1, **env)
-    try:
-        yield cluster.start()
-    finally:
-        cluster.stop()
-        valkey.stop()
+    yield from own_cluster(tmp_path, durable=True, **env)
 
 
 async def test_a_models_thought_and_answer_are_those_of_an_undisturbed_one(

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import Cluster, own_cluster
 from tests.faults.conftest import Ask
 from tests.support.fake_upstream import Exchange, FakeUpstream, words
-from tests.support.valkey import start_or_skip
 
 KEY = "sk-never-shown-0123456789"
 
@@ -25,7 +24,6 @@ def upstream() -> Iterator[FakeUpstream]:
 
 @pytest.fixture
 def before(tmp_path: Path, upstream: FakeUpstream) -> Iterator[Cluster]:
-    valkey = start_or_skip(durable=True)
     env = {
         "CHATSTREAM_ENGINE": "",
         "CHATSTREAM_UPSTREAM_URL": upstream.url,
@@ -33,12 +31,7 @@ def before(tmp_path: Path, upstream: FakeUpstream) -> Iterator[Cluster]:
         "CHATSTREAM_UPSTREAM_CONTINUES": "yes",
         "LOG_LEVEL": "DEBUG",
     }
-    cluster = Cluster(tmp_path, valkey, webs=1, **env)
-    try:
-        yield cluster.start()
-    finally:
-        cluster.stop()
-        valkey.stop()
+    yield from own_cluster(tmp_path, durable=True, **env)
 
 
 async def talk(exchange: Exchange) -> None:

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
-from typing import Any
 
 from streaming.waiting_list.interface import WorkerState
+from tests.faults.awaited import ended, eventually, whole_answer
 from tests.faults.cluster import PATIENCE, Cluster
 from tests.faults.conftest import Ask
-from tests.faults.reader import Reader
 from tests.support.fake_engine import words
+from tests.support.passing_time import outlast
 from tests.support.processes import ManagedProcess
-
-
-async def eventually(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.05)
-
-
-async def ended(process: ManagedProcess) -> int:
-    """The exit status of a process that ends by itself."""
-    return await asyncio.to_thread(process.process.wait, PATIENCE)
 
 
 async def drains(cluster: Cluster, worker: ManagedProcess) -> None:
@@ -35,14 +23,6 @@ async def drains(cluster: Cluster, worker: ManagedProcess) -> None:
             for row in await waiting_list.workers()
         ):
             await asyncio.sleep(0.05)
-
-
-async def whole_answer(reader: Reader, count: int) -> None:
-    """It is completed, said in one go, every letter once."""
-    done = await reader.end()
-    assert done["status"] == "completed"
-    assert reader.text == done["text"] == "".join(words(count))
-    assert reader.begun == 1
 
 
 async def test_another_worker_goes_on_where_the_killed_one_was(cluster: Cluster, ask: Ask) -> None:
@@ -97,10 +77,10 @@ async def test_a_paused_worker_takes_its_own_answer_up_again(cluster: Cluster, a
         for reader in readers:
             await reader.words(20)
         worker.pause()
-    await asyncio.sleep(1.5 * cluster.lease_seconds)
+    await outlast(1.5 * cluster.lease_seconds, "the lease")
     with cluster.locked_database():
         worker.resume()
-        await asyncio.sleep(2.5)
+        await outlast(2.5, "the time the engine takes to cancel")
     for reader in readers:
         await whole_answer(reader, 200)
         assert cluster.row(reader.id).attempt == 2

@@ -29,6 +29,7 @@ from tests.integration.http import (
     text_of,
 )
 from tests.support.fake_engine import FakeEngine, words
+from tests.support.passing_time import outlast
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -197,7 +198,7 @@ async def test_a_slow_reader_loses_nothing(start_worker: Any, monkeypatch: Any, 
     stream._output_queue = asyncio.Queue(1)  # what is not read is not sent
     await (await stream.send()).start()
     await eventually(lambda: Response.objects.filter(status=Status.COMPLETED).aexists())
-    await asyncio.sleep(1.5)  # the viewer looks, too
+    await outlast(1.5, "three polls of the viewer")
     chunks = chunks_of(await stream.rest())
     assert text_of(chunks) == "".join(words(60))
     # Event by event, not the whole text of the last one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -19,6 +18,7 @@ from streaming.waiting_list.interface import State, group_name
 from streaming.worker import claiming, publishing
 from tests.integration.conftest import ChatClient
 from tests.support.fake_engine import FakeEngine
+from tests.support.passing_time import outlast
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -247,7 +247,7 @@ async def test_a_cancel_while_it_is_being_started_is_not_lost(
     async def cancelled_meanwhile(worker_id: str, claimed: Any, *how: Any) -> Any:
         works = await begin(worker_id, claimed, *how)
         await ending.cancel(layer, claimed[0][0])
-        await asyncio.sleep(0.1)  # the worker hears of it
+        await outlast(0.1, "the message that the worker hears")
         return works
 
     monkeypatch.setattr(starts, "start_all", cancelled_meanwhile)

@@ -21,6 +21,7 @@ from streaming.sockets import guard
 from streaming.sockets.guard import Credentials, Guard, no_longer_valid
 from streaming.sockets.queue_consumer import QueueConsumer
 from tests.support.fake_engine import FakeEngine
+from tests.support.passing_time import outlast
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -296,7 +297,7 @@ async def test_who_does_not_take_the_word_holds_up_no_further_look(monkeypatch: 
     revoked = Credentials(api_key="no key of ours", user="1")
     own, deaf, heard = Guard(), Deaf(), Heard()
     own.enter(deaf, revoked)
-    await asyncio.sleep(0.5)
+    await outlast(0.5, "a look at the deaf one")
     own.enter(heard, revoked)
     try:
         await asyncio.wait_for(asked.wait(), PATIENCE)

@@ -16,6 +16,7 @@ from streaming.markup import RENDERER, html_renderer, render
 from streaming.system.bounded import Unserved
 from tests.support.fake_engine import FakeEngine, thoughts
 from tests.support.inline_pool import InlinePool
+from tests.support.passing_time import outlast
 from tests.support.structure import with_items
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -174,7 +175,7 @@ async def test_an_answer_that_is_rendered_slowly_holds_up_no_other(
     await start_worker(FakeEngine(max_running=3))
     chat = await client(query=HTML)
     slow = await chat.ask("say slow *words*, and more of them\n\nEnd")
-    await asyncio.sleep(0.2)
+    await outlast(0.2, "the wait of a delta for its HTML")
     other = await chat.ask(f"say {TEXT}")
     endless = await chat.ask("go on")
     await chat.send("response.cancel", response_id=endless["response_id"])

@@ -26,6 +26,7 @@ from streaming.worker.queue_worker import QueueWorker
 from tests.integration.conftest import PATIENCE, eventually
 from tests.support.fake_engine import FakeEngine, words
 from tests.support.fake_upstream import Exchange, FakeUpstream
+from tests.support.passing_time import outlast, stays
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -257,7 +258,7 @@ async def test_a_hung_start_does_not_keep_a_worker(layer: Any, monkeypatch: Any)
 
     worker = QueueWorker(Hung(), layer, 2)
     running = asyncio.create_task(worker.run())
-    await asyncio.sleep(0.3)
+    await outlast(0.3, "the beginning of the start")
     await worker.stop()
     with pytest.raises(EngineHangs, match="still being started"):
         await asyncio.wait_for(running, PATIENCE)
@@ -398,8 +399,8 @@ async def test_a_hung_loop_of_the_upstream_engine(
         engine = UpstreamEngine(upstream.url, probe_seconds=2)
         engine.max_running = 2  # type: ignore[attr-defined]
         worker = await start_worker(engine)
-        await asyncio.sleep(6)
-        assert worker.state is WorkerState.READY  # nothing to do is no hang
+        # Nothing to do is no hang.
+        await stays(lambda: worker.state is WorkerState.READY, 6)
         engine._loop.call_soon_threadsafe(may_return.wait)
         await eventually(lambda: is_hung(layer))
         may_return.set()

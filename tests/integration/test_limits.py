@@ -13,6 +13,7 @@ from streaming.worker.queue_worker import QueueWorker
 from tests.integration.conftest import PATIENCE, ChatClient, eventually
 from tests.integration.http import open_chat
 from tests.support.fake_engine import FakeEngine, words
+from tests.support.passing_time import stays
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -136,8 +137,8 @@ async def test_pause_holds_claims_and_unpause_releases_them(
     chat = await client()
     queued = await chat.ask("stop 1")
     assert queued["position"] == 1
-    await asyncio.sleep(1.2)  # longer than the worker's poll
-    assert (await Response.objects.aget(pk=queued["response_id"])).status == Status.QUEUED
+    is_queued = Response.objects.filter(pk=queued["response_id"], status=Status.QUEUED).aexists
+    await stays(is_queued, 1.2)  # longer than the worker's poll
     await layer.waiting_list.unpause()
     assert (await chat.until("response.done"))["status"] == "completed"
 

@@ -16,6 +16,7 @@ from streaming.waiting_list.interface import Edge, Orders, WorkerRow, WorkerStat
 from streaming.worker.queue_worker import QueueWorker
 from tests.integration.conftest import PATIENCE, ChatClient, eventually
 from tests.support.fake_engine import FakeEngine
+from tests.support.passing_time import outlast, stays
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,8 +83,8 @@ async def test_a_drained_worker_finishes_stays_and_can_be_taken_back(
         return three_rows.state is WorkerState.DRAINING
 
     await eventually(told)
-    await asyncio.sleep(1.2)  # longer than the worker's poll
-    assert (await Response.objects.aget(pk=waiting["response_id"])).status == Status.QUEUED
+    is_queued = Response.objects.filter(pk=waiting["response_id"], status=Status.QUEUED).aexists
+    await stays(is_queued, 1.2)  # longer than the worker's poll
     row = await row_of(layer)
     assert (row.state, row.running) == (WorkerState.DRAINING, 0)
     await chat.send("response.create", input="stop 1")
@@ -194,7 +195,7 @@ async def test_a_cancel_is_quick_after_the_memberships_of_groups_have_run_out(
     chat = await client()
     queued = await chat.ask("go", params={"max_tokens": 1000})
     await chat.until("response.output_text.delta")
-    await asyncio.sleep(1)
+    await outlast(1, "the memberships of groups")
     layer._clean_at = 0.0  # its turn has come
     await layer.group_send("nobody", {"type": "test"})
     await chat.send("response.cancel", response_id=queued["response_id"])

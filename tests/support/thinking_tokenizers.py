@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 _TEMPLATES = Path(__file__).parent / "chat_templates"
 
@@ -177,3 +178,16 @@ def tokenizer_of(family: str) -> Any:
     tokenizer.add_tokens([AddedToken(n, special=False, normalized=False) for n in it.ordinary])
     tokenizer.chat_template = template_of(family)
     return tokenizer
+
+
+def save_thinking_model(folder: Path, *, layers: int, context: int) -> None:
+    """Write a tiny model whose template opens a thought; what it says is noise, but always the
+    same."""
+    tokenizer = tokenizer_of("deepseek_r1")
+    config = Qwen3Config(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=layers,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=16, max_position_embeddings=context,
+    )  # fmt: skip
+    torch.manual_seed(1)
+    Qwen3ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

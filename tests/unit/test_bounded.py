@@ -16,6 +16,7 @@ import pytest
 from streaming.system import bounded
 from streaming.system.bounded import BoundedPool, Overrun, Unserved
 from tests.support import bounded_calls
+from tests.support.passing_time import outlast
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ async def test_a_caller_that_leaves_kills_no_process() -> None:
     try:
         before = await pool.arun(bounded_calls.pid)
         leaving = asyncio.create_task(pool.arun(bounded_calls.sleep, 0.3))
-        await asyncio.sleep(0.1)
+        await outlast(0.1, "the beginning of the call")
         leaving.cancel()
         await asyncio.wait([leaving])
         assert await pool.arun(bounded_calls.pid) == before

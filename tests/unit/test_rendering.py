@@ -29,6 +29,7 @@ from streaming.markup.renderer import RENDERER
 from streaming.markup.segments import Segment, Segmenter
 from streaming.system.bounded import Overrun, Unserved
 from tests.support.inline_pool import InlinePool
+from tests.support.passing_time import outlast_blocking, stays
 
 PYTHON = "```python\nx = 1\n```\n"
 
@@ -185,7 +186,7 @@ def test_a_call_that_was_lost_gives_its_place_to_others(
     markdown.holds = True
     lost = [whole.EndedText(f"lost *{number}*") for number in range(10)]
     monkeypatch.setattr("streaming.markup.batches._LOST_SECONDS", 1.0)
-    time.sleep(1.1)
+    outlast_blocking(1.1, "what a call may take before it counts as lost")
     markdown.holds = False
     assert render("a *b*") == ["<p>a <em>b</em></p>"]
     assert lost[0].blocks() == ['<p class="plain">lost *0*</p>']
@@ -357,8 +358,7 @@ async def test_a_sender_that_is_cancelled_sends_nothing_more(markdown: ToldPool)
     await sender.send(delta(" more", 10))
     sender.cancel()
     markdown.answer()
-    await asyncio.sleep(0.05)
-    assert sent == []
+    await stays(lambda: sent == [], 0.05)
 
 
 async def test_an_event_that_cannot_be_sent_holds_back_no_other(

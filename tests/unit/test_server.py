@@ -14,6 +14,7 @@ from daphne import server as daphne_server
 from streaming.delivery import subscription
 from streaming.deployment import server
 from streaming.deployment.server import ChatServer, Outbox
+from tests.support.passing_time import stays
 
 
 class Transport:
@@ -58,8 +59,7 @@ async def test_the_next_part_waits_for_the_reader(
 ) -> None:
     await chat_server.handle_reply(protocol, part(1000))
     sending = asyncio.create_task(chat_server.handle_reply(protocol, part(2_000_000)))
-    await asyncio.sleep(0.1)
-    assert not sending.done()
+    await stays(lambda: not sending.done(), 0.1)
     protocol.transport.offset = len(protocol.transport.dataBuffer) - 1000
     await asyncio.wait_for(sending, 20)
     assert not protocol.transport.aborted

@@ -15,6 +15,7 @@ from streaming.delivery.viewer import Viewer
 from streaming.delivery.viewers import Viewers
 from streaming.protocol.server_events import ResponseDone, Timings, Usage
 from streaming.waiting_list.interface import State, Watch, Watched
+from tests.support.passing_time import outlast
 
 
 class Log:
@@ -93,7 +94,7 @@ async def test_a_look_does_not_wait_for_a_reader() -> None:
     async with asyncio.timeout(1):
         await viewer.observe(Watched(State.DONE, None, 1), QueuePosition(None, 0, 1))
     go_on.set()
-    await asyncio.sleep(0.01)
+    await outlast(0.01, "what the event loop has begun")
     assert sent == log.events
 
 
@@ -151,14 +152,14 @@ async def test_what_the_log_lost_of_what_was_told(monkeypatch: Any) -> None:
         await viewer.feed(log.say())
     # What was sent during the look is not lost: the look is older.
     await viewer.observe(Watched(State.RUNNING, None, 3), QueuePosition(None, 1, 1))
-    await asyncio.sleep(0.01)
+    await outlast(0.01, "what the event loop has begun")
     assert begun == []
     viewer.mark()
     await viewer.observe(Watched(State.RUNNING, None, 3), QueuePosition(None, 1, 1))
-    await asyncio.sleep(0.01)
+    await outlast(0.01, "what the event loop has begun")
     assert begun == [5]
     viewer.mark()
     await viewer.observe(Watched(State.DONE, None, 4), QueuePosition(None, 0, 1))
-    await asyncio.sleep(0.01)
+    await outlast(0.01, "what the event loop has begun")
     done = json.loads(sent[-1])
     assert (done["sequence_number"], done["type"], done["text"]) == (6, "response.done", "all")

@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Iterator
 
 import pytest
 
 from streaming.system.watchdog import Standstill, in_thread, where
+from tests.support.passing_time import outlast_blocking
 from tests.support.processes import ROOT
 
 PATIENCE = 60.0
@@ -132,8 +132,8 @@ def test_a_loop_that_works_or_was_paused_does_not_hang() -> None:
     with run("[await asyncio.sleep(0.3) or time.sleep(0.3) for _ in range(8)]") as process:
         for _ in range(3):
             os.kill(process.pid, signal.SIGSTOP)
-            time.sleep(1.5)
+            outlast_blocking(1.5, "what calls a loop hung")
             os.kill(process.pid, signal.SIGCONT)
-            time.sleep(0.1)
+            outlast_blocking(0.1, "a look of the watch")
         _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (0, "")

@@ -7,13 +7,12 @@ import contextlib
 import os
 import resource
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
-from tests.faults.cluster import FAST, Row, Step, rows_of, steps_in
+from tests.faults.cluster import FAST, Row, Step, locked, rows_of, steps_in
 from tests.faults.storm.plan import HANG_SECONDS, Plan, Report
 from tests.faults.storm.storm import Storm
 from tests.support.processes import ManagedProcess
@@ -93,11 +92,8 @@ class Alone:
 
     @contextlib.contextmanager
     def locked_database(self) -> Iterator[None]:
-        connection = sqlite3.connect(self.database, timeout=60, isolation_level=None)
-        with contextlib.closing(connection):
-            connection.execute("BEGIN EXCLUSIVE")
+        with locked(self.database):
             yield
-            connection.execute("ROLLBACK")
 
     def stop(self) -> None:
         """Kill it; what it printed stays in the folder."""

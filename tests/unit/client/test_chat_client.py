@@ -22,6 +22,7 @@ from streaming.client import (
 )
 from streaming.client import link as link_module
 from streaming.client import persistent_link as persistent_link_module
+from tests.support.passing_time import outlast
 from tests.support.processes import ROOT
 from tests.support.valkey import free_port
 from tests.unit.client.scripted import PATIENCE, Line, done, scripted, stay
@@ -279,7 +280,7 @@ async def test_slow_down_is_obeyed_and_the_same_id_asked_again() -> None:
         assert given_up.value.code == "internal_error"
         server.faults.clear()
         await chat.close()
-        await asyncio.sleep(0.05)
+        await outlast(0.05, "the end of the line")
         server.faults.clear()
 
 
@@ -599,7 +600,7 @@ async def test_a_reader_may_leave_and_come_back() -> None:
         answer = await chat.ask("?")
         waiting = asyncio.create_task(answer.done())
         reading = asyncio.create_task(read(answer))
-        await asyncio.sleep(0.05)
+        await outlast(0.05, "the beginning of both")
         waiting.cancel()
         reading.cancel()
         await asyncio.wait([waiting, reading])

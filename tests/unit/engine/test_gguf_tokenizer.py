@@ -26,14 +26,10 @@ from streaming.engine.models.gguf.folder import write_gguf_folder
 from streaming.engine.models.gguf.header import read_header
 from streaming.engine.models.gguf.tokenizer import tokenizer_of
 from tests.unit.engine.ggufs import CASES, write
+from tests.unit.engine.tokenizers_made import CORPUS
 
-_CORPUS = [
-    "The quick brown fox jumps over the lazy dog. " * 3,
-    "question answer system user assistant la la la don't I'll we've 12345 67",
-    "日本語のテキスト、カフェ café naïve e\u0301 \n\n  indented\tcode(x) = y",
-] * 20
 TEXTS = [
-    *_CORPUS[:3], "", " ", "  two  blanks", "I'LL 2024-11-30\r\n\r\n", "<eos>he<bos>",
+    *CORPUS[:3], "", " ", "  two  blanks", "I'LL 2024-11-30\r\n\r\n", "<eos>he<bos>",
     "🎉x\u00a0y", "<think>so</think> <b>bold</b>",
 ]  # fmt: skip
 
@@ -44,7 +40,7 @@ def byte_level() -> Tokenizer:
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer: Any = trainers.BpeTrainer(vocab_size=500, initial_alphabet=alphabet)
-    made.train_from_iterator(_CORPUS, trainer)
+    made.train_from_iterator(CORPUS, trainer)
     return with_added(made)
 
 
@@ -60,7 +56,7 @@ def sentencepiece() -> Tokenizer:
     )  # fmt: skip
     bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
     trainer: Any = trainers.BpeTrainer(vocab_size=600, special_tokens=["<unk>", *bytes_])
-    made.train_from_iterator(_CORPUS, trainer)
+    made.train_from_iterator(CORPUS, trainer)
     state = json.loads(made.to_str())
     state["added_tokens"] = state["added_tokens"][:1]
     return with_added(Tokenizer.from_str(json.dumps(state)))

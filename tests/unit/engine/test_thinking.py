@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from streaming.engine.base import (
     Channel,
@@ -25,7 +24,7 @@ from streaming.engine.local import LocalEngine
 from streaming.engine.local.prompts.preparer import Preparer
 from streaming.engine.local.stepper import Stepper
 from tests.support.spoken import SPOKEN, TEXT, THOUGHT, answers_of, joined, prompt_of
-from tests.support.thinking_tokenizers import tokenizer_of
+from tests.support.thinking_tokenizers import save_thinking_model, tokenizer_of
 from tests.unit.engine.gathered import Gathered
 
 CONTEXT = 2048
@@ -232,14 +231,7 @@ def test_a_model_that_does_not_think_is_read_as_before() -> None:
 def gathered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gathered]:
     """A tiny model, whose template opens a thought; what it says is noise, but always the same."""
     folder = tmp_path_factory.mktemp("thinking")
-    tokenizer = tokenizer_of("deepseek_r1")
-    config = Qwen3Config(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=1,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=16, max_position_embeddings=512,
-    )  # fmt: skip
-    torch.manual_seed(1)
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_thinking_model(folder, layers=1, context=512)
     engine = LocalEngine(
         str(folder), device="cpu", dtype="float32", max_running=4, cache_dir=folder, threads=1,
         progress=False,

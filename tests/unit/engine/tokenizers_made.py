@@ -17,7 +17,7 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
-_CORPUS = [
+CORPUS = [
     "The quick brown fox jumps over the lazy dog. " * 3,
     "question answer system user assistant la la la mi mi don't I'll we've 12345 67",
     "日本語のテキスト、カフェ café naïve e\u0301 \n\n  indented\tcode(x) = y",
@@ -51,9 +51,7 @@ def byte_level(template: str = HEADERS) -> Any:
     )
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    made.train_from_iterator(
-        _CORPUS, trainers.BpeTrainer(vocab_size=600, initial_alphabet=alphabet)
-    )  # type: ignore[arg-type]
+    made.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=600, initial_alphabet=alphabet))  # type: ignore[arg-type]
     return _finished(made, template)
 
 
@@ -66,7 +64,7 @@ def prefixed(template: str = INSTRUCTIONS, *, normalized: bool = False) -> Any:
     made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback()])
     bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
     made.train_from_iterator(
-        _CORPUS, trainers.BpeTrainer(vocab_size=700, special_tokens=["<unk>", *bytes_])
+        CORPUS, trainers.BpeTrainer(vocab_size=700, special_tokens=["<unk>", *bytes_])
     )
     state = json.loads(made.to_str())
     state["added_tokens"] = state["added_tokens"][:1]  # bytes are ordinary tokens there
@@ -81,7 +79,7 @@ def first_only(template: str = INSTRUCTIONS) -> Any:
     made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
     made.decoder = decoders.Metaspace(prepend_scheme="first", split=False)
     made.train_from_iterator(
-        _CORPUS,
+        CORPUS,
         trainers.UnigramTrainer(vocab_size=300, special_tokens=["<unk>"], unk_token="<unk>"),
     )
     return _finished(made, template)
