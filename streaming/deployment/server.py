@@ -25,7 +25,8 @@ from streaming.deployment.turnstile import Turnstile
 from streaming.markup import RENDERER
 from streaming.system.file_limit import raise_file_limit
 from streaming.system.watchdog import EngineHangs, LoopWatch
-from streaming.worker.queue_worker import QueueWorker, start_queue_worker
+from streaming.worker.embedded import start_queue_worker
+from streaming.worker.queue_worker import QueueWorker
 
 logger = logging.getLogger(__name__)
 

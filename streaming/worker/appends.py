@@ -21,7 +21,7 @@ from streaming.protocol.server_events import (
 class Append:
     """One event to publish, its number, the tokens it makes known, and what it adds to the answer.
 
-    `life`: how often the answer had begun anew when it was said.
+    `anew_count`: how often the answer had begun anew when it was said.
     """
 
     event: str
@@ -30,12 +30,12 @@ class Append:
     text: str = ""
     reasoning: str = ""
     passed: Mapping[str, Any] | None = None
-    life: int = 0
+    anew_count: int = 0
 
 
 class Part(NamedTuple):
-    """Something that an engine said: text of a channel, or what is none (of the channel None), and
-    for how many seconds it had thought by then."""
+    """Something that an engine said: text of a channel, or, of the channel None, fields that are no
+    text; and the seconds that it had thought by then."""
 
     channel: Channel | None
     content: str | Mapping[str, Any]
@@ -45,8 +45,9 @@ class Part(NamedTuple):
 def appends(
     response_id: UUID, parts: Iterable[Part], number: int, lengths: Mapping[Channel, int]
 ) -> Iterator[Append]:
-    """The events of parts, from `number` on, those of one channel that follow each other in one.
-    `lengths`: so many code points of each channel stand before."""
+    """Yield the events of `parts`, numbered from `number` on. Parts of one channel that follow each
+    other become one event. `lengths`: code points of each channel that stand before.
+    """
     offsets = dict(lengths)
     for channel, group in groupby(parts, lambda part: part.channel):
         some = list(group)

@@ -18,32 +18,35 @@ from streaming.record.output import Output
 from streaming.record.starts import Work
 from streaming.system.outages import AWAY, log_fault
 from streaming.waiting_list.interface import Claim, ListLost, Reserved, WaitingList
-from streaming.worker.publishing import Publisher
+from streaming.worker.end_writer import EndWriter
 from streaming.worker.running import Running
+from streaming.worker.running_set import RunningSet
+from streaming.worker.tasks import POLL_SECONDS, wait
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 1.0
-"""A lost doorbell is noticed after this long."""
-
 _BEGUN_TOGETHER = 16
-"""Each takes the database's thread a millisecond or two, and other people's prompts wait for it."""
+"""Most responses that are started in one visit to the database's thread. Each takes it some 1.5 ms,
+and other people's prompts wait for it."""
 
 _CROWD_SECONDS = 0.1
-"""An engine that does nothing yet lets a crowd come in for so long. When it began with the first
-prompt alone, on the cores that write the others, both took twice as long."""
+"""Most seconds that an idle engine waits for prompts that are just being written. When it began
+with the first one alone, on the cores that write the others, both took twice as long."""
 
 
 class Claimer:
     """Claims for one worker. It looks again whenever `bell` rings; `has_place` says if it may.
-    `restore` gives the list its memory back."""
+
+    `restore` gives the list its memory back.
+    """
 
     def __init__(
         self,
         worker_id: str,
         engine: Engine,
         waiting_list: WaitingList,
-        publisher: Publisher,
+        running_set: RunningSet,
+        end_writer: EndWriter,
         *,
         lease_seconds: float,
         has_place: Callable[[], bool],
@@ -53,13 +56,15 @@ class Claimer:
         self._worker_id = worker_id
         self._engine = engine
         self._list = waiting_list
-        self._publisher = publisher
+        self._running_set = running_set
+        self._end_writer = end_writer
         self._lease_seconds = lease_seconds
         self._has_place = has_place
         self._bell = bell
         self._restore = restore
 
-    async def claim_on(self) -> None:
+    async def claim_loop(self) -> None:
+        """Claim and submit, again and again. Never returns."""
         while True:
             self._bell.clear()
             pause = POLL_SECONDS
@@ -79,8 +84,8 @@ class Claimer:
             log_fault(logger, error, "The waiting list is not restored yet; trying again.")
 
     async def _claim_all(self) -> float:
-        """Claim until nothing is to be had; answer after how many seconds to look again."""
-        if not self._publisher.running:
+        """Claim until nothing is to be had. Return the seconds until the next look."""
+        if not self._running_set:
             await Arrivals.here().all_written(_CROWD_SECONDS)
         while self._has_place():
             claimed, last = await self._claim_some()
@@ -93,7 +98,7 @@ class Claimer:
         return POLL_SECONDS
 
     async def _claim_some(self) -> tuple[list[Running], Claim | Reserved | None]:
-        """Those to begin with together, and what the last try to claim gave."""
+        """Return what is to be started together, and what the last try to claim gave."""
         claimed: list[Running] = []
         last: Claim | Reserved | None = None
         while self._has_place() and len(claimed) < _BEGUN_TOGETHER:
@@ -105,7 +110,7 @@ class Claimer:
                 break  # what is claimed begins; the next claim tells what is wrong
             if not isinstance(last, Claim):
                 break
-            claimed.append(self._publisher.add(last))
+            claimed.append(self._running_set.add(last))
         return claimed, last
 
     async def _begin(self, claimed: Sequence[Running]) -> None:
@@ -119,13 +124,13 @@ class Claimer:
                 begun += 1
         except BaseException:
             for running in claimed[begun:]:
-                self._publisher.forget(running)  # no bell: not at once again
+                self._running_set.forget(running)  # no bell: not at once again
                 with contextlib.suppress(Exception):
                     await self._list.release(running.lease)
             raise
 
     def _most_chars(self) -> int:
-        """Characters of a history that may fit; no request to `/v1/` is cut by it."""
+        """Return the characters of a history that may fit; no request to `/v1/` is cut by it."""
         if not (context := self._engine.info.context_tokens):
             return MOST_CHARS
         return max(CHARS_PER_TOKEN * context, conf.get().conversation_chars)
@@ -137,15 +142,15 @@ class Claimer:
                 raise work
             if work is None:
                 # It ended between its place and our claim; its readers still wait for the word.
-                await self._publisher.end_by_record(running)
+                await self._end_writer.end_by_record(running)
                 return
-            running.row = work.row
+            running.start(work.row)
             said = Output()
             if claim.last_sequence and (events := await self._list.read(response_id)):
                 said = output_of(events)
                 running.resume(said)
-            await self._publisher.rid_of(response_id)
-            if not self._publisher.holds(running):
+            await self._running_set.left_engine(response_id)
+            if not self._running_set.holds(running):
                 return  # the lease was lost over all this
             request = GenerationRequest(
                 response_id,
@@ -160,19 +165,12 @@ class Claimer:
                 thinking=thinking.of(work.row.params, self._engine.info.context_tokens),
             )
             self._engine.submit(request)
-            running.submitted = True
-            if running.cancelled:  # while it was being started
-                self._publisher.cancel(running)
+            running.mark_submitted()
+            if running.is_cancelled:  # while it was being started
+                self._running_set.cancel(running)
         except (EngineError, *AWAY):
             raise
         except Exception:
             # Put back, it would come again and again and hold up everybody behind it.
             logger.exception("Response %s cannot be served.", response_id)
-            await self._publisher.fail(running, "This prompt cannot be answered.")
-
-
-async def wait(event: asyncio.Event, seconds: float) -> None:
-    """Until it is set, or so many seconds."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+            await self._end_writer.fail(running, "This prompt cannot be answered.")

@@ -1,5 +1,5 @@
 """What a worker does for all: it keeps the waiting list tidy, the record in agreement with it,
-and a memory of the last hour."""
+and samples of the last hour."""
 
 from __future__ import annotations
 
@@ -9,23 +9,35 @@ from collections.abc import Callable
 from channels.layers import BaseChannelLayer
 
 from streaming import conf
-from streaming.lifecycle import ending, reconciler
+from streaming.lifecycle import ending, reconciler, recovery
 from streaming.record.errors import RecordError
 from streaming.waiting_list import samples
+from streaming.worker.list_ownership import ListOwnership
 
 
 class Upkeep:
-    """`holder` stands for elections; `on_returned` hears that something may be claimed."""
+    """Each method is a duty, to be done again and again; most do nothing while it is not certain
+    that the list is this process's.
+
+    `worker_id` stands for elections; `on_returned` is called when something may be claimed.
+    """
 
     def __init__(
-        self, layer: BaseChannelLayer, holder: str, on_returned: Callable[[], None]
+        self,
+        layer: BaseChannelLayer,
+        worker_id: str,
+        ownership: ListOwnership,
+        on_returned: Callable[[], None],
     ) -> None:
         self._layer = layer
-        self._holder = holder
+        self._worker_id = worker_id
+        self._ownership = ownership
         self._on_returned = on_returned
 
     async def sweep(self) -> None:
         """Take back what dead workers held, and end what nobody wants any more."""
+        if not self._ownership.is_certain:
+            return
         settings = conf.get()
         timeout = settings.queue_timeout or None
         sweep = await self._layer.waiting_list.sweep(settings.disconnect_grace, timeout)
@@ -41,10 +53,17 @@ class Upkeep:
 
     async def reconcile(self) -> None:
         """Put the record and the list in agreement, if it is this one's turn."""
+        if not self._ownership.is_certain:
+            return
         seconds = 1.5 * reconciler.INTERVAL_SECONDS
-        if await self._layer.waiting_list.elect("reconcile", self._holder, seconds):
+        if await self._layer.waiting_list.elect("reconcile", self._worker_id, seconds):
             await reconciler.reconcile(self._layer)
 
     async def sample(self) -> None:
         """Take a sample of the queue, if it is this one's turn."""
-        await samples.take_in_turn(self._layer.waiting_list, self._holder)
+        await samples.take_in_turn(self._layer.waiting_list, self._worker_id)
+
+    async def keep_slots(self) -> None:
+        """Write into the record where those who wait stand, so that a restart finds it."""
+        if self._ownership.is_certain:
+            await recovery.keep_slots(self._layer.waiting_list)

@@ -100,7 +100,8 @@ async def test_who_waited_through_restarts_is_not_given_up_at_the_first_hang(
     await said(chat, "".join(words(3)))
     await database_sync_to_async(Response.objects.update)(restarts=MAX_ATTEMPTS)
     # As it is read when an attempt begins:
-    worker._publisher.running[queued["response_id"]].row.restarts = MAX_ATTEMPTS
+    running: Any = worker._running_set.get(queued["response_id"])
+    running.row.restarts = MAX_ATTEMPTS
 
     async def is_counted() -> bool:
         row = await lookups.get(queued["response_id"])
@@ -249,7 +250,7 @@ async def test_slow_steps_do_not_hang(
 
 
 async def test_a_hung_start_does_not_keep_a_worker(layer: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("streaming.worker.queue_worker._CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr("streaming.worker.engine_lifespan._CLOSE_SECONDS", 0.5)
     never = threading.Event()
 
     class Hung(FakeEngine):
@@ -266,7 +267,7 @@ async def test_a_hung_start_does_not_keep_a_worker(layer: Any, monkeypatch: Any)
 
 
 async def test_a_hung_close_does_not_keep_a_worker(layer: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("streaming.worker.queue_worker._CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr("streaming.worker.engine_lifespan._CLOSE_SECONDS", 0.5)
     never = threading.Event()
 
     class Hung(FakeEngine):

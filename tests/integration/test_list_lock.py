@@ -16,15 +16,15 @@ import pytest
 from channels.layers import channel_layers, get_channel_layer
 from django.db import connection
 
-from streaming.lifecycle import list_lock
+from streaming.lifecycle import list_lock, reconciler
 from streaming.lifecycle.list_lock import LockHolder, LockLost, LockTaken
 from streaming.models import ListLock, Response
 from streaming.record import lock_row
 from streaming.record.database import disconnecting
 from streaming.system import processes
-from streaming.waiting_list.interface import State
-from streaming.worker import queue_worker
-from streaming.worker.upkeep import Upkeep
+from streaming.waiting_list.interface import State, Sweep
+from streaming.waiting_list.memory.waiting_list import MemoryWaitingList
+from streaming.worker.embedded import start_queue_worker
 from tests.integration.conftest import PATIENCE, ChatClient, eventually
 from tests.support.fake_engine import FakeEngine
 
@@ -324,7 +324,7 @@ def layer() -> Iterator[Any]:
 async def test_a_worker_that_loses_the_list_ends_and_its_readers_go_by_the_record(
     layer: Any, client: Any
 ) -> None:
-    embedded, task = queue_worker.start_queue_worker(FakeEngine(step_seconds=0.05))
+    embedded, task = start_queue_worker(FakeEngine(step_seconds=0.05))
     await asyncio.wait_for(embedded.ready.wait(), PATIENCE)
     chat: ChatClient = await client()
     queued = await chat.ask("stop 400")
@@ -344,7 +344,7 @@ async def test_a_worker_that_loses_the_list_ends_and_its_readers_go_by_the_recor
 async def test_the_readers_of_a_lost_list_are_told_the_end_that_another_process_writes(
     layer: Any, client: Any
 ) -> None:
-    embedded, task = queue_worker.start_queue_worker(FakeEngine(step_seconds=0.05))
+    embedded, task = start_queue_worker(FakeEngine(step_seconds=0.05))
     await asyncio.wait_for(embedded.ready.wait(), PATIENCE)
     chat: ChatClient = await client()
     queued = await chat.ask("stop 400")
@@ -371,7 +371,7 @@ async def test_a_worker_waits_for_the_list_and_can_be_stopped_meanwhile(
 ) -> None:
     other = LockHolder()
     await asyncio.to_thread(disconnecting(other.acquire))
-    embedded, task = queue_worker.start_queue_worker(FakeEngine())
+    embedded, task = start_queue_worker(FakeEngine())
 
     async def is_told() -> bool:
         return "does not start yet" in caplog.text
@@ -383,7 +383,7 @@ async def test_a_worker_waits_for_the_list_and_can_be_stopped_meanwhile(
     await embedded.stop()
     await asyncio.wait_for(task, PATIENCE)
     await asyncio.to_thread(disconnecting(other.acquire))
-    waiting, task = queue_worker.start_queue_worker(FakeEngine())
+    waiting, task = start_queue_worker(FakeEngine())
     await asyncio.sleep(0)
     await waiting.stop()
     await asyncio.wait_for(task, PATIENCE)
@@ -395,25 +395,29 @@ async def test_what_a_stale_list_says_is_not_acted_upon(
     layer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its readers may have gone to another process: they are not taken to have left."""
-    embedded, task = queue_worker.start_queue_worker(FakeEngine())
+    embedded, task = start_queue_worker(FakeEngine())
     await asyncio.wait_for(embedded.ready.wait(), PATIENCE)
     done: list[str] = []
 
-    async def note(upkeep: Upkeep) -> None:
-        done.append("kept")
+    async def note_sweep(*args: object) -> Sweep:
+        done.append("swept")
+        return Sweep([], [], [])
+
+    async def note_reconcile(layer: object) -> None:
+        done.append("reconciled")
 
     with monkeypatch.context() as changed:
-        changed.setattr(Upkeep, "sweep", note)
-        changed.setattr(Upkeep, "reconcile", note)
+        changed.setattr(MemoryWaitingList, "sweep", note_sweep)
+        changed.setattr(reconciler, "reconcile", note_reconcile)
         changed.setattr(LockHolder, "is_fresh", property(lambda holder: False))
         assert not embedded._has_place()
-        await embedded._sweep()
-        await embedded._reconcile()
+        await embedded._upkeep.sweep()
+        await embedded._upkeep.reconcile()
         assert done == []
         changed.setattr(LockHolder, "is_fresh", property(lambda holder: True))
         assert embedded._has_place()
-        await embedded._sweep()
-        await embedded._reconcile()
-        assert len(done) >= 2
+        await embedded._upkeep.sweep()
+        await embedded._upkeep.reconcile()
+        assert {"swept", "reconciled"} <= {*done}
     await embedded.stop()
     await asyncio.wait_for(task, PATIENCE)

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from chatsite.asgi import application as site
-from streaming.worker.queue_worker import start_queue_worker
+from streaming.worker.embedded import start_queue_worker
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from streaming.engine.base import (
     Channel,
     Finished,
@@ -16,19 +18,24 @@ from streaming.engine.base import (
     TextDelta,
 )
 from streaming.lifecycle.published import output_of
+from streaming.models import Status
 from streaming.record.output import Output
-from streaming.worker.running import Moment, Running
+from streaming.system.transitions import InvalidTransition
+from streaming.worker.running import Running, RunningPhase
+from streaming.worker.transcript import EventTime
 
 
 def running() -> Running:
     entry = SimpleNamespace(response_id=str(uuid4()))
     claim: Any = SimpleNamespace(lease=None, entry=entry, last_sequence=0, tokens=())
-    return Running(claim)
+    made = Running(claim)
+    made.mark_submitted()
+    return made
 
 
 def take(made: Running, *events: Any) -> None:
     for event in events:
-        made.take(event, Moment())
+        made.take(event, EventTime())
 
 
 def text(said: str, tokens: int = 1) -> TextDelta:
@@ -36,9 +43,9 @@ def text(said: str, tokens: int = 1) -> TextDelta:
 
 
 def publish(made: Running) -> list[dict[str, Any]]:
-    appends = made.unsaid()
+    appends = made.unpublished()
     for append in appends:
-        made.said(append)
+        made.mark_published(append)
     return [json.loads(append.event) for append in appends]
 
 
@@ -46,11 +53,11 @@ def test_what_was_offered_comes_again_as_it_was() -> None:
     """It may be published: under its number nothing longer can be, and none of it is said twice."""
     made = running()
     take(made, Started("r", 3), text("one"))
-    first = list(made.unsaid())
+    first = list(made.unpublished())
     take(made, text(" two"))
-    assert list(made.unsaid()) == first
+    assert list(made.unpublished()) == first
     for append in first:
-        made.said(append)
+        made.mark_published(append)
     (event,) = publish(made)
     assert (event["delta"], event["offset"]) == (" two", 3)
 
@@ -58,18 +65,18 @@ def test_what_was_offered_comes_again_as_it_was() -> None:
 def test_an_answer_that_begins_anew_says_so_under_a_number_of_its_own() -> None:
     made = running()
     take(made, Started("r", 3), text("one"))
-    first = list(made.unsaid())
+    first = list(made.unpublished())
     take(made, Started("r", 3, anew=True), text("other"))
-    assert list(made.unsaid()) == first
+    assert list(made.unpublished()) == first
     for append in first:
-        made.said(append)
+        made.mark_published(append)
     begun, delta = publish(made)
     assert (begun["type"], delta["delta"], delta["offset"]) == (
         "response.in_progress",
         "other",
         0,
     )
-    assert made.tail == 4
+    assert made.last_sequence == 4
 
 
 def thought(said: str, tokens: int = 1) -> TextDelta:
@@ -81,7 +88,7 @@ def test_text_thought_and_what_is_none_keep_their_order() -> None:
     call = {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}
     said = [thought("H"), thought("m"), text("a"), text("b"), PassedDelta("r", call, ())]
     take(made, Started("r", 3), *said, thought(" so"), text("c"))
-    appends = list(made.unsaid())
+    appends = list(made.unpublished())
     assert [append.tokens for append in appends] == [(), (-1,) * 6, (), (), (), ()]
     _, *events = publish(made)
     assert [(event.get("delta", event.get("fields")), event.get("offset")) for event in events] == [
@@ -92,7 +99,7 @@ def test_text_thought_and_what_is_none_keep_their_order() -> None:
         ("c", 2),
     ]
     take(made, Finished("r", FinishReason.TOOL_CALLS))
-    assert made.is_over
+    assert made.can_end
     said = made.outcome().output
     assert (said.text, said.reasoning, set(said.passed)) == ("abc", "Hm so", {"tool_calls"})
 
@@ -110,7 +117,7 @@ def test_how_long_it_thought_is_known_as_it_thinks_and_in_the_end() -> None:
         (16.5, Finished("r", FinishReason.STOP)),
     ]
     for at, event in heard:
-        made.take(event, Moment(at))
+        made.take(event, EventTime(at))
     _, first, _, later, _ = publish(made)
     assert (first["reasoning_ms"], later["reasoning_ms"]) == (1000, 2500)
     assert made.outcome().output.reasoning_ms == 3250
@@ -118,18 +125,19 @@ def test_how_long_it_thought_is_known_as_it_thinks_and_in_the_end() -> None:
 
 def test_a_thought_goes_on_after_a_crash_as_it_was_told() -> None:
     made = running()
-    made.take(Started("r", 3), Moment(10.0))
-    made.take(thought("One"), Moment(10.0))
-    made.take(thought(" two"), Moment(12.0))
-    events = [append.event for append in made.unsaid()]
+    made.take(Started("r", 3), EventTime(10.0))
+    made.take(thought("One"), EventTime(10.0))
+    made.take(thought(" two"), EventTime(12.0))
+    events = [append.event for append in made.unpublished()]
     claim: Any = SimpleNamespace(lease=None, entry=made.claim.entry, last_sequence=2, tokens=(1, 2))
     again = Running(claim)
+    again.mark_submitted()
     again.resume(output_of(events))
-    again.take(Started("r", 3), Moment(50.0))
-    again.take(thought(" three"), Moment(50.0))
-    again.take(text("So"), Moment(51.0))
+    again.take(Started("r", 3), EventTime(50.0))
+    again.take(thought(" three"), EventTime(50.0))
+    again.take(text("So"), EventTime(51.0))
     again.cut_short()
-    events += [append.event for append in again.unsaid()]
+    events += [append.event for append in again.unpublished()]
     publish(again)
     outcome = again.outcome()
     assert outcome.output == Output("So", "One two three", 3000)
@@ -144,3 +152,40 @@ def test_what_begins_anew_has_thought_nothing() -> None:
     take(made, Started("r", 3, anew=True), text("b"), Finished("r", FinishReason.STOP))
     events = publish(made)
     assert made.outcome().output == output_of(map(json.dumps, events)) == Output("b")
+
+
+def test_its_phases_follow_each_other() -> None:
+    made = running()
+    with pytest.raises(InvalidTransition, match="is GENERATING and cannot become ENDING"):
+        made.begin_ending()
+    take(made, Started("r", 3), text("a"), Finished("r", FinishReason.STOP))
+    assert (made.phase, made.can_end) == (RunningPhase.FINISHED, False)  # "a" is not published
+    publish(made)
+    assert made.can_end
+    made.begin_ending()
+    assert (made.phase, made.can_end) == (RunningPhase.ENDING, False)
+
+
+def test_the_engine_is_asked_to_end_only_what_it_has() -> None:
+    claimed = Running(running().claim)
+    assert not claimed.cancel()
+    assert claimed.is_cancelled
+    claimed.mark_submitted()
+    assert not claimed.is_unheeded(0)
+    assert claimed.cancel()
+    assert claimed.is_unheeded(-1)
+    assert not claimed.is_unheeded(60)
+    take(claimed, Finished("r", FinishReason.CANCELLED))
+    assert not claimed.cancel()
+    assert not claimed.is_unheeded(-1)
+
+
+def test_one_that_takes_too_long_has_failed_unless_it_ended_by_itself() -> None:
+    for reason, status in (
+        (FinishReason.CANCELLED, Status.FAILED),
+        (FinishReason.STOP, Status.COMPLETED),
+    ):
+        made = running()
+        assert made.time_out()
+        take(made, Started("r", 3), Finished("r", reason))
+        assert made.outcome().status is status

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from streaming.worker import queue_worker
+from streaming.worker import tasks as worker_tasks
 
 
 async def stubborn(cancellations: int) -> None:
@@ -21,11 +21,11 @@ async def stubborn(cancellations: int) -> None:
 async def test_many_that_do_not_end_are_a_line_each_time(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(queue_worker, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(worker_tasks, "POLL_SECONDS", 0.05)
     tasks = [asyncio.create_task(stubborn(2)) for _ in range(500)]
     await asyncio.sleep(0)
     with caplog.at_level(logging.WARNING):
-        await queue_worker._cancel(*tasks)
+        await worker_tasks.cancel_all(*tasks)
     assert all(task.done() for task in tasks)
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 1, lines[:3]

@@ -25,7 +25,8 @@ from streaming.lifecycle.doorbell import DOORBELL
 from streaming.system import watchdog
 from streaming.system.file_limit import raise_file_limit
 from streaming.waiting_list.redis.reasons import RedisRefused
-from streaming.worker.queue_worker import QueueWorker, build_engine
+from streaming.worker.engine_choice import build_engine
+from streaming.worker.queue_worker import QueueWorker
 
 
 class GenerationWorker(Worker):

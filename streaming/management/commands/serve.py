@@ -85,7 +85,7 @@ class Command(BaseCommand):
         collect_if_old()
         self.application()  # before the model is loaded
         if with_worker:
-            from streaming.worker.queue_worker import build_engine
+            from streaming.worker.engine_choice import build_engine
 
             build_engine().prepare()
         return is_redis_there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
@@ -11,6 +12,7 @@ import pytest
 from streaming.engine.base import Engine
 from streaming.engine.upstream import UpstreamEngine
 from streaming.worker.publishing import MOST_PUBLISH_SECONDS, Publisher
+from streaming.worker.running_set import RunningSet
 from tests.support.fake_engine import FakeEngine
 from tests.support.fake_upstream import Exchange, FakeUpstream
 from tests.unit.engine.gathered import Gathered, ask
@@ -22,9 +24,12 @@ PROMISED = 0.05
 
 
 def publisher(engine: Engine, running: int) -> Publisher:
-    made = Publisher(engine, Mock(), lambda: None)
-    made.running.update((str(number), Mock()) for number in range(running))
-    return made
+    running_set = RunningSet(engine, Mock())
+    for number in range(running):
+        entry = SimpleNamespace(response_id=str(number))
+        claim: Any = SimpleNamespace(lease=None, entry=entry, last_sequence=0, tokens=())
+        running_set.add(claim)
+    return Publisher(engine, Mock(), running_set, Mock())
 
 
 @pytest.mark.parametrize("running", [1, 8, 9, 64, 1000])
