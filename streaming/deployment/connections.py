@@ -1,6 +1,6 @@
-"""Who is connected to a web process: how many in all and from where, and how long one may take.
+"""The connections of a web process: how many in all and from where, and how long one may take.
 
-It knows neither HTTP nor WebSockets; what a connection is, is the server's affair.
+It knows neither HTTP nor WebSockets.
 """
 
 from __future__ import annotations
@@ -9,69 +9,36 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum
 
+from streaming.deployment.connection import Connection, ConnectionPhase, Refusal
+from streaming.deployment.throttled_warnings import ThrottledWarnings
 from streaming.identity import owners
 
 logger = logging.getLogger(__name__)
 
 MOST = 10_000
-"""So many at once, unless the settings say otherwise; an idle WebSocket takes some 60 KiB."""
+"""Maximum connections, unless the settings say otherwise; an idle WebSocket takes some 60 KiB."""
 
 _SPARE_FILES = 128
-"""What the database, the model and request bodies may have open beside the connections; a quarter
-of all where there are few."""
+"""Files that the database, the model and request bodies may have open beside the connections; a
+quarter of all where there are few."""
 
 _BODY_BYTES_PER_SECOND = 8192
 """A body that comes more slowly than this is not waited for."""
 
 _YOUNG_SECONDS = 1.0
-"""So long nobody who has just come has to give way to others."""
+"""Age, in seconds, until which a connection does not have to give way to others."""
 
 _BEYOND_SECONDS = 5.0
-"""How long one beyond the bounds may take to ask, and to be told that it is."""
+"""Most seconds that a connection beyond the bounds may take to ask, and to be told that it is."""
 
 _CLOSING_SECONDS = 2.0
-"""How long the other end may take to read the last word before the connection is cut."""
-
-_COMPLAINT_SECONDS = 60.0
-
-
-class Phase(Enum):
-    """What is waited for. A request that is being answered, and a WebSocket, has no deadline."""
-
-    HEAD = "the head of a request"
-    BODY = "the body of a request"
-    SERVED = "nothing"
-    IDLE = "a further request"
-    CLOSING = "the end"
-
-
-class Refusal(Enum):
-    FULL = "The server has as many connections as it can have. Try again in a moment."
-    ADDRESS = "Too many connections from your address are open. Close one first."
-
-
-@dataclass(eq=False, slots=True)
-class Connection:
-    """`end` closes it because it takes too long, `cut` at once. `by_proxy`: it is that of a trusted
-    proxy, or has no address (a Unix socket). `refusal`: why it may not be served, if so."""
-
-    end: Callable[[Phase], None]
-    cut: Callable[[], None]
-    by_proxy: bool
-    key: str = ""
-    phase: Phase = Phase.HEAD
-    since: float = 0.0
-    received: int = 0
-    refusal: Refusal | None = None
-    gone: bool = False
+"""Most seconds that the other end may take to read the last word until the connection is cut."""
 
 
 class Connections:
-    """All of one process. `most` of them and `per_address` from one client address (0: no bound)
-    are served; a few beyond are told so.
+    """Counts and bounds all connections of one process. `most` of them, and `per_address` from one
+    client address (0: no bound), are served; a few beyond are told why they are not.
 
     A trusted proxy has the connections of many people: they are counted by the address that it
     names (`name`), while each is served. Seconds: `head` for a request's head, as long again and a
@@ -86,30 +53,37 @@ class Connections:
         head: float,
         idle: float,
         trusted: Sequence[str] = (),
+        warnings: ThrottledWarnings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.most = most
         self.beyond = max(16, min(256, most // 10))
         self._per_address = per_address
-        self._patience = {Phase.HEAD: head, Phase.IDLE: idle, Phase.CLOSING: _CLOSING_SECONDS}
+        self._patience = {
+            ConnectionPhase.HEAD: head,
+            ConnectionPhase.IDLE: idle,
+            ConnectionPhase.CLOSING: _CLOSING_SECONDS,
+        }
         self._trusted = trusted
         self._clock = clock
         self._inside = 0
         self._by_address: Counter[str] = Counter()
-        self._phases: dict[Phase, dict[Connection, None]] = {
-            phase: {} for phase in Phase if phase is not Phase.SERVED
+        self._phases: dict[ConnectionPhase, dict[Connection, None]] = {
+            phase: {} for phase in ConnectionPhase if phase is not ConnectionPhase.SERVED
         }
         self._refused: dict[Connection, None] = {}
-        self.complaint = Complaint(clock)
+        self._warnings = warnings or ThrottledWarnings(clock)
         self.left = 0
-        """So many have ended since somebody set this to 0."""
+        """Connections that have ended since somebody set this to 0."""
 
     def __len__(self) -> int:
         return self._inside + len(self._refused)
 
-    def enter(self, peer: str, end: Callable[[Phase], None], cut: Callable[[], None]) -> Connection:
-        """A connection that has just been made. One that has to be refused is kept for as long as
-        it takes to tell it."""
+    def enter(
+        self, peer: str, end: Callable[[ConnectionPhase], None], cut: Callable[[], None]
+    ) -> Connection:
+        """Count a connection that has just been made, from the address `peer`. One that has to be
+        refused is kept for as long as it takes to tell it."""
         by_proxy = not peer or owners.is_within(peer, self._trusted)
         connection = Connection(end, cut, by_proxy, since=self._clock())
         key = "" if by_proxy else owners.client_address({"client": [peer]}, ())
@@ -120,12 +94,12 @@ class Connections:
         else:
             self._inside += 1
             self._count(connection, key)
-            self._phases[Phase.HEAD][connection] = None
+            self._phases[ConnectionPhase.HEAD][connection] = None
         return connection
 
     def name(self, connection: Connection, address: str) -> Refusal | None:
-        """A trusted proxy's connection serves the client at `address` from now on, until `unname`;
-        or why it may not."""
+        """Count a trusted proxy's connection for the client at `address`, until `unname`. Return
+        why that client may not be served, if so."""
         if not connection.by_proxy:
             return None
         self.unname(connection)
@@ -135,11 +109,12 @@ class Connections:
         return None
 
     def unname(self, connection: Connection) -> None:
+        """Count a trusted proxy's connection for nobody: its request has been answered."""
         if connection.by_proxy:
             self._discount(connection)
 
-    def turn(self, connection: Connection, phase: Phase) -> None:
-        """Something else is waited for now. One that is refused has its own deadline."""
+    def turn(self, connection: Connection, phase: ConnectionPhase) -> None:
+        """Wait for something else from now on. One that is refused has its own deadline."""
         self._phases.get(connection.phase, {}).pop(connection, None)
         connection.phase = phase
         connection.received = 0
@@ -148,6 +123,7 @@ class Connections:
             self._phases[phase][connection] = None
 
     def leave(self, connection: Connection) -> None:
+        """Count a connection no more that has ended. Again does no harm."""
         if connection.gone:
             return
         connection.gone = True
@@ -165,19 +141,19 @@ class Connections:
         for phase, patience in self._patience.items():
             for connection in _older(self._phases[phase], now - patience):
                 self._end(connection)
-        for connection in list(self._phases[Phase.BODY]):
+        for connection in list(self._phases[ConnectionPhase.BODY]):
             earned = connection.received / _BODY_BYTES_PER_SECOND
-            if now - connection.since > self._patience[Phase.HEAD] + earned:
+            if now - connection.since > self._patience[ConnectionPhase.HEAD] + earned:
                 self._end(connection)
         for connection in _older(self._refused, now - _BEYOND_SECONDS):
             self._cut(connection)
 
     def _end(self, connection: Connection) -> None:
         phase = connection.phase
-        if phase is Phase.CLOSING:
+        if phase is ConnectionPhase.CLOSING:
             self._cut(connection)
         else:
-            self.turn(connection, Phase.CLOSING)
+            self.turn(connection, ConnectionPhase.CLOSING)
             connection.end(phase)
 
     def _cut(self, connection: Connection) -> None:
@@ -186,7 +162,7 @@ class Connections:
 
     def _objection(self, key: str) -> Refusal | None:
         if key and 0 < self._per_address <= self._by_address[key]:
-            self.complaint.utter(
+            self._warnings.warn(
                 "%d connections from %s are open (CHATSTREAM_MAX_CONNECTIONS_PER_ADDRESS): further "
                 "ones are refused.%s If that is a proxy, name it in CHATSTREAM_TRUSTED_PROXIES.",
                 (self._per_address, key),
@@ -195,9 +171,9 @@ class Connections:
         return None
 
     def _make_room(self) -> bool:
-        """Whether somebody who asks nothing, or has not asked yet, could be sent away."""
+        """Cut a connection that asks nothing, or has not asked yet. Return False without one."""
         young = self._clock() - _YOUNG_SECONDS
-        for phase in (Phase.IDLE, Phase.HEAD):
+        for phase in (ConnectionPhase.IDLE, ConnectionPhase.HEAD):
             for connection in self._phases[phase]:
                 if connection.since <= young:
                     self._cut(connection)
@@ -211,7 +187,7 @@ class Connections:
             self._cut(next(iter(self._refused)))
         self._refused[connection] = None
         if refusal is Refusal.FULL:
-            self.complaint.utter(
+            self._warnings.warn(
                 "%d connections are open (CHATSTREAM_MAX_CONNECTIONS, and the limit of open "
                 "files): further ones are refused with 503.%s",
                 (self.most,),
@@ -231,7 +207,7 @@ class Connections:
 
 
 def _older(connections: dict[Connection, None], moment: float) -> list[Connection]:
-    """Those at the front, where the oldest stand, since before `moment`."""
+    """Return those that wait since `moment` or before; the oldest stand at the front."""
     found = []
     for connection in connections:
         if connection.since > moment:
@@ -241,7 +217,8 @@ def _older(connections: dict[Connection, None], moment: float) -> list[Connectio
 
 
 def most_connections(wanted: int, file_limit: int) -> int:
-    """How many a process may have: `wanted`, or MOST if that is 0, as far as its files allow."""
+    """Return how many connections a process may have: `wanted`, or MOST if that is 0, as far as
+    its limit of open files allows."""
     possible = max(16, file_limit - max(_SPARE_FILES, file_limit // 4))
     if wanted > possible:
         logger.warning(
@@ -252,21 +229,3 @@ def most_connections(wanted: int, file_limit: int) -> int:
             possible,
         )
     return min(wanted or MOST, possible)
-
-
-class Complaint:
-    """Says each warning once a minute at most, with how often it was due meanwhile."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._said: dict[str, tuple[float, int]] = {}
-
-    def utter(self, message: str, args: tuple[object, ...] = ()) -> None:
-        """`message` has a further `%s` for the number that was left unsaid."""
-        now = self._clock()
-        at, unsaid = self._said.get(message, (now - _COMPLAINT_SECONDS, 0))
-        if now - at < _COMPLAINT_SECONDS:
-            self._said[message] = (at, unsaid + 1)
-            return
-        self._said[message] = (now, 0)
-        logger.warning(message, *args, f" ({unsaid:,} more since it was last said.)" * (unsaid > 0))

@@ -1,4 +1,4 @@
-"""Requests for a host name that is not the site's: refused with the remedy, not with a riddle."""
+"""Requests for a host name that is not the site's are refused with the remedy."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ logger = logging.getLogger(__name__)
 _HOST_CHARS = 100
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-"""Of a page that fetches nothing: from this host it would get nothing."""
+"""Content security policy of a page that fetches nothing: from this host it would get nothing."""
 
 _lines = TokenBucket(1 / 60, burst=5)
-"""Of the log: scanners try a thousand names."""
+"""Bounds the lines in the log: scanners try a thousand names."""
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 
 @async_only_middleware
 def known_host(get_response: Handler) -> Handler:
-    """Middleware: 400 for a host that is none of `ALLOWED_HOSTS`, as Django's own, but in words
-    that name the setting: JSON below the API's address, a page elsewhere."""
+    """Middleware: answer 400 for a host that is none of `ALLOWED_HOSTS`, as Django does, but in
+    words that name the setting: JSON below the API's address, a page elsewhere."""
 
     async def answer(request: HttpRequest) -> HttpResponseBase:
         try:

@@ -15,7 +15,9 @@ from filelock import FileLock
 
 logger = logging.getLogger(__name__)
 
-_ADVISORY_LOCK = 0x63687374  # any number, but always the same
+_ADVISORY_LOCK = 0x63687374
+"""Number of PostgreSQL's lock for migrating: any, but always the same."""
+
 _WAIT_SECONDS = 1.0
 
 

@@ -26,7 +26,7 @@ from streaming.waiting_list.interface import Snapshot, WorkerRow, WorkerState
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 5.0
-"""Whoever does not answer within this time is taken to be away."""
+"""Seconds after which a database or layer that does not answer is taken to be away."""
 
 HEALTHY = {"status": "ok"}
 
@@ -35,7 +35,7 @@ Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 @async_only_middleware
 def probes(get_response: Handler) -> Handler:
-    """Middleware: answers the four addresses, passes everything else on."""
+    """Middleware: answer the four addresses, pass everything else on."""
     answers = {
         "/healthz": healthz,
         "/readyz": readyz,
@@ -57,12 +57,12 @@ def probes(get_response: Handler) -> Handler:
 
 
 async def healthz(request: HttpRequest) -> HttpResponse:
-    """200 if the process's event loop turns. Asks nobody else. `serve` answers it before Django."""
+    """Answer 200 if the process's event loop turns. Asks nobody else; `serve` answers before Django."""
     return JsonResponse(HEALTHY)
 
 
 async def readyz(request: HttpRequest) -> HttpResponse:
-    """200 if a prompt can be answered now, else 503; JSON says what is missing."""
+    """Answer 200 if a prompt can be answered now, else 503; JSON says what is missing."""
     database, (layer, worker) = await asyncio.gather(_database(), _layer_and_worker())
     checks = {"database": database, "layer": layer, "worker": worker}
     is_ready = all(check == "ok" for check in checks.values())
@@ -72,7 +72,7 @@ async def readyz(request: HttpRequest) -> HttpResponse:
 
 
 async def health(request: HttpRequest) -> HttpResponse:
-    """`/readyz` by the name that vLLM and llama.cpp have for it, with llama.cpp's word."""
+    """Answer as `/readyz`, by the name that vLLM and llama.cpp have for it, with llama.cpp's word."""
     response = await readyz(request)
     return JsonResponse(HEALTHY) if response.status_code == 200 else response
 
@@ -107,7 +107,7 @@ def _workers_word(workers: list[WorkerRow]) -> str:
 
 
 async def show_metrics(request: HttpRequest) -> HttpResponse:
-    """The metrics of this process and of the queue, for those who may read them."""
+    """Answer with the metrics of this process and of the queue, to those who may read them."""
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
     if not may_read(
         request.META.get("REMOTE_ADDR", ""),
@@ -121,7 +121,7 @@ async def show_metrics(request: HttpRequest) -> HttpResponse:
 
 
 async def snapshot() -> Snapshot | None:
-    """The queue; None if the layer is away."""
+    """Return the queue; None if the layer is away."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             found: Snapshot = await get_channel_layer().waiting_list.snapshot()

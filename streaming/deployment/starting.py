@@ -32,9 +32,10 @@ def has_redis() -> bool:
 
 
 def check_redis() -> bool:
-    """Whether all is well; False: Redis (or the database) is away, and nobody knows yet.
+    """Check that Redis can hold the waiting list, and that it is this site's.
 
-    A channel layer without Redis is well. What is unwise is logged. Raises RedisRefused.
+    Return False if Redis (or the database) is away, so that nobody knows yet. A channel layer
+    without Redis is well. What is unwise is logged. Raises RedisRefused.
     """
     global _is_checked
     _is_checked = True
@@ -60,7 +61,7 @@ def _check(*, is_told: bool) -> bool:
 
 
 def wait_for_redis() -> None:
-    """Return when all is well. Raises RedisRefused."""
+    """Check, again and again, until all is well. Raises RedisRefused."""
     is_well = check_redis()
     while not is_well:
         time.sleep(_AGAIN_SECONDS)
@@ -68,7 +69,7 @@ def wait_for_redis() -> None:
 
 
 def check_redis_later(on_refused: Callable[[str], None]) -> None:
-    """Go on asking, in a thread, until all is well; a refusal is logged and told."""
+    """Check, in a thread, until all is well; a refusal is logged, and `on_refused` is called."""
 
     def ask() -> None:
         try:
@@ -85,10 +86,10 @@ def check_redis_later(on_refused: Callable[[str], None]) -> None:
 
 
 def check_redis_at_import() -> None:
-    """The same for a server that only imports the application, unless its command has asked
-    before. Raises ImproperlyConfigured.
+    """Check for a server that only imports the application, unless its command has done so. Raises
+    ImproperlyConfigured.
 
-    In a thread, for such a server may import it on its event loop.
+    It runs in a thread, for such a server may import the application on its event loop.
     """
     if _is_checked:
         return

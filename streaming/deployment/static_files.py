@@ -23,11 +23,12 @@ _STAMP = ".source"
 
 
 class HashedStorage(CompressedManifestStaticFilesStorage):
-    """Names with hashes; the plain name of what is not collected."""
+    """Gives files names with hashes, and plain names where they are not collected."""
 
     support_js_module_import_aggregation = True  # modules import each other by hashed names, too
 
     def read_manifest(self) -> str | None:
+        """Return the names of what is collected; None if the file cannot be read."""
         try:
             manifest: str | None = super().read_manifest()
         except OSError:
@@ -35,6 +36,7 @@ class HashedStorage(CompressedManifestStaticFilesStorage):
         return manifest
 
     def stored_name(self, name: str) -> str:
+        """Return the name under which a file is served."""
         collected = self.hash_key(self.clean_name(name)) in self.hashed_files
         return super().stored_name(name) if collected else name
 
@@ -68,7 +70,7 @@ def _storage() -> HashedStorage:
 
 
 def _source() -> str:
-    """A digest of everything that is collected."""
+    """Return a digest of everything that is collected."""
     digest = hashlib.sha256()
     for finder in finders.get_finders():
         for name, storage in sorted(finder.list(None), key=lambda found: found[0]):

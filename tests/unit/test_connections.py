@@ -14,15 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.deployment import turnstile
-from streaming.deployment.connections import (
-    MOST,
-    Complaint,
-    Connection,
-    Connections,
-    Phase,
-    Refusal,
-    most_connections,
-)
+from streaming.deployment.connection import Connection, ConnectionPhase, Refusal
+from streaming.deployment.connections import MOST, Connections, most_connections
+from streaming.deployment.throttled_warnings import ThrottledWarnings
 from streaming.deployment.turnstile import Turnstile
 from streaming.system.file_limit import raise_file_limit
 from tests.support.processes import ROOT
@@ -33,7 +27,7 @@ class Room:
 
     def __init__(self, most: int = 100, per_address: int = 0, *trusted: str) -> None:
         self.now = 0.0
-        self.ended: list[tuple[str, Phase]] = []
+        self.ended: list[tuple[str, ConnectionPhase]] = []
         self.cut: list[str] = []
         self.bounds = Connections(
             most, per_address, head=20, idle=75, trusted=trusted, clock=lambda: self.now
@@ -51,9 +45,12 @@ class Room:
 
 
 @pytest.mark.parametrize(
-    ("phase", "seconds"), [(Phase.HEAD, 20), (Phase.BODY, 20), (Phase.IDLE, 75)]
+    ("phase", "seconds"),
+    [(ConnectionPhase.HEAD, 20), (ConnectionPhase.BODY, 20), (ConnectionPhase.IDLE, 75)],
 )
-def test_each_phase_has_its_deadline_and_then_a_last_word(phase: Phase, seconds: float) -> None:
+def test_each_phase_has_its_deadline_and_then_a_last_word(
+    phase: ConnectionPhase, seconds: float
+) -> None:
     room = Room()
     room.bounds.turn(room.enter(), phase)
     room.look_at(seconds - 0.1)
@@ -66,7 +63,7 @@ def test_each_phase_has_its_deadline_and_then_a_last_word(phase: Phase, seconds:
 
 def test_what_is_served_has_none() -> None:
     room = Room()
-    room.bounds.turn(room.enter(), Phase.SERVED)
+    room.bounds.turn(room.enter(), ConnectionPhase.SERVED)
     room.look_at(1e9)
     assert not room.ended
     assert len(room.bounds) == 1
@@ -75,7 +72,7 @@ def test_what_is_served_has_none() -> None:
 def test_a_body_earns_time_by_what_comes() -> None:
     room = Room()
     connection = room.enter()
-    room.bounds.turn(connection, Phase.BODY)
+    room.bounds.turn(connection, ConnectionPhase.BODY)
     connection.received = 10 * 8192
     room.look_at(29)
     assert not room.ended
@@ -116,8 +113,8 @@ def test_the_one_that_asks_nothing_longest_gives_way() -> None:
     room = Room(3)
     names = ["half", "idle", "served"]
     half, idle, served = (room.enter(name=name) for name in names)
-    room.bounds.turn(idle, Phase.IDLE)
-    room.bounds.turn(served, Phase.SERVED)
+    room.bounds.turn(idle, ConnectionPhase.IDLE)
+    room.bounds.turn(served, ConnectionPhase.SERVED)
     assert room.enter().refusal is Refusal.FULL  # all have just come
     room.now = 2
     assert room.enter().refusal is None
@@ -130,11 +127,11 @@ def test_the_one_that_asks_nothing_longest_gives_way() -> None:
 
 def test_those_beyond_are_few_and_have_little_time() -> None:
     room = Room(1)
-    room.bounds.turn(room.enter(), Phase.SERVED)
+    room.bounds.turn(room.enter(), ConnectionPhase.SERVED)
     beyond = [room.enter(name=str(number)) for number in range(room.bounds.beyond + 3)]
     assert room.cut == ["0", "1", "2"]
     assert len(room.bounds) == 1 + room.bounds.beyond
-    room.bounds.turn(beyond[-1], Phase.IDLE)
+    room.bounds.turn(beyond[-1], ConnectionPhase.IDLE)
     room.look_at(6)
     assert len(room.bounds) == 1
     for each in beyond:
@@ -158,7 +155,7 @@ def test_whatever_happens_the_counts_are_right(steps: list[tuple[int, int, int]]
             if what == 4:
                 room.bounds.leave(connection)
             elif what == 5:
-                room.bounds.turn(connection, list(Phase)[seconds])
+                room.bounds.turn(connection, list(ConnectionPhase)[seconds])
             elif what == 6 and not connection.gone:
                 room.bounds.name(connection, "192.0.2.3")
             else:
@@ -172,14 +169,14 @@ def test_whatever_happens_the_counts_are_right(steps: list[tuple[int, int, int]]
         assert all(count <= 3 for count in room.bounds._by_address.values())
 
 
-def test_a_complaint_is_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_warning_is_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
-    complaint = Complaint(lambda: now)
+    warnings = ThrottledWarnings(lambda: now)
     with caplog.at_level(logging.WARNING):
         for _ in range(1000):
-            complaint.utter("%d too many.%s", (7,))
+            warnings.warn("%d too many.%s", (7,))
         now = 61
-        complaint.utter("%d too many.%s", (8,))
+        warnings.warn("%d too many.%s", (8,))
     assert [record.getMessage() for record in caplog.records] == [
         "7 too many.",
         "8 too many. (999 more since it was last said.)",

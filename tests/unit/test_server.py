@@ -12,8 +12,9 @@ import pytest
 from daphne import server as daphne_server
 
 from streaming.delivery import subscription
-from streaming.deployment import server
-from streaming.deployment.server import ChatServer, Outbox
+from streaming.deployment import slow_readers
+from streaming.deployment.outbox import Outbox
+from streaming.deployment.server import ChatServer
 from tests.support.passing_time import stays
 
 
@@ -72,7 +73,7 @@ async def test_the_last_part_waits_for_nobody(chat_server: ChatServer, protocol:
 async def test_who_reads_nothing_any_more_is_cut(
     chat_server: ChatServer, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_DOWNLOAD_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(slow_readers, "_DOWNLOAD_PATIENCE_SECONDS", 0.1)
     await asyncio.wait_for(chat_server.handle_reply(protocol, part(2_000_000)), 20)
     assert protocol.transport.aborted
 
