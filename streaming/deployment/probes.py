@@ -57,7 +57,7 @@ def probes(get_response: Handler) -> Handler:
 
 
 async def healthz(request: HttpRequest) -> HttpResponse:
-    """Answer 200 if the process's event loop turns. Asks nobody else; `serve` answers before Django."""
+    """Answer 200 if the process's event loop turns. Asks nobody else. `serve` does so by itself."""
     return JsonResponse(HEALTHY)
 
 
@@ -72,7 +72,7 @@ async def readyz(request: HttpRequest) -> HttpResponse:
 
 
 async def health(request: HttpRequest) -> HttpResponse:
-    """Answer as `/readyz`, by the name that vLLM and llama.cpp have for it, with llama.cpp's word."""
+    """Answer as `/readyz` by the name and, if ready, the word that llama.cpp has for it."""
     response = await readyz(request)
     return JsonResponse(HEALTHY) if response.status_code == 200 else response
 
