@@ -9,7 +9,7 @@ from streaming.system import private_files
 
 
 def read_or_create_secret(path: Path) -> str:
-    """The key in `path`, made with owner-only rights if the file is not there.
+    """Return the key in `path`; it is made, with owner-only rights, if the file is not there.
 
     Safe against two processes starting at once: exactly one creates, the other reads.
     """

@@ -1,4 +1,4 @@
-"""What a log line looks like: plain text or JSON, with the response it is about, without secrets.
+"""Log lines: plain text or JSON, with the response that they are about, without secrets.
 
 Prompts, answers, cookies and credentials are not logged anywhere; as a second guard, every line
 is searched for the configured secrets and for what looks like a credential. A record is one line
@@ -34,7 +34,7 @@ _SHORTEST_SECRET = 6
 
 @contextlib.contextmanager
 def about(response_id: UUID | str | None) -> Iterator[None]:
-    """What is logged meanwhile, in this task and those it starts, is about this response."""
+    """Name this response in what is logged meanwhile, in this task and those that it starts."""
     token = _response_id.set(None if response_id is None else str(response_id))
     try:
         yield
@@ -43,8 +43,8 @@ def about(response_id: UUID | str | None) -> Iterator[None]:
 
 
 def response_of(record: logging.LogRecord) -> str | None:
-    """The response a line is about: of its `extra`, or the id among its arguments, or of the task
-    that wrote it."""
+    """Return the id of the response that a record is about: the one in its `extra`, or among its
+    arguments, or that of the task that wrote it; None without any."""
     if said := getattr(record, "response_id", None):
         return str(said)
     for argument in record.args if isinstance(record.args, tuple) else ():
@@ -70,12 +70,14 @@ class _Formatter(logging.Formatter):
         self._secrets = [secret for secret in longest_first if len(secret) >= _SHORTEST_SECRET]
 
     def without_secrets(self, text: str) -> str:
+        """Return a text with the secrets and credentials in it hidden."""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         return _CREDENTIALS.sub(HIDDEN, text)
 
     def traceback(self, record: logging.LogRecord) -> str:
-        """Empty without one. What another formatter has left in the record is not taken."""
+        """Return the record's traceback, empty without one. What another formatter has left in the
+        record is not taken."""
         if record.exc_info and record.exc_info[1] is not None:
             return traceback_of(record.exc_info)
         return each_line(record.exc_text) if record.exc_text else ""
@@ -85,6 +87,7 @@ class PlainFormatter(_Formatter):
     """A line for people; the response's id stands at its end if the message does not name it."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line for people, its traceback below it."""
         record.message = bounded(record.getMessage())
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
@@ -106,6 +109,7 @@ class JsonFormatter(_Formatter):
     host = socket.gethostname()
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one JSON object in one line."""
         fields: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,

@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from streaming.models import Response
 
 PREFIX = "chatstream_"
-"""Nothing that needs escaping: a scraper without UTF-8 names would read other names than one with
-them. A colon counts as such in OpenMetrics, and belongs to recording rules."""
+"""Beginning of all names. Nothing in them needs escaping, since scrapers with UTF-8 names and those
+without would read different ones; no colon, either, which belongs to recording rules."""
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560)
 _TOKEN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 1, 2.5, 5, 10)
 
 REGISTRY = CollectorRegistry()
-"""Of this process."""
+"""This process's own metrics."""
 
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
@@ -113,7 +113,7 @@ def count_end(response: Response) -> None:
 
 
 class Queue(Collector):
-    """The waiting list's gauges, of one moment; `snapshot` is None if the layer is away."""
+    """Collects the waiting list's gauges from a `snapshot`, which is None if the layer is away."""
 
     def __init__(self, snapshot: Snapshot | None) -> None:
         self._snapshot = snapshot
@@ -162,6 +162,6 @@ class _Both(Collector):
 
 
 def exposition(snapshot: Snapshot | None, accept: str = "") -> tuple[bytes, str]:
-    """All metrics as a scraper reads them, and their content type."""
+    """Return all metrics in the format that `accept` asks for, and its content type."""
     encode, content_type = choose_encoder(accept)
     return encode(_Both(snapshot)), content_type

@@ -30,7 +30,7 @@ def ended(response: Response) -> None:
 
 
 def facts(response: Response) -> dict[str, str | int | float | None]:
-    """What a log line says of an ended response, in fields of their own. Times in seconds."""
+    """Return an ended response's fields for a log line. Times in seconds."""
 
     def since(moment: object) -> float | None:
         seconds = moment and (moment - response.created_at).total_seconds()  # type: ignore[operator]

@@ -31,7 +31,7 @@ def trace(response: Response) -> None:
 
 @lru_cache(maxsize=1)
 def _tracer() -> Any:
-    """A tracer of this process's provider; the exporter reads the `OTEL_*` variables itself."""
+    """Return this process's tracer; the exporter reads the `OTEL_*` variables itself."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider

@@ -114,6 +114,7 @@ class BoundedPool:
 
     @property
     def is_starting(self) -> bool:
+        """Whether the processes are being started."""
         return not self._settled.is_set()
 
     def wait_for_start(self, seconds: float = _START_SECONDS) -> None:

@@ -1,4 +1,4 @@
-"""What a stranger's text becomes in a log, or as an error's message: one line, visible, and short.
+"""A stranger's text in a log, or in an error's message: one line, visible, and short.
 
 A message, a header, a path or an error's text may hold line breaks that forge lines, escape
 sequences that move a terminal's cursor, signs that turn the direction of writing, or a whole row of
@@ -15,16 +15,16 @@ from collections.abc import Iterator
 from types import TracebackType
 
 MOST_CHARS = 10_000
-"""Characters of a message."""
+"""Maximum characters of a message."""
 MOST_ERROR_CHARS = 2_000
-"""Characters of an exception's text in a traceback."""
+"""Maximum characters of an exception's text in a traceback."""
 MOST_SHOWN_CHARS = 500
-"""Characters of an error's message that people are shown."""
+"""Maximum characters of an error's message that people are shown."""
 MOST_ERRORS = 20
-"""Exceptions of a traceback, those that led to it or that are in its group."""
+"""Maximum exceptions of a traceback: those that led to it, or that are in its group."""
 
 _ROW = re.compile(r"\nDETAIL:.*", re.DOTALL)
-"""PostgreSQL says with a refused row what was in it."""
+"""The part of PostgreSQL's message about a refused row that says what was in it."""
 
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
@@ -33,7 +33,8 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def bounded(text: str, chars: int = MOST_CHARS) -> str:
-    """`text` without a row of the database, or its beginning and how much was left out."""
+    """Return `text` without a row of the database; if it is too long, its beginning and how much
+    was left out."""
     text = _ROW.sub("", text)
     if len(text) <= chars:
         return text
@@ -41,19 +42,19 @@ def bounded(text: str, chars: int = MOST_CHARS) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` with what is no visible character or blank as Python writes it: `\\n`, `\\x1b`."""
+    """Return `text` with all but visible characters and blanks as Python writes them: `\\n`."""
     if text.isprintable():
         return text
     return "".join(c if _is_visible(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def sentence(text: str) -> str:
-    """An error's message as people are shown it: in one line, and not long."""
+    """Return an error's message as people are shown it: in one line, and not long."""
     return one_line(bounded(" ".join(text.split()), MOST_SHOWN_CHARS))
 
 
 def json_line(value: object) -> str:
-    """JSON in one line, whatever reads it: U+2028 and the like are escaped, too."""
+    """Return JSON in one line, whatever reads it: U+2028 and the like are escaped, too."""
     dumped = json.dumps(value, ensure_ascii=False, default=str)
     if dumped.isprintable():
         return dumped
@@ -61,12 +62,12 @@ def json_line(value: object) -> str:
 
 
 def each_line(text: str) -> str:
-    """Several lines, each indented so that none passes for a record of its own."""
+    """Return several lines, each indented so that none passes for a record of its own."""
     return "\n".join(f"  {one_line(line)}" for line in text.split("\n"))
 
 
 def traceback_of(exc_info: ExcInfo) -> str:
-    """As Python prints it, but each exception's text in one line, and of a bounded length."""
+    """Return a traceback as Python prints it, but each exception's text in one line and bounded."""
     return "\n".join(_chain(exc_info[1], exc_info[2]))
 
 
@@ -75,7 +76,7 @@ def _is_visible(character: str) -> bool:
 
 
 def _chain(error: BaseException, trace: TracebackType | None) -> Iterator[str]:
-    """The exceptions that led to this one, the first of them first, and itself."""
+    """Yield the lines of the exceptions that led to this one, the first one first, and its own."""
     chain: list[tuple[BaseException, str]] = []
     following: BaseException | None = error
     while following is not None and len(chain) < MOST_ERRORS:

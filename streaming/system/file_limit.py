@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 WANTED = 65_536
-"""More than this many open files are not asked for, even where the system would give them."""
+"""Maximum open files that are asked for, even where the system would give more."""
 
 UNKNOWN = 1024
-"""What is assumed where the system has no such limit to ask for."""
+"""The limit that is assumed where the system has none to ask for."""
 
 
 def raise_file_limit(wanted: int = WANTED) -> int:
-    """Raise the soft limit of open files as far as the hard one and `wanted` allow; the limit that
-    holds now. Many systems give a process 1,024 and let it have far more."""
+    """Raise the soft limit of open files as far as the hard one and `wanted` allow. Return the
+    limit that holds now. Many systems give a process 1,024 and let it have far more."""
     try:
         import resource
     except ImportError:  # Windows

@@ -15,7 +15,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _NICENESS = 5
-"""Below the engine and the event loop, which have readers that wait."""
+"""Added to the processes' niceness: the engine and the event loop have readers that wait."""
 
 _preloaded: set[str] = set()
 
@@ -27,11 +27,13 @@ def preload(*modules: str) -> None:
 
 
 def preloaded() -> list[str]:
+    """Return the names of the modules to be imported once, sorted."""
     return sorted(_preloaded)
 
 
 @functools.cache
 def context() -> multiprocessing.context.ForkServerContext:
+    """Return the start method of all pools: a server that has the modules, and is forked."""
     # A fork of this process would have the locks of threads that do not run in it.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(preloaded())
@@ -39,7 +41,7 @@ def context() -> multiprocessing.context.ForkServerContext:
 
 
 def timed(seconds: float, function: Callable[[], T]) -> T:
-    """Call the function in this process, which dies if nobody has killed it long after the time:
+    """Call the function. This process dies after twice `seconds`, when nobody has killed it:
     whoever should have is dead."""
     signal.setitimer(signal.ITIMER_REAL, 2 * seconds)
     try:
@@ -49,8 +51,8 @@ def timed(seconds: float, function: Callable[[], T]) -> T:
 
 
 def confine(memory_bytes: int, modules: Iterable[str]) -> None:
-    """Set the bounds of a new process, which has the modules already, or imports them now: the
-    one that it is forked from does not know every path that ours does."""
+    """Set the bounds of a new process. It imports the modules that it lacks: the one that it is
+    forked from does not know every path that ours does."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once, not when the interpreter comes to it
     os.nice(_NICENESS)
     for module in modules:

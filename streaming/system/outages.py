@@ -1,4 +1,4 @@
-"""The database or the channel layer is away for a moment: what tells it, and how it is logged."""
+"""Outages of the database or the channel layer: which errors mean one, and how they are logged."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from redis.exceptions import RedisError
 
 LAYER_AWAY = (RedisError, OSError)
-"""What the channel layer raises when it is away."""
+"""Errors of the channel layer when it is away."""
 
 AWAY = (DatabaseError, *LAYER_AWAY)
-"""The same of the layer or the database; whose work it was is not to blame."""
+"""Errors of the layer or the database when it is away; the work that met them is not to blame."""
 
 _PLAIN = (OperationalError, InterfaceError, *LAYER_AWAY)
 
 
 def log_fault(logger: logging.Logger, error: Exception, message: str, *args: object) -> None:
-    """Log a fault that is outlived: a line while something is away, a traceback for all else.
+    """Log a fault that is outlived: in a line if something is away, else with a traceback.
 
-    An outage of a minute is told every second by everything that tries again; the operator needs
-    to read what is away, not where in our code it was missed.
+    Everything that tries again logs an outage every second; the operator needs to read what is
+    away, not where in our code it was missed.
     """
     if isinstance(error, _PLAIN):
         logger.warning(f"{message} (%s: %s)", *args, type(error).__name__, error)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 
 def make_folder(path: Path) -> None:
-    """See that a folder is there, and private. Its parents are none of our business."""
+    """Make a folder if it is not there, and see that it is private. Its parents are left as they
+    are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
@@ -22,7 +23,7 @@ def make_folder(path: Path) -> None:
 
 
 def make_file(path: Path) -> None:
-    """See that a file is there, and private. Raises OSError if it cannot be made."""
+    """Make a file if it is not there, and see that it is private. Raises OSError."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""Which process is meant by an id that somebody has written down, and whether it lives."""
+"""Process ids that are written down: which process one means, and whether it lives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psutil
 
 
 def machine() -> str:
-    """What process ids are unique on until it is started again: a kernel's run and a namespace of
+    """Return a name of what process ids are unique in: this run of the kernel, and a namespace of
     ids, so that containers are told apart. Empty if that is not known."""
     if platform.system() != "Linux":
         return f"{platform.node()[:80]}:{uuid.getnode():x}"
@@ -23,8 +23,8 @@ def machine() -> str:
 
 
 def born(pid: int) -> str:
-    """When a process of this machine began, in a number that no clock can change; `dead` if it has
-    ended and waits to be reaped, empty if that cannot be seen."""
+    """Return when a process of this machine began, in a number that no clock can change; `dead` if
+    it has ended and waits to be reaped, empty if that cannot be seen."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""How many events a second one client may cause: a rate, and a burst above it."""
+"""A bound on how many events a second one client may cause: a rate, and a burst above it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 BURST_SECONDS = 5.0
+"""Seconds of the rate that may come at once, unless a burst is given."""
 
 
 class TokenBucket:
@@ -24,7 +25,7 @@ class TokenBucket:
         self._at = clock()
 
     def take(self, cost: float = 1) -> bool:
-        """Whether one more event is within the rate; if so, it is counted, as `cost` of them."""
+        """Count an event, as `cost` of them, if it is within the rate. Return whether it is."""
         cost = min(cost, self._size)
         now = self._clock()
         self._level = min(self._size, self._level + (now - self._at) * self._rate)

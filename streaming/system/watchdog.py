@@ -23,10 +23,10 @@ logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
 _LEAST_LOOKS = 5
-"""One look may fall into any pause; so many in a row do not."""
+"""Looks in a row that do not all fall into a pause, as one may."""
 
 _SAYING_SECONDS = 5.0
-"""How long the last words may take: what hangs may be the place where they go."""
+"""Most seconds for the last lines of a log: what hangs may be the place where they go."""
 
 _FRAMES_SHOWN = 40
 
@@ -55,11 +55,12 @@ class Standstill:
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether it has stood still for a moment already."""
+        """Whether it has stood still for some looks already."""
         return self.looks >= _LEAST_LOOKS
 
     def look(self, progress: int | None) -> int:
-        """How many looks in a row, this one included, saw this `progress`; None is idle."""
+        """Look once. Return how many looks in a row, this one included, saw this `progress`; None
+        is idle."""
         stands = progress is not None and progress == self._progress
         self._progress = progress
         self.looks = self.looks + 1 if stands else 0
@@ -67,7 +68,7 @@ class Standstill:
 
 
 def where(thread_id: int) -> tuple[type[StandsHere], StandsHere, TracebackType | None]:
-    """Where a thread stands, as `exc_info` of a log line."""
+    """Return where a thread stands, as `exc_info` of a log line."""
     frame, trace = sys._current_frames().get(thread_id), None
     for _ in range(_FRAMES_SHOWN if frame else 0):
         if frame:
@@ -78,8 +79,8 @@ def where(thread_id: int) -> tuple[type[StandsHere], StandsHere, TracebackType |
 
 
 async def in_thread(function: Callable[..., T], *args: object) -> T:
-    """Run it in a thread of its own that no end of the process waits for, as for those of
-    `asyncio.to_thread`."""
+    """Return what `function` returns, called in a thread of its own. Unlike those of
+    `asyncio.to_thread`, no end of the process waits for it."""
     done: Future[T] = Future()
     done.set_running_or_notify_cancel()  # so that nobody else cancels it
 
@@ -107,7 +108,7 @@ class LoopWatch:
         self._standstill = Standstill(seconds)
 
     def start(self) -> None:
-        """Call it in the loop's thread."""
+        """Begin to watch. To be called in the loop's thread."""
         threading.Thread(target=self._watch, name="chatstream-watchdog", daemon=True).start()
 
     def _watch(self) -> None:

@@ -32,6 +32,8 @@ _SAMPLING: dict[str, tuple[type, str]] = {
 
 
 class Command(BaseCommand):
+    """Asks a server one prompt, or opens a conversation in the terminal."""
+
     help = (
         "Talk to a running ChatStream server. With a prompt, or with piped input as the prompt, "
         "the answer is printed as plain text; else a conversation begins in the terminal."
@@ -39,6 +41,7 @@ class Command(BaseCommand):
     requires_system_checks = []  # a client needs neither the model nor the database
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
         parser.add_argument("prompt", nargs="?", help="what to ask")
         parser.add_argument(
             "--url",
@@ -60,6 +63,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> NoReturn:
+        """Talk, and exit with 0, with 1 after an error, or with 130 when interrupted."""
         for stream in (sys.stdin, sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
@@ -77,6 +81,10 @@ class Command(BaseCommand):
         sys.exit(status)
 
     def chat(self, prompt: str | None, url: str, api_key: str | None, **options: Any) -> int:
+        """Ask one prompt, or converse. Return the exit status.
+
+        Raises ChatError, and CommandError without a prompt.
+        """
         params: Sampling = {  # type: ignore[assignment]  # checked where they are sent
             name: options[name] for name in _SAMPLING if options[name] is not None
         }
@@ -95,6 +103,7 @@ class Command(BaseCommand):
             session.close()
 
     def converse(self, session: Session) -> None:
+        """Converse on the terminal until the person leaves."""
         import contextlib
 
         from rich.console import Console
@@ -107,7 +116,7 @@ class Command(BaseCommand):
 
 
 def address_of(url: str) -> str:
-    """The WebSocket of an address as people give it: `https://host` is enough."""
+    """Return the WebSocket's URL for an address as people give it: `https://host` is enough."""
     parts = urlsplit(url if "://" in url else f"ws://{url}")
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     path = parts.path if parts.path.strip("/") else "/ws/chat/"

@@ -23,6 +23,8 @@ _RESTS = {"length": " (as long as it may be)"}
 
 
 class Command(BaseCommand):
+    """Examines a model, and reports what was found."""
+
     help = (
         "Say from the headers of a model's files whether it can be served here: layers, pass, "
         "context, memory, sampling, chat template, and all that stands in the way. Exit with 0 if "
@@ -31,6 +33,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # of the settings, only those of the model count
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
         parser.add_argument(
             "model", nargs="?", metavar="MODEL",
             help="Hub id, folder or .gguf file (default: CHATSTREAM_MODEL)",
@@ -58,6 +61,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Examine, and exit with 0 if the model can be served, else with 1 and the reason."""
         try:
             self.examine(options)
         except EngineError as error:
@@ -66,6 +70,10 @@ class Command(BaseCommand):
             raise CommandError("Interrupted.", returncode=130) from None
 
     def examine(self, options: dict[str, Any]) -> None:
+        """Examine the model, try it out if asked to, and write the report.
+
+        Raises EngineError and CommandError.
+        """
         chosen = _chosen(options)
         runs = options["run"] or options["prompt"] is not None
         if runs and options["max_tokens"] < 1:
@@ -102,12 +110,14 @@ class Command(BaseCommand):
             self.stdout.write(f"\n{one_line(verdict(report))}")
 
     def show(self, report: ModelReport) -> None:
+        """Write what the examination found."""
         self.stdout.write(one_line(report.name))
         for heading, rows in sections(report):
             if rows:
                 self.section(heading, rows)
 
     def show_run(self, run: TrialRun) -> None:
+        """Write how the trial run went."""
         thought = f", {run.reasoning_tokens} of them thought" if run.reasoning_tokens else ""
         self.section(
             "Trial run",
@@ -126,6 +136,7 @@ class Command(BaseCommand):
         )
 
     def section(self, heading: str, rows: LabelledValues) -> None:
+        """Write a heading and its rows, with their values in one column."""
         self.stdout.write(f"\n{one_line(heading)}")
         width = max((len(label) for label, _ in rows), default=0)
         for label, value in rows:
@@ -135,7 +146,7 @@ class Command(BaseCommand):
 
 
 def _chosen(options: dict[str, Any]) -> conf.ChatStreamSettings:
-    """The settings, with what the options say in their place. Raises CommandError."""
+    """Return the settings, with what the options say in their place. Raises CommandError."""
     raw = {
         name: value
         for name, value in settings.CHATSTREAM.items()

@@ -24,16 +24,20 @@ from streaming.waiting_list.redis.reasons import RedisAway, RedisRefused
 
 
 class Command(BaseCommand):
+    """Looks up this host's workers in the waiting list."""
+
     help = "Exit with 0 if a worker process of this host is alive, else with 1 and a reason."
     requires_system_checks: list[str] = []  # it runs often
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
         parser.add_argument("--pid", type=int, help="this process, not any of the host")
         parser.add_argument(
             "--ready", action="store_true", help="loading its model, or draining, is not enough"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Write a line for each live worker. Raises CommandError without one."""
         if not has_redis():
             raise CommandError(
                 "Without REDIS_URL the worker lives in the server process: ask it for /readyz."

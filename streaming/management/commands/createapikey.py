@@ -15,13 +15,17 @@ from streaming.system.command_line import program
 
 
 class Command(BaseCommand):
+    """Makes an API key."""
+
     help = "Make an API key for an account. Its secret is printed once and stored nowhere."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
         parser.add_argument("username", help="the account that requests with the key belong to")
         parser.add_argument("--name", default="API key", help="what the key is for")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Make the key and print its secret. Raises CommandError if the account cannot have one."""
         username, name = options["username"], options["name"].strip()
         longest = ApiKey._meta.get_field("name").max_length
         if not 0 < len(name) <= (longest or 0) or "\x00" in name:

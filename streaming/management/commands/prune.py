@@ -19,7 +19,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def age(text: str) -> timedelta:
-    """`90d`, `12h`, `30m` or `4w`. Raises ArgumentTypeError."""
+    """Return the age that `90d`, `12h`, `30m` or `4w` says. Raises ArgumentTypeError."""
     found = re.fullmatch(r"(\d{1,5})([mhdw])", text.strip())
     if not found or int(found[1]) == 0:
         raise argparse.ArgumentTypeError(
@@ -29,12 +29,15 @@ def age(text: str) -> timedelta:
 
 
 class Command(BaseCommand):
+    """Deletes what is too old."""
+
     help = (
         "Delete conversations that nobody used for so long, with their messages and responses, "
         "and expired sessions. A conversation with an open response stays."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
         parser.add_argument(
             "--older-than",
             type=age,
@@ -50,6 +53,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="say what would be deleted")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Delete, or count, what is older than the options or the settings say."""
         older_than = options["older_than"] or timedelta(days=conf.get().retention_days)
         api_older_than = options["api_older_than"]
         if not older_than and not api_older_than:
@@ -78,5 +82,6 @@ class Command(BaseCommand):
             self.say("Deleted", deleted)  # so far, if it was interrupted
 
     def say(self, verb: str, rows: retention.Counts) -> None:
+        """Write how many rows of each table there were."""
         for table in retention.TABLES:
             self.stdout.write(f"{verb} {rows[table]} of {table}.")

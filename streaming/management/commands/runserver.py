@@ -11,8 +11,11 @@ from streaming.deployment.static_files import collect_if_old
 
 
 class Command(DaphneCommand):
+    """Daphne's development server, as ours."""
+
     server_cls = ChatServer
 
     def inner_run(self, *args: Any, **options: Any) -> None:
+        """Collect the static files if they are old, then serve."""
         collect_if_old()
         super().inner_run(*args, **options)

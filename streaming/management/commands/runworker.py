@@ -33,12 +33,14 @@ class GenerationWorker(Worker):
     """Serves the channel `generation` from the waiting list instead of draining it."""
 
     def run(self) -> None:
+        """Serve the channel until the worker ends."""
         if self.channels != [DOORBELL]:
             super().run()
             return
         asyncio.run(self.serve())
 
     async def serve(self) -> None:
+        """Run a worker until a signal ends it. The first one lets running responses finish."""
         settings = conf.get()
         worker = QueueWorker(build_engine(), self.channel_layer, settings.max_running)
         loop = asyncio.get_running_loop()
@@ -63,6 +65,7 @@ class GenerationWorker(Worker):
 
     @contextlib.contextmanager
     def metrics_served(self, settings: conf.ChatStreamSettings) -> Iterator[None]:
+        """Serve `/metrics` meanwhile. Raises CommandError if nobody can listen there."""
         host, port = settings.worker_metrics_host, settings.worker_metrics_port
         with contextlib.ExitStack() as stack:
             try:
@@ -75,10 +78,13 @@ class GenerationWorker(Worker):
 
 
 class Command(ChannelsCommand):
+    """Runs a worker in a process of its own."""
+
     help = "Run a generation worker, as `runworker generation`."
     worker_class = GenerationWorker
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Wait for database and Redis, then run. A failure exits with 1 and the reason."""
         if DOORBELL in options["channels"]:
             if options["channels"] != [DOORBELL]:
                 raise CommandError(f"The channel {DOORBELL!r} wants a worker of its own.")

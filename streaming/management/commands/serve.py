@@ -28,9 +28,12 @@ from streaming.waiting_list.redis.reasons import RedisRefused
 
 
 class Command(BaseCommand):
+    """Runs the server, with the worker in its process unless there is Redis."""
+
     help = "Set up what is missing, then serve the chat page with the model in this process."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
         parser.add_argument("--port", type=int, default=8000, help="port; 0 for any free one")
         parser.add_argument(
@@ -41,6 +44,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Prepare, then serve until stopped. Raises CommandError with the reason of a failure."""
         # A start makes a million objects that stay: walking over them again and again would be a
         # fifth of it. The server collects from when it is ready to listen.
         gc.disable()
@@ -60,7 +64,7 @@ class Command(BaseCommand):
         self.serve(host, port, with_worker, is_redis_there)
 
     def free_port(self, host: str, port: int) -> int:
-        """The port to use. Raises CommandError if nobody could listen there."""
+        """Return the port to use. Raises CommandError if nobody could listen there."""
         if not 0 <= port <= 65535:
             raise CommandError(f"--port {port} is not allowed: a port is 0 to 65535.")
         try:
@@ -77,7 +81,10 @@ class Command(BaseCommand):
             raise CommandError(f"Nobody can listen on {host}:{port}: {error}.") from None
 
     def prepare(self, with_worker: bool) -> bool:
-        """Whether Redis is there, if one is needed."""
+        """Make ready all that serving needs. Return whether Redis is there, if one is needed.
+
+        Raises EngineError, LockTaken, RedisRefused, DatabaseError and OSError.
+        """
         migrate()
         if with_worker and (lock := LockHolder.of(get_channel_layer())):
             lock.acquire()  # before the model is loaded; until this process ends
@@ -91,7 +98,7 @@ class Command(BaseCommand):
         return is_redis_there
 
     def application(self) -> Any:
-        """What ASGI_APPLICATION names. Raises CommandError with the reason why it is not there."""
+        """Return what ASGI_APPLICATION names. Raises CommandError if it is not there."""
         try:
             return get_default_application()
         except ImproperlyConfigured as error:
@@ -99,6 +106,7 @@ class Command(BaseCommand):
             raise CommandError(f"{error}{reason}.") from None
 
     def serve(self, host: str, port: int, with_worker: bool, is_redis_there: bool) -> None:
+        """Serve until stopped. Raises CommandError if the server ended early."""
         # Importing Daphne's server installs the reactor: only now, when it is really used.
         from twisted.internet import reactor
 
@@ -129,10 +137,12 @@ class Command(BaseCommand):
             raise CommandError(server.failure)
 
     def say(self, text: str) -> None:
+        """Write a line at once."""
         self.stdout.write(text)
         self.stdout.flush()
 
     def explain(self, error: OSError) -> str:
+        """Return what a person is told of a file that cannot be used."""
         if error.errno == errno.ENOSPC:
             return f"The disk is full: {error.filename or 'a file'} could not be written."
         return f"{error}"

@@ -20,6 +20,8 @@ from streaming.waiting_list.redis.scripts import OtherFormat
 
 
 class Command(BaseCommand):
+    """Writes this database's identity under the prefix in Redis."""
+
     help = (
         "Make this database the one whose waiting list stands under CHATSTREAM_PREFIX in Redis: "
         "after it was made anew, or restored from a backup without an identity. With --force, a "
@@ -28,6 +30,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
         parser.add_argument(
             "--force",
             action="store_true",
@@ -35,6 +38,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Take the prefix, unless it is this database's. Raises CommandError with a reason."""
         layer = get_channel_layer()
         if not isinstance(layer, RedisChannelLayer):
             raise CommandError("Without REDIS_URL there is no prefix to take.")
@@ -50,6 +54,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
 
     def take(self, layer: RedisChannelLayer, *, force: bool) -> None:
+        """Take the prefix from another database, whose workers must have ended unless `force`."""
         try:
             workers = async_to_sync(_workers)(layer)
         except OtherFormat as error:
