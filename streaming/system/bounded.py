@@ -16,12 +16,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, InvalidStateError
+from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, ParamSpec, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from streaming.system.bounded_call import BoundedCall, Overrun, Unserved
 from streaming.system.forked import confine, context, preload, preloaded, timed
 
 __all__ = ["BoundedPool", "Overrun", "Unserved", "preload"]
@@ -32,54 +33,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _ATTEMPTS = 2
-"""A pool breaks, and is made anew, when one of its processes is killed while it does nothing."""
+"""Pools that a call is given to. One breaks, and is made anew, when one of its processes is killed
+while it does nothing."""
 
 _START_SECONDS = 30.0
-"""How long `run` and `arun` wait for the processes to start."""
+"""Most seconds that `run` and `arun` wait for the processes to start."""
 
 _CLOSE_SECONDS = 5.0
-"""How long `close` waits for a start that is under way."""
+"""Most seconds that `close` waits for a start that is under way."""
 
 _AWAY_SECONDS = 15.0
-"""How long no processes are started after they could not be, or did not live."""
-
-
-class Overrun(Exception):
-    """A call did not end in its time or its memory, or its process died."""
-
-
-class Unserved(Overrun):
-    """A call was not made: too many wait, its turn did not come, or there are no processes.
-
-    Another time it may do well.
-    """
-
-
-class _Call:
-    """What is to be called, and how often a pool broke under it."""
-
-    def __init__(self, work: Callable[[], Any]) -> None:
-        self.work = work
-        self.future: Future[Any] = Future()
-        self.breaks = 0
-        self.pool: ProcessPool | None = None
-        self.inner: Future[Any] | None = None
-
-    @property
-    def has_begun(self) -> bool:
-        return self.inner is not None and (self.inner.running() or self.inner.done())
-
-    def give_up(self) -> None:
-        """Nobody waits for it: it need not begin any more."""
-        if self.inner is not None and not self.inner.running():
-            self.inner.cancel()
-
-    def end(self, result: Any = None, error: BaseException | None = None) -> None:
-        with contextlib.suppress(InvalidStateError):  # it was given up, or has ended otherwise
-            if error is None:
-                self.future.set_result(result)
-            else:
-                self.future.set_exception(error)
+"""Seconds in which no processes are started after they could not be, or did not live."""
 
 
 class BoundedPool:
@@ -98,8 +62,8 @@ class BoundedPool:
         self._room = threading.BoundedSemaphore(most_open)
         self._lock = threading.Lock()
         self._pool: ProcessPool | None = None
-        self._open: set[_Call] = set()
-        self._held: list[_Call] = []  # until the processes have started
+        self._open: set[BoundedCall] = set()
+        self._held: list[BoundedCall] = []  # until the processes have started
         self._settled = threading.Event()  # no start is under way
         self._settled.set()
         self._away_until = 0.0
@@ -143,7 +107,7 @@ class BoundedPool:
         return result
 
     async def arun(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`run` for an event loop, which goes on meanwhile."""
+        """Return as `run`, for an event loop, which goes on meanwhile."""
         call = self._submit(functools.partial(function, *args, **kwargs))
         if not self._settled.is_set():
             await asyncio.to_thread(self.wait_for_start)
@@ -172,8 +136,8 @@ class BoundedPool:
 
     # --- calls ---
 
-    def _submit(self, function: Callable[[], T]) -> _Call:
-        call = _Call(functools.partial(timed, self._seconds, function))
+    def _submit(self, function: Callable[[], T]) -> BoundedCall:
+        call = BoundedCall(functools.partial(timed, self._seconds, function))
         if not self._room.acquire(blocking=False):
             call.end(error=Unserved("Too many calls wait."))
             return call
@@ -182,12 +146,12 @@ class BoundedPool:
         self._enter(call)
         return call
 
-    def _forget(self, call: _Call) -> None:
+    def _forget(self, call: BoundedCall) -> None:
         self._open.discard(call)
         self._room.release()
         call.give_up()
 
-    def _enter(self, call: _Call) -> None:
+    def _enter(self, call: BoundedCall) -> None:
         with self._lock:
             if not self._runs():
                 if self._begin_start():
@@ -207,7 +171,7 @@ class BoundedPool:
         else:
             call.inner.add_done_callback(functools.partial(self._take, call))
 
-    def _take(self, call: _Call, inner: Future[Any]) -> None:
+    def _take(self, call: BoundedCall, inner: Future[Any]) -> None:
         try:
             result = inner.result()
         except BrokenProcessPool as error:
@@ -221,7 +185,7 @@ class BoundedPool:
         else:
             call.end(result)
 
-    def _enter_again(self, call: _Call, error: BaseException) -> None:
+    def _enter_again(self, call: BoundedCall, error: BaseException) -> None:
         call.breaks, call.pool = call.breaks + 1, None
         if call.breaks < _ATTEMPTS:
             self._enter(call)
@@ -229,7 +193,7 @@ class BoundedPool:
             self._be_away(error)
             call.end(error=Unserved(f"The processes do not live: {error}"))
 
-    def _late(self, call: _Call) -> Overrun:
+    def _late(self, call: BoundedCall) -> Overrun:
         begun = call.has_begun
         call.give_up()
         return Overrun("It took too long.") if begun else Unserved("Its turn did not come.")
@@ -240,7 +204,7 @@ class BoundedPool:
         return self._pool is not None and self._settled.is_set() and bool(self._pool.active)
 
     def _begin_start(self) -> bool:
-        """Whether a start is under way now."""
+        """Begin a start, unless one is under way. Return whether one is."""
         if self._closing or _exiting.is_set():
             return False
         if self._settled.is_set():
