@@ -6,18 +6,14 @@
 import os
 from pathlib import Path
 
-import environ
 from csp.constants import NONE, SELF
 from django.conf.global_settings import PASSWORD_HASHERS
 from django.core.exceptions import ImproperlyConfigured
 from platformdirs import user_data_path
 
+from chatsite import databases, environment
 from chatsite.secret import read_or_create_secret
 from streaming import conf
-from streaming.record import sqlite_file
-from streaming.system import private_files
-from streaming.waiting_list.redis.address import RedisAddress
-from streaming.waiting_list.redis.url import AddressError, parse
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # A wheel carries the pages inside the app, and nothing is written beside installed code.
@@ -25,49 +21,17 @@ _is_checkout = not (BASE_DIR / "streaming" / "templates").is_dir()
 _pages = BASE_DIR if _is_checkout else BASE_DIR / "streaming"
 _default_data_dir = BASE_DIR / "data" if _is_checkout else user_data_path("chatstream")
 
-env = environ.Env()
+env = environment.env
 _data_dir = env.str("CHATSTREAM_DATA_DIR", default="").strip()
 DATA_DIR = Path(_data_dir).expanduser().absolute() if _data_dir else _default_data_dir
 
 
-def _flag(name: str) -> bool:
-    value = env.str(name, default="").lower()
-    if value not in ("", "true", "false", "1", "0", "yes", "no", "on", "off"):
-        raise ImproperlyConfigured(f"{name}={value!r} is not allowed: it is true or false.")
-    return value in ("true", "1", "yes", "on")
-
-
-def _redis_address(url: str) -> RedisAddress | None:
-    """None without one. What is wrong with an address is said without the address."""
-    try:
-        return parse(url) if url else None
-    except AddressError as error:
-        raise ImproperlyConfigured(f"REDIS_URL is not allowed: {error}.") from None
-
-
-def _make_data_dir() -> None:
-    try:
-        private_files.make_folder(DATA_DIR)
-    except OSError as error:
-        raise ImproperlyConfigured(
-            f"The data folder {DATA_DIR} cannot be made: {error.strerror}. "
-            "CHATSTREAM_DATA_DIR names another one."
-        ) from None
-
-
-DEBUG = _flag("DEBUG")
+DEBUG = environment.flag("DEBUG")
 REDIS_URL = env.str("REDIS_URL", default="")
-_redis = _redis_address(REDIS_URL)
+_redis = environment.redis_address(REDIS_URL)
 DATABASE_URL = env.str("DATABASE_URL", default="")
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
-if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-    raise ImproperlyConfigured(
-        f"LOG_LEVEL={LOG_LEVEL!r} is not allowed: it is DEBUG, INFO, WARNING or ERROR."
-    )
-
-LOG_FORMAT = env.str("LOG_FORMAT", default="plain").lower()
-if LOG_FORMAT not in ("plain", "json"):
-    raise ImproperlyConfigured(f"LOG_FORMAT={LOG_FORMAT!r} is not allowed: it is plain or json.")
+LOG_LEVEL = environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = environment.choice("LOG_FORMAT", "plain", ("plain", "json"))
 
 SECRET_KEY = env.str("SECRET_KEY", default="")
 if not SECRET_KEY:
@@ -76,7 +40,7 @@ if not SECRET_KEY:
             "SECRET_KEY is required together with REDIS_URL: all processes must share one. "
             'Make one with: python -c "import secrets; print(secrets.token_urlsafe(50))"'
         )
-    _make_data_dir()
+    environment.make_data_dir(DATA_DIR)
     SECRET_KEY = read_or_create_secret(DATA_DIR / "secret_key")
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
@@ -138,46 +102,9 @@ TEMPLATES = [
     },
 ]
 
-if DATABASE_URL:
-    try:
-        DATABASES = {"default": env.db_url("DATABASE_URL")}
-    except ValueError:
-        DATABASES = {"default": {}}
-    if "." not in DATABASES["default"].get("ENGINE", ""):
-        raise ImproperlyConfigured(  # without its value, which may have a password in it
-            "DATABASE_URL is not allowed: it is postgres://USER:PASSWORD@HOST:PORT/NAME "
-            "or sqlite:///PATH."
-        )
-else:
-    _make_data_dir()
-    DATABASES = {
-        "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "db.sqlite3"}
-    }
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["OPTIONS"] = {
-        # Writers queue instead of failing half-way: take the lock at BEGIN, wait for it.
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        "factory": sqlite_file.Connection,
-    }
-    if database_path := sqlite_file.path_of(DATABASES["default"]["NAME"]):
-        sqlite_file.tighten(database_path)
-    # The thread of the sockets and the worker keeps its connection: when the last one is closed,
-    # SQLite moves all of its log into the file. Not for long: a file that was put in its place
-    # under a running server must be seen.
-    DATABASES["default"].setdefault("CONN_MAX_AGE", 10)
-    # A file, since test connections of several threads cannot share a memory database.
-    DATABASES["default"]["TEST"] = {"NAME": f"{DATABASES['default']['NAME']}.test"}
-
-if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-    # Every request of an ASGI server has a thread of its own, and a connection kept by a thread
-    # would be lost with it: a pool keeps them, and tries each before it gives it out.
-    # It waits longer for each dead one that it finds; soon idle ones are few after a restart.
-    DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
-        "pool", {"min_size": 1, "max_size": 16, "max_idle": 60, "timeout": 10}
-    )
+if not DATABASE_URL:
+    environment.make_data_dir(DATA_DIR)
+DATABASES = {"default": databases.database(DATABASE_URL, DATA_DIR / "db.sqlite3")}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -264,7 +191,7 @@ CORS_ALLOW_HEADERS = ["*", "authorization", "content-type"]
 CORS_EXPOSE_HEADERS = ["x-request-id", "x-response-id", "retry-after", "x-should-retry"]
 CORS_PREFLIGHT_MAX_AGE = 3600
 
-HTTPS = _flag("HTTPS")
+HTTPS = environment.flag("HTTPS")
 if HTTPS:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
