@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
+from streaming.system.transitions import InvalidTransition
 from streaming.waiting_list.interface import MAX_ATTEMPTS, Entry, Slot, State
 from streaming.waiting_list.memory.open_response import (
     TRANSITIONS,
-    InvalidTransition,
     OpenResponse,
     ResponsePhase,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from streaming.system.transitions import checked
 from streaming.waiting_list.interface import MAX_ATTEMPTS, Claim, Entry, Lease, Slot, State
 from streaming.waiting_list.memory.event_logs import EventLog
 
@@ -47,13 +48,6 @@ TRANSITIONS: dict[ResponsePhase, frozenset[ResponsePhase]] = {
 }
 """The phases that may follow each. Every response begins HELD. Only in a list that is restored does
 RETURNED follow HELD."""
-
-
-class InvalidTransition(RuntimeError):
-    """A response was to enter a phase that cannot follow its present one: a bug of the list."""
-
-    def __init__(self, response_id: str, before: ResponsePhase, after: ResponsePhase) -> None:
-        super().__init__(f"{response_id} is {before.name} and cannot become {after.name}")
 
 
 @dataclass(slots=True, eq=False)
@@ -166,6 +160,5 @@ class OpenResponse:
         self.reserved_for, self.reserved_until = "", 0.0
 
     def _become(self, phase: ResponsePhase, now: float) -> None:
-        if phase not in TRANSITIONS[self.phase]:
-            raise InvalidTransition(self.entry.response_id, self.phase, phase)
-        self.phase, self.since = phase, now
+        self.phase = checked(TRANSITIONS, self.entry.response_id, self.phase, phase)
+        self.since = now
