@@ -4,6 +4,7 @@ whom the end of the server ends."""
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from typing import Any
@@ -13,6 +14,7 @@ from daphne import server as daphne_server
 
 from streaming.delivery import subscription
 from streaming.deployment import slow_readers
+from streaming.deployment.garbage import GarbageCollection
 from streaming.deployment.outbox import Outbox
 from streaming.deployment.server import ChatServer
 from tests.support.passing_time import stays
@@ -176,3 +178,21 @@ async def test_a_crowd_that_does_not_end_is_one_line(
     stays.cancel()
     assert len(caplog.records) == 1
     assert caplog.records[0].getMessage().startswith("1,000 ")
+
+
+def test_garbage_is_collected_when_a_crowd_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not while it leaves, unless very many do."""
+    collected: list[int] = []
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(1))
+    garbage = GarbageCollection()
+    looks = [(1000, 0), (1000, 0), (1500, 0), (2000, 0), (2000, 0), (6000, 0), (1500, 8000)]
+    assert [garbage.look(*look) for look in looks] == [
+        False,  # too few
+        False,
+        False,
+        False,
+        True,  # no more end
+        True,  # too many to wait for that
+        False,  # few beside those who are there
+    ]
+    assert len(collected) == 2
