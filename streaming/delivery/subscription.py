@@ -33,13 +33,13 @@ logger = logging.getLogger(__name__)
 _UNREAD_EVENTS = 50
 """Maximum events that wait for a slow reader. Later ones are in the log, which is read then."""
 
-_endings: set[asyncio.Task[None]] = set()
+_leaving: set[asyncio.Task[None]] = set()
 
 
 async def all_ended(seconds: float) -> None:
     """Wait until the responses of requests that are over are cancelled, at most so many seconds."""
-    if _endings:
-        await asyncio.wait(_endings, timeout=seconds)
+    if _leaving:
+        await asyncio.wait(_leaving, timeout=seconds)
 
 
 class Subscription:
@@ -181,9 +181,9 @@ class Subscription:
     # --- the end ---
 
     def _leave(self, request: asyncio.Task[Any]) -> None:
-        ending = asyncio.get_running_loop().create_task(self._end(), context=Context())
-        _endings.add(ending)
-        ending.add_done_callback(_endings.discard)
+        leaving = asyncio.get_running_loop().create_task(self._end(), context=Context())
+        _leaving.add(leaving)
+        leaving.add_done_callback(_leaving.discard)
 
     async def _end(self) -> None:
         assert self._accepting is not None

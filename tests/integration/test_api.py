@@ -363,7 +363,7 @@ async def test_leaving_at_any_moment_leaves_nothing_open(start_worker: Any, stre
         await leaver.leave()
 
     async def none_open() -> bool:
-        return not subscription._endings and not await open_rows()
+        return not subscription._leaving and not await open_rows()
 
     await eventually(none_open)
     assert not await Response.objects.filter(status=Status.COMPLETED).aexists()
@@ -385,7 +385,7 @@ async def test_nothing_is_left_behind(start_worker: Any, layer: Any) -> None:
 
     async def tidy() -> bool:
         groups = [name for name in layer.groups if name.startswith("response.")]
-        return not subscription._endings and not groups
+        return not subscription._leaving and not groups
 
     await eventually(tidy)
 
