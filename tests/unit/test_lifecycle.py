@@ -154,3 +154,19 @@ def test_the_functions_that_the_table_names_exist() -> None:
         in_package = name.count(".") == 1
         found = pkgutil.resolve_name(f"streaming.{'lifecycle.' if in_package else ''}{name}")
         assert callable(found), name
+
+
+def named(stages: tuple[Stage, ...]) -> str:
+    if stages in (OPEN, (*OPEN, *ENDED)):
+        return "any open" if stages == OPEN else "any"
+    return ", ".join(stage if stage is Stage.NONE else f"`{stage}`" for stage in stages)
+
+
+def test_the_table_of_the_documentation_is_the_one_in_the_code() -> None:
+    page = (ROOT.parent / "docs" / "architecture.md").read_text()
+    table = page.split("**The transitions of a response**")[1].split("\n| from |")[1]
+    rows = table.split("\n\n")[0].splitlines()[2:]
+    for row, each in zip(rows, TRANSITIONS, strict=True):
+        by = ", ".join(f"`{name.removeprefix('waiting_list.base.')}`" for name in each.by)
+        words = (each.asked_by, by, each.first, each.then, each.mended)
+        assert row == f"| {' | '.join([named(each.before), named(each.after), *words])} |"
