@@ -26,7 +26,7 @@ ENDED = (Stage.COMPLETED, Stage.INCOMPLETE, Stage.CANCELLED, Stage.FAILED)
 
 class Transition(NamedTuple):
     """`first` happens before `then`; `mended`: what follows if the process dies between the two.
-    `by`: the functions that do it, as `module.function` of this package or of `streaming`."""
+    `by`: the functions that do it, of this package's modules or of the waiting list."""
 
     before: tuple[Stage, ...]
     after: tuple[Stage, ...]
@@ -60,7 +60,7 @@ TRANSITIONS = (
         (Stage.HELD,),
         (Stage.QUEUED,),
         "list, when the conversation's response before it ends",
-        ("waiting_list.base.WaitingList.finish", "recovery.keep_slots"),
+        ("WaitingList.finish", "recovery.keep_slots"),
         "list: a place in the order",
         "record: where it stands",
         "the reconciler writes where it stands",
@@ -69,7 +69,7 @@ TRANSITIONS = (
         (Stage.QUEUED,),
         (Stage.IN_PROGRESS,),
         "worker",
-        ("waiting_list.base.WaitingList.claim", "starting.start"),
+        ("WaitingList.claim", "starting.start"),
         "list: a lease and an attempt",
         "record: `in_progress`, worker, attempt; the history is read",
         "the lease runs out, and the list gives it its old place",
@@ -78,7 +78,7 @@ TRANSITIONS = (
         (Stage.IN_PROGRESS,),
         (Stage.QUEUED,),
         "worker that drains or hangs; sweep, when a lease has run out",
-        ("waiting_list.base.WaitingList.release", "waiting_list.base.WaitingList.sweep"),
+        ("WaitingList.release", "WaitingList.sweep"),
         "list: its old place, with what was published",
         "record: nothing; the next start writes another attempt",
         "the lease runs out",

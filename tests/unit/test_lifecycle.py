@@ -151,9 +151,9 @@ def test_the_stages_are_those_of_the_record_and_the_held_ones() -> None:
 
 def test_the_functions_that_the_table_names_exist() -> None:
     for name in {name for transition in TRANSITIONS for name in transition.by}:
-        in_package = name.count(".") == 1
-        found = pkgutil.resolve_name(f"streaming.{'lifecycle.' if in_package else ''}{name}")
-        assert callable(found), name
+        of_list = name.startswith("WaitingList.")
+        package = "waiting_list.interface.waiting_list" if of_list else "lifecycle"
+        assert callable(pkgutil.resolve_name(f"streaming.{package}.{name}")), name
 
 
 def named(stages: tuple[Stage, ...]) -> str:
@@ -167,6 +167,6 @@ def test_the_table_of_the_documentation_is_the_one_in_the_code() -> None:
     table = page.split("**The transitions of a response**")[1].split("\n| from |")[1]
     rows = table.split("\n\n")[0].splitlines()[2:]
     for row, each in zip(rows, TRANSITIONS, strict=True):
-        by = ", ".join(f"`{name.removeprefix('waiting_list.base.')}`" for name in each.by)
+        by = ", ".join(f"`{name}`" for name in each.by)
         words = (each.asked_by, by, each.first, each.then, each.mended)
         assert row == f"| {' | '.join([named(each.before), named(each.after), *words])} |"
