@@ -6,8 +6,6 @@ to the stepping thread and its `Stepper`. Each turn: cancellations, newcomers, o
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import logging
 import sys
@@ -32,27 +30,12 @@ from streaming.engine.base import (
     ModelInfo,
     StepRecord,
 )
-from streaming.engine.faults import Faults
-from streaming.engine.local.forward.parts_check import TooCoarse
-from streaming.engine.local.forward.precision import AUTO, choose_device, without_int8
-from streaming.engine.local.forward.weights import Shape
-from streaming.engine.local.loading.capacity import most_rows
-from streaming.engine.local.loading.examination import Asked, examine, prompts_of, report_on_kept
-from streaming.engine.local.loading.kept import KeptPass
-from streaming.engine.local.loading.memory_need import MemoryNeed, kept_need, refuse_unless_it_fits
-from streaming.engine.local.prompts.preparer import Prepared, Preparer
+from streaming.engine.local.engine_loader import EngineLoader, EngineOptions
+from streaming.engine.local.prompts.preparer import Prepared
 from streaming.engine.local.prompts.prompt_queue import PromptQueue
-from streaming.engine.local.runner import ModelRunner
 from streaming.engine.local.stepper import Stepper
-from streaming.engine.models.adapter_folder import ensure_adapter
-from streaming.engine.models.model_name import shown_name
-from streaming.engine.models.own_sampling import own_sampling
 from streaming.engine.models.report import ModelReport
-from streaming.engine.models.report_text import log_lines
-from streaming.engine.models.store import default_cache_dir, ensure_model
-from streaming.engine.models.support import check_supported
 from streaming.engine.speed import Speed
-from streaming.engine.templates.choice import read_template
 
 logger = logging.getLogger("streaming.engine")
 step_logger = logging.getLogger("streaming.engine.steps")
@@ -63,23 +46,24 @@ _SWITCH_SECONDS = 20e-6
 Python lets another thread keep it for 5 ms: a busy event loop made steps half as fast."""
 
 _ADMITTING_SECONDS = 0.005
-"""So long newcomers may be admitted before a step. An engine that does nothing waits so long for
-short prompts that are just being tokenized, so that a crowd's are read in the same steps."""
+"""Seconds for which newcomers may be admitted before a step. An engine that does nothing waits so
+long for short prompts that are just being tokenized, so that a crowd's are read in the same
+steps."""
 
 
 class LocalEngine(Engine):
     """Generates with a model in this process.
 
     `model` None is the bundled small one. `device` and `dtype` may be `auto`. `max_running` None
-    finds out how many the machine generates well, see `capacity`. `context_tokens` None means
-    the model's own context or 4096, the smaller. `max_rows`: so many can run at most,
-    though the caller means to run `max_running` for now (None: no more than these; 0: twice as
-    many on a CPU, where an unused row takes no memory). `prefill_chunk` bounds the prompt tokens
-    read in one step, all prompts together (None: 512 on a CPU, 2048 elsewhere); while others
-    decode they are fewer, see `PrefillBudget`. `threads` None
-    leaves torch's own choice. `chat_template`: a file with a template instead of the model's own.
-    `adapter` is a LoRA adapter's folder or Hub id, to be merged. `fresh`: the model itself is
-    loaded and checked, though an earlier start has kept what it made of it.
+    finds out how many the machine generates well, see `capacity`. `max_rows` is the most that can
+    run at once, where the caller means to run `max_running` for now (None: no more than these; 0:
+    twice as many on a CPU, where an unused row takes no memory). `context_tokens` None means the
+    model's own context or 4096, the smaller. `prefill_chunk` bounds the prompt tokens read in one
+    step, all prompts together (None: 512 on a CPU, 2048 elsewhere); while others decode they are
+    fewer, see `PrefillBudget`. `threads` None leaves torch's own choice. `chat_template` is a file
+    with a template instead of the model's own. `adapter` is a LoRA adapter's folder or Hub id, to
+    be merged. `fresh`: load and check the model itself, though an earlier start has kept what it
+    made of it. Raises EngineError for a number below 1.
     """
 
     def __init__(
@@ -99,24 +83,16 @@ class LocalEngine(Engine):
         adapter: str | None = None,
         fresh: bool = False,
     ) -> None:
-        for name, value in (("max_running", max_running), ("prefill_chunk", prefill_chunk),
-                            ("threads", threads)):  # fmt: skip
-            if value is not None and value < 1:
-                raise EngineError(f"{name}={value} is too small: 1 is the least.")
-        self._model, self._device, self._dtype = model, device, dtype
-        self._max_running = max_running
-        self._max_rows = max_rows
+        options = EngineOptions(
+            model, device, dtype, max_running, max_rows, context_tokens, cache_dir, prefill_chunk,
+            threads, progress, chat_template, adapter, fresh,
+        )  # fmt: skip
+        options.check()
+        self._loader = EngineLoader(options)
         self._rows = max_running or 1  # known at the start
-        self._context_tokens = context_tokens
-        self._cache_dir = cache_dir
-        self._prefill_chunk = prefill_chunk
-        self._threads = threads
-        self._progress = progress
-        self._chat_template = chat_template
-        self._adapter = adapter
-        self._fresh = fresh
         self.self_check_seconds = 0.0
-        """How long the model was compared with transformers' own; 0: an earlier start did."""
+        """Seconds for which the model was compared with transformers' own pass; 0: an earlier
+        start did."""
         self._info: ModelInfo | None = None
         self._thread: threading.Thread | None = None
         self._sink: EventSink = lambda events: None
@@ -135,55 +111,24 @@ class LocalEngine(Engine):
         self._thread_id = 0
         self._at_work = False
         self._turns = 0
-        self._stepper: Stepper  # these are touched by the stepping thread only
-        self._need: MemoryNeed
+        self._stepper: Stepper  # touched by the stepping thread only
 
     # The face: any thread.
 
     @property
     def info(self) -> ModelInfo:
+        """Return the loaded model. Raises EngineError before `start` has returned."""
         if self._info is None:
             raise EngineError("The engine has not started.")
         return self._info
 
     def prepare(self) -> None:
-        self._template()
-        folder = ensure_model(self._model, self._cache_dir, self._progress)
-        adapter = ensure_adapter(self._adapter, self._progress)
-        if not self._kept(folder.path, choose_device(self._device), adapter).is_there:
-            has_template = self._chat_template is not None
-            check_supported(folder.path, self._context_tokens, adapter, has_template=has_template)
+        """Fetch the model and refuse what cannot be served, see `Engine.prepare`."""
+        self._loader.prepare()
 
     def examine(self) -> ModelReport:
-        """What is known of the model from headers alone, with all that stands in its way. Nothing
-        is loaded, and of the Hub no weights are fetched."""
-        faults = Faults()
-        try:
-            asked = self._asked(faults, weights=False)
-        except EngineError as error:
-            return ModelReport(shown_name(self._model or ""), faults=[str(error)])
-        return examine(asked, faults).report
-
-    def _asked(self, faults: Faults, *, weights: bool = True) -> Asked:
-        """What is to be served. Raises EngineError where there is nothing to go on with."""
-        device = choose_device(self._device)
-        folder = ensure_model(self._model, self._cache_dir, self._progress, weights=weights)
-        adapter = template = None
-        with faults.noted():
-            adapter = ensure_adapter(self._adapter, self._progress)
-        with faults.noted():
-            template = self._template()
-        return Asked(
-            folder, device, self._dtype, self._max_running or 1, self._context_tokens, adapter,
-            template,
-        )  # fmt: skip
-
-    def _template(self) -> str | None:
-        return None if self._chat_template is None else read_template(self._chat_template)
-
-    def _kept(self, model: Path, device: torch.device, adapter: Path | None) -> KeptPass:
-        cache = self._cache_dir or default_cache_dir()
-        return KeptPass(cache, model, device, self._dtype, self._context_tokens, adapter)
+        """Return what is known of the model from headers alone, see `EngineLoader.examine`."""
+        return self._loader.examine()
 
     def start(self, sink: EventSink) -> None:
         """Load the model and begin to step. An engine starts once; see `Engine.start`."""
@@ -199,14 +144,9 @@ class LocalEngine(Engine):
             self._info, self._thread = info, thread
             self._wake.notify()
 
-    def _choose_rows(self, device: torch.device, capacity: int) -> int:
-        if self._max_rows is None:
-            return capacity
-        doubled = 2 if device.type == "cpu" else 1
-        return max(capacity, self._max_rows or doubled * capacity)
-
     def submit(self, request: GenerationRequest) -> None:
-        """See `Engine.submit`. An id that is still open raises EngineError (`duplicate`)."""
+        """Take a request, see `Engine.submit`. Raises EngineError (`duplicate`) for an id that is
+        still open."""
         with self._wake:
             if self._thread is None or self._closing:
                 raise EngineError("The engine is not running.", "unavailable")
@@ -216,6 +156,7 @@ class LocalEngine(Engine):
             self._prompt_queue.add(request)
 
     def cancel(self, response_id: str) -> None:
+        """End a response before the next step, see `Engine.cancel`."""
         with self._wake:
             if response_id in self._open:
                 self._cancelled.add(response_id)
@@ -223,9 +164,11 @@ class LocalEngine(Engine):
 
     @property
     def cached_prefix_capacity(self) -> int:
-        return self._rows  # see Rows: what a row held stays until another needs the row
+        """Return the number of rows: each keeps what it holds until another sequence needs it."""
+        return self._rows
 
     def stats(self) -> EngineStats:
+        """Return the engine's counts at this moment."""
         with self._wake:
             pending = len(self._prompt_queue)
             running = len(self._open) - pending
@@ -250,10 +193,13 @@ class LocalEngine(Engine):
             )
 
     def recent_steps(self) -> list[StepRecord]:
+        """Return the last steps, oldest first."""
         with self._wake:
             return list(self._records)
 
     def close(self, timeout: float = 10.0) -> None:
+        """Stop stepping and free the model; a step that takes longer than `timeout` seconds is
+        left behind."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -284,80 +230,12 @@ class LocalEngine(Engine):
         self._run()
 
     def _load(self) -> ModelInfo:
-        try:
-            return self._load_asked()
-        except TooCoarse as error:
-            finer = without_int8()
-            if self._dtype != AUTO:
-                raise EngineError(f"{error} CHATSTREAM_DTYPE={finer} may do.", error.code) from None
-            logger.warning(
-                "%s So it is served in %s; with CHATSTREAM_DTYPE=%s it starts sooner.",
-                error, finer, finer,
-            )  # fmt: skip
-            self._dtype = finer
-        _trim_memory()
-        return self._load_asked()
-
-    def _load_asked(self) -> ModelInfo:
-        faults = Faults(strict=True)
-        asked = self._asked(faults)
-        folder, device, adapter = asked.folder, asked.device, asked.adapter
-        kept = self._kept(folder.path, device, adapter)
-        packed = None if self._fresh else kept.load(self._refuse_unless_it_fits)
-        if self._threads is not None:
-            torch.set_num_threads(self._threads)
-        # All of this before the weights are loaded, which may take minutes.
-        if packed is None:
-            found = examine(asked, faults, kept.tokenizer)
-            report, prompts, checkpoint = found.report, found.prompts, found.checkpoint
-        else:
-            prompts, checkpoint = prompts_of(asked, kept.tokenizer()), None
-            prompts.template.check()
-            report = report_on_kept(asked, packed, self._need)
-        assert prompts is not None  # strict ones are raised
-        context = report.context
-        for line in log_lines(report):
-            logger.info("%s", line)
-
-        def load(rows: int | None) -> ModelRunner:
-            return ModelRunner(
-                folder.path, device, self._dtype, rows, context, packed=packed, keep=kept.keep,
-                adapter=adapter, counted=self._max_running or 1, checkpoint=checkpoint,
-            )  # fmt: skip
-
-        if self._max_running is None:
-            runner = load(None)
-            capacity = most_rows(runner.step_seconds, runner.rows)
-            logger.info("This machine generates %d responses at once comfortably.", capacity)
-            self._rows = min(runner.rows, self._choose_rows(device, capacity))
-        else:
-            capacity = self._max_running
-            self._rows = self._choose_rows(device, capacity)
-            runner = load(self._rows)
-        self.self_check_seconds = runner.check_seconds
-        chunk = self._prefill_chunk or (512 if device.type == "cpu" else 2048)
-        self._stepper = Stepper(runner, prompts, self._rows, chunk)
-        sampling = own_sampling(folder.path)
-        preparer = Preparer(prompts, context, runner.vocabulary, sampling)
-        self._prompt_queue.start(preparer.prepare)
-        _trim_memory()
-        return ModelInfo(
-            name=folder.display_name,
-            device=str(device),
-            dtype=runner.precision.name,
-            context_tokens=context,
-            max_running=self._rows,
-            parameters=runner.parameters,
-            capacity=capacity,
-            sampling=sampling,
-            thinks=prompts.answers.thinks,
-        )
-
-    def _refuse_unless_it_fits(self, shape: Shape, context: int, size: int) -> None:
-        """Of what an earlier start has kept, `size` bytes of it."""
-        need = kept_need(shape, size, self._max_running or 1, context)
-        self._need = need
-        refuse_unless_it_fits(need, torch.device("cpu"), int8_helps=False)
+        found = self._loader.load()
+        self._rows = found.info.max_running
+        self.self_check_seconds = found.check_seconds
+        self._stepper = found.stepper
+        self._prompt_queue.start(found.preparer.prepare)
+        return found.info
 
     def _run(self) -> None:
         try:
@@ -462,9 +340,3 @@ class LocalEngine(Engine):
         if step_logger.isEnabledFor(logging.DEBUG):
             line = {"step": record.index, "decoded": decoded, "prefilled": prefilled}
             step_logger.debug("%s", json.dumps(line))
-
-
-def _trim_memory() -> None:
-    """glibc keeps what is freed, and loading a model frees more than the model takes."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)

@@ -614,9 +614,9 @@ def test_finished_exactly_once_and_last(gathered: Gathered) -> None:
 
 
 def test_close_finishes_everything_and_refuses_more(
-    gathered: Gathered, monkeypatch: pytest.MonkeyPatch
+    cache_dir: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = LocalEngine(None, dtype="float32", max_running=2, cache_dir=gathered.engine._cache_dir)
+    engine = LocalEngine(None, dtype="float32", max_running=2, cache_dir=cache_dir)
     with pytest.raises(EngineError):
         engine.submit(ask("early", "Hi"))
     with pytest.raises(EngineError):
@@ -652,9 +652,9 @@ def test_close_finishes_everything_and_refuses_more(
     ],
 )
 def test_a_wrong_setting_is_named(
-    gathered: Gathered, arguments: dict[str, Any], names: str
+    cache_dir: Path | None, arguments: dict[str, Any], names: str
 ) -> None:
-    engine = LocalEngine(None, cache_dir=gathered.engine._cache_dir, max_running=1, **arguments)
+    engine = LocalEngine(None, cache_dir=cache_dir, max_running=1, **arguments)
     with pytest.raises(EngineError, match=names):
         engine.start(lambda events: None)
 
@@ -665,7 +665,7 @@ def test_a_wrong_setting_is_named(
 )
 def test_rows_beyond_the_running_ones(max_rows: int | None, device: str, rows: int) -> None:
     engine = LocalEngine(max_running=4, max_rows=max_rows)
-    assert engine._choose_rows(torch.device(device), 4) == rows
+    assert engine._loader.rows(torch.device(device), 4) == rows
 
 
 def test_memory_and_speed_are_told(gathered: Gathered, stock: Any) -> None:
