@@ -7,33 +7,36 @@ one of a short prompt, and every machine and model has its own speed.
 
 from __future__ import annotations
 
-STRETCH = 2.0
-"""A step that also reads prompts may last so many times as long as one that only decodes,"""
+MAX_SLOWDOWN = 2.0
+"""A step that also reads prompts may always take this many times as long as one that only decodes.
+The seconds below allow more where steps are short."""
 
-UNNOTICED = 0.05
-"""or so many seconds, if that is more: readers still get 20 tokens a second. With short steps the
-first rule alone would read prompts in small pieces, and let those who wait for their first token
+UNNOTICED_SECONDS = 0.05
+"""Seconds that any step may take: readers still get 20 tokens a second. With short steps
+MAX_SLOWDOWN alone would read prompts in small pieces, and let those who wait for their first token
 pay for a speed that nobody reads at."""
 
-SHORT = 512
-BRIEF = 0.12
-"""or, where no prompt has more than SHORT tokens to be read, so many seconds. Each such step costs
-some milliseconds however few tokens it reads: two of them are over sooner than a dozen small ones,
-and readers have more text by then. A long prompt's would be a stutter that lasts."""
+SHORT_PROMPT_TOKENS = 512
+"""Tokens to be read of a prompt that is short."""
 
-BEARABLE = 0.25
-"""Where several prompts wait to be read, a step may last up to so many seconds: four tokens a
-second are still read as they come, and all who wait start sooner. For each step costs much the
-same however few rows decode in it."""
+SHORT_PROMPT_SECONDS = 0.12
+"""Seconds that a step may take where all prompts that wait are short. Each such step costs some
+milliseconds however few tokens it reads: two of them are over sooner than a dozen small ones, and
+readers have more text by then. For a long prompt it would be a stutter that lasts."""
 
-CROWD = 8
-"""One more prompt for so many readers still goes unnoticed; more make the step longer in
-proportion."""
+CROWD_SECONDS = 0.25
+"""Seconds that a step may take at most where several prompts wait: four tokens a second are still
+read as they come, and all who wait start sooner, for each step costs much the same however few
+rows decode in it."""
 
-LEAST = 16
-"""A prompt must get on, however slow the machine is."""
+READERS_PER_PROMPT = 8
+"""Readers for whom one prompt more goes unnoticed; with more prompts than that a step may take
+longer in proportion."""
 
-_FIRST = 128  # before anything is known
+LEAST_TOKENS = 16
+"""Prompt tokens that a step reads at least, however slow the machine is."""
+
+_FIRST = 128  # prompt tokens of a step before anything is known
 _WEIGHT = 0.2  # of the newest step in the moving averages
 
 
@@ -48,19 +51,21 @@ class PrefillBudget:
         self._decode_seconds: float | None = None  # a step that only decodes
         self._token_seconds: float | None = None  # what one prompt token adds to a step
 
-    def budget(self, decoding: int, reading: int = 1, longest: int = SHORT + 1) -> int:
+    def budget(
+        self, decoding: int, reading: int = 1, longest: int = SHORT_PROMPT_TOKENS + 1
+    ) -> int:
         """Return the most prompt tokens for the next step, in which `decoding` rows decode while
         `reading` prompts are not read yet, the longest of which has `longest` tokens."""
         if not decoding:
             return self.most
         if self._decode_seconds is None or self._token_seconds is None:
             return min(self.most, _FIRST)
-        crowd = CROWD * (reading - 1) / decoding
-        patience = min(BEARABLE, UNNOTICED * max(1.0, crowd))
-        if longest <= SHORT:
-            patience = max(BRIEF, patience)
-        spare = max(STRETCH * self._decode_seconds, patience) - self._decode_seconds
-        return min(self.most, max(LEAST, int(spare / self._token_seconds)))
+        crowd = READERS_PER_PROMPT * (reading - 1) / decoding
+        patience = min(CROWD_SECONDS, UNNOTICED_SECONDS * max(1.0, crowd))
+        if longest <= SHORT_PROMPT_TOKENS:
+            patience = max(SHORT_PROMPT_SECONDS, patience)
+        spare = max(MAX_SLOWDOWN * self._decode_seconds, patience) - self._decode_seconds
+        return min(self.most, max(LEAST_TOKENS, int(spare / self._token_seconds)))
 
     def learn(self, decoded: int, read: int, seconds: float) -> None:
         """Note that a step took `seconds` in which `decoded` rows got a token and `read` prompt

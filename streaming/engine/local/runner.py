@@ -44,15 +44,15 @@ _USUAL_TOKENS = 512  # of a response, its prompt included
 
 
 class ModelRunner:
-    """A causal language model with a slot cache of `rows` rows, `context_tokens` tokens each
-    (None: as many as memory has room for, see `capacity`).
+    """Loads a causal language model, and runs it over a slot cache of `rows` rows (None: as many
+    as memory has room for, see `capacity`) of `context_tokens` tokens each.
 
-    Models built like Llama run in our own pass, all others in transformers' (`stock` True: these,
-    too). `dtype` is a name of CHATSTREAM_DTYPE. `packed` is what an earlier start has made of the
+    Models built like Llama run in our own pass, all others in transformers' (with `stock` those,
+    too). `dtype` is a value of CHATSTREAM_DTYPE. `packed` is what an earlier start has made of the
     model in this precision and for this context; what is made now goes to `keep`. `adapter` is the
-    folder of one to be merged. There must be memory for `counted` full rows (None: for all of
-    them). `checkpoint` is the model, found fit to be served, with memory for these rows. Raises
-    EngineError.
+    folder of a LoRA adapter to be merged. There must be memory for `counted` full rows (None: for
+    all of them). `checkpoint` is the model, if it has been opened and examined already. Raises
+    EngineError if the model cannot be served.
     """
 
     def __init__(
@@ -111,7 +111,8 @@ class ModelRunner:
         self.cache = SlotCache(shape.layers, rows, context_tokens, attention.slots_class)
         self.parameters, self.end_ids = shape.parameters, shape.end_ids
         self._model = Decoder(
-            packed, attention(self.cache, shape.attention(self.precision, packed.embedding.device))
+            packed,
+            attention(self.cache, shape.attention_config(self.precision, packed.embedding.device)),
         )
         if check:  # what was kept was checked when it was made
             with torch.inference_mode(), steps_taken():
@@ -146,20 +147,21 @@ class ModelRunner:
 
     @property
     def is_exact(self) -> bool:
-        """As `Decoder.is_exact`."""
+        """Return whether a token's numbers depend on its text alone, see `Decoder.is_exact`."""
         return self._model.is_exact
 
     @property
     def turns_at(self) -> int | None:
-        """As `TransformersModel.turns_at`."""
+        """Return the length beyond which a row has other positions, see
+        `TransformersModel.turns_at`."""
         return self._model.turns_at if isinstance(self._model, TransformersModel) else None
 
     def step(
         self, tokens: Sequence[int], positions: Sequence[int], spans: Sequence[Span] = ()
     ) -> Tensor:
-        """One token for each of the rows 0..B-1, and spans of prompts for other rows.
+        """Read one token for each of the rows 0..B-1, and spans of prompts for other rows.
 
-        `positions[i]` is where `tokens[i]` stands in row i. Returns the float32 logits
+        `positions[i]` is where `tokens[i]` stands in row i. Return the float32 logits
         [B + spans, vocabulary] that follow each of those tokens and each span's last one.
         """
         if self._thread_tuner is None:
@@ -173,8 +175,8 @@ class ModelRunner:
         return logits
 
     def step_seconds(self, rows: int) -> float:
-        """How long a step of so many decoding rows takes, of usual length. The cache is empty
-        before and after."""
+        """Return the seconds that a step of `rows` decoding rows of usual length takes, measured.
+        The cache is empty before and after."""
         where = min(_USUAL_TOKENS, self.context_tokens - 1)
         taken = []
         with torch.inference_mode():
@@ -186,11 +188,12 @@ class ModelRunner:
         return min(taken[1:])
 
     def clear_row(self, row: int) -> None:
-        """Zero a row whose content is not finite: even masked, it would poison longer rows."""
+        """Fill a row with zeros whose content is not finite: even masked, it would make the sums
+        of longer rows no numbers."""
         self.cache.clear_row(row)
 
     def recover(self) -> None:
-        """After a failed step: drop what the rows hold, and give memory back."""
+        """Drop what the rows hold after a failed step, and give memory back."""
         self.cache.reset()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -126,7 +126,7 @@ def _examples(weights: Weights, precision: Precision) -> Iterator[tuple[str, tup
     shape, device = weights.shape, torch.device("cpu")
     for calls, name in _METHODS.items():
         cache = SlotCache(shape.layers, MAX_CALLS, BLOCK_SIZE, BlockSlots)
-        attention = EmbeddingBagAttention(cache, shape.attention(precision, device))
+        attention = EmbeddingBagAttention(cache, shape.attention_config(precision, device))
         attention.allocate()
         inputs = attention.example_plan(calls).recording_inputs()
         assert inputs is not None

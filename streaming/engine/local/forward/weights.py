@@ -1,5 +1,8 @@
-"""A transformers model's weights, in the form that our own pass takes them. The model is of no use
-afterwards: its parts are emptied meanwhile, so that no more than one is there twice."""
+"""A transformers model's weights, in the form in which our own pass takes them.
+
+The model cannot be used afterwards: each of its parts is emptied when it has been taken, so that
+no more than one is in memory twice.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ class Shape:
             head_dim=self.head_dim,
         )
 
-    def attention(self, precision: Precision, device: torch.device) -> AttentionConfig:
+    def attention_config(self, precision: Precision, device: torch.device) -> AttentionConfig:
         """Return what attention over this model's cache must know."""
         return AttentionConfig(
             self.kv_heads, self.heads // self.kv_heads, self.head_dim, self.scale,
@@ -71,9 +74,9 @@ def _as_it_is(module: nn.Module) -> None:
 
 
 class Weights:
-    """Of a model built like Llama, for positions below `context`. Its parameters may be on the
-    `meta` device: `fill` gives a module those of its own, just before they are taken. `check` sees
-    each part before the model loses it."""
+    """The weights of a model built like Llama, for positions below `context`. Its parameters may be
+    on the `meta` device: then `fill` gives a module its own just before they are taken. `check`
+    compares each part before the model loses it."""
 
     def __init__(
         self, model: Any, precision: Precision, context: int, device: torch.device,
@@ -103,7 +106,7 @@ class Weights:
         self.layers = [self._take(layer) for layer in model.model.layers]
 
     def _take_angles(self, rotary: Any, turnings: list[str], context: int) -> Tensor:
-        """By which numbers d and d + 1 of a head are turned, as complex numbers
+        """Return the angles by which numbers d and d + 1 of a head are turned, as complex numbers
         [turnings, context, d / 2]: so the product is one operation. transformers turns d and
         d + half of the head instead; `_paired` puts these side by side, which no product of a
         query and a key notices."""
@@ -117,7 +120,7 @@ class Weights:
         return torch.stack(found)
 
     def _take_head(self, model: Any) -> Linear:
-        """First, while there is nothing else: it is by far the largest."""
+        """Take the head first, while there is nothing else: it is by far the largest."""
         norm, head = model.model.norm, model.lm_head
         self._fill(norm)
         self._fill(head)
@@ -181,7 +184,8 @@ class Weights:
         return Norm(self._float(norm.weight), self._epsilon)
 
     def _paired(self, weight: Tensor) -> Tensor:
-        """The outputs (first dimension) of whole heads, in the order that `angles` turn them."""
+        """Return the outputs (first dimension) of whole heads in the order in which `angles` turn
+        them."""
         heads = weight.view(-1, 2, self.shape.head_dim // 2, *weight.shape[1:])
         return heads.transpose(1, 2).flatten(0, 2)
 
@@ -189,11 +193,13 @@ class Weights:
         return weight.detach().to(self._device, self._precision.activations)
 
     def _product(self, weight: Tensor) -> Tensor:
-        """Of 8 bits it becomes in one go, which loses nothing that `_float` would keep."""
+        """Return a product's weight; for 8 bits as it is, since these are made in one go, which
+        loses nothing that `_float` would keep."""
         return weight.detach() if self._precision.is_int8 else self._float(weight)
 
     def _pack(self, *modules: Any, paired: int = 0, norm: Any = None) -> Linear:
-        """Several products of the same activations are one; the first ones may be `_paired`."""
+        """Return several products of the same activations as one; the first `paired` of them are
+        `_paired`."""
         weights = [self._product(module.weight) for module in modules]
         biases = [self._float(module.bias) for module in modules if module.bias is not None]
         for parameters in (weights, biases):

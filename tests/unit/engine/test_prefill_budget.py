@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.engine.local.prefill_budget import (
-    BEARABLE,
-    CROWD,
-    LEAST,
-    STRETCH,
-    UNNOTICED,
+    CROWD_SECONDS,
+    LEAST_TOKENS,
+    MAX_SLOWDOWN,
+    READERS_PER_PROMPT,
+    UNNOTICED_SECONDS,
     PrefillBudget,
 )
 
@@ -24,7 +24,8 @@ def test_a_prompt_that_delays_nobody_is_read_in_large_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("decode", "whole"), [(0.100, STRETCH * 0.100), (0.020, UNNOTICED), (0.001, UNNOTICED)]
+    ("decode", "whole"),
+    [(0.100, MAX_SLOWDOWN * 0.100), (0.020, UNNOTICED_SECONDS), (0.001, UNNOTICED_SECONDS)],
 )
 def test_a_step_that_reads_is_as_long_as_it_may_be(decode: float, whole: float) -> None:
     pace = PrefillBudget(512)
@@ -38,11 +39,11 @@ def test_a_step_that_reads_is_as_long_as_it_may_be(decode: float, whole: float) 
 @pytest.mark.parametrize(
     ("decoding", "reading", "whole"),
     [
-        (8, 1, UNNOTICED),  # one more reader, however long the prompt
-        (1, 1, UNNOTICED),
-        (CROWD, 2, UNNOTICED),
-        (CROWD, 3, 2 * UNNOTICED),
-        (1, 30, BEARABLE),
+        (8, 1, UNNOTICED_SECONDS),  # one more reader, however long the prompt
+        (1, 1, UNNOTICED_SECONDS),
+        (READERS_PER_PROMPT, 2, UNNOTICED_SECONDS),
+        (READERS_PER_PROMPT, 3, 2 * UNNOTICED_SECONDS),
+        (1, 30, CROWD_SECONDS),
     ],
 )
 def test_a_crowd_of_prompts_makes_steps_longer(decoding: int, reading: int, whole: float) -> None:
@@ -64,7 +65,7 @@ def test_tokens_that_take_longer_are_fewer() -> None:
             read = pace.budget(decoding=1)
             pace.learn(1, read, 0.010 + read * token_seconds)
         budgets.append(pace.budget(decoding=1))
-    assert budgets[0] > budgets[1] > budgets[2] >= LEAST
+    assert budgets[0] > budgets[1] > budgets[2] >= LEAST_TOKENS
 
 
 def test_before_anything_is_known() -> None:
@@ -84,7 +85,7 @@ def test_it_is_always_within_bounds(
     pace = PrefillBudget(most)
     for decoded, read, seconds in steps:
         pace.learn(decoded, read, seconds)
-    assert min(LEAST, most) <= pace.budget(decoding, reading) <= most
+    assert min(LEAST_TOKENS, most) <= pace.budget(decoding, reading) <= most
 
 
 def test_nothing_is_not_a_bound() -> None:

@@ -9,7 +9,7 @@ from streaming.engine.local.attention import ring_slots
 from streaming.engine.local.attention.cache import SlotCache
 from streaming.engine.local.attention.ring_slots import RingSlots
 from streaming.engine.local.attention.slots import Slots
-from tests.unit.engine.test_rows import Recorded
+from tests.unit.engine.test_prefix_cache import Recorded
 
 WINDOW, ROOM = 8, 16
 
