@@ -44,7 +44,7 @@ async def test_what_was_generated_under_a_lost_lease_is_not_heard_under_the_next
     engine.cancel.assert_called_once_with(ID)
     on_free.assert_called_once_with()
     again = running_set.add(claim(ID))
-    left = asyncio.create_task(running_set.left_engine("r"))
+    left = asyncio.create_task(running_set.left_engine(ID))
     running_set.take(TextDelta(ID, "word", (1,)), EventTime())
     await asyncio.sleep(0)
     assert not left.done()
