@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from streaming.engine.upstream import answer as upstream_answer
+from streaming.engine.upstream import echo as upstream_echo
+from streaming.engine.upstream.answer import UpstreamAnswer
 from streaming.engine.upstream.dialect import Dialect
 from streaming.engine.upstream.echo import EchoFilter
 from streaming.engine.upstream.server import ServedModel
@@ -177,7 +178,7 @@ async def test_an_answer_goes_by_what_it_was_told(monkeypatch: pytest.MonkeyPatc
     async def said(source: Any, allowance: Any) -> AsyncIterator[Piece]:
         yield Piece(text="Qoph 7316 tzadi")
 
-    monkeypatch.setattr(upstream_answer, "pieces", said)
+    monkeypatch.setattr(upstream_echo, "pieces", said)
     upstream: Any = SimpleNamespace(
         dialect=dialect,
         server=SimpleNamespace(answer=answer),
@@ -187,8 +188,10 @@ async def test_an_answer_goes_by_what_it_was_told(monkeypatch: pytest.MonkeyPatc
         model=ServedModel("m"),
     )
     asked = request(("user", "x"), prior=1, prior_text="one")
-    one = upstream_answer.UpstreamAnswer(asked, upstream, lambda event: None)
-    assert await one._echo_of(one._body()) == "one"
+    one = UpstreamAnswer(asked, upstream, lambda event: None)
+    allowance: Any = None
+    found = await upstream_echo.repeated_text(upstream, one._body(), allowance)
+    assert found == "one"
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
