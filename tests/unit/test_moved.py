@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging.config
+import pkgutil
+import re
 import subprocess
 import sys
 from typing import Any
@@ -15,6 +17,7 @@ from django.utils.module_loading import import_string
 
 from streaming.apps import check_moved
 from streaming.system.moved import APP, MOVED, new_path
+from tests.support.processes import ROOT
 
 BEFORE = [
     "streaming.probes.probes",
@@ -44,6 +47,22 @@ def test_an_import_of_a_former_name_says_the_present_one(path: str) -> None:
     with pytest.raises(ModuleNotFoundError) as refused:
         import_string(path)
     assert f" is {new.rpartition('.')[0]} now" in str(refused.value)
+
+
+def told() -> list[str]:
+    """The present names in the two tables of `docs/upgrading.md` for settings, URLs and ASGI."""
+    page = (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")
+    tables = page.split("## A Django project of your own")[1].split("\nIn code that imports ours")[
+        0
+    ]
+    cells = [line.strip("|").split("|")[-1] for line in tables.splitlines() if line[:1] == "|"]
+    return [re.findall(r"`([^`]+)`", cell)[0] for cell in cells if "`" in cell]
+
+
+@pytest.mark.parametrize("path", told())
+def test_each_name_that_the_page_of_upgrades_gives_is_there(path: str) -> None:
+    assert len(told()) > 10
+    assert pkgutil.resolve_name(path)
 
 
 @pytest.mark.parametrize("module", MOVED.values())
