@@ -15,6 +15,7 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 APP = [path.read_text(encoding="utf-8") for path in (ROOT / "streaming").rglob("*.py")]
 FOLDERS = ("streaming/", "static/", "templates/", "docs/", "tests/", "chatsite/")
 MOST_PLACES = 4
+FOLDERS_OR_EVENTS = ("delivery", "response")
 DEFINED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -77,12 +78,13 @@ def members() -> dict[str, set[str]]:
     return found
 
 
-def test_the_functions_of_the_journey_of_a_token_are_there() -> None:
-    journey = PAGE.split("**The journey of a token**")[1].split("\n\n")[1]
+@pytest.mark.parametrize("of", ["prompt", "token"])
+def test_the_functions_of_a_journey_are_there(of: str) -> None:
+    journey = PAGE.split(f"**The journey of a {of}**")[1].split("\n\n")[1]
     assert len(re.findall(r"^\d+\. ", journey, re.MULTILINE)) == 10
     known = members()
     named = [name.split(".") for name in quoted(journey) if re.fullmatch(r"\w+\.\w+", name)]
-    named = [parts for parts in named if parts[1] != "js" and parts[0] != "delivery"]
+    named = [parts for parts in named if parts[1] != "js" and parts[0] not in FOLDERS_OR_EVENTS]
     assert len(named) > 10
     for owner, function in named:
         assert function in known[owner], (owner, function)
