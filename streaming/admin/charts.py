@@ -43,7 +43,7 @@ UNKNOWN = "–"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """`path` and `area` are `d` attributes; the area may be empty. `last` and `most` are words."""
 
     key: str
@@ -61,7 +61,7 @@ class Chart:
     key: str
     title: str
     top: str
-    lines: list[Line]
+    lines: list[ChartLine]
     summary: str
 
 
@@ -170,7 +170,7 @@ def _chart(kind: _Kind, found: Sequence[Sample], now: float) -> Chart:
         parts = steps(points[key], now) if kind.in_bins else joined(points[key])
         drawn = [[(x_of(at, now), y_of(value, top)) for at, value in part] for part in parts]
         lines.append(
-            Line(
+            ChartLine(
                 key=key,
                 name=str(name),
                 path="".join(map(path, drawn)),

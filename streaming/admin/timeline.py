@@ -28,7 +28,7 @@ class Milestone:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class TimelinePhase:
     """What happens between two moments; `kind` is a key of PHASES."""
 
     kind: str
@@ -48,7 +48,7 @@ class Life:
     `skewed`: a moment lay before an earlier one (clocks of several machines) and was moved up.
     """
 
-    phases: tuple[Stage, ...]
+    phases: tuple[TimelinePhase, ...]
     open: bool
     skewed: bool
 
@@ -84,7 +84,7 @@ def life_of(response: Response, now: datetime | None = None) -> Life:
         kinds.append("waiting")
     forward, skewed = _forward(moments)
     phases = zip(kinds, forward, forward[1:], strict=False)
-    return Life(tuple(Stage(kind, *pair) for kind, *pair in phases), is_open, skewed)
+    return Life(tuple(TimelinePhase(kind, *pair) for kind, *pair in phases), is_open, skewed)
 
 
 def _forward(moments: Sequence[Milestone]) -> tuple[list[Milestone], bool]:

@@ -63,7 +63,7 @@ class CalledFunction(_Answer):
     arguments: str = Field("", description="JSON, as the model wrote it.")
 
 
-class ToolCall(_Answer):
+class AnswerToolCall(_Answer):
     """A call of a tool that a model asks for."""
 
     id: str = ""
@@ -77,7 +77,7 @@ class AnswerMessage(_Answer):
     role: Literal["assistant"] = "assistant"
     content: str | None = Field(description="Null if tools are called and nothing else is said.")
     refusal: str | None = None
-    tool_calls: list[ToolCall] | None = _if_any("Of a model's server that knows tools.")
+    tool_calls: list[AnswerToolCall] | None = _if_any("Of a model's server that knows tools.")
     reasoning_content: str | None = _if_any("What the model thought before it answered.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from streaming.api.answers import AnswerMessage, ToolCall
+from streaming.api.answers import AnswerMessage, AnswerToolCall
 from streaming.api.errors import ApiError
 from streaming.engine.passed import Passed, add, beyond, whole_of
 
@@ -16,7 +16,9 @@ DELTAS = ("refusal", "tool_calls")
 def message_of(text: str, reasoning: str, passed: Mapping[str, Any]) -> AnswerMessage:
     """The message of an answer that is whole."""
     calls = [
-        ToolCall.model_validate({name: value for name, value in call.items() if name != "index"})
+        AnswerToolCall.model_validate(
+            {name: value for name, value in call.items() if name != "index"}
+        )
         for call in sorted(passed.get("tool_calls", ()), key=lambda call: call["index"])
     ]
     return AnswerMessage(

@@ -31,7 +31,7 @@ _SAMPLES_PER_POLL = 12
 """More than can be new at one poll, unless the layer was away."""
 
 
-class History:
+class RecentSamples:
     """The samples of the last hour, and those of them that a watcher has not been sent."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class QueueWatch:
 
     def __init__(self, layer: BaseChannelLayer) -> None:
         self.snapshot: VersionedSnapshot | None = None
-        self.history = History()
+        self.history = RecentSamples()
         self.polled = asyncio.Event()
         self._layer = layer
         self._holder = f"web:{uuid4().hex}"
@@ -121,7 +121,7 @@ class QueueWatch:
             self._task = None
             # The next watcher must not be sent an old snapshot, nor hear of an old outage.
             self.snapshot = self._fault = None
-            self.history = History()
+            self.history = RecentSamples()
             self._whole_at = self._samples_at = float("-inf")
 
     async def _poll_loop(self) -> None:

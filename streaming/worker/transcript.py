@@ -28,7 +28,7 @@ class EventTime:
     time: datetime = field(default_factory=timezone.now)
 
 
-class Thinking:
+class ThoughtClock:
     """Measures how long a model thinks, and in how many tokens, over all thoughts of an answer."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Transcript:
         """The number of the last event that was published."""
         self.generated = len(claim.tokens)
         """Tokens generated, by earlier attempts, too."""
-        self.thinking = Thinking()
+        self.thinking = ThoughtClock()
         self.first_token_at: datetime | None = None
         self._claim = claim
         self._started: Started | None = None
@@ -120,7 +120,7 @@ class Transcript:
         self._is_announced = False
         self._said, self._passed = {Channel.TEXT: "", Channel.REASONING: ""}, {}
         self._unpublished, self._tokens, self.generated = [], [], 0
-        self.thinking = Thinking()
+        self.thinking = ThoughtClock()
 
     def unpublished(self) -> list[Append]:
         """Return what is to be published now; `mark_published` then takes each off.

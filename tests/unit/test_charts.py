@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 
 from streaming.admin import chart_lines
 from streaming.admin.chart_lines import round_up, short
-from streaming.admin.charts import UNKNOWN, Board, Line, board
+from streaming.admin.charts import UNKNOWN, Board, ChartLine, board
 from streaming.waiting_list.samples import Sample
 
 NOW = 1_800_000_000.0  # the beginning of a minute
@@ -25,7 +25,7 @@ def sample(ago: float, **values: Any) -> Sample:
     return Sample(**{**fields, **values})
 
 
-def line(shown: Board, key: str) -> Line:
+def line(shown: Board, key: str) -> ChartLine:
     return next(line for chart in shown.charts for line in chart.lines if line.key == key)
 
 
