@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from django.apps import apps
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
@@ -88,7 +89,8 @@ def catalog_url(language: str) -> str:
 @lru_cache(maxsize=16)
 def _version(language: str) -> str:
     digest = hashlib.sha256()
-    for folder in settings.LOCALE_PATHS:
+    app = Path(apps.get_app_config("streaming").path)
+    for folder in (app / "locale", *settings.LOCALE_PATHS):
         file = Path(folder) / language / "LC_MESSAGES" / "djangojs.mo"
         if file.exists():
             digest.update(file.read_bytes())
@@ -96,13 +98,10 @@ def _version(language: str) -> str:
 
 
 class Catalog(JavaScriptCatalog):
-    """`gettext`, `ngettext` and `interpolate` for our scripts, with our own translations only."""
+    """`gettext`, `ngettext` and `interpolate` for our scripts: with the app's translations, where a
+    wheel has them, and the project's (LOCALE_PATHS). Django's own are not for them."""
 
     packages = ["streaming"]
-
-    def get_paths(self, packages: Any) -> list[str]:
-        """Return the folders of our own translations; Django's are not for our scripts."""
-        return [str(path) for path in settings.LOCALE_PATHS]
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Return the catalog of a language, kept for a year where the address has its version."""

@@ -7,9 +7,11 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polib
 import pytest
+from django.apps import apps
 from django.test import Client
 
 from streaming.pages.preferences import catalog_url
@@ -109,6 +111,18 @@ def test_the_scripts_get_our_strings_only(client: Client) -> None:
     assert json.dumps("コピーしました。") in page.text
     assert "Available %s" not in page.text  # the admin's
     assert client.get("/jsi18n/xx/").status_code == 404
+
+
+@pytest.mark.parametrize("folders", [[], ["of-the-project"]])
+def test_an_installed_app_brings_its_own(
+    folders: list[str], client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wheel has `locale/` inside the app, whatever folders the host project's settings name."""
+    settings.LOCALE_PATHS = folders
+    monkeypatch.setattr(apps.get_app_config("streaming"), "path", str(ROOT))
+    page = client.get("/jsi18n/ja/")
+    assert json.dumps("コピーしました。") in page.text
+    assert "Available %s" not in page.text
 
 
 def test_their_address_changes_with_them_and_is_kept_long(client: Client) -> None:
