@@ -20,10 +20,13 @@ WITH_DOTTED_PATHS = (
 
 
 class StreamingConfig(AppConfig):
+    """ChatStream as an app of a Django project."""
+
     name = "streaming"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        """Register signals and system checks."""
         from streaming.api import cors  # noqa: F401  # decides who is let in
         from streaming.conf import check_settings
         from streaming.identity.visitors import check_middleware

@@ -17,6 +17,8 @@ class Conversation(models.Model):
     """Prompts and answers of one owner. Those of API requests have one response each."""
 
     class Source(models.TextChoices):
+        """By which door a conversation came."""
+
         CHAT = "chat"  # the page, or a program on the WebSocket
         API = "api"  # not in the page's list
 
@@ -44,6 +46,8 @@ class Message(models.Model):
     """One turn. `parent` is the message it answers or follows; edits and regenerations branch."""
 
     class Role(models.TextChoices):
+        """Who wrote a message, in the words of chat templates."""
+
         SYSTEM = "system"
         USER = "user"
         ASSISTANT = "assistant"
@@ -71,6 +75,8 @@ class Message(models.Model):
 
 
 class Status(models.TextChoices):
+    """How far a response is. `streaming.lifecycle.transitions` has what leads on."""
+
     ACCEPTING = "accepting"  # written, the waiting list has not answered yet; never on the wire
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -95,6 +101,8 @@ class Response(models.Model):
     """
 
     class Rating(models.IntegerChoices):
+        """What the owner thinks of an answer."""
+
         DISLIKE = -1
         LIKE = 1
 
