@@ -47,23 +47,24 @@ class ModelRunner:
     """Loads a causal language model, and runs it over a slot cache of `rows` rows (None: as many
     as memory has room for, see `capacity`) of `context_tokens` tokens each.
 
-    Models built like Llama run in our own pass, all others in transformers' (with `stock` those,
-    too). `dtype` is a value of CHATSTREAM_DTYPE. `packed` is what an earlier start has made of the
-    model in this precision and for this context; what is made now goes to `keep`. `adapter` is the
-    folder of a LoRA adapter to be merged. There must be memory for `counted` full rows (None: for
-    all of them). `checkpoint` is the model, if it has been opened and examined already. Raises
-    EngineError if the model cannot be served.
+    Models built like Llama run in our own pass, all others in the general one, which is
+    transformers' (with `general` those, too). `dtype` is a value of CHATSTREAM_DTYPE. `packed`
+    is what an earlier start has made of the model in this precision and for this context; what
+    is made now goes to `keep`. `adapter` is the folder of a LoRA adapter to be merged. There
+    must be memory for `counted` full rows (None: for all of them). `checkpoint` is the model,
+    if it has been opened and examined already. Raises EngineError if the model cannot be
+    served.
     """
 
     def __init__(
         self, path: Path | str, device: torch.device, dtype: str, rows: int | None,
-        context_tokens: int, *, stock: bool = False, packed: Packed | None = None,
+        context_tokens: int, *, general: bool = False, packed: Packed | None = None,
         keep: Callable[[Packed], None] = lambda packed: None, adapter: Path | None = None,
         counted: int | None = None, checkpoint: Checkpoint | None = None,
     ) -> None:  # fmt: skip
         config = packed.shape.config if packed else _config(path)
         packable = packed is not None or (
-            not misfit(config) and not stock and becomes_plain(config)
+            not misfit(config) and not general and becomes_plain(config)
         )
         self.device = device
         self.precision = choose_precision(dtype, device, packable=packable)

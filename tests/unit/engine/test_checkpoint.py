@@ -268,7 +268,7 @@ def test_a_head_of_its_own_is_taken_whatever_the_configuration_says(
     head = torch.randn(200, 96)
     change(path, lambda tensors: tensors.update({"lm_head.weight": head}))
     torch.testing.assert_close(
-        logits_of(run(path)), logits_of(run(path, stock=True)), atol=2e-3, rtol=2e-3
+        logits_of(run(path)), logits_of(run(path, general=True)), atol=2e-3, rtol=2e-3
     )
 
 

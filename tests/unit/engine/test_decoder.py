@@ -94,7 +94,7 @@ def test_it_computes_what_transformers_computes(name: str, tmp_path: Path) -> No
     path = folder(tmp_path, CONFIGS[name])
     device = torch.device("cpu")
     ours, stock = (
-        ModelRunner(path, device, "float32", 4, 200, stock=stock) for stock in (False, True)
+        ModelRunner(path, device, "float32", 4, 200, general=stock) for stock in (False, True)
     )
     assert isinstance(ours._model, Decoder)
     assert not isinstance(stock._model, Decoder)
@@ -217,7 +217,7 @@ def test_a_window_that_the_models_code_does_not_know_is_none(
     auto: Any = AutoModelForCausalLM
     path = folder(tmp_path, AutoConfig.for_model(kind, **SHAPE, sliding_window=16))
     model = auto.from_pretrained(path, dtype="float32")
-    runner = ModelRunner(path, torch.device("cpu"), "float32", 1, 128, stock=stock)
+    runner = ModelRunner(path, torch.device("cpu"), "float32", 1, 128, general=stock)
     with torch.inference_mode():
         expected = model(torch.tensor([TOKENS[:60]]), use_cache=False).logits[:, -1]
         runner.step([], [], [Span(0, TOKENS[:50], 0)])

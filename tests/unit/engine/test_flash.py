@@ -97,7 +97,7 @@ def test_it_computes_what_transformers_computes(
     # The kernel is not told of windows.
     windows = ours._model._attention.config.windows
     assert type(ours.cache.slots[0]) is (Slots if any(windows) else TokenSlots)
-    expected = logits(ModelRunner(path, torch.device("cpu"), "float32", 4, 200, stock=True))
+    expected = logits(ModelRunner(path, torch.device("cpu"), "float32", 4, 200, general=True))
     compare(logits(ours), expected)
     ours.recover()  # the cache lies elsewhere then
     compare(logits(ours), expected)
@@ -111,7 +111,7 @@ def test_rows_that_fill_a_graph_up_change_nothing(
     that a response may use."""
     path = folder(tmp_path, CONFIGS["llama"])
     ours = make(path, 11)
-    stock = ModelRunner(path, torch.device("cpu"), "float32", 11, 200, stock=True)
+    stock = ModelRunner(path, torch.device("cpu"), "float32", 11, 200, general=True)
     found = []
     for each in (ours, stock):
         with torch.inference_mode():

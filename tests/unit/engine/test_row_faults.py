@@ -38,15 +38,15 @@ def read(runner: ModelRunner) -> None:
         runner.step([], [], [Span(row, TOKENS[row : row + length], 0)])
 
 
-def runs(path: Path, dtype: str, stock: bool) -> ModelRunner:
+def runs(path: Path, dtype: str, general: bool) -> ModelRunner:
     if dtype == "int8" and not linear.can_int8():
         pytest.skip("this torch has no 8-bit product for this CPU")
-    return ModelRunner(path, torch.device("cpu"), dtype, 6, 200, stock=stock)
+    return ModelRunner(path, torch.device("cpu"), dtype, 6, 200, general=general)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf], ids=str)
 @pytest.mark.parametrize(
-    ("config", "dtype", "stock"),
+    ("config", "dtype", "general"),
     [
         (CONFIGS["llama"], "float32", False),
         (CONFIGS["qwen3"], "bfloat16", False),
@@ -54,14 +54,14 @@ def runs(path: Path, dtype: str, stock: bool) -> ModelRunner:
         (CONFIGS["llama"], "float32", True),
         (MOE, "float32", True),
     ],
-    ids=["float32", "bfloat16", "int8", "stock", "experts"],
+    ids=["float32", "bfloat16", "int8", "general", "experts"],
 )
 def test_a_poisoned_row_of_the_cache_stays_alone(
-    config: Any, dtype: str, stock: bool, value: float, tmp_path: Path
+    config: Any, dtype: str, general: bool, value: float, tmp_path: Path
 ) -> None:
     """Bit by bit: beside rows that decode, and beside prompts that are read."""
     path = folder(tmp_path, config)
-    clean, ill = runs(path, dtype, stock), runs(path, dtype, stock)
+    clean, ill = runs(path, dtype, general), runs(path, dtype, general)
     others = [0, 2, 3]
     with torch.inference_mode():
         read(clean)

@@ -86,10 +86,10 @@ class Served:
 
     def __init__(
         self, path: Path, context: int = CONTEXT, rows: int = ROWS, chunk: int = CHUNK,
-        *, stock: bool = False,
+        *, general: bool = False,
     ) -> None:  # fmt: skip
         cpu = torch.device("cpu")
-        self.runner = ModelRunner(path, cpu, "float32", rows, context, stock=stock)
+        self.runner = ModelRunner(path, cpu, "float32", rows, context, general=general)
         self._stepper = Stepper(self.runner, _Prompts(), rows, chunk)  # type: ignore[arg-type]
         self._names = (f"r{number}" for number in itertools.count())
 

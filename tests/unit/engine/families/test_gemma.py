@@ -21,15 +21,15 @@ IS_LONG = os.environ.get("CHATSTREAM_TEST_LONG") == "1"
 FIRST, SECOND, ANSWER = (5000, 6000, 200) if IS_LONG else (1300, 1550, 30)  # tokens
 
 
-@pytest.mark.parametrize("stock", [False, True], ids=["our own pass", "transformers' pass"])
+@pytest.mark.parametrize("general", [False, True], ids=["our own pass", "transformers' pass"])
 def test_a_conversation_far_beyond_the_window(
-    stock: bool, gemma: Path, cache_dir: Path | None
+    general: bool, gemma: Path, cache_dir: Path | None
 ) -> None:
     folder = ensure_model(str(gemma), cache_dir, progress=False)
-    served = Served(folder.path, SECOND + ANSWER, rows=2, chunk=512, stock=stock)
-    assert isinstance(served.runner._model, TransformersModel if stock else Decoder)
+    served = Served(folder.path, SECOND + ANSWER, rows=2, chunk=512, general=general)
+    assert isinstance(served.runner._model, TransformersModel if general else Decoder)
     rings = [slots for slots in served.runner.cache.slots if isinstance(slots, RingSlots)]
-    if stock:
+    if general:
         assert (len(rings), {ring.window for ring in rings}) == (15, {512})
     docs = Path(__file__).parents[4] / "docs"
     pages = [docs / "architecture.md", docs / "engine.md"]
