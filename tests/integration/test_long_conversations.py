@@ -73,7 +73,7 @@ async def test_an_engine_is_given_no_more_than_could_fit(start_worker: Any, sett
     submit = engine.submit
     engine.submit = lambda request: (given.append(request), submit(request))[1]  # type: ignore[assignment]
     rest: Any = {"has_place": bool, "bell": None, "restore": None}
-    claimer = Claimer("w", engine, None, None, lease_seconds=9, **rest)  # type: ignore[arg-type]
+    claimer = Claimer("w", engine, None, None, None, lease_seconds=9, **rest)  # type: ignore[arg-type]
     assert claimer._most_chars() == 8 * 32_000  # more than 16 for each of 4096 tokens
     settings.CHATSTREAM = {**settings.CHATSTREAM, "max_conversation_chars": 1}
     assert claimer._most_chars() == 16 * 4096
