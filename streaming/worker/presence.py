@@ -87,9 +87,9 @@ class Presence:
 
     def _heartbeat(self) -> WorkerBeat:
         details: dict[str, Any] = {"pid": os.getpid(), "host": platform.node()}
-        prefixes = 0
+        cached_prefixes = 0
         if self._status.is_loaded:
-            prefixes = self._engine.cached_prefix_capacity
+            cached_prefixes = self._engine.cached_prefix_capacity
             info, stats = self._engine.info, self._engine.stats()
             details |= {
                 "model": info.name,
@@ -107,5 +107,6 @@ class Presence:
             }
         state = self._status.status.reported
         return WorkerBeat(
-            self._worker_id, self.capacity, state, self._lease_seconds, details, prefixes
-        )
+            self._worker_id, self.capacity, state, self._lease_seconds, details,
+            cached_prefix_capacity=cached_prefixes,
+        )  # fmt: skip

@@ -32,8 +32,8 @@ class Orders:
 class WorkerBeat:
     """A worker's heartbeat. After `ttl` seconds without another one the worker counts as dead.
 
-    `prefixes` is the number of prompts whose keys and values its engine keeps, so that it reads the
-    next turn of such a conversation faster than other workers.
+    `cached_prefix_capacity` is the number of prompts whose keys and values its engine keeps, so
+    that it reads the next turn of such a conversation faster than other workers.
     """
 
     worker_id: str
@@ -41,7 +41,7 @@ class WorkerBeat:
     state: WorkerState
     ttl: float
     details: dict[str, Any] = field(default_factory=dict)
-    prefixes: int = 0
+    cached_prefix_capacity: int = 0
 
 
 @dataclass(frozen=True, slots=True)

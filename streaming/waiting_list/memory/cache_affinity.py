@@ -85,7 +85,7 @@ class CacheAffinity:
 
     def keep(self, worker_id: str, conversation_id: str) -> None:
         """Note that a worker has finished a response of a conversation."""
-        most = min(self._registry.prefixes(worker_id), PREFIXES_KEPT)
+        most = min(self._registry.cached_prefix_capacity(worker_id), PREFIXES_KEPT)
         self._prefixes.keep(worker_id, conversation_id, most)
 
     def forget(self, worker_id: str) -> None:

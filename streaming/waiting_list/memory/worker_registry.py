@@ -104,10 +104,10 @@ class WorkerRegistry:
             return 0
         return max(0, worker.capacity - len(self.leases.get(worker_id, ())))
 
-    def prefixes(self, worker_id: str) -> int:
+    def cached_prefix_capacity(self, worker_id: str) -> int:
         """Return how many prefixes a worker's engine keeps; 0 for an unknown worker."""
         worker = self._workers.get(worker_id)
-        return worker.beat.prefixes if worker else 0
+        return worker.beat.cached_prefix_capacity if worker else 0
 
     def serving_capacities(self) -> list[int]:
         """Return the capacities of the live workers that are not draining."""

@@ -35,7 +35,7 @@ class RedisLeasing(RedisStore, Leasing):
             beat.state,
             milliseconds(beat.ttl),
             details,
-            beat.prefixes,
+            beat.cached_prefix_capacity,
         )
         return Orders(orders.get("capacity"), orders["drain"])
 
