@@ -91,7 +91,7 @@ def _text(said: Any) -> str:
         if not isinstance(said, dict):
             break
         said = next((said[name] for name in ("error", "message", "detail") if said.get(name)), "")
-    if isinstance(said, list):  # of FastAPI, which repeats the prompt passed_fields it
+    if isinstance(said, list):  # of FastAPI, which repeats the prompt beside it
         faults = [fault for fault in said if isinstance(fault, dict)]
         return "; ".join(f"{fault.get('loc')}: {fault.get('msg')}" for fault in faults)
     return str(said)
