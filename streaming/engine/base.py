@@ -11,6 +11,7 @@ imported from here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from streaming.engine.interface.errors import EngineError, context_exceeded
 from streaming.engine.interface.events import (
@@ -67,8 +68,21 @@ __all__ = [
 ]
 
 
+_FORMER_NAMES = {"absence": "unavailable_reason", "prefixes": "cached_prefix_capacity"}
+"""Properties of Engine that had other names. Nobody asks for these any more, so that an engine
+with `absence` would be given prompts while it is away."""
+
+
 class Engine(ABC):
     """Thread-safe face of an engine. `submit` and `cancel` return at once, from any thread."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Raise EngineError (`settings`) for a class with a property by its former name."""
+        super().__init_subclass__(**kwargs)
+        for former, present in _FORMER_NAMES.items():
+            if former in vars(cls):
+                message = f"The engine {cls.__name__} has `{former}`: it is `{present}` now."
+                raise EngineError(message, "settings")
 
     @property
     @abstractmethod

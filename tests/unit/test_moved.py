@@ -16,7 +16,9 @@ from django.core.management.base import SystemCheckError
 from django.utils.module_loading import import_string
 
 from streaming.apps import check_moved
+from streaming.engine.base import EngineError
 from streaming.system.moved import APP, MOVED, new_path
+from tests.support.fake_engine import FakeEngine
 from tests.support.processes import ROOT
 
 BEFORE = [
@@ -107,6 +109,20 @@ def test_the_check_names_all_that_has_moved_at_once(settings: Any) -> None:
     ]
     with pytest.raises(SystemCheckError, match=r"streaming\.deployment\.hosts\.known_host"):
         call_command("check")
+
+
+@pytest.mark.parametrize(
+    ("former", "present"),
+    [("absence", "unavailable_reason"), ("prefixes", "cached_prefix_capacity")],
+)
+def test_an_engine_with_a_former_name_is_refused(former: str, present: str) -> None:
+    """Nobody would ask for it: an engine that is away would be given prompts."""
+    with pytest.raises(
+        EngineError, match=rf"Own has `{former}`: it is `{present}` now\."
+    ) as refused:
+        type("Own", (FakeEngine,), {former: property(lambda self: "")})
+    assert refused.value.code == "settings"
+    assert type("Own", (FakeEngine,), {present: property(lambda self: "")})
 
 
 @pytest.mark.parametrize("other", ["streaming.nothing", "streamings.layers", "layers", "streaming"])
