@@ -20,7 +20,7 @@ from streaming.models import TERMINAL, Response, Status
 from streaming.monitoring import metrics
 from streaming.record import creation, deletion, lookups
 from streaming.record.errors import NotFound, NotOwner
-from streaming.record.tasks import Requester, Task
+from streaming.record.tasks import History, Requester, Task
 from streaming.system.outages import log_fault
 from streaming.waiting_list.interface import (
     AdmissionLimits,
@@ -72,7 +72,7 @@ async def accept(
             task, params=params, requester=requester, response_id=response_id
         )
     if await reader.expect(row):
-        await _place(layer, row, reader, is_new=is_new)
+        await _place(layer, row, reader, task=task if is_new else None)
     return row
 
 
@@ -90,7 +90,7 @@ async def resume(
     if row.owner != owner:
         raise NotOwner
     if await reader.expect(row):
-        await _place(layer, row, reader, is_new=False)
+        await _place(layer, row, reader)
     return row
 
 
@@ -118,19 +118,24 @@ async def admit(layer: BaseChannelLayer, row: Response) -> Place:
     return place
 
 
-async def _place(layer: BaseChannelLayer, row: Response, reader: Reader, *, is_new: bool) -> None:
-    """Give a response its place, tell the reader, then ring and mark it `queued`."""
+async def _place(
+    layer: BaseChannelLayer, row: Response, reader: Reader, *, task: Task | None = None
+) -> None:
+    """Give a response its place, tell the reader, then ring and mark it `queued`.
+
+    `task`: what the row was written for just now; None for one that was there before.
+    """
     if row.status in TERMINAL:
         await reader.placed(row, ENDED)
         return
     try:
         place = await admit(layer, row)
     except WaitingListError:
-        if is_new:
-            await deletion.discard(row)
+        if task:
+            await deletion.discard(row, with_conversation=isinstance(task, History))
         raise
     await reader.placed(row, place)
-    if is_new or place.created:
+    if task or place.created:
         await _confirm(layer, row, place)
 
 

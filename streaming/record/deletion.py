@@ -21,16 +21,15 @@ _GO_WITH: dict[type[models.Model], str] = {
 
 
 @in_database
-def discard(response: Response) -> None:
+def discard(response: Response, *, with_conversation: bool = False) -> None:
     """Delete a response that the waiting list did not accept, its prompt unless that has other
-    answers, and its conversation if nothing is left of it. A request to the API has a conversation
-    of its own, which goes with all of its messages."""
+    answers, and its conversation if nothing is left of it. `with_conversation`: all of the
+    conversation was written with the response, and goes with it."""
     with transaction.atomic():
-        conversation = response.conversation
-        if conversation.source == Conversation.Source.API:
+        conversation, prompt = response.conversation, response.prompt
+        if with_conversation:
             conversation.delete()
             return
-        prompt = response.prompt
         response.delete()
         if not prompt.responses.exists():
             prompt.delete()

@@ -81,6 +81,22 @@ async def test_nothing_is_left_of_what_has_no_place(
         assert not await table.objects.aexists()
 
 
+async def test_a_refused_prompt_leaves_what_a_program_said_before(
+    layer: Any, worker: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = await accept(layer, MESSAGES, NotingReader(layer), pk=uuid4())
+
+    async def refuse(*args: Any) -> Place:
+        raise QueueFull("Everything is full.")
+
+    monkeypatch.setattr(layer.waiting_list, "enqueue", refuse)
+    for task in (Prompt("more", said.conversation_id), Prompt("more", previous_id=said.pk)):
+        with pytest.raises(QueueFull):
+            await accept(layer, task, NotingReader(layer), pk=uuid4())
+    assert [row.pk async for row in Response.objects.all()] == [said.pk]
+    assert await Message.objects.acount() == len(MESSAGES.messages)
+
+
 async def test_a_reader_that_sees_it_already_is_told_nothing(layer: Any, worker: None) -> None:
     pk = uuid4()
     await accept(layer, Prompt("hello"), NotingReader(layer), pk=pk)
