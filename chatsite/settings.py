@@ -70,9 +70,10 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "streaming.deployment.hosts.known_host",
     "django.middleware.security.SecurityMiddleware",
+    # Before the policies of pages, which say nothing about fifty scripts and styles.
+    "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
     "streaming.pages.middleware.permissions_policy",
-    "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "streaming.pages.middleware.visitor_cookie",
     "django.middleware.locale.LocaleMiddleware",
