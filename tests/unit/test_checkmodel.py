@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from streaming.engine.base import EngineError
-from streaming.engine.local import LocalEngine, engine
+from streaming.engine.local import LocalEngine, engine_loader
 from streaming.engine.local.forward import linear
 from streaming.engine.local.loading import capacity, examination, memory_need
 from streaming.engine.models.report_text import parameters, size
@@ -334,7 +334,7 @@ def test_what_fails_only_when_it_runs_is_a_fault(models: Path, monkeypatch: Any)
     def fails(*args: Any, **told: Any) -> None:
         raise EngineError("The pass differs.", "model_unsupported")
 
-    monkeypatch.setattr(engine, "ModelRunner", fails)
+    monkeypatch.setattr(engine_loader, "ModelRunner", fails)
     assert told(models / LLAMA, "--run")["faults"] == ["The pass differs."]
     assert told(models / LLAMA)["faults"] == []
 
