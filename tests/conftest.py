@@ -6,7 +6,7 @@ import hypothesis
 import pytest
 from django.conf import settings
 
-from tests.support import emptied_tables, mixed_order
+from tests.support import emptied_tables, mixed_order, second_try
 
 # How long an example takes says more about the machine than about what is tested.
 hypothesis.settings.register_profile("chatstream", deadline=None)
@@ -22,6 +22,7 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     mixed_order.mix(items)
+    second_try.allow(items)
 
 
 def pytest_report_header() -> str:
