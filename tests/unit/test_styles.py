@@ -9,7 +9,7 @@ from tests.support.processes import ROOT
 
 STATIC = ROOT / "static"
 SHEETS = sorted((STATIC / "streaming").rglob("*.css"))
-MOST_OF_A_PAGE = 12
+MOST_OF_A_PAGE = 16
 """Over HTTP/1.1 each is a request of its own; the one for printing is not waited for."""
 
 
@@ -49,3 +49,54 @@ def test_no_property_is_used_that_is_not_set() -> None:
     for names in (chat, accounts):
         known, used = properties([STATIC / name for name in names])
         assert used - known == set()
+
+
+TOKENS = STATIC / "streaming/shared/tokens.css"
+STATUSES = ("waiting", "running", "held", "ok", "failed")
+COLOUR = re.compile(r"(--[\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);")
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of `#rrggbb`, as WCAG 2 defines it."""
+    shares = [part / 255 for part in bytes.fromhex(colour[1:])]
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours, from 1 to 21."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_every_colour_of_a_role_or_a_status_can_be_read() -> None:
+    """On what it stands on, in light (0) and dark (1): 4.5 to 1 for text, 3 to 1 for edges."""
+    found = COLOUR.findall(TOKENS.read_text(encoding="utf-8"))
+    colours = {name.removeprefix("--"): pair for name, *pair in found}
+    surfaces = ("bg", "surface", "raised", "bubble")
+    pairs = [
+        (text, on, 4.5)
+        for text in ("ink", "muted", "accent", "danger", *STATUSES)
+        for on in (*surfaces, *((f"{text}-soft",) if f"{text}-soft" in colours else ()))
+    ]
+    pairs += [("accent-ink", "accent", 4.5), ("accent-ink", "accent-hover", 4.5)]
+    pairs += [
+        ("danger-ink", "danger", 4.5),
+        ("line-strong", "surface", 3),
+        ("line-strong", "bg", 3),
+    ]
+    poor = [
+        (text, on, theme)
+        for text, on, least in pairs
+        for theme in (0, 1)
+        if contrast(colours[text][theme], colours[on][theme]) < least
+    ]
+    assert poor == []
+
+
+def test_the_tokens_style_no_element() -> None:
+    """The admin loads them alone, beside its own styles."""
+    text = re.sub(r"/\*.*?\*/", "", TOKENS.read_text(encoding="utf-8"), flags=re.S)
+    selectors = {part.strip() for part in re.findall(r"([^{};]+)\{", text)}
+    of_the_root = re.compile(r"@media .+|(html)?:root(\[.+\])?")
+    assert [selector for selector in selectors if not of_the_root.fullmatch(selector)] == []
