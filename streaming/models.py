@@ -29,6 +29,8 @@ class Conversation(models.Model):
     )
     title = models.CharField(max_length=120, blank=True)
     source = models.CharField(max_length=4, choices=Source, default=Source.CHAT)
+    instructions = models.TextField(null=True, blank=True)  # noqa: DJ001
+    """Of its own, empty for none; null: the account's hold."""
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True, db_index=True)
 
@@ -123,6 +125,8 @@ class Response(models.Model):
     owner = models.CharField(max_length=64, db_index=True)
     address = models.CharField(max_length=45, blank=True)
     params = models.JSONField(default=dict)
+    instructions = models.TextField(blank=True, default="", db_default="")
+    """The system message before its conversation, the same for each attempt; empty: none."""
 
     status = models.CharField(
         max_length=11, choices=Status, default=Status.ACCEPTING, db_index=True
@@ -164,6 +168,26 @@ class Response(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class AccountInstructions(models.Model):
+    """What an account wants of all its answers, in conversations without instructions of their
+    own."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="instructions",
+    )
+    text = models.TextField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "account instructions"
+
+    def __str__(self) -> str:
+        return str(self.pk)  # never what people wrote: Django shows and logs this
 
 
 class ApiKey(models.Model):

@@ -32,14 +32,14 @@ BEGINNING = 80
 RESPONSES = 200
 """Responses that a conversation's page lists; the history lists all."""
 
-_UNSHOWN = ("text", "reasoning", "passed", "params", "error_message")
+_UNSHOWN = ("text", "reasoning", "passed", "params", "instructions", "error_message")
 
 
 @admin.register(Conversation)
 class ConversationAdmin(RecordAdmin):
     """Conversations, with the responses of each on its page."""
 
-    text_fields = ("title", "marked_title")
+    text_fields = ("title", "marked_title", "instructions", "own_instructions")
     list_display = (
         "short_id",
         "marked_title",
@@ -63,8 +63,11 @@ class ConversationAdmin(RecordAdmin):
         "message_count",
         "created_at",
         "updated_at",
+        "own_instructions",
         "turns",
     )
+
+    own_instructions = shown("instructions", "instructions")
 
     class Media:
         css = {"all": ["streaming/queue/admin-history.css"]}

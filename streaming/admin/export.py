@@ -72,6 +72,7 @@ COLUMNS: dict[str, Column] = {
     "total_ms": lambda r: _ms(total_seconds(r)),
 }
 TEXTS: dict[str, Column] = {
+    "instructions": lambda r: r.instructions,
     "prompt": lambda r: r.prompt.content,
     "reasoning": lambda r: r.reasoning,
     "answer": lambda r: r.text,
@@ -147,7 +148,7 @@ def _is_formula(text: str) -> bool:
 
 def _with_what_is_needed(queryset: QuerySet[Response], with_texts: bool) -> QuerySet[Response]:
     fields = [field.name for field in Response._meta.concrete_fields]
-    texts = ("text", "reasoning", "passed", "params", "prompt")
+    texts = ("text", "reasoning", "passed", "params", "instructions", "prompt")
     unused = {"message", *(() if with_texts else texts)}
     related = ["conversation__user", *(["prompt"] if with_texts else [])]
     loaded = [name for name in fields if name not in unused]

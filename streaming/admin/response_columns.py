@@ -31,6 +31,7 @@ from streaming.models import Conversation, Response
 class ResponseColumns:
     """Columns and fields that are made of a response, for a model admin."""
 
+    instructions_text = shown("instructions", "instructions")
     prompt_text = shown("prompt.content", "prompt")
     thought_text = shown("reasoning", "thought")
     answer_text = shown("text", "answer")

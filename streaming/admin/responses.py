@@ -45,6 +45,8 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
     """Every response, and the live queue."""
 
     text_fields = (
+        "instructions",
+        "instructions_text",
         "prompt_text",
         "thought_text",
         "reasoning",
@@ -115,6 +117,7 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
         "previous_link",
         "continues_link",
         "rating",
+        "instructions_text",
         "prompt_text",
         "thought_text",
         "answer_text",

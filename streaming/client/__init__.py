@@ -14,7 +14,7 @@ is generated twice, and no text is lost or repeated.
 from streaming.client.answer import Answer, AnswerEvent
 from streaming.client.chat import ChatClient
 from streaming.client.errors import ChatError
-from streaming.client.sampling import Sampling
+from streaming.client.sampling import Asking, Sampling
 from streaming.protocol.server_events import (
     OutputTextDelta,
     ReasoningTextDelta,
@@ -29,6 +29,7 @@ from streaming.protocol.server_events import (
 __all__ = [
     "Answer",
     "AnswerEvent",
+    "Asking",
     "ChatClient",
     "ChatError",
     "OutputTextDelta",

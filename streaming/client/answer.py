@@ -15,7 +15,7 @@ from streaming.client.backlog import AnswerEvent, Backlog
 from streaming.client.edits import Edits
 from streaming.client.errors import ChatError
 from streaming.client.frames import error_of
-from streaming.client.sampling import Sampling
+from streaming.client.sampling import Asking
 from streaming.protocol.client_events import ResponseCreate
 from streaming.protocol.server_events import (
     ErrorEvent,
@@ -37,7 +37,7 @@ class Asker(Protocol):
     """What an answer needs of the client that made it."""
 
     async def ask(
-        self, text: str, *, previous: Answer | UUID | None, **params: Unpack[Sampling]
+        self, text: str, *, previous: Answer | UUID | None, **params: Unpack[Asking]
     ) -> Answer:
         """Send a prompt that follows `previous`."""
 
@@ -122,7 +122,7 @@ class Answer:
             raise ChatError("already_done", "This answer has ended.", response_id=self.id)
         await self._edits.add(requests.update(self.id, text))
 
-    async def reply(self, text: str, **params: Unpack[Sampling]) -> Answer:
+    async def reply(self, text: str, **params: Unpack[Asking]) -> Answer:
         """Send a prompt that follows this answer, which may still be open."""
         return await self._chat.ask(text, previous=self, **params)
 

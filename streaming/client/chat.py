@@ -16,7 +16,7 @@ from streaming.client.errors import ChatError
 from streaming.client.link import MAX_FRAME_BYTES, Link
 from streaming.client.open_answers import OpenAnswers
 from streaming.client.persistent_link import PersistentLink
-from streaming.client.sampling import Sampling
+from streaming.client.sampling import Asking, Sampling
 from streaming.protocol.events import ServerEvent
 from streaming.protocol.server_events import (
     ErrorEvent,
@@ -107,12 +107,13 @@ class ChatClient:
         conversation_id: UUID | None = None,
         previous: Answer | UUID | _Newest | None = _NEWEST,
         response_id: UUID | None = None,
-        **params: Unpack[Sampling],
+        **params: Unpack[Asking],
     ) -> Answer:
         """Send a prompt and return its answer once it is accepted. Raises ChatError if refused.
 
         The prompt begins a conversation, or continues the one of `conversation_id`: after its
-        newest answer, after `previous`, or as another beginning (`previous=None`). With a
+        newest answer, after `previous`, or as another beginning (`previous=None`). Its
+        `instructions` are the conversation's from then on. With a
         `response_id` of one's own, the same prompt sent twice is answered once. Cancelling the
         task that awaits this withdraws the prompt.
         """
@@ -123,25 +124,32 @@ class ChatClient:
             params, response_id, input=text, conversation_id=conversation_id, **follows
         )
 
-    async def regenerate(self, answer: Answer | UUID, **params: Unpack[Sampling]) -> Answer:
-        """Ask the prompt of an ended answer again and return the new answer."""
+    async def regenerate(self, answer: Answer | UUID, **params: Unpack[Asking]) -> Answer:
+        """Ask the prompt of an ended answer again and return the new answer. It keeps to the
+        instructions that hold now."""
         return await self._ask(params, regenerates=_id_of(answer))
 
     async def go_on(self, answer: Answer | UUID, **params: Unpack[Sampling]) -> Answer:
-        """Continue an answer that was cut; the new answer's text is what is added."""
+        """Continue an answer that was cut; the new answer's text is what is added. It keeps to
+        the same instructions."""
         return await self._ask(params, continues=_id_of(answer))
 
     async def resume(self, response_id: UUID) -> Answer:
         """Return an answer asked for earlier, from its first event, whether or not it has ended."""
         return await self._attend(Answer(self, response_id))
 
-    async def _ask(self, params: Sampling, response_id: UUID | None = None, **task: Any) -> Answer:
+    async def _ask(
+        self, asking: Sampling | Asking, response_id: UUID | None = None, **task: Any
+    ) -> Answer:
         response_id = response_id or uuid4()
+        params = dict(asking)
         named = {name: value for name, value in task.items() if value is not None}
         if "previous_response_id" in task:
             named["previous_response_id"] = task["previous_response_id"]
+        if "instructions" in params:
+            named["instructions"] = params.pop("instructions")
         if params:
-            named["params"] = dict(params)
+            named["params"] = params
         create = requests.create(response_id, **named)
         return await self._attend(Answer(self, response_id, create))
 

@@ -1,4 +1,4 @@
-"""The sampling parameters of one prompt, as keyword arguments."""
+"""What goes with one prompt as keyword arguments: sampling parameters and instructions."""
 
 from __future__ import annotations
 
@@ -21,3 +21,10 @@ class Sampling(TypedDict, total=False):
     reasoning_effort: ReasoningEffort
     enable_thinking: bool
     chat_template_kwargs: dict[str, Any]
+
+
+class Asking(Sampling, total=False):
+    """What a prompt may bring along: sampling parameters, and the conversation's instructions from
+    then on. An empty text: it has none; None: the account's hold; absent: as before."""
+
+    instructions: str | None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -103,6 +104,23 @@ class ChatStreamSettings(BaseModel):
         le=100_000_000,
         description="maximum length of all messages of one request to `/v1/` together; 0: eight "
         "times `CHATSTREAM_MAX_INPUT_CHARS`",
+    )
+    instructions: Annotated[str, AfterValidator(values.text_or_file)] = Field(
+        "",
+        max_length=100_000,
+        description="instructions (a system prompt) before every conversation of the page and of "
+        "`/ws/chat/`, or `@` and the path of a file with them; a person's own follow them",
+    )
+    max_instructions_chars: int = Field(
+        4_000,
+        ge=1,
+        le=250_000,
+        description="maximum length of a person's instructions, in Unicode code points",
+    )
+    starters: Annotated[tuple[str, ...] | None, BeforeValidator(values.texts)] = Field(
+        None,
+        description="prompts that the empty page offers: a JSON list of texts, or one on each "
+        "line, 8 at most; `[]` for none; empty: four of our own, translated",
     )
     max_tokens: int = Field(
         1024,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -47,3 +49,50 @@ def base_url(text: str, *, key_setting: str) -> str:
     if parts.port == 0:
         raise ValueError("port 0 is none")
     return text.rstrip("/")
+
+
+MOST_FILE_CHARS = 100_000
+MOST_TEXTS, MOST_TEXT_CHARS = 8, 300
+
+
+def text_or_file(value: str) -> str:
+    """Return a text without blanks around it; of `@path` the file's. Raises ValueError if the file
+    cannot be read as UTF-8, is empty or has more than MOST_FILE_CHARS characters, or if there is a
+    character U+0000."""
+    text = value.strip()
+    if text.startswith("@"):
+        path = Path(text[1:]).expanduser()
+        try:
+            text = path.read_text(encoding="utf-8-sig").strip()
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is no UTF-8 text") from None
+        if not 0 < len(text) <= MOST_FILE_CHARS:
+            raise ValueError(f"{path} has {len(text):,} characters, not 1 to {MOST_FILE_CHARS:,}")
+    if "\x00" in text:
+        raise ValueError("it has the character U+0000")
+    return text
+
+
+def texts(value: object) -> object:
+    """Return the texts of a JSON list, or one for each line that is not blank. What is neither text
+    nor list is returned as it is. Raises ValueError for a list of anything else, and for more or
+    longer texts than MOST_TEXTS and MOST_TEXT_CHARS allow."""
+    if isinstance(value, str):
+        value = _listed(value) if value.lstrip().startswith("[") else value.splitlines()
+    if not isinstance(value, list | tuple):
+        return value
+    if not all(isinstance(each, str) for each in value):
+        raise ValueError("it is no list of texts")
+    found = tuple(each.strip() for each in value if each.strip())
+    if len(found) > MOST_TEXTS or any(len(each) > MOST_TEXT_CHARS for each in found):
+        raise ValueError(f"it has more than {MOST_TEXTS} texts, or one of over {MOST_TEXT_CHARS}")
+    return found
+
+
+def _listed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError("it begins like a JSON list, and is none") from None

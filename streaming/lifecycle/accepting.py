@@ -132,7 +132,11 @@ async def _place(
         place = await admit(layer, row)
     except WaitingListError:
         if task:
-            await deletion.discard(row, with_conversation=isinstance(task, History))
+            await deletion.discard(
+                row,
+                with_conversation=isinstance(task, History),
+                with_instructions=getattr(task, "instructions", None) is not None,
+            )
         raise
     await reader.placed(row, place)
     if task or place.created:

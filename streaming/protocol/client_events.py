@@ -37,6 +37,9 @@ class ResponseCreate(_ClientEvent):
 
     A new prompt follows `previous_response_id`, which may still be open. Absent: the newest
     response of the conversation. Null: none, which begins a new branch of the conversation.
+
+    `instructions` become the conversation's own, from this response on; an empty text: it has none.
+    Absent: those that it has. Null: none of its own, so that the account's hold.
     """
 
     type: Literal["response.create"]
@@ -46,6 +49,7 @@ class ResponseCreate(_ClientEvent):
     previous_response_id: UUID | None = None
     regenerates: UUID | None = None
     continues: UUID | None = None
+    instructions: Text | None = None
     params: Params = Params()
 
     @model_validator(mode="after")
@@ -57,12 +61,23 @@ class ResponseCreate(_ClientEvent):
             )
         if self.input is None and "previous_response_id" in self.model_fields_set:
             raise PydanticCustomError("one_task", "`previous_response_id` goes with `input` only")
+        if self.continues is not None and self.gives_instructions:
+            raise PydanticCustomError(
+                "not_with_continues",
+                "an answer that goes on keeps the instructions that it has",
+                {"param": "instructions"},
+            )
         return self
 
     @property
     def follows_newest(self) -> bool:
         """Return whether `previous_response_id` is absent, which is not the same as null."""
         return "previous_response_id" not in self.model_fields_set
+
+    @property
+    def gives_instructions(self) -> bool:
+        """Return whether `instructions` is there; null is not the same as absent."""
+        return "instructions" in self.model_fields_set
 
 
 class ResponseUpdate(_ClientEvent):

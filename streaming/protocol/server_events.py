@@ -18,10 +18,11 @@ class _ServerEvent(WireModel):
 
 
 class Limits(_ServerEvent):
-    """The server's limits: Unicode code points of a prompt, tokens of an answer, and tokens of a
-    conversation with its answer, None before a worker is there."""
+    """The server's limits: Unicode code points of a prompt and of instructions, tokens of an
+    answer, and tokens of a conversation with its answer, None before a worker is there."""
 
     max_input_chars: int
+    max_instructions_chars: int | None = None
     max_tokens: int
     context_tokens: int | None
 
@@ -32,9 +33,20 @@ model; `paused`: none may take another prompt; `draining`: they finish what they
 more; `away`: there is none. A prompt that was accepted waits."""
 
 
+class ModelCard(_ServerEvent):
+    """What else is known of the model; null is unknown. `parameters`: their number. `dtype`: the
+    kind of its weights. `takes_system`: its chat template has a place for instructions; else they
+    are put before the first prompt."""
+
+    parameters: int | None = None
+    dtype: str | None = None
+    takes_system: bool | None = None
+
+
 class SessionCreated(_ServerEvent):
     """The first event on a socket. `sampling`: the model's values of parameters that a request does
-    not set. `thinks`: the model may think before it answers. `notice`: the operator's message while
+    not set. `thinks`: the model may think before it answers. `card`: what else is known of it, null
+    before a worker is there. `notice`: the operator's message while
     no new prompt is accepted, else null."""
 
     type: Literal["session.created"] = "session.created"
@@ -44,6 +56,7 @@ class SessionCreated(_ServerEvent):
     limits: Limits
     sampling: dict[str, float] = Field(default_factory=dict)
     thinks: bool = False
+    card: ModelCard | None = None
     session_token: str | None = None
     notice: str | None = None
 

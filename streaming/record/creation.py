@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.expressions import Combinable
 
 from streaming.models import OPEN, Conversation, Message, Response, Status
+from streaming.record import instructions
 from streaming.record.conversations import (
     insert_chain,
     newest_first,
@@ -42,6 +43,9 @@ def create(
 ) -> tuple[Response, bool]:
     """Write prompt and response (`accepting`); return (the row, False) if the id is known already.
 
+    Instructions that the task gives become the conversation's; the row's `conversation` still has
+    the former ones, for `deletion.discard`.
+
     Raises NotOwner for another owner's id, NotFound for a conversation or an earlier response that
     is not the owner's, and OtherConversation, StillOpen or NothingToContinue for an earlier
     response that does not fit.
@@ -66,6 +70,7 @@ def create(
                 owner=requester.owner,
                 address=requester.address,
                 params=params,
+                instructions=_instructions(task, turn, requester),
             )
             return response, True
     except IntegrityError:
@@ -99,6 +104,18 @@ def _turn(task: Task, requester: Requester) -> _Turn:
             return _Turn(earlier.conversation, earlier.prompt_id, earlier.previous, earlier)
         case History():
             return _new_history(task, requester)
+
+
+def _instructions(task: Task, turn: _Turn, requester: Requester) -> str:
+    """Return the instructions of a new response: those of the answer that it goes on with, none
+    beside a program's own messages, else those that hold now."""
+    match task:
+        case Continuation():
+            return turn.continues.instructions if turn.continues else ""
+        case History():
+            return ""
+        case Prompt() | Regeneration():
+            return instructions.for_new(turn.conversation, task.instructions, requester.user)
 
 
 def _new_prompt(task: Prompt, requester: Requester) -> _Turn:

@@ -21,10 +21,14 @@ _GO_WITH: dict[type[models.Model], str] = {
 
 
 @in_database
-def discard(response: Response, *, with_conversation: bool = False) -> None:
+def discard(
+    response: Response, *, with_conversation: bool = False, with_instructions: bool = False
+) -> None:
     """Delete a response that the waiting list did not accept, its prompt unless that has other
     answers, and its conversation if nothing is left of it. `with_conversation`: all of the
-    conversation was written with the response, and goes with it."""
+    conversation was written with the response, and goes with it. `with_instructions`: it gave the
+    conversation instructions, which has its former ones again (those of `response.conversation`,
+    as `creation.create` returns it)."""
     with transaction.atomic():
         conversation, prompt = response.conversation, response.prompt
         if with_conversation:
@@ -35,6 +39,9 @@ def discard(response: Response, *, with_conversation: bool = False) -> None:
             prompt.delete()
         if not conversation.messages.exists():
             conversation.delete()
+        elif with_instructions:
+            former = conversation.instructions
+            Conversation.objects.filter(pk=conversation.pk).update(instructions=former)
 
 
 def delete(rows: QuerySet[Any]) -> tuple[int, list[str]]:

@@ -13,13 +13,14 @@ from streaming.engine.base import ChatMessage, SamplingParams
 from streaming.models import OPEN, Response, Status
 from streaming.record.database import in_database
 from streaming.record.histories import MOST_CHARS, history_of
+from streaming.record.instructions import with_system
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a worker needs to generate: the turns, oldest first, without the `left_out` oldest ones,
-    and the sampling parameters. `trims`: the engine may leave out more of the oldest turns. `row`
-    is what `endings.end` takes."""
+    """What a worker needs to generate: the instructions and the turns, oldest first, without the
+    `left_out` oldest ones, and the sampling parameters. `trims`: the engine may leave out more of
+    the oldest turns. `row` is what `endings.end` takes."""
 
     row: Response
     messages: tuple[ChatMessage, ...]
@@ -81,5 +82,6 @@ def _work(row: Response, most_chars: int) -> Work:
     given.pop("thinking", None)  # it is no matter of sampling
     given["asked"] = frozenset(given)
     trims = given.pop("truncation", "auto") == "auto"
-    turns, left_out = history_of(row, most_chars)
-    return Work(row, tuple(turns), SamplingParams(**given), left_out, trims)
+    turns, left_out = history_of(row, max(0, most_chars - len(row.instructions)))
+    messages = tuple(with_system(turns, row.instructions))
+    return Work(row, messages, SamplingParams(**given), left_out, trims)

@@ -21,14 +21,24 @@ class Requester:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnInstructions:
+    """What a conversation is to have as instructions of its own: a text, which may be empty, or
+    None, so that the account's hold."""
+
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """Answer a new prompt. It follows the response `previous_id`, or the newest one of the
-    conversation if `follows_newest`; without a conversation it begins one."""
+    conversation if `follows_newest`; without a conversation it begins one. `instructions` are
+    the conversation's from now on; None leaves it those that it has."""
 
     text: str
     conversation_id: UUID | None = None
     previous_id: UUID | None = None
     follows_newest: bool = True
+    instructions: OwnInstructions | None = None
 
     @property
     def begins_conversation(self) -> bool:
@@ -38,10 +48,11 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Regeneration:
-    """Answer the prompt of an ended response once more."""
+    """Answer the prompt of an ended response once more. `instructions` as in `Prompt`."""
 
     earlier_id: UUID
     conversation_id: UUID | None = None
+    instructions: OwnInstructions | None = None
 
     begins_conversation = False
 

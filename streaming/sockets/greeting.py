@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from channels.layers import BaseChannelLayer
 
 from streaming import conf
 from streaming.delivery.viewers import Viewers
-from streaming.protocol.server_events import Limits, SessionCreated
+from streaming.protocol.server_events import Limits, ModelCard, SessionCreated
 from streaming.waiting_list.serving import model_details
 
 
@@ -20,12 +23,24 @@ async def greeting(layer: BaseChannelLayer, session_token: str | None) -> Sessio
         model=str(details["model"]) if details.get("model") else None,
         limits=Limits(
             max_input_chars=settings.max_input_chars,
+            max_instructions_chars=settings.max_instructions_chars,
             max_tokens=settings.max_tokens,
             context_tokens=int(context) if context else None,
         ),
         sampling=details.get("sampling") or {},
         thinks=bool(details.get("thinks")),
+        card=_card(details) if details else None,
         notice=await queue_status.closed(),
         service=await queue_status.service(),
         session_token=session_token,
+    )
+
+
+def _card(details: Mapping[str, Any]) -> ModelCard:
+    """Return what a worker says of its model, without what it does not know."""
+    takes_system = details.get("takes_system")
+    return ModelCard(
+        parameters=int(details.get("parameters") or 0) or None,
+        dtype=str(details.get("dtype") or "") or None,
+        takes_system=None if takes_system is None else bool(takes_system),
     )

@@ -34,9 +34,13 @@ REFRESH_SECONDS = 1 / 8
 _COUNTDOWN_SECONDS = 0.5
 _PASTE_SECONDS = 0.05
 HELP = """\
-/new   begin a new conversation
-/help  this
-/quit  leave (or Ctrl-D)
+/new                 begin a new conversation
+/instructions        show what answers are to keep to
+/instructions TEXT   set it, from the next prompt on
+/instructions none   take it away
+/model               what is known of the model
+/help                this
+/quit                leave (or Ctrl-D)
 Ctrl-C stops an answer; pressed twice it leaves. Several lines may be pasted at once."""
 
 
@@ -193,11 +197,21 @@ class Screen:
             self._note("A new conversation.")
         elif command == "/help":
             self._note(HELP)
+        elif command == "/model":
+            self._note(words.of_model(self._session.chat.session))
+        elif re.match(r"/instructions(\s|$)", command):
+            self._instruct(command.removeprefix("/instructions").strip())
         elif re.fullmatch(r"/[a-z]+", command):
             self._note(f"There is no {command}; /help says what there is.")
         elif command:
             self._ask(prompt)
         return True
+
+    def _instruct(self, text: str) -> None:
+        """Set the conversation's instructions, or show them if there is no text."""
+        if text:
+            self._session.instruct("" if text == "none" else text)
+        self._note(words.of_instructions(self._session.instructions))
 
     def _ask(self, prompt: str) -> None:
         self._interrupts = 0

@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from enum import Enum
 from types import FrameType
 
-from streaming.client import Answer, AnswerEvent, ChatClient, ChatError, ResponseDone, Sampling
+from streaming.client import (
+    Answer,
+    AnswerEvent,
+    Asking,
+    ChatClient,
+    ChatError,
+    ResponseDone,
+    Sampling,
+)
 from streaming.terminal.background import BackgroundLoop
 
 
@@ -32,11 +40,16 @@ News = AnswerEvent | ChatError | Signal
 class Session:
     """A conversation with a server; connects when it is made.
 
+    `instructions`: what its conversations begin with as instructions of their own; None for none.
     Raises ChatError if the server cannot be reached.
     """
 
-    def __init__(self, url: str, api_key: str | None, params: Sampling) -> None:
+    def __init__(
+        self, url: str, api_key: str | None, params: Sampling, instructions: str | None = None
+    ) -> None:
         self._params = params
+        self.instructions = instructions
+        self._is_instructed = False  # the conversation has these instructions
         self._exchange: Exchange | None = None
         self._answer: Answer | None = None  # of the last prompt that was accepted
         self._background = BackgroundLoop()
@@ -54,8 +67,15 @@ class Session:
         return self._exchange
 
     def begin_anew(self) -> None:
-        """Let the next prompt begin a new conversation."""
+        """Let the next prompt begin a new conversation, with the same instructions."""
         self._answer = None
+        self._is_instructed = False
+
+    def instruct(self, instructions: str) -> None:
+        """Let the conversation have these instructions from the next prompt on; an empty text for
+        none."""
+        self.instructions = instructions
+        self._is_instructed = False
 
     def close(self) -> None:
         """Close the connection and the background thread."""
@@ -74,10 +94,14 @@ class Session:
 
         It replies to the conversation's last answer, if there is one.
         """
+        asking = Asking(**self._params)  # type: ignore[typeddict-item]
+        if self.instructions is not None and not self._is_instructed:
+            asking["instructions"] = self.instructions
         if self._answer is None:
-            self._answer = await self.chat.ask(prompt, **self._params)
+            self._answer = await self.chat.ask(prompt, **asking)
         else:
-            self._answer = await self._answer.reply(prompt, **self._params)
+            self._answer = await self._answer.reply(prompt, **asking)
+        self._is_instructed = True
         return self._answer
 
     def stop(self, exchange: Exchange) -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import math
 
-from streaming.client import ChatError, ResponseDone, ResponseQueued, ResponseQueuePosition
+from streaming.client import (
+    ChatError,
+    ResponseDone,
+    ResponseQueued,
+    ResponseQueuePosition,
+    SessionCreated,
+)
 from streaming.terminal.visible import is_visible, visible
 
 _SERVICE = {
@@ -61,3 +67,41 @@ def of_thought(milliseconds: int) -> str:
 def of_error(error: ChatError) -> str:
     """Return an error's message and code, safe to print in a terminal."""
     return f"{visible(error.message)} ({visible(error.code)})"
+
+
+def of_instructions(text: str | None) -> str:
+    """Return what holds as a conversation's own instructions; None if nobody has said."""
+    if text is None:
+        return "No instructions of this conversation's own."
+    return f"Instructions: {visible(text)}" if text.strip() else "No instructions."
+
+
+def of_model(session: SessionCreated | None) -> str:
+    """Return what the server says of its model, a line for each fact that is known."""
+    if session is None or not session.model:
+        return "No model is loaded yet."
+    lines = [visible(session.model)]
+    card, limits = session.card, session.limits
+    if card and card.parameters:
+        lines.append(f"Parameters: {_amount(card.parameters)}")
+    if card and card.dtype:
+        lines.append(f"Weights: {visible(card.dtype)}")
+    if limits.context_tokens:
+        lines.append(f"Context: {limits.context_tokens:,} tokens")
+    lines.append(f"Longest answer: {limits.max_tokens:,} tokens")
+    lines.append(f"Thinks before it answers: {'yes' if session.thinks else 'no'}")
+    if card and card.takes_system is not None:
+        place = "as a system message" if card.takes_system else "before the first prompt"
+        lines.append(f"Instructions: {place}")
+    if session.sampling:
+        values = ", ".join(f"{name} {value:g}" for name, value in session.sampling.items())
+        lines.append(f"Sampling: {visible(values)}")
+    return "\n".join(lines)
+
+
+def _amount(parameters: int) -> str:
+    """Return a number of parameters as people name it: 135M, 1.2B."""
+    if parameters < 1_000_000:
+        return f"{parameters:,}"
+    billions = parameters / 1e9
+    return f"{billions:.3g}B" if billions >= 1 else f"{parameters / 1e6:.0f}M"

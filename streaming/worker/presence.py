@@ -99,6 +99,8 @@ class Presence:
                 "rows": info.max_running,
                 "sampling": dict(info.sampling),
                 "thinks": info.thinks,
+                "takes_system": info.takes_system,
+                "parameters": info.parameters,
                 "steps": stats.steps,
                 "generated_tokens": stats.generated_tokens,
                 "tokens_per_second": round(stats.tokens_per_second, 1),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -48,6 +50,43 @@ def test_a_wrong_value_is_named(name: str, value: str) -> None:
     description = ChatStreamSettings.model_fields[name].description
     assert description
     assert description in fault
+
+
+def test_instructions_are_a_text_or_a_file(tmp_path: Path) -> None:
+    def of(value: str) -> str:
+        return ChatStreamSettings.model_validate({"instructions": value}).instructions
+
+    (file := tmp_path / "rules.md").write_text("\ufeffBe kind.\n\nBe brief.\n", encoding="utf-8")
+    assert of(" Be brief.\n") == "Be brief."
+    assert of(f"@{file}") == "Be kind.\n\nBe brief."
+    (tmp_path / "empty").touch()
+    (tmp_path / "latin").write_bytes(b"\xe9t\xe9")
+    (tmp_path / "nul").write_bytes(b"a\x00")
+    (tmp_path / "long").write_text("x" * 100_001)
+    for name, words in (
+        ("missing", "cannot be read: No such file"),
+        ("", "cannot be read: Is a directory"),
+        ("empty", "has 0 characters"),
+        ("latin", "is no UTF-8 text"),
+        ("nul", "U+0000"),
+        ("long", "has 100,001 characters"),
+    ):
+        (fault,) = conf.faults({"instructions": f"@{tmp_path / name}"})
+        assert "CHATSTREAM_INSTRUCTIONS=" in fault
+        assert words in fault
+    assert len(conf.faults({"instructions": "x" * 100_001})) == 1
+
+
+def test_starters_are_a_list_or_lines() -> None:
+    def of(value: object) -> tuple[str, ...] | None:
+        return ChatStreamSettings.model_validate({"starters": value}).starters
+
+    assert conf.ChatStreamSettings().starters is None
+    assert of('["One?", " Two\\nlines? "]') == ("One?", "Two\nlines?")
+    assert of("One?\n\n  Two?\r\n") == of(["One?", "Two?"]) == ("One?", "Two?")
+    assert of("[]") == ()
+    for wrong in ("[1]", "[one", '["a"] b', "x\n" * 9, "x" * 301):
+        assert "CHATSTREAM_STARTERS=" in conf.faults({"starters": wrong})[0]
 
 
 def test_rows_hold_what_runs() -> None:

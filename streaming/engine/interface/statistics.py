@@ -21,6 +21,7 @@ class ModelInfo:
     - `sampling`: the defaults for parameters that a request does not set, by their names in
       SamplingParams.
     - `thinks`: whether its answers may begin with a thought.
+    - `takes_system`: whether its chat template shows a system message; None if nobody says.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ModelInfo:
     capacity: int = 0
     sampling: Mapping[str, float] = field(default_factory=dict, hash=False)
     thinks: bool = False
+    takes_system: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,7 @@ class EngineLoader:
             capacity=capacity,
             sampling=sampling,
             thinks=prompts.answers.thinks,
+            takes_system=prompts.template.traits.takes_system,
         )
         return LoadedModel(info, stepper, preparer, runner.check_seconds)
 

@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
@@ -57,6 +58,12 @@ class Command(BaseCommand):
         for name, (kind, text) in _SAMPLING.items():
             parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
         parser.add_argument(
+            "--instructions",
+            metavar="TEXT",
+            help="what the conversation's answers are to keep to (a system prompt), or `@` and the "
+            "path of a file with it; empty: not even your account's instructions",
+        )
+        parser.add_argument(
             "--reasoning",
             action="store_true",
             help="write what the model thinks to the standard error; the output has the answer",
@@ -93,7 +100,10 @@ class Command(BaseCommand):
             prompt = sys.stdin.read().rstrip("\n")
         if prompt is not None and not prompt.strip():
             raise CommandError("There is no prompt.")
-        session = Session(address_of(url), api_key, params)
+        instructions = options["instructions"]
+        if instructions is not None:
+            instructions = instructions_of(instructions)
+        session = Session(address_of(url), api_key, params, instructions)
         try:
             if prompt is not None:
                 return answer_once(session, prompt, sys.stdout, sys.stderr, options["reasoning"])
@@ -113,6 +123,18 @@ class Command(BaseCommand):
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401  # gives `input` its line editing and its history
         Screen(session, Console()).run()
+
+
+def instructions_of(text: str) -> str:
+    """Return the instructions, of `@path` the file's. Raises CommandError for a file that cannot be
+    read."""
+    if not text.startswith("@"):
+        return text
+    path = Path(text[1:]).expanduser()
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()
+    except (OSError, ValueError) as error:
+        raise CommandError(f"The instructions cannot be read from {path}: {error}") from None
 
 
 def address_of(url: str) -> str:

@@ -179,7 +179,12 @@ class PromptBuilder:
             newest = self.encode([*messages[:head], *messages[starts[-1] :]], thinking)
             most = limit if most is None else most
             if len(newest) > most:
-                raise _too_long(len(newest), most, is_answer=messages[-1].role == "assistant")
+                raise _too_long(
+                    len(newest),
+                    most,
+                    is_answer=messages[-1].role == "assistant",
+                    is_instructed=head > 0,
+                )
             return newest, starts[-1] - head
         return best
 
@@ -232,7 +237,9 @@ class PromptBuilder:
         return token in (self._ids.get(each, each) for each in ids)
 
 
-def _too_long(tokens: int, most: int, *, is_answer: bool) -> EngineError:
+def _too_long(
+    tokens: int, most: int, *, is_answer: bool, is_instructed: bool = False
+) -> EngineError:
     if is_answer:
         message = (
             f"The answer fills the model's context: with its question it takes {tokens} tokens, "
@@ -242,6 +249,11 @@ def _too_long(tokens: int, most: int, *, is_answer: bool) -> EngineError:
     message = (
         f"The message is too long: it takes {tokens} tokens and {most} fit. Send a shorter one."
     )
+    if is_instructed:
+        message = (
+            f"The message and the instructions before it are too long: together they take {tokens} "
+            f"tokens and {most} fit. Shorten one of them."
+        )
     return EngineError(message, "input_too_long")
 
 
