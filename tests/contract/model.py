@@ -111,6 +111,10 @@ class Model:
         waiting = [(e.place, name) for name, e in self.entries.items() if e.counted]
         return [name for _, name in sorted(waiting)]
 
+    def before_newcomer(self) -> int:
+        """How many would be served before a prompt of an owner who has nothing waiting."""
+        return len(self.returned()) + len(self.safe())
+
     def returned(self) -> list[str]:
         back = [
             (entry.place, name)

@@ -407,6 +407,7 @@ class Machine(RuleBasedStateMachine):
             if worker in model.serving() and not (model.paused or worker.paused)
         }
         assert [tokens for tokens, *_ in load.recent] == model.recent
+        assert load.before_newcomer == model.before_newcomer()
         await self.check_counters()
         assert await self.backend.remembered() == len(model.holders)
         owners, addresses = await self.backend.counted()

@@ -9,6 +9,7 @@ import pytest
 from streaming.waiting_list.interface import (
     RECENT_KEPT,
     AdmissionLimits,
+    Edge,
     Load,
     QueueFull,
     RunningLoad,
@@ -200,6 +201,23 @@ async def test_the_load_waits_in_the_order_of_the_claims(backend: Backend) -> No
         order.append(claim.entry.response_id)
         await backend.list.finish(claim.lease, DONE)
     assert order == expected == ["a0", "b0", "c0", "a1", "a2"]
+
+
+async def test_the_load_knows_where_a_newcomer_would_stand(backend: Backend) -> None:
+    """Behind what came back from a worker and the round that is being served, before the next."""
+    await backend.beat(capacity=1)
+    assert (await backend.list.load()).before_newcomer == 0
+    for name in ("a0", "a1", "a2", "b0", "c0", "c1"):
+        await backend.ask(name, name[0])
+    await backend.list.release((await backend.claim()).lease)
+    load = await backend.list.load()
+    assert [name for name, _ in load.waiting] == ["a0", "b0", "c0", "a1", "c1", "a2"]
+    assert load.before_newcomer == 5
+    await backend.ask("n0", "n")
+    ahead = [name for name, _ in (await backend.list.load()).waiting].index("n0")
+    assert ahead == 5
+    await backend.list.move("a2", Edge.FRONT)
+    assert (await backend.list.load()).before_newcomer == 7
 
 
 async def test_the_load_remembers_the_last_ones_finished_in_one_go(backend: Backend) -> None:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from streaming.waiting_list.forecast import ROUNDS, Lengths, forecast
+from streaming.waiting_list.forecast import RANGE_LEAST, Estimate, estimates, forecast
+from streaming.waiting_list.lengths import ROUNDS, Lengths
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,28 @@ def test_every_eta_is_a_number_and_grows_along_the_list(load: Load) -> None:
 
 
 @given(loads())
+def test_the_range_has_the_estimate_in_it_and_grows_along_the_list(load: Load) -> None:
+    found = list(estimates(load).values())  # type: ignore[arg-type]
+    ended = [tokens for tokens, _, limit in load.recent if not 0 < limit <= tokens]
+    knows = len(ended) >= RANGE_LEAST and any(ended)
+    assert all((each.low is not None) == (each.high is not None) == knows for each in found)
+    ranges = [(each.low, each.seconds, each.high) for each in found if each.low is not None]
+    assert all(0 <= low <= mid <= high < math.inf for low, mid, high in ranges)  # type: ignore[operator]
+    for row in zip(*ranges, strict=True):
+        assert list(row) == sorted(row)  # type: ignore[type-var]
+    assert {name: each.seconds for name, each in estimates(load).items()} == forecast(load)  # type: ignore[arg-type]
+
+
+def test_answers_of_one_length_make_no_range_but_a_point() -> None:
+    load = Load(waiting=waiting(3), capacities={"a": 1}, recent=STEADY)
+    found = estimates(load)  # type: ignore[arg-type]
+    for each in found.values():
+        assert (each.low, each.high) == pytest.approx((each.seconds, each.seconds))
+    few = estimates(replace(load, recent=STEADY[: RANGE_LEAST - 1]))  # type: ignore[arg-type]
+    assert [each.low for each in few.values()] == [None] * 3
+
+
+@given(loads())
 def test_who_finds_a_free_place_does_not_wait(load: Load) -> None:
     found = list(forecast(load).values())  # type: ignore[arg-type]
     busy = [running.worker_id for running in load.running]
@@ -293,9 +316,13 @@ class Simulated:
     max_tokens: int
     arrived: float
     prefill: float
-    eta: float | None = None
+    estimate: Estimate | None = None
     started: float = 0.0
     tokens: float = 0.0
+
+    @property
+    def eta(self) -> float | None:
+        return self.estimate.seconds if self.estimate else None
 
     def as_load(self, now: float) -> RunningLoad:
         started = now - self.started
@@ -347,7 +374,7 @@ def simulate(
                 capacities={"a": places},
                 recent=list(recent),
             )
-            arrived.eta = forecast(load).get(str(arrived.number))  # type: ignore[arg-type]
+            arrived.estimate = estimates(load).get(str(arrived.number))  # type: ignore[arg-type]
         while queue and len(running) < places:
             queue[0].started = now
             running.append(queue.popleft())
@@ -366,7 +393,7 @@ SKEWED: dict[str, Callable[[random.Random], float]] = {
 def test_the_median_error_on_arrival_is_under_a_quarter(
     places: int, name: str, bursts: bool
 ) -> None:
-    errors, unknown = [], 0
+    errors, unknown, inside = [], 0, []
     for seed in range(6):
         for each in simulate(seed, places, SKEWED[name], bursts=bursts):
             wait = each.started - each.arrived
@@ -374,11 +401,17 @@ def test_the_median_error_on_arrival_is_under_a_quarter(
                 unknown += 1
             elif wait >= 5 and each.eta is not None:
                 errors.append(abs(each.eta - wait) / wait)
+                estimate = each.estimate
+                if estimate and estimate.low is not None and estimate.high is not None:
+                    inside.append(estimate.low <= wait <= estimate.high)
     median = statistics.median(errors)
     print(
         f"{places} places, {name}, {'bursts' if bursts else 'steady'}: median error {median:.1%} "
-        f"of {len(errors)} waits of 5 s and more; {unknown} had no forecast"
+        f"of {len(errors)} waits of 5 s and more; {unknown} had no forecast; "
+        f"{statistics.mean(inside):.0%} of {len(inside)} ended within their range"
     )
     assert len(errors) > 200
     assert unknown < 0.05 * len(errors)
     assert median < 0.25
+    assert len(inside) > 0.9 * len(errors)
+    assert 0.7 < statistics.mean(inside) < 0.95  # about the 10th to the 90th percentile

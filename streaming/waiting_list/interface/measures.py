@@ -28,13 +28,15 @@ class Load:
     returned first. `capacities` has, by worker, the effective capacities of those that claim, or
     will once they are loaded. `recent` has tokens, seconds from claim to finish, and token limit of
     the last responses that were finished in one attempt, the newest last; for a response that was
-    cut at a limit, that limit is its length.
+    cut at a limit, that limit is its length. `before_newcomer`: so many of `waiting` would stand
+    before a prompt of somebody who has nothing waiting and asked now.
     """
 
     running: list[RunningLoad]
     waiting: list[tuple[str, int]]
     capacities: dict[str, int]
     recent: list[tuple[int, float, int]]
+    before_newcomer: int = 0
 
 
 @dataclass(frozen=True, slots=True)

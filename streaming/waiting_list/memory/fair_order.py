@@ -52,6 +52,12 @@ class FairOrder(OrderedEntries):
         """Return a slot for a response that ran and whose own slot is not known."""
         return Slot(0, self._next_ticket())
 
+    def before_newcomer(self) -> int:
+        """Return how many stand before a response that `enter` would add for a new owner."""
+        tag = self._present_time() + 1
+        before: int = self._responses.bisect_key_left(Slot(tag, self._last_ticket + 1))
+        return before
+
     def claim(self, response: OpenResponse) -> None:
         """Remove a response that is claimed, and advance the virtual time to its tag."""
         self.remove(response)
@@ -89,9 +95,13 @@ class FairOrder(OrderedEntries):
 
     def _close_gap(self) -> None:
         """Pass over rounds that moves have emptied: the next one is that of somebody who waits."""
+        self._virtual_time = self._present_time()
+
+    def _present_time(self) -> int:
+        """Return the virtual time as it is once such rounds are passed over."""
         for later in self._responses.irange_key(min_key=Slot(self._virtual_time + 1, 0)):
-            self._virtual_time = later.slot.tag - 1
-            break
+            return later.slot.tag - 1
+        return self._virtual_time
 
     def _next_ticket(self) -> int:
         self._last_ticket += 1

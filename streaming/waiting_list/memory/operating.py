@@ -136,6 +136,7 @@ class MemoryOperating(MemoryStore, Operating):
             ],
             capacities=self._registry.claiming_capacities(),
             recent=list(self._statistics.recent),
+            before_newcomer=len(self._open.returned) + self._open.order.before_newcomer(),
         )
 
     async def sweep(self, viewer_grace: float, queue_timeout: float | None = None) -> Sweep:

@@ -134,6 +134,7 @@ class RedisOperating(RedisStore, Operating):
                 (int(tokens), int(ms) / 1000, int(limit))
                 for tokens, ms, limit in (each.split(":") for each in found["recent"])
             ],
+            before_newcomer=found["before_newcomer"],
         )
 
     async def sweep(self, viewer_grace: float, queue_timeout: float | None = None) -> Sweep:

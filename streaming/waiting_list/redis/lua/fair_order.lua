@@ -39,14 +39,25 @@ end
 -- Note a slot that `enqueue` did not return, for the record.
 local function note_slot(id) call('HSET', UNSAVED, id, slot_of(id)) end
 
--- Pass over rounds that moves have emptied: the next one is that of somebody who waits.
--- Return the virtual time.
-local function close_gap()
+-- Return the virtual time, rounds passed over that moves have emptied: the next one is that of
+-- somebody who waits. Then whether it differs from the one that is kept.
+local function present_time()
   local present = call('HGET', META, 'virtual_time') or '0'
   local later = call('ZRANGEBYSCORE', ORDER, '(' .. present, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-  if not later[2] or later[2] - 1 == tonumber(present) then return tonumber(present) end
-  call('HSET', META, 'virtual_time', string.format('%d', later[2] - 1))
-  return later[2] - 1
+  if not later[2] or later[2] - 1 == tonumber(present) then return tonumber(present), false end
+  return later[2] - 1, true
+end
+
+-- Keep the virtual time as it is now; return it.
+local function close_gap()
+  local present, is_new = present_time()
+  if is_new then call('HSET', META, 'virtual_time', string.format('%d', present)) end
+  return present
+end
+
+-- Return how many of the order stand before an entry that `enter_order` would add for a new owner.
+local function before_newcomer()
+  return call('ZCOUNT', ORDER, '-inf', string.format('%d', present_time() + 1))
 end
 
 -- Give an entry its slot in the order. If nothing else of the owner waits, the virtual time has

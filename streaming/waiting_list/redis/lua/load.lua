@@ -1,6 +1,6 @@
--- Returns {running, waiting, capacities, recent}: lists of objects {response_id, worker_id, tokens,
--- max_tokens, ms, resumed} and {response_id, max_tokens}, capacities by worker, and texts
--- "tokens:ms:limit".
+-- Returns {running, waiting, capacities, recent, before_newcomer}: lists of objects {response_id,
+-- worker_id, tokens, max_tokens, ms, resumed} and {response_id, max_tokens}, capacities by worker,
+-- texts "tokens:ms:limit", and a number.
 local running, waiting, capacities = {}, {}, {}
 for _, id in ipairs(call('ZRANGE', RUNNING, 0, -1)) do
   local worker, tokens, max_tokens, since, resumed = unpack(call('HMGET', entry_key(id),
@@ -26,4 +26,5 @@ end
 return cjson.encode({
   running = running, waiting = waiting, capacities = capacities,
   recent = call('LRANGE', RECENT, 0, -1),
+  before_newcomer = call('ZCARD', RETURNED) + before_newcomer(),
 })
