@@ -31,6 +31,8 @@ class Conversation(models.Model):
     source = models.CharField(max_length=4, choices=Source, default=Source.CHAT)
     instructions = models.TextField(null=True, blank=True)  # noqa: DJ001
     """Of its own, empty for none; null: the account's hold."""
+    imported_from = models.CharField(max_length=64, blank=True, default="", db_default="")
+    """SHA-256 of what it is in the file that it was imported from; empty for all others."""
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True, db_index=True)
 
@@ -42,6 +44,31 @@ class Conversation(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)  # never what people wrote: Django shows and logs this
+
+
+class Share(models.Model):
+    """A copy of one path through a conversation, for whoever has the link to it.
+
+    The link is a secret, but one that its owner may look up again, and it opens nothing that does
+    not stand in this row: it is stored as it is.
+    """
+
+    conversation = models.OneToOneField(
+        Conversation, on_delete=models.CASCADE, related_name="share"
+    )
+    token = models.CharField(max_length=43, unique=True)
+    title = models.CharField(max_length=120, blank=True)
+    author = models.CharField(max_length=150, blank=True)  # as the owner wants to be named
+    leaf = models.UUIDField()  # the response that the copied path ends with
+    turns = models.JSONField()  # `record.shares.SharedTurn`
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)  # when the path was copied
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.token[:4]}…"  # never the link itself: Django shows and logs this
 
 
 class Message(models.Model):

@@ -233,6 +233,17 @@ class ChatStreamSettings(BaseModel):
     )
     anonymous: bool = Field(True, description="whether people may chat without signing in")
     signup: bool = Field(True, description="whether people may create an account")
+    sharing: bool = Field(
+        True,
+        description="whether people may make links by which anybody can read a copy of a "
+        "conversation; false: links made before open nothing, either",
+    )
+    max_import_mb: int = Field(
+        64,
+        ge=0,
+        le=1024,
+        description="maximum megabytes of a file of conversations to import; 0: nobody may import",
+    )
     cache_dir: Path | None = Field(
         None, description="folder for downloaded models; empty: the user's cache folder"
     )

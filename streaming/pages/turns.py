@@ -57,7 +57,7 @@ def window(
     `through`: a response that the path has to lead through; without one it leads to the newest.
     KeyError for a response that is none of the conversation's.
     """
-    nodes = _nodes(conversation)
+    nodes = tree_of(conversation)
     path = thread.Thread(nodes).path(through)
     end = len(path)
     if before is not None:
@@ -73,7 +73,8 @@ def newest(conversation: Conversation) -> UUID | None:
     return newest_first(conversation).values_list("pk", flat=True).first()
 
 
-def _nodes(conversation: Conversation) -> list[thread.Node]:
+def tree_of(conversation: Conversation) -> list[thread.Node]:
+    """Return the conversation's responses, the oldest first, as `Thread` takes them."""
     rows = (
         newest_first(conversation)
         .reverse()

@@ -1,0 +1,33 @@
+"""Texts that are downloaded as files while they are made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, StreamingHttpResponse
+from django.utils.http import content_disposition_header
+
+from streaming.record.database import in_database
+
+
+def download(
+    request: HttpRequest, pieces: Iterator[str], name: str, content_type: str
+) -> StreamingHttpResponse:
+    """Return a file of that name, whose pieces are made as they are sent."""
+    # Each server takes the iterator of its kind alone without collecting it first.
+    content = _in_threads(pieces) if isinstance(request, ASGIRequest) else pieces
+    return StreamingHttpResponse(
+        content,
+        content_type=f"{content_type}; charset=utf-8",
+        headers={
+            "Content-Disposition": content_disposition_header(True, name) or "attachment",
+            "X-Robots-Tag": "noindex",
+        },
+    )
+
+
+async def _in_threads(pieces: Iterator[str]) -> AsyncIterator[str]:
+    following = in_database(next)
+    while (piece := await following(pieces, None)) is not None:
+        yield piece

@@ -1,0 +1,56 @@
+"""A conversation as Markdown: what was asked is quoted, what was answered stands as it was written.
+
+Whatever somebody wrote ends where their turn ends: a fence or a comment that was left open would
+take all that follows it with it. A quotation closes by itself whatever was opened in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from streaming.pages.sharing.closing import closed, lines_of
+from streaming.pages.sharing.document import DocumentTurn
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+
+def lines(title: str, turns: Iterable[DocumentTurn]) -> Iterator[str]:
+    """Yield the document, a turn at a time."""
+    yield f"# {escaped(title or _('Untitled'))}\n\n"
+    yield _("Exported %(when)s") % {"when": _when(timezone.now())} + "\n"
+    for turn in turns:
+        yield "".join(_turn(turn))
+
+
+def escaped(text: str) -> str:
+    """Return a text on one line that Markdown takes for nothing but text."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def quoted(text: str) -> str:
+    """Return a text as a quotation, which ends all that was begun in it."""
+    return "".join(f"> {line}\n" if line else ">\n" for line in lines_of(text))
+
+
+def _turn(turn: DocumentTurn) -> Iterator[str]:
+    yield f"\n## {_('You')} · {_when(turn.asked_at)}\n\n"
+    yield quoted(turn.prompt)
+    yield f"\n## {escaped(turn.model) or _('Assistant')}\n\n"
+    if turn.reasoning:
+        yield f"<details>\n<summary>{_('Thought')}</summary>\n\n"
+        yield quoted(turn.reasoning)
+        yield "\n</details>\n\n"
+    if turn.answer:
+        yield closed(turn.answer)
+    elif turn.is_open:
+        yield f"*{_('Not answered yet.')}*\n"
+    else:
+        yield f"*{_('No answer.')}*\n"
+
+
+def _when(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
