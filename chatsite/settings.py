@@ -53,7 +53,7 @@ INSTALLED_APPS = [
     "streaming",
     "daphne",
     "channels",
-    "django.contrib.admin",
+    "streaming.console.site.ConsoleConfig",  # Django's admin, as the console
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -90,7 +90,7 @@ ASGI_APPLICATION = "chatsite.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [_pages / "templates"],
+        "DIRS": [_pages / "templates" / "console", _pages / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

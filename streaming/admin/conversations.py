@@ -23,6 +23,7 @@ from streaming.admin.record_pages import (
     moment,
     short,
     shown,
+    status_mark,
 )
 from streaming.models import Conversation, Message, Response
 from streaming.record.conversations import newest_first
@@ -133,7 +134,7 @@ class ConversationAdmin(RecordAdmin):
             (
                 (
                     link(Response, row.pk, short(row.pk)),
-                    row.get_status_display(),
+                    status_mark(row.status),
                     row.error_code or "–",
                     f"{row.created_at:%Y-%m-%d %H:%M:%S}",
                     timeline_drawing.small(row),

@@ -21,6 +21,7 @@ from django.utils.html import format_html
 from streaming.admin import search
 from streaming.admin.lists import OfferedAdmin, OfferedList
 from streaming.lifecycle import forgetting
+from streaming.models import Status
 
 HIDDEN = "(hidden)"
 
@@ -151,6 +152,13 @@ def clipped(owner: str, username: str | None) -> str:
         return format_html('<span class="cs-clip" title="{}">{}</span>', owner, owner)
     title = f"{username} ({owner})"
     return format_html('<span class="cs-clip" title="{}">{}</span>', title, username)
+
+
+def status_mark(status: str) -> str:
+    """A response's status, as a word on its colour."""
+    return format_html(
+        '<span class="cs-status" data-status="{}">{}</span>', status, Status(status).label
+    )
 
 
 def moment(value: datetime) -> str:

@@ -24,6 +24,7 @@ from streaming.admin.record_pages import (
     moment,
     short,
     shown,
+    status_mark,
 )
 from streaming.models import Conversation, Response
 
@@ -46,9 +47,11 @@ class ResponseColumns:
         """Return the status, the error code, and where the search has found the row."""
         code = format_html(' <span class="cs-quiet">{}</span>', obj.error_code)
         found = format_html('<span class="cs-found">{}</span>', obj.found)
-        status = obj.get_status_display()
         return format_html(
-            "{}{}{}", status, code if obj.error_code else "", found if obj.found else ""
+            "{}{}{}",
+            status_mark(obj.status),
+            code if obj.error_code else "",
+            found if obj.found else "",
         )
 
     @admin.display(description="owner", ordering="owner")

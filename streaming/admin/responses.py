@@ -152,7 +152,12 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
     ) -> HttpResponse:
         """Show the list, and say how long responses are kept."""
         days = conf.get().retention_days
-        context = {"retention_days": days, "retention": _retention(days), **(extra_context or {})}
+        context = {
+            "title": gettext("History"),
+            "retention_days": days,
+            "retention": _retention(days),
+            **(extra_context or {}),
+        }
         response: HttpResponse = super().changelist_view(request, context)
         return response
 
