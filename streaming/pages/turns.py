@@ -6,7 +6,7 @@ makes them from the fields given here, for stored turns as for those that it saw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -92,10 +92,28 @@ def _turns(path: Sequence[thread.Version]) -> list[Turn]:
     shown = [(turn, chain) for turn, chain in zip(path, chains, strict=True) if chain]
     texts = [_text(chain[-1]) for _, chain in shown]
     rendered = markup.render_all(texts)
+    prompts = _prompts([turn for turn, _ in shown])
     return [
-        _turn(turn, chain, text, blocks)
+        _turn(turn, chain, text, blocks, prompts)
         for (turn, chain), text, blocks in zip(shown, texts, rendered, strict=True)
     ]
+
+
+def _prompts(shown: Sequence[thread.Version]) -> dict[UUID, UUID]:
+    """The prompt of each version, by ids, for turns that have several versions."""
+    ids = [id_ for turn in shown if len(turn.versions) > 1 for id_ in turn.versions]
+    if not ids:
+        return {}
+    return dict(Response.objects.filter(pk__in=ids).values_list("pk", "prompt_id"))
+
+
+def _prompt_numbers(turn: thread.Version, prompts: Mapping[UUID, UUID]) -> list[int]:
+    """For each version of a turn the number of its prompt, the oldest prompt being 0.
+
+    Versions of one number are answers to the same prompt.
+    """
+    numbers: dict[UUID | None, int] = {}
+    return [numbers.setdefault(prompts.get(id_), len(numbers)) for id_ in turn.versions]
 
 
 def _text(last: Response) -> str:
@@ -103,7 +121,11 @@ def _text(last: Response) -> str:
 
 
 def _turn(
-    turn: thread.Version, chain: Sequence[Response], text: str, blocks: list[SafeString]
+    turn: thread.Version,
+    chain: Sequence[Response],
+    text: str,
+    blocks: list[SafeString],
+    prompts: Mapping[UUID, UUID],
 ) -> Turn:
     last = chain[-1]
     reasoning = last.message.reasoning if last.message else thought_before(last)
@@ -120,6 +142,7 @@ def _turn(
             "reasoning_ms": _thought_ms(chain),
             "previous": turn.previous,
             "versions": turn.versions,
+            "prompts": _prompt_numbers(turn, prompts),
             "continues": last.continues_id,
             "rating": last.rating or 0,
             "trimmed_messages": last.trimmed_messages,

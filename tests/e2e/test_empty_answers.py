@@ -28,7 +28,7 @@ def test_an_empty_answer_says_so_and_leaves_ways_on(open_fast: OpenPage) -> None
     box.press("Enter")
     expect_status(answer, "completed")
     expect(answer.locator(".text")).to_have_text("hello")
-    expect(answer.locator(".version")).to_have_text("2 / 2")
+    expect(page.locator(".prompt .version")).to_have_text("2 / 2")
     expect(answer.locator(".rewrite")).to_be_hidden()
 
 

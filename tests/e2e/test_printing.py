@@ -42,7 +42,7 @@ def test_printing_prints_the_conversation(open_fast: OpenPage, scheme: Any) -> N
     print("sheets:", sheets(page))
     assert sheets(page) >= 3
     page.emulate_media(media="print")
-    for selector in ("#side", ".dock", ".bar", ".actions", ".more", ".skip"):
+    for selector in ("#side", ".dock", ".brand", ".model", ".new", ".actions", ".more", ".skip"):
         for found in page.locator(selector).all():
             expect(found).not_to_be_visible()
     expect(page.locator("h1")).to_be_visible()

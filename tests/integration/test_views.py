@@ -99,11 +99,25 @@ def test_a_leaf_chooses_the_path(client: Client, conversation: Conversation) -> 
     shown = details(thread(client, conversation))
     assert [turn["text"] for turn in shown] == ["first", "third"]
     assert shown[0]["versions"] == [str(first.pk), str(again.pk)]
+    assert shown[0]["prompts"] == [0, 0]
     assert shown[1]["previous"] == str(first.pk)
     html = thread(client, conversation, leaf=again.pk)
     assert [turn["text"] for turn in details(html)] == ["second"]
     assert f'data-newest="{after.pk}"' in html
     assert "<html" not in html
+
+
+def test_versions_are_told_apart_by_their_prompts(
+    client: Client, conversation: Conversation
+) -> None:
+    """Answers to one prompt have one number, an edited prompt another, wherever they continue."""
+    first = respond(conversation, "One?", "first", Status.INCOMPLETE)
+    edited = respond(conversation, "Eins?", "zweite")
+    again = respond(conversation, first.prompt, "third")
+    more = respond(conversation, first.prompt, " and more", continues=first)
+    [turn] = details(thread(client, conversation, leaf=edited.pk))
+    assert turn["versions"] == [str(one.pk) for one in (more, edited, again)]
+    assert turn["prompts"] == [0, 1, 0]
 
 
 def test_a_continued_answer_is_one_turn(client: Client, conversation: Conversation) -> None:

@@ -4,11 +4,13 @@ import { Blocks } from "./blocks.js";
 import { isBlank } from "../shared/text.js";
 import { Thought } from "./thought.js";
 import { TurnView } from "./turn_view.js";
+import { withVersion } from "./versions.js";
 import * as words from "../shared/words.js";
 
 const OPEN = ["queued", "in_progress"];
 const WRITTEN = ["completed", "incomplete"]; // by the model, to its end
 const CUT = ["incomplete", "cancelled", "failed"];
+const NONE = { versions: [], prompts: [] };
 const NOTHING = { tokens: 0, ms: 0, thoughtMs: 0 };
 
 export class Answer {
@@ -47,8 +49,9 @@ export class Answer {
     this.#statusChanged();
   }
 
-  static create(id, prompt, { task = {}, params = {}, versions = [], previous = null } = {}) {
-    const view = TurnView.create(prompt, { versions: [...versions, id], previous });
+  static create(id, prompt, { task = {}, params = {}, before = NONE, previous = null } = {}) {
+    const versions = withVersion(before, id, task.regenerates);
+    const view = TurnView.create(prompt, { ...versions, previous });
     view.id = id;
     view.status = "queued";
     const answer = new Answer(view);
@@ -266,7 +269,7 @@ export class Answer {
     const hasBegun = this.text.source !== "" || this.thought.source !== "";
     const hasMore = CUT.includes(this.status) && hasBegun && this.isLast;
     view.toggle(".continue", hasMore);
-    view.toggle(".answer-actions", isRead || hasMore || view.details.versions.length > 1);
+    view.toggle(".answer-actions", isRead || hasMore || view.find(".answer-actions .versions"));
     const { regenerates, continues } = this.task; // their prompt has an answer already
     const isTied = Boolean(regenerates || continues) || (this.sent && !this.confirmed);
     view.toggle(".edit", !this.waits || !isTied);

@@ -3,6 +3,7 @@
 import { Answer } from "./answer.js";
 import * as server from "./server.js";
 import { TurnView } from "./turn_view.js";
+import { chosenBy } from "./versions.js";
 import * as words from "../shared/words.js";
 
 export class Branches {
@@ -49,18 +50,20 @@ export class Branches {
     this.#onBranch = false;
   }
 
-  // Shows another version of a turn: the next (step 1) or the one before (step -1).
-  async choose(answer, step) {
-    const { versions } = answer.view.details;
-    const index = versions.indexOf(answer.id) + step;
-    if (index < 0 || index >= versions.length) return;
+  // Shows another version of the prompt or of the answer, where the button stands: the next (step
+  // 1) or the one before (step -1).
+  async choose(answer, button, step) {
+    const version = chosenBy(button, answer.view, answer.id, step);
+    if (!version) return;
+    const { kind } = button.closest(".versions").dataset;
     const top = this.#scroll.topOf(answer.view.element);
-    if (!(await this.#show({ leaf: versions[index] }))) return;
-    const chosen = this.#turns.get(versions[index]);
+    if (!(await this.#show({ leaf: version.id }))) return;
+    const chosen = this.#turns.get(version.id);
     if (!chosen) return;
     this.#scroll.place(chosen.view.element, top);
-    chosen.view.find(step < 0 ? ".older" : ".newer").focus({ preventScroll: true });
-    this.#notice.announce(words.versionText(index + 1, versions.length));
+    const same = `.versions[data-kind="${kind}"] ${step < 0 ? ".older" : ".newer"}`;
+    chosen.view.find(same)?.focus({ preventScroll: true });
+    this.#notice.announce(words.versionText(version.index + 1, version.count));
   }
 
   async showEarlier(button) {

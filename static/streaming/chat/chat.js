@@ -84,13 +84,13 @@ function onShown() {
 
 // In the place of an answer and of all after it; what is still open of them is stopped.
 function replace(old, prompt, task) {
-  const { versions, previous } = old.view.details;
+  const { previous } = old.view.details;
   const cut = turns.cut(old);
   for (const answer of cut) if (answer.isOpen) outbox.cancel(answer);
   const answer = Answer.create(newId(), prompt, {
     task,
     params: settings.params,
-    versions,
+    before: old.view.details,
     previous,
   });
   answer.replaced = cut;
@@ -315,8 +315,8 @@ listen(thread, turns, notice, {
   continue: goOn,
   edit: (answer) => edits.start(answer),
   rewrite: (answer) => edits.start(answer),
-  older: (answer) => branches.choose(answer, -1),
-  newer: (answer) => branches.choose(answer, 1),
+  older: (answer, button) => branches.choose(answer, button, -1),
+  newer: (answer, button) => branches.choose(answer, button, 1),
   "show-earlier": (_, button) => branches.showEarlier(button),
 });
 

@@ -83,6 +83,7 @@ export class Composer {
     fit(this.#box);
     const over = excess(this.text, this.#limit);
     this.#send.disabled = this.isEmpty || over > 0;
+    this.#form.toggleAttribute("data-empty", this.isEmpty); // the style sheet shows Stop or Send
     this.#box.setAttribute("aria-invalid", String(over > 0));
     this.#showCount(over);
     this.onChange(this.text);

@@ -58,6 +58,7 @@ export class Notice {
     const { text = "", link = null } = this.#passing ?? this.#standing.get(cause) ?? {};
     const words = this.#element.querySelector(".notice-text");
     this.#element.hidden = !text;
+    this.#element.dataset.cause = this.#passing ? "passing" : (cause ?? "");
     if (words.textContent !== text) words.textContent = text; // else it would be heard again
     this.#link.hidden = !link;
     this.#link.textContent = link?.text ?? "";

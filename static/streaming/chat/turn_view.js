@@ -1,6 +1,7 @@
 // One prompt and its answer as elements of the page, made from templates/streaming/turn.html.
 
 import { showAllText, showLessText } from "../shared/words.js";
+import { showVersions } from "./versions.js";
 
 // A longer prompt is clamped, so that the answer below it can be seen.
 const LONG_CHARS = 1500;
@@ -10,6 +11,7 @@ const EMPTY = {
   text: "",
   previous: null,
   versions: [],
+  prompts: [],
   continues: null,
   rating: 0,
   reasoning_ms: 0,
@@ -96,12 +98,7 @@ export class TurnView {
   }
 
   showVersions(id) {
-    const { versions } = this.details;
-    this.toggle(".versions", versions.length > 1);
-    const index = versions.indexOf(id);
-    this.find(".version").textContent = `${index + 1} / ${versions.length}`;
-    this.find(".older").setAttribute("aria-disabled", String(index <= 0));
-    this.find(".newer").setAttribute("aria-disabled", String(index >= versions.length - 1));
+    showVersions(this, id);
   }
 
   showRating() {

@@ -13,9 +13,10 @@ export function get(url, signal) {
   return ask(url, { signal });
 }
 
-export function post(url, fields = {}) {
+export function post(url, fields = {}, headers = {}) {
   const body = new URLSearchParams(fields);
-  return ask(url, { method: "POST", body, headers: { "X-CSRFToken": cookie("csrftoken") } });
+  const token = { "X-CSRFToken": cookie("csrftoken") };
+  return ask(url, { method: "POST", body, headers: { ...token, ...headers } });
 }
 
 export function cookie(name) {
