@@ -2,11 +2,18 @@
 
 from django.urls import path
 
-from streaming.pages import preferences, views
+from streaming.pages import drawer, instructions, preferences, views
 
 urlpatterns = [
     path("", views.chat, name="chat"),
     path("c/<uuid:conversation_id>/", views.conversation, name="conversation"),
+    path("drawer/", drawer.drawer, name="drawer"),
+    path("instructions/", instructions.of_account, name="instructions"),
+    path(
+        "c/<uuid:conversation_id>/instructions/",
+        instructions.of_conversation,
+        name="conversation_instructions",
+    ),
     path("preferences/", preferences.choose, name="preferences"),
     path("jsi18n/<str:language>/", preferences.Catalog.as_view(), name="jsi18n"),
     path("c/<uuid:conversation_id>/newest/", views.newest, name="newest"),

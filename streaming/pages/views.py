@@ -5,7 +5,6 @@ What is stored is rendered here; what happens from then on comes over `/ws/chat/
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +18,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from streaming import conf
-from streaming.engine.base import SamplingParams
 from streaming.identity.owners import must_sign_in, owner_of_request
 from streaming.models import Conversation, Response
 from streaming.pages import turns
+from streaming.pages.starters import starters
 
 RATINGS = {"1": Response.Rating.LIKE, "-1": Response.Rating.DISLIKE, "0": None}
 
@@ -97,20 +96,17 @@ def _page(request: HttpRequest, found: Conversation | None, window: turns.Window
         "max_input_chars": settings.max_input_chars,
         "conversation_id": found.pk if found else None,
         "on_branch": "leaf" in request.GET,
+        "instructed": bool(found and found.instructions),
         # Who was signed in and is not any more is told so, and where to sign in.
         "signed_in": request.user.is_authenticated,
         "login_url": reverse("login"),
         # What is kept in the browser is kept apart for each account, and tells nothing of it.
         "owner": salted_hmac("streaming.drafts", owner).hexdigest()[:12],
     }
-    # What nobody asks for is another server's to choose.
-    elsewhere = bool(settings.upstream_url)
-    defaults = {field.name: "" if elsewhere else field.default for field in fields(SamplingParams)}
     context = {
         "config": config,
         "conversation": found,
         "window": window,
-        "defaults": defaults,
-        "max_tokens": settings.max_tokens,
+        "starters": [] if window.turns else starters(),
     }
     return render(request, "streaming/chat.html", context)

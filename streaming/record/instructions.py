@@ -19,6 +19,24 @@ from streaming.record.errors import NotFound, Subject
 from streaming.record.tasks import OwnInstructions
 
 
+class TooLong(ValueError):
+    """A person's instructions have more characters than `limit`."""
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(f"{count} characters; at most {limit} are allowed")
+        self.count, self.limit = count, limit
+
+
+def cleaned(text: str) -> str:
+    """Return what a form sent, with line breaks of one character and without U+0000, which
+    PostgreSQL does not store. Raises TooLong."""
+    text = text.replace("\r\n", "\n").replace("\x00", "")
+    limit = conf.get().max_instructions_chars
+    if len(text) > limit:
+        raise TooLong(len(text), limit)
+    return text
+
+
 def for_new(conversation: Conversation, given: OwnInstructions | None, user: User | None) -> str:
     """Return the instructions of a new response, and keep those that were `given` as the
     conversation's, in the database alone.

@@ -157,9 +157,7 @@ async def test_those_of_a_program_stay_what_it_sends(
         [{"role": "user", "content": "stop 1"}],
         [{"role": "system", "content": BRIEF}, {"role": "user", "content": "stop 1"}],
     ):
-        head, answer = await call(
-            "POST", CHAT, body={**asking("x"), "messages": messages}, key=key
-        )
+        head, answer = await call("POST", CHAT, body={**asking("x"), "messages": messages}, key=key)
         assert head.status == 200
         got = engine.requests[-1].messages
         assert [(each.role, each.content) for each in got] == [

@@ -17,6 +17,7 @@ from streaming.models import Conversation, Message, Response, Status
 from streaming.pages import turns
 from streaming.protocol.sampling_params import Params
 from streaming.protocol.thinking_params import ThinkingParams
+from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.django_db
 
@@ -235,9 +236,16 @@ def test_another_owner_finds_nothing(conversation: Conversation) -> None:
 
 def test_the_settings_panel_has_the_bounds_of_the_protocol(client: Client) -> None:
     """The panel refuses just what the server would refuse."""
-    html = client.get("/").content.decode()
-    fields = dict(re.findall(r'name="(\w+)" type="number"[^>]*?min="(\S+)"', html))
-    most = dict(re.findall(r'name="(\w+)" type="number"[^>]*?max="(\S+)"', html))
+    html = client.get("/drawer/").content.decode()
+    script = (ROOT / "static/streaming/chat/settings.js").read_text(encoding="utf-8")
+    rules = dict(re.findall(r"^  (\w+): \{ (.+) \},$", script, re.M))
+    assert set(re.findall(r'<\w+ [^>]*name="(\w+)"', html)) == set(rules)
+    fields = {
+        name: dict(re.findall(r"(\w+): ([\w.]+)", rule))
+        for name, rule in rules.items()
+        if "least:" in rule
+    }
+    assert set(fields) == set(re.findall(r'name="(\w+)" type="number"', html))
     assert set(fields) == set(Params.model_fields) - {
         "stop",
         "ignore_eos",  # for measuring
@@ -247,12 +255,14 @@ def test_the_settings_panel_has_the_bounds_of_the_protocol(client: Client) -> No
     efforts = re.findall(r'<option value="(\w+)"', html[html.index('name="reasoning_effort"') :])
     assert [Params(reasoning_effort=word).reasoning_effort for word in efforts] == efforts
     assert efforts == ["none", "low", "medium", "high"]
-    for name, least in fields.items():
+    assert efforts == re.findall(r'"(\w+)"', rules["reasoning_effort"])
+    for name, rule in fields.items():
         value = int if name in ("max_tokens", "top_k", "seed") else float
-        Params(**{name: value(least)})
-        Params(**{name: value(most[name])})
-    assert 'data-max-lines="4"' in html
-    assert 'data-max-chars="100"' in html
+        assert ("whole" in rule) == (value is int)
+        most = rule["most"].replace("Number.MAX_SAFE_INTEGER", str(2**53 - 1))
+        Params(**{name: value(rule["least"])})
+        Params(**{name: value(most)})
+    assert rules["stop"] == "lines: 4, characters: 100"
 
 
 def test_a_page_has_neither_inline_scripts_nor_styles(

@@ -11,6 +11,7 @@ import { Composer } from "./composer.js";
 import { Draft } from "./draft.js";
 import { guardDrops } from "./drop.js";
 import { Edits } from "./edits.js";
+import { ModelName } from "./model_name.js";
 import { Notice } from "./notice.js";
 import { Outbox } from "./outbox.js";
 import { VisibleTurns } from "./visible_turns.js";
@@ -19,6 +20,7 @@ import { Settings } from "./settings.js";
 import { newId, Socket } from "../shared/socket.js";
 import { Tabs } from "./tabs.js";
 import { errorText } from "../shared/error_words.js";
+import { Welcome } from "./welcome.js";
 import * as words from "../shared/words.js";
 
 const config = JSON.parse(document.getElementById("config").textContent);
@@ -37,9 +39,18 @@ const turns = new VisibleTurns(document.getElementById("turns"));
 const scroll = new Scroll();
 const notice = new Notice(() => composer.rest());
 const account = new Account(config, notice);
-const settings = new Settings();
 const draft = new Draft(config.owner, config.conversation_id);
 const branches = new Branches({ config, turns, scroll, notice, onShown, onGone: forgetTitle });
+const settings = new Settings({
+  config,
+  notice,
+  conversation: () => branches.conversationId,
+});
+const modelName = new ModelName();
+const welcome = new Welcome((text) => {
+  ask(text);
+  composer.rest();
+});
 const tabs = new Tabs(config.owner, onNews);
 const composer = new Composer(config.max_input_chars, {
   onSend: ask,
@@ -50,7 +61,7 @@ const banner = new Banner((answer) => {
   composer.rest();
 });
 const socket = new Socket("/ws/chat/?markup=html", { onEvent, onState });
-const outbox = new Outbox({ turns, socket, branches, composer, onTakenBack: refresh });
+const outbox = new Outbox({ turns, socket, branches, composer, settings, onTakenBack: refresh });
 const edits = new Edits({
   turns,
   socket,
@@ -135,7 +146,7 @@ function greet(event) {
   account.greeted(event);
   // Without a worker nobody knows it; most likely it is the one before.
   if (event.model) {
-    document.getElementById("model").textContent = event.model;
+    modelName.show(event);
     settings.learn(event);
   }
   composer.limit = event.limits.max_input_chars;
@@ -217,6 +228,7 @@ function onAccepted(answer, event) {
 
 function begin(id, prompt) {
   branches.conversationId = id;
+  settings.begun();
   draft.move(id);
   history.replaceState(null, "", `/c/${id}/`);
   const title = [...prompt.split(/\s+/).filter(Boolean).join(" ")].slice(0, 80).join("");
@@ -286,7 +298,7 @@ function refresh() {
   const isAlone = waiting.length === 1 && waiting[0] === turns.last && !turns.running;
   banner.show(waiting, { isOnline, isAlone });
   announcePlace(waiting[0]);
-  document.getElementById("welcome").hidden = turns.size > 0;
+  welcome.isShown = turns.size === 0;
 }
 
 // Only news: the line must not speak over what was said meanwhile.

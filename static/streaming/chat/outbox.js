@@ -5,13 +5,15 @@ export class Outbox {
   #socket;
   #branches;
   #composer;
+  #settings;
   #onTakenBack; // called when an answer that the server never had has left the page
 
-  constructor({ turns, socket, branches, composer, onTakenBack }) {
+  constructor({ turns, socket, branches, composer, settings, onTakenBack }) {
     this.#turns = turns;
     this.#socket = socket;
     this.#branches = branches;
     this.#composer = composer;
+    this.#settings = settings;
     this.#onTakenBack = onTakenBack;
   }
 
@@ -67,6 +69,7 @@ export class Outbox {
     };
     if (answer.task.regenerates || answer.task.continues) return { ...common, ...answer.task };
     const previous_response_id = this.#turns.previousOf(answer);
-    return { ...common, input: answer.prompt, previous_response_id };
+    const opening = this.#branches.conversationId ? {} : this.#settings.openingFields;
+    return { ...common, ...opening, input: answer.prompt, previous_response_id };
   }
 }

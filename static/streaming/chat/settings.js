@@ -1,163 +1,187 @@
-// The panel of the answers' settings. Only valid values are kept, and sent with each prompt.
+// The answers' sampling settings, kept in this browser, and the instructions of a conversation that
+// has not begun. The drawer that shows them is fetched when it is first opened.
 
-import { rangeText, stopRangeText } from "../shared/words.js";
+import { get } from "../shared/request.js";
+import { lastingly, session } from "./storage.js";
 
 const KEY = "chatstream.settings";
 
-export class Settings {
-  #dialog = document.getElementById("settings");
-  #open = document.getElementById("tune");
-  #fields = [...this.#dialog.querySelectorAll("input, textarea, select")];
-  #effort = this.#dialog.querySelector("[name=reasoning_effort]");
+// What a value may be. `least` and `most` of a number are inclusive; `step` is for its arrows.
+const RULES = {
+  reasoning_effort: { choices: ["none", "low", "medium", "high"] },
+  temperature: { least: 0, most: 2, step: 0.05 },
+  max_tokens: { least: 1, most: Number.MAX_SAFE_INTEGER, step: 1, whole: true },
+  top_p: { least: 0.01, most: 1, step: 0.01 },
+  top_k: { least: 0, most: 1000, step: 1, whole: true },
+  repetition_penalty: { least: 0.5, most: 2, step: 0.05 },
+  seed: { least: 0, most: Number.MAX_SAFE_INTEGER, step: 1, whole: true },
+  stop: { lines: 4, characters: 100 },
+};
 
-  constructor() {
-    this.#open.addEventListener("click", () => this.#dialog.showModal());
-    this.#dialog.addEventListener("click", (event) => {
-      if (event.target === this.#dialog) this.#dialog.close(); // beside the panel
-    });
-    this.#dialog.addEventListener("close", () => this.#tidy());
-    document.getElementById("settings-reset").addEventListener("click", () => this.#reset());
-    for (const field of this.#fields) {
-      field.addEventListener("input", () => this.#changed(field));
-      field.dataset.default = field.placeholder ?? "";
+export class Settings {
+  thinks; // whether the model may think; undefined until it is known
+  sampling = {}; // what the model takes for a field that is empty
+  onChange = () => {}; // the drawer's, when any of the above has changed
+  #config;
+  #conversation;
+  #notice;
+  #open = document.getElementById("tune");
+  #values; // those that are valid, by name
+  #instructed;
+  #drawer;
+
+  // config: the page's; conversation(): the id of the one on the page, null before it has begun
+  constructor({ config, conversation, notice }) {
+    this.#config = config;
+    this.#conversation = conversation;
+    this.#notice = notice;
+    this.#instructed = config.instructed;
+    this.#values = validOf(lastingly.read(KEY));
+    this.#open.addEventListener("click", () => this.#show());
+    for (const sign of ["pointerenter", "focus"]) {
+      this.#open.addEventListener(sign, () => this.#fetched().catch(() => {}), { once: true });
     }
-    this.#read();
-    this.#showRanges();
+    this.#mark();
   }
 
   // The `params` of `response.create`: what differs from the server's defaults.
   get params() {
-    const { reasoning_effort: effort, ...params } = this.#chosen;
-    const isAsked = effort && !this.#effort.closest(".field").hidden;
-    return isAsked ? { ...params, reasoning_effort: effort } : params;
+    const { reasoning_effort: effort, ...params } = validOf(this.#values);
+    return effort && this.mayThink ? { ...params, reasoning_effort: effort } : params;
   }
 
-  get #chosen() {
-    const chosen = {};
-    for (const field of this.#fields) {
-      const value = valueOf(field);
-      if (value !== undefined && isValid(field)) chosen[field.name] = value;
-    }
-    return chosen;
+  // Whether how much it thinks can be chosen; what was chosen is shown until the model is known.
+  get mayThink() {
+    return this.thinks ?? Boolean(this.#values.reasoning_effort);
   }
 
-  // The model has been greeted: whether it thinks, and what it takes for a field that is empty.
-  learn({ thinks = false, sampling = {} }) {
-    this.#effort.closest(".field").hidden = !thinks;
-    for (const field of this.#fields) {
-      if (field === this.#effort || field.name === "max_tokens") continue;
-      field.placeholder = sampling[field.name] ?? field.dataset.default;
-    }
+  value(name) {
+    return this.#values[name];
+  }
+
+  rule(name) {
+    return RULES[name];
+  }
+
+  // Keeps a value (undefined: none) and returns true, if it is a valid one; else what was is gone.
+  keep(name, value) {
+    const isValid = value === undefined || fits(RULES[name], value);
+    if (isValid && value !== undefined) this.#values[name] = value;
+    else delete this.#values[name];
+    lastingly.write(KEY, Object.keys(this.#values).length ? this.#values : null);
     this.#mark();
+    return isValid;
+  }
+
+  // The model has been greeted.
+  learn({ thinks = false, sampling = {} }) {
+    this.thinks = thinks;
+    this.sampling = sampling;
+    this.#changed();
   }
 
   // It has thought, which of a server elsewhere nobody knew at the greeting.
   hasThought() {
-    if (!this.#effort.closest(".field").hidden) return;
-    this.#effort.closest(".field").hidden = false;
-    this.#mark();
+    if (this.thinks) return;
+    this.thinks = true;
+    this.#changed();
   }
 
   set maxTokens(most) {
-    const field = this.#dialog.querySelector("[name=max_tokens]");
-    field.max = field.placeholder = most;
-    this.#showRanges();
-    this.#changed(field);
+    RULES.max_tokens.most = most;
+    this.#changed();
   }
 
-  #changed(field) {
-    const isWrong = !isValid(field);
-    field.setAttribute("aria-invalid", String(isWrong));
-    try {
-      const kept = this.#chosen;
-      if (Object.keys(kept).length) localStorage.setItem(KEY, JSON.stringify(kept));
-      else localStorage.removeItem(KEY);
-    } catch {
-      // Switched off: the settings live as long as the page.
-    }
+  // --- instructions ---
+
+  get conversationId() {
+    return this.#conversation();
+  }
+
+  get loginUrl() {
+    return this.#config.login_url;
+  }
+
+  // Of the conversation that has not begun: null for none of its own, as `response.create` has it.
+  get opening() {
+    return session.read(this.#openingKey);
+  }
+
+  set opening(text) {
+    session.write(this.#openingKey, text);
     this.#mark();
+  }
+
+  // What the first prompt of a conversation says of them.
+  get openingFields() {
+    const { opening } = this;
+    return opening === null ? {} : { instructions: opening };
+  }
+
+  // The conversation on the page has instructions of its own from now on, or none any more.
+  set instructed(isSo) {
+    this.#instructed = isSo;
+    this.#mark();
+  }
+
+  // The server has the first prompt, and its instructions with it.
+  begun() {
+    const { opening } = this;
+    session.write(this.#openingKey, null);
+    this.instructed = Boolean(opening?.trim());
+  }
+
+  get #openingKey() {
+    return `chatstream.instructions.${this.#config.owner}`;
+  }
+
+  // --- the drawer ---
+
+  async #show() {
+    try {
+      (await this.#fetched()).show();
+    } catch (error) {
+      this.#notice.show(error.message);
+    }
+  }
+
+  #fetched() {
+    this.#drawer ??= Promise.all([get("/drawer/"), import("./drawer.js")])
+      .then(([html, { Drawer }]) => Drawer.create(html, this, this.#open))
+      .catch((error) => {
+        this.#drawer = undefined; // the next click tries again
+        throw error;
+      });
+    return this.#drawer;
+  }
+
+  #changed() {
+    this.#mark();
+    this.onChange();
   }
 
   #mark() {
-    this.#open.classList.toggle("tuned", Object.keys(this.params).length > 0);
-  }
-
-  #read() {
-    let kept = {};
-    try {
-      kept = JSON.parse(localStorage.getItem(KEY)) ?? {};
-    } catch {
-      // Damaged or switched off: the defaults hold.
-    }
-    for (const field of this.#fields) {
-      const value = kept[field.name];
-      if (isText(field)) field.value = Array.isArray(value) ? value.join("\n") : "";
-      else if (isChoice(field)) choose(field, value);
-      else field.value = Number.isFinite(value) ? value : "";
-      if (!isValid(field)) field.value = "";
-      field.setAttribute("aria-invalid", "false");
-    }
-    this.#effort.closest(".field").hidden = !this.#effort.value; // until the model is known
-    this.#mark();
-  }
-
-  // What is wrong does not wait, unseen, for the next visit.
-  #tidy() {
-    for (const field of this.#fields) {
-      if (isValid(field)) continue;
-      field.value = "";
-      this.#changed(field);
-    }
-    this.#open.focus();
-  }
-
-  #reset() {
-    for (const field of this.#fields) {
-      field.value = "";
-      this.#changed(field);
-    }
-  }
-
-  #showRanges() {
-    for (const field of this.#fields) {
-      if (isChoice(field)) continue;
-      const range = field.parentElement.querySelector(".range");
-      range.textContent = isText(field)
-        ? stopRangeText(field.dataset.maxLines, field.dataset.maxChars)
-        : rangeText(Number(field.min), Number(field.max), "whole" in field.dataset);
-    }
+    const isInstructed = this.conversationId ? this.#instructed : this.opening?.trim();
+    const isTuned = Object.keys(this.params).length > 0 || isInstructed;
+    this.#open.classList.toggle("tuned", Boolean(isTuned));
   }
 }
 
-const isText = (field) => field.localName === "textarea";
-
-const isChoice = (field) => field.localName === "select";
-
-function choose(field, value) {
-  field.value = value;
-  if (field.selectedIndex < 0) field.value = "";
+function validOf(kept) {
+  const isKept = ([name, value]) => name in RULES && fits(RULES[name], value);
+  return Object.fromEntries(Object.entries(Object(kept)).filter(isKept));
 }
 
-// Undefined for an empty field: the default holds.
-function valueOf(field) {
-  if (isText(field)) {
-    const lines = field.value.split("\n").filter((line) => line !== "");
-    return lines.length ? lines : undefined;
+function fits(rule, value) {
+  if (rule.choices) return rule.choices.includes(value);
+  if (rule.lines) {
+    return (
+      Array.isArray(value) &&
+      value.length > 0 &&
+      value.length <= rule.lines &&
+      value.every((line) => typeof line === "string" && [...line].length <= rule.characters)
+    );
   }
-  if (field.value === "") return undefined;
-  return isChoice(field) ? field.value : Number(field.value);
-}
-
-function isValid(field) {
-  if (isText(field)) {
-    const { maxLines, maxChars } = field.dataset;
-    const lines = valueOf(field) ?? [];
-    return lines.length <= maxLines && lines.every((line) => [...line].length <= maxChars);
-  }
-  if (isChoice(field)) return true;
-  if (field.validity.badInput) return false;
-  const value = valueOf(field);
-  if (value === undefined) return true;
-  if ("whole" in field.dataset && !Number.isSafeInteger(value)) return false;
-  return value >= Number(field.min) && value <= Number(field.max);
+  if (!Number.isFinite(value) || (rule.whole && !Number.isSafeInteger(value))) return false;
+  return value >= rule.least && value <= rule.most;
 }
