@@ -11,7 +11,7 @@ from django.conf.global_settings import PASSWORD_HASHERS
 from django.core.exceptions import ImproperlyConfigured
 from platformdirs import user_data_path
 
-from chatsite import databases, environment
+from chatsite import databases, environment, mail
 from chatsite.secret import read_or_create_secret
 from streaming import conf
 
@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
     "streaming.pages.middleware.permissions_policy",
+    "streaming.accounts.middleware.session_use",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "streaming.pages.middleware.visitor_cookie",
     "django.middleware.locale.LocaleMiddleware",
@@ -136,6 +137,11 @@ PASSWORD_HASHERS = [
     "streaming.accounts.hashing.BoundedPBKDF2PasswordHasher",
     *(name for name in PASSWORD_HASHERS if not name.endswith(".PBKDF2PasswordHasher")),
 ]
+_mail = mail.mail_settings(
+    env.str("EMAIL_URL", default=""), env.str("DEFAULT_FROM_EMAIL", default=""), debug=DEBUG
+)
+globals().update(_mail)
+
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "chat"
 LOGOUT_REDIRECT_URL = "chat"
@@ -177,6 +183,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
         "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "worker-src": [SELF],
         "form-action": [SELF],
         "frame-ancestors": [NONE],
         "base-uri": [NONE],
@@ -205,6 +213,7 @@ if HTTPS:
 
 _secrets = [SECRET_KEY, str(DATABASES["default"].get("PASSWORD") or "")]
 _secrets += [CHATSTREAM.get("metrics_token", ""), CHATSTREAM.get("upstream_key", "")]
+_secrets += [_mail.get("EMAIL_HOST_PASSWORD", "")]
 _secrets += _redis.secrets if _redis else ()
 LOGGING = {
     "version": 1,

@@ -1,5 +1,6 @@
-"""The record: conversations, their messages (a tree), every response with its timings, API keys;
-and for a short time, who tried to sign in how often, and which visitor has become an account.
+"""The record: conversations, their messages (a tree), every response with its timings, API keys,
+signed-in sessions; and for a short time, who tried to sign in how often, and which visitor has
+become an account.
 
 The record outlives the channel layer; whoever ends a response does so first in here, by a
 conditional update to its one terminal status.
@@ -11,6 +12,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 
 class Conversation(models.Model):
@@ -237,6 +239,28 @@ class ApiKey(models.Model):
         return f"{self.name} ({self.start}…)"
 
 
+class AccountSession(models.Model):
+    """A session in which an account is signed in: on what, since when, when last used.
+
+    The store of sessions says whether it still is; `streaming.identity.sessions` asks it.
+    """
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="sessions"
+    )
+    session_key = models.CharField(max_length=40, unique=True)
+    agent = models.CharField(max_length=300, blank=True)  # as the browser names itself
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-last_used_at"]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.pk)  # never the key, which is a credential
+
+
 class ListLock(models.Model):
     """Whose waiting list the record belongs to, where lists live in processes: one row.
 
@@ -276,6 +300,7 @@ class MergedVisitor(models.Model):
     """A visitor who has signed in: what still comes as this one, has to come anew."""
 
     visitor = models.CharField(max_length=64, primary_key=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True)
     merged_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:

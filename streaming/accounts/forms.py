@@ -13,8 +13,10 @@ from django.db import DatabaseError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from streaming.accounts import mail
 from streaming.accounts.attempt_limits import SIGN_UP
 from streaming.accounts.backend import is_limited, is_unavailable
+from streaming.accounts.password_check import LIMITED, UNAVAILABLE
 from streaming.identity.owners import address_of_request
 from streaming.models import ApiKey
 from streaming.system.outages import log_fault
@@ -27,8 +29,6 @@ else:
 
 logger = logging.getLogger(__name__)
 
-UNAVAILABLE = _("This cannot be checked right now. Try again in a moment.")
-
 MAX_KEYS = 50
 """Maximum keys of an account that are not revoked."""
 
@@ -38,7 +38,7 @@ class SignInForm(AuthenticationForm):
 
     error_messages = {
         **AuthenticationForm.error_messages,
-        "limited": _("Too many failed attempts. Try again in a few minutes."),
+        "limited": LIMITED,
     }
 
     def clean(self) -> dict[str, Any]:
@@ -62,7 +62,16 @@ class SignInForm(AuthenticationForm):
 
 
 class SignUpForm(_SignUp):
-    """Name and password, with a limit: the form also tells which names are taken."""
+    """Name and password, with a limit: the form also tells which names are taken. Where mail can be
+    sent, also an e-mail address, which the account gets when it is confirmed."""
+
+    address = forms.EmailField(
+        label=_("E-mail (optional)"),
+        required=False,
+        max_length=254,
+        help_text=_("For a new password, should you forget yours. Used for nothing else."),
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
 
     class Meta:
         model = User
@@ -71,6 +80,8 @@ class SignUpForm(_SignUp):
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.request = request
+        if not mail.can_be_sent():
+            del self.fields["address"]
 
     def full_clean(self) -> None:
         """Count a sent form towards the limit, then validate it."""

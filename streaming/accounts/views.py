@@ -1,4 +1,4 @@
-"""Sign in, out and up, change the password, and the account's page.
+"""Sign in, out and up, change the password, delete all conversations.
 
 Django's own views and forms wherever it has them. What cannot be undone has to be confirmed, on a
 page of its own that needs no script.
@@ -6,28 +6,33 @@ page of its own that needs no script.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth import views as auth_views
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods
 from django.views.generic import FormView
 
 from streaming import conf
-from streaming.accounts.forms import UNAVAILABLE, ApiKeyForm, SignInForm, SignUpForm
+from streaming.accounts import email_address, mail
+from streaming.accounts.email_forms import take_mail
+from streaming.accounts.forms import SignInForm, SignUpForm
 from streaming.accounts.hashing import BusyError
-from streaming.identity import keys
+from streaming.accounts.password_check import UNAVAILABLE, check_password
 from streaming.identity.owners import must_sign_in, owner_of_request
 from streaming.lifecycle.forgetting import forget
 from streaming.models import Conversation
@@ -43,6 +48,10 @@ class SignIn(auth_views.LoginView):
 
     authentication_form = SignInForm
     redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add whether a forgotten password can be set anew by mail, and whom to ask if not."""
+        return {**super().get_context_data(**kwargs), **mail.context()}
 
 
 class SignOut(auth_views.LogoutView):
@@ -82,75 +91,50 @@ class SignUp(auth_views.RedirectURLMixin, _SignUpView):
             form.add_error(None, UNAVAILABLE)
             return self.form_invalid(form)
         login(self.request, user)
+        if address := form.cleaned_data.get("address"):
+            self._ask_to_confirm(user, address)
         return super().form_valid(form)
+
+    def _ask_to_confirm(self, user: User, address: str) -> None:
+        with contextlib.suppress(ValidationError):  # the account is made; it can ask again
+            take_mail(self.request, address)
+            email_address.ask_to_confirm(self.request, user, address)
+
+
+class PasswordForm(PasswordChangeForm):
+    """The old password, bounded as at signing in, and the new one twice."""
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        """Return the old password. Raises ValidationError if it is wrong, or beyond the bound."""
+        old: str = self.cleaned_data["old_password"]
+        check_password(self.request, old)
+        return old
 
 
 class ChangePassword(auth_views.PasswordChangeView):
     """Change the password, which signs out all other browsers, as in Django."""
 
+    form_class = PasswordForm
     template_name = "registration/change_password.html"  # the admin has one of the usual name
     success_url = reverse_lazy("account")
 
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """Pass the request to the form, which counts wrong passwords."""
+        return {**super().get_form_kwargs(), "request": self.request}
+
     def form_valid(self, form: Any) -> HttpResponse:
         """Save the new password and confirm it in a message."""
+        try:
+            response: HttpResponse = super().form_valid(form)
+        except BusyError:
+            form.add_error(None, UNAVAILABLE)
+            return self.form_invalid(form)
         messages.success(self.request, _("Your password was changed."))
-        response: HttpResponse = super().form_valid(form)
         return response
-
-
-@never_cache
-@require_safe
-def account(request: HttpRequest) -> HttpResponse:
-    """Show the account with its keys, or a visitor's preferences."""
-    if must_sign_in(request):
-        return auth_views.redirect_to_login(request.get_full_path())
-    return _page(request)
-
-
-def _page(request: HttpRequest, form: ApiKeyForm | None = None, secret: str = "") -> HttpResponse:
-    context: dict[str, Any] = {"secret": secret, "form": form}
-    if request.user.is_authenticated:
-        context["form"] = form or ApiKeyForm(user=request.user)
-        context["keys"] = request.user.api_keys.filter(revoked_at=None)
-    refused = form is not None and bool(form.errors)
-    return render(
-        request, "streaming/accounts/account.html", context, status=400 if refused else 200
-    )
-
-
-@never_cache
-@require_POST
-@login_required
-def create_key(request: HttpRequest) -> HttpResponse:
-    """Create a key and show its secret, which is stored nowhere.
-
-    Hence no redirect, for which the secret would have to be kept in the session.
-    """
-    assert request.user.is_authenticated
-    form = ApiKeyForm(request.POST, user=request.user)
-    if not form.is_valid():
-        return _page(request, form)
-    _key, secret = keys.create(request.user, form.cleaned_data["name"])
-    return _page(request, secret=secret)
-
-
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-def revoke_key(request: HttpRequest, key_id: int) -> HttpResponse:
-    """Ask for confirmation, then revoke a key of the account."""
-    assert request.user.is_authenticated
-    key = get_object_or_404(request.user.api_keys, pk=key_id, revoked_at=None)
-    if request.method == "POST":
-        keys.revoke(key)
-        messages.success(request, _("The key “%(name)s” was revoked.") % {"name": key.name})
-        return redirect("account")
-    question = {
-        "title": _("Revoke the key “%(name)s”?") % {"name": key.name},
-        "text": _("Programs that use it are refused from then on. This cannot be undone."),
-        "action": _("Revoke the key"),
-    }
-    return render(request, "streaming/accounts/confirm.html", question)
 
 
 @never_cache

@@ -247,6 +247,12 @@ class ChatStreamSettings(BaseModel):
     cache_dir: Path | None = Field(
         None, description="folder for downloaded models; empty: the user's cache folder"
     )
+    contact: str = Field(
+        "",
+        max_length=200,
+        description="whom people ask for help, such as an e-mail address or a URL; shown where a "
+        "password was forgotten. Empty: whoever runs the site",
+    )
     retention_days: int = Field(
         0,
         ge=0,

@@ -182,7 +182,7 @@ def merge_at_login(*, request: HttpRequest | None, user: AbstractBaseUser, **kwa
     }
     visitors.keep(request, "")
     for visitor in known - {None}:
-        visitors.merged(visitor)  # first, so that none of their sockets writes anything later
+        visitors.merged(visitor, user)  # first, so that none of their sockets writes anything later
         owner = owner_of_visitor(visitor)
         Conversation.objects.filter(owner=owner).update(owner=owner_of_user(user), user=user)
         Response.objects.filter(owner=owner).update(owner=owner_of_user(user))

@@ -107,8 +107,9 @@ def is_merged(visitor: str) -> bool:
     return MergedVisitor.objects.filter(visitor=visitor).exists()
 
 
-def merged(visitor: str) -> None:
-    """Remember for a day that a visitor has become an account, which ends its sockets."""
+def merged(visitor: str, user: Any = None) -> None:
+    """Remember for a day that a visitor has become an account, which ends its sockets; no longer
+    than there is the account."""
     now = timezone.now()
     MergedVisitor.objects.filter(merged_at__lt=now - _MERGED_KEPT).delete()
-    MergedVisitor.objects.get_or_create(visitor=visitor, defaults={"merged_at": now})
+    MergedVisitor.objects.get_or_create(visitor=visitor, defaults={"merged_at": now, "user": user})

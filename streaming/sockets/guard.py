@@ -12,19 +12,15 @@ import logging
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
-from django.contrib import auth
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save
-from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 
-from streaming.identity import keys
+from streaming.identity import keys, sessions
 from streaming.identity.owners import key_in
 from streaming.models import ApiKey, MergedVisitor
 from streaming.record.database import in_database
@@ -72,7 +68,7 @@ def no_longer_valid(held: Collection[Credentials]) -> set[Credentials]:
     queries, however many are held. Raises DatabaseError.
     """
     owners = _owners_of_keys({one.api_key for one in held} - {None})
-    accounts = _accounts_of_sessions({one.session for one in held} - {None})
+    accounts = sessions.accounts_of({one.session for one in held} - {None})
     merged = MergedVisitor.objects.in_bulk({one.visitor for one in held} - {None})
 
     def holds(one: Credentials) -> bool:
@@ -88,33 +84,6 @@ def _owners_of_keys(digests: Iterable[Any]) -> dict[str, str]:
     valid = ApiKey.objects.filter(revoked_at=None, user__is_active=True)
     found = valid.only("digest", "user_id").in_bulk(list(digests), field_name="digest")
     return {digest: str(key.user_id) for digest, key in found.items()}
-
-
-def _accounts_of_sessions(session_keys: Iterable[Any]) -> dict[str, str]:
-    """Return the account's primary key by session key, as `channels.auth.get_user` decides it;
-    sessions in which nobody is signed in are left out."""
-    signed_in = {key: data for key, data in _sessions(session_keys) if auth.SESSION_KEY in data}
-    model = auth.get_user_model()
-    users = model._default_manager.filter(is_active=True).in_bulk(
-        {model._meta.pk.to_python(data[auth.SESSION_KEY]) for data in signed_in.values()}
-    )
-    hashes = {str(pk): user.get_session_auth_hash() for pk, user in users.items()}
-    return {
-        key: data[auth.SESSION_KEY]
-        for key, data in signed_in.items()
-        if data.get(auth.BACKEND_SESSION_KEY) in settings.AUTHENTICATION_BACKENDS
-        and constant_time_compare(
-            data.get(auth.HASH_SESSION_KEY) or "", hashes.get(data[auth.SESSION_KEY], "-")
-        )
-    }
-
-
-def _sessions(session_keys: Iterable[Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    store = import_module(settings.SESSION_ENGINE).SessionStore
-    if not hasattr(store, "get_model_class"):  # kept elsewhere than in the database
-        return [(key, store(key).load()) for key in session_keys]
-    rows = store.get_model_class().objects.filter(expire_date__gt=timezone.now())
-    return [(key, row.get_decoded()) for key, row in rows.in_bulk(list(session_keys)).items()]
 
 
 class Guarded(Protocol):
@@ -209,6 +178,7 @@ for _signal, _model in (
     (user_logged_in, None),
     (user_logged_out, None),
     (keys.revoked, None),
+    (sessions.ended, None),
     *((signal, settings.AUTH_USER_MODEL) for signal in (post_save, post_delete)),
     *((signal, ApiKey) for signal in (post_save, post_delete)),
 ):
