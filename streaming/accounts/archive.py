@@ -1,27 +1,29 @@
 """Everything of an account in one ZIP: what it is, its conversations, its keys and sessions. Never
 a secret: no password, no key, no session's key.
 
-One conversation is in memory at a time. It is not one moment's picture: what is written meanwhile
-may be in it or not.
+Some hundred messages are in memory at a time. It is not one moment's picture: what is written
+meanwhile may be in it or not.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.text import slugify
 
 from streaming.accounts.devices import device_name
 from streaming.identity import sessions
 from streaming.identity.owners import owner_of_user
-from streaming.models import Conversation
+from streaming.models import AccountInstructions, Conversation, Share
+from streaming.record.export_formats import FORMATS
 
 FORMAT = "chatstream.account/1"
 """Of `account.json`."""
@@ -29,23 +31,16 @@ FORMAT = "chatstream.account/1"
 _CHUNK = 64 * 1024
 
 
-class Exporter(Protocol):
-    """Writes a conversation as files."""
-
-    def files(self, conversation: Conversation) -> Iterable[tuple[str, Iterable[str]]]:
-        """Return the files, each as the ending of its name and its text in parts."""
-
-
-def write_archive(user: User, file: IO[bytes], exporter: Exporter) -> None:
+def write_archive(user: User, file: IO[bytes]) -> None:
     """Write the account's archive. Raises OSError if the disk is full."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         text = json.dumps(_account(user), ensure_ascii=False, indent=2, default=_text_of)
         archive.writestr("account.json", text)
         for name, conversation in _conversations(user):
-            for ending, parts in exporter.files(conversation):
+            for ending, pieces_of in FORMATS.items():
                 with archive.open(f"{name}.{ending}", "w") as entry:
-                    for part in parts:
-                        entry.write(part.encode("utf-8", "replace"))
+                    for piece in pieces_of(conversation):
+                        entry.write(piece.encode("utf-8", "replace"))
 
 
 async def chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
@@ -59,13 +54,18 @@ async def chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
 
 def _conversations(user: User) -> Iterator[tuple[str, Conversation]]:
     """Return the account's conversations with their names in the archive, the oldest first."""
-    own = Conversation.objects.filter(Q(user=user) | Q(owner=owner_of_user(user)))
+    own = _own(user)
     ids = list(own.order_by("created_at").values_list("pk", flat=True))
     for pk in ids:
         conversation = own.filter(pk=pk).first()
         if conversation is not None:  # not deleted meanwhile
             folder = "api" if conversation.source == Conversation.Source.API else "conversations"
-            yield f"{folder}/{conversation.created_at:%Y-%m-%d}-{pk}", conversation
+            title = slugify(conversation.title, allow_unicode=True)[:60]
+            yield f"{folder}/{conversation.created_at:%Y-%m-%d}-{title}-{pk}", conversation
+
+
+def _own(user: User) -> QuerySet[Conversation]:
+    return Conversation.objects.filter(Q(user=user) | Q(owner=owner_of_user(user)))
 
 
 def _account(user: User) -> dict[str, Any]:
@@ -76,6 +76,15 @@ def _account(user: User) -> dict[str, Any]:
         "email": user.email,
         "created_at": user.date_joined,
         "last_sign_in_at": user.last_login,
+        "instructions": AccountInstructions.objects.filter(user=user)
+        .values_list("text", flat=True)
+        .first()
+        or "",
+        "shared_links": list(
+            Share.objects.filter(conversation__in=_own(user)).values(
+                "conversation", "title", "author", "created_at", "updated_at"
+            )
+        ),
         "api_keys": list(
             user.api_keys.values("name", "start", "created_at", "last_used_at", "revoked_at")
         ),
@@ -92,5 +101,4 @@ def _account(user: User) -> dict[str, Any]:
 
 
 def _text_of(value: Any) -> str:
-    assert isinstance(value, datetime)
-    return value.isoformat()
+    return value.isoformat() if isinstance(value, datetime) else str(value)

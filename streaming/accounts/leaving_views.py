@@ -30,7 +30,6 @@ from streaming.accounts.deletion import (
     require_another_superuser,
 )
 from streaming.accounts.password_check import PasswordForm
-from streaming.accounts.record_export import RecordExporter
 
 ARCHIVE = Limit("archive", bound=5, seconds=60 * 60)
 """Archives that an account may have made."""
@@ -66,7 +65,7 @@ def download(request: HttpRequest) -> HttpResponseBase:
         return redirect("account")
     file = tempfile.TemporaryFile()  # noqa: SIM115  # closed when it is sent
     try:
-        archive.write_archive(request.user, file, RecordExporter())
+        archive.write_archive(request.user, file)
         size = file.tell()
         file.seek(0)
     except BaseException:

@@ -13,10 +13,13 @@ from datetime import datetime
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from streaming.models import Conversation
 from streaming.pages.sharing.closing import closed, lines_of
-from streaming.pages.sharing.document import DocumentTurn
+from streaming.pages.sharing.document import DocumentTurn, path_through, turns_of
+from streaming.record.export_formats import FORMATS
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+
 
 def lines(title: str, turns: Iterable[DocumentTurn]) -> Iterator[str]:
     """Yield the document, a turn at a time."""
@@ -24,6 +27,14 @@ def lines(title: str, turns: Iterable[DocumentTurn]) -> Iterator[str]:
     yield _("Exported %(when)s") % {"when": _when(timezone.now())} + "\n"
     for turn in turns:
         yield "".join(_turn(turn))
+
+
+def newest_path(conversation: Conversation) -> Iterator[str]:
+    """Yield the newest path of a conversation, as it is kept in an archive."""
+    return lines(conversation.title, turns_of(path_through(conversation, None)))
+
+
+FORMATS["md"] = newest_path
 
 
 def escaped(text: str) -> str:
