@@ -14,6 +14,35 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from streaming.operator_models import (
+    AlertDuty,
+    AlertMessage,
+    AlertReceiver,
+    AlertRule,
+    Announcement,
+    Limit,
+)
+
+__all__ = [
+    "OPEN",
+    "TERMINAL",
+    "AlertDuty",
+    "AlertMessage",
+    "AlertReceiver",
+    "AlertRule",
+    "Announcement",
+    "ApiKey",
+    "Attempts",
+    "Conversation",
+    "Limit",
+    "ListLock",
+    "MergedVisitor",
+    "Message",
+    "Response",
+    "Site",
+    "Status",
+]
+
 
 class Conversation(models.Model):
     """Prompts and answers of one owner. Those of API requests have one response each."""

@@ -27,7 +27,7 @@ from django.urls import path as url_path
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from streaming.admin import cancelling, queue_actions, workers
+from streaming.admin import announcing, cancelling, limits, queue_actions, workers
 from streaming.admin.orders import Notice, Order, Question, Refused, Reply
 from streaming.system.outages import LAYER_AWAY, log_fault
 
@@ -56,6 +56,9 @@ ACTIONS = (
     Action("capacity", CONTROL, workers.capacity),
     Action("close", CONTROL, queue_actions.close),
     Action("reopen", CONTROL, queue_actions.reopen),
+    Action("limit", CONTROL, limits.change),
+    Action("announce", CONTROL, announcing.announce),
+    Action("take-down", CONTROL, announcing.take_down),
 )
 
 

@@ -16,7 +16,7 @@ from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_GET
 
 from streaming import conf
-from streaming.admin import filters, queue, search
+from streaming.admin import filters, limits_page, queue, search
 from streaming.admin.export import export, of_filter
 from streaming.admin.history import HistoryList
 from streaming.admin.record_pages import (
@@ -189,4 +189,4 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
         """Return the admin's addresses, with those of the live queue and the export."""
         view = self.admin_site.admin_view(require_GET(self.export_view))
         exporting = path("export/", view, name="streaming_response_export")
-        return [*queue.urls(self), exporting, *super().get_urls()]
+        return [*queue.urls(self), *limits_page.urls(self), exporting, *super().get_urls()]

@@ -188,7 +188,8 @@ class ChatClient:
             pass  # the link has noticed it
         elif isinstance(event, SessionUpdated):
             if self.session:
-                self.session = self.session.model_copy(update={"notice": event.notice})
+                told = {"notice": event.notice, "announcement": event.announcement}
+                self.session = self.session.model_copy(update=told)
         elif not isinstance(event, ErrorEvent):
             self._link.received()
             self._answers.take(event)

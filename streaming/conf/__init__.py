@@ -15,13 +15,14 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.signals import setting_changed
 
-from streaming.conf.report import faults, settings_table
+from streaming.conf.report import bounds, faults, settings_table
 from streaming.conf.schema import DEFAULT_REDIS_PREFIX, PREFIX, ChatStreamSettings
 
 __all__ = [
     "DEFAULT_REDIS_PREFIX",
     "PREFIX",
     "ChatStreamSettings",
+    "bounds",
     "check_settings",
     "faults",
     "from_environ",

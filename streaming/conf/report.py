@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+from annotated_types import Ge, Le
 from pydantic import ValidationError
 
 from streaming.conf.schema import PREFIX, SECRETS, ChatStreamSettings
@@ -40,6 +41,14 @@ def settings_table() -> str:
         f"| `{PREFIX}{name.upper()}` | {_shown(field.default)} | {field.description} |"
         for name, field in ChatStreamSettings.model_fields.items()
     )
+
+
+def bounds(name: str) -> tuple[int, int]:
+    """Return the least and the greatest value of a setting that is a number with both."""
+    metadata = ChatStreamSettings.model_fields[name].metadata
+    least = next(each.ge for each in metadata if isinstance(each, Ge))
+    most = next(each.le for each in metadata if isinstance(each, Le))
+    return cast(int, least), cast(int, most)
 
 
 def _shown(default: object) -> str:

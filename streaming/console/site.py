@@ -9,6 +9,7 @@ from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext, gettext_lazy
 
 
@@ -20,7 +21,7 @@ class Entry:
     """
 
     url_name: str
-    text: str
+    text: Promise
     permission: str
     below: tuple[str, ...] = ()
 

@@ -12,10 +12,10 @@ from uuid import UUID
 
 from channels.layers import BaseChannelLayer
 
-from streaming import conf
 from streaming.lifecycle import list_lock, recovery
 from streaming.lifecycle.arrivals import Arrivals
 from streaming.lifecycle.doorbell import ring
+from streaming.lifecycle.limits import LimitsInForce
 from streaming.models import TERMINAL, Response, Status
 from streaming.monitoring import metrics
 from streaming.record import creation, deletion, lookups
@@ -23,7 +23,6 @@ from streaming.record.errors import NotFound, NotOwner
 from streaming.record.tasks import History, Requester, Task
 from streaming.system.outages import log_fault
 from streaming.waiting_list.interface import (
-    AdmissionLimits,
     Place,
     State,
     Unavailable,
@@ -106,8 +105,8 @@ async def admit(layer: BaseChannelLayer, row: Response) -> Place:
         if why := list_lock.refusal(layer):
             raise Unavailable(f"No prompt is answered here right now: {why}.")
         if row.status == Status.ACCEPTING:
-            entry = recovery.entry_of(row)
-            return await recovery.with_memory(layer, lambda: waiting_list.enqueue(entry, _limits()))
+            entry, bounds = recovery.entry_of(row), await LimitsInForce.here(layer).admission()
+            return await recovery.with_memory(layer, lambda: waiting_list.enqueue(entry, bounds))
     except WaitingListError as error:
         metrics.REJECTIONS.labels(error.code).inc()
         raise
@@ -162,14 +161,10 @@ async def _refuse_unwritten(
     """Raise WaitingListError for what the list would refuse, so that a crowd that is turned away
     costs no writing and deleting. One that the record knows keeps its right to a place."""
     owner, address = requester.owner, requester.address
-    refusal = await layer.waiting_list.objection(owner, address, _limits())
+    bounds = await LimitsInForce.here(layer).admission()
+    refusal = await layer.waiting_list.objection(owner, address, bounds)
     if refusal is None or (response_id and await lookups.get(response_id)):
         return
     metrics.REJECTIONS.labels(refusal.code).inc()
     await layer.waiting_list.count_refusal(refusal.code)
     raise refusal
-
-
-def _limits() -> AdmissionLimits:
-    settings = conf.get()
-    return AdmissionLimits(settings.max_waiting, settings.max_per_owner, settings.max_per_address)

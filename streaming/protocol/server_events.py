@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -43,11 +44,21 @@ class ModelCard(_ServerEvent):
     takes_system: bool | None = None
 
 
+class Announcement(_ServerEvent):
+    """What an operator tells all users now; `id` is another one for each, `level` is info, warning
+    or problem. `ends_at`: when it ends by itself, null if it does not."""
+
+    id: int
+    text: str
+    level: str
+    ends_at: datetime | None
+
+
 class SessionCreated(_ServerEvent):
     """The first event on a socket. `sampling`: the model's values of parameters that a request does
     not set. `thinks`: the model may think before it answers. `card`: what else is known of it, null
-    before a worker is there. `notice`: the operator's message while
-    no new prompt is accepted, else null."""
+    before a worker is there. `notice`: the operator's message while no new prompt is accepted, else
+    null. `announcement`: what all users are told now, if anything."""
 
     type: Literal["session.created"] = "session.created"
     protocol_version: int = PROTOCOL_VERSION
@@ -59,6 +70,7 @@ class SessionCreated(_ServerEvent):
     card: ModelCard | None = None
     session_token: str | None = None
     notice: str | None = None
+    announcement: Announcement | None = None
 
 
 class SessionPong(_ServerEvent):
@@ -69,10 +81,12 @@ class SessionPong(_ServerEvent):
 
 
 class SessionUpdated(_ServerEvent):
-    """The queue was closed, with the operator's message in `notice`, or opened again (null)."""
+    """The queue was closed, with the operator's message in `notice`, or opened again (null); or
+    there is another `announcement`, or none any more (null). Both are as they are now."""
 
     type: Literal["session.updated"] = "session.updated"
     notice: str | None
+    announcement: Announcement | None = None
 
 
 class _PositionEvent(_ServerEvent):

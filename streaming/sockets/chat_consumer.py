@@ -139,7 +139,7 @@ class ChatConsumer(ListeningConsumer):
     async def greet(self) -> None:
         """Send `session.created`."""
         event = await greeting(self.channel_layer, self.identity.session_token)
-        self.writer.notice = event.notice
+        self.writer.notice, self.writer.announcement = event.notice, event.announcement
         await self.writer.send_event(event)
 
     def count(self, owner: str) -> bool:

@@ -10,6 +10,7 @@ from channels.layers import BaseChannelLayer
 from streaming import conf
 from streaming.delivery.viewers import Viewers
 from streaming.protocol.server_events import Limits, ModelCard, SessionCreated
+from streaming.sockets.announcements import CurrentAnnouncement
 from streaming.waiting_list.serving import model_details
 
 
@@ -31,6 +32,7 @@ async def greeting(layer: BaseChannelLayer, session_token: str | None) -> Sessio
         thinks=bool(details.get("thinks")),
         card=_card(details) if details else None,
         notice=await queue_status.closed(),
+        announcement=await CurrentAnnouncement.here(layer).get(),
         service=await queue_status.service(),
         session_token=session_token,
     )

@@ -1,6 +1,7 @@
-"""Sends open sockets the operator's notice when the queue is closed, and that it is open again.
+"""Tells open sockets what operators say: why the queue is closed, that it is open again, and what
+all users are told.
 
-One poll of the waiting list serves all sockets of a process.
+One poll of the waiting list and of the database serves all sockets of a process.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import BaseChannelLayer
 
+from streaming.protocol.server_events import Announcement
+from streaming.sockets.announcements import CurrentAnnouncement
 from streaming.system.outages import log_fault
 
 logger = logging.getLogger(__name__)
@@ -23,12 +26,14 @@ _BATCH = 100
 
 
 class NoticeReceiver(Protocol):
-    """A socket. `notice` is what its client was sent last, None while the queue is open."""
+    """A socket. `notice` and `announcement` are what its client was sent last: None while the queue
+    is open, and while there is nothing that all are told."""
 
     notice: str | None
+    announcement: Announcement | None
 
-    async def send_notice(self, notice: str | None) -> None:
-        """Send the operator's notice, or None when the queue is open again."""
+    async def send_update(self, notice: str | None, announcement: Announcement | None) -> None:
+        """Send both as they are now."""
 
 
 class Notices:
@@ -76,13 +81,13 @@ class Notices:
 
     async def _poll(self) -> None:
         for layer in set(self._sockets.values()):
-            notice = await layer.waiting_list.closed()
+            now = (await layer.waiting_list.closed(), await CurrentAnnouncement.here(layer).get())
             behind = [
                 socket
                 for socket, its_layer in self._sockets.items()
-                if its_layer is layer and socket.notice != notice
+                if its_layer is layer and (socket.notice, socket.announcement) != now
             ]
             for number, socket in enumerate(behind, 1):
-                await socket.send_notice(notice)
+                await socket.send_update(*now)
                 if not number % _BATCH:
                     await asyncio.sleep(0)

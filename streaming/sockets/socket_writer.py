@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.events import ClientEvent
-from streaming.protocol.server_events import ErrorEvent, SessionUpdated
+from streaming.protocol.server_events import Announcement, ErrorEvent, SessionUpdated
 from streaming.sockets.socket_state import SocketState, followed_by
 
 
@@ -24,6 +24,8 @@ class SocketWriter:
         self.state = SocketState.CONNECTING
         self.notice: str | None = None
         """What the client was sent of a closed queue, None while the queue is open."""
+        self.announcement: Announcement | None = None
+        """What the client was sent of what all users are told."""
         self._send = send
 
     @property
@@ -61,10 +63,10 @@ class SocketWriter:
             )
         )
 
-    async def send_notice(self, notice: str | None) -> None:
-        """Send that the queue was closed, with the operator's notice, or opened again (None)."""
-        self.notice = notice
-        await self.send_event(SessionUpdated(notice=notice))
+    async def send_update(self, notice: str | None, announcement: Announcement | None) -> None:
+        """Send the operator's notice while the queue is closed, and what all users are told."""
+        self.notice, self.announcement = notice, announcement
+        await self.send_event(SessionUpdated(notice=notice, announcement=announcement))
 
     def open(self) -> None:
         """Note that the client is greeted."""

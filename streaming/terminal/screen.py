@@ -164,6 +164,7 @@ class Screen:
         self._session = session
         self._console = console
         self._interrupts = 0
+        self._announced: int | None = None
 
     def run(self) -> None:
         """Greet, then read prompts and show answers until Ctrl-D or two interrupts."""
@@ -173,6 +174,7 @@ class Screen:
         if greeting and (service := words.of_service(greeting.service)):
             self._note(service.partition(";")[0] + ".")
         while self._interrupts < 2:
+            self._tell_announcement()
             try:
                 prompt = self._read_prompt()
             except EOFError:
@@ -232,6 +234,14 @@ class Screen:
             except EOFError:
                 break
         return "\n".join(lines)
+
+    def _tell_announcement(self) -> None:
+        """Say what an operator tells all users, once."""
+        session = self._session.chat.session
+        told = session.announcement if session else None
+        if told and told.id != self._announced:
+            self._console.print(Text(visible(told.text), style="bold"))
+        self._announced = told.id if told else None
 
     def _note(self, text: str) -> None:
         self._console.print(Text(text, style="dim"))

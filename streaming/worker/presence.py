@@ -44,19 +44,27 @@ class Presence:
         self._lease_seconds = lease_seconds
         self._on_orders = on_orders
         self._orders = Orders()
+        self._limit: int | None = None
         self._beating = asyncio.Lock()
 
     @property
     def capacity(self) -> int:
         """Return how many responses it runs at most: as started, or as ordered, which may be up to
         all the rows of its engine. Without a number of its own it is 0 until the model is loaded.
+        The limit of all workers, if there is one, takes the place of the number it started with.
         """
-        ordered = self._orders.capacity
+        ordered = self._limit if self._orders.capacity is None else self._orders.capacity
         own, most = self._started_capacity or 0, self._started_capacity or 0
         if self._status.is_loaded:
             info = self._engine.info
             own, most = own or info.capacity or info.max_running, info.max_running
         return own if ordered is None else min(ordered, most)
+
+    def set_limit(self, limit: int | None) -> bool:
+        """Heed a limit of all workers (None: there is none any more); return whether it is another
+        than before."""
+        is_new, self._limit = limit != self._limit, limit
+        return is_new
 
     async def beat(self) -> None:
         """Send a heartbeat, and obey the orders that come back, until the list has heard of that,

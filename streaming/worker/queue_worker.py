@@ -19,6 +19,7 @@ from channels.layers import BaseChannelLayer
 from streaming import conf
 from streaming.engine.base import Engine
 from streaming.lifecycle import reconciler, recovery
+from streaming.lifecycle.limits import LimitsInForce
 from streaming.lifecycle.list_lock import LockHolder
 from streaming.system.outages import AWAY, log_fault
 from streaming.system.watchdog import EngineHangs
@@ -152,6 +153,7 @@ class QueueWorker:
             await self._restore_at_last()
             await self._lifespan.start(self._publisher.listen())
             self._status.load(self._engine.unavailable_reason)
+            await self._heed_limits()
             await self._presence.beat_at_last()
             self._tell_whether_available()
             await self._serve()
@@ -187,6 +189,7 @@ class QueueWorker:
                 repeat(reconciler.INTERVAL_SECONDS, self._upkeep.reconcile),
                 repeat(samples.SAMPLE_SECONDS, self._upkeep.sample),
                 repeat(POLL_SECONDS / 2, self._upkeep.keep_slots),
+                repeat(POLL_SECONDS, self._heed_limits),
                 self._watch_engine_loop(),
                 self._ownership.watch_loop(),
             )
@@ -213,6 +216,13 @@ class QueueWorker:
         return await self._lifespan.close()
 
     # --- its status ---
+
+    async def _heed_limits(self) -> None:
+        """Run as many at once as operators have set for all workers, if they have."""
+        limit = (await LimitsInForce.here(self._layer).changed()).get("max_running")
+        if self._presence.set_limit(limit):
+            logger.info("Worker %s runs up to %d.", self.worker_id, self.capacity)
+            self._tell_status()
 
     def _has_place(self) -> bool:
         """Whether something may be claimed now."""

@@ -34,7 +34,7 @@ class Socket:
         await self.writer.send_with_backpressure("{}")
         await self.writer.send_event(SessionPong())
         await self.writer.send_error(ProtocolError("internal_error", "Oh."))
-        await self.writer.send_notice("Back at nine.")
+        await self.writer.send_update("Back at nine.", None)
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(SocketState, SocketState)))

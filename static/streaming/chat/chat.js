@@ -3,6 +3,7 @@
 // A response's id is made here, so that sending it again is never a second answer.
 
 import { Account, forgetTitle } from "../accounts/account.js";
+import { Announcement } from "./announcement.js";
 import { Answer } from "./answer.js";
 import { Banner } from "./banner.js";
 import { Branches } from "./branches.js";
@@ -37,6 +38,7 @@ let announcedPlace = "";
 
 const turns = new VisibleTurns(document.getElementById("turns"));
 const scroll = new Scroll();
+const announcement = new Announcement();
 const notice = new Notice(() => composer.rest());
 const account = new Account(config, notice);
 const draft = new Draft(config.owner, config.conversation_id);
@@ -133,7 +135,7 @@ function goOn(answer) {
 
 function onEvent(event) {
   if (event.type === "session.created") greet(event);
-  else if (event.type === "session.updated") notice.stand("closed", event.notice ?? "");
+  else if (event.type === "session.updated") tell(event);
   else if (event.type === "error") onError(event);
   else {
     const answer = turns.get(event.response_id);
@@ -157,13 +159,19 @@ function greet(event) {
     notice.announce(words.backText());
   }
   onState("open");
-  notice.stand("closed", event.notice ?? ""); // the operator's words: nothing new is taken
+  tell(event);
   for (const answer of turns.open) {
     answer.interrupt(false);
     edits.send(answer);
   }
   outbox.submitWaiting();
   if (isBack) lookForNews();
+}
+
+// The operator's words: why nothing new is taken, and what all users are told.
+function tell(event) {
+  notice.stand("closed", event.notice ?? "");
+  announcement.show(event.announcement ?? null);
 }
 
 function lookForNews() {
