@@ -1,4 +1,4 @@
-"""The tables of what operators decide: limits, announcements, alerts. Part of `streaming.models`."""
+"""The tables of what operators decide: limits, announcements, alerts; part of `models`."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from streaming.admin.orders import Notice, Order, Refused, Reply, shown, warned
 from streaming.lifecycle import doorbell
 from streaming.lifecycle.limits import LimitsInForce
 from streaming.record import accounts, limits
+from streaming.system.outages import LAYER_AWAY
 
 TITLES = {
     "max_running": gettext_lazy("Running at once, for each worker"),
@@ -104,13 +106,18 @@ async def _heed(order: Order, message: str) -> None:
     """Write it down, and let this process and the workers look."""
     LimitsInForce.here(order.layer).forget()
     await audit_log.write(order.operator_id, [audit_log.QUEUE], message)
-    await doorbell.ring(order.layer)
+    with contextlib.suppress(*LAYER_AWAY):  # the workers look by themselves, too
+        await doorbell.ring(order.layer)
 
 
 async def _workers_that_differ(order: Order, value: int) -> list[Notice]:
     """Say which live workers will not run as many, and why."""
-    said = []
-    for worker in await order.layer.waiting_list.workers():
+    said: list[Notice] = []
+    try:
+        workers = await order.layer.waiting_list.workers()
+    except LAYER_AWAY:
+        return said  # the limit holds: it is the database's
+    for worker in workers:
         most = int(worker.details.get("rows", value))
         if worker.orders.capacity is not None:
             text = _("Worker %(worker)s keeps its own number, %(number)d, until it ends.")

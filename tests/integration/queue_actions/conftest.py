@@ -30,7 +30,12 @@ from tests.support.valkey import Valkey, start_or_skip
 
 SECRET = "words that only their owner wrote"
 QUEUE = "/admin/streaming/response/queue/"
-NAMES = ("cancel", "move", "pause", "resume", "drain", "undrain", "capacity", "close", "reopen")
+NAMES = (
+    "cancel", "move", "pause", "resume", "drain", "undrain", "capacity", "close", "reopen",
+    "limit", "announce", "take-down",
+)  # fmt: skip
+IN_THE_DATABASE = ("limit", "announce", "take-down")
+"""What is done without the waiting list."""
 VIEWER = ("view_queue", "view_response")
 OPERATOR = (*VIEWER, "cancel_response", "control_queue")
 
@@ -180,6 +185,9 @@ def everything(response_id: str) -> dict[str, dict[str, str]]:
         "capacity": {**worker, "capacity__host:1": "1"},
         "close": {"close": "1", "closed_message": "No."},
         "reopen": {"reopen": "1"},
+        "limit": {"limit": "max_waiting", "value": "5"},
+        "announce": {"text": "We move house at noon."},
+        "take-down": {"announcement": "1"},
     }
 
 

@@ -19,6 +19,7 @@ from streaming.waiting_list.interface import (
 )
 from tests.integration.conftest import eventually
 from tests.integration.queue_actions.conftest import (
+    IN_THE_DATABASE,
     OPERATOR,
     QUEUE,
     SECRET,
@@ -54,7 +55,7 @@ def test_nothing_says_what_people_wrote(memory_queue: Queue) -> None:
     pages += [staff.get(address) for address in (QUEUE, "/admin/", history)]
     assert "Cancelled in the live queue." in pages[-1].content.decode()
     assert all(SECRET not in page.content.decode() for page in pages)
-    assert len(staff.log()) == 9
+    assert len(staff.log()) in (11, 12)  # nothing may be there to take down
     assert SECRET not in str(staff.log())
 
 
@@ -84,7 +85,7 @@ def test_each_reads_their_own_language_and_all_the_same_log(memory_queue: Queue)
 
 def test_an_absent_layer_is_said(away: Queue, operator: Operator) -> None:
     for name, fields in everything(str(uuid.uuid4())).items():
-        if name == "cancel":
+        if name in ("cancel", *IN_THE_DATABASE):
             continue
         assert operator.act(name, **fields, confirmed="1").status_code == 302
         (said,) = operator.said
