@@ -1,6 +1,7 @@
-"""Lines of charts: samples as points, points as SVG paths, values as short words.
+"""Lines of charts: points as SVG paths, values as short words.
 
-x is in seconds since an hour ago, y from 0 (the maximum) down to HEIGHT (nought).
+x runs from 0 (the beginning of the window) to WIDTH (now), y from 0 (the maximum) down to HEIGHT
+(nought).
 """
 
 from __future__ import annotations
@@ -10,14 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 from streaming.waiting_list.samples import SAMPLE_SECONDS, Sample
 
-SPAN = 3600
-
+WIDTH = 3600
 
 HEIGHT = 100
 
-
 BIN = 60
-
+"""Seconds of a bin of samples."""
 
 GAP = 2.5 * SAMPLE_SECONDS
 """What is farther apart than so many seconds is not joined: nobody knows what was between."""
@@ -29,7 +28,7 @@ Point = tuple[float, float | None]
 
 def points_of(found: Iterable[Sample], value: Callable[[Sample], float | None]) -> list[Point]:
     """Return the value of each sample at its time; None where it has none."""
-    return [(sample.at, _finite(value(sample))) for sample in found]
+    return [(sample.at, finite(value(sample))) for sample in found]
 
 
 def bins_of(found: Iterable[Sample], value: Callable[[Sample], float | None]) -> list[Point]:
@@ -37,11 +36,12 @@ def bins_of(found: Iterable[Sample], value: Callable[[Sample], float | None]) ->
     sums: dict[float, float] = {}
     for sample in found:
         begin = sample.at // BIN * BIN
-        sums[begin] = sums.get(begin, 0.0) + (_finite(value(sample)) or 0.0)
+        sums[begin] = sums.get(begin, 0.0) + (finite(value(sample)) or 0.0)
     return sorted(sums.items())
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """Return a value that can be drawn, None for any other."""
     return value if value is not None and math.isfinite(value) and value >= 0 else None
 
 
@@ -59,17 +59,17 @@ def joined(points: Iterable[Point], gap: float = GAP) -> list[list[tuple[float, 
     return parts
 
 
-def steps(bins: Iterable[Point], now: float) -> list[list[tuple[float, float]]]:
-    """As `joined`, with each value held to the end of its minute."""
+def steps(bins: Iterable[Point], now: float, width: float = BIN) -> list[list[tuple[float, float]]]:
+    """As `joined`, with each value held to the end of its bin of `width` seconds."""
     return [
-        [edge for at, value in part for edge in ((at, value), (min(at + BIN, now), value))]
-        for part in joined(bins, BIN)
+        [edge for at, value in part for edge in ((at, value), (min(at + width, now), value))]
+        for part in joined(bins, width * 1.001)
     ]
 
 
-def x_of(at: float, now: float) -> int:
-    """Return the x of a time: whole seconds since an hour before `now`."""
-    return math.floor(max(0.0, SPAN - (now - at)) + 0.5)
+def x_of(at: float, now: float, span: float = WIDTH) -> int:
+    """Return the x of a time, in the `span` seconds up to `now`."""
+    return math.floor(max(0.0, WIDTH * (1 - (now - at) / span)) + 0.5)
 
 
 def y_of(value: float, top: float) -> float:

@@ -1,50 +1,57 @@
-"""Charts of the queue's last hour: lines drawn as SVG, and what they say in words.
+"""Charts of the queue over time: lines drawn as SVG, and what they say in words.
 
-`static/streaming/queue/queue-charts.js` draws the same again when samples come; what is changed
-here is changed there. x is in seconds since an hour ago, y from 0 (the maximum) down to HEIGHT
-(nought).
+They are drawn here alone. The page has them with its first rendering and fetches them again, as
+HTML, when there are new samples; a rendering is shared by all who ask within some seconds.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.utils.functional import Promise
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from streaming.admin.chart_lines import (
-    SPAN,
-    area,
-    bins_of,
-    joined,
-    path,
-    points_of,
-    round_up,
-    short,
-    steps,
-    x_of,
-    y_of,
+from streaming.admin.chart_lines import area, joined, path, round_up, short, steps, x_of, y_of
+from streaming.admin.chart_series import (
+    DEFAULT,
+    WINDOWS,
+    Lines,
+    Points,
+    TimeWindow,
+    of_record,
+    of_samples,
 )
+from streaming.record import series
 from streaming.system.outages import log_fault
 from streaming.waiting_list import samples
 from streaming.waiting_list.samples import Sample
 
 logger = logging.getLogger(__name__)
 
-
 UNKNOWN = "–"
+
+COOKIE = "queue_charts"
+"""What a browser remembers: `open` or `closed`, a dot, and the key of a window."""
+
+_SHARED_SECONDS = {"5m": 2.0, "1h": 4.0, "24h": 60.0, "7d": 120.0}
+"""How long a rendering is shared, by the window's key."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChartLine:
-    """`path` and `area` are `d` attributes; the area may be empty. `last` and `most` are words."""
+    """`path` and `area` are `d` attributes; the area may be empty. `last` and `most` are words.
+    `values` are [x, words] wherever the words change, for whoever chooses a moment."""
 
     key: str
     name: str
@@ -52,141 +59,230 @@ class ChartLine:
     area: str
     last: str
     most: str
+    values: list[tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`top` is the value at the upper edge, in words; `summary` is for who does not see it."""
+    """`top` is the value at the upper edge, in words; `summary` is for who does not see it. `note`
+    says why there is nothing to see."""
 
     key: str
     title: str
     top: str
     lines: list[ChartLine]
     summary: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
-    """All charts up to `at`, in Unix time. `message` says why there is nothing to see."""
+class ChartBoard:
+    """All charts of a window up to `at`, in Unix time. `message` says why there is nothing to see;
+    a board that is not `open` has not been read."""
 
     at: float
+    window: TimeWindow
     charts: list[Chart]
     message: str
+    open: bool = True
+
+    @property
+    def windows(self) -> list[TimeWindow]:
+        """Return the windows that can be chosen."""
+        return list(WINDOWS.values())
+
+    @property
+    def values(self) -> dict[str, list[tuple[int, str]]]:
+        """Return the values of each line, by its key."""
+        return {line.key: line.values for chart in self.charts for line in chart.lines}
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
     key: str
     title: Promise
-    lines: Sequence[tuple[str, Promise, Callable[[Sample], float | None]]]
+    lines: Sequence[tuple[str, Promise]]
     filled: frozenset[str] = frozenset()
     unit: Promise | None = None
-    in_bins: bool = False
+    note: Promise | None = None
 
+
+_P50, _P95 = gettext_lazy("p50"), gettext_lazy("p95")
 
 _KINDS = (
     _Kind(
-        "load",
-        gettext_lazy("Running and waiting"),
-        (
-            ("capacity", gettext_lazy("Capacity"), lambda sample: sample.capacity),
-            ("running", gettext_lazy("Running"), lambda sample: sample.running),
-            ("waiting", gettext_lazy("Waiting"), lambda sample: sample.waiting),
-        ),
+        "running",
+        gettext_lazy("Running"),
+        (("capacity", gettext_lazy("Capacity")), ("running", gettext_lazy("Running"))),
         filled=frozenset({"running"}),
     ),
     _Kind(
-        "speed",
-        gettext_lazy("Tokens per second"),
-        # The first sample after a pause knows of no time in which something could happen.
-        (
-            (
-                "tokens",
-                gettext_lazy("Tokens per second"),
-                lambda sample: sample.tokens_per_second if sample.seconds else None,
-            ),
-        ),
-        filled=frozenset({"tokens"}),
+        "waiting",
+        gettext_lazy("Waiting"),
+        (("waiting", gettext_lazy("Waiting")),),
+        filled=frozenset({"waiting"}),
     ),
     _Kind(
         "wait",
         gettext_lazy("Queue time"),
-        (("queue", gettext_lazy("Queue time"), lambda sample: sample.queue_seconds),),
+        (("queue_p95", _P95), ("queue", _P50)),
         unit=gettext_lazy("%s s"),
+    ),
+    _Kind(
+        "ttft",
+        gettext_lazy("Time to first token"),
+        (("ttft_p95", _P95), ("ttft", _P50)),
+        unit=gettext_lazy("%s s"),
+    ),
+    _Kind(
+        "speed",
+        gettext_lazy("Tokens per second"),
+        (("tokens", gettext_lazy("Tokens per second")),),
+        filled=frozenset({"tokens"}),
     ),
     _Kind(
         "rejections",
         gettext_lazy("Rejections per minute"),
-        (
-            (
-                "rejected",
-                gettext_lazy("Rejections per minute"),
-                lambda sample: sum(sample.rejected.values()),
-            ),
-        ),
+        (("rejected", gettext_lazy("Rejections per minute")),),
         filled=frozenset({"rejected"}),
-        in_bins=True,
+        note=gettext_lazy("Kept for an hour only"),
     ),
 )
 
 
-def read() -> Board:
-    """The charts as they are now. When the channel layer does not answer they are empty, and say
-    so."""
+# --- for the page ---
+
+
+def remembered(request: HttpRequest) -> ChartBoard:
+    """Return the charts as this browser had them last, or as the address says."""
+    state, _dot, key = request.COOKIES.get(COOKIE, "").partition(".")
+    window = WINDOWS.get(request.GET.get("window", key), DEFAULT)
+    if state == "closed" and "window" not in request.GET:
+        return ChartBoard(time.time(), window, [], "", open=False)
+    return read(window)
+
+
+_rendered: dict[tuple[str, str], tuple[float, str]] = {}
+
+
+def view(request: HttpRequest) -> HttpResponse:
+    """Answer with the charts of `window` as HTML."""
+    if not request.user.has_perm("streaming.view_queue"):
+        raise PermissionDenied
+    window = WINDOWS.get(request.GET.get("window", ""), DEFAULT)
+    key, now = (get_language() or "", window.key), time.monotonic()
+    until, html = _rendered.get(key, (0.0, ""))
+    if now >= until:
+        template = "admin/streaming/response/queue_charts_drawn.html"
+        html = render_to_string(template, {"charts": read(window)})
+        _rendered[key] = now + _SHARED_SECONDS[window.key], html
+    response = HttpResponse(html)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def read(window: TimeWindow) -> ChartBoard:
+    """The charts as they are now. When the channel layer or the record does not answer they are
+    empty, and say so."""
+    now = time.time()
     try:
-        layer: Any = get_channel_layer()
-        found = async_to_sync(samples.read)(layer.waiting_list)
+        found: list[Sample] = []
+        if window.is_sampled:
+            layer: Any = get_channel_layer()
+            found = async_to_sync(samples.read)(layer.waiting_list)
+            now = _newest(found, now)
+        width, start = float(window.bin_seconds), window.start(now)
+        known = series.read(start, width, window.bins, loads=not window.is_sampled)
     except Exception as error:
-        log_fault(logger, error, "The samples of the queue could not be read.")
-        return board([], time.time(), _("The samples could not be read."))
-    return board(found, time.time())
+        log_fault(logger, error, "What the charts show could not be read.")
+        return board([], now, _("The samples could not be read."), window)
+    lines = of_record(known, ttft_alone=window.is_sampled)
+    if window.is_sampled:
+        return board(found, now, window=window, more=lines)
+    return _drawn(lines, now, window, "" if known.load else _("Nothing is recorded of this time"))
 
 
-def board(found: Sequence[Sample], now: float, message: str = "") -> Board:
-    """Charts of the samples (the oldest first) of the hour up to `now`, or up to the newest
-    sample where clocks differ."""
-    now = max([now, *(sample.at for sample in found[-1:])])
-    recent = [sample for sample in found if sample.at > now - SPAN]
+def board(
+    found: Sequence[Sample],
+    now: float,
+    message: str = "",
+    window: TimeWindow = DEFAULT,
+    more: Lines | None = None,
+) -> ChartBoard:
+    """Charts of the samples (the oldest first) of the window up to `now`, or up to the newest
+    sample where clocks differ, and of `more` lines."""
+    now = _newest(found, now)
+    recent = [sample for sample in found if sample.at > now - window.span]
     if not message and not recent:
         message = _("No samples yet")
-    return Board(now, [_chart(kind, recent, now) for kind in _KINDS], message)
+    return _drawn({**of_samples(recent), **(more or {})}, now, window, message)
 
 
-def _chart(kind: _Kind, found: Sequence[Sample], now: float) -> Chart:
-    points = {
-        key: (bins_of if kind.in_bins else points_of)(found, value)
-        for key, _name, value in kind.lines
-    }
-    top = round_up(max((v for line in points.values() for _at, v in line if v), default=0.0))
+def _newest(found: Sequence[Sample], now: float) -> float:
+    return max([now, *(sample.at for sample in found[-1:])])
+
+
+# --- drawing ---
+
+
+def _drawn(lines: Lines, now: float, window: TimeWindow, message: str) -> ChartBoard:
+    charts = [_chart(kind, lines, now, window) for kind in _KINDS]
+    return ChartBoard(now, window, charts, message)
+
+
+def _chart(kind: _Kind, lines: Lines, now: float, window: TimeWindow) -> Chart:
+    known = {key: lines[key] for key, _name in kind.lines if key in lines}
+    values = [value for line in known.values() for _at, value in line.points if value]
+    top = round_up(max(values, default=0.0))
 
     def words(value: float | None) -> str:
         if value is None:
             return UNKNOWN
         return str(kind.unit) % short(value) if kind.unit else short(value)
 
-    lines = []
-    for key, name, _value in kind.lines:
-        known = [value for _at, value in points[key] if value is not None]
-        parts = steps(points[key], now) if kind.in_bins else joined(points[key])
-        drawn = [[(x_of(at, now), y_of(value, top)) for at, value in part] for part in parts]
-        lines.append(
-            ChartLine(
-                key=key,
-                name=str(name),
-                path="".join(map(path, drawn)),
-                area="".join(map(area, drawn)) if key in kind.filled else "",
-                last=words(known[-1] if known else None),
-                most=words(max(known, default=None)),
-            )
-        )
-    return Chart(
-        key=kind.key,
-        title=str(kind.title),
-        top=words(top),
-        lines=lines,
-        summary=" ".join(
-            _("%(name)s: last %(last)s, most %(most)s.")
-            % {"name": line.name, "last": line.last, "most": line.most}
-            for line in lines
-        ),
+    drawn = [
+        _line(key, str(name), known[key], top, now, window, words, key in kind.filled)
+        for key, name in kind.lines
+        if key in known
+    ]
+    text = _("%(name)s: last %(last)s, most %(most)s.")
+    said = [text % {"name": one.name, "last": one.last, "most": one.most} for one in drawn]
+    note = str(kind.note or "") if not known else ""
+    return Chart(kind.key, str(kind.title), words(top), drawn, " ".join(said) or note, note)
+
+
+def _line(
+    key: str,
+    name: str,
+    line: Points,
+    top: float,
+    now: float,
+    window: TimeWindow,
+    words: Any,
+    is_filled: bool,
+) -> ChartLine:
+    parts = steps(line.points, now, line.gap) if line.held else joined(line.points, line.gap)
+    drawn = [[(x_of(at, now, window.span), y_of(v, top)) for at, v in part] for part in parts]
+    known = [value for _at, value in line.points if value is not None]
+    return ChartLine(
+        key=key,
+        name=name,
+        path="".join(map(path, drawn)),
+        area="".join(map(area, drawn)) if is_filled else "",
+        last=words(known[-1] if known else None),
+        most=words(max(known, default=None)),
+        values=_said(parts, now, window, words),
     )
+
+
+def _said(
+    parts: list[list[tuple[float, float]]], now: float, window: TimeWindow, words: Any
+) -> list[tuple[int, str]]:
+    """Where the words change, and UNKNOWN where a part ends."""
+    said: list[tuple[int, str]] = []
+    for part in parts:
+        for at, value in part:
+            if not said or said[-1][1] != words(value):
+                said.append((x_of(at, now, window.span), words(value)))
+        said.append((x_of(part[-1][0], now, window.span) + 1, UNKNOWN))
+    return said

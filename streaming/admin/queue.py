@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -12,23 +13,20 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern
 from django.urls import path as url_path
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from streaming.admin import actions, charts, queue_rows
+from streaming.admin import actions, charts
+from streaming.live_queue import search, words
+from streaming.live_queue.cells import MARKS
 from streaming.live_queue.overview import LiveQueue
+from streaming.live_queue.pages import MOST_ORIGINS, first_board
+from streaming.record import origins
+from streaming.record.origins import Origin
 from streaming.system.outages import log_fault
 from streaming.waiting_list.interface import CLOSED_MESSAGE_CHARS
 
 logger = logging.getLogger(__name__)
-
-NAMES = {
-    "response_id": "RESPONSE_ID",
-    "short": "SHORT_ID",
-    "owner": "OWNER",
-    "conversation_id": "CONVERSATION_ID",
-    "worker_id": "WORKER_ID",
-}
-"""What stands for the names in the rows that the script makes new ones from."""
 
 NOTHING: dict[str, Any] = {
     "workers": [],
@@ -46,8 +44,10 @@ def urls(model_admin: Any) -> list[URLPattern]:
         return _queue_view(model_admin, request)
 
     view = model_admin.admin_site.admin_view(queue_view)
+    charts_view = model_admin.admin_site.admin_view(charts.view)
     return [
         url_path("queue/", view, name="streaming_response_queue"),
+        url_path("queue/charts/", charts_view, name="streaming_response_queue_charts"),
         *actions.urls(model_admin),
     ]
 
@@ -56,19 +56,23 @@ def _queue_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """The queue as it is now; the page's script keeps it so."""
     if not request.user.has_perm("streaming.view_queue"):
         raise PermissionDenied
-    look = _look()
+    look, known = _look()
+    board = first_board(look or NOTHING, known, get_language() or "", time.time())
     query = request.GET.get("q", "").strip()
+    found = search.find(board, query)
     context = {
         **model_admin.admin_site.each_context(request),
         "title": _("Live queue"),
         "opts": model_admin.opts,
         "is_read": look is not None,
         "look": look or NOTHING,
-        "counts": queue_rows.counts(look or NOTHING),
-        "tables": queue_rows.tables(look or NOTHING, query),
-        "charts": charts.read(),
+        "board": board,
+        "page": board.page,
+        "found": found,
+        "more": words.more_waiting(found.more),
+        "charts": charts.remembered(request),
         "query": query,
-        "names": NAMES,
+        "marks": {"names": MARKS},
         "closed_chars": CLOSED_MESSAGE_CHARS,
         "can_view_responses": model_admin.has_view_permission(request),
         "can_view_conversations": request.user.has_perm("streaming.view_conversation"),
@@ -78,12 +82,12 @@ def _queue_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin/streaming/response/queue.html", context)
 
 
-def _look() -> dict[str, Any] | None:
+def _look() -> tuple[dict[str, Any] | None, dict[str, Origin]]:
     """None when the channel layer does not answer: the page says so and tries again."""
     try:
         layer: Any = get_channel_layer()
         look: dict[str, Any] = async_to_sync(LiveQueue(layer.waiting_list).look)()
     except Exception as error:
         log_fault(logger, error, "The queue could not be read.")
-        return None
-    return look
+        return None, {}
+    return look, origins.read(row["response_id"] for row in look["waiting"][:MOST_ORIGINS])

@@ -13,6 +13,7 @@ from channels.layers import BaseChannelLayer
 
 from streaming.live_queue.frames import SnapshotVersions, VersionedSnapshot, samples_frame
 from streaming.live_queue.overview import LiveQueue
+from streaming.live_queue.pages import Pages
 from streaming.system.outages import log_fault
 from streaming.waiting_list import samples
 from streaming.waiting_list.interface import SAMPLES_KEPT
@@ -55,12 +56,17 @@ class RecentSamples:
         self._beginning += 1
         return True
 
+    @property
+    def mark(self) -> tuple[int, int]:
+        """Return what differs when there are other samples than before."""
+        return self._beginning, self._count
+
     def frame(self, seen: tuple[int, int] | None) -> tuple[str | None, tuple[int, int] | None]:
         """Return a `queue.samples` with the samples after `seen`, which is None at first, and what
         is seen with it; no frame if there is nothing new."""
         if self._samples is None:
             return None, seen
-        now = self._beginning, self._count
+        now = self.mark
         if now == seen:
             return None, seen
         whole = seen is None or seen[0] != self._beginning
@@ -73,7 +79,8 @@ class RecentSamples:
 class QueueWatch:
     """Polls one layer's queue while there are watchers.
 
-    `snapshot` is the newest one, None before the first poll and while the layer is away.
+    `snapshot` is the newest one, None before the first poll and while the layer is away. `pages`
+    has the same for those who watch on the page, each in a language.
     """
 
     interval = POLL_SECONDS
@@ -84,12 +91,13 @@ class QueueWatch:
     def __init__(self, layer: BaseChannelLayer) -> None:
         self.snapshot: VersionedSnapshot | None = None
         self.history = RecentSamples()
+        self.pages = Pages()
         self.polled = asyncio.Event()
         self._layer = layer
         self._holder = f"web:{uuid4().hex}"
         self._queue = LiveQueue(layer.waiting_list)
         self._versions = SnapshotVersions()
-        self._watchers: set[object] = set()
+        self._watchers: dict[object, str] = {}  # with the language of each that is a page
         self._task: asyncio.Task[None] | None = None
         self._fault: type[Exception] | None = None
         self._whole_at = self._sample_at = self._samples_at = float("-inf")
@@ -106,22 +114,23 @@ class QueueWatch:
     def __len__(self) -> int:
         return len(self._watchers)
 
-    def enter(self, watcher: object) -> None:
-        """Poll for one more watcher. Each poll sets `polled` and puts a new event there: a watcher
-        takes the event first, then reads, then waits for it."""
-        self._watchers.add(watcher)
+    def enter(self, watcher: object, language: str = "") -> None:
+        """Poll for one more watcher; with a language it is a page. Each poll sets `polled` and puts
+        a new event there: a watcher takes the event first, then reads, then waits for it."""
+        self._watchers[watcher] = language
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._poll_loop())
 
     def leave(self, watcher: object) -> None:
         """Remove a watcher; the last one to leave stops the polling and clears what was read."""
-        self._watchers.discard(watcher)
+        self._watchers.pop(watcher, None)
         if not self._watchers and self._task:
             self._task.cancel()
             self._task = None
             # The next watcher must not be sent an old snapshot, nor hear of an old outage.
             self.snapshot = self._fault = None
             self.history = RecentSamples()
+            self.pages = Pages()
             self._whole_at = self._samples_at = float("-inf")
 
     async def _poll_loop(self) -> None:
@@ -130,6 +139,7 @@ class QueueWatch:
                 await self._poll()
             except Exception as error:
                 self.snapshot = None
+                self.pages.forget()
                 if type(error) is not self._fault:  # once, however long it lasts
                     log_fault(logger, error, "The queue could not be read; trying again.")
                 self._fault = type(error)
@@ -149,6 +159,8 @@ class QueueWatch:
         if whole:
             self._whole_at = now
         self.snapshot = self._versions.next(parts, now, whole=whole)
+        if any(self._watchers.values()):
+            self.pages.look(parts, now, time.time())
 
     async def _follow_samples(self) -> None:
         """Take a sample if no worker does, and read those that are new."""

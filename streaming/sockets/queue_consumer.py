@@ -7,11 +7,14 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qs
 
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from streaming.identity.owners import is_current
+from streaming.live_queue.board import Board
 from streaming.live_queue.watch import POLL_SECONDS, QueueWatch
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.parsing import parse_ping
@@ -34,6 +37,10 @@ class QueueConsumer(AsyncWebsocketConsumer):
     `queue.samples`: the last hour, then each new sample. `streaming.live_queue.watch` polls for
     all sockets together.
 
+    With `?words=<language>`, as the page asks, there are words in the place of values:
+    `queue.page`, as of `streaming.live_queue.board`, and a `queue.sampled` for each new sample,
+    whose charts the page then fetches.
+
     A slow reader gets fewer frames, but none that is out of date: a frame is made when the one
     before it was taken.
     """
@@ -47,6 +54,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
         self.watch: QueueWatch | None = None
         self.must_recheck = asyncio.Event()
         self.pings = TokenBucket(1)
+        self.language = language_of(scope)
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -64,7 +72,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
             await self.refuse(error)
             return
         self.watch = QueueWatch.here(self.channel_layer)
-        self.watch.enter(self)
+        self.watch.enter(self, self.language)
         signed_in = {"session": self.scope.get("session")}  # an API key opens nothing here
         Guard.here().enter(self, Credentials.of(signed_in, self.scope["user"]))
         self.tasks = [
@@ -93,6 +101,8 @@ class QueueConsumer(AsyncWebsocketConsumer):
 
     async def send_loop(self, watch: QueueWatch) -> None:
         """Send a frame whenever something has changed; never returns."""
+        if self.language:
+            await self.send_pages(watch)
         sent: Mapping[str, int] = {}
         seen: tuple[int, int] | None = None
         while True:
@@ -105,6 +115,24 @@ class QueueConsumer(AsyncWebsocketConsumer):
                 samples, seen = watch.history.frame(seen)
                 if samples:
                     await self.send_with_backpressure(samples)
+            if frame:
+                await asyncio.sleep(self.interval)
+            else:
+                await polled.wait()
+
+    async def send_pages(self, watch: QueueWatch) -> None:
+        """Send the page in words, then what changes of it; never returns."""
+        sent: Board | None = None
+        seen = watch.history.mark
+        while True:
+            polled, board = watch.polled, watch.pages.board(self.language)
+            frame = board.frame(sent) if board else None
+            if board and frame:
+                await self.send_with_backpressure(frame)
+                sent = board
+            if sent and watch.history.mark != seen:
+                seen = watch.history.mark
+                await self.send_with_backpressure('{"type":"queue.sampled"}')
             if frame:
                 await asyncio.sleep(self.interval)
             else:
@@ -162,3 +190,12 @@ class QueueConsumer(AsyncWebsocketConsumer):
             and current.is_staff
             and current.has_perm("streaming.view_queue")
         )
+
+
+def language_of(scope: Mapping[str, Any]) -> str:
+    """Return the language of the page that asks, empty for whoever wants values."""
+    query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+    asked = query.get("words", [""])[-1]
+    if not asked or asked in dict(settings.LANGUAGES):
+        return asked
+    return str(settings.LANGUAGE_CODE)

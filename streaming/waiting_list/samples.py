@@ -23,7 +23,7 @@ class Sample:
 
     `at` is Unix time. `tokens` are all that the list has counted; `accepted` and `rejected` (by
     reason) count the interval, and `queue_seconds` is the median of how long those had waited
-    that were first claimed in it, None if there were none. `seconds` is 0 in the first sample, and
+    that were first claimed in it, `queue_p95` the 95th percentile, None if there were none. `seconds` is 0 in the first sample, and
     after the list has lost its memory: what happened before is not known then.
     """
 
@@ -40,6 +40,7 @@ class Sample:
     rejected: dict[str, int]
     accepted_in_all: int
     rejected_in_all: dict[str, int]
+    queue_p95: float | None = None
 
 
 def sample(counters: Counters, before: Sample | None) -> Sample:
@@ -63,7 +64,13 @@ def sample(counters: Counters, before: Sample | None) -> Sample:
         rejected={code: count - known.get(code, 0) for code, count in counters.rejected.items()},
         accepted_in_all=counters.accepted,
         rejected_in_all=counters.rejected,
+        queue_p95=percentile(waits, 95) if waits else None,
     )
+
+
+def percentile(values: list[float], percent: int) -> float:
+    """Return the smallest value that so many percent of them do not exceed (the nearest rank)."""
+    return sorted(values)[-(-percent * len(values) // 100) - 1]
 
 
 def _is_reset(counters: Counters, before: Sample) -> bool:

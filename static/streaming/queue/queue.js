@@ -1,54 +1,45 @@
-// The live queue in the admin: what the socket says, merged, and shown in counts, banners and
-// tables. It pauses while nobody looks at the page.
+// The live queue in the admin: what the socket says, merged, and put in its places. It pauses while
+// nobody looks at the page.
 
-import { age, dated } from "./queue_clock.js";
-import { running, waiting, workers } from "./queue_cells.js";
+import "./queue_charts.js";
+import "./queue_menus.js";
+import { setNow, tickAll } from "./queue_clock.js";
 import { Filter } from "./queue_filter.js";
 import { Hold } from "./queue_hold.js";
-import { Rates } from "./queue_rates.js";
-import { Rows, setText, swap } from "./queue_rows.js";
+import { Model } from "./queue_model.js";
+import { handOn, put, setText } from "./queue_parts.js";
+import { Rows } from "./queue_rows.js";
 import { Socket } from "../shared/socket.js";
 
-const SHOWN = 500; // waiting rows on the page
+const SHOWN = { waiting: 500, owners: 10 }; // rows on the page, as on the first one
 
 const live = document.getElementById("live");
-const tables = {
-  workers: new Rows("workers", workers),
-  running: new Rows("running", running),
-  waiting: new Rows("waiting", waiting),
-};
-const rates = new Rates();
+const names = ["workers", "running", "waiting", "owners"];
+const tables = Object.fromEntries(names.map((name) => [name, new Rows(name)]));
 const filter = new Filter(search);
 const main = document.getElementById("content-main");
 const hold = new Hold(main, show);
 const note = document.getElementById("queue-held");
-const socket = new Socket("/ws/queue/", { onEvent, onState: showState });
+const language = encodeURIComponent(document.documentElement.lang);
+const socket = new Socket(`/ws/queue/?words=${language}`, { onEvent, onState: showState });
 
 // What is known: null before the first frame, in whose place the server rendered the page.
-let queue = null;
+let model = null;
+let page = {}; // parts outside the tables that are still to be shown
+
+setNow(Number(main.dataset.now));
 
 function onEvent(event) {
-  if (event.type === "queue.snapshot") {
+  if (event.type === "queue.page") {
     socket.settled();
     showState("open");
-    queue = merged(queue, event);
-    rates.count(queue.running);
+    setNow(event.now);
+    if (event.whole) model = new Model();
+    model.merge(event);
+    Object.assign(page, event.page);
     show();
-  } else if (event.type === "queue.samples") {
-    document.dispatchEvent(new CustomEvent("queue:samples", { detail: event }));
-  } else if (event.type === "error" && event.code === "forbidden") showState("refused");
-}
-
-// A frame says what has changed since the one before it; the first one says all.
-function merged(known, frame) {
-  const now = Date.now();
-  const next = { workers: [], running: [], waiting: [], paused: false, closed: null, ...known };
-  for (const name of Object.keys(tables)) {
-    if (frame[name]) next[name] = frame[name].map((row) => dated(row, now));
-  }
-  if (frame.paused !== undefined) next.paused = frame.paused;
-  if (frame.closed !== undefined) next.closed = frame.closed;
-  return next;
+  } else if (event.type === "queue.sampled") document.dispatchEvent(new Event("queue:sampled"));
+  else if (event.type === "error" && event.code === "forbidden") showState("refused");
 }
 
 // --- showing ---
@@ -56,23 +47,34 @@ function merged(known, frame) {
 // While somebody is about to act in a list, what they see stays where it is: cells are filled, and
 // a note says that there is more.
 function show() {
-  if (!queue) return;
-  showCounts(queue);
-  const found = filter.found(queue);
-  const shown = { ...found, waiting: found.waiting.slice(0, SHOWN) };
-  const contexts = { workers: { allPaused: queue.paused }, running: { rates } };
+  if (!model) return;
+  const { rows } = model;
+  const found = filter.found(rows);
+  const shown = { ...found };
+  for (const [name, most] of Object.entries(SHOWN)) shown[name] = found[name].slice(0, most);
+  showPage(hold.isHeld);
   if (hold.isHeld) {
-    const fill = ([name, table]) => table.fill(shown[name], contexts[name]);
-    note.hidden = Object.entries(tables).map(fill).every(Boolean);
+    note.hidden = names.map((name) => tables[name].fill(shown[name])).every(Boolean);
     return;
   }
   note.hidden = true;
-  showDoors(queue);
-  for (const [name, table] of Object.entries(tables)) {
-    table.show(shown[name], contexts[name]);
-    table.sayIfEmpty(queue[name].length, found[name].length);
+  for (const name of names) {
+    tables[name].show(shown[name]);
+    tables[name].sayIfEmpty(rows[name].length, found[name].length);
   }
-  showMore(found.waiting.length - SHOWN);
+  showMore(found.waiting.length - SHOWN.waiting);
+}
+
+// Banners and what stands beside them would move the rows: they wait while these are held.
+function showPage(isHeld) {
+  const later = {};
+  for (const [name, values] of Object.entries(page)) {
+    const element = document.getElementById(name.replaceAll("_", "-"));
+    if (isHeld && !name.startsWith("count_")) later[name] = values;
+    else if (element) put(element, values);
+  }
+  page = later;
+  handOn(document.activeElement);
 }
 
 // False before the first frame.
@@ -80,29 +82,10 @@ function search() {
   main.classList.toggle("cs-searching", filter.isOn);
   if (hold.isHeld) hold.release();
   else show();
-  return queue !== null;
+  return model !== null;
 }
 
 document.addEventListener("queue:acted", () => hold.release());
-
-function showCounts({ workers, running, waiting }) {
-  const held = waiting.filter((row) => row.state === "held").length;
-  const capacity = workers.reduce((sum, row) => sum + row.capacity, 0);
-  const share = interpolate(gettext("%s of %s"), [running.length, capacity]);
-  setText(document.getElementById("count-workers"), workers.length);
-  setText(document.getElementById("count-running"), share);
-  setText(document.getElementById("count-waiting"), waiting.length - held);
-  setText(document.getElementById("count-held"), held);
-}
-
-function showDoors({ paused, closed }) {
-  document.getElementById("paused").hidden = !paused;
-  document.getElementById("closed").hidden = closed === null;
-  setText(document.getElementById("closed-message"), closed ?? "");
-  const element = (id) => document.getElementById(id);
-  swap(element("pause-all"), element("resume-all"), paused);
-  swap(element("close-queue"), element("reopen-queue"), closed !== null);
-}
 
 function showMore(count) {
   const more = document.getElementById("waiting-more");
@@ -141,5 +124,5 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 
-setInterval(age, 1000);
+setInterval(tickAll, 1000);
 if (!document.hidden) socket.connect();

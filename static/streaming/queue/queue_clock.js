@@ -1,62 +1,36 @@
-// Ages, waits and ETAs: they go on by themselves between two frames.
+// Ages, waits and ETAs: they go on by themselves between two frames. A clock is an element whose
+// `data-moment` (Unix time of the server) lies behind or ahead, and whose `data-clock` says how that
+// is read. `streaming/live_queue/words.py` has the same words, for the first page.
 
-// What frames say in seconds, as moments of this browser's clock.
-const MOMENTS = { age: -1, since: -1, asked: -1, eta: 1 };
+let ahead = 0; // seconds, of the server's clock
 
-// A row with the moments of its durations in `at`; `now` in milliseconds.
-export function dated(row, now) {
-  const at = {};
-  for (const [name, sign] of Object.entries(MOMENTS)) {
-    if (typeof row[name] === "number") at[name] = now + sign * row[name] * 1000;
-  }
-  return { ...row, at };
+export function setNow(now) {
+  ahead = now - Date.now() / 1000;
 }
 
-const SLACK = 1000; // frames take their time: less than this is no other moment
-
-const clocks = new WeakMap(); // by element: { moment, words }
-
-// Let an element say `words(seconds)`: seconds since the moment, or until it when it is to come.
-export function run(element, moment, words) {
-  const known = clocks.get(element);
-  if (known && Math.abs(known.moment - moment) < SLACK) return;
-  clocks.set(element, { moment, words });
-  element.dataset.clock = "";
-  write(element, Date.now());
-}
-
-export function stop(element) {
-  clocks.delete(element);
-  delete element.dataset.clock;
+export function serverNow() {
+  return Date.now() / 1000 + ahead;
 }
 
 // Once a second.
-export function age() {
-  const now = Date.now();
-  for (const element of document.querySelectorAll("[data-clock]")) write(element, now);
+export function tickAll() {
+  for (const element of document.querySelectorAll("[data-clock]")) tick(element);
 }
 
-function write(element, now) {
-  const { moment, words } = clocks.get(element);
-  const text = words((now - moment) / 1000);
+export function tick(element) {
+  const passed = serverNow() - Number(element.dataset.moment);
+  const text = WORDS[element.dataset.clock](passed);
   if (element.textContent !== text) element.textContent = text;
 }
 
-// --- words; `streaming/admin/queue_rows.py` has the same ---
-
-export function elapsed(seconds) {
-  return duration(Math.max(0, Math.floor(seconds)));
-}
-
-export function ago(seconds) {
-  return interpolate(gettext("%s ago"), [elapsed(seconds)]);
-}
-
-// `seconds` are those since the moment, so less than none before it.
-export function left(seconds) {
-  const whole = Math.ceil(-seconds);
-  return whole > 0 ? duration(whole) : gettext("soon");
-}
+const WORDS = {
+  elapsed: (seconds) => duration(Math.max(0, Math.floor(seconds))),
+  ago: (seconds) => interpolate(gettext("%s ago"), [WORDS.elapsed(seconds)]),
+  left(seconds) {
+    const whole = Math.ceil(-seconds);
+    return whole > 0 ? duration(whole) : gettext("soon");
+  },
+};
 
 function duration(whole) {
   const [minutes, hours, days] = [60, 3600, 86400].map((unit) => Math.floor(whole / unit));

@@ -1,12 +1,13 @@
-// The search field: the rows that have each of its words, as `streaming/admin/queue_rows.py` does
-// it, while somebody types. It goes on in the address, for a reload and for who gets the link.
+// The search field: the rows that have each of its words, as `streaming/live_queue/search.py` does
+// it, while somebody types. It goes on in the address, for a reload and for who gets the link. An
+// owner that is clicked is searched.
 
-import { stateWord } from "./queue_cells.js";
-import { setText } from "./queue_rows.js";
+import { setText } from "./queue_parts.js";
 
 const field = document.getElementById("queue-q");
 const note = document.getElementById("queue-found");
-const next = document.querySelector("#queue-form [name=next]"); // where an action comes back to
+const form = document.getElementById("queue-form"); // of who may act
+const SEARCHED = ["workers", "running", "waiting"];
 
 export class Filter {
   // onChange: called when other words are searched; true if that was done. The server does it
@@ -18,48 +19,38 @@ export class Filter {
       isDone = onChange();
     });
     field.form.addEventListener("submit", (event) => isDone && event.preventDefault());
+    document.addEventListener("click", (event) => {
+      const link = event.target.closest("a[data-filter]");
+      if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+      event.preventDefault();
+      const owner = link.textContent;
+      field.value = field.value.trim() === owner ? "" : owner; // once more: back to all
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    });
   }
 
   get isOn() {
     return field.value.trim() !== "";
   }
 
-  // Of each table of the queue, the rows that are searched, in whatever case: a letter may have two
+  // Of each table that is searched its rows that match, in whatever case: a letter may have two
   // small forms, but has one capital.
-  found(queue) {
+  found(rows) {
     const terms = field.value.toUpperCase().split(/\s+/).filter(Boolean);
-    const matching = (rows, words) => {
-      if (!terms.length) return rows;
-      return rows.filter((row) => {
-        const text = words(row).join("\n").toUpperCase();
-        return terms.every((term) => text.includes(term));
-      });
+    const matches = ({ names, states }) => {
+      const text = [...Object.values(names), states].join("\n").toUpperCase();
+      return terms.every((term) => text.includes(term));
     };
-    const found = {
-      workers: matching(queue.workers, (row) => workerWords(row, queue.paused)),
-      running: matching(queue.running, entryWords),
-      waiting: matching(queue.waiting, entryWords),
-    };
-    const all = [count(found), count(queue)];
+    const found = { ...rows };
+    if (terms.length) for (const name of SEARCHED) found[name] = rows[name].filter(matches);
+    const all = [count(found), count(rows)];
     setText(note, terms.length ? interpolate(gettext("%s of %s"), all) : "");
     return found;
   }
 }
 
-function count({ workers, running, waiting }) {
-  return workers.length + running.length + waiting.length;
-}
-
-function workerWords({ worker_id: id, state, paused, details }, allPaused) {
-  const { host = "", model = "", device = "", dtype = "" } = details;
-  const states = [state, stateWord(state)];
-  if (paused || allPaused) states.push("paused", stateWord("paused"));
-  return [id, host, model, device, dtype, ...states];
-}
-
-function entryWords(row) {
-  const { response_id: id, owner, conversation_id: conversation, worker_id: worker, state } = row;
-  return [id, owner, conversation, worker, state, stateWord(state)];
+function count(rows) {
+  return SEARCHED.reduce((sum, name) => sum + rows[name].length, 0);
 }
 
 function remember(query) {
@@ -67,5 +58,7 @@ function remember(query) {
   if (query) url.searchParams.set("q", query);
   else url.searchParams.delete("q");
   history.replaceState(null, "", url);
-  if (next) next.value = url.pathname + url.search;
+  if (!form) return;
+  form.elements.next.value = url.pathname + url.search; // where an action comes back to
+  form.elements.q.value = query; // what "all that are found" means
 }

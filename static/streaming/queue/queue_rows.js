@@ -1,36 +1,41 @@
 // The rows of one table. A new one is made from the server's own row, which stands in a
 // `<template>` with marks for the names; so what somebody may do is the server's word alone.
-// Rows are kept by their key: what is focused, checked or half typed in them stays.
+// Rows are kept by their key: what is focused, checked, open or half typed in them stays.
+
+import { handOn, put } from "./queue_parts.js";
 
 const MARKS = /\b(RESPONSE_ID|SHORT_ID|OWNER|CONVERSATION_ID|WORKER_ID)\b/g;
+const NAMES = {
+  RESPONSE_ID: "response_id",
+  SHORT_ID: "short",
+  OWNER: "owner",
+  CONVERSATION_ID: "conversation_id",
+  WORKER_ID: "worker_id",
+};
 
 export class Rows {
   #body;
   #section;
   #template;
-  #kind;
   #all; // ticks all rows; nobody else's than who may select
-  #parts = new WeakMap(); // by row: its elements that change, by their names
+  #made = new WeakMap(); // by element: { names, parts: its elements that change, by their names }
 
-  // kind: { key, names(row), fill(parts, row, context) } of `queue_cells.js`
-  constructor(id, kind) {
+  constructor(id) {
     this.#body = document.getElementById(id);
-    this.#section = this.#body.closest("section");
+    this.#section = this.#body.closest(".cs-section");
     this.#template = document.getElementById(`${id}-row`).content.firstElementChild;
-    this.#kind = kind;
     for (const row of [this.#template, ...this.#body.rows]) rest(row);
     this.#all = this.#section.querySelector("thead [type=checkbox]");
     this.#offerAll();
   }
 
-  show(rows, context = {}) {
+  show(rows) {
     const known = new Map([...this.#body.rows].map((row) => [row.dataset.key, row]));
     const elements = rows.map((row) => {
-      const key = row[this.#kind.key];
-      const element = known.get(key) ?? this.#make(row);
-      known.delete(key);
+      const element = this.#elementOf(row, known.get(row.key));
+      known.delete(row.key);
       element.removeAttribute("data-gone");
-      this.#kind.fill(this.#partsOf(element), row, context);
+      this.#fill(element, row);
       return element;
     });
     const focused = document.activeElement;
@@ -46,13 +51,13 @@ export class Rows {
 
   // As `show`, but nothing comes, goes or moves; rows that would go are marked. True if what is
   // shown is what there is.
-  fill(rows, context = {}) {
-    const known = new Map(rows.map((row) => [row[this.#kind.key], row]));
+  fill(rows) {
+    const known = new Map(rows.map((row) => [row.key, row]));
     const elements = [...this.#body.rows];
     for (const element of elements) {
       const row = known.get(element.dataset.key);
       element.toggleAttribute("data-gone", !row);
-      if (row) this.#kind.fill(this.#partsOf(element), row, context);
+      if (row) this.#fill(element, row);
     }
     const keys = elements.map((element) => element.dataset.key);
     return keys.join() === [...known.keys()].join();
@@ -61,8 +66,61 @@ export class Rows {
   // Why the table is empty: there is nothing, or nothing that is searched.
   sayIfEmpty(all, found) {
     this.#section.querySelector(".cs-empty").hidden = all > 0;
-    this.#section.querySelector(".cs-none").hidden = all === 0 || found > 0;
+    const none = this.#section.querySelector(".cs-none");
+    if (none) none.hidden = all === 0 || found > 0;
   }
+
+  #fill(element, row) {
+    const { parts } = this.#madeOf(element);
+    for (const [name, values] of Object.entries(row.parts)) {
+      if (parts[name]) put(parts[name], values);
+    }
+    if (element.contains(document.activeElement)) handOn(document.activeElement);
+  }
+
+  // The row's element; another one if its names are not those that it was made with.
+  #elementOf(row, known) {
+    const made = known && this.#madeOf(known);
+    if (made && (made.names === null || isSame(made.names, row.names))) {
+      made.names = row.names;
+      return known;
+    }
+    const element = this.#make(row);
+    const box = element.querySelector("[name=selected]");
+    if (known && box) box.checked = known.querySelector("[name=selected]").checked;
+    known?.replaceWith(element);
+    return element;
+  }
+
+  #make(row) {
+    const element = this.#template.cloneNode(true);
+    for (const each of [element, ...element.querySelectorAll("*")]) {
+      for (const attribute of each.attributes) {
+        const isAddress = attribute.name === "href";
+        const named = (mark) => {
+          const name = row.names[NAMES[mark]] ?? "";
+          return isAddress ? encodeURIComponent(name) : name;
+        };
+        const value = attribute.value.replace(MARKS, named);
+        if (value !== attribute.value) attribute.value = value;
+      }
+    }
+    this.#madeOf(element).names = row.names;
+    return element;
+  }
+
+  #madeOf(element) {
+    let made = this.#made.get(element);
+    if (!made) {
+      const found = [...element.querySelectorAll("[data-part]")];
+      const parts = Object.fromEntries(found.map((part) => [part.dataset.part, part]));
+      made = { names: null, parts }; // the server's own row: its names are those of its key
+      this.#made.set(element, made);
+    }
+    return made;
+  }
+
+  // --- ticking ---
 
   #offerAll() {
     if (!this.#all) return;
@@ -82,28 +140,10 @@ export class Rows {
   #boxes() {
     return [...this.#body.querySelectorAll("[name=selected]")];
   }
+}
 
-  #make(row) {
-    const names = this.#kind.names(row);
-    const element = this.#template.cloneNode(true);
-    for (const each of [element, ...element.querySelectorAll("*")]) {
-      for (const attribute of each.attributes) {
-        const value = attribute.value.replace(MARKS, (mark) => names[mark] ?? "");
-        if (value !== attribute.value) attribute.value = value;
-      }
-    }
-    return element;
-  }
-
-  #partsOf(element) {
-    let parts = this.#parts.get(element);
-    if (!parts) {
-      const found = [...element.querySelectorAll("[data-part]")];
-      parts = Object.fromEntries(found.map((part) => [part.dataset.part, part]));
-      this.#parts.set(element, parts);
-    }
-    return parts;
-  }
+function isSame(names, others) {
+  return Object.entries(names).every(([name, value]) => others[name] === value);
 }
 
 // Whenever a submit button comes or goes, a browser looks through the whole form for the one that
@@ -131,25 +171,4 @@ function place(body, elements) {
     if (at === element) at = at.nextElementSibling;
     else body.insertBefore(element, at);
   }
-}
-
-// --- for cells ---
-
-export function setText(element, text) {
-  if (element.textContent !== String(text)) element.textContent = text;
-}
-
-export function setAttribute(element, name, value) {
-  if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
-}
-
-// One of two controls, either of which may be missing for who may not: the second one if `other`.
-// The focus goes from button to button; who types in a field would press what they did not mean.
-export function swap(first, second, other) {
-  const [shown, hidden] = other ? [second, first] : [first, second];
-  const hadFocus = hidden && hidden === document.activeElement;
-  if (hidden) hidden.hidden = true;
-  if (shown) shown.hidden = false;
-  if (!hadFocus || !shown) return;
-  (shown.matches("button") ? shown : shown.querySelector("input, button")).focus();
 }
