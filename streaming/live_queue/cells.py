@@ -115,7 +115,7 @@ def running(row: Look, now: float) -> Row:
             "progress": part(f"{tokens} / {limit}" if limit else tokens),
             "rate": part(NOTHING if rate is None else f"{rate:.1f}"),
             "time": _since(row["since"], now),
-            "attempt": part(row["attempt"]),
+            "attempt": part(row["attempt"] if row["attempt"] > 1 else ""),
         },
     )
 

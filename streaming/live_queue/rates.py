@@ -26,7 +26,7 @@ class Rates:
             if known and known[-1][2] != row["attempt"]:
                 known = []  # what another attempt goes on with was not said now
             # Of those that are older than the window, the newest one is kept.
-            later = [at for at, _tokens, _attempt in known[1:]] + [now]
+            later = [*(at for at, _tokens, _attempt in known), now][1:]
             recent = [one for one, after in zip(known, later, strict=True) if now - after < WINDOW]
             seen[row["response_id"]] = [*recent, (now, row["tokens"], row["attempt"])]
         self._seen = seen
