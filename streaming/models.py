@@ -90,7 +90,7 @@ class Share(models.Model):
     token = models.CharField(max_length=43, unique=True)
     title = models.CharField(max_length=120, blank=True)
     author = models.CharField(max_length=150, blank=True)  # as the owner wants to be named
-    leaf = models.UUIDField()  # the response that the copied path ends with
+    leaf = models.CharField(max_length=36)  # the response that the copied path ends with
     turns = models.JSONField()  # `record.shares.SharedTurn`
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)  # when the path was copied

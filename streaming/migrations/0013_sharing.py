@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                 ('token', models.CharField(max_length=43, unique=True)),
                 ('title', models.CharField(blank=True, max_length=120)),
                 ('author', models.CharField(blank=True, max_length=150)),
-                ('leaf', models.UUIDField()),
+                ('leaf', models.CharField(max_length=36)),
                 ('turns', models.JSONField()),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),

@@ -1,6 +1,6 @@
 """The chat page's addresses, and what every page needs."""
 
-from django.urls import path
+from django.urls import include, path
 
 from streaming.pages import drawer, instructions, preferences, views
 
@@ -19,4 +19,5 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/newest/", views.newest, name="newest"),
     path("r/<uuid:response_id>/rating/", views.rate, name="rate"),
     path("favicon.ico", views.favicon),
+    path("", include("streaming.pages.sharing.urls")),
 ]

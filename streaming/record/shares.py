@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
-from uuid import UUID
+from typing import TypedDict
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -23,11 +22,12 @@ _TOKEN_BYTES = 24
 
 
 class SharedTurn(TypedDict):
-    """A prompt and its answer as they are shown. `model` wrote it, if the record says which."""
+    """A prompt and its answer as they are shown; `id` is the response's, `model` may be empty."""
 
+    id: str
     prompt: str
     answer: str
-    model: NotRequired[str]
+    model: str
 
 
 class ShareRefused(Exception):
@@ -56,9 +56,7 @@ def find(token: str) -> Share | None:
     return Share.objects.filter(token=token).first()
 
 
-def share(
-    conversation: Conversation, leaf: UUID, turns: Sequence[SharedTurn], *, author: str = ""
-) -> Share:
+def share(conversation: Conversation, turns: Sequence[SharedTurn], *, author: str = "") -> Share:
     """Copy turns for whoever has the conversation's link, which is made if there is none.
 
     A link that is there shows these turns from now on. `author` is shown as the one who asked.
@@ -69,7 +67,12 @@ def share(
     chars = sum(len(turn["prompt"]) + len(turn["answer"]) for turn in turns)
     if len(turns) > MOST_TURNS or chars > MOST_CHARS:
         raise TooLarge
-    values = {"title": conversation.title, "author": author, "leaf": leaf, "turns": list(turns)}
+    values = {
+        "title": conversation.title,
+        "author": author,
+        "leaf": turns[-1]["id"],
+        "turns": list(turns),
+    }
     try:
         with transaction.atomic():
             known = Share.objects.filter(conversation=conversation).first()

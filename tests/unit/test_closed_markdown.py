@@ -10,7 +10,19 @@ from markdown_it import MarkdownIt
 from streaming.pages.sharing.closing import closed
 from streaming.pages.sharing.markdown import escaped, quoted
 
-_PIECES = ["```", "~~~~", "```py", " ```", "   ~~~", "- a", "1. b", "  ```", "   ```", "<!--", "-->"]
+_PIECES = [
+    "```",
+    "~~~~",
+    "```py",
+    " ```",
+    "   ~~~",
+    "- a",
+    "1. b",
+    "  ```",
+    "   ```",
+    "<!--",
+    "-->",
+]
 _PIECES += ["<pre>", "</pre>", "<?", "?>", "<![CDATA[", "<script>", "> q", "# h", "", "x", "    y"]
 _PIECES += ["- ```", "<div>", "* ~~~", "`", "  text", "<!-- a -->", "<textarea", "\t", "$$", "<!x"]
 
@@ -47,7 +59,9 @@ def test_nothing_is_made_of_nothing(text: str) -> None:
     assert closed(text) == ""
 
 
-@pytest.mark.parametrize("title", ["# a *b* [c](d)", "<!-- x\ny", "`a", "a\x00b", "a &amp; b", "--"])
+@pytest.mark.parametrize(
+    "title", ["# a *b* [c](d)", "<!-- x\ny", "`a", "a\x00b", "a &amp; b", "--"]
+)
 def test_a_title_is_text_on_one_line(title: str) -> None:
     (heading, inline, _) = MarkdownIt("commonmark").parse(f"# {escaped(title)}")
     assert heading.tag == "h1"

@@ -28,6 +28,7 @@ class DocumentTurn:
     """A prompt and its answer. `model` is empty where the record does not say who answered;
     `is_open`: there is more to come."""
 
+    response_id: UUID
     prompt: str
     answer: str
     reasoning: str
@@ -86,6 +87,7 @@ def rendered(drawn: Sequence[tuple[str, str, str, datetime | None, str]]) -> lis
 
 def _turn(row: Response) -> DocumentTurn:
     return DocumentTurn(
+        response_id=row.pk,
         prompt=row.prompt.content,
         answer=row.message.content if row.message else prefix_of(row),
         reasoning=row.message.reasoning if row.message else thought_before(row),

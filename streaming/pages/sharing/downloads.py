@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
+from django.utils import translation
 from django.utils.http import content_disposition_header
 
 from streaming.record.database import in_database
@@ -14,7 +15,9 @@ from streaming.record.database import in_database
 def download(
     request: HttpRequest, pieces: Iterator[str], name: str, content_type: str
 ) -> StreamingHttpResponse:
-    """Return a file of that name, whose pieces are made as they are sent."""
+    """Return a file of that name, whose pieces are made as they are sent, in the language of the
+    request."""
+    pieces = _in_language(translation.get_language(), pieces)
     # Each server takes the iterator of its kind alone without collecting it first.
     content = _in_threads(pieces) if isinstance(request, ASGIRequest) else pieces
     return StreamingHttpResponse(
@@ -30,4 +33,14 @@ def download(
 async def _in_threads(pieces: Iterator[str]) -> AsyncIterator[str]:
     following = in_database(next)
     while (piece := await following(pieces, None)) is not None:
+        yield piece
+
+
+def _in_language(language: str | None, pieces: Iterator[str]) -> Iterator[str]:
+    # The middleware has left by then.
+    while True:
+        with translation.override(language):
+            piece = next(pieces, None)
+        if piece is None:
+            return
         yield piece
