@@ -17,6 +17,7 @@ from streaming.client.errors import ChatError
 from streaming.client.sampling import Asking, Sampling
 from streaming.protocol.server_events import (
     OutputTextDelta,
+    QueueLoad,
     ReasoningTextDelta,
     ResponseDone,
     ResponseInProgress,
@@ -33,6 +34,7 @@ __all__ = [
     "ChatClient",
     "ChatError",
     "OutputTextDelta",
+    "QueueLoad",
     "ReasoningTextDelta",
     "ResponseDone",
     "ResponseInProgress",

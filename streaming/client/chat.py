@@ -22,6 +22,7 @@ from streaming.protocol.server_events import (
     ErrorEvent,
     LaterEvent,
     SessionCreated,
+    SessionLoad,
     SessionPong,
     SessionUpdated,
 )
@@ -190,6 +191,10 @@ class ChatClient:
             if self.session:
                 told = {"notice": event.notice, "announcement": event.announcement}
                 self.session = self.session.model_copy(update=told)
+        elif isinstance(event, SessionLoad):
+            if self.session:
+                news = {"service": event.service, "load": event.load}
+                self.session = self.session.model_copy(update=news)
         elif not isinstance(event, ErrorEvent):
             self._link.received()
             self._answers.take(event)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from streaming.protocol.server_events import Service
+from streaming.waiting_list.forecast import Estimate
 
 _MINOR_CHANGE_SECONDS = 2.0
 """Least time between two events in which the position is the same."""
@@ -22,7 +23,7 @@ class QueuePosition(NamedTuple):
     """The fields that `response.queued` and `response.queue_position` have in common.
 
     `position` is 1 for the next in line, None for a response that is held or no longer waits;
-    `size` counts those that wait.
+    `size` counts those that wait. The range of the ETA is None where nobody knows it.
     """
 
     position: int | None
@@ -30,6 +31,21 @@ class QueuePosition(NamedTuple):
     workers: int
     eta_seconds: float | None = None
     service: Service = "ready"
+    eta_low_seconds: float | None = None
+    eta_high_seconds: float | None = None
+
+    @classmethod
+    def at(
+        cls,
+        position: int | None,
+        size: int,
+        workers: int,
+        service: Service,
+        estimate: Estimate | None,
+    ) -> QueuePosition:
+        """Return a place with the estimate of its wait, None where there is none."""
+        seconds, low, high = estimate or (None, None, None)
+        return cls(position, size, workers, seconds, service, low, high)
 
 
 class PositionUpdates:
@@ -63,9 +79,16 @@ class PositionUpdates:
             return elapsed >= seconds * self._stride
         if elapsed < _MINOR_CHANGE_SECONDS:
             return False
-        if new.size != sent.size or (new.eta_seconds is None) != (sent.eta_seconds is None):
-            return True
-        if new.eta_seconds is None or sent.eta_seconds is None:
-            return False
-        expected = max(0.0, sent.eta_seconds - elapsed)
-        return abs(new.eta_seconds - expected) > max(1.0, expected / 10)
+        return (
+            new.size != sent.size
+            or _is_other(new.eta_seconds, sent.eta_seconds, elapsed)
+            or _is_other(new.eta_high_seconds, sent.eta_high_seconds, elapsed)
+        )
+
+
+def _is_other(new: float | None, sent: float | None, elapsed: float) -> bool:
+    """Return whether seconds that were sent `elapsed` seconds ago are not those of now."""
+    if new is None or sent is None:
+        return new is not sent
+    expected = max(0.0, sent - elapsed)
+    return abs(new - expected) > max(1.0, expected / 10)

@@ -71,7 +71,7 @@ class Viewers:
         workers = len(await self._layer.waiting_list.workers())
         eta = await self.queue_status.eta(response_id) if place.state is State.WAITING else None
         service = await self.queue_status.service()
-        return QueuePosition(place.position, place.size, workers, eta, service)
+        return QueuePosition.at(place.position, place.size, workers, service, eta)
 
     async def _poll_loop(self) -> None:
         """Poll until no viewer is left."""
@@ -97,8 +97,8 @@ class Viewers:
                 if watched := watch.responses.get(viewer.response_id):
                     waits = watched.state is State.WAITING
                     eta = await self.queue_status.eta(viewer.response_id) if waits else None
-                    position = QueuePosition(
-                        watched.position, watch.size, watch.workers, eta, service
+                    position = QueuePosition.at(
+                        watched.position, watch.size, watch.workers, service, eta
                     )
                     try:
                         await viewer.observe(watched, position)

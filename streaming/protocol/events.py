@@ -29,6 +29,7 @@ from streaming.protocol.server_events import (
     ResponseQueuePosition,
     ResponseUpdated,
     SessionCreated,
+    SessionLoad,
     SessionPong,
     SessionUpdated,
 )
@@ -42,6 +43,7 @@ ServerEvent = (
     SessionCreated
     | SessionPong
     | SessionUpdated
+    | SessionLoad
     | ResponseQueued
     | ResponseQueuePosition
     | ResponseUpdated

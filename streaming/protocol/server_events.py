@@ -54,16 +54,32 @@ class Announcement(_ServerEvent):
     ends_at: datetime | None
 
 
+class QueueLoad(_ServerEvent):
+    """What somebody who asked now would meet: how many wait and run, the places of the workers that
+    take prompts, and the seconds until the answer would begin (0: at once), about which nothing is
+    said (null) where nobody knows. `eta_low_seconds` and `eta_high_seconds` are about the 10th and
+    the 90th percentile."""
+
+    waiting: int
+    running: int
+    capacity: int
+    eta_seconds: float | None = None
+    eta_low_seconds: float | None = None
+    eta_high_seconds: float | None = None
+
+
 class SessionCreated(_ServerEvent):
-    """The first event on a socket. `sampling`: the model's values of parameters that a request does
-    not set. `thinks`: the model may think before it answers. `card`: what else is known of it, null
-    before a worker is there. `notice`: the operator's message while no new prompt is accepted, else
-    null. `announcement`: what all users are told now, if anything."""
+    """The first event on a socket. `load`: the queue as it is now. `sampling`: the model's values
+    of parameters that a request does not set. `thinks`: the model may think before it answers.
+    `card`: what else is known of it, null before a worker is there. `notice`: the operator's
+    message while no new prompt is accepted, else null. `announcement`: what all users are told now,
+    if anything."""
 
     type: Literal["session.created"] = "session.created"
     protocol_version: int = PROTOCOL_VERSION
     model: str | None
     service: Service = "ready"
+    load: QueueLoad | None = None
     limits: Limits
     sampling: dict[str, float] = Field(default_factory=dict)
     thinks: bool = False
@@ -89,23 +105,38 @@ class SessionUpdated(_ServerEvent):
     announcement: Announcement | None = None
 
 
+class SessionLoad(_ServerEvent):
+    """What somebody who asked now would meet has changed: at most every 10 s on a socket, and less
+    often where many sockets are open."""
+
+    type: Literal["session.load"] = "session.load"
+    service: Service
+    load: QueueLoad
+
+
 class _PositionEvent(_ServerEvent):
-    """`position` is 1 for the next in line; `size` counts the responses that wait."""
+    """`position` is 1 for the next in line; `size` counts the responses that wait.
+    `eta_low_seconds` and `eta_high_seconds` are about the 10th and the 90th percentile of the wait,
+    null where too few answers have ended to tell them."""
 
     response_id: UUID
     position: int | None
     size: int
     eta_seconds: float | None = None
+    eta_low_seconds: float | None = None
+    eta_high_seconds: float | None = None
     workers: int | None = None
     service: Service = "ready"
 
 
 class ResponseQueued(_PositionEvent):
     """The response is accepted. `position` is null while an earlier response of the conversation is
-    open, and when it waits no more."""
+    open, and when it waits no more. `kept_seconds`: for so long it is kept after the last socket
+    that shows it has gone; then it is cancelled."""
 
     type: Literal["response.queued"] = "response.queued"
     conversation_id: UUID
+    kept_seconds: float | None = None
 
 
 class ResponseQueuePosition(_PositionEvent):

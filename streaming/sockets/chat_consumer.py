@@ -25,6 +25,7 @@ from streaming.sockets.greeting import greeting
 from streaming.sockets.guard import Guard
 from streaming.sockets.inbox import AWAY_MESSAGE, Inbox
 from streaming.sockets.listening_consumer import ListeningConsumer
+from streaming.sockets.load_updates import LoadUpdates
 from streaming.sockets.notices import Notices
 from streaming.sockets.response_requests import ResponseRequests
 from streaming.sockets.response_views import ResponseViews
@@ -70,6 +71,7 @@ class ChatConsumer(ListeningConsumer):
         self.counted.leave()
         Guard.here().leave(self)
         Notices.here().leave(self.writer)
+        LoadUpdates.here().leave(self.writer)
         self.inbox.stop()
         await self.views.close()
 
@@ -141,6 +143,7 @@ class ChatConsumer(ListeningConsumer):
         event = await greeting(self.channel_layer, self.identity.session_token)
         self.writer.notice, self.writer.announcement = event.notice, event.announcement
         await self.writer.send_event(event)
+        LoadUpdates.here().enter(self.writer, self.channel_layer, event.service, event.load)
 
     def count(self, owner: str) -> bool:
         """Count the socket as an owner's; return False if that one has too many."""

@@ -34,6 +34,7 @@ async def greeting(layer: BaseChannelLayer, session_token: str | None) -> Sessio
         notice=await queue_status.closed(),
         announcement=await CurrentAnnouncement.here(layer).get(),
         service=await queue_status.service(),
+        load=await queue_status.load(),
         session_token=session_token,
     )
 

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from channels.layers import BaseChannelLayer
 
+from streaming import conf
 from streaming.delivery.queue_position import QueuePosition
 from streaming.delivery.viewer import Viewer
 from streaming.delivery.viewers import Viewers
@@ -77,7 +78,10 @@ class SocketReader:
         if position and (self._is_asked or place.state in (State.WAITING, State.HELD)):
             await self._writer.send_event(
                 ResponseQueued(
-                    response_id=row.pk, conversation_id=row.conversation_id, **position._asdict()
+                    response_id=row.pk,
+                    conversation_id=row.conversation_id,
+                    kept_seconds=conf.get().disconnect_grace,
+                    **position._asdict(),
                 )
             )
         # The HTML of a part depends on all that stands before it.

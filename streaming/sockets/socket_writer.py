@@ -68,6 +68,10 @@ class SocketWriter:
         self.notice, self.announcement = notice, announcement
         await self.send_event(SessionUpdated(notice=notice, announcement=announcement))
 
+    async def send_load(self, text: str) -> None:
+        """Send a `session.load`, which is the same for many sockets and written once."""
+        await self.send(text)
+
     def open(self) -> None:
         """Note that the client is greeted."""
         self._enter(SocketState.OPEN)

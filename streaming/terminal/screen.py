@@ -173,6 +173,8 @@ class Screen:
         self._note(f"{visible(name)}. /help says what there is, Ctrl-D leaves.")
         if greeting and (service := words.of_service(greeting.service)):
             self._note(service.partition(";")[0] + ".")
+        elif greeting and greeting.load and (load := words.of_load(greeting.load)):
+            self._note(load)
         while self._interrupts < 2:
             self._tell_announcement()
             try:

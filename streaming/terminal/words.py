@@ -6,6 +6,7 @@ import math
 
 from streaming.client import (
     ChatError,
+    QueueLoad,
     ResponseDone,
     ResponseQueued,
     ResponseQueuePosition,
@@ -35,10 +36,33 @@ def of_place(place: ResponseQueued | ResponseQueuePosition, elapsed: float = 0) 
         parts.append(f"Position {place.position} of {place.size}, {people}")
     else:
         parts.append("Waiting")
-    if place.eta_seconds is not None:
-        parts.append(f"about {_duration(place.eta_seconds - elapsed)}")
+    eta = _range(place.eta_seconds, place.eta_low_seconds, place.eta_high_seconds, elapsed)
+    if eta:
+        parts.append(eta)
     service = of_service(place.service)
     return ", ".join(parts) + "." + (f" {service}" if service else "")
+
+
+def of_load(load: QueueLoad) -> str:
+    """Return a sentence on what somebody meets who asks now, empty where a place is free."""
+    if not load.waiting and load.running < load.capacity:
+        return ""
+    wait = "1 prompt waits now" if load.waiting == 1 else f"{load.waiting} prompts wait now"
+    eta = _range(load.eta_seconds, load.eta_low_seconds, load.eta_high_seconds)
+    return ", ".join([wait, *([eta] if eta else [])]) + "."
+
+
+def _range(seconds: float | None, low: float | None, high: float | None, elapsed: float = 0) -> str:
+    """Return about how long a wait is, `elapsed` seconds after it was told; empty where unknown."""
+    if seconds is None:
+        return ""
+    if low is None or high is None:
+        return f"about {_duration(seconds - elapsed)}"
+    least, most = _duration(low - elapsed), _duration(high - elapsed)
+    if least == most:
+        return f"about {least}"
+    unit = most.partition(" ")[2]
+    return f"about {least.removesuffix(f' {unit}')} to {most}"
 
 
 def _duration(seconds: float) -> str:

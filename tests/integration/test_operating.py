@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from streaming import conf
+from streaming.delivery import queue_status
 from streaming.lifecycle import ending, operating
 from streaming.models import Response, Status
-from streaming.sockets import notices
+from streaming.sockets import load_updates, notices
 from streaming.waiting_list import samples
 from streaming.waiting_list.interface import Edge, Orders, WorkerRow, WorkerState
 from streaming.worker.queue_worker import QueueWorker
@@ -142,6 +144,30 @@ async def test_people_read_why_the_queue_is_closed(
         await each.until("session.updated", notice=None)
     await chat.ask("stop 1")
     assert (await chat.until("response.done"))["status"] == "completed"
+
+
+async def test_people_see_the_load_before_they_ask(
+    three_rows: QueueWorker, layer: Any, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_updates, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(load_updates, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(queue_status, "LOAD_FRESH_SECONDS", 0.0)
+    chat, idle = await client(), await client()
+    load = chat.received[0]["load"]
+    assert (load["waiting"], load["running"]) == (0, 0)
+    assert load["eta_seconds"] == load["eta_low_seconds"] == load["eta_high_seconds"] == 0
+    queued = await chat.ask("stop 30")
+    assert queued["kept_seconds"] == conf.get().disconnect_grace
+    await chat.until("response.in_progress")
+    await chat.ask("stop 1")
+    while (event := await idle.until("session.load"))["load"]["waiting"] != 1:
+        pass
+    assert event["service"] == "ready"
+    assert event["load"]["running"] == event["load"]["capacity"] == 1
+    await layer.waiting_list.pause()
+    while (await idle.until("session.load"))["service"] != "paused":
+        pass
+    await layer.waiting_list.unpause()
 
 
 async def test_a_list_that_cannot_be_asked_is_asked_again(

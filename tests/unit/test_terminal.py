@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from streaming.client import ResponseQueuePosition
+from streaming.client import QueueLoad, ResponseQueuePosition
 from streaming.management.commands.chat import address_of
 from streaming.system.bounded import BoundedPool
 from streaming.terminal import words
@@ -147,6 +147,39 @@ def test_places_in_words() -> None:
     assert words.of_place(place(2, 1, "ready"), 10).endswith("about 1 s.")
     assert words.of_place(place(2, 600, "ready")).endswith("about 10 min.")
     assert words.of_place(place(None, None, "away")).startswith("Waiting. No worker")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (130, 175, "about 2 to 3 min."),
+        (20, 45, "about 20 to 45 s."),
+        (50, 170, "about 50 s to 3 min."),
+        (7, 7.5, "about 7 to 8 s."),
+        (-3, -1, "about 1 s."),
+    ],
+)
+def test_ranges_in_words(low: float, high: float, said: str) -> None:
+    place = ResponseQueuePosition(
+        response_id=UUID(int=1),
+        position=2,
+        size=5,
+        eta_seconds=(low + high) / 2,
+        eta_low_seconds=low,
+        eta_high_seconds=high,
+    )
+    assert words.of_place(place).endswith(said)
+
+
+def test_the_load_in_words() -> None:
+    free = QueueLoad(waiting=0, running=1, capacity=2, eta_seconds=0)
+    assert words.of_load(free) == ""
+    full = QueueLoad(waiting=3, running=2, capacity=2)
+    assert words.of_load(full) == "3 prompts wait now."
+    known = full.model_copy(
+        update={"eta_seconds": 90, "eta_low_seconds": 70, "eta_high_seconds": 115}
+    )
+    assert words.of_load(known) == "3 prompts wait now, about 70 s to 2 min."
 
 
 @pytest.mark.parametrize("language", ["maple", "markdown\n```maple"])

@@ -14,6 +14,7 @@ from streaming.delivery.queue_position import QueuePosition
 from streaming.delivery.viewer import Viewer
 from streaming.delivery.viewers import Viewers
 from streaming.protocol.server_events import ResponseDone, Timings, Usage
+from streaming.waiting_list.forecast import Estimate
 from streaming.waiting_list.interface import State, Watch, Watched
 from tests.support.passing_time import outlast
 
@@ -111,8 +112,8 @@ async def test_a_reader_who_has_left_takes_no_news_from_others() -> None:
     async def service() -> str:
         return "ready"
 
-    async def eta(response_id: str) -> float:
-        return 1.0
+    async def eta(response_id: str) -> Estimate:
+        return Estimate(1.0)
 
     layer: Any = SimpleNamespace(waiting_list=SimpleNamespace(watch=watch))
     looking = Viewers(layer)

@@ -100,7 +100,7 @@ class FairOrder(OrderedEntries):
     def _present_time(self) -> int:
         """Return the virtual time as it is once such rounds are passed over."""
         for later in self._responses.irange_key(min_key=Slot(self._virtual_time + 1, 0)):
-            return later.slot.tag - 1
+            return int(later.slot.tag) - 1
         return self._virtual_time
 
     def _next_ticket(self) -> int:
