@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.signals import request_finished
 from django.db.backends.signals import connection_created
-from django.db.models.signals import pre_delete
+from django.db.models.signals import post_migrate, pre_delete
 
 from streaming.system.moved import moved_paths
 
@@ -31,7 +31,7 @@ class StreamingConfig(AppConfig):
         from streaming.conf import check_settings
         from streaming.identity.visitors import check_middleware
         from streaming.monitoring.tracing import check_tracing
-        from streaming.record import any_case
+        from streaming.record import any_case, search_index
         from streaming.record.database import close_connections, note_file
 
         any_case.register()
@@ -41,6 +41,7 @@ class StreamingConfig(AppConfig):
         checks.register(check_middleware)
         request_finished.connect(close_connections)
         connection_created.connect(note_file)
+        post_migrate.connect(search_index.ensure, sender=self)
         pre_delete.connect(_before_account_goes, sender=settings.AUTH_USER_MODEL)
 
 

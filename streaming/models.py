@@ -64,6 +64,9 @@ class Conversation(models.Model):
     """Of its own, empty for none; null: the account's hold."""
     imported_from = models.CharField(max_length=64, blank=True, default="", db_default="")
     """SHA-256 of what it is in the file that it was imported from; empty for all others."""
+    pinned = models.BooleanField(default=False, db_default=False)  # stands above all others
+    archived = models.BooleanField(default=False, db_default=False)  # out of the list, but found
+    folder = models.CharField(max_length=60, blank=True, default="", db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True, db_index=True)
 
@@ -124,6 +127,7 @@ class Message(models.Model):
     content = models.TextField()
     reasoning = models.TextField(blank=True, default="", db_default="")  # thought before it
     fields = models.JSONField(null=True, blank=True)  # a call of tools, or whose result it is
+    searchable = models.BooleanField(default=True, db_default=True)  # not what came by the API
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -24,6 +24,9 @@ from streaming.record.histories import prefix_of, thought_before
 WINDOW = 20
 """So many turns are shown at a time; earlier ones on demand."""
 
+MOST_SHOWN = 10 * WINDOW
+"""So many are shown at most, where an earlier turn is asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -64,8 +67,12 @@ def window(
         end = next((number for number, turn in enumerate(path) if turn.id == before), -1)
         if end < 0:
             raise KeyError(before)
-    shown = path[max(0, end - WINDOW) : end]
-    return Window(_turns(shown), end > WINDOW, nodes[-1].id if nodes else None)
+    start = max(0, end - WINDOW)
+    if before is None and through is not None:  # the turn that was asked for is among them
+        of_turn = (number for number, turn in enumerate(path) if through in turn.chain)
+        own = next(of_turn, start)
+        start = max(min(start, own), end - MOST_SHOWN, 0)
+    return Window(_turns(path[start:end]), start > 0, nodes[-1].id if nodes else None)
 
 
 def newest(conversation: Conversation) -> UUID | None:

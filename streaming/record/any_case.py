@@ -72,8 +72,13 @@ def glob_of(text: str) -> str:
     return "".join(map(_set_of, text))
 
 
+def cases_of(character: str) -> str:
+    """Return a character in all its cases, itself among them."""
+    return "".join(sorted({character, *_cases().get(character.casefold(), "")}))
+
+
 def _set_of(character: str) -> str:
-    cases = "".join(sorted({character, *_cases().get(character.casefold(), "")}))
+    cases = cases_of(character)
     return f"[{cases}]" if len(cases) > 1 or cases in _GLOB_SIGNS else cases
 
 

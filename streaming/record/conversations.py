@@ -48,7 +48,7 @@ def newest_first(conversation: Conversation) -> QuerySet[Response]:
 
 
 def insert_chain(conversation: Conversation, messages: Sequence[ChatMessage]) -> UUID:
-    """Write messages, each after the one before; return the id of the last one.
+    """Write a program's messages, each after the one before; return the id of the last one.
 
     By one statement and without models: a thousand of these took the database's thread, for which
     everybody waits, 90 ms.
@@ -69,6 +69,7 @@ def insert_chain(conversation: Conversation, messages: Sequence[ChatMessage]) ->
             "content": turn.content,
             "reasoning": turn.reasoning,
             "fields": dict(turn.fields) or None,
+            "searchable": False,
             "created_at": now + timedelta(microseconds=number),
         }
         prepare = (

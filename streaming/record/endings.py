@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.db import transaction
+from django.db.models import Subquery, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from streaming.engine.base import Finished, FinishReason
@@ -157,6 +159,7 @@ def _answer(output: Output) -> dict[str, Any]:
 def _keep_answer(response: Response) -> None:
     """Make what an ended response says, if it says anything, a turn of its conversation."""
     if response.message_id:
+        prompt = Message.objects.filter(pk=response.prompt_id)
         response.message = Message.objects.create(
             id=response.message_id,
             conversation_id=response.conversation_id,
@@ -164,4 +167,5 @@ def _keep_answer(response: Response) -> None:
             role=Message.Role.ASSISTANT,
             content=prefix_of(response) + response.text,
             reasoning=thought_before(response) + response.reasoning,
+            searchable=Coalesce(Subquery(prompt.values("searchable")), Value(True)),
         )

@@ -19,7 +19,8 @@ export function rename(item, { onRenamed, onError }) {
   box.maxLength = MAX_TITLE;
   box.value = link.textContent;
   box.setAttribute("aria-label", gettext("New title"));
-  link.hidden = item.querySelector(".side-tools").hidden = true;
+  const tool = item.querySelector("[data-do=menu]");
+  link.hidden = tool.hidden = true;
   link.before(box);
   box.focus();
   box.select();
@@ -28,8 +29,8 @@ export function rename(item, { onRenamed, onError }) {
   const leave = (refocus) => {
     busy = true; // removing the box blurs it
     box.remove();
-    link.hidden = item.querySelector(".side-tools").hidden = false;
-    if (refocus) item.querySelector('[data-do="rename"]').focus();
+    link.hidden = tool.hidden = false;
+    if (refocus) tool.focus();
   };
 
   const save = async (refocus) => {

@@ -17,6 +17,10 @@ export class SideList {
     return [...this.#element.querySelectorAll(".side-item")];
   }
 
+  item(id) {
+    return this.items().find((item) => item.dataset.id === id);
+  }
+
   say(text) {
     this.#status.textContent = text;
   }
@@ -26,9 +30,13 @@ export class SideList {
     this.#query = query;
     const html = await this.#ask({ q: query });
     if (html === null) return;
+    const open = [...this.#element.querySelectorAll(".side-shelf[open]")].map(nameOf);
     this.#element.innerHTML = html;
     this.#element.scrollTop = 0;
     this.markCurrent();
+    const shelves = [...this.#element.querySelectorAll(".side-shelf")];
+    const again = shelves.filter((shelf) => open.includes(nameOf(shelf)));
+    await Promise.all(again.map((shelf) => this.#fill(shelf)));
     const count = this.items().length;
     const more = this.#element.querySelector(".side-more");
     const found = more
@@ -37,10 +45,37 @@ export class SideList {
     this.say(query ? interpolate(found, [count]) : "");
   }
 
+  // The list anew after something was done with an item: what is in sight stays there, and the
+  // focus where it was.
+  async refreshAround(item) {
+    const top = this.#element.scrollTop;
+    const items = this.items();
+    const index = items.indexOf(item);
+    const near = [item, items[index + 1], items[index - 1]].map((each) => each?.dataset.id);
+    await this.refresh();
+    this.#element.scrollTop = top;
+    const found = near.map((id) => this.item(id)).find((each) => each?.checkVisibility?.() ?? each);
+    (found?.querySelector("[data-do=menu]") ?? this.#element).focus({ preventScroll: true });
+  }
+
+  // What stands in a folder or in the archive, when it is first opened.
+  loadShelf(shelf) {
+    if (shelf.open && !shelf.querySelector(".side-shelf-list").hasChildNodes()) this.#fill(shelf);
+  }
+
+  async #fill(shelf) {
+    const html = await this.#fetch(shelfOf(shelf));
+    shelf.open = html !== null;
+    if (html === null) return;
+    shelf.querySelector(".side-shelf-list").innerHTML = html;
+    this.markCurrent();
+  }
+
   // What follows; a piece that begins within the last group goes on with it.
   async showMore(button) {
     button.disabled = true;
-    const html = await this.#ask({ q: this.#query, after: button.dataset.after });
+    const { after } = button.dataset;
+    const html = await this.#ask({ q: this.#query, after, ...shelfOf(button) });
     if (html === null) {
       button.disabled = false;
       return;
@@ -52,7 +87,7 @@ export class SideList {
       if (known.has(item.dataset.id)) item.remove(); // it moved up meanwhile
     }
     const first = piece.content.querySelector(".side-link");
-    const last = [...this.#element.querySelectorAll(".side-group")].pop();
+    const last = button.previousElementSibling;
     const next = piece.content.querySelector(".side-group");
     if (last && next?.dataset.group === last.dataset.group) {
       last.querySelector("ul").append(...next.querySelectorAll(".side-item"));
@@ -77,24 +112,27 @@ export class SideList {
     link.id = `side-${id}`;
     link.href = `/c/${id}/`;
     link.textContent = title.replace(/\s+/g, " ").trim() || gettext("Untitled");
-    for (const tool of item.querySelectorAll(".side-tool")) {
-      tool.setAttribute("aria-describedby", link.id);
-    }
+    item.querySelector("[data-do=menu]").setAttribute("aria-describedby", link.id);
     this.#element.querySelector(".side-none")?.remove();
     this.#toTop(item);
     this.markCurrent();
   }
 
-  // It was written in: now it is the newest one.
+  // It was written in: now it is the newest one of where it stands.
   touch(id) {
     if (this.#query) return;
-    const item = this.items().find((other) => other.dataset.id === id);
-    if (!item) this.refresh();
-    else if (item !== this.items()[0] || this.#groupOf(item).dataset.group !== "today") {
-      const focused = item.contains(document.activeElement) ? document.activeElement : null;
-      this.#toTop(item);
-      focused?.focus();
+    const item = this.item(id);
+    if (!item) {
+      this.refresh();
+      return;
     }
+    const place = item.closest(".side-shelf, [data-group=pinned]")?.querySelector("ul");
+    const isFirst = place ? place.firstElementChild === item : item === this.#days.querySelector(".side-item");
+    if (isFirst && (place || this.#groupOf(item).dataset.group === "today")) return;
+    const focused = item.contains(document.activeElement) ? document.activeElement : null;
+    if (place) place.prepend(item);
+    else this.#toTop(item);
+    focused?.focus();
   }
 
   // Takes an item out; what has the focus then.
@@ -120,15 +158,24 @@ export class SideList {
     if (!today) {
       const template = document.getElementById("side-today");
       today = template.content.firstElementChild.cloneNode(true);
-      this.#element.prepend(today);
+      this.#days.prepend(today);
     }
     today.querySelector("ul").prepend(item);
   }
 
   #takeOut(item) {
     const group = this.#groupOf(item);
+    const shelf = item.closest(".side-shelf");
     item.remove();
     if (!group.querySelector(".side-item")) group.remove();
+    const count = shelf?.querySelector(".side-count");
+    if (count) count.textContent = String(Number(count.textContent) - 1);
+    if (count?.textContent === "0") shelf.remove();
+  }
+
+  // Where the days are, below what is pinned and the folders.
+  get #days() {
+    return this.#element.querySelector(".side-days") ?? this.#element;
   }
 
   #groupOf(item) {
@@ -139,13 +186,25 @@ export class SideList {
   async #ask(fields) {
     this.#asked.abort();
     this.#asked = new AbortController();
+    return this.#fetch(fields, this.#asked.signal);
+  }
+
+  async #fetch(fields, signal) {
     try {
-      return await get(`${this.#url}?${new URLSearchParams(fields)}`, this.#asked.signal);
+      return await get(`${this.#url}?${new URLSearchParams(fields)}`, signal);
     } catch (error) {
+      if (!(error instanceof Refused || error.name === "AbortError")) throw error;
       if (error instanceof Refused) this.say(error.message);
       if (error.status === 401) this.clear();
-      else if (error.name !== "AbortError") throw error;
       return null;
     }
   }
 }
+
+// The fields that ask for a shelf, or for the one that a "Show more" is of.
+function shelfOf({ dataset }) {
+  if (dataset.archived) return { archived: 1 };
+  return dataset.folder ? { folder: dataset.folder } : {};
+}
+
+const nameOf = ({ dataset }) => dataset.folder ?? "";

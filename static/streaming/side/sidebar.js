@@ -1,13 +1,15 @@
 // The side list of conversations: joins its frame, its items and the search.
 //
 // The chat page says what happens in it by events on `document`: `conversation` with
-// {id, title} for one that has just begun, `conversation-touched` with {id}.
+// {id, title} for one that has just begun, `conversation-touched` with {id}, `conversation-state`
+// with {id, state}. What a row's menu does not do itself is said by `conversation-action`
+// (side_menu.js).
 
 import { isEscape } from "../shared/keys.js";
 import { cookie, setCookie } from "../shared/request.js";
-import { remove, rename } from "./side_edit.js";
 import { closeDrawer } from "./side_frame.js";
 import { SideList } from "./side_list.js";
+import { States } from "./side_states.js";
 
 const SEARCH_DELAY = 250;
 
@@ -15,6 +17,7 @@ const side = document.getElementById("side");
 const search = document.getElementById("side-search");
 const query = document.getElementById("side-query");
 const list = new SideList(search.getAttribute("action"));
+new States(list);
 
 const isCurrent = (item) => item.querySelector(".side-link").hasAttribute("aria-current");
 
@@ -36,15 +39,30 @@ function onDeleted(item) {
 
 const onError = (message) => list.say(message);
 
-document.getElementById("side-list").addEventListener("click", (event) => {
+const items = document.getElementById("side-list");
+
+items.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   list.say("");
-  const item = button.closest(".side-item");
-  if (button.dataset.do === "rename") rename(item, { onRenamed, onError });
-  else if (button.dataset.do === "delete") remove(item, { onDeleted, onError });
-  else if (button.matches(".side-more")) list.showMore(button);
+  if (button.matches(".side-more")) list.showMore(button);
+  else if (button.dataset.do === "menu") openMenu(button);
 });
+items.addEventListener("keydown", (event) => {
+  if (event.key !== "ArrowDown" || !event.target.matches?.("[data-do=menu]")) return;
+  event.preventDefault();
+  openMenu(event.target);
+});
+items.addEventListener("toggle", ({ target }) => list.loadShelf(target), true);
+
+async function openMenu(button) {
+  try {
+    const menu = await import("./side_menu.js");
+    menu.toggle(button, { list, onRenamed, onDeleted, onError });
+  } catch {
+    onError(gettext("The server cannot be reached. Try again in a moment."));
+  }
+}
 
 // --- searching ---
 
@@ -89,7 +107,7 @@ side.addEventListener("click", (event) => {
   if (entry) entry.search = `?next=${encodeURIComponent(location.pathname)}`;
   // A link to where we are: only the drawer is in the way.
   const link = event.target.closest(".side-link[aria-current]");
-  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  if (!link || link.search || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   closeDrawer();
 });
@@ -100,3 +118,6 @@ if (zone && cookie("timezone") !== zone) {
   setCookie("timezone", zone);
   if (zone !== "UTC" && list.items().length) list.refresh();
 }
+
+// A search has led here.
+if (new URLSearchParams(location.search).has("find")) import("./found.js");

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from streaming.identity.owners import must_sign_in, owner_of_request
 from streaming.lifecycle.forgetting import forget
+from streaming.models import OPEN
 from streaming.pages.conversations import side_list
 from streaming.pages.preferences import zone_of
 
@@ -38,10 +39,12 @@ def for_owners(view: View) -> View:
 @require_safe
 @for_owners
 def conversations(request: HttpRequest) -> HttpResponse:
-    """A piece of the list as HTML: `?q=` searches, `?after=` is the cursor of "Show more"."""
+    """A piece of the list as HTML: `?q=` searches, `?folder=` and `?archived=1` are shelves of it,
+    `?after=` is the cursor of "Show more"."""
     query, after = request.GET.get("q", ""), request.GET.get("after", "")
     try:
-        page = side_list.page(owner_of_request(request), zone_of(request), query, after)
+        shelf = _shelf(request)
+        page = side_list.page(owner_of_request(request), zone_of(request), query, after, shelf)
     except ValueError:
         return _refused(_("This part of the list does not exist. Reload the page."), 400)
     return render(request, "streaming/side/items.html", {"side": page})
@@ -70,12 +73,56 @@ def rename(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
 
 @require_POST
 @for_owners
+def keep(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
+    """Pin a conversation (`pinned` is 1 or 0), archive it (`archived`), or put it into a folder
+    (`folder`, "" for none). It keeps its place in the order; what is archived is not pinned."""
+    found = side_list.of_owner(owner_of_request(request)).filter(pk=conversation_id)
+    get_object_or_404(found)
+    fields: dict[str, Any] = {
+        name: request.POST[name] == "1" for name in ("pinned", "archived") if name in request.POST
+    }
+    if "folder" in request.POST:
+        fields["folder"] = side_list.clean(request.POST["folder"])
+        if len(fields["folder"]) > side_list.FOLDER_CHARS:
+            limit = side_list.FOLDER_CHARS
+            text = ngettext(
+                "A folder's name has at most %(count)d character.",
+                "A folder's name has at most %(count)d characters.",
+                limit,
+            )
+            return _refused(text % {"count": limit}, 400)
+    if fields.get("archived"):
+        fields["pinned"] = False
+    if fields:
+        found.update(**fields)
+    return HttpResponse(status=204)
+
+
+@require_safe
+@for_owners
+def states(request: HttpRequest) -> HttpResponse:
+    """What is open in the reader's conversations: `{id: "waiting" | "running"}`."""
+    own = side_list.of_owner(owner_of_request(request))
+    is_open = own.filter(responses__status__in=OPEN).values_list("pk", flat=True)
+    return JsonResponse({str(pk): state for pk, state in side_list.states(is_open).items()})
+
+
+@require_POST
+@for_owners
 def delete(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
     """Delete a conversation; an answer that is open in it is stopped first."""
     found = side_list.of_owner(owner_of_request(request)).filter(pk=conversation_id)
     get_object_or_404(found)
     forget(found)
     return HttpResponse(status=204)
+
+
+def _shelf(request: HttpRequest) -> side_list.Shelf | None:
+    """Return the shelf that is asked for; None for the list itself."""
+    if request.GET.get("archived") == "1":
+        return side_list.Shelf(archived=True)
+    folder = side_list.clean(request.GET.get("folder", ""))
+    return side_list.Shelf(folder=folder) if folder else None
 
 
 def _refused(message: str, status: int) -> JsonResponse:

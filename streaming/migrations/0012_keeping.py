@@ -1,0 +1,44 @@
+"""What people do to keep their conversations in order, and what the search looks into."""
+
+from importlib import import_module
+
+from django.db import migrations, models
+
+AddColumn = import_module('streaming.migrations.0010_reasoning').AddColumn
+
+
+def leave_out_what_programs_wrote(apps, schema_editor):
+    """The side list's search is over people's conversations alone."""
+    messages = apps.get_model('streaming', 'Message').objects.using(schema_editor.connection.alias)
+    messages.filter(conversation__source='api').update(searchable=False)
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('streaming', '0013_sharing'),
+    ]
+
+    operations = [
+        AddColumn(
+            model_name='conversation',
+            name='pinned',
+            field=models.BooleanField(db_default=False, default=False),
+        ),
+        AddColumn(
+            model_name='conversation',
+            name='archived',
+            field=models.BooleanField(db_default=False, default=False),
+        ),
+        AddColumn(
+            model_name='conversation',
+            name='folder',
+            field=models.CharField(blank=True, db_default='', default='', max_length=60),
+        ),
+        AddColumn(
+            model_name='message',
+            name='searchable',
+            field=models.BooleanField(db_default=True, default=True),
+        ),
+        migrations.RunPython(leave_out_what_programs_wrote, migrations.RunPython.noop),
+    ]
