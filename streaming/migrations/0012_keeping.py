@@ -16,7 +16,7 @@ def leave_out_what_programs_wrote(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('streaming', '0013_sharing'),
+        ('streaming', '0011_instructions'),
     ]
 
     operations = [

@@ -10,7 +10,7 @@ AddColumn = import_module('streaming.migrations.0010_reasoning').AddColumn
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('streaming', '0011_instructions'),
+        ('streaming', '0012_keeping'),
     ]
 
     operations = [

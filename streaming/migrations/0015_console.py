@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('streaming', '0010_reasoning'),
+        ('streaming', '0014_accounts'),
     ]
 
     operations = [
