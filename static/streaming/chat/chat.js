@@ -135,7 +135,7 @@ function goOn(answer) {
 
 function onEvent(event) {
   if (event.type === "session.created") greet(event);
-  else if (event.type === "session.updated") tell(event);
+  else if (event.type === "session.updated") operatorsWords(event);
   else if (event.type === "error") onError(event);
   else {
     const answer = turns.get(event.response_id);
@@ -159,7 +159,7 @@ function greet(event) {
     notice.announce(words.backText());
   }
   onState("open");
-  tell(event);
+  operatorsWords(event);
   for (const answer of turns.open) {
     answer.interrupt(false);
     edits.send(answer);
@@ -169,7 +169,7 @@ function greet(event) {
 }
 
 // The operator's words: why nothing new is taken, and what all users are told.
-function tell(event) {
+function operatorsWords(event) {
   notice.stand("closed", event.notice ?? "");
   announcement.show(event.announcement ?? null);
 }
