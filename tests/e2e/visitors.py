@@ -80,7 +80,7 @@ class Visitors:
     def close(self) -> None:
         for context in self._contexts:
             context.close()
-        assert self.complaints == []
+        assert self.complaints == [], "\n".join(self.complaints)
 
 
 def visiting(browser: Browser, server: ServeProcess) -> Iterator[Visitors]:
