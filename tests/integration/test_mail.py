@@ -195,7 +195,7 @@ def test_an_address_is_the_accounts_when_its_link_was_opened(ann: User) -> None:
     browser = signed_in()
     assert give(browser, "new@here.example").url == "/accounts/"
     page = browser.get("/accounts/").text
-    assert "Not confirmed yet: new@here.example" in page
+    assert "Not confirmed yet: new@here.example." in page
     assert "E-mail: ann@here.example" in page
     (message,) = mails()
     assert message.to == ["new@here.example"]
