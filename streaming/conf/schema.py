@@ -253,6 +253,11 @@ class ChatStreamSettings(BaseModel):
         description="whom people ask for help, such as an e-mail address or a URL; shown where a "
         "password was forgotten. Empty: whoever runs the site",
     )
+    offline_page: bool = Field(
+        True,
+        description="whether browsers keep a page that is shown when there is no connection; false "
+        "also takes it back from those that have it",
+    )
     retention_days: int = Field(
         0,
         ge=0,

@@ -23,6 +23,7 @@ from django.views.decorators.http import require_POST
 from django.views.i18n import JavaScriptCatalog, set_language
 
 from streaming import conf
+from streaming.pages import installing
 
 THEMES = ("light", "dark")
 THEME_COOKIE = "theme"
@@ -43,6 +44,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "catalog_url": catalog_url(translation.get_language() or settings.LANGUAGE_CODE),
         "may_sign_up": conf.get().signup,
         "side_closed": request.COOKIES.get(SIDE_COOKIE) == "closed",
+        **installing.context(),
     }
 
 

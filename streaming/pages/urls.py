@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from streaming.pages import drawer, instructions, preferences, views
+from streaming.pages import drawer, installing, instructions, preferences, views
 
 urlpatterns = [
     path("", views.chat, name="chat"),
@@ -19,5 +19,8 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/newest/", views.newest, name="newest"),
     path("r/<uuid:response_id>/rating/", views.rate, name="rate"),
     path("favicon.ico", views.favicon),
+    path("manifest/<str:language>.webmanifest", installing.manifest, name="manifest"),
+    path("offline/<str:language>/", installing.offline, name="offline"),
+    path("service-worker.js", installing.service_worker, name="service_worker"),
     path("", include("streaming.pages.sharing.urls")),
 ]
