@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 __all__ = ["open_socket"]
 
-YES = {"name": "ann", "password": PASSWORD}
+YES = {"name": "zoe", "password": PASSWORD}
 
 
 def remains(pk: int, *words: str) -> list[str]:
@@ -46,8 +46,8 @@ def remains(pk: int, *words: str) -> list[str]:
     return found
 
 
-def ann() -> User:
-    return User.objects.create_user("ann", "ann@here.example", PASSWORD)
+def zoe() -> User:
+    return User.objects.create_user("zoe", "zoe@here.example", PASSWORD)
 
 
 async def test_all_of_it_goes_while_it_runs_and_waits(
@@ -59,14 +59,14 @@ async def test_all_of_it_goes_while_it_runs_and_waits(
     monkeypatch.setattr(reconciler, "reconcile", reconcile)
     engine = FakeEngine(max_running=1, step_seconds=0.05)
     await start_worker(engine)
-    await sync_to_async(ann)()
+    await sync_to_async(zoe)()
     visitor = Client()
     await sync_to_async(visitor.get)("/")
     was = await sync_to_async(owner_of)(visitor)
-    await sync_to_async(visitor.post)("/accounts/login/", {"username": "ann", "password": PASSWORD})
-    user = await User.objects.aget(username="ann")
+    await sync_to_async(visitor.post)("/accounts/login/", {"username": "zoe", "password": PASSWORD})
+    user = await User.objects.aget(username="zoe")
     _, secret = await sync_to_async(keys.create)(user, "laptop")
-    other = await sync_to_async(signed_in)()
+    other = await sync_to_async(signed_in)("zoe")
     sockets = [
         await open_socket("/ws/chat/", visitor),
         await open_socket("/ws/chat/", other),
@@ -82,7 +82,7 @@ async def test_all_of_it_goes_while_it_runs_and_waits(
     bob = await User.objects.acreate_user("bob")
     others = await client(user=bob)
     kept = await others.ask("stop 2")
-    words = ("ann", was.removeprefix("visitor:"), secret[:8])
+    words = ("zoe", was.removeprefix("visitor:"), secret[:8])
     assert len(await sync_to_async(remains)(user.pk, *words)) > 12  # it would be found
 
     answer = await sync_to_async(visitor.post)("/accounts/delete/", YES)
@@ -114,9 +114,9 @@ def busy(user: User) -> None:
 
 @pytest.mark.parametrize("dies_in", ["forget", "_anonymize_log"])
 def test_where_it_died_it_is_begun_again(layer: Any, monkeypatch: Any, dies_in: str) -> None:
-    user = ann()
+    user = zoe()
     busy(user)
-    browser, other = signed_in(), signed_in()
+    browser, other = signed_in("zoe"), signed_in("zoe")
     browser.raise_request_exception = False
     with monkeypatch.context() as context:
         context.setattr(deletion, dies_in, lambda *args: 1 / 0)
@@ -124,14 +124,14 @@ def test_where_it_died_it_is_begun_again(layer: Any, monkeypatch: Any, dies_in: 
     assert not user.api_keys.filter(revoked_at=None).exists()  # nothing new comes in by them
     assert "You are not signed in" in other.get("/accounts/").text
     assert browser.post("/accounts/delete/", YES).status_code == 200
-    assert remains(user.pk, "ann") == []
+    assert remains(user.pk, "zoe") == []
     assert not Conversation.objects.exists()
 
 
 def test_the_only_superuser_stays(layer: Any) -> None:
-    User.objects.create_superuser("ann", password=PASSWORD)
+    User.objects.create_superuser("zoe", password=PASSWORD)
     User.objects.create_superuser("gone", password=PASSWORD, is_active=False)
-    browser = signed_in()
+    browser = signed_in("zoe")
     for answer in (browser.get("/accounts/delete/"), browser.post("/accounts/delete/", YES)):
         assert answer.status_code == 409
         assert "Make another one a superuser first" in answer.text
@@ -144,15 +144,15 @@ def test_the_only_superuser_stays(layer: Any) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"name": "Ann"}, "This is not your username."),
+        ({"name": "Zoe"}, "This is not your username."),
         ({"name": ""}, "This field is required."),
         ({"password": "wrong"}, "This is not your password."),
         ({"password": ""}, "This field is required."),
     ],
 )
 def test_it_is_confirmed_by_name_and_password(layer: Any, changed: Any, said: str) -> None:
-    ann()
-    browser = signed_in()
+    zoe()
+    browser = signed_in("zoe")
     answer = browser.post("/accounts/delete/", {**YES, **changed})
     assert answer.status_code == 400
     assert said in answer.text
@@ -160,8 +160,8 @@ def test_it_is_confirmed_by_name_and_password(layer: Any, changed: Any, said: st
 
 
 def test_the_password_cannot_be_guessed_there(layer: Any) -> None:
-    ann()
-    browser = signed_in()
+    zoe()
+    browser = signed_in("zoe")
     paths = {
         "/accounts/delete/": {**YES, "password": "wrong"},
         "/accounts/email/": {"email": "new@here.example", "password": "wrong"},
@@ -174,22 +174,22 @@ def test_the_password_cannot_be_guessed_there(layer: Any) -> None:
     for path, wrong in paths.items():
         right = {**wrong, "password": PASSWORD, "old_password": PASSWORD}
         assert "Too many failed attempts" in browser.post(path, right).text
-    assert User.objects.get().email == "ann@here.example"
+    assert User.objects.get().email == "zoe@here.example"
 
 
 def test_an_account_without_a_password_types_its_name(layer: Any) -> None:
-    user = User.objects.create_user("ann")
+    user = User.objects.create_user("zoe")
     browser = Client()
     browser.force_login(user)
     assert 'name="password"' not in browser.get("/accounts/delete/").text
-    assert browser.post("/accounts/delete/", {"name": "ann"}).status_code == 200
+    assert browser.post("/accounts/delete/", {"name": "zoe"}).status_code == 200
     assert not User.objects.exists()
 
 
 def test_operators_log_keeps_no_name(layer: Any) -> None:
-    user = ann()
+    user = zoe()
     boss = User.objects.create_superuser("boss")
-    key, _ = keys.create(user, "ann's laptop")
+    key, _ = keys.create(user, "zoe's laptop")
     for row in (user, key):
         LogEntry.objects.create(
             user=boss,
@@ -198,6 +198,6 @@ def test_operators_log_keeps_no_name(layer: Any) -> None:
             object_repr=str(row),
             action_flag=CHANGE,
         )
-    assert signed_in().post("/accounts/delete/", YES).status_code == 200
-    assert remains(user.pk, "ann") == []
+    assert signed_in("zoe").post("/accounts/delete/", YES).status_code == 200
+    assert remains(user.pk, "zoe") == []
     assert LogEntry.objects.count() == 2
