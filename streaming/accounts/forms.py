@@ -76,7 +76,7 @@ class SignUpForm(_SignUp):
     class Meta:
         model = User
         fields = ("username",)
-        field_classes = {"username": UsernameField}  # noqa: RUF012  # as Django's own has it
+        field_classes = {"username": UsernameField}  # as Django's own has it
 
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
