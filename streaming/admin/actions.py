@@ -7,7 +7,7 @@ where it hurts, is written to the admin log, and says what was done on the page 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from django.http import (
     HttpResponse,
     HttpResponseNotAllowed,
     HttpResponseRedirect,
+    QueryDict,
 )
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
@@ -27,7 +28,7 @@ from django.urls import path as url_path
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from streaming.admin import announcing, cancelling, limits, queue_actions, workers
+from streaming.admin import announcing, cancelling, limits, queue_actions, retrying, workers
 from streaming.admin.orders import Notice, Order, Question, Refused, Reply
 from streaming.system.outages import LAYER_AWAY, log_fault
 
@@ -56,6 +57,7 @@ ACTIONS = (
     Action("capacity", CONTROL, workers.capacity),
     Action("close", CONTROL, queue_actions.close),
     Action("reopen", CONTROL, queue_actions.reopen),
+    Action("retry", CONTROL, retrying.retry),
     Action("limit", CONTROL, limits.change),
     Action("announce", CONTROL, announcing.announce),
     Action("take-down", CONTROL, announcing.take_down),
@@ -76,18 +78,14 @@ def urls(model_admin: Any) -> list[URLPattern]:
 
 def _view(model_admin: Any, action: Action) -> Callable[[HttpRequest], HttpResponse]:
     def view(request: HttpRequest) -> HttpResponse:
-        if not (
-            request.user.has_perm("streaming.view_queue")
-            and request.user.has_perm(action.permission)
-        ):
-            raise PermissionDenied
+        _require(request, action)
         if request.method in ("GET", "HEAD"):
             # As after signing in again: the address was kept, what was sent was not.
             messages.warning(request, _("Nothing was done. Choose the action again."))
             return HttpResponseRedirect(_queue_url(model_admin))
         if request.method != "POST":
             return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-        answer = _carry_out(request, action)
+        answer = _carry_out(request, action, request.POST)
         if isinstance(answer, Question):
             return _ask(model_admin, request, answer)
         for said in answer:
@@ -97,10 +95,29 @@ def _view(model_admin: Any, action: Action) -> Callable[[HttpRequest], HttpRespo
     return view
 
 
-def _carry_out(request: HttpRequest, action: Action) -> Reply:
+def carry_out(request: HttpRequest, name: str, fields: Mapping[str, Sequence[str]]) -> list[Notice]:
+    """Carry out an action for another page of the admin, with these fields in place of a form.
+    Raises PermissionDenied."""
+    action = next(each for each in ACTIONS if each.name == name)
+    _require(request, action)
+    form = QueryDict(mutable=True)
+    for field, values in fields.items():
+        form.setlist(field, list(values))
+    answer = _carry_out(request, action, form)
+    assert not isinstance(answer, Question)
+    return answer
+
+
+def _require(request: HttpRequest, action: Action) -> None:
+    may_look = request.user.has_perm("streaming.view_queue")
+    if not (may_look and request.user.has_perm(action.permission)):
+        raise PermissionDenied
+
+
+def _carry_out(request: HttpRequest, action: Action, form: QueryDict) -> Reply:
     order = Order(
         layer=get_channel_layer(),
-        form=request.POST,
+        form=form,
         operator_id=cast(int, request.user.pk),  # of staff, who are signed in
         confirmed=request.POST.get("confirmed") == "1",
     )

@@ -7,12 +7,12 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Count, F, IntegerField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Left
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 
-from streaming.admin import excerpts, filters, lists, search, timeline_drawing
+from streaming.admin import excerpts, filters, lists, search, timeline_drawing, transcript
 from streaming.admin.durations import total_seconds, words
 from streaming.admin.record_pages import (
     RecordAdmin,
@@ -81,6 +81,23 @@ class ConversationAdmin(RecordAdmin):
         count = Coalesce(Subquery(counts, output_field=IntegerField()), Value(0))
         counted: QuerySet[Any] = super().get_queryset(request).annotate(count=count)
         return counted
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show a conversation, with what was said in it to those who may read that."""
+        context = {**(extra_context or {})}
+        found = self.get_object(request, object_id)
+        if found is not None and may_view_text(request) and self.has_view_permission(request):
+            given = request.GET.get("part", "")
+            number = int(given) if given.isdecimal() and len(given) < 9 else 1
+            context["transcript"] = transcript.part(found, number)
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
 
     def find(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG
@@ -12,11 +12,12 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, gettext_lazy, ngettext
 from django.views.decorators.http import require_GET
 
 from streaming import conf
-from streaming.admin import filters, limits_page, queue, search
+from streaming.admin import actions as queue_orders
+from streaming.admin import filters, limits_page, queue, retrying, search, standing
 from streaming.admin.export import export, of_filter
 from streaming.admin.history import HistoryList
 from streaming.admin.record_pages import (
@@ -89,7 +90,7 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
     )
     show_full_result_count = False  # it would count the whole table beside what was found
     show_facets = admin.ShowFacets.NEVER  # each filter would count the table once more
-    actions = ("export_selected",)
+    actions = ("export_selected", "retry_selected")
     fields = (
         "id",
         "status",
@@ -160,6 +161,36 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
         }
         response: HttpResponse = super().changelist_view(request, context)
         return response
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show a response, and where it stands while it is open."""
+        context = {**(extra_context or {})}
+        found = self.get_object(request, object_id)
+        if found is not None:
+            context["standing"] = standing.of(found, request)
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
+
+    # Failed ones.
+
+    def has_steer_permission(self, request: HttpRequest) -> bool:
+        """Return whether this operator may have responses tried again."""
+        may_look = request.user.has_perm("streaming.view_queue")
+        return may_look and request.user.has_perm(queue_orders.CONTROL)
+
+    @admin.action(description=gettext_lazy("Try the selected again"), permissions=["steer"])
+    def retry_selected(self, request: HttpRequest, queryset: QuerySet[Response]) -> None:
+        """Have failed responses tried again, the oldest first."""
+        ids = queryset.order_by("created_at").values_list("pk", flat=True)[: retrying.MOST + 1]
+        fields = {"response_id": [str(pk) for pk in ids]}
+        for said in queue_orders.carry_out(request, "retry", fields):
+            messages.add_message(request, said.level, said.text)
 
     # Exports.
 

@@ -225,3 +225,21 @@ async def test_only_what_runs_is_flagged(backend: Backend) -> None:
     assert await backend.list.finish(lease, DONE) == 1
     assert not await backend.list.flag("r")
     assert len(await backend.list.read("r")) == 1
+
+
+async def test_what_is_kept_needs_no_viewer_for_so_long(backend: Backend) -> None:
+    """Until a viewer comes, who may leave again."""
+    await backend.beat("w", 1)
+    await backend.ask("kept")
+    await backend.ask("other")
+    await backend.list.keep("kept", 5.0)
+    await backend.list.keep("unknown", 5.0)
+    await backend.pass_time(2.0)
+    assert (await backend.list.sweep(1.0)).abandoned == ["other"]
+    await backend.pass_time(5.0)
+    assert sorted((await backend.list.sweep(1.0)).abandoned) == ["kept", "other"]
+    await backend.list.keep("kept", 5.0)
+    await backend.list.watch(["kept"])
+    await backend.pass_time(2.0)
+    assert "kept" in (await backend.list.sweep(1.0)).abandoned
+    assert await backend.list.known(["unknown"]) == set()

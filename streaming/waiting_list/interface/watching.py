@@ -24,6 +24,10 @@ class Watching(ABC):
         """Return state, position and last number of each, and count a viewer touch for each."""
 
     @abstractmethod
+    async def keep(self, response_id: str, seconds: float) -> None:
+        """Count an open response as viewed until `seconds` from now; a viewer's touch ends that."""
+
+    @abstractmethod
     async def place(self, response_id: str) -> Place:
         """Return state and position of one response, without a viewer touch."""
 

@@ -28,6 +28,11 @@ class MemoryWatching(MemoryStore, Watching):
             responses={response_id: self._look(response_id) for response_id in response_ids},
         )
 
+    async def keep(self, response_id: str, seconds: float) -> None:
+        """Count an open response as viewed until `seconds` from now."""
+        if response_id in self._open:
+            self._open[response_id].seen = self._clock() + seconds
+
     async def place(self, response_id: str) -> Place:
         """Return state and position of one response."""
         return self._place(response_id, created=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streaming.waiting_list.interface import Place, State, Watch, Watched, Watching
-from streaming.waiting_list.redis.store import RedisStore, optional
+from streaming.waiting_list.redis.store import RedisStore, milliseconds, optional
 
 
 class RedisWatching(RedisStore, Watching):
@@ -18,6 +18,10 @@ class RedisWatching(RedisStore, Watching):
     async def watch(self, response_ids: Sequence[str]) -> Watch:
         """Return state, position and last number of each, and count a viewer touch for each."""
         return await self._look(response_ids, touch=True)
+
+    async def keep(self, response_id: str, seconds: float) -> None:
+        """Count an open response as viewed until `seconds` from now."""
+        await self._run("keep", response_id, milliseconds(seconds))
 
     async def place(self, response_id: str) -> Place:
         """Return state and position of one response."""
