@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from contextvars import Context
 from weakref import WeakKeyDictionary
 
 from channels.layers import BaseChannelLayer
@@ -39,7 +38,7 @@ class LimitsInForce:
 
     def __init__(self) -> None:
         self._changed: Mapping[str, int] = {}
-        self._readings: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = (
+        self._readings: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[None]] = (
             WeakKeyDictionary()
         )
         self._fault: type[Exception] | None = None
@@ -57,12 +56,14 @@ class LimitsInForce:
     async def changed(self) -> Mapping[str, int]:
         """Return the limits that operators have changed, as the last reading found them.
 
-        A database that does not answer changes nothing: what was read before holds on.
+        One of those who ask reads, and the others wait for it only while what is known is old. A
+        database that does not answer changes nothing: what was read before holds on.
         """
-        now = time.monotonic()
-        if now - self._tried_at >= FRESH_SECONDS:
-            reading = self._reading()
-            if now - self._read_at >= _STALE_SECONDS:
+        if time.monotonic() - self._tried_at >= FRESH_SECONDS:
+            reading = self._readings.get(asyncio.get_running_loop())
+            if reading is None:
+                await self._read_for_all()
+            elif time.monotonic() - self._read_at >= _STALE_SECONDS:
                 await asyncio.wait([reading], timeout=_PATIENCE_SECONDS)
         return self._changed
 
@@ -75,13 +76,19 @@ class LimitsInForce:
             values.get("max_per_address", settings.max_per_address),
         )
 
-    def _reading(self) -> asyncio.Task[None]:
-        """The reading in progress on this event loop, begun if there is none."""
+    async def _read_for_all(self) -> None:
+        """Read, in whoever's context asks: of a page, the thread of its request is the one that is
+        free for it."""
         loop = asyncio.get_running_loop()
-        task = self._readings.get(loop)
-        if task is None or task.done():
-            task = self._readings[loop] = loop.create_task(self._read(), context=Context())
-        return task
+        reading = self._readings[loop] = loop.create_future()
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._read()
+        except TimeoutError:
+            self._tried_at = time.monotonic()
+        finally:
+            del self._readings[loop]
+            reading.set_result(None)
 
     async def _read(self) -> None:
         begun = time.monotonic()

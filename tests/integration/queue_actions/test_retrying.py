@@ -17,6 +17,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 HISTORY = "/admin/streaming/response/"
 
 
+@pytest.fixture(autouse=True)
+def restored(request: pytest.FixtureRequest) -> None:
+    """The list of a server that has started."""
+    name = "queue" if "queue" in request.fixturenames else "memory_queue"
+    request.getfixturevalue(name).call("restore", [], whole=True)
+
+
 def failed(
     owner: str = "visitor:a", conversation: Conversation | None = None, **fields: Any
 ) -> Response:
