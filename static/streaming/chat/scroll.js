@@ -10,6 +10,7 @@ export class Scroll {
   #scroller = document.getElementById("scroller");
   #thread = document.getElementById("thread");
   #button = document.getElementById("latest");
+  #dock = document.querySelector(".dock");
   #follows = true;
   #top = 0; // where it stood when it was last looked at
   #pausedUntil = 0;
@@ -92,7 +93,8 @@ export class Scroll {
   }
 
   #resized() {
-    const { clientWidth } = this.#scroller;
+    const { clientWidth, offsetWidth } = this.#scroller;
+    this.#dock.style.paddingInline = `${(offsetWidth - clientWidth) / 2}px`; // in line with the text
     if (clientWidth !== this.#width) this.#thread.style.minHeight = "";
     this.#width = clientWidth;
     this.follow();
