@@ -7,7 +7,7 @@ const BACKGROUNDS = { light: "#faf9f6", dark: "#171816" }; // --bg of tokens.css
 const SYSTEM = "system";
 
 const root = document.documentElement;
-const tabs = new BroadcastChannel("chatstream.theme");
+const tabs = "BroadcastChannel" in window ? new BroadcastChannel("chatstream.theme") : null;
 
 // theme: "light", "dark" or "system"
 function show(theme) {
@@ -28,7 +28,7 @@ async function choose(field) {
   show(theme);
   try {
     await post(field.form.action, { theme }, { Accept: "application/json" });
-    tabs.postMessage(theme);
+    tabs?.postMessage(theme);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     show(before);
@@ -40,4 +40,4 @@ async function choose(field) {
 document.addEventListener("change", ({ target }) => {
   if (target.matches("select[name=theme]")) choose(target);
 });
-tabs.addEventListener("message", ({ data }) => show(data));
+tabs?.addEventListener("message", ({ data }) => show(data));
