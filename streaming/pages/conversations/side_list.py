@@ -156,9 +156,7 @@ def states(rows: Iterable[UUID]) -> dict[UUID, str]:
     return found
 
 
-def _piece(
-    wanted: QuerySet[Conversation], after: str
-) -> tuple[list[Conversation], str]:
+def _piece(wanted: QuerySet[Conversation], after: str) -> tuple[list[Conversation], str]:
     if after:
         moment, pk = _parsed(after)
         wanted = wanted.filter(Q(updated_at__lt=moment) | Q(updated_at=moment, pk__lt=pk))
