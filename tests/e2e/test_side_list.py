@@ -61,10 +61,16 @@ def item(page: Page, title: str) -> Locator:
     return page.locator(".side-item").filter(has=page.get_by_role("link", name=title, exact=True))
 
 
+def tools(page: Page, title: str) -> Locator:
+    """The button of a row's menu."""
+    return item(page, title).get_by_role("button", name="Actions")
+
+
 def tool(page: Page, title: str, name: str) -> Locator:
-    row = item(page, title)
-    row.hover()
-    return row.get_by_role("button", name=name)
+    """An entry of a row's menu, which is opened."""
+    item(page, title).hover()
+    tools(page, title).click()
+    return page.get_by_role("menuitem", name=name)
 
 
 def tell(page: Page, type_: str, **detail: str) -> None:
@@ -116,7 +122,9 @@ def test_renaming_by_keyboard(visitors: Visitors, fast: ServeProcess) -> None:
     with_conversations(page, fast, 2)
     page.get_by_role("link", name="stop 2").focus()
     page.keyboard.press("Tab")
-    expect(item(page, "stop 2").get_by_role("button", name="Rename")).to_be_focused()
+    expect(tools(page, "stop 2")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("menuitem", name="Rename")).to_be_focused()
     page.keyboard.press("Enter")
     box = page.get_by_label("New title")
     expect(box).to_be_focused()
@@ -127,9 +135,11 @@ def test_renaming_by_keyboard(visitors: Visitors, fast: ServeProcess) -> None:
     page.keyboard.type("A better name")
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="A better name")).to_be_visible()
-    expect(item(page, "A better name").get_by_role("button", name="Rename")).to_be_focused()
+    expect(tools(page, "A better name")).to_be_focused()
     expect(page).to_have_title("A better name · ChatStream")
     page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("New title")).to_be_focused()
     page.keyboard.type("Not kept")
     page.keyboard.press("Escape")
     page.reload()
@@ -162,7 +172,10 @@ def test_deleting_another_one_asks_and_keeps_the_page(
     expect(dialog).to_contain_text("Number 0")
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     page.keyboard.press("Escape")
-    expect(item(page, "Number 0").get_by_role("button", name="Delete")).to_be_focused()
+    expect(tools(page, "Number 0")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("menuitem", name="Rename")).to_be_focused()
+    page.keyboard.press("End")
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -279,7 +292,7 @@ def test_the_drawer_by_touch(visitors: Visitors, fast: ServeProcess) -> None:
     with_conversations(page, fast, 1)
     page.locator("#side-open").tap()
     expect(page.locator("#side")).to_be_visible()
-    expect(item(page, "Number 0").get_by_role("button", name="Delete")).to_be_visible()
+    expect(tools(page, "Number 0")).to_be_visible()
     page.locator("#side-shade").tap(position={"x": 370, "y": 400})
     expect(page.locator("#side")).to_be_hidden()
     page.locator("#side-open").tap()
@@ -307,7 +320,9 @@ def test_everybody_can_use_it(
     if width < 960:
         page.locator("#side-open").click()
         expect(page.locator("#side-close")).to_be_focused()
-    item(page, "stop 2").get_by_role("button", name="Delete").focus()
+    tools(page, "stop 2").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("menuitem", name="Rename")).to_be_focused()
     page.wait_for_function("() => document.getElementById('side').getAnimations().length === 0")
     wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wide <= 0

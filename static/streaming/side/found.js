@@ -67,12 +67,12 @@ async function show() {
   const places = [".bubble", ".text"].map((each) => turn.querySelector(each)).filter(Boolean);
   const ranges = places.flatMap((each) => rangesIn(each, pattern));
   if (window.Highlight && CSS.highlights) CSS.highlights.set("found", new Highlight(...ranges));
-  turn.classList.add("found");
   const target = ranges[0]?.startContainer.parentElement ?? turn;
   target.scrollIntoView({ block: "center" });
-  const focused = target.closest(".bubble, .block") ?? turn;
-  focused.tabIndex = -1;
-  focused.focus({ preventScroll: true });
+  const place = target.closest(".bubble, .block") ?? turn;
+  place.classList.add("found", ...(ranges.length ? [] : ["unmarked"]));
+  place.tabIndex = -1;
+  place.focus({ preventScroll: true });
 }
 
 if (query && leaf) show();

@@ -10,12 +10,22 @@ const side = document.getElementById("side");
 const menu = document.getElementById("side-menu");
 const scroller = document.getElementById("side-list");
 
+// Its style sheet comes with it.
+const styled = new Promise((resolve) => {
+  const sheet = document.createElement("link");
+  sheet.rel = "stylesheet";
+  sheet.href = menu.dataset.styles;
+  sheet.onload = sheet.onerror = resolve;
+  document.head.append(sheet);
+});
+
 let opened = null; // {button, item, then}: whose menu it is
 
 const entries = () => [...menu.querySelectorAll("[role=menuitem]:not([hidden])")];
 
 // then: {list, onRenamed, onDeleted, onError}
-export function toggle(button, then) {
+export async function toggle(button, then) {
+  await styled;
   const isOpen = opened?.button === button;
   close(isOpen);
   if (!isOpen) open(button, then);
