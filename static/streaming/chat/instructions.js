@@ -20,7 +20,7 @@ export class InstructionFields {
     this.#without = dialog.querySelector("#i-without");
     this.#conversation = new Field(dialog, "conversation", (text) => this.#keepOwn(text));
     if (dialog.querySelector("#i-account")) {
-      this.#account = new Field(dialog, "account", (text) => post("/instructions/", { text }));
+      this.#account = new Field(dialog, "account", keepOfAccount);
       this.#account.onInput = () => this.#showWithout();
     }
     this.#conversation.onInput = () => this.#showWithout();
@@ -84,6 +84,11 @@ export class InstructionFields {
   }
 }
 
+async function keepOfAccount(text) {
+  await post("/instructions/", { text });
+  return savedText();
+}
+
 // One text with its count and what became of it.
 class Field {
   onInput = () => {};
@@ -95,7 +100,7 @@ class Field {
   #limit = Infinity;
   #isKnown = false;
 
-  // keep(text): returns or promises what to say, or nothing for "saved"
+  // keep(text): promises what to say of it
   constructor(dialog, name, keep) {
     this.#box = dialog.querySelector(`#i-${name}`);
     this.#said = dialog.querySelector(`#w-${name}`);
@@ -139,8 +144,7 @@ class Field {
     const before = this.#kept;
     this.#kept = text; // a second event for the same text saves nothing
     try {
-      const said = await this.#keep(text);
-      this.#say(said || (said === "" ? "" : savedText()));
+      this.#say(await this.#keep(text));
     } catch (error) {
       if (this.#kept === text) this.#kept = before;
       this.#say(notSavedText(error.message), true);
