@@ -34,13 +34,12 @@ REFRESH_SECONDS = 1 / 8
 _COUNTDOWN_SECONDS = 0.5
 _PASTE_SECONDS = 0.05
 HELP = """\
-/new                 begin a new conversation
-/instructions        show what answers are to keep to
-/instructions TEXT   set it, from the next prompt on
-/instructions none   take it away
-/model               what is known of the model
-/help                this
-/quit                leave (or Ctrl-D)
+/new   begin a new conversation
+/model what is known of the model
+/help  this
+/quit  leave (or Ctrl-D)
+/instructions TEXT sets what answers are to keep to, from the next prompt on; without a text it is
+shown, and `none` takes it away.
 Ctrl-C stops an answer; pressed twice it leaves. Several lines may be pasted at once."""
 
 

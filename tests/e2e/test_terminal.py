@@ -38,6 +38,7 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
             "CHATSTREAM_MAX_WAITING": "2",
             "CHATSTREAM_MAX_TOKENS": "100000",
             "CHATSTREAM_DISCONNECT_GRACE": "1",
+            "CHATSTREAM_MAX_INSTRUCTIONS_CHARS": "50",
         },
     )
     server.wait_until_ready()
@@ -105,6 +106,31 @@ def test_wait_stream_stop_and_ask_again(fake: ServeProcess, open_terminal: Open)
     chat.type("/quit\n")
     assert chat.end() == 0
     assert "Traceback" not in chat.output
+
+
+def test_instructions_and_the_models_card(fake: ServeProcess, open_terminal: Open) -> None:
+    chat = open_terminal("--url", fake.url, "--instructions", "Be brief.")
+    chat.until("> ")
+    chat.type("/instructions\n")
+    chat.until(r"Instructions: Be brief\.")
+    chat.type("/model\n")
+    chat.until(r"Weights: float32[^>]*Context: 4,096 tokens")
+    chat.type("stop 3\n")
+    chat.until(r"w0 w1 w2\s+> ")
+    chat.type("/instructions " + "x" * 51 + "\n")
+    chat.until(r"Instructions: x+\s+> ")
+    chat.type("stop 2\n")
+    chat.until(r"at most 50 are\s+allowed")
+    chat.until("> ")
+    chat.type("/instructions none\n")
+    chat.until(r"No instructions\.")
+    chat.type("stop 3\n")
+    chat.until(r"w0 w1 w2\s+> ")
+    chat.type("/quit\n")
+    assert chat.end() == 0
+    missing = piped("--url", fake.url, "--instructions", "@/nowhere/rules", "stop 1")
+    assert missing.returncode == 1
+    assert "cannot be read from /nowhere/rules" in missing.stderr
 
 
 def test_two_interrupts_or_an_end_leave(fake: ServeProcess, open_terminal: Open) -> None:

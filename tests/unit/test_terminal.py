@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import sys
 from itertools import pairwise
+from pathlib import Path
 from uuid import UUID
 
 import pytest
+from django.core.management import CommandError
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from streaming.client import QueueLoad, ResponseQueuePosition
-from streaming.management.commands.chat import address_of
+from streaming.client import QueueLoad, ResponseQueuePosition, SessionCreated
+from streaming.management.commands.chat import address_of, instructions_of
 from streaming.system.bounded import BoundedPool
 from streaming.terminal import words
 from streaming.terminal.last_lines import LastLines
@@ -193,3 +195,41 @@ def test_no_answer_makes_a_terminal_hang(language: str) -> None:
         assert "\x1b[3" in shown  # colours, of as many as this terminal has
     finally:
         pool.close()
+
+
+def test_the_models_card_has_what_is_known() -> None:
+    limits = {"max_input_chars": 9, "max_tokens": 1024, "context_tokens": 4096}
+    card = {"parameters": 134_515_008, "dtype": "int8", "takes_system": True}
+    told = {"model": "m\x1b[2J", "limits": limits, "sampling": {"top_k": 20}, "thinks": True}
+    assert words.of_model(SessionCreated.model_validate({**told, "card": card})).split("\n") == [
+        "m\u241b[2J",
+        "Parameters: 135M",
+        "Weights: int8",
+        "Context: 4,096 tokens",
+        "Longest answer: 1,024 tokens",
+        "Thinks before it answers: yes",
+        "Instructions: as a system message",
+        "Sampling: top_k 20",
+    ]
+    limits["context_tokens"] = None
+    told |= {"sampling": {}, "thinks": False}
+    assert words.of_model(SessionCreated.model_validate(told)).split("\n")[1:] == [
+        "Longest answer: 1,024 tokens",
+        "Thinks before it answers: no",
+    ]
+    assert words.of_model(None) == "No model is loaded yet."
+
+
+def test_instructions_are_said_as_they_hold() -> None:
+    assert words.of_instructions("Be\x07 brief.") == "Instructions: Be\u2407 brief."
+    assert words.of_instructions("") == "No instructions."
+    assert "own" in words.of_instructions(None)
+
+
+def test_instructions_of_the_command_are_a_text_or_a_file(tmp_path: Path) -> None:
+    (file := tmp_path / "rules.txt").write_text("Be kind.\n", encoding="utf-8")
+    assert instructions_of("Be brief.") == "Be brief."
+    assert instructions_of(f"@{file}") == "Be kind."
+    for path in (tmp_path / "missing", tmp_path):
+        with pytest.raises(CommandError, match="cannot be read"):
+            instructions_of(f"@{path}")

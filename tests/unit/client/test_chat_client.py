@@ -108,6 +108,27 @@ async def test_what_is_not_given_is_not_sent() -> None:
         await chat.go_on(third.id)
 
 
+async def test_instructions_go_where_they_are_given() -> None:
+    async def script(line: Line) -> None:
+        await line.greet()
+        for given in ({"instructions": "Be brief."}, {}, {"instructions": None}, {}):
+            event = await line.heard("response.create")
+            assert {name: event[name] for name in event if name == "instructions"} == given
+            assert event.get("params", {}).get("temperature", 0.5) == 0.5
+            await line.queued(event["response_id"])
+        again = await line.heard("response.create")
+        assert (again["instructions"], "params" in again) == ("", False)
+        await line.queued(again["response_id"])
+        await stay(line)
+
+    async with scripted(script) as server, ChatClient(server.url) as chat:
+        first = await chat.ask("1", instructions="Be brief.", temperature=0.5)
+        second = await first.reply("2")
+        await second.reply("3", instructions=None)
+        await chat.go_on(first)
+        await chat.regenerate(first, instructions="")
+
+
 async def test_a_cut_line_loses_and_repeats_nothing() -> None:
     ids: list[str] = []
 
