@@ -151,7 +151,7 @@ def test_a_key_is_made_copied_and_revoked(visitors: Visitors, fast: ServeProcess
     page.get_by_role("button", name="Make a key").click()
     secret = page.locator("#secret").input_value()
     assert re.fullmatch(r"cs-[\w-]{43}", secret)
-    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copy", exact=True).click()
     expect(page.locator("#copied")).to_have_text("Copied.")
     assert page.evaluate("navigator.clipboard.readText()") == secret
     page.reload()
