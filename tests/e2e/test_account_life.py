@@ -1,4 +1,4 @@
-"""An account's life in a real Chromium: sessions, keys, mail, download, deletion; shortcuts, and the
+"""An account's life in a real Chromium: sessions, keys, mail, download, deletion. Shortcuts, and the
 page as an app."""
 
 from __future__ import annotations
@@ -101,9 +101,7 @@ def test_an_address_is_confirmed_and_a_forgotten_password_set_anew(
     expect(page.get_by_text("You are not signed in.")).to_be_visible()
 
 
-def test_a_new_keys_command_works_when_it_is_pasted(
-    visitors: Visitors, fast: ServeProcess
-) -> None:
+def test_a_new_keys_command_works_when_it_is_pasted(visitors: Visitors, fast: ServeProcess) -> None:
     page = visitors.open()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     sign_up(page, fast, new_name())

@@ -27,9 +27,7 @@ def talk(user: User, title: str, source: str = "chat", text: str = "the answer")
     owner = f"user:{user.pk}"
     row = Conversation.objects.create(owner=owner, user=user, title=title, source=source)
     prompt = Message.objects.create(conversation=row, role="user", content="a question")
-    answer = Message.objects.create(
-        conversation=row, role="assistant", content=text, parent=prompt
-    )
+    answer = Message.objects.create(conversation=row, role="assistant", content=text, parent=prompt)
     Response.objects.create(
         conversation=row, prompt=prompt, message=answer, owner=owner, status=Status.COMPLETED
     )

@@ -178,7 +178,7 @@ def test_the_key_is_never_shown() -> None:
         (CHROME, "Chrome on Windows"),
         (SAFARI, "Safari on iPhone"),
         (CHROME + " Edg/140.0.0.0", "Edge on Windows"),
-        ("Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0", "Firefox on Linux"),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/1 Firefox/143.0", "Firefox on Linux"),
         ("Mozilla/5.0 (Linux; Android 15) Chrome/140.0 Mobile Safari/537.36", "Chrome on Android"),
         ("curl/8.14.1", "curl"),
         ("<script>alert(1)</script>", "<script>alert(1)<"),
