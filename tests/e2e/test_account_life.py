@@ -1,5 +1,5 @@
-"""An account's life in a real Chromium: sessions, keys, mail, download, deletion. Shortcuts, and the
-page as an app."""
+"""An account's life in a real Chromium: sessions, keys, mail, download, deletion. Shortcuts, and
+the page as an app."""
 
 from __future__ import annotations
 
