@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET
 
 from streaming import conf
 from streaming.admin import actions as queue_orders
-from streaming.admin import filters, limits_page, queue, retrying, search, standing
+from streaming.admin import filters, limits_page, queue, retrying, search, standing, usage
 from streaming.admin.export import export, of_filter
 from streaming.admin.history import HistoryList
 from streaming.admin.record_pages import (
@@ -220,4 +220,5 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
         """Return the admin's addresses, with those of the live queue and the export."""
         view = self.admin_site.admin_view(require_GET(self.export_view))
         exporting = path("export/", view, name="streaming_response_export")
-        return [*queue.urls(self), *limits_page.urls(self), exporting, *super().get_urls()]
+        own = [*queue.urls(self), *limits_page.urls(self), *usage.urls(self)]
+        return [*own, exporting, *super().get_urls()]
