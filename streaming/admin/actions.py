@@ -28,7 +28,15 @@ from django.urls import path as url_path
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from streaming.admin import announcing, cancelling, limits, queue_actions, retrying, workers
+from streaming.admin import (
+    alerting,
+    announcing,
+    cancelling,
+    limits,
+    queue_actions,
+    retrying,
+    workers,
+)
 from streaming.admin.orders import Notice, Order, Question, Refused, Reply
 from streaming.system.outages import LAYER_AWAY, log_fault
 
@@ -61,6 +69,10 @@ ACTIONS = (
     Action("limit", CONTROL, limits.change),
     Action("announce", CONTROL, announcing.announce),
     Action("take-down", CONTROL, announcing.take_down),
+    Action("set-alert", CONTROL, alerting.set_rule),
+    Action("add-receiver", CONTROL, alerting.add_receiver),
+    Action("remove-receiver", CONTROL, alerting.remove_receiver),
+    Action("test-receiver", CONTROL, alerting.test_receiver),
 )
 
 

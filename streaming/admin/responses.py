@@ -17,7 +17,16 @@ from django.views.decorators.http import require_GET
 
 from streaming import conf
 from streaming.admin import actions as queue_orders
-from streaming.admin import filters, limits_page, queue, retrying, search, standing, usage
+from streaming.admin import (
+    alerts_page,
+    filters,
+    limits_page,
+    queue,
+    retrying,
+    search,
+    standing,
+    usage,
+)
 from streaming.admin.export import export, of_filter
 from streaming.admin.history import HistoryList
 from streaming.admin.record_pages import (
@@ -220,5 +229,10 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
         """Return the admin's addresses, with those of the live queue and the export."""
         view = self.admin_site.admin_view(require_GET(self.export_view))
         exporting = path("export/", view, name="streaming_response_export")
-        own = [*queue.urls(self), *limits_page.urls(self), *usage.urls(self)]
+        own = [
+            *queue.urls(self),
+            *limits_page.urls(self),
+            *usage.urls(self),
+            *alerts_page.urls(self),
+        ]
         return [*own, exporting, *super().get_urls()]

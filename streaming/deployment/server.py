@@ -15,6 +15,7 @@ from twisted.internet import defer
 from twisted.logger import globalLogPublisher
 
 from streaming import conf
+from streaming.alerts import watch as alert_watch
 from streaming.delivery import subscription
 from streaming.deployment.chat_socket import ChatSocket
 from streaming.deployment.connections import Connections, most_connections
@@ -115,9 +116,13 @@ class ChatServer(Server):
         if self._hang_seconds:
             LoopWatch(asyncio.get_event_loop(), self._hang_seconds).start()
         self.ws_factory.protocol = ChatSocket.with_options(self.ws_factory)
+        asyncio.get_event_loop().call_soon(self._watch_alerts)
         if self._worker:
             # Not `reactor.callWhenRunning`: that is before the loop runs, and swallows errors.
             asyncio.get_event_loop().call_soon(self._worker.start)
+
+    def _watch_alerts(self) -> None:
+        self._alerts = alert_watch.start()
 
     def _build_http(self, build: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def build_ours(address: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import connection
@@ -108,13 +109,34 @@ def of_owners(
         cursor.execute(statement, [adapt(since), adapt(until)])
         rows = cursor.fetchall()
     names = _usernames([row[0] for row in rows])
-    used = [
-        Usage(row[0], *map(int, row[1:6]), float(row[6]), *row[7:9], username=names.get(row[0], ""))
-        for row in rows
-    ]
+    used = [_usage(row, names.get(row[0], "")) for row in rows]
     if not rows:
         return [], Totals(0, 0, 0, 0, 0, 0, 0.0)
-    return used, Totals(*map(int, rows[0][9:15]), float(rows[0][15]))
+    counts = rows[0][9:]
+    return used, Totals(
+        owners=int(counts[0]),
+        responses=int(counts[1]),
+        prompt_tokens=int(counts[2]),
+        completion_tokens=int(counts[3]),
+        failed=int(counts[4]),
+        cancelled=int(counts[5]),
+        seconds=float(counts[6]),
+    )
+
+
+def _usage(row: tuple[Any, ...], username: str) -> Usage:
+    return Usage(
+        owner=row[0],
+        responses=int(row[1]),
+        prompt_tokens=int(row[2]),
+        completion_tokens=int(row[3]),
+        failed=int(row[4]),
+        cancelled=int(row[5]),
+        seconds=float(row[6]),
+        wait_p50=row[7],
+        wait_p95=row[8],
+        username=username,
+    )
 
 
 def _usernames(owners: list[str]) -> dict[str, str]:
