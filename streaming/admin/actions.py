@@ -7,8 +7,9 @@ where it hurts, is written to the admin log, and says what was done on the page 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from asgiref.sync import async_to_sync
@@ -23,7 +24,7 @@ from django.http import (
     QueryDict,
 )
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern, resolve, reverse
 from django.urls import path as url_path
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -33,17 +34,21 @@ from streaming.admin import (
     announcing,
     cancelling,
     limits,
+    moving,
     queue_actions,
     retrying,
     workers,
 )
-from streaming.admin.orders import Notice, Order, Question, Refused, Reply
+from streaming.admin.orders import Earlier, Notice, Order, Question, Refused, Reply
 from streaming.system.outages import LAYER_AWAY, log_fault
 
 logger = logging.getLogger(__name__)
 
 CANCEL = "streaming.cancel_response"
 CONTROL = "streaming.control_queue"
+
+EARLIER = "queue_earlier"
+"""The session's key of what the last move can be taken back to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ class Action:
 
 ACTIONS = (
     Action("cancel", CANCEL, cancelling.cancel),
-    Action("move", CONTROL, queue_actions.move),
+    Action("move", CONTROL, moving.move),
+    Action("unmove", CONTROL, moving.unmove),
     Action("pause", CONTROL, workers.pause),
     Action("resume", CONTROL, workers.resume),
     Action("drain", CONTROL, workers.drain),
@@ -132,6 +138,7 @@ def _carry_out(request: HttpRequest, action: Action, form: QueryDict) -> Reply:
         form=form,
         operator_id=cast(int, request.user.pk),  # of staff, who are signed in
         confirmed=request.POST.get("confirmed") == "1",
+        earlier=earlier(request),
     )
     try:
         answer: Reply = async_to_sync(action.carry_out)(order)
@@ -144,7 +151,29 @@ def _carry_out(request: HttpRequest, action: Action, form: QueryDict) -> Reply:
             "been done, or not."
         )
         return [Notice(text, messages.ERROR)]
+    _keep(request, answer)
     return answer
+
+
+def earlier(request: HttpRequest) -> Earlier | None:
+    """Return what the operator's last move can be taken back to, None for nothing."""
+    try:
+        kept = Earlier(**request.session.get(EARLIER) or {})
+    except TypeError:
+        return None
+    return kept if time.time() - kept.at <= moving.UNDO_SECONDS else None
+
+
+def _keep(request: HttpRequest, answer: Reply) -> None:
+    """Let the session have what the operator may take back next."""
+    if isinstance(answer, Question):
+        return
+    for said in answer:
+        if said.undo:
+            request.session[EARLIER] = asdict(said.undo)
+            return
+    if resolve(request.path).url_name == "streaming_response_queue_unmove":
+        request.session.pop(EARLIER, None)
 
 
 def _ask(model_admin: Any, request: HttpRequest, question: Question) -> HttpResponse:

@@ -46,7 +46,8 @@ class Tally:
 
 
 async def cancel(order: Order) -> Reply:
-    """`response_id`, or `owner`, or `selection=selected` with `selected` for each."""
+    """`response_id`, or `owner`, or `selection=selected` with `selected` for each, or `found`: a
+    table, of which all that the search `q` finds are meant."""
     chosen = await choose(order)
     if chosen.rows and not order.confirmed:
         return _question(chosen)
@@ -61,6 +62,8 @@ async def cancel(order: Order) -> Reply:
 def _question(chosen: Chosen) -> Question:
     count, running = len(chosen.rows), chosen.running
     title = ngettext("Cancel %(count)d response?", "Cancel %(count)d responses?", count)
+    if count > 1 and not running:
+        title = ngettext("Cancel %(count)d waiting prompt?", "Cancel %(count)d waiting prompts?", count)
     if chosen.owner:
         title = ngettext(
             "Cancel %(count)d open response of %(owner)s?",

@@ -92,9 +92,13 @@ class ChartBoard:
         return list(WINDOWS.values())
 
     @property
-    def values(self) -> dict[str, list[tuple[int, str]]]:
-        """Return the values of each line, by its key."""
-        return {line.key: line.values for chart in self.charts for line in chart.lines}
+    def values(self) -> dict[str, str]:
+        """Return the values of each line, by its key: `x words;x words`."""
+        return {
+            line.key: ";".join(f"{x} {words}" for x, words in line.values)
+            for chart in self.charts
+            for line in chart.lines
+        }
 
 
 @dataclass(frozen=True, slots=True)

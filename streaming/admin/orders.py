@@ -23,14 +23,25 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """The waiting list before a move at `at` (Unix time): ids in `order`, and those `moved`."""
+
+    at: float
+    order: list[str]
+    moved: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """A form that somebody sent who may. `layer` is the channel layer, `operator_id` the user's
-    key; `confirmed`: the operator was asked, and means it."""
+    key; `confirmed`: the operator was asked, and means it. `earlier` is what the operator's last
+    move can be taken back to."""
 
     layer: Any
     form: QueryDict
     operator_id: int
     confirmed: bool
+    earlier: Earlier | None = None
 
     def text(self, name: str) -> str:
         """A field without the space around it; empty when it is missing."""
@@ -39,10 +50,12 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What was done, or what was not; `level` is one of `django.contrib.messages`."""
+    """What was done, or what was not; `level` is one of `django.contrib.messages`. `undo` is what
+    it can be taken back to."""
 
     text: str
     level: int = messages.SUCCESS
+    undo: Earlier | None = None
 
 
 @dataclass(frozen=True, slots=True)

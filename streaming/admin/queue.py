@@ -73,6 +73,7 @@ def _queue_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         "charts": charts.remembered(request),
         "query": query,
         "marks": {"names": MARKS},
+        "undo": actions.earlier(request),
         "closed_chars": CLOSED_MESSAGE_CHARS,
         "can_view_responses": model_admin.has_view_permission(request),
         "can_view_conversations": request.user.has_perm("streaming.view_conversation"),

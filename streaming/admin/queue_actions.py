@@ -1,71 +1,20 @@
-"""The order of the waiting list, and whether it takes prompts. One coroutine for each action.
+"""Whether the waiting list takes prompts. One coroutine for each action.
 
 They answer what was done, or ask first; they raise Refused when nothing was done.
 """
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from streaming.admin import audit_log
-from streaming.admin.orders import SHORT_ID, Notice, Order, Question, Refused, Reply, warned
-from streaming.lifecycle import doorbell, operating
+from streaming.admin.orders import Notice, Order, Question, Refused, Reply, warned
+from streaming.lifecycle import doorbell
 from streaming.waiting_list.interface import (
     CLOSED_MESSAGE_CHARS,
-    Edge,
     Snapshot,
-    State,
 )
-
-# --- the order ---
-
-
-async def move(order: Order) -> Reply:
-    """`front` or `back`: a response's id."""
-    given = [edge for edge in Edge if order.text(edge)]
-    if len(given) != 1:
-        raise Refused(_("Nothing was done: the form does not say what to move, or where."))
-    edge = given[0]
-    try:
-        response_id = str(UUID(order.text(edge)))
-    except ValueError:
-        raise Refused(_("There is no such response, or it was deleted.")) from None
-    moved = await audit_log.carried_out(
-        order.operator_id,
-        audit_log.response(response_id),
-        f"Moved to the {edge} of the waiting list.",
-        operating.move(order.layer, response_id, edge),
-    )
-    if not moved:
-        return warned(await _why_not_moved(order, response_id))
-    if edge is Edge.FRONT:
-        text = _("Response %(id)s is at the front of the waiting list.")
-    else:
-        text = _("Response %(id)s is at the back of the waiting list.")
-    return [Notice(text % {"id": response_id[:SHORT_ID]})]
-
-
-async def _why_not_moved(order: Order, response_id: str) -> str:
-    state = (await order.layer.waiting_list.place(response_id)).state
-    if state is State.RUNNING:
-        text = _("Response %(id)s does not wait any more: it is being answered.")
-    elif state is State.HELD:
-        text = _(
-            "Response %(id)s has no place to move from: it waits for the previous answer of its "
-            "conversation."
-        )
-    elif state is State.WAITING:
-        text = _("Response %(id)s came back from a lost worker and is ahead of all others.")
-    else:
-        text = _("Response %(id)s does not wait any more: it had ended already.")
-    return text % {"id": response_id[:SHORT_ID]}
-
-
-# --- the doors ---
-
 
 async def close(order: Order) -> Reply:
     """`closed_message`: what people are told."""

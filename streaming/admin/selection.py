@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from streaming.admin.orders import MOST_AFFECTED, Order, Refused
+from streaming.live_queue import search
+from streaming.live_queue.overview import LiveQueue
+from streaming.live_queue.pages import first_board
 from streaming.models import OPEN, Response, Status
 from streaming.record.database import in_database
 
@@ -54,11 +59,13 @@ class Chosen:
 
 
 async def choose(order: Order) -> Chosen:
-    """Read `response_id`, `owner`, or `selection=selected` with `selected` for each.
+    """Read `response_id`, `owner`, `selection=selected` with `selected` for each, or `found`: the
+    table in which all that the search `q` finds are meant.
 
     Raises Refused.
     """
-    given = [name for name in ("response_id", "owner", "selection") if order.form.get(name)]
+    kinds = ("response_id", "owner", "selection", "found")
+    given = [name for name in kinds if order.form.get(name)]
     if len(given) > 1:
         raise Refused(_("Nothing was done: the form names one thing and another at once."))
     if not given:
@@ -67,9 +74,14 @@ async def choose(order: Order) -> Chosen:
         return cast(Chosen, await _of_owner(order.form["owner"]))
     if given == ["response_id"]:
         return cast(Chosen, await _of_ids([order.form["response_id"]], "response_id"))
-    ids = list(dict.fromkeys(order.form.getlist("selected")))
-    if not ids:
-        raise Refused(_("No response is selected."))
+    if given == ["found"]:
+        ids = await _found(order)
+        if not ids:
+            raise Refused(_("Nothing is found that could be cancelled."))
+    else:
+        ids = list(dict.fromkeys(order.form.getlist("selected")))
+        if not ids:
+            raise Refused(_("No response is selected."))
     if len(ids) > MOST_AFFECTED:
         text = ngettext(
             "%(count)d response is selected; at most %(most)d can be cancelled at once.",
@@ -78,6 +90,20 @@ async def choose(order: Order) -> Chosen:
         )
         raise Refused(text % {"count": len(ids), "most": MOST_AFFECTED})
     return cast(Chosen, await _of_ids(ids, "selected"))
+
+
+async def _found(order: Order) -> list[str]:
+    """Return the ids of all that the search finds in a table, also of those that no page shows.
+
+    The question then names these ids: what is confirmed is what was counted, and nothing that has
+    come since.
+    """
+    table = order.text("found")
+    if table not in ("running", "waiting"):
+        raise Refused(_("Nothing was done: the form does not say what to cancel."))
+    look = await LiveQueue(order.layer.waiting_list).look()
+    board = first_board(look, {}, get_language() or "", time.time())
+    return list(search.matching(board.tables[table], search.terms_of(order.text("q"))))
 
 
 @in_database

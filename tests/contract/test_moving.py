@@ -52,6 +52,33 @@ async def test_only_the_moved_one_moves(backend: Backend) -> None:
     assert await serve_all(backend) == "a1 a0 c0 b1 b0 a2"
 
 
+async def test_one_is_put_before_another_and_those_between_make_room(backend: Backend) -> None:
+    await backend.beat(capacity=1)
+    await ask_all(backend, "a0", "a1", "a2", "b0", "b1", "c0")
+    assert await order(backend) == "a0 b0 c0 a1 b1 a2"
+    before = {row.slot for row in (await backend.list.snapshot()).waiting}
+    assert await backend.list.move_before("a2", "b0") is True
+    assert await order(backend) == "a0 a2 b0 c0 a1 b1"
+    assert await backend.list.move_before("a0", "b1") is True
+    assert await order(backend) == "a2 b0 c0 a1 a0 b1"
+    assert await backend.list.move_before("c0", "c0") is True
+    assert await backend.list.move_before("b0", "nobody") is False
+    assert await backend.list.move_before("nobody", "b0") is False
+    rows = (await backend.list.snapshot()).waiting
+    places = {row.slot[:2] for row in rows if row.slot}
+    assert places == {slot[:2] for slot in before if slot}
+    assert {row.response_id for row in rows if row.slot and row.slot.moved} == {"a0", "a2"}
+    slots = {row.response_id: row.slot for row in rows}
+    unsaved = await backend.list.unsaved()
+    assert {name: slots[name] for name in unsaved} == unsaved
+    # Who withdraws leaves a slot to the owner's next one that was not moved.
+    await backend.list.withdraw("a1", DONE)
+    assert await order(backend) == "a2 b0 c0 a0 b1"
+    await backend.ask("d0", "d")
+    assert await order(backend) == "a2 b0 c0 d0 a0 b1"  # in the first round, as all newcomers
+    assert await serve_all(backend) == "a2 b0 c0 d0 a0 b1"
+
+
 @pytest.mark.parametrize("edge", Edge)
 async def test_what_has_no_position_is_not_moved(backend: Backend, edge: Edge) -> None:
     await backend.beat(capacity=3)

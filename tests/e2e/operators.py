@@ -96,6 +96,17 @@ def button(page: Page, action: str, name: str, value: str) -> Locator:
     ).first
 
 
+def item(page: Page, action: str, name: str, value: str) -> Locator:
+    """As `button`, of one in a menu, which is open then."""
+    one = button(page, action, name, value)
+    expect(one).to_be_attached(timeout=PATIENCE)
+    if not one.is_visible():
+        menu = one.locator("xpath=ancestor::*[@popover]").get_attribute("id")
+        page.locator(f"[popovertarget='{menu}']").click()
+        expect(one).to_be_visible()
+    return one
+
+
 def worker_id(page: Page) -> str:
     return page.locator("#workers tr[data-key]").get_attribute("data-key") or ""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from playwright.sync_api import Page, WebSocketRoute, expect
 
+from streaming.live_queue.board import Board, Boards
+from streaming.live_queue.moments import Moments
+from streaming.live_queue.pages import completed
+from streaming.live_queue.rates import Rates
 from tests.e2e.operators import QUEUE
 from tests.support.processes import ServeProcess
 
@@ -65,22 +68,52 @@ def running(number: int, **changes: Any) -> dict[str, Any]:
 
 
 class Frames:
-    """The server's side of a page's socket."""
+    """The server's side of a page's socket: it says what the server's own boards say."""
 
-    def __init__(self, page: Page, server: ServeProcess) -> None:
+    def __init__(self, page: Page, server: ServeProcess, language: str = "en") -> None:
         self._page = page
         self._sockets: list[WebSocketRoute] = []
-        page.route_web_socket(re.compile("/ws/queue/$"), lambda one: self._sockets.append(one))
+        self._language = language
+        address = re.compile(r"/ws/queue/\?words=")
+        page.route_web_socket(address, lambda one: self._sockets.append(one))
+        self._begin()
         page.goto(server.url + QUEUE)
 
+    def _begin(self) -> None:
+        self._rates, self._moments = Rates(), Moments()
+        self._boards, self._sent = Boards(self._language), None
+        self._parts: dict[str, tuple[float, Any]] = {}
+
     def send(self, **parts: Any) -> None:
-        self._sockets[-1].send(json.dumps({"type": "queue.snapshot", **parts}))
+        """Parts of `LiveQueue.look`; what is left out is as before, so much later."""
+        now = self._page.evaluate("Date.now()") / 1000
+        self._parts |= {name: (now, value) for name, value in parts.items()}
+        look = {name: later(value, now - at) for name, (at, value) in self._parts.items()}
+        self._rates.count(look["running"], now)
+        look = self._moments.date(completed(look, self._rates, {}), now)
+        board = self._boards.make(look, now)
+        frame = board.frame(self._sent)
+        self._sent: Board | None = board
+        if frame:
+            self._sockets[-1].send(frame)
 
     def open(self, **parts: Any) -> None:
         """The first frame of a connection has everything."""
         nothing = {"workers": [], "running": [], "waiting": [], "paused": False, "closed": None}
+        self._begin()
         self.send(**{**nothing, **parts})
         expect(self._page.locator("#live")).to_have_attribute("data-state", "open")
+
+
+def later(part: Any, seconds: float) -> Any:
+    """A part of a look as it would be so much later, if nothing happened."""
+    if not isinstance(part, list):
+        return part
+    signs = {"age": 1, "since": 1, "asked": 1, "eta": -1}
+    return [
+        row | {n: row[n] + sign * seconds for n, sign in signs.items() if row.get(n) is not None}
+        for row in part
+    ]
 
 
 def cell(row: Any, part: str) -> Any:

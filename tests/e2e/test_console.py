@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.operators import OPERATOR, QUEUE, Crowd, button, new_staff, open_queue, row
+from tests.e2e.operators import OPERATOR, QUEUE, Crowd, button, item, new_staff, open_queue, row
 from tests.e2e.queue_frames import Frames, entry, name, running, worker
 from tests.e2e.visitors import PASSWORD, Visitors, new_name, serving_fast, visiting
 from tests.support.processes import ServeProcess
@@ -138,7 +138,7 @@ def test_axe_finds_nothing_serious_on_any_page(
         page.goto(site.url + path)
         check_all_sizes(page, where)
     page.goto(site.url + QUEUE)
-    button(page, "cancel", "response_id", waits).click()
+    item(page, "cancel", "response_id", waits).click()
     expect(page.get_by_role("dialog")).to_be_visible()
     check_all_sizes(page, "the question")
     visitors.complaints.clear()  # the checker's own styles are not allowed there
@@ -148,7 +148,7 @@ def test_without_javascript_the_question_is_a_page(
     visitors: Visitors, superuser: str, site: ServeProcess, waits: str
 ) -> None:
     page = open_queue(visitors, superuser, java_script_enabled=False)
-    button(page, "cancel", "response_id", waits).click()
+    item(page, "cancel", "response_id", waits).click()
     expect(page.get_by_role("heading", name="Cancel 1 response?")).to_be_visible()
     expect(page.get_by_text(f"{waits[:8]} · waiting")).to_be_visible()
     page.get_by_role("link", name="No, take me back").click()
@@ -182,7 +182,7 @@ def test_on_a_phone_every_action_is_within_reach(
     assert first
     assert first["y"] < 2 * PHONE["height"]
     with page.expect_request("**/queue/move/") as asked:
-        button(page, "move", "front", name("a", 2)).tap()
+        item(page, "move", "front", name("a", 2)).tap()
     assert name("a", 2) in (asked.value.post_data or "")
 
 

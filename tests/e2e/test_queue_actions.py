@@ -21,7 +21,7 @@ from tests.e2e.operators import (
     QUEUE,
     Crowd,
     button,
-    new_staff,
+    item, new_staff,
     open_queue,
     row,
     worker_id,
@@ -139,16 +139,16 @@ def test_an_operator_steers_the_queue(
     waiting = [crowd.ask() for _ in range(4)]
 
     # Cancel one that waits.
-    button(page, "cancel", "response_id", waiting[0].id).click()
+    item(page, "cancel", "response_id", waiting[0].id).click()
     confirm(page, "Yes, cancel it")
     expect_said(page, f"Response {waiting[0].id[:8]} is cancelled.")
     assert waiting[0].until("response.done")["status"] == "cancelled"
     expect(row(page, "waiting", waiting[0].id)).to_have_count(0, timeout=PATIENCE)
 
     # One to the front, then cancel one that runs: the moved one takes its place.
-    button(page, "move", "front", waiting[3].id).click()
+    item(page, "move", "front", waiting[3].id).click()
     expect_said(page, f"Response {waiting[3].id[:8]} is at the front of the waiting list.")
-    button(page, "cancel", "response_id", first.id).click()
+    item(page, "cancel", "response_id", first.id).click()
     confirm(page, "Yes, cancel it")
     expect_said(page, f"Response {first.id[:8]} is cancelled.")
     done = first.until("response.done")
@@ -160,7 +160,7 @@ def test_an_operator_steers_the_queue(
     # Pause: what becomes free stays free. Resume: the next one starts.
     button(page, "pause", "worker_id", worker).click()
     expect_said(page, f"Worker {worker} is paused")
-    button(page, "cancel", "response_id", second.id).click()
+    item(page, "cancel", "response_id", second.id).click()
     confirm(page, "Yes, cancel it")
     second.until("response.done")
     expect(row(page, "running", second.id)).to_have_count(0, timeout=PATIENCE)
@@ -175,7 +175,7 @@ def test_an_operator_steers_the_queue(
     page.locator(f"[name='capacity:{worker}']").press("Enter")
     expect_said(page, f"Worker {worker} runs up to 1 response at once.")
     expect(row(page, "running", waiting[1].id)).to_have_count(1)
-    button(page, "cancel", "response_id", waiting[1].id).click()
+    item(page, "cancel", "response_id", waiting[1].id).click()
     confirm(page, "Yes, cancel it")
     waiting[1].until("response.done")
     page.wait_for_timeout(1500)
@@ -197,7 +197,7 @@ def test_an_operator_steers_the_queue(
     waiting[2].until("response.output_text.delta")
     button(page, "undrain", "worker_id", worker).click()
     expect_said(page, f"Worker {worker} serves again.")
-    button(page, "cancel", "response_id", waiting[2].id).click()
+    item(page, "cancel", "response_id", waiting[2].id).click()
     confirm(page, "Yes, cancel it")
     crowd.ask().until("response.in_progress")
 
@@ -229,7 +229,7 @@ def test_people_are_told(
     answer = ask(visitor, ENDLESS)
     expect(answer.locator(".text")).to_contain_text("w1 ", timeout=PATIENCE)
     response_id = answer.get_attribute("data-response-id") or ""
-    button(page, "cancel", "response_id", response_id).click(timeout=PATIENCE)
+    item(page, "cancel", "response_id", response_id).click(timeout=PATIENCE)
     confirm(page, "Yes, cancel it")
     expect(answer).to_have_attribute("data-status", "cancelled", timeout=PATIENCE)
     expect(answer.locator(".text")).to_contain_text("w1 ")
@@ -277,7 +277,7 @@ def test_several_and_an_owner_with_a_way_back(operator: Page, crowd: Crowd) -> N
     assert first.until("response.done")["status"] == "cancelled"
     assert third.until("response.done")["status"] == "cancelled"
     fourth.until("response.in_progress")
-    owner = button(page, "cancel", "response_id", second.id).locator(
+    owner = item(page, "cancel", "response_id", second.id).locator(
         "xpath=ancestor::tr//button[@name='owner']"
     )
     owner.click()
@@ -290,7 +290,7 @@ def test_a_response_that_ends_before_the_confirmation(operator: Page, crowd: Cro
     page = operator
     asker = crowd.ask("stop 60")
     asker.until("response.in_progress")
-    button(page, "cancel", "response_id", asker.id).click(timeout=PATIENCE)
+    item(page, "cancel", "response_id", asker.id).click(timeout=PATIENCE)
     expect(page.get_by_role("dialog")).to_be_visible()
     assert asker.until("response.done")["status"] == "completed"
     confirm(page, "Yes, cancel it")
@@ -373,9 +373,9 @@ def test_who_may_only_look_has_no_buttons_and_reads_no_text(
         expect(page.locator("#live")).to_have_attribute("data-state", "open")
     expect(viewer.locator("button[formaction]")).to_have_count(0)
     expect(viewer.locator("[name=selected], [name=closed_message]")).to_have_count(0)
-    button(operator, "move", "front", waiting.id).click()
+    item(operator, "move", "front", waiting.id).click()
     expect_said(operator, "is at the front of the waiting list.")
-    button(operator, "cancel", "response_id", running.id).click()
+    item(operator, "cancel", "response_id", running.id).click()
     expect(operator.get_by_role("dialog")).to_contain_text(running.id[:8])
     shown = operator.content()
     confirm(operator, "Yes, cancel it")

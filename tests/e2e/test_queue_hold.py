@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.operators import OPERATOR, button, new_staff, open_queue, row
+from tests.e2e.operators import OPERATOR, button, item, new_staff, open_queue, row
 from tests.e2e.queue_frames import Frames, cell, entry, keys, name, running, worker
 from tests.e2e.visitors import Visitors, serving_fast, visiting
 from tests.support.processes import ServeProcess
@@ -82,7 +82,7 @@ def test_a_row_does_not_move_under_the_pointer(
     visitors: Visitors, operator: str, site: ServeProcess, change: dict[str, Any]
 ) -> None:
     page, frames = filled(visitors, operator, site)
-    cancel = button(page, "cancel", "response_id", name("a", 3))
+    cancel = item(page, "cancel", "response_id", name("a", 3))
     place = point_at(page, cancel)
     frames.send(**change)
     frames.send(running=[running(9, tokens=77)])  # a later frame has come
@@ -115,8 +115,10 @@ def test_it_is_said_that_more_has_happened_and_shown_when_the_pointer_leaves(
 
 def test_the_keyboard_holds_them_too(visitors: Visitors, operator: str, site: ServeProcess) -> None:
     page, frames = filled(visitors, operator, site)
-    button(page, "move", "front", name("a", 3)).focus()
-    page.keyboard.press("Tab")  # to "Back" of the same row
+    row(page, "waiting", name("a", 3)).get_by_role("button", name="Actions").focus()
+    page.keyboard.press("Enter")
+    expect(button(page, "move", "front", name("a", 3))).to_be_focused()
+    page.keyboard.press("ArrowDown")
     expect(button(page, "move", "back", name("a", 3))).to_be_focused()
     frames.send(waiting=waiting(3, 1, 2, 4, 5, 6))
     expect(page.locator("#queue-held")).to_be_visible()
@@ -143,11 +145,12 @@ def test_what_one_has_done_is_shown_at_once_and_moves_nothing_by_its_message(
     visitors: Visitors, operator: str, site: ServeProcess
 ) -> None:
     page, frames = filled(visitors, operator, site)
-    front = button(page, "move", "front", name("a", 3))
+    front = item(page, "move", "front", name("a", 3))
     place = point_at(page, front)
+    before = row(page, "waiting", name("a", 3)).bounding_box()
     page.mouse.click(*place)
     expect(page.locator(".messagelist")).to_be_visible()
-    assert page.evaluate(UNDER_THE_POINTER, place) == name("a", 3)
+    assert row(page, "waiting", name("a", 3)).bounding_box() == before
     frames.send(waiting=waiting(3, 1, 2, 4, 5, 6))
     expect(cell(row(page, "waiting", name("a", 3)), "place")).to_have_text("1")
     assert keys(page, "waiting") == names(3, 1, 2, 4, 5, 6)

@@ -10,7 +10,9 @@ from django.template.loader import render_to_string
 
 from streaming.admin import chart_lines
 from streaming.admin.chart_lines import round_up, short
-from streaming.admin.charts import UNKNOWN, Board, ChartLine, board
+from streaming.admin.charts import UNKNOWN, ChartBoard, ChartLine, board
+from streaming.admin.chart_series import WINDOWS, of_record
+from streaming.record.series import Series
 from streaming.waiting_list.samples import Sample
 
 NOW = 1_800_000_000.0  # the beginning of a minute
@@ -25,11 +27,11 @@ def sample(ago: float, **values: Any) -> Sample:
     return Sample(**{**fields, **values})
 
 
-def line(shown: Board, key: str) -> ChartLine:
+def line(shown: ChartBoard, key: str) -> ChartLine:
     return next(line for chart in shown.charts for line in chart.lines if line.key == key)
 
 
-def top(shown: Board, key: str) -> str:
+def top(shown: ChartBoard, key: str) -> str:
     return next(chart.top for chart in shown.charts if chart.key == key)
 
 
@@ -37,6 +39,8 @@ def test_without_samples_it_says_so() -> None:
     shown = board([], NOW)
     assert shown.message == "No samples yet"
     for chart in shown.charts:
+        if chart.key == "ttft":
+            continue  # of the record
         assert [(one.path, one.area, one.last, one.most) for one in chart.lines] == [
             ("", "", UNKNOWN, UNKNOWN)
         ] * len(chart.lines)
@@ -60,9 +64,10 @@ def test_a_line_runs_from_the_past_to_now() -> None:
     shown = board([sample(20, waiting=1), sample(10, waiting=8), sample(0, waiting=3)], NOW)
     waiting = line(shown, "waiting")
     assert waiting.path == "M3580 87.5L3590 0 3600 62.5"
-    assert (waiting.area, waiting.last, waiting.most) == ("", "3", "8")
+    assert (waiting.last, waiting.most) == ("3", "8")
+    assert waiting.area == "M3580 100L3580 87.5 3590 0 3600 62.5 3600 100Z"
     assert line(shown, "running").area == "M3580 100L3580 100 3590 100 3600 100 3600 100Z"
-    assert top(shown, "load") == "8"
+    assert (top(shown, "waiting"), top(shown, "running")) == ("8", "4")  # each its own axis
 
 
 def test_missing_samples_are_gaps() -> None:
@@ -171,7 +176,50 @@ def test_what_is_drawn_is_said_too() -> None:
     html = render_to_string(
         "admin/streaming/response/queue_charts.html", {"charts": board(found, NOW)}
     )
-    summary = "Capacity: last 4, most 4. Running: last 1, most 2. Waiting: last 3, most 9."
-    assert f'<desc id="chart-load-desc">{summary}</desc>' in html
+    for key, summary in (
+        ("running", "Capacity: last 4, most 4. Running: last 1, most 2."),
+        ("waiting", "Waiting: last 3, most 9."),
+    ):
+        assert f'<desc id="chart-{key}-desc">{summary}</desc>' in html
     assert "style=" not in html
     assert f'data-now="{NOW}"' in html
+
+
+def test_what_was_so_at_a_moment_is_said_where_it_changes() -> None:
+    found = [sample(ago, waiting=n) for ago, n in ((300, 2), (290, 2), (280, 3), (20, 3), (10, 3))]
+    waiting = line(board(found, NOW), "waiting")
+    assert waiting.values == [(3300, "2"), (3320, "3"), (3321, UNKNOWN), (3580, "3"), (3591, UNKNOWN)]
+
+
+def test_a_shorter_window_has_the_same_lines_wider() -> None:
+    shown = board([sample(300), sample(150, running=2), sample(0)], NOW, window=WINDOWS["5m"])
+    assert line(shown, "running").path == "M1800 50h0M3600 100h0"
+    assert shown.window.began == "5 min ago"
+
+
+def test_the_record_has_what_is_older_and_no_refusals() -> None:
+    start, width = NOW - 86_400, 900.0
+    known = Series(
+        start,
+        width,
+        load={90: (2, 80), 91: (1, 40)},
+        tokens={90: 9000},
+        wait={90: (10.0, 60.0)},
+        ttft={91: (0.5, 2.0)},
+    )
+    lines = of_record(known, ttft_alone=False)
+    assert lines["running"].points == [(start + 81_000, 2), (start + 81_900, 1)]
+    assert lines["tokens"].points == [(start + 81_000, 10.0)]
+    assert lines["queue_p95"].points == [(start + 81_000, 60.0)]
+    assert "rejected" not in lines
+    assert "capacity" not in lines
+    assert set(of_record(known, ttft_alone=True)) == {"ttft", "ttft_p95"}
+
+
+def test_bins_begin_at_multiples_and_the_present_one_is_the_last() -> None:
+    for window in WINDOWS.values():
+        start = window.start(NOW + 17)
+        assert start % window.bin_seconds == 0
+        assert start <= NOW + 17 - window.span
+        last = start + (window.bins - 1) * window.bin_seconds
+        assert last <= NOW + 17 < last + window.bin_seconds

@@ -1,10 +1,10 @@
-"""How the live queue says durations and sizes; its scripts say the same."""
+"""How the live queue says durations and sizes."""
 
 from __future__ import annotations
 
 import pytest
 
-from streaming.admin.queue_rows import duration, place_word, size, state_word, time_left
+from streaming.live_queue.words import duration, place_word, size, state_word, time_left
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ document.addEventListener("keydown", (event) => {
 
 function buttonOf(field) {
   const [name, worker] = splitOnce(field.name ?? "", ":");
+  if (name === "position") return field.parentElement.querySelector("button");
   const all = [...field.form.elements].filter((element) => element.matches("button"));
   const leadsTo = (end) => (button) => button.getAttribute("formaction")?.endsWith(end);
   if (field.name === "closed_message") return all.find(leadsTo("/close/"));
@@ -46,7 +47,7 @@ function splitOnce(text, mark) {
 async function act(form, submitter, url) {
   if (busy) return;
   const again = finder(submitter);
-  const region = submitter.closest("[tabindex]");
+  const region = submitter.closest("[tabindex]") ?? document.getElementById("waiting")?.closest("[tabindex]");
   const fields = new FormData(form, submitter);
   const free = occupy(form);
   try {
@@ -55,7 +56,10 @@ async function act(form, submitter, url) {
       const answer = await ask(page);
       page = answer && (await post(answer.url, answer.fields));
     }
-    if (page) show([...page.querySelectorAll(".messagelist > li")].map(said));
+    if (page) {
+      const undo = isUndone(url) ? null : page.querySelector("#queue-undo button");
+      show([...page.querySelectorAll(".messagelist > li")].map(said), undo);
+    }
   } finally {
     free();
     document.dispatchEvent(new Event("queue:acted"));
@@ -63,6 +67,11 @@ async function act(form, submitter, url) {
       (again() ?? region)?.focus({ preventScroll: true });
     }
   }
+}
+
+// Only what was just moved is offered to be taken back.
+function isUndone(url) {
+  return !url.pathname.endsWith("/move/");
 }
 
 // One action at a time: its buttons are off until it is over.
@@ -84,6 +93,8 @@ function finder(button) {
     ["formaction", "name", "value"].every((a) => other.getAttribute(a) === button.getAttribute(a));
   return () => {
     const same = button.isConnected ? button : [...document.querySelectorAll("button")].find(is);
+    const menu = same?.closest("[popover]:not(:popover-open)");
+    if (menu) return document.querySelector(`[popovertarget="${CSS.escape(menu.id)}"]`);
     if (!same?.closest("[hidden]")) return same;
     const pair = same.closest(".cs-pair")?.querySelectorAll("button") ?? [];
     return [...pair].find((other) => !other.closest("[hidden]"));
@@ -173,8 +184,8 @@ function complain(text) {
   show([{ text, level: "error" }]);
 }
 
-function show(items) {
-  for (const old of document.querySelectorAll(".messagelist")) old.remove();
+function show(items, undo = null) {
+  for (const old of document.querySelectorAll(".messagelist, #queue-undo")) old.remove();
   const list = document.createElement("ul");
   list.className = "messagelist";
   for (const { text, level } of items) {
@@ -183,6 +194,7 @@ function show(items) {
     item.textContent = text;
     list.append(item);
   }
+  if (undo) list.firstElementChild?.append(" ", document.importNode(undo, true));
   const close = document.createElement("button");
   close.type = "button";
   close.className = "cs-messages-close";

@@ -74,7 +74,13 @@ function show(html) {
 
 function read() {
   const text = drawn.querySelector("script[type='application/json']")?.textContent;
-  return text ? JSON.parse(text) : {};
+  const lines = Object.entries(text ? JSON.parse(text) : {});
+  return Object.fromEntries(lines.map(([key, said]) => [key, said ? said.split(";").map(pair) : []]));
+}
+
+function pair(said) {
+  const at = said.indexOf(" ");
+  return [Number(said.slice(0, at)), said.slice(at + 1)];
 }
 
 // --- a chosen moment ---

@@ -23,6 +23,14 @@ class Operating(ABC):
         """
 
     @abstractmethod
+    async def move_before(self, response_id: str, other_id: str) -> bool:
+        """Put an entry of the order directly before another one; False if either is not in it.
+
+        Those between its old and its new place take the slots of their neighbours, and keep their
+        order. It is `moved` then, the others are what they were.
+        """
+
+    @abstractmethod
     async def close(self, message: str) -> None:
         """Accept nothing new, with a message that says why. What is open continues.
 

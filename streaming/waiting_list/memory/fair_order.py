@@ -93,6 +93,21 @@ class FairOrder(OrderedEntries):
         self.add(response)
         self.unsaved[response.response_id] = response
 
+    def move_before(self, response: OpenResponse, other: OpenResponse) -> None:
+        """Put one directly before another; those between take the slots of their neighbours."""
+        at, to = self.rank(response), self.rank(other)
+        segment = list(self._responses[at:to] if at < to else self._responses[to : at + 1])
+        slots = [each.slot for each in segment]
+        for each in segment:
+            self.remove(each)
+        self._leave_queue(response)
+        segment.remove(response)
+        segment.insert(len(segment) if at < to else 0, response)
+        for each, slot in zip(segment, slots, strict=True):
+            each.slot = slot._replace(moved=each.slot.moved or each is response)
+            self.add(each)
+            self.unsaved[each.response_id] = each
+
     def _close_gap(self) -> None:
         """Pass over rounds that moves have emptied: the next one is that of somebody who waits."""
         self._virtual_time = self._present_time()

@@ -33,6 +33,19 @@ class MemoryOperating(MemoryStore, Operating):
         response.cancel_reservation()
         return True
 
+    async def move_before(self, response_id: str, other_id: str) -> bool:
+        """Put a response of the order before another one; False if either is not in it."""
+        response, other = self._open.get(response_id), self._open.get(other_id)
+        for each in (response, other):
+            if each is None or each.phase is not ResponsePhase.ORDERED:
+                return False
+        assert response is not None
+        assert other is not None
+        if response is not other:
+            self._open.order.move_before(response, other)
+            response.cancel_reservation()
+        return True
+
     async def close(self, message: str) -> None:
         """Accept nothing new, with the operator's message. Raises ValueError for a bad one."""
         self._closed = rules.check_closing(message)

@@ -34,6 +34,10 @@ class RedisOperating(RedisStore, Operating):
         """Put a response of the order before or behind all others; False if it is not in it."""
         return bool(await self._run("move", nonce(), response_id, edge))
 
+    async def move_before(self, response_id: str, other_id: str) -> bool:
+        """Put a response of the order before another one; False if either is not in it."""
+        return bool(await self._run("move", nonce(), response_id, "before", other_id))
+
     async def close(self, message: str) -> None:
         """Accept nothing new, with the operator's message. Raises ValueError for a bad one."""
         await self._run("close", rules.check_closing(message))

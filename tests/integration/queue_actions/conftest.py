@@ -31,8 +31,8 @@ from tests.support.valkey import Valkey, start_or_skip
 SECRET = "words that only their owner wrote"
 QUEUE = "/admin/streaming/response/queue/"
 NAMES = (
-    "cancel", "move", "pause", "resume", "drain", "undrain", "capacity", "close", "reopen",
-    "limit", "announce", "take-down",
+    "cancel", "move", "unmove", "pause", "resume", "drain", "undrain", "capacity", "close",
+    "reopen", "limit", "announce", "take-down",
 )  # fmt: skip
 IN_THE_DATABASE = ("limit", "announce", "take-down")
 """What is done without the waiting list."""
@@ -178,6 +178,7 @@ def everything(response_id: str) -> dict[str, dict[str, str]]:
     return {
         "cancel": {"response_id": response_id},
         "move": {"front": response_id},
+        "unmove": {"unmove": "1"},
         "pause": {"all": "1"},
         "resume": {"all": "1"},
         "drain": worker,

@@ -60,7 +60,7 @@ def test_several_are_asked_about_and_their_ids_are_frozen(queue: Queue, operator
     operator.act("cancel", response_id=over, confirmed="1")
     page = operator.act("cancel", selection="selected", selected=[*ids[:3], over, ids[0]])
     text = asked(page)
-    assert "Cancel 3 responses?" in text
+    assert "Cancel 3 waiting prompts?" in text
     assert "3 wait: they lose their places" in text
     assert "1 response had ended already." in text
     assert queue.order() == ids
@@ -166,7 +166,7 @@ def test_very_many_at_once(queue: Queue, operator: Operator) -> None:
     strangers = [str(uuid.uuid4()) for _ in range(2000)]
     page = operator.act("cancel", selection="selected", selected=ids + strangers)
     text = asked(page)
-    assert "Cancel 120 responses?" in text
+    assert "Cancel 120 waiting prompts?" in text
     assert "and 70 more" in text
     assert text.count(" · waiting · ") == orders.MOST_LISTED
     assert "2000 of these responses do not exist" in text
@@ -189,3 +189,24 @@ def test_more_of_an_owner_than_one_action_ends(
     operator.confirm(page)
     assert operator.said == ["2 responses are cancelled.", "1 more is open: do this again for it."]
     assert len(memory_queue.order()) == 1
+
+
+def test_all_that_a_search_finds(queue: Queue, operator: Operator) -> None:
+    queue.beat()
+    running = queue.ask("visitor:Zoe")
+    assert queue.run() == running
+    ids = [queue.ask("visitor:Zoe"), queue.ask("user:1"), queue.ask("visitor:Zoe")]
+    page = operator.act("cancel", found="waiting", q=" ZOE waiting")
+    assert "Cancel 2 waiting prompts?" in asked(page)
+    late = queue.ask("visitor:Zoe")  # what has come since was not counted, and is not cancelled
+    operator.confirm(page)
+    assert operator.said == ["2 responses are cancelled."]
+    assert set(queue.order()) == {ids[1], late}
+    page = operator.act("cancel", found="running", q="zoe")
+    assert "Cancel 1 response?" in asked(page)
+    operator.act("cancel", found="waiting", q="nobody")
+    assert operator.said == ["Nothing is found that could be cancelled."]
+    operator.act("cancel", found="workers", q="")
+    assert operator.said == ["Nothing was done: the form does not say what to cancel."]
+    assert set(queue.order()) == {ids[1], late}
+    assert sorted(entry[0] for entry in operator.log()) == sorted([ids[0], ids[2]])

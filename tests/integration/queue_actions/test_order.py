@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from streaming.models import Conversation
+from streaming.models import Conversation, Response
 from streaming.waiting_list.interface import (
     CLOSED_MESSAGE_CHARS,
     QueueClosed,
@@ -58,6 +58,59 @@ def test_what_does_not_wait_is_not_moved(queue: Queue, operator: Operator) -> No
         operator.act("move", **fields)
         assert operator.said == [said]
     assert [entry[2] for entry in operator.log()] == ["Cancelled in the live queue."]
+
+
+def test_several_are_moved_and_moved_back(queue: Queue, operator: Operator) -> None:
+    queue.beat()
+    ids = [queue.ask(f"user:{n}") for n in range(6)]
+    held = str(uuid.uuid4())
+    operator.act("move", edge="position", position="2", selected=[ids[4], ids[3], ids[3], held])
+    assert operator.said == [
+        "2 prompts are moved.",
+        "1 of them does not wait in the order, and was not moved.",
+    ]
+    assert queue.order() == [ids[0], ids[3], ids[4], ids[1], ids[2], ids[5]]
+    operator.act("unmove", unmove="1")
+    assert operator.said == ["2 prompts are back where they were."]
+    assert queue.order() == ids
+    operator.act("unmove", unmove="1")
+    assert operator.said == ["There is no move to be taken back any more."]
+    operator.act("move", edge="front", selected=[ids[2], ids[5]])
+    assert queue.order() == [ids[2], ids[5], ids[0], ids[1], ids[3], ids[4]]
+    operator.act("move", edge="back", selected=ids[:2])
+    assert queue.order() == [ids[2], ids[5], ids[3], ids[4], ids[0], ids[1]]
+    # Meanwhile one of them starts, and another prompt comes.
+    assert queue.run() == ids[2]
+    operator.act("cancel", response_id=ids[0], confirmed="1")
+    late = queue.ask("user:9")
+    assert queue.order()[-1] == late
+    operator.act("unmove", unmove="1")
+    assert operator.said == ["1 prompt is back where it was.", "1 does not wait any more."]
+    assert queue.order() == [ids[5], ids[1], ids[3], ids[4], late]
+    messages = [entry[2] for entry in operator.log() if entry[0] == ids[1]]
+    assert messages == [
+        "Moved to the back of the waiting list.",
+        "Moved back in the waiting list.",
+    ]
+    assert [row.slot for row in Response.objects.filter(pk__in=[ids[1]])] == [
+        slot.text for row in queue.look().waiting if row.response_id == ids[1] if (slot := row.slot)
+    ]
+
+
+@pytest.mark.parametrize("position", ["", "0", "-1", "1.5", "x", "9" * 12])
+def test_what_is_no_position_moves_nothing(
+    memory_queue: Queue, operator: Operator, position: str
+) -> None:
+    memory_queue.beat()
+    ids = [memory_queue.ask(f"user:{n}") for n in range(2)]
+    operator.act("move", edge="position", position=position, selected=ids[1])
+    assert operator.said == [f"“{position}” is no position: write a whole number from 1."]
+    operator.act("move", edge="front")
+    assert operator.said == ["No response is selected."]
+    operator.act("move", edge="sideways", selected=ids[1])
+    assert operator.said == ["Nothing was done: the form does not say what to move, or where."]
+    assert memory_queue.order() == ids
+    assert operator.log() == []
 
 
 # --- the doors ---

@@ -120,3 +120,36 @@ local function move(id, edge)
   note_slot(id)
   return true
 end
+
+-- Put an entry directly before another; those between take the slots of their neighbours. False if
+-- either is not in the order.
+local function move_before(id, other)
+  local place = call('HGET', entry_key(id), 'place')
+  local other_place = call('HGET', entry_key(other), 'place')
+  local at = place and call('ZRANK', ORDER, place)
+  local to = other_place and call('ZRANK', ORDER, other_place)
+  if not at or not to then return false end
+  if at == to then return true end
+  local rows
+  if at < to then
+    rows = call('ZRANGE', ORDER, at, to - 1, 'WITHSCORES')
+  else
+    rows = call('ZRANGE', ORDER, to, at, 'WITHSCORES')
+  end
+  local ids = {}
+  for i = 1, #rows, 2 do
+    local each = id_at(rows[i])
+    call('ZREM', ORDER, rows[i])
+    call('ZREM', queue_key(call('HGET', entry_key(each), 'owner')), rows[i])
+    if each ~= id then ids[#ids + 1] = each end
+  end
+  table.insert(ids, at < to and #ids + 1 or 1, id)
+  call('HSET', entry_key(id), 'left_to', '', 'moved', '1') -- any worker may claim it now
+  for i, each in ipairs(ids) do
+    local slot, tag = string.sub(rows[2 * i - 1], 1, 17) .. each, rows[2 * i]
+    local owner, moved = unpack(call('HMGET', entry_key(each), 'owner', 'moved'))
+    if moved == '1' then put_in_order(each, tag, slot) else put_in_queue(each, owner, tag, slot) end
+    note_slot(each)
+  end
+  return true
+end
