@@ -21,6 +21,13 @@ from streaming.live_queue.parts import Part
 
 TABLES = ("workers", "running", "waiting", "owners")
 
+_KEYS = {
+    "workers": "worker_id",
+    "running": "response_id",
+    "waiting": "response_id",
+    "owners": "owner",
+}
+
 _FRAMES_KEPT = 8
 """Of one state of the page, for watchers that were last sent different ones."""
 
@@ -126,7 +133,7 @@ class Boards:
                 "waiting": self._table(
                     "waiting", look["waiting"], lambda row: cells.waiting(row, now)
                 ),
-                "owners": {row.key: row for row in cells.owners(look)},
+                "owners": self._table("owners", cells.owners(look), cells.owner),
             }
             return Board(now, tables, cells.page(look))
 
@@ -136,7 +143,7 @@ class Boards:
         before, made = self._made.get(name, {}), {}
         table: Rows = {}
         for row in rows:
-            key = row.get("response_id") or row["worker_id"]
+            key = row[_KEYS[name]]
             known = before.get(key)
             # The text of a clock goes on by itself: a row is what it was until its look differs.
             row_made = known[1] if known and known[0] == (row, also) else make(row)

@@ -163,26 +163,31 @@ def _entry(row: Look, parts: dict[str, Part]) -> Row:
 # --- owners ---
 
 
-def owners(look: Look) -> list[Row]:
-    """Return a row for each who has something open, who has most of it first."""
+def owners(look: Look) -> list[Look]:
+    """Return what each has open who has anything open, whoever has most of it first: `owner`,
+    `running`, `waiting`, and the `total` of all."""
     counts: dict[str, list[int]] = {}
     for index, table in enumerate(("running", "waiting")):
         for row in look[table]:
             counts.setdefault(row["owner"], [0, 0])[index] += 1
     total = sum(map(sum, counts.values()))
     ranked = sorted(counts.items(), key=lambda one: (-sum(one[1]), one[0]))
-    return [_owner(name, *count, total) for name, count in ranked]
+    return [
+        {"owner": name, "running": running, "waiting": waiting, "total": total}
+        for name, (running, waiting) in ranked
+    ]
 
 
-def _owner(name: str, running: int, waiting: int, total: int) -> Row:
-    count = running + waiting
+def owner(row: Look) -> Row:
+    """Return an owner's row."""
+    count, total = row["running"] + row["waiting"], row["total"]
     return Row(
-        key=name,
-        names={"owner": name},
+        key=row["owner"],
+        names={"owner": row["owner"]},
         parts={
-            "owner": part(name),
-            "running": part(running),
-            "waiting": part(waiting),
+            "owner": part(row["owner"]),
+            "running": part(row["running"]),
+            "waiting": part(row["waiting"]),
             "bar": part(value=str(count), max=str(total)),
             "share": part(f"{round(100 * count / total)} %"),
         },

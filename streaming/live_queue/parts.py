@@ -41,5 +41,6 @@ class Part:
 
 def part(text: object = None, /, **attributes: Any) -> Part:
     """Return a part; `_` in the name of an attribute is `-`."""
-    given = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
-    return Part(None if text is None else str(text), given)
+    if any("_" in name for name in attributes):
+        attributes = {name.replace("_", "-"): value for name, value in attributes.items()}
+    return Part(None if text is None else str(text), attributes)

@@ -9,32 +9,35 @@ from __future__ import annotations
 import math
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from streaming.waiting_list.interface import State
 
 NOTHING = "–"
 
 
+_STATES = {
+    "loading": gettext_noop("loading"),
+    "ready": gettext_noop("ready"),
+    "hung": gettext_noop("hung"),
+    "draining": gettext_noop("draining"),
+    "paused": gettext_noop("paused"),
+    "running": gettext_noop("running"),
+    "waiting": gettext_noop("waiting"),
+    "held": gettext_noop("held"),
+}
+
+_SOURCES = {"chat": gettext_noop("Chat"), "api": gettext_noop("API")}
+
+
 def state_word(state: str) -> str:
     """A state of a worker or a response, as operators read it."""
-    words = {
-        "loading": _("loading"),
-        "ready": _("ready"),
-        "hung": _("hung"),
-        "draining": _("draining"),
-        "paused": _("paused"),
-        "running": _("running"),
-        "waiting": _("waiting"),
-        "held": _("held"),
-    }
-    return words.get(state, state)
+    return _(_STATES[state]) if state in _STATES else state
 
 
 def source_word(source: str) -> str:
     """By which door a prompt came; a dash while the record has not said it."""
-    words = {"chat": _("Chat"), "api": _("API")}
-    return words.get(source, source or NOTHING)
+    return _(_SOURCES[source]) if source in _SOURCES else source or NOTHING
 
 
 def place_word(state: str) -> str:
