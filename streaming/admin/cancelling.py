@@ -63,7 +63,9 @@ def _question(chosen: Chosen) -> Question:
     count, running = len(chosen.rows), chosen.running
     title = ngettext("Cancel %(count)d response?", "Cancel %(count)d responses?", count)
     if count > 1 and not running:
-        title = ngettext("Cancel %(count)d waiting prompt?", "Cancel %(count)d waiting prompts?", count)
+        title = ngettext(
+            "Cancel %(count)d waiting prompt?", "Cancel %(count)d waiting prompts?", count
+        )
     if chosen.owner:
         title = ngettext(
             "Cancel %(count)d open response of %(owner)s?",

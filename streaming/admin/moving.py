@@ -154,7 +154,8 @@ async def unmove(order: Order) -> Reply:
     if not moved:
         return warned(_("Nothing was moved back: none of them waits any more."))
     text = ngettext(
-        "%(count)d prompt is back where it was.", "%(count)d prompts are back where they were.",
+        "%(count)d prompt is back where it was.",
+        "%(count)d prompts are back where they were.",
         len(moved),
     )
     said = [Notice(text % {"count": len(moved)})]

@@ -16,6 +16,7 @@ from streaming.waiting_list.interface import (
     Snapshot,
 )
 
+
 async def close(order: Order) -> Reply:
     """`closed_message`: what people are told."""
     message = _closing(order)

@@ -8,9 +8,8 @@ from typing import cast
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.utils.translation import get_language
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from streaming.admin.orders import MOST_AFFECTED, Order, Refused
 from streaming.live_queue import search

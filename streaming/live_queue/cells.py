@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from streaming.live_queue import words
@@ -92,7 +91,9 @@ def worker(row: Look, all_paused: bool, now: float) -> Row:
             "share": part(words.share(row["running"], capacity)),
             "rows": part(words.rows_word(rows) if rows is not None and rows != capacity else ""),
             "rate": part(NOTHING if rate is None else f"{rate:.1f}"),
-            "memory": part(words.memory(details.get("kv_bytes_used", 0), details.get("kv_bytes", 0))),
+            "memory": part(
+                words.memory(details.get("kv_bytes_used", 0), details.get("kv_bytes", 0))
+            ),
             "beat": _ago(row["age"], now),
             "pause": part(hidden=row["paused"]),
             "resume": part(hidden=not row["paused"]),
@@ -106,7 +107,12 @@ def worker(row: Look, all_paused: bool, now: float) -> Row:
 
 def running(row: Look, now: float) -> Row:
     """Return a running response's row; `rate` is in tokens per second, None if it is unknown."""
-    tokens, limit, rate, prompt = row["tokens"], row["max_tokens"], row["rate"], row["prompt_tokens"]
+    tokens, limit, rate, prompt = (
+        row["tokens"],
+        row["max_tokens"],
+        row["rate"],
+        row["prompt_tokens"],
+    )
     return _entry(
         row,
         {
@@ -136,8 +142,8 @@ def waiting(row: Look, now: float) -> Row:
             "waited": _since(row["asked"], now),
             "wait": _until(row.get("eta"), now),
             # What has no place has none to be moved from.
-            "front": part(hidden=not position),
-            "back": part(hidden=not position),
+            "front": part(disabled=not position),
+            "back": part(disabled=not position),
         },
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop, ngettext
+from django.utils.translation import ngettext
 
 from streaming.waiting_list.interface import State
 
@@ -17,27 +17,27 @@ NOTHING = "–"
 
 
 _STATES = {
-    "loading": gettext_noop("loading"),
-    "ready": gettext_noop("ready"),
-    "hung": gettext_noop("hung"),
-    "draining": gettext_noop("draining"),
-    "paused": gettext_noop("paused"),
-    "running": gettext_noop("running"),
-    "waiting": gettext_noop("waiting"),
-    "held": gettext_noop("held"),
+    "loading": lambda: _("loading"),
+    "ready": lambda: _("ready"),
+    "hung": lambda: _("hung"),
+    "draining": lambda: _("draining"),
+    "paused": lambda: _("paused"),
+    "running": lambda: _("running"),
+    "waiting": lambda: _("waiting"),
+    "held": lambda: _("held"),
 }
 
-_SOURCES = {"chat": gettext_noop("Chat"), "api": gettext_noop("API")}
+_SOURCES = {"chat": lambda: _("Chat"), "api": lambda: _("API")}
 
 
 def state_word(state: str) -> str:
     """A state of a worker or a response, as operators read it."""
-    return _(_STATES[state]) if state in _STATES else state
+    return _STATES[state]() if state in _STATES else state
 
 
 def source_word(source: str) -> str:
     """By which door a prompt came; a dash while the record has not said it."""
-    return _(_SOURCES[source]) if source in _SOURCES else source or NOTHING
+    return _SOURCES[source]() if source in _SOURCES else source or NOTHING
 
 
 def place_word(state: str) -> str:

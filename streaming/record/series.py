@@ -12,7 +12,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Count, ExpressionWrapper, F, FloatField, Func, IntegerField, Q, QuerySet, Sum, Window
+from django.db.models import (
+    Count,
+    ExpressionWrapper,
+    F,
+    FloatField,
+    Func,
+    IntegerField,
+    Q,
+    QuerySet,
+    Sum,
+    Window,
+)
 from django.db.models.functions import RowNumber
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -44,7 +55,9 @@ def read(start: float, width: float, count: int, *, loads: bool = True) -> Serie
     found.wait = _percentiles(rows.filter(started_at__gte=begin), "started_at", found)
     found.ttft = _percentiles(rows.filter(first_token_at__gte=begin), "first_token_at", found)
     if loads:
-        ended = _by_bin(rows.filter(finished_at__gte=begin), "finished_at", found, Sum("completion_tokens"))
+        ended = _by_bin(
+            rows.filter(finished_at__gte=begin), "finished_at", found, Sum("completion_tokens")
+        )
         found.tokens = {number: total or 0 for number, total in ended.items()}
         found.load = _load(rows, begin, found, count)
     return found
@@ -76,17 +89,21 @@ def _load(
     return load
 
 
-def _by_bin(
-    rows: QuerySet[Response], moment: str, found: Series, total: Any
-) -> dict[int, int]:
-    binned = rows.annotate(bin=_Bin(moment, found.start, found.width)).values("bin").annotate(total=total)
+def _by_bin(rows: QuerySet[Response], moment: str, found: Series, total: Any) -> dict[int, int]:
+    binned = (
+        rows.annotate(bin=_Bin(moment, found.start, found.width))
+        .values("bin")
+        .annotate(total=total)
+    )
     return dict(binned.values_list("bin", "total"))
 
 
 def _percentiles(
     rows: QuerySet[Response], moment: str, found: Series
 ) -> dict[int, tuple[float, float]]:
-    ranked = rows.annotate(bin=_Bin(moment, found.start, found.width), seconds=_Elapsed(moment, "created_at")).annotate(
+    ranked = rows.annotate(
+        bin=_Bin(moment, found.start, found.width), seconds=_Elapsed(moment, "created_at")
+    ).annotate(
         size=Window(Count("pk"), partition_by=[F("bin")]),
         rank=Window(RowNumber(), partition_by=[F("bin")], order_by=F("seconds").asc()),
     )
@@ -111,7 +128,9 @@ class _Bin(Func):
     def __init__(self, moment: str, start: float, width: float, **extra: Any) -> None:
         super().__init__(F(moment), start=repr(start), width=repr(width), **extra)
 
-    template = "CAST(FLOOR((EXTRACT(EPOCH FROM %(expressions)s) - %(start)s) / %(width)s) AS integer)"
+    template = (
+        "CAST(FLOOR((EXTRACT(EPOCH FROM %(expressions)s) - %(start)s) / %(width)s) AS integer)"
+    )
 
     def as_sqlite(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any

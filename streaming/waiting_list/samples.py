@@ -23,8 +23,9 @@ class Sample:
 
     `at` is Unix time. `tokens` are all that the list has counted; `accepted` and `rejected` (by
     reason) count the interval, and `queue_seconds` is the median of how long those had waited
-    that were first claimed in it, `queue_p95` the 95th percentile, None if there were none. `seconds` is 0 in the first sample, and
-    after the list has lost its memory: what happened before is not known then.
+    that were first claimed in it, `queue_p95` the 95th percentile, None if there were none.
+    `seconds` is 0 in the first sample, and after the list has lost its memory: what happened
+    before is not known then.
     """
 
     at: float

@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.operators import OPERATOR, QUEUE, Crowd, button, item, new_staff, open_queue, row
+from tests.e2e.operators import OPERATOR, QUEUE, Crowd, item, new_staff, open_queue, row
 from tests.e2e.queue_frames import Frames, entry, name, running, worker
 from tests.e2e.visitors import PASSWORD, Visitors, new_name, serving_fast, visiting
 from tests.support.processes import ServeProcess

@@ -158,7 +158,7 @@ def test_what_somebody_is_at_stays(
     # What came back from a dead worker, or is held, has no place to be moved from.
     frames.send(waiting=[entry(1, position=None), entry(2, state="held", position=None)])
     expect(cell(row(page, "waiting", name("a", 1)), "place")).to_have_text("back")
-    expect(page.locator("#waiting :is([name=front], [name=back]):not([hidden])")).to_have_count(0)
+    expect(page.locator("#waiting :is([name=front], [name=back]):enabled")).to_have_count(0)
 
 
 def test_the_banners_and_their_controls(

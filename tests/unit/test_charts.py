@@ -9,9 +9,10 @@ import pytest
 from django.template.loader import render_to_string
 
 from streaming.admin import chart_lines
+from streaming.admin.chart_drawing import UNKNOWN, ChartBoard, ChartLine
 from streaming.admin.chart_lines import round_up, short
-from streaming.admin.charts import UNKNOWN, ChartBoard, ChartLine, board
 from streaming.admin.chart_series import WINDOWS, of_record
+from streaming.admin.charts import board
 from streaming.record.series import Series
 from streaming.waiting_list.samples import Sample
 
@@ -186,9 +187,16 @@ def test_what_is_drawn_is_said_too() -> None:
 
 
 def test_what_was_so_at_a_moment_is_said_where_it_changes() -> None:
-    found = [sample(ago, waiting=n) for ago, n in ((300, 2), (290, 2), (280, 3), (20, 3), (10, 3))]
+    waits = {300: 2, 290: 2, 280: 3, 20: 3, 10: 3}
+    found = [sample(ago, waiting=n) for ago, n in waits.items()]
     waiting = line(board(found, NOW), "waiting")
-    assert waiting.values == [(3300, "2"), (3320, "3"), (3321, UNKNOWN), (3580, "3"), (3591, UNKNOWN)]
+    assert waiting.values == [
+        (3300, "2"),
+        (3320, "3"),
+        (3331, UNKNOWN),
+        (3580, "3"),
+        (3601, UNKNOWN),
+    ]
 
 
 def test_a_shorter_window_has_the_same_lines_wider() -> None:

@@ -68,13 +68,14 @@ function show() {
 // Banners and what stands beside them would move the rows: they wait while these are held.
 function showPage(isHeld) {
   const later = {};
+  const focused = document.activeElement;
   for (const [name, values] of Object.entries(page)) {
     const element = document.getElementById(name.replaceAll("_", "-"));
     if (isHeld && !name.startsWith("count_")) later[name] = values;
     else if (element) put(element, values);
   }
   page = later;
-  handOn(document.activeElement);
+  handOn(focused);
 }
 
 // False before the first frame.

@@ -72,10 +72,11 @@ export class Rows {
 
   #fill(element, row) {
     const { parts } = this.#madeOf(element);
+    const focused = document.activeElement; // what is hidden may lose the focus at once
     for (const [name, values] of Object.entries(row.parts)) {
       if (parts[name]) put(parts[name], values);
     }
-    if (element.contains(document.activeElement)) handOn(document.activeElement);
+    if (element.contains(focused)) handOn(focused);
   }
 
   // The row's element; another one if its names are not those that it was made with.
