@@ -82,7 +82,7 @@ class _Kind:
 
 _P50, _P95 = gettext_lazy("p50"), gettext_lazy("p95")
 
-_KINDS = (
+KINDS = (
     _Kind(
         "running",
         gettext_lazy("Running"),
@@ -121,12 +121,13 @@ _KINDS = (
         note=gettext_lazy("Kept for an hour only"),
     ),
 )
+"""What is drawn, in the order of the page."""
 
 
 def drawn(lines: Lines, now: float, window: TimeWindow, message: str) -> ChartBoard:
     """Return the charts of these lines up to `now`, in Unix time; `message` says why there is
     nothing to see."""
-    charts = [_chart(kind, lines, now, window) for kind in _KINDS]
+    charts = [_chart(kind, lines, now, window) for kind in KINDS]
     return ChartBoard(now, window, charts, message)
 
 

@@ -195,7 +195,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
 def language_of(scope: Mapping[str, Any]) -> str:
     """Return the language of the page that asks, empty for whoever wants values."""
     query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-    asked = query.get("words", [""])[-1]
+    asked = str(query.get("words", [""])[-1])
     if not asked or asked in dict(settings.LANGUAGES):
         return asked
     return str(settings.LANGUAGE_CODE)

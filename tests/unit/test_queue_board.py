@@ -56,9 +56,7 @@ class Told:
 
     def board(self, seen: dict[str, Any], now: float = NOW) -> Board:
         self._rates.count(seen["running"], now)
-        return self._boards.make(
-            self._moments.date(completed(seen, self._rates, KNOWN), now), now
-        )
+        return self._boards.make(self._moments.date(completed(seen, self._rates, KNOWN), now), now)
 
 
 def news(board: Board, sent: Board | None) -> dict[str, Any]:
@@ -192,7 +190,7 @@ def as_script(element: Any, names: dict[str, str], parts: dict[str, Any]) -> Non
             encoded = names.get(key, "")
             if name == "href":
                 encoded = _quoted(encoded)
-            value = value.replace(mark, encoded)  # noqa: PLW2901
+            value = value.replace(mark, encoded)
         attributes[name] = value
     given = dict(parts.get(attributes.get("data-part", ""), {}))
     if (text := given.pop("text", None)) is not None:
