@@ -3,6 +3,6 @@
 Django imports this package for its registrations.
 """
 
-from streaming.admin import conversations, keys, responses
+from streaming.admin import conversations, keys, responses, shares
 
-__all__ = ["conversations", "keys", "responses"]
+__all__ = ["conversations", "keys", "responses", "shares"]

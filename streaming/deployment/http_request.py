@@ -17,8 +17,10 @@ from streaming import conf
 from streaming.api import refused
 from streaming.deployment import probes
 from streaming.deployment.connection import Refusal
+from streaming.deployment.large_bodies import LargeBodies
 from streaming.deployment.outbox import unsent
 from streaming.deployment.turnstile import Turnstile
+from streaming.deployment.uploads import upload_bytes
 from streaming.identity import owners
 
 _DROPPED_BYTES = 64 * 2**20
@@ -42,7 +44,8 @@ _STATUS = {
 
 
 class ChatRequest(WebRequest):
-    """A request. Of its body no more is kept than Django would accept, and one byte."""
+    """A request. Of its body no more is kept than Django would accept, and one byte; of one that
+    brings a file, as much as such a file may have."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Django takes forms apart, in a thread, and counts their fields first. Twisted would do it,
@@ -53,11 +56,16 @@ class ChatRequest(WebRequest):
         self._dropped = 0
         self._pieces = float(_PIECES)
         self._line: Turnstile = self.server.request_turnstile
+        self._bodies: LargeBodies = self.server.large_bodies
 
     def gotLength(self, length: int | None) -> None:
         """Prepare for a body of `length` bytes (None: unknown); refuse too many large ones."""
         is_small = length is not None and length < _LARGE_BODY
-        if is_small or self.server.large_bodies.enter(self):
+        # All that is known of it by now: the rest is told when the body is there.
+        if not is_small and (room := upload_bytes(self.channel._command, self.channel._path)):
+            self._bodies = self.server.uploads
+            self._room = room + 1
+        if is_small or self._bodies.enter(self):
             super().gotLength(length)
         else:
             self.content = BytesIO()
@@ -130,7 +138,7 @@ class ChatRequest(WebRequest):
             self._line.leave(self)
             return
         super().process()
-        if self.server.large_bodies.leave(self):  # Daphne has handed it on
+        if self._bodies.leave(self):  # Daphne has handed it on
             self.content.close()
         if self.transport is None:
             transport.protocol.entrant = self
@@ -167,11 +175,11 @@ class ChatRequest(WebRequest):
     def finish(self) -> None:
         """End it when its answer is complete."""
         self._line.leave(self)
-        self.server.large_bodies.leave(self)
+        self._bodies.leave(self)
         super().finish()
 
     def connectionLost(self, reason: Any) -> None:
         """End it when its client has left."""
         self._line.leave(self)
-        self.server.large_bodies.leave(self)
+        self._bodies.leave(self)
         super().connectionLost(reason)

@@ -28,6 +28,7 @@ from streaming.deployment.outbox import Outbox
 from streaming.deployment.slow_readers import SlowReaders
 from streaming.deployment.throttled_warnings import ThrottledWarnings
 from streaming.deployment.turnstile import Turnstile
+from streaming.deployment.uploads import MOST_UPLOADS
 from streaming.markup import RENDERER
 from streaming.system.file_limit import raise_file_limit
 from streaming.system.watchdog import LoopWatch
@@ -92,6 +93,7 @@ class ChatServer(Server):
         self.turnstile = Turnstile()
         self.request_turnstile = Turnstile()
         self.large_bodies = LargeBodies()
+        self.uploads = LargeBodies(MOST_UPLOADS)
         self.outbox = Outbox()
         self.slow_readers = SlowReaders(settings.max_unsent_bytes, self.is_open)
         self._worker = EmbeddedWorker(on_worker_ready, self.fail) if embedded_worker else None

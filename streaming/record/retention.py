@@ -1,7 +1,7 @@
 """Deletes what is old from the record: conversations nobody has touched, sessions that expired.
 
 A conversation is as old as its last prompt. One with an open response is never deleted, however
-old. Its messages and responses go with it; nothing else does: accounts and API keys stay.
+old. Its messages, responses and link go with it; nothing else does: accounts and API keys stay.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from streaming.models import OPEN, Conversation, Message, Response
+from streaming.models import OPEN, Conversation, Message, Response, Share
 
 BATCH = 100
 """Maximum conversations deleted in one transaction: others write between two."""
@@ -27,7 +27,7 @@ Counts = Counter[str]
 """Deleted rows by table."""
 
 
-TABLES = tuple(model._meta.db_table for model in (Conversation, Message, Response, Session))
+TABLES = tuple(model._meta.db_table for model in (Conversation, Message, Response, Share, Session))
 
 
 def prune(
@@ -57,6 +57,7 @@ def count(before: datetime, api_before: datetime | None = None) -> Counts:
             Conversation._meta.db_table: old.count(),
             Message._meta.db_table: Message.objects.filter(conversation__in=old).count(),
             Response._meta.db_table: Response.objects.filter(conversation__in=old).count(),
+            Share._meta.db_table: Share.objects.filter(conversation__in=old).count(),
             Session._meta.db_table: expired_sessions().count(),
         }
     )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+MEGABYTE = 2**20
+FORM_BYTES = 2**16
+"""Bytes of a request beside its file."""
+
 MOST_JSON_BYTES = 2**28
 """Bytes of JSON that are read of one file, unpacked."""
 MOST_ENTRIES = 20_000

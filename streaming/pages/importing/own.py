@@ -32,8 +32,8 @@ def _moment(value: Any) -> str:
 
 def _small(value: Any) -> Any:
     if isinstance(value, dict):
-        text = json.dumps(value)
-        if len(text) <= _MOST_OBJECT_CHARS and "\\u0000" not in text and "\\ud" not in text:
+        text = json.dumps(value, ensure_ascii=False)
+        if len(text) <= _MOST_OBJECT_CHARS and "\\u0000" not in text and values.text(text) == text:
             return value
     elif value is None:
         return value

@@ -17,13 +17,10 @@ from django.views.decorators.http import require_http_methods
 
 from streaming import conf
 from streaming.identity.owners import address_of_request, must_sign_in, owner_of_request
+from streaming.pages.importing.bounds import FORM_BYTES, MEGABYTE
 from streaming.pages.importing.report import Report
 from streaming.pages.importing.writing import import_file
 from streaming.record import allowance
-
-MEGABYTE = 2**20
-FORM_BYTES = 2**16
-"""Bytes of a request beside its file."""
 
 _FILES_A_DAY = 8
 """So many files of the largest size an owner may import in a day, and an address."""

@@ -14,7 +14,6 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import DatabaseError
 
-from streaming.pages.importing import reading
 from streaming.pages.importing.bounds import UnreadableFile
 from streaming.pages.importing.report import Report
 from streaming.record import imports
@@ -54,6 +53,8 @@ def import_file(path: str, owner: str, user: User | None) -> Report:
 
 
 def _read(path: str, drafts: Path) -> None:
+    from streaming.pages.importing import reading  # which no start of a server waits for
+
     if not _room.acquire(blocking=False):
         raise UnreadableFile("busy")
     # Started for this file, and ended with it: what a large one took is given back.
