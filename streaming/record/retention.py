@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from streaming.models import OPEN, Conversation, Message, Response, Share
+from streaming.models import OPEN, Conversation, Message, Response
 
 BATCH = 100
 """Maximum conversations deleted in one transaction: others write between two."""
@@ -27,7 +27,7 @@ Counts = Counter[str]
 """Deleted rows by table."""
 
 
-TABLES = tuple(model._meta.db_table for model in (Conversation, Message, Response, Share, Session))
+TABLES = tuple(model._meta.db_table for model in (Conversation, Message, Response, Session))
 
 
 def prune(
@@ -57,7 +57,6 @@ def count(before: datetime, api_before: datetime | None = None) -> Counts:
             Conversation._meta.db_table: old.count(),
             Message._meta.db_table: Message.objects.filter(conversation__in=old).count(),
             Response._meta.db_table: Response.objects.filter(conversation__in=old).count(),
-            Share._meta.db_table: Share.objects.filter(conversation__in=old).count(),
             Session._meta.db_table: expired_sessions().count(),
         }
     )
