@@ -39,15 +39,17 @@ class ResponseDraft:
 
 @dataclass(slots=True)
 class Draft:
-    """A conversation. `key` is its id in the file, which is of the program `source`; of what
-    cannot be kept as it is, `replaced` counts what stands in brackets instead."""
+    """A conversation. `key` is its id in the file, which is of the program `source`; `kept` is how
+    its owner keeps it: pinned, archived, in which folder. Of what cannot be kept as it is,
+    `replaced` counts what stands in brackets instead."""
 
     source: str
     key: str
     title: str = ""
     created_at: str = ""
     updated_at: str = ""
-    instructions: str = ""
+    instructions: str | None = None
+    kept: dict[str, Any] = field(default_factory=dict)
     messages: list[MessageDraft] = field(default_factory=list)
     responses: list[ResponseDraft] = field(default_factory=list)
     replaced: dict[str, int] = field(default_factory=dict)

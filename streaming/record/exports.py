@@ -31,7 +31,10 @@ def as_json(conversation: Conversation) -> Iterator[str]:
         "conversation": {
             "id": str(conversation.pk),
             "title": conversation.title,
-            "instructions": getattr(conversation, "instructions", ""),
+            "instructions": conversation.instructions,
+            "pinned": conversation.pinned,
+            "archived": conversation.archived,
+            "folder": conversation.folder,
             "created_at": _iso(conversation.created_at),
             "updated_at": _iso(conversation.updated_at),
         },

@@ -77,7 +77,7 @@ def _conversation(
     days = conf.get().retention_days
     if days and used < now - timedelta(days=days):
         used = now  # or it would be deleted tonight: to import it is to use it
-    values: dict[str, Any] = {
+    return {
         "id": key,
         "owner": owner,
         "user": user and user.pk,
@@ -85,15 +85,14 @@ def _conversation(
         "imported_from": mark,
         "created_at": min(_moment(draft.created_at) or used, now),
         "updated_at": used,
+        "instructions": draft.instructions if has_room_for_instructions(draft) else None,
+        **draft.kept,
     }
-    if keeps_instructions() and draft.instructions:
-        values["instructions"] = draft.instructions
-    return values
 
 
-def keeps_instructions() -> bool:
-    """Return whether the record has a place for a conversation's instructions."""
-    return any(field.name == "instructions" for field in Conversation._meta.concrete_fields)
+def has_room_for_instructions(draft: Draft) -> bool:
+    """Return whether a conversation may have the instructions that come with it."""
+    return len(draft.instructions or "") <= conf.get().max_instructions_chars
 
 
 def _messages(key: UUID, ids: Sequence[UUID], draft: Draft) -> list[dict[str, Any]]:

@@ -77,7 +77,13 @@ def webui(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 CHATGPT = chatgpt(
     chatgpt_node("s", "root", "system", ""),
-    chatgpt_node("u1", "s", "user", "How deep is it?", create_time=1_600_000_010),
+    chatgpt_node(
+        "e",
+        "s",
+        "user",
+        {"content_type": "user_editable_context", "user_instructions": "Be brief."},
+    ),
+    chatgpt_node("u1", "e", "user", "How deep is it?", create_time=1_600_000_010),
     chatgpt_node("a1", "u1", "assistant", "Deep.", metadata={"model_slug": "gpt-4o"}),
     chatgpt_node("a2", "u1", "assistant", "Very deep.", create_time=1_600_000_020),
     chatgpt_node(
@@ -136,7 +142,7 @@ def test_chatgpts_export(web: Client, here: None) -> None:
     report = give(web, [CHATGPT])
     assert (report.imported, report.skipped, report.replaced) == (1, {}, {"image": 1})
     row = Conversation.objects.get(owner=owner_of(web))
-    assert (row.title, row.source) == ("Sea", "chat")
+    assert (row.title, row.source, row.instructions) == ("Sea", "chat", "Be brief.")
     assert row.created_at == datetime.fromtimestamp(1_600_000_000.5, UTC)
     assert row.updated_at == datetime.fromtimestamp(1_600_000_000 + DAY, UTC)
     assert turns(web, row) == [
@@ -160,6 +166,20 @@ def test_open_webuis_export(web: Client, here: None) -> None:
     assert (report.imported, report.replaced) == (1, {"image": 1})
     row = Conversation.objects.get()
     assert turns(web, row) == [("Up?", "Is it?\nYes.", "Up."), ("[image]", "", "A hill.")]
+
+
+@pytest.mark.django_db
+def test_system_prompts_and_how_it_is_kept(
+    web: Client, here: None, chatstream: Callable[..., None]
+) -> None:
+    chatstream(max_instructions_chars=10)
+    for number, system in enumerate(("Be brief.", "x" * 11)):
+        chat = webui({"id": "1", "role": "user", "content": "a"}, pinned=True)
+        chat["chat"]["params"] = {"system": system}
+        report = give(web, [{**chat, "id": f"w{number}"}])
+        assert (report.imported, report.instructions) == (1, number)
+    rows = Conversation.objects.order_by("instructions")
+    assert {(row.instructions, row.pinned) for row in rows} == {("Be brief.", True), (None, True)}
 
 
 @pytest.mark.django_db
@@ -429,9 +449,10 @@ async def test_an_imported_conversation_goes_on(
         ("user", "stop 1"),
     ]
     newest = await Response.objects.filter(conversation=keys[0]).alatest("ordinal")
-    await chat.send("response.create", regenerates=str(newest.pk))
+    await chat.send("response.create", regenerates=str(newest.pk), max_tokens=1)
     await chat.until("response.done")
     assert engine.asked.pop() == [
+        ("system", "Be brief."),
         ("user", "How deep is it?"),
         ("assistant", "Very deep."),
         ("user", "[image]\n\nAnd this?"),

@@ -31,6 +31,8 @@ def drafts(draw: st.DrawFn) -> Draft:
     """Conversations as the record may have them: branches, versions, answers that were continued,
     prompts that nobody answered."""
     draft = Draft("chatstream", "x", " ".join(draw(texts).split())[:120], moment(0), moment(99))
+    draft.instructions = draw(st.none() | texts)
+    draft.kept = {"pinned": draw(st.booleans()), "archived": False, "folder": draw(texts)}
     for number in range(draw(st.integers(1, 8))):
         earlier = st.none() | st.integers(0, number - 1) if number else st.none()
         previous = draw(earlier)

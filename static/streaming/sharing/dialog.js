@@ -18,7 +18,7 @@ export async function openSharing(address, leaf, style) {
 
 function make() {
   const made = document.createElement("dialog");
-  made.className = "panel sharing";
+  made.className = "sharing";
   made.setAttribute("aria-labelledby", "sharing-title");
   made.addEventListener("submit", send);
   made.addEventListener("click", (event) => {

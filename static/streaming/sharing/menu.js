@@ -3,7 +3,7 @@
 
 const button = document.getElementById("share");
 
-button.addEventListener("click", async (event) => {
+button.addEventListener("click", (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
   // A new conversation has its address since its first prompt was accepted.
@@ -11,11 +11,19 @@ button.addEventListener("click", async (event) => {
   if (!conversation) return;
   const answers = document.querySelectorAll(".answer[data-response-id]");
   const leaf = [...answers].at(-1)?.dataset.responseId ?? "";
-  const address = `${conversation}share/`;
+  open(`${conversation}share/`, leaf);
+});
+
+// From the menu of a row of the side list.
+document.addEventListener("conversation-action", ({ detail: { id, action } }) => {
+  if (action === "share") open(button.dataset.any.replace("00000000-0000-0000-0000-000000000000", id));
+});
+
+async function open(address, leaf = "") {
   try {
     const { openSharing } = await import("./dialog.js");
     await openSharing(address, leaf, button.dataset.style);
   } catch {
     location.assign(`${address}?${new URLSearchParams({ leaf })}`);
   }
-});
+}

@@ -33,7 +33,8 @@ def draft_of(chat: dict[str, Any]) -> Draft:
     )
     reader = _Reader()
     nodes = [reader.node(id_, values.mapping(entry)) for id_, entry in mapping.items()]
-    draft.instructions = "\n\n".join(dict.fromkeys(reader.instructions))
+    draft.instructions = "\n\n".join(dict.fromkeys(reader.instructions)) or None
+    draft.kept = {"archived": chat.get("is_archived") is True}
     fill(draft, nodes, values.text(chat.get("current_node")))
     draft.replaced = dict(reader.replaced)
     return draft

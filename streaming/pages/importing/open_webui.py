@@ -48,7 +48,8 @@ def draft_of(entry: dict[str, Any]) -> Draft:
         shown = str(len(nodes) - 1)
     system = values.mapping(chat.get("params")).get("system") or chat.get("system")
     texts = [values.text(system).strip(), *reader.instructions]
-    draft.instructions = "\n\n".join(text for text in dict.fromkeys(texts) if text)
+    draft.instructions = "\n\n".join(text for text in dict.fromkeys(texts) if text) or None
+    draft.kept = {name: entry.get(name) is True for name in ("pinned", "archived")}
     fill(draft, nodes, shown)
     draft.replaced = dict(reader.replaced)
     return draft

@@ -56,7 +56,10 @@ class Head(_Part):
 
     id: Id
     title: Text = ""
-    instructions: Text = ""
+    instructions: Text | None = None
+    pinned: bool = False
+    archived: bool = False
+    folder: Annotated[str, BeforeValidator(_storable), Field(max_length=60)] = ""
     created_at: Moment = ""
     updated_at: Moment = ""
 
@@ -145,6 +148,7 @@ def _draft(whole: OwnConversation, messages: dict[str, int], responses: dict[str
         head.created_at,
         head.updated_at,
         head.instructions,
+        {"pinned": head.pinned, "archived": head.archived, "folder": head.folder},
         [
             MessageDraft(
                 None if row.parent is None else messages[row.parent],

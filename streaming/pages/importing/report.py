@@ -74,7 +74,7 @@ class Report:
     skipped: dict[str, Skipped] = field(default_factory=dict)
     replaced: Counter[str] = field(default_factory=Counter)
     instructions: int = 0
-    """System prompts for which there is no place."""
+    """System prompts that were left out because they are too long."""
 
     def skip(self, reason: str, title: str) -> None:
         """Count a conversation that was not imported."""

@@ -101,5 +101,5 @@ def _write(
     report.imported += 1
     report.first = report.first or str(key)
     report.replaced.update(draft.replaced)
-    if draft.instructions and not imports.keeps_instructions():
+    if not imports.has_room_for_instructions(draft):
         report.instructions += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -32,6 +33,7 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
     context = {
         "title": found.title,
         "author": found.author,
+        "asker": found.author or _("Prompt"),
         "shared_at": found.updated_at,
         "turns": document.rendered(turns),
         "page": page,

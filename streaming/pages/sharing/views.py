@@ -86,6 +86,7 @@ def printed(request: HttpRequest, conversation: Conversation) -> HttpResponseBas
     ]
     context = {
         "title": conversation.title,
+        "asker": _("You"),
         "turns": document.rendered(turns),
         "left_out": left_out,
         "zone": zone_of(request),
