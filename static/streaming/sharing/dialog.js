@@ -38,13 +38,14 @@ async function send(event) {
   const form = event.target;
   if (form.method !== "post") return;
   event.preventDefault();
+  const { says } = event.submitter.dataset;
   const fields = Object.fromEntries(new FormData(form, event.submitter));
   const buttons = [...dialog.querySelectorAll("button")];
   for (const each of buttons) each.disabled = true;
   try {
-    fill(await post(form.action, { ...fields, part: "dialog" }));
+    fill(await post(event.submitter.formAction, { ...fields, part: "dialog" }));
     const said = dialog.querySelector(".sharing-status");
-    said.textContent = said.dataset[form.dataset.says];
+    said.textContent = said.dataset[says];
     dialog.querySelector("#sharing-link, [data-first]")?.focus();
   } catch (error) {
     for (const each of buttons) each.disabled = false;

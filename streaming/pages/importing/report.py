@@ -103,6 +103,16 @@ class Report:
         return f"{done} {left % {'count': count}}"
 
     @property
+    def about_instructions(self) -> str:
+        """Return how many system prompts were left out."""
+        text = ngettext(
+            "%(count)d system prompt is too long and was left out.",
+            "%(count)d system prompts are too long and were left out.",
+            self.instructions,
+        )
+        return text % {"count": self.instructions}
+
+    @property
     def named(self) -> list[tuple[str, int]]:
         """Return what stands in brackets instead of itself, and how often."""
         return sorted((name, count) for name, count in self.replaced.items() if count)

@@ -22,6 +22,7 @@ from django.http import (
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -88,7 +89,7 @@ def printed(request: HttpRequest, conversation: Conversation) -> HttpResponseBas
         "title": conversation.title,
         "asker": _("You"),
         "turns": document.rendered(turns),
-        "left_out": left_out,
+        "left_out": _left_out(left_out) if left_out else "",
         "zone": zone_of(request),
         "back": _page_of(request, conversation),
     }
@@ -136,6 +137,13 @@ def withdraw_link(request: HttpRequest, share_id: int) -> HttpResponse:
         raise Http404("There is no such link.")
     messages.success(request, _("The link was withdrawn. Nobody can open it any more."))
     return redirect("account")
+
+
+def _left_out(count: int) -> str:
+    text = ngettext(
+        "%(count)d earlier turn is left out.", "%(count)d earlier turns are left out.", count
+    )
+    return text % {"count": count}
 
 
 def _done(request: HttpRequest, conversation: Conversation) -> HttpResponseBase:
