@@ -26,7 +26,7 @@ export function moveToFolder(item, then) {
   document.getElementById("side-folders").replaceChildren(
     ...[...names].map(({ dataset }) => new Option(dataset.folder, dataset.folder)),
   );
-  box.value = item.dataset.folder;
+  box.value = item.dataset.folder ?? "";
   dialog.returnValue = "";
   dialog.showModal();
   box.select();

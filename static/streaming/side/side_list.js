@@ -11,6 +11,7 @@ export class SideList {
 
   constructor(url) {
     this.#url = url;
+    this.#describe();
   }
 
   items() {
@@ -109,10 +110,8 @@ export class SideList {
     const item = document.getElementById("side-item").content.firstElementChild.cloneNode(true);
     item.dataset.id = id;
     const link = item.querySelector(".side-link");
-    link.id = `side-${id}`;
     link.href = `/c/${id}/`;
     link.textContent = title.replace(/\s+/g, " ").trim() || gettext("Untitled");
-    item.querySelector("[data-do=menu]").setAttribute("aria-describedby", link.id);
     this.#element.querySelector(".side-none")?.remove();
     this.#toTop(item);
     this.markCurrent();
@@ -146,9 +145,19 @@ export class SideList {
   }
 
   markCurrent() {
+    this.#describe();
     for (const link of this.#element.querySelectorAll(".side-link")) {
       if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
+    }
+  }
+
+  // Whose menu a button opens. (Ids would be a tenth of the page.)
+  #describe() {
+    for (const item of this.items()) {
+      const link = item.querySelector(".side-link");
+      link.id = `side-${item.dataset.id}`;
+      item.querySelector("[data-do=menu]").setAttribute("aria-describedby", link.id);
     }
   }
 

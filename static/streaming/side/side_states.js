@@ -33,8 +33,14 @@ export class States {
   }
 
   #show(item, state) {
+    let dot = item.querySelector(".side-state");
+    if (!dot) {
+      dot = document.createElement("span");
+      dot.className = "side-state";
+      item.querySelector(".side-link").after(dot);
+    }
     item.dataset.state = state;
-    item.querySelector(".side-state .unseen").textContent = WORDS[state] ?? "";
+    dot.textContent = WORDS[state] ?? "";
   }
 
   get #open() {
