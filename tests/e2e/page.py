@@ -95,6 +95,18 @@ def stop_if_running(page: Page) -> None:
     )
 
 
+def expect_waiting(answer: Locator) -> None:
+    """The server has its prompt: what is taken back before that is in the box again."""
+    expect(answer).to_have_attribute("data-state", re.compile("^(queued|held)$"), timeout=PATIENCE)
+
+
+def withdraw(answer: Locator) -> None:
+    """Take a waiting prompt back, by its card or its line."""
+    expect_waiting(answer)
+    answer.locator(".withdraw:visible, .wait-withdraw").click()
+    expect_status(answer, "cancelled")
+
+
 def wait_for_text(answer: Locator) -> None:
     expect(answer.locator(".text")).to_have_text(re.compile(r"\S[\s\S]{8,}"), timeout=PATIENCE)
 

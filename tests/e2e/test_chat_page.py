@@ -22,6 +22,7 @@ from tests.e2e.page import (
     stop,
     stop_if_running,
     wait_for_text,
+    withdraw,
 )
 from tests.support.processes import ServeProcess
 
@@ -103,10 +104,8 @@ def test_a_waiting_prompt_can_be_withdrawn(open_page: OpenPage) -> None:
     first = ask(page, LONG)
     wait_for_text(first)
     second, third = ask(page, "Two?"), ask(page, "Three?")
-    third.locator(".withdraw").click()
-    expect_status(third, "cancelled")
-    page.locator("#withdraw").click()
-    expect_status(second, "cancelled")
+    withdraw(third)
+    withdraw(second)
     expect(second.locator(".meta")).to_contain_text("Withdrawn")
     expect(first).to_have_attribute("data-status", "in_progress")
     stop(page, first)
@@ -117,8 +116,7 @@ def test_prompts_sent_before_the_conversation_has_an_id_share_one(open_page: Ope
     first, second = ask(page, LONG), ask(page, "Two?")
     wait_for_text(first)
     expect(page.locator("#queue-banner")).to_contain_text("Waits for your previous answer")
-    page.locator("#withdraw").click()
-    expect_status(second, "cancelled")
+    withdraw(second)
     stop(page, first)
     page.reload()
     expect(page.locator(".answer")).to_have_count(2)

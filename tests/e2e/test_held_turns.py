@@ -13,6 +13,7 @@ from tests.e2e.page import (
     prompts,
     stop,
     wait_for_text,
+    withdraw,
 )
 
 BANNER = "#queue-banner"
@@ -35,8 +36,8 @@ def test_each_held_turn_has_its_own_status_and_cancel(open_fast: OpenPage) -> No
     # Above the box, below the third one, nothing takes the second one back.
     expect(page.locator(BANNER)).to_contain_text("2 of your prompts wait")
     expect(page.locator("#withdraw")).to_be_hidden()
-    third.locator(".withdraw").click()
-    expect_status(third, "cancelled")
+    expect(page.locator(BANNER)).to_be_hidden()  # each says it in its place
+    withdraw(third)
     expect(second).to_have_attribute("data-status", "queued")
     expect(second.locator(".withdraw")).to_be_visible()
     stop(page, first)
@@ -44,15 +45,15 @@ def test_each_held_turn_has_its_own_status_and_cancel(open_fast: OpenPage) -> No
     expect(second.locator(".wait")).to_be_hidden()
 
 
-def test_a_prompt_that_waits_alone_is_told_above_the_box(open_fast: OpenPage) -> None:
+def test_a_prompt_that_waits_alone_is_told_once_and_in_its_place(open_fast: OpenPage) -> None:
     busy, page = open_fast(), open_fast()
     running = ask(busy, LONG)
     wait_for_text(running)
     waiting = ask(page, "say hello")
-    expect(page.locator(BANNER)).to_contain_text("You are next")
+    expect(waiting.locator(".wait-card")).to_contain_text("You are next")
     expect(waiting.locator(".wait")).to_be_hidden()
-    page.locator("#withdraw").click()
-    expect_status(waiting, "cancelled")
+    expect(page.locator(BANNER)).to_be_hidden()
+    withdraw(waiting)
     stop(busy, running)
 
 

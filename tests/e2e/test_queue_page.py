@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from tests.e2e.page import stop_if_running
+from tests.e2e.page import stop_if_running, withdraw
 from tests.support.processes import ServeProcess
 
 PATIENCE = 90_000
@@ -123,7 +123,7 @@ def test_a_running_response_appears_and_vanishes(
     expect(page.locator("#waiting tr")).to_contain_text("—")
     expect(page.locator("#count-held")).to_have_text("1")
 
-    chat.locator("#withdraw").click()
+    withdraw(chat.locator(".answer").nth(1))
     expect(page.locator("#waiting tr")).to_have_count(0, timeout=PATIENCE)
     chat.locator("#stop").click()
     expect(row).to_have_count(0, timeout=PATIENCE)

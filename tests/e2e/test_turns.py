@@ -18,6 +18,7 @@ from tests.e2e.page import (
     stop,
     text_of,
     wait_for_text,
+    withdraw,
 )
 
 
@@ -169,8 +170,7 @@ def test_a_continuation_withdrawn_in_the_queue_changes_nothing(open_fast: OpenPa
     wait_for_text(running)
     answer.locator(".continue").click()
     expect(page.locator("#queue-banner")).to_contain_text("You are next")
-    page.locator("#withdraw").click()
-    expect_status(answer, "cancelled")
+    withdraw(answer)
     stop(busy, running)
     assert text_of(answer) == before
     answer.locator(".continue").click()

@@ -18,11 +18,13 @@ from tests.e2e.page import (
     expect_answered,
     expect_connected,
     expect_status,
+    expect_waiting,
     prompts,
     stop,
     text_of,
     wait_for_text,
     watch,
+    withdraw,
 )
 from tests.support.processes import ServeProcess
 
@@ -238,7 +240,7 @@ def test_a_tab_that_was_left_catches_up(open_fast: OpenPage) -> None:
 
 def test_a_waiting_prompt_is_edited(open_fast: OpenPage) -> None:
     page, running = occupy(open_fast)
-    ask(page, "say before")
+    expect_waiting(ask(page, "say before"))
     turn = page.locator(".turn").nth(1)
     turn.locator(".edit").click()
     turn.locator(".editor-text").fill("say after")
@@ -273,7 +275,7 @@ def test_an_edit_that_comes_too_late_is_not_lost(open_fast: OpenPage) -> None:
     page.route_web_socket("**/ws/chat/*", slow)
     page.reload()
     expect_connected(page)
-    ask(page, "say before")
+    expect_waiting(ask(page, "say before"))
     turn = page.locator(".turn").nth(1)
     turn.locator(".edit").click()
     turn.locator(".editor-text").fill("say after")
@@ -288,8 +290,7 @@ def test_a_waiting_prompt_is_withdrawn_and_asked_again(open_fast: OpenPage) -> N
     page = open_fast()
     answer = ask(page, "say hello")
     expect(page.locator(BANNER)).to_contain_text("You are next")
-    page.locator("#withdraw").click()
-    expect_status(answer, "cancelled")
+    withdraw(answer)
     expect(answer.locator(".meta-text")).to_have_text("Withdrawn before it started")
     expect(page.locator("#prompt")).to_be_focused()
     answer.locator(".retry").click()

@@ -28,7 +28,8 @@ from tests.unit.test_protocol_page import first_column, section
 
 SHARED = ROOT / "static" / "streaming" / "shared"
 WORDS = "".join(
-    (SHARED / name).read_text(encoding="utf-8") for name in ("error_words.js", "words.js")
+    (SHARED / name).read_text(encoding="utf-8")
+    for name in ("error_words.js", "words.js", "wait_words.js")
 )
 ERRORS, FAULTS = get_args(ErrorCode), get_args(FaultCode)
 SERVICES = get_args(Service)

@@ -1,52 +1,47 @@
 // The state of one response and what it means for its turn on the page. It sends nothing.
 
+import { AnswerState } from "./answer_state.js";
 import { Blocks } from "./blocks.js";
+import { EarlierPart } from "./earlier_part.js";
 import { isBlank } from "../shared/text.js";
+import { Place } from "./place.js";
 import { Thought } from "./thought.js";
+import { CUT, showButtons } from "./turn_buttons.js";
 import { TurnView } from "./turn_view.js";
 import { withVersion } from "./versions.js";
 import * as words from "../shared/words.js";
 
-const OPEN = ["queued", "in_progress"];
-const WRITTEN = ["completed", "incomplete"]; // by the model, to its end
-const CUT = ["incomplete", "cancelled", "failed"];
+const OPEN = ["queued", "in_progress"]; // as the server says it
 const NONE = { versions: [], prompts: [] };
-const NOTHING = { tokens: 0, ms: 0, thoughtMs: 0 };
 
 export class Answer {
-  place = null; // the last { position, size, service, startsAt }
+  state; // where it is on its way: an AnswerState
+  place = null; // the last Place that was told
   task = {}; // what `response.create` asks for, but for a new prompt: regenerates or continues
   params = {};
-  submitted = false; // on the present socket
-  sent = false; // on any
-  confirmed = false; // the server has it
   lastSequence = 0; // on the present socket
   edit = null; // the text that the waiting prompt is to be changed to
   replaced = null; // what this answer stands in the place of, until the server has it
   isLast = false;
   textId; // the response to continue: the last one that wrote or thought something of it
-  #prefix = ""; // the text that it continues
-  #thoughtPrefix = ""; // and the thought
-  #spent = NOTHING; // on both
+  #earlier = new EarlierPart(); // what it continues
   #begun = false;
   #told = new Set(); // of its parts, to those who hear the page
 
-  constructor(view) {
+  // state: for one that this page has made; without it, it is one that the server has
+  constructor(view, state = null) {
     const { text, continues, trimmed_messages: trimmed, done, reasoning_ms: ms } = view.details;
+    const isOpen = OPEN.includes(view.status);
     this.view = view;
     this.text = new Blocks(view.find(".text"), text);
     this.thought = new Thought(view.find(".thought"), ms);
-    if (continues && this.isOpen) {
-      this.#prefix = text;
-      this.#thoughtPrefix = this.thought.source;
-      this.#spent = { ...NOTHING, thoughtMs: ms };
-    }
-    this.textId = this.#prefix || this.#thoughtPrefix ? continues : this.id;
+    this.#be(state ?? new AnswerState(isOpen ? "resuming" : "ended", true));
+    if (continues && isOpen) this.#earlier = EarlierPart.rendered(text, this.thought);
+    this.textId = this.#earlier.isEmpty ? this.id : continues;
     view.show(".note", words.trimmedNote(trimmed));
     this.#showDone(done);
-    view.showVersions(this.id);
     view.showRating();
-    this.#statusChanged();
+    showButtons(this);
   }
 
   static create(id, prompt, { task = {}, params = {}, before = NONE, previous = null } = {}) {
@@ -54,49 +49,47 @@ export class Answer {
     const view = TurnView.create(prompt, { ...versions, previous });
     view.id = id;
     view.status = "queued";
-    const answer = new Answer(view);
+    const answer = new Answer(view, new AnswerState("draft"));
     answer.task = task;
     answer.params = params;
-    answer.#statusChanged();
+    showButtons(answer);
     return answer;
   }
 
   // The same turn goes on under another id.
   goOn(id, params) {
-    const { id: oldId, status, task, confirmed, lastSequence } = this;
+    const { id: oldId, status, state, lastSequence } = this;
     const { done, versions } = this.view.details;
-    this.replaced = { id: oldId, status, task, confirmed, lastSequence, done, versions };
-    this.#spent = {
-      tokens: done?.usage.completion_tokens ?? 0,
-      ms: done?.timings.total_ms ?? 0,
-      thoughtMs: this.thought.ms,
-    };
-    this.#prefix = this.text.source;
-    this.#thoughtPrefix = this.thought.source;
-    this.task = { continues: this.textId };
-    this.params = params;
-    this.submitted = this.sent = this.confirmed = this.#begun = false;
+    this.replaced = { id: oldId, status, task: this.task, state, lastSequence, done, versions };
+    this.#earlier = EarlierPart.of(this.text.source, this.thought, done);
+    const task = { continues: this.textId };
+    Object.assign(this, { task, params, lastSequence: 0, place: null });
+    this.#begun = false;
     this.#told.clear();
-    this.lastSequence = 0;
-    this.place = null;
     this.view.details.versions = versions.map((version) => (version === oldId ? id : version));
     this.view.id = id;
     this.#showDone(null);
+    this.#be(new AnswerState("draft"));
     this.status = "queued";
   }
 
   // The server did not take the continuation: the turn is again what it was.
   goBack() {
-    const { id, status, task, confirmed, lastSequence, done, versions } = this.replaced;
-    Object.assign(this, { task, confirmed, lastSequence, replaced: null, sent: true });
+    const { id, status, task, state, lastSequence, done, versions } = this.replaced;
+    Object.assign(this, { task, lastSequence, replaced: null });
     this.view.details.versions = versions;
     this.view.id = id;
-    this.#prefix = this.#thoughtPrefix = "";
-    this.#spent = NOTHING;
+    this.#earlier = new EarlierPart();
     this.text.rest();
     this.#showDone(done);
     this.showWait("");
+    this.#be(state);
     this.status = status;
+  }
+
+  #be(state) {
+    this.state = state;
+    state.onChange = (name) => (this.view.answer.dataset.state = name);
   }
 
   get id() {
@@ -113,20 +106,32 @@ export class Answer {
 
   set status(status) {
     this.view.status = status;
-    this.#statusChanged();
+    showButtons(this);
   }
 
   get isOpen() {
-    return OPEN.includes(this.status);
+    return !this.state.is("ended");
   }
 
   get waits() {
     return this.status === "queued";
   }
 
-  // It is on the server, or was: others can refer to it.
+  // It is on the server, was, or will be: others can refer to it.
   get isKept() {
-    return this.confirmed || this.isOpen;
+    return this.state.isKnown || this.isOpen;
+  }
+
+  // The present socket has been asked for it.
+  get isAsked() {
+    return !this.state.is("draft", "resuming");
+  }
+
+  // Not while nobody knows whether the server has the prompt, nor if it has an answer already.
+  get mayEdit() {
+    const { regenerates, continues } = this.task;
+    const isTied = regenerates || continues || !(this.state.is("draft") || this.state.isKnown);
+    return !this.waits || !isTied;
   }
 
   // False for an event that was seen on this socket before.
@@ -137,30 +142,30 @@ export class Answer {
     return true;
   }
 
-  setPlace({ position, size, service = "ready", workers, eta_seconds: eta = null }) {
-    if (!this.waits) return;
-    const startsAt = eta === null ? null : Date.now() + eta * 1000;
-    const isAway = workers === 0 && service !== "draining";
-    this.place = { position, size, service: isAway ? "away" : service, startsAt };
+  // told: a `response.queued` or `response.queue_position`
+  setPlace(told) {
+    const place = new Place(told, this.place);
+    if (!this.waits || !this.state.to(place.isHeld ? "held" : "queued")) return;
+    this.place = place;
   }
 
   start({ trimmed_messages: trimmed = 0 }) {
+    if (!this.state.to("running")) return;
     this.#begun = true;
     this.status = "in_progress";
-    this.thought.begin(this.#thoughtPrefix, this.#spent.thoughtMs);
-    this.text.begin(this.#prefix);
+    this.thought.begin(this.#earlier.thought, this.#earlier.thoughtMs);
+    this.text.begin(this.#earlier.text);
     this.view.show(".note", words.trimmedNote(trimmed));
     this.showWait("");
   }
 
-  // True for the first of it, unless it is told again only because the connection is new.
+  // True for the first of it that this page tells.
   think(event) {
     if (this.thought.add(event)) this.text.forget();
     this.thought.mayOpen = this.text.showsNothing;
     return this.#isNews("thought");
   }
 
-  // The same.
   append(event) {
     this.thought.pause();
     this.text.add(event);
@@ -168,24 +173,20 @@ export class Answer {
   }
 
   finish(event) {
-    const { status, usage, timings, error, reasoning = "" } = event;
-    const { tokens, ms, thoughtMs } = this.#spent;
+    if (!this.state.to("ended")) return;
+    const { timings, reasoning = "" } = event;
+    const { text, thought, thoughtMs } = this.#earlier;
     if (event.text || reasoning) this.textId = this.id;
-    this.thought.end(this.#thoughtPrefix + reasoning, thoughtMs + (timings.reasoning_ms ?? 0));
-    this.text.end(this.#prefix + event.text, event);
+    this.thought.end(thought + reasoning, thoughtMs + (timings.reasoning_ms ?? 0));
+    this.text.end(text + event.text, event);
     this.showWait("");
-    this.#showDone({
-      status,
-      usage: { completion_tokens: usage.completion_tokens + tokens },
-      timings: { total_ms: timings.total_ms + ms },
-      error,
-      began: this.#begun,
-    });
-    this.status = status;
+    this.#showDone({ ...this.#earlier.added(event), began: this.#begun });
+    this.status = event.status;
   }
 
   // The server did not take the prompt, or nobody can say what became of it.
   fail(message) {
+    if (!this.state.to("ended")) return;
     this.thought.rest();
     this.text.rest();
     this.showWait("");
@@ -196,7 +197,7 @@ export class Answer {
   interrupt(isInterrupted) {
     this.thought.interrupt();
     this.text.flush();
-    this.submitted = false;
+    if (this.isAsked) this.state.to("resuming");
     this.lastSequence = 0; // a new socket tells all from the beginning
     this.view.answer.toggleAttribute("data-interrupted", isInterrupted);
     const isCut = isInterrupted && !this.waits;
@@ -207,22 +208,6 @@ export class Answer {
   showWait(text, isBound = false) {
     this.view.show(".wait", text, ".wait-text");
     this.view.find(".withdraw").disabled = isBound;
-  }
-
-  // isBehind: it follows another one that waits
-  placeText(isOnline, isBehind = false) {
-    if (!isOnline && !this.sent) return words.notSentText();
-    if (this.place) return isOnline ? words.placeText(this.place) : words.lastPlaceText(this.place);
-    return isBehind ? words.heldText() : words.sendingText();
-  }
-
-  // It is not in the order yet: another answer of the conversation is open.
-  get isHeld() {
-    return this.place?.position === null;
-  }
-
-  etaText() {
-    return this.place ? words.etaText(this.place) : "";
   }
 
   // Nothing of it can be read, but for what was thought.
@@ -240,7 +225,7 @@ export class Answer {
   set last(isLast) {
     if (this.isLast === isLast) return;
     this.isLast = isLast;
-    this.#statusChanged();
+    showButtons(this);
   }
 
   #showDone(done) {
@@ -256,30 +241,10 @@ export class Answer {
     return isNews;
   }
 
-  // Which buttons there are.
-  #statusChanged() {
-    const { view, isBlank: hasNothing } = this;
-    const isRead = !this.isOpen && !hasNothing; // there is an answer to do something with
-    view.answer.toggleAttribute("data-open", this.isOpen);
-    view.toggle(".retry", !this.isOpen && hasNothing);
-    view.toggle(".rewrite", WRITTEN.includes(this.status) && hasNothing);
-    for (const selector of [".copy-answer", ".like", ".dislike", ".regenerate"]) {
-      view.toggle(selector, isRead);
-    }
-    const hasBegun = this.text.source !== "" || this.thought.source !== "";
-    const hasMore = CUT.includes(this.status) && hasBegun && this.isLast;
-    view.toggle(".continue", hasMore);
-    view.toggle(".answer-actions", isRead || hasMore || view.find(".answer-actions .versions"));
-    const { regenerates, continues } = this.task; // their prompt has an answer already
-    const isTied = Boolean(regenerates || continues) || (this.sent && !this.confirmed);
-    view.toggle(".edit", !this.waits || !isTied);
-    view.showVersions(this.id);
-  }
-
   // The server has it.
   confirm() {
-    this.confirmed = true;
+    this.state.know();
     this.replaced = null;
-    this.#statusChanged();
+    showButtons(this);
   }
 }

@@ -33,7 +33,6 @@ export class Branches {
   adopt(element) {
     return [...element.querySelectorAll(".turn")].map((turn) => {
       const answer = new Answer(new TurnView(turn));
-      answer.confirmed = answer.sent = true;
       answer.scrollBy(this.#scroll);
       return answer;
     });

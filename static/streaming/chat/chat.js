@@ -5,13 +5,15 @@
 import { Account, forgetTitle } from "../accounts/account.js";
 import { Announcement } from "./announcement.js";
 import { Answer } from "./answer.js";
-import { Banner } from "./banner.js";
 import { Branches } from "./branches.js";
 import { listen } from "./buttons.js";
 import { Composer } from "./composer.js";
+import { Conversation, tell } from "./conversation.js";
 import { Draft } from "./draft.js";
 import { guardDrops } from "./drop.js";
 import { Edits } from "./edits.js";
+import { Inbox } from "./inbox.js";
+import { LoadLine } from "./load_line.js";
 import { ModelName } from "./model_name.js";
 import { Notice } from "./notice.js";
 import { Outbox } from "./outbox.js";
@@ -20,7 +22,7 @@ import { Scroll } from "./scroll.js";
 import { Settings } from "./settings.js";
 import { newId, Socket } from "../shared/socket.js";
 import { Tabs } from "./tabs.js";
-import { errorText } from "../shared/error_words.js";
+import { Waiting } from "./waiting.js";
 import { Welcome } from "./welcome.js";
 import * as words from "../shared/words.js";
 
@@ -29,12 +31,7 @@ const thread = document.getElementById("thread");
 const stop = document.getElementById("stop");
 const connection = document.getElementById("connection");
 
-const PASSING = ["unavailable", "rate_limited"];
-const AGAIN = 2_000; // ms
-const UNREAD = ["invalid_event", "rate_limited"]; // said without the id of what was not even read
 const SESSION_CHANGED = 4409; // signed in or out elsewhere: the next connection is of who it is now
-
-let announcedPlace = "";
 
 const turns = new VisibleTurns(document.getElementById("turns"));
 const scroll = new Scroll();
@@ -58,11 +55,12 @@ const composer = new Composer(config.max_input_chars, {
   onSend: ask,
   onUp: () => edits.startLast(),
 });
-const banner = new Banner((answer) => {
-  outbox.cancel(answer);
-  composer.rest();
+const loadLine = new LoadLine();
+const conversation = new Conversation({ branches, draft, settings, tabs, turns });
+const socket = new Socket("/ws/chat/?markup=html", {
+  onEvent: (event) => inbox.take(event),
+  onState,
 });
-const socket = new Socket("/ws/chat/?markup=html", { onEvent, onState });
 const outbox = new Outbox({ turns, socket, branches, composer, settings, onTakenBack: refresh });
 const edits = new Edits({
   turns,
@@ -71,6 +69,31 @@ const edits = new Edits({
   composer,
   ask,
   replace: (answer, text) => replace(answer, text, {}),
+});
+const waiting = new Waiting({
+  composer,
+  notice,
+  onWithdraw: withdraw,
+  onEdit: (answer) => edits.start(answer),
+});
+const inbox = new Inbox({
+  account,
+  announcement,
+  branches,
+  composer,
+  conversation,
+  edits,
+  loadLine,
+  modelName,
+  notice,
+  outbox,
+  scroll,
+  settings,
+  tabs,
+  turns,
+  lookForNews,
+  onGreeted,
+  refresh,
 });
 
 // --- asking ---
@@ -113,7 +136,7 @@ function replace(old, prompt, task) {
 
 function regenerate(answer) {
   notice.show("");
-  if (answer.confirmed) replace(answer, answer.prompt, { regenerates: answer.id });
+  if (answer.state.isKnown) replace(answer, answer.prompt, { regenerates: answer.id });
   else {
     turns.remove(answer); // the server never had it
     ask(answer.prompt);
@@ -131,48 +154,12 @@ function goOn(answer) {
   composer.rest();
 }
 
-// --- what the server says ---
-
-function onEvent(event) {
-  if (event.type === "session.created") greet(event);
-  else if (event.type === "session.updated") operatorsWords(event);
-  else if (event.type === "error") onError(event);
-  else {
-    const answer = turns.get(event.response_id);
-    if (answer) onResponseEvent(answer, event);
-  }
+function withdraw(answer) {
+  outbox.cancel(answer);
+  composer.rest();
 }
 
-function greet(event) {
-  socket.settled();
-  account.greeted(event);
-  // Without a worker nobody knows it; most likely it is the one before.
-  if (event.model) {
-    modelName.show(event);
-    settings.learn(event);
-  }
-  composer.limit = event.limits.max_input_chars;
-  settings.maxTokens = event.limits.max_tokens;
-  const isBack = connection.dataset.state === "lost";
-  if (isBack) {
-    notice.show("");
-    notice.announce(words.backText());
-  }
-  onState("open");
-  operatorsWords(event);
-  for (const answer of turns.open) {
-    answer.interrupt(false);
-    edits.send(answer);
-  }
-  outbox.submitWaiting();
-  if (isBack) lookForNews();
-}
-
-// The operator's words: why nothing new is taken, and what all users are told.
-function operatorsWords(event) {
-  notice.stand("closed", event.notice ?? "");
-  announcement.show(event.announcement ?? null);
-}
+// --- what happens elsewhere ---
 
 function lookForNews() {
   if (!account.isSignedOut) branches.lookForNews();
@@ -182,107 +169,6 @@ function lookForNews() {
 function onNews({ id }) {
   tell("conversation-touched", { id });
   if (id === branches.conversationId) lookForNews();
-}
-
-function onResponseEvent(answer, event) {
-  if ("sequence_number" in event && !answer.isNew(event)) return;
-  switch (event.type) {
-    case "response.queued":
-      onAccepted(answer, event);
-      break;
-    case "response.queue_position":
-      answer.setPlace(event);
-      break;
-    case "response.updated":
-      answer.edit = null;
-      notice.announce(words.updatedText());
-      break;
-    case "response.in_progress":
-      answer.start(event);
-      break;
-    case "response.reasoning_text.delta":
-      if (answer.think(event)) notice.announce(words.thinkingAnnouncement());
-      settings.hasThought();
-      return; // nothing else on the page changes
-    case "response.output_text.delta":
-      if (answer.append(event)) notice.announce(words.beginsAnnouncement());
-      return;
-    case "response.done":
-      answer.finish(event);
-      notice.announce(
-        words.doneAnnouncement(event.status, answer.isBlank, !answer.thought.isBlank),
-      );
-      if (answer.confirmed) tabs.tell({ id: branches.conversationId });
-      scroll.follow(); // the buttons below the answer are in sight, too
-      break;
-  }
-  refresh();
-}
-
-function onAccepted(answer, event) {
-  const isNew = !answer.confirmed;
-  answer.confirm();
-  answer.setPlace(event);
-  if (isNew) {
-    const { conversationId: id } = branches;
-    branches.added(answer.id);
-    if (id) tell("conversation-touched", { id });
-    else begin(event.conversation_id, answer.prompt);
-    tabs.tell({ id: event.conversation_id });
-  }
-  edits.send(answer);
-  outbox.submitWaiting();
-}
-
-function begin(id, prompt) {
-  branches.conversationId = id;
-  settings.begun();
-  draft.move(id);
-  history.replaceState(null, "", `/c/${id}/`);
-  const title = [...prompt.split(/\s+/).filter(Boolean).join(" ")].slice(0, 80).join("");
-  document.title = `${title} · ChatStream`;
-  document.querySelector("h1").textContent = title;
-  tell("conversation", { id, title });
-}
-
-// The side list listens.
-function tell(type, detail) {
-  document.dispatchEvent(new CustomEvent(type, { detail }));
-}
-
-function onError(event) {
-  const [kind, id] = (event.event_id ?? "").split(":");
-  const answer = turns.get(id);
-  const onItsWay = turns.unsent.find((each) => each.submitted); // one at a time is
-  if (!event.event_id && UNREAD.includes(event.code) && onItsWay) {
-    reject(onItsWay, event);
-  } else if (kind === "cancel") {
-    // `already_done` crossed with the end of the answer, which is on its way.
-    if (event.code !== "already_done") notice.showError(event);
-  } else if (kind === "update" && answer?.edit) {
-    edits.refused(answer, event);
-  } else if (kind === "create" && answer?.isOpen) {
-    reject(answer, event);
-  } else showError(event);
-}
-
-function showError(error) {
-  if (!account.isToldOf(error)) notice.showError(error);
-}
-
-function reject(answer, error) {
-  if (answer.confirmed && PASSING.includes(error.code)) {
-    answer.submitted = false; // the server has it, and will show it
-    setTimeout(() => outbox.submitWaiting(), AGAIN);
-    return;
-  }
-  const isUnknown = !answer.confirmed && !answer.lastSequence;
-  if (isUnknown && (answer.replaced || answer.task.continues || composer.isEmpty)) {
-    outbox.takeBack(answer);
-    showError(error);
-  } else answer.fail(account.isToldOf(error) ? words.signedOutText() : errorText(error));
-  outbox.submitWaiting();
-  refresh();
 }
 
 // --- the connection ---
@@ -299,37 +185,35 @@ function onState(state, code = 0) {
   refresh();
 }
 
+// True if the connection was lost before.
+function onGreeted() {
+  socket.settled();
+  const isBack = connection.dataset.state === "lost";
+  if (isBack) {
+    notice.show("");
+    notice.announce(words.backText());
+  }
+  onState("open");
+  return isBack;
+}
+
 function refresh() {
   const isOnline = connection.dataset.state === "open";
-  const { waiting } = turns;
   stop.hidden = !isOnline || !turns.running;
-  const isAlone = waiting.length === 1 && waiting[0] === turns.last && !turns.running;
-  banner.show(waiting, { isOnline, isAlone });
-  announcePlace(waiting[0]);
+  waiting.show(turns.waiting, isOnline);
+  loadLine.isHidden = !isOnline || turns.open.length > 0;
+  conversation.refresh();
   welcome.isShown = turns.size === 0;
 }
 
-// Only news: the line must not speak over what was said meanwhile.
-function announcePlace(answer) {
-  const place = answer?.place ? answer.placeText(true) : "";
-  if (place && place !== announcedPlace) notice.announce(place);
-  announcedPlace = place;
-}
-
-stop.addEventListener("click", () => {
-  outbox.cancel(turns.running);
-  composer.rest();
-});
+stop.addEventListener("click", () => withdraw(turns.running));
 
 document.addEventListener("visibilitychange", lookForNews);
 window.addEventListener("focus", lookForNews);
 guardDrops(() => notice.show(words.noFilesText()));
 
 listen(thread, turns, notice, {
-  withdraw(answer) {
-    outbox.cancel(answer);
-    composer.rest();
-  },
+  withdraw,
   retry: regenerate,
   regenerate,
   continue: goOn,

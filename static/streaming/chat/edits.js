@@ -28,7 +28,7 @@ export class Edits {
 
   // Tells the server; again after a reconnection, until it has answered.
   send(answer) {
-    if (!answer.edit || !answer.confirmed) return;
+    if (!answer.edit || !answer.state.isKnown) return;
     const event_id = `update:${answer.id}`;
     const { id: response_id, edit: { text: input } } = answer;
     this.#page.socket.send({ type: "response.update", event_id, response_id, input }, true);
@@ -55,7 +55,7 @@ export class Edits {
       replace(answer, text);
       composer.rest();
     } else if (text !== answer.prompt) {
-      answer.edit = answer.sent ? { text, before: answer.prompt } : null;
+      answer.edit = answer.state.is("draft") ? null : { text, before: answer.prompt };
       answer.view.prompt = text;
       this.send(answer);
     }

@@ -20,14 +20,14 @@ export class Outbox {
   // One after the other: each names the one before it, which the server must know by then.
   submitWaiting() {
     for (const answer of this.#turns.open) {
-      if (!answer.submitted) this.#submit(answer);
-      if (!answer.confirmed) return;
+      if (!answer.isAsked) this.#submit(answer);
+      if (!answer.state.isKnown) return;
     }
   }
 
   cancel(answer) {
     if (!answer) return;
-    if (answer.sent) {
+    if (!answer.state.is("draft")) {
       const event_id = `cancel:${answer.id}`;
       this.#socket.send({ type: "response.cancel", event_id, response_id: answer.id });
     } else if (this.#turns.get(answer.id)) this.takeBack(answer);
@@ -52,11 +52,11 @@ export class Outbox {
   // What the server has is told again; anything else is sent (again: its id makes it the same).
   #submit(answer) {
     const response_id = answer.id;
-    const event = answer.confirmed
+    const { isKnown } = answer.state;
+    const event = isKnown
       ? { type: "response.resume", event_id: `create:${response_id}`, response_id }
       : this.#createEvent(answer);
-    answer.submitted = this.#socket.send(event, !answer.confirmed);
-    answer.sent ||= answer.submitted;
+    if (this.#socket.send(event, !isKnown)) answer.state.to("sent");
   }
 
   #createEvent(answer) {

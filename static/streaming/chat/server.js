@@ -1,12 +1,14 @@
 // What the page asks the server for beside the socket. Each rejects with a Gone or another Error.
 
+import { get, post, Refused } from "../shared/request.js";
+
 export class Gone extends Error {}
 
 // The turns that lead through a response (or to the newest one), as an element.
 export async function turns(conversationId, query = {}) {
   const parameters = new URLSearchParams({ part: "thread", ...query });
-  const response = await get(`/c/${conversationId}/?${parameters}`);
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const text = await toldIfGone(get(`/c/${conversationId}/?${parameters}`, undefined, true));
+  const page = new DOMParser().parseFromString(text, "text/html");
   const element = page.getElementById("turns");
   if (!element) throw new Error("The server sent something else.");
   return document.adoptNode(element);
@@ -14,22 +16,19 @@ export async function turns(conversationId, query = {}) {
 
 // The id of the newest response.
 export async function newest(conversationId) {
-  return (await (await get(`/c/${conversationId}/newest/`)).json()).newest;
+  const text = await toldIfGone(get(`/c/${conversationId}/newest/`, undefined, true));
+  return JSON.parse(text).newest;
 }
 
 export async function rate(responseId, rating) {
-  await ask(`/r/${responseId}/rating/`, {
-    method: "POST",
-    headers: { "X-CSRFToken": document.querySelector("meta[name=csrf-token]").content },
-    body: new URLSearchParams({ rating }),
-  });
+  await toldIfGone(post(`/r/${responseId}/rating/`, { rating }));
 }
 
-const get = (url) => ask(url, { headers: { Accept: "text/html, application/json" } });
-
-async function ask(url, options) {
-  const response = await fetch(url, { ...options, redirect: "error", cache: "no-store" });
-  if (response.status === 404) throw new Gone(url);
-  if (!response.ok) throw new Error(`${url}: ${response.status}`);
-  return response;
+async function toldIfGone(asked) {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) throw new Gone(error.message);
+    throw error;
+  }
 }

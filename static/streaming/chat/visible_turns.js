@@ -31,7 +31,7 @@ export class VisibleTurns {
 
   // What the server may not have yet.
   get unsent() {
-    return this.open.filter((answer) => !answer.confirmed);
+    return this.open.filter((answer) => !answer.state.isKnown);
   }
 
   get running() {

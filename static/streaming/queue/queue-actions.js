@@ -2,7 +2,7 @@
 // here the same forms go the same way, and what the answering page says is shown on this one.
 
 import { isOfInputMethod } from "../shared/keys.js";
-import { cookie } from "../shared/request.js";
+import { cookie, reply } from "../shared/request.js";
 
 const FORM = "queue-form";
 const NEXT_STEP = "queue-confirm"; // the form of a page that asks first
@@ -108,7 +108,7 @@ async function post(url, fields) {
   if (token) body.set("csrfmiddlewaretoken", token); // the page's own is old after a new sign-in
   let response;
   try {
-    response = await fetch(url, { method: "POST", body, credentials: "same-origin" });
+    response = await reply(url, { method: "POST", body });
     if (response.ok && isLogin(response.url)) {
       location.assign(response.url);
       return null;

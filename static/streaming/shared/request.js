@@ -9,8 +9,9 @@ export class Refused extends Error {
 }
 
 // The answer's text. Rejects with Refused, or with AbortError if the signal says so.
-export function get(url, signal) {
-  return ask(url, { signal });
+// isFresh: neither from a cache nor from where the server sends somebody else
+export function get(url, signal, isFresh = false) {
+  return ask(url, isFresh ? { signal, cache: "no-store", redirect: "error" } : { signal });
 }
 
 export function post(url, fields = {}, headers = {}) {
@@ -30,14 +31,19 @@ export function setCookie(name, value) {
   document.cookie = `${name}=${value}; path=/; max-age=31536000; SameSite=Lax${secure}`;
 }
 
-async function ask(url, options) {
-  let response;
+// The answer, whatever its status. Every request of ours goes through here. Rejects with Refused if
+// the server is not reached, or with AbortError.
+export async function reply(url, options) {
   try {
-    response = await fetch(url, { credentials: "same-origin", ...options });
+    return await fetch(url, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused(gettext("The server cannot be reached. Try again in a moment."), 0);
   }
+}
+
+async function ask(url, options) {
+  const response = await reply(url, options);
   if (response.ok) return response.text();
   throw new Refused(await reason(response), response.status);
 }

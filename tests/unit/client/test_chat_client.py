@@ -75,6 +75,27 @@ async def test_an_answer_is_read_event_by_event() -> None:
         assert [event async for event in answer] == []
 
 
+async def test_the_load_of_the_queue_is_kept_up_to_date() -> None:
+    load = {"waiting": 3, "running": 2, "capacity": 2, "eta_seconds": 60}
+    span = {"eta_low_seconds": 40, "eta_high_seconds": 95}
+
+    async def script(line: Line) -> None:
+        await line.greet(load=load | span)
+        await line.send("session.load", service="paused", load=load | {"waiting": 9})
+        response_id = await line.accept()
+        await line.begin(response_id)
+        await line.done(response_id, 2, "")
+        await stay(line)
+
+    async with scripted(script) as server, ChatClient(server.url) as chat:
+        assert chat.session is not None
+        assert chat.session.load is not None
+        assert (chat.session.load.eta_low_seconds, chat.session.load.eta_high_seconds) == (40, 95)
+        await (await chat.ask("1")).done()  # behind it
+        assert chat.session.load.waiting == 9
+        assert chat.session.service == "paused"
+
+
 async def test_what_is_not_given_is_not_sent() -> None:
     async def script(line: Line) -> None:
         await line.greet()
