@@ -40,7 +40,8 @@ def _page(request: HttpRequest, form: ApiKeyForm | None = None, secret: str = ""
         context["form"] = form or ApiKeyForm(user=request.user)
         context["keys"] = request.user.api_keys.filter(revoked_at=None)
         context["sessions"] = session_views.listed(request)
-        context["pending_email"] = request.session.get(email_address.PENDING, "")
+        pending = request.session.get(email_address.PENDING, "")
+        context["pending_email"] = "" if pending == request.user.email else pending
     if secret:
         context |= _first_use(request, secret)
     refused = form is not None and bool(form.errors)

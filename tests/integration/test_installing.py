@@ -14,6 +14,13 @@ from django.test import Client
 pytestmark = pytest.mark.django_db
 
 
+def source_of(url: str) -> str:
+    """The file behind a static address, which has the hash of what is collected, if it is."""
+    path = finders.find(re.sub(r"\.[0-9a-f]{12}(?=\.\w+$)", "", url.removeprefix("/static/")))
+    assert isinstance(path, str), url
+    return path
+
+
 @pytest.mark.parametrize(("language", "word"), [("en", "queue"), ("ja", "順番")])
 def test_the_manifest_is_in_the_pages_language(language: str, word: str) -> None:
     page = Client().get("/", headers={"Accept-Language": language}).text
@@ -27,8 +34,7 @@ def test_the_manifest_is_in_the_pages_language(language: str, word: str) -> None
     assert word in body["description"]
     assert {icon["purpose"] for icon in body["icons"]} == {"any", "maskable"}
     for icon in body["icons"]:
-        path = finders.find(icon["src"].removeprefix("/static/"))
-        assert isinstance(path, str)
+        path = source_of(icon["src"])
         if icon["type"] == "image/png":
             with open(path, "rb") as file:
                 width, height = struct.unpack(">II", file.read(24)[16:])
@@ -54,7 +60,7 @@ def test_the_worker_keeps_the_offline_page_alone() -> None:
     assert "sessionid" not in offline.cookies
     assert re.findall(r'href="([^"]+)"', offline.text) == styles
     for style in styles:
-        assert finders.find(style.removeprefix("/static/").removesuffix("?offline"))
+        assert source_of(style.removesuffix("?offline"))
 
 
 def test_another_page_is_another_version() -> None:

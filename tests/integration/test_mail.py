@@ -205,6 +205,7 @@ def test_an_address_is_the_accounts_when_its_link_was_opened(ann: User) -> None:
     assert User.objects.get().email == "ann@here.example"  # a mail program has looked
     assert elsewhere.post(link).status_code == 302
     assert User.objects.get().email == "new@here.example"
+    assert "Not confirmed yet" not in browser.get("/accounts/").text
     assert [each.to for each in mails()[1:]] == [["ann@here.example"]]  # who is told
     assert elsewhere.post(link).status_code == 404
     assert "does not work any more" in elsewhere.get(link).text
