@@ -39,7 +39,7 @@ async def set_rule(order: Order) -> Reply:
     threshold = _number(order, "threshold", str(TITLES[kind]), *BOUNDS[kind])
     minutes = 5
     if kind is AlertRule.Kind.FAILURES:
-        minutes = _number(order, "minutes", _("in the last minutes"), *MINUTES)
+        minutes = _number(order, "minutes", _("Minutes"), *MINUTES)
     is_on = order.text("on") == "1"
     operator = await accounts.username(order.operator_id)
     await alerts.set_rule(kind, is_on, threshold, minutes, operator)

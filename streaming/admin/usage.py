@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_safe
 
 from streaming.admin.durations import words
@@ -133,11 +133,24 @@ def _page(model_admin: Any, request: HttpRequest) -> HttpResponse:
         "rows": [_row(each, totals) for each in owners],
         "totals": totals,
         "total_time": words(totals.seconds),
-        "more": totals.owners - len(owners),
+        "heading": _heading(totals.owners),
+        "more": _more(totals.owners - len(owners)),
         "export": reverse("admin:streaming_usage_export") + asked.link(),
         "history": reverse("admin:streaming_response_changelist"),
     }
     return TemplateResponse(request, "admin/streaming/usage.html", context)
+
+
+def _heading(count: int) -> str:
+    return ngettext("%(count)d owner", "%(count)d owners", count) % {"count": count}
+
+
+def _more(count: int) -> str:
+    """What is said of owners that the page does not show; empty if it shows all."""
+    if not count:
+        return ""
+    text = ngettext("%(count)d more is in the export.", "%(count)d more are in the export.", count)
+    return text % {"count": count}
 
 
 def _row(each: usage.Usage, totals: usage.Totals) -> dict[str, Any]:

@@ -63,7 +63,7 @@ NAVIGATION = (
     Entry("streaming_alerts", gettext_lazy("Alerts"), "streaming.view_queue", ("streaming_alert",)),
     Entry(
         "streaming_limits",
-        gettext_lazy("Limits and banner"),
+        gettext_lazy("Limits"),
         "streaming.view_queue",
         ("streaming_limits", "streaming_banner"),
     ),
