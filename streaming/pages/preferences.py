@@ -19,6 +19,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import translation
 from django.utils.cache import patch_cache_control
+from django.utils.decorators import method_decorator
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_POST
 from django.views.i18n import JavaScriptCatalog, set_language
 
@@ -99,6 +101,7 @@ def _version(language: str) -> str:
     return digest.hexdigest()[:12]
 
 
+@method_decorator(gzip_page, name="dispatch")  # nothing in it is anybody's secret
 class Catalog(JavaScriptCatalog):
     """`gettext`, `ngettext` and `interpolate` for our scripts: with the app's translations, where a
     wheel has them, and the project's (LOCALE_PATHS). Django's own are not for them."""

@@ -6,7 +6,15 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.e2e.page import LONG, OpenPage, ask, expect_connected, expect_status, stop, text_of
+from tests.e2e.page import (
+    LONG,
+    OpenPage,
+    ask,
+    expect_connected,
+    expect_status,
+    stop_if_running,
+    text_of,
+)
 
 
 def params(page: Page, text: str) -> dict[str, object]:
@@ -102,7 +110,9 @@ def test_drafts_belong_to_their_conversation(open_fast: OpenPage) -> None:
     answer = ask(page, LONG)
     page.locator("#prompt").fill("for this one")
     expect(page).to_have_url(re.compile("/c/"))
-    stop(page, answer)
+    expect_status(answer, "in_progress")
+    stop_if_running(page)  # the button is Send's while something is written
+    expect_status(answer, "cancelled")
     other = open_fast(like=page)
     expect(other.locator("#prompt")).to_have_value("")
     other.locator("#prompt").fill("for a new one")

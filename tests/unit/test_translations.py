@@ -127,8 +127,10 @@ def test_an_installed_app_brings_its_own(
 
 def test_their_address_changes_with_them_and_is_kept_long(client: Client) -> None:
     assert catalog_url("ja") != catalog_url("en")
-    page = client.get(catalog_url("ja"))
+    page = client.get(catalog_url("ja"), headers={"Accept-Encoding": "gzip"})
     assert "immutable" in page.headers["Cache-Control"]
+    assert page.headers["Content-Encoding"] == "gzip"
+    assert len(page.content) < 12_000
 
 
 def test_the_catalogs_are_small() -> None:
