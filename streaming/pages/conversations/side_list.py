@@ -104,7 +104,9 @@ class Page:
 
 def of_owner(owner: str) -> QuerySet[Conversation]:
     """What the side list may show and change. Those of API requests are not in it."""
-    return Conversation.objects.filter(owner=owner, source=Conversation.Source.CHAT)
+    return Conversation.objects.filter(owner=owner, source=Conversation.Source.CHAT).defer(
+        "instructions"
+    )
 
 
 def page(
