@@ -39,11 +39,12 @@ async function send(event) {
   if (form.method !== "post") return;
   event.preventDefault();
   const { says } = event.submitter.dataset;
+  const action = event.submitter.getAttribute("formaction") ?? form.action;
   const fields = Object.fromEntries(new FormData(form, event.submitter));
   const buttons = [...dialog.querySelectorAll("button")];
   for (const each of buttons) each.disabled = true;
   try {
-    fill(await post(event.submitter.formAction, { ...fields, part: "dialog" }));
+    fill(await post(action, { ...fields, part: "dialog" }));
     const said = dialog.querySelector(".sharing-status");
     said.textContent = said.dataset[says];
     dialog.querySelector("#sharing-link, [data-first]")?.focus();
