@@ -138,6 +138,7 @@ def test_renaming_by_keyboard(visitors: Visitors, fast: ServeProcess) -> None:
     expect(tools(page, "A better name")).to_be_focused()
     expect(page).to_have_title("A better name · ChatStream")
     page.keyboard.press("Enter")
+    expect(page.get_by_role("menuitem", name="Rename")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_label("New title")).to_be_focused()
     page.keyboard.type("Not kept")
