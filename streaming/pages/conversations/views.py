@@ -78,23 +78,23 @@ def keep(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
     (`folder`, "" for none). It keeps its place in the order; what is archived is not pinned."""
     found = side_list.of_owner(owner_of_request(request)).filter(pk=conversation_id)
     get_object_or_404(found)
-    fields: dict[str, Any] = {
-        name: request.POST[name] == "1" for name in ("pinned", "archived") if name in request.POST
-    }
+    folder = side_list.clean(request.POST.get("folder", ""))
+    if len(folder) > side_list.FOLDER_CHARS:
+        limit = side_list.FOLDER_CHARS
+        text = ngettext(
+            "A folder's name has at most %(count)d character.",
+            "A folder's name has at most %(count)d characters.",
+            limit,
+        )
+        return _refused(text % {"count": limit}, 400)
     if "folder" in request.POST:
-        fields["folder"] = side_list.clean(request.POST["folder"])
-        if len(fields["folder"]) > side_list.FOLDER_CHARS:
-            limit = side_list.FOLDER_CHARS
-            text = ngettext(
-                "A folder's name has at most %(count)d character.",
-                "A folder's name has at most %(count)d characters.",
-                limit,
-            )
-            return _refused(text % {"count": limit}, 400)
-    if fields.get("archived"):
-        fields["pinned"] = False
-    if fields:
-        found.update(**fields)
+        found.update(folder=folder)
+    if "pinned" in request.POST:
+        found.update(pinned=request.POST["pinned"] == "1")
+    if request.POST.get("archived") == "1":
+        found.update(archived=True, pinned=False)
+    elif "archived" in request.POST:
+        found.update(archived=False)
     return HttpResponse(status=204)
 
 
