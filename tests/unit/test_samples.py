@@ -10,7 +10,7 @@ import pytest
 from streaming.waiting_list import samples
 from streaming.waiting_list.channel_layers import MemoryChannelLayer
 from streaming.waiting_list.interface import REFUSALS, Counters
-from streaming.waiting_list.samples import Sample, sample
+from streaming.waiting_list.samples import Sample, percentile, sample
 
 NONE = dict.fromkeys(REFUSALS, 0)
 
@@ -84,3 +84,10 @@ async def test_what_cannot_be_read_is_left_out() -> None:
     await kept.sample(json.dumps(asdict(good)))
     read: list[Sample] = await samples.read(kept)
     assert read == [good]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [([3.0], 3.0), ([1.0, 2.0], 2.0), ([*map(float, range(1, 21))], 19.0)]
+)
+def test_a_percentile_is_of_the_nearest_rank(values: list[float], expected: float) -> None:
+    assert percentile(values[::-1], 95) == expected

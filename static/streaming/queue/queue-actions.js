@@ -171,6 +171,11 @@ function ask(page) {
 
 // --- saying what was done ---
 
+const SHOWN = 20_000; // milliseconds for which a success is said; while it is pointed at, for longer
+const UNDOABLE = 90_000; // of which it can be taken back
+
+let timer = 0;
+
 const place = document.createElement("div");
 place.className = "cs-messages";
 place.setAttribute("role", "status");
@@ -202,4 +207,14 @@ function show(items, undo = null) {
   close.textContent = "×";
   close.addEventListener("click", () => place.replaceChildren());
   place.replaceChildren(...(items.length ? [list, close] : []));
+  clearTimeout(timer);
+  // What went wrong stays until somebody has read it.
+  if (items.every(({ level }) => level === "success")) {
+    timer = setTimeout(fade, undo ? UNDOABLE : SHOWN);
+  }
+}
+
+function fade() {
+  if (place.matches(":hover, :focus-within")) timer = setTimeout(fade, SHOWN);
+  else place.replaceChildren();
 }
