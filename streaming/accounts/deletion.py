@@ -53,11 +53,21 @@ def delete_account(user: User, session_key: str | None = None) -> None:
             list(_superusers().select_for_update().values_list("pk", flat=True))
             require_another_superuser(user)
         _anonymize_log(user)
+        _anonymize_orders(user)
         for rows in _owned(owner):
             rows.delete()
         last = set(user.sessions.values_list("session_key", flat=True)) | {session_key or ""}
         sessions.end_keys(last)
         user.delete()  # and all that refers to it
+
+
+def _anonymize_orders(user: User) -> None:
+    """Take an operator's name out of what was set for all, which stays as it is set."""
+    for model in apps.get_app_config("streaming").get_models():
+        for field in model._meta.concrete_fields:
+            if field.name.endswith("_by") and isinstance(field, models.CharField):
+                of_user = {field.name: user.get_username()}
+                model._default_manager.filter(**of_user).update(**{field.name: ""})
 
 
 def _superusers() -> QuerySet[User]:

@@ -11,6 +11,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.test import Client
+from django.utils import timezone
 
 from streaming.accounts import deletion
 from streaming.identity import keys
@@ -184,6 +185,15 @@ def test_an_account_without_a_password_types_its_name(layer: Any) -> None:
     assert 'name="password"' not in browser.get("/accounts/delete/").text
     assert browser.post("/accounts/delete/", {"name": "zoe"}).status_code == 200
     assert not User.objects.exists()
+
+
+def test_what_an_operator_set_stays_without_the_name(layer: Any) -> None:
+    user = zoe()
+    rows = apps.get_model("streaming", "Announcement")._default_manager
+    rows.create(text="Closed at noon", written_by="zoe", starts_at=timezone.now())
+    assert signed_in("zoe").post("/accounts/delete/", YES).status_code == 200
+    assert remains(user.pk, "zoe") == []
+    assert rows.get().text == "Closed at noon"
 
 
 def test_operators_log_keeps_no_name(layer: Any) -> None:
