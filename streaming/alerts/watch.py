@@ -31,7 +31,7 @@ class AlertWatch:
         self._fault: type[Exception] | None = None
 
     async def watch_loop(self) -> None:
-        """Do a round every few seconds. Never returns; what fails is logged once, and tried again."""
+        """Do a round every few seconds, for ever; what fails is logged once, and tried again."""
         while True:
             await asyncio.sleep(EVERY_SECONDS)
             try:
