@@ -182,9 +182,10 @@ def test_the_header_names_the_conversation(open_fast: OpenPage) -> None:
     expect_status(ask(page, "say a title"), "completed")
     expect(title).to_have_text("say a title")
     assert box(title)["width"] > 50
-    item = page.locator(".side-item").first
-    item.hover()
-    item.locator("[data-do=rename]").click()
+    page.get_by_role("link", name="say a title").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # the menu
+    page.get_by_role("menuitem", name="Rename").click()
     page.locator(".side-rename").fill("Renamed, and " + "very long " * 10)
     page.keyboard.press("Enter")
     expect(title).to_contain_text("Renamed, and")
@@ -287,11 +288,11 @@ def test_a_theme_is_there_at_once_in_every_tab(open_fast: OpenPage) -> None:
     assert page.locator('meta[name="color-scheme"]').get_attribute("content") == "dark"
     page.reload()
     assert page.evaluate(body) == dark
-    page.context.set_offline(True)
+    other.route("**/preferences/", lambda route: route.abort("internetdisconnected"))
     other.get_by_label("Appearance", exact=True).select_option("light")
     expect(other.get_by_label("Appearance", exact=True)).to_have_value("dark")  # what is kept
     expect(other.locator("html")).to_have_attribute("data-theme", "dark")
-    page.context.set_offline(False)
+    other.unroute("**/preferences/")
     other.get_by_label("Appearance", exact=True).select_option("system")
     for each in (other, page):
         expect(each.locator("html")).not_to_have_attribute("data-theme", "dark")
