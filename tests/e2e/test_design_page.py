@@ -61,7 +61,7 @@ def turn(page: Page, number: int) -> Locator:
 def box(locator: Locator) -> dict[str, float]:
     found = locator.bounding_box()
     assert found is not None
-    return dict(found)
+    return {"x": found["x"], "y": found["y"], "width": found["width"], "height": found["height"]}
 
 
 def end_of(box: dict[str, float]) -> float:
@@ -80,8 +80,8 @@ def shadows(element: Locator) -> dict[str, bool]:
 
 def test_one_width_at_every_width_and_no_room_for_nothing(open_fast: OpenPage) -> None:
     page = open_fast(viewport={"width": 1440, "height": 900})
-    for text in ("say one", RICH, "say three"):
-        expect_status(ask(page, text), "completed")
+    for prompt in ("say one", RICH, "say three"):
+        expect_status(ask(page, prompt), "completed")
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate(TOO_WIDE) == [], width
@@ -109,8 +109,8 @@ def test_one_width_at_every_width_and_no_room_for_nothing(open_fast: OpenPage) -
 
 def test_buttons_appear_for_the_keyboard_and_for_a_finger(open_fast: OpenPage) -> None:
     page = open_fast()
-    for text in ("say one", "say two"):
-        expect_status(ask(page, text), "completed")
+    for prompt in ("say one", "say two"):
+        expect_status(ask(page, prompt), "completed")
     page.mouse.move(1, 1)
     copy = turn(page, 0).locator(".copy-prompt")
     actions = turn(page, 0).locator(".prompt-actions")
@@ -127,8 +127,8 @@ def test_buttons_appear_for_the_keyboard_and_for_a_finger(open_fast: OpenPage) -
     assert actions.evaluate(faded) == "1"
 
     phone = open_fast(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 780})
-    for text in ("say one", "say two"):
-        expect_status(ask(phone, text), "completed")
+    for prompt in ("say one", "say two"):
+        expect_status(ask(phone, prompt), "completed")
     for name in (".copy-prompt", ".edit", ".copy-answer", ".regenerate"):
         button = turn(phone, 0).locator(name)
         expect(button).to_have_css("opacity", "1")
