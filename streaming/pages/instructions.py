@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -58,14 +57,15 @@ def of_conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponse
 
 
 def _own(request: HttpRequest) -> str | None:
-    """Return the own instructions of the conversation that the query names, if it names one."""
+    """Return the own instructions of the conversation that the query names; None as well if it is
+    not there any more, or nobody's of this owner. (To set them is refused then.)"""
     if not (name := request.GET.get("conversation")):
         return None
     try:
         own = Conversation.objects.filter(pk=UUID(name), owner=owner_of_request(request))
     except ValueError:
         raise Http404("This is no conversation's id.") from None
-    return get_object_or_404(own).instructions
+    return own.values_list("instructions", flat=True).first()
 
 
 def _text(request: HttpRequest) -> str:
