@@ -71,6 +71,12 @@ class ScriptedServer:
             error={"code": "engine_error", "message": ""} if status == "failed" else None,
         )
 
+    def load(self, **greeting: Any) -> None:
+        """The workers are ready now; the next socket is greeted with these fields."""
+        self._greeting |= greeting
+        none = {"waiting": 0, "running": 0, "capacity": 1, "eta_seconds": None}
+        self._send("session.load", service="ready", load=none)
+
     def _opened(self, socket: WebSocketRoute) -> None:
         self._socket = socket
         socket.on_message(self._heard)

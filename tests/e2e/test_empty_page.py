@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 from tests.e2e.page import OpenPage, expect_connected, expect_status, prompts, stop_if_running
+from tests.e2e.scripted import ScriptedServer
 from tests.e2e.visitors import Visitors, serving_fast, visiting
 from tests.support.processes import ServeProcess
 
@@ -49,6 +50,28 @@ def test_a_starter_is_asked_at_once_and_a_draft_stays(open_fast: OpenPage) -> No
     expect_connected(page)
     expect(page.locator("#welcome")).to_be_hidden()
     assert prompts(page) == [text]
+
+
+def test_a_model_that_is_loaded_later_is_named_without_a_word(open_fast: OpenPage) -> None:
+    page = open_fast()
+    server = ScriptedServer(page, model=None, service="loading")
+    expect(page.locator("#welcome-model")).to_be_hidden()
+    page.evaluate(
+        """() => {
+            window.states = [];
+            const seen = ({ target }) => window.states.push(target.dataset.state);
+            new MutationObserver((all) => all.forEach(seen)).observe(
+                document.getElementById("connection"),
+                { attributeFilter: ["data-state"] },
+            );
+        }"""
+    )
+    server.load(model="late")
+    expect(page.locator("#welcome-model")).to_have_text("late")
+    expect(page.locator("#model")).to_have_text("late")
+    assert set(page.evaluate("window.states")) <= {"open"}
+    expect_status(server.ask("say on"), "in_progress")
+    server.end(text="on")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

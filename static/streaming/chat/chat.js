@@ -31,6 +31,7 @@ const thread = document.getElementById("thread");
 const stop = document.getElementById("stop");
 const connection = document.getElementById("connection");
 
+const SPREAD = 2_000; // ms, over which all pages that wait for the model ask for it
 const SESSION_CHANGED = 4409; // signed in or out elsewhere: the next connection is of who it is now
 
 const turns = new VisibleTurns(document.getElementById("turns"));
@@ -91,6 +92,7 @@ const inbox = new Inbox({
   settings,
   tabs,
   turns,
+  greetAgain,
   lookForNews,
   onGreeted,
   refresh,
@@ -195,6 +197,14 @@ function onGreeted() {
   }
   onState("open");
   return isBack;
+}
+
+// The model was not known at the greeting, and is now: the greeting of another socket names it. What
+// is on its way keeps its own.
+function greetAgain() {
+  setTimeout(() => {
+    if (!modelName.isKnown && !turns.open.length) socket.connect();
+  }, Math.random() * SPREAD);
 }
 
 function refresh() {

@@ -17,10 +17,10 @@ export class Inbox {
   }
 
   take(event) {
-    const { loadLine, turns } = this.#page;
+    const { turns } = this.#page;
     if (event.type === "session.created") this.#greet(event);
     else if (event.type === "session.updated") this.#operatorsWords(event);
-    else if (event.type === "session.load") loadLine.learn(event);
+    else if (event.type === "session.load") this.#learnLoad(event);
     else if (event.type === "error") this.#onError(event);
     else {
       const answer = turns.get(event.response_id);
@@ -47,6 +47,12 @@ export class Inbox {
     }
     outbox.submitWaiting();
     if (isBack) this.#page.lookForNews();
+  }
+
+  #learnLoad(event) {
+    const { loadLine, modelName, greetAgain } = this.#page;
+    loadLine.learn(event);
+    if (event.service === "ready" && !modelName.isKnown) greetAgain();
   }
 
   // Why nothing new is taken, and what all users are told.

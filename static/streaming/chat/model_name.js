@@ -12,6 +12,10 @@ export class ModelName {
     });
   }
 
+  get isKnown() {
+    return this.#greeting !== null;
+  }
+
   // greeting: a `session.created` that knows the model
   show(greeting) {
     this.#greeting = greeting;
