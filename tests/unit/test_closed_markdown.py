@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -37,6 +37,11 @@ def follows(markdown: str) -> bool:
     ]
 
 
+@settings(derandomize=True, max_examples=300)
+@example(["</pre>", "```", "\t", "```"])
+@example(["<!-- a -->", "</pre>", "```", "", "```"])
+@example(["- a", "-->", "   ~~~", "```"])
+@example(["- ```", "-->", "  ```"])
 @example(["- a", "  ```", "x", "y"])
 @example(["<!--", "```", "x"])
 @example(["```", "<!--"])
