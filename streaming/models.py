@@ -25,6 +25,7 @@ class Conversation(models.Model):
 
         CHAT = "chat"  # the page, or a program on the WebSocket
         API = "api"  # not in the page's list
+        NAME = "name"  # the server's own: a model makes the title of another conversation
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.CharField(max_length=64, db_index=True)
@@ -35,6 +36,10 @@ class Conversation(models.Model):
     source = models.CharField(max_length=4, choices=Source, default=Source.CHAT)
     instructions = models.TextField(null=True, blank=True)  # noqa: DJ001
     """Of its own, empty for none; null: the account's hold."""
+    names = models.ForeignKey(
+        "self", on_delete=models.CASCADE, null=True, blank=True, related_name="named_by"
+    )
+    """The conversation whose title is made in this one, and with which it is deleted."""
     imported_from = models.CharField(max_length=64, blank=True, default="", db_default="")
     """SHA-256 of what it is in the file that it was imported from; empty for all others."""
     pinned = models.BooleanField(default=False, db_default=False)  # stands above all others
@@ -47,6 +52,11 @@ class Conversation(models.Model):
         ordering = ["-updated_at"]
         indexes = [
             models.Index(fields=["owner", "source", "-updated_at"], name="conversations_of_owner")
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["names"], condition=models.Q(names__isnull=False), name="one_names_another"
+            )
         ]
 
     def __str__(self) -> str:

@@ -49,14 +49,15 @@ class OwnerKind(admin.SimpleListFilter):
 
 
 class Source(admin.SimpleListFilter):
-    """Responses to the chat page, or to the API."""
+    """Responses to the chat page, to the API, or the server's own, which make titles."""
 
     title = "source"
     parameter_name = "source"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the choices, as pairs of value and name."""
-        return [(Conversation.Source.CHAT.value, "Chat"), (Conversation.Source.API.value, "API")]
+        names = {"chat": "Chat", "api": "API", "name": "Title"}
+        return [(source.value, names[source]) for source in Conversation.Source]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
         """Return the rows of the chosen source."""

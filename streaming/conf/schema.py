@@ -122,6 +122,11 @@ class ChatStreamSettings(BaseModel):
         description="prompts that the empty page offers: a JSON list of texts, or one on each "
         "line, 8 at most; `[]` for none; empty: four of our own, translated",
     )
+    titles: Literal["prompt", "model"] = Field(
+        "prompt",
+        description="titles of conversations: the beginning of the prompt, or made by the model "
+        "after the first answer, where nobody waits and two places are free (never with one place)",
+    )
     max_tokens: int = Field(
         1024,
         ge=1,

@@ -23,6 +23,7 @@ from streaming.record.errors import NotFound, NotOwner
 from streaming.record.tasks import History, Requester, Task
 from streaming.system.outages import log_fault
 from streaming.waiting_list.interface import (
+    AdmissionLimits,
     Place,
     State,
     Unavailable,
@@ -46,6 +47,16 @@ class Reader(Protocol):
 
     async def placed(self, row: Response, place: Place) -> None:
         """Show where the response stands; `ENDED` if it does not any more."""
+
+
+class _Nobody:
+    """The reader of what nobody reads."""
+
+    async def expect(self, row: Response) -> bool:
+        return True
+
+    async def placed(self, row: Response, place: Place) -> None:
+        pass
 
 
 async def accept(
@@ -93,8 +104,19 @@ async def resume(
     return row
 
 
-async def admit(layer: BaseChannelLayer, row: Response) -> Place:
-    """Ask for the place of a written response. Raises WaitingListError if there is none.
+async def accept_own(layer: BaseChannelLayer, row: Response, limits: AdmissionLimits) -> None:
+    """Give a response of the server's own, which is written and which nobody reads, a place within
+    limits of its own. Raises WaitingListError if there is none: it is deleted with its
+    conversation then."""
+    await recovery.ensure(layer)
+    await _place(layer, row, _Nobody(), task=History(()), limits=limits)
+
+
+async def admit(
+    layer: BaseChannelLayer, row: Response, limits: AdmissionLimits | None = None
+) -> Place:
+    """Ask for the place of a written response, within the limits in force if no others are given.
+    Raises WaitingListError if there is none.
 
     One that was accepted before keeps its right to a place, whatever the list forgot. (A row
     still `accepting` was not: the same id on two sockets must not get past the bounds.)
@@ -105,7 +127,8 @@ async def admit(layer: BaseChannelLayer, row: Response) -> Place:
         if why := list_lock.refusal(layer):
             raise Unavailable(f"No prompt is answered here right now: {why}.")
         if row.status == Status.ACCEPTING:
-            entry, bounds = recovery.entry_of(row), await LimitsInForce.here(layer).admission()
+            entry = recovery.entry_of(row)
+            bounds = limits or await LimitsInForce.here(layer).admission()
             return await recovery.with_memory(layer, lambda: waiting_list.enqueue(entry, bounds))
     except WaitingListError as error:
         metrics.REJECTIONS.labels(error.code).inc()
@@ -118,7 +141,12 @@ async def admit(layer: BaseChannelLayer, row: Response) -> Place:
 
 
 async def _place(
-    layer: BaseChannelLayer, row: Response, reader: Reader, *, task: Task | None = None
+    layer: BaseChannelLayer,
+    row: Response,
+    reader: Reader,
+    *,
+    task: Task | None = None,
+    limits: AdmissionLimits | None = None,
 ) -> None:
     """Give a response its place, tell the reader, then ring and mark it `queued`.
 
@@ -128,7 +156,7 @@ async def _place(
         await reader.placed(row, ENDED)
         return
     try:
-        place = await admit(layer, row)
+        place = await admit(layer, row, limits)
     except WaitingListError:
         if task:
             await deletion.discard(

@@ -27,7 +27,7 @@ _STATES = {
     "held": lambda: _("held"),
 }
 
-_SOURCES = {"chat": lambda: _("Chat"), "api": lambda: _("API")}
+_SOURCES = {"chat": lambda: _("Chat"), "api": lambda: _("API"), "name": lambda: _("Title")}
 
 
 def state_word(state: str) -> str:

@@ -37,7 +37,7 @@ from streaming.worker.running_set import RunningSet
 from streaming.worker.running_watch import RunningWatch
 from streaming.worker.status import StatusTracker, WorkerStatus
 from streaming.worker.tasks import POLL_SECONDS, cancel_all, repeat
-from streaming.worker.upkeep import Upkeep
+from streaming.worker.upkeep import TITLE_SECONDS, Upkeep
 
 logger = logging.getLogger(__name__)
 
@@ -188,6 +188,7 @@ class QueueWorker:
                 repeat(POLL_SECONDS / 2, self._running_watch.end_unheeded),
                 repeat(reconciler.INTERVAL_SECONDS, self._upkeep.reconcile),
                 repeat(samples.SAMPLE_SECONDS, self._upkeep.sample),
+                repeat(TITLE_SECONDS, self._upkeep.title),
                 repeat(POLL_SECONDS / 2, self._upkeep.keep_slots),
                 repeat(POLL_SECONDS, self._heed_limits),
                 self._watch_engine_loop(),

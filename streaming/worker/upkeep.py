@@ -10,9 +10,13 @@ from channels.layers import BaseChannelLayer
 
 from streaming import conf
 from streaming.lifecycle import ending, reconciler, recovery
+from streaming.lifecycle.titling import Titling
 from streaming.record.errors import RecordError
 from streaming.waiting_list import samples
 from streaming.worker.list_ownership import ListOwnership
+
+TITLE_SECONDS = 3.0
+"""Seconds between two looks for a conversation that is to have a title."""
 
 
 class Upkeep:
@@ -33,6 +37,7 @@ class Upkeep:
         self._worker_id = worker_id
         self._ownership = ownership
         self._on_returned = on_returned
+        self._titling = Titling(layer)
 
     async def sweep(self) -> None:
         """Take back what dead workers held, and end what nobody wants any more."""
@@ -58,6 +63,13 @@ class Upkeep:
         seconds = 1.5 * reconciler.INTERVAL_SECONDS
         if await self._layer.waiting_list.elect("reconcile", self._worker_id, seconds):
             await reconciler.reconcile(self._layer)
+
+    async def title(self) -> None:
+        """Have the model make a title, where it is to, if it is this one's turn."""
+        if conf.get().titles != "model" or not self._ownership.is_certain:
+            return
+        if await self._layer.waiting_list.elect("titles", self._worker_id, 5 * TITLE_SECONDS):
+            await self._titling.go_on()
 
     async def sample(self) -> None:
         """Take a sample of the queue, if it is this one's turn."""

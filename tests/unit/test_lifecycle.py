@@ -116,6 +116,7 @@ def test_rows_of_the_record_are_made_and_deleted_in_the_record_alone() -> None:
         "record/creation.py",
         "record/endings.py",
         "record/retention.py",
+        "record/titles.py",
     }
 
 
