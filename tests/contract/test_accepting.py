@@ -38,7 +38,9 @@ async def test_positions_close_up_when_someone_leaves(backend: Backend) -> None:
     assert await backend.positions("r0", "r1", "r2", "r3") == [1, None, 2, 3]
 
 
-@pytest.mark.parametrize(("capacity", "max_waiting"), [(2, 0), (2, 1), (2, 5), (1, 0), (16, 3)])
+@pytest.mark.parametrize(
+    ("capacity", "max_waiting"), [(2, 0), (2, 1), (2, 5), (1, 0), (16, 3), (2, -1), (1, -1)]
+)
 async def test_a_burst_fills_the_bound_exactly(
     backend: Backend, capacity: int, max_waiting: int
 ) -> None:

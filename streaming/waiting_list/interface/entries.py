@@ -11,7 +11,8 @@ from typing import NamedTuple
 class AdmissionLimits:
     """Bounds on open responses, which are those that wait or run; they decide about newcomers.
 
-    `max_waiting` is added to the workers' capacities. 0 for an owner or address means no bound.
+    `max_waiting` is added to the workers' capacities; below 0, so many places stay free. 0 for an
+    owner or address means no bound.
     """
 
     max_waiting: int
