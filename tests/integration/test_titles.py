@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from streaming.lifecycle import forgetting
@@ -131,9 +132,8 @@ async def test_a_title_by_hand_stays_and_a_deleted_one_takes_all_along() -> None
         assert asking is not None
         await Response.objects.filter(pk=asking.pk).aupdate(status=Status.COMPLETED, text="Made")
     await Conversation.objects.filter(pk=first.conversation_id).aupdate(title="By hand")
-    await asyncio.to_thread(
-        forgetting.forget, Conversation.objects.filter(pk=second.conversation_id)
-    )
+    gone = Conversation.objects.filter(pk=second.conversation_id)
+    await sync_to_async(forgetting.forget)(gone)
     assert await Message.objects.acount() == 3
     assert await titles.take_up() == 1
     assert await title_of(first.conversation_id) == "By hand"
