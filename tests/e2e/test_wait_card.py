@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 from tests.e2e.page import LONG, OpenPage, ask, expect_connected, expect_status, stop, wait_for_text
 from tests.e2e.page import watch as watch_console
 from tests.e2e.scripted import GREETING
+from tests.e2e.test_every_page import SCREENS, faults
 from tests.support.processes import ServeProcess
 
 BANNER = "#queue-banner"
@@ -428,3 +429,14 @@ def test_on_a_phone_in_japanese(open_queue: OpenQueue, scheme: str) -> None:
     box = page.locator(".wait-withdraw").bounding_box()
     assert box is not None
     assert box["height"] >= 32
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_everybody_can_use_the_card(open_queue: OpenQueue, screen: str) -> None:
+    page, queue = open_queue(BUSY, **SCREENS[screen])
+    found = faults(page, "before asking")
+    ask(page, "hello")
+    expect(card(page)).to_be_visible()
+    queue.place(1, service="paused")
+    expect(page.locator(".wait-trouble")).to_be_visible()
+    assert found + faults(page, "waiting") == []
