@@ -108,8 +108,7 @@ async def _move_selected(order: Order) -> Reply:
     moved = await _carry_out(order, moves, message)
     said = []
     if moved:
-        text = ngettext("%(count)d prompt is moved.", "%(count)d prompts are moved.", len(moved))
-        said.append(Notice(text % {"count": len(moved)}, undo=_earlier(before, moved)))
+        said.append(Notice(moved_words(len(moved)), undo=_earlier(before, moved)))
     if left := len(chosen) - len(moved):
         text = ngettext(
             "%(count)d of them does not wait in the order, and was not moved.",
@@ -118,6 +117,13 @@ async def _move_selected(order: Order) -> Reply:
         )
         said.append(Notice(text % {"count": left}, messages.WARNING))
     return said
+
+
+def moved_words(count: int) -> str:
+    """Return that so many prompts are moved."""
+    return ngettext("%(count)d prompt is moved.", "%(count)d prompts are moved.", count) % {
+        "count": count
+    }
 
 
 def _plan(order: Order, before: Sequence[str], ids: Sequence[str]) -> tuple[list[Move], str]:

@@ -16,7 +16,7 @@ from django.urls import path as url_path
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from streaming.admin import actions, charts
+from streaming.admin import actions, charts, moving
 from streaming.live_queue import search, words
 from streaming.live_queue.cells import MARKS
 from streaming.live_queue.overview import LiveQueue
@@ -58,7 +58,7 @@ def _queue_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     look, known = _look()
     board = first_board(look or NOTHING, known, get_language() or "", time.time())
-    query = request.GET.get("q", "").strip()
+    query, earlier = request.GET.get("q", "").strip(), actions.earlier(request)
     found = search.find(board, query)
     context = {
         **model_admin.admin_site.each_context(request),
@@ -73,7 +73,7 @@ def _queue_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         "charts": charts.remembered(request),
         "query": query,
         "marks": {"names": MARKS},
-        "undo": actions.earlier(request),
+        "undo": moving.moved_words(len(earlier.moved)) if earlier else "",
         "closed_chars": CLOSED_MESSAGE_CHARS,
         "can_view_responses": model_admin.has_view_permission(request),
         "can_view_conversations": request.user.has_perm("streaming.view_conversation"),
