@@ -145,6 +145,7 @@ def test_nothing_is_wider_than_the_screen(open_fast: OpenPage, width: int) -> No
     fits()
     page.keyboard.press("Escape")
     page.locator("#tune").click()
+    expect(page.locator("#settings")).to_be_visible()  # loaded when it is first asked for
     fits()
     box = page.locator("#settings").bounding_box()
     assert box is not None
