@@ -167,7 +167,7 @@ def test_on_a_phone_every_action_is_within_reach(
     frames.open(workers=[worker()], running=[running(9)], waiting=waits)
     expect(page.locator("#waiting tr")).to_have_count(3)
     actions = page.locator(".cs-queue button:visible, .cs-queue [type=checkbox]:visible")
-    assert actions.count() > 20
+    assert actions.count() > 15  # those of rows are in their menus
     for index in range(actions.count()):
         one = actions.nth(index)
         box = one.bounding_box()
