@@ -7,7 +7,7 @@ zone. Knows no database, so that a process that only reads files can make it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -56,7 +56,11 @@ class Draft:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON has it."""
-        return asdict(self)
+        rows = {
+            "messages": [_fields(row) for row in self.messages],
+            "responses": [_fields(row) for row in self.responses],
+        }
+        return {**_fields(self), **rows}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Draft:
@@ -66,3 +70,8 @@ class Draft:
             "responses": [ResponseDraft(**row) for row in value["responses"]],
         }
         return cls(**{**value, **rows})
+
+
+def _fields(row: Any) -> dict[str, Any]:
+    """Return the fields of a row. (`asdict` also copies all that is in them.)"""
+    return {name: getattr(row, name) for name in row.__slots__}

@@ -156,6 +156,10 @@ def test_a_document(web: Client) -> None:
     assert "&lt;The sea&gt;" in page.text
     assert "How &lt;deep&gt;?" in page.text
     assert "<strong>Deep.</strong>" in page.text
+    named = web.get(f"/c/{row.pk}/print/?model=<m>%0a%00")
+    assert "Model at present: &lt;m&gt;" in named.text
+    text = web.get(f"/c/{row.pk}/export/?format=md&model=<m>%0a%23").getvalue().decode()
+    assert "Model at present: \\<m\\> \\#\n" in text
 
 
 @pytest.mark.parametrize("what", ["export/?format=md", "export/?format=json", "print/", "share/"])

@@ -32,6 +32,11 @@ function make() {
 
 function fill(html) {
   dialog.innerHTML = html;
+  const model = document.getElementById("model")?.textContent.trim();
+  if (!model) return;
+  for (const link of dialog.querySelectorAll("a[data-model]")) {
+    link.href += `&${new URLSearchParams({ model })}`;
+  }
 }
 
 async function send(event) {

@@ -21,10 +21,12 @@ from streaming.record.export_formats import FORMATS
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
 
-def lines(title: str, turns: Iterable[DocumentTurn]) -> Iterator[str]:
-    """Yield the document, a turn at a time."""
+def lines(title: str, turns: Iterable[DocumentTurn], *, model: str = "") -> Iterator[str]:
+    """Yield the document, a turn at a time; `model` answers at present."""
     yield f"# {escaped(title or _('Untitled'))}\n\n"
     yield _("Exported %(when)s") % {"when": _when(timezone.now())} + "\n"
+    if model:
+        yield "\n" + _("Model at present: %(name)s") % {"name": escaped(model)} + "\n"
     for turn in turns:
         yield "".join(_turn(turn))
 

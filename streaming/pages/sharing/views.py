@@ -61,12 +61,13 @@ def own_conversation(view: View) -> View:
 def export(request: HttpRequest, conversation: Conversation) -> HttpResponseBase:
     """Download a conversation: `format=md` its shown path, `format=json` all of it.
 
-    `leaf`: a response that the path leads through, else it leads to the newest.
+    `leaf`: a response that the path leads through, else it leads to the newest. `model`: what
+    answers at present, as the page knows it and the record does not.
     """
     match request.GET.get("format"):
         case "md":
             turns = document.turns_of(_path(request, conversation))
-            pieces = markdown.lines(conversation.title, turns)
+            pieces = markdown.lines(conversation.title, turns, model=_model(request))
             name = file_name(conversation.title, "md")
             return download(request, pieces, name, "text/markdown")
         case "json":
@@ -78,7 +79,7 @@ def export(request: HttpRequest, conversation: Conversation) -> HttpResponseBase
 @require_safe
 @own_conversation
 def printed(request: HttpRequest, conversation: Conversation) -> HttpResponseBase:
-    """The shown path as a document to print."""
+    """The shown path as a document to print; `leaf` and `model` as in an export."""
     path = _path(request, conversation)
     left_out = max(0, len(path) - MOST_PRINTED_TURNS)
     turns = [
@@ -89,6 +90,7 @@ def printed(request: HttpRequest, conversation: Conversation) -> HttpResponseBas
         "title": conversation.title,
         "asker": _("You"),
         "turns": document.rendered(turns),
+        "model": _model(request),
         "left_out": _left_out(left_out) if left_out else "",
         "zone": zone_of(request),
         "back": _page_of(request, conversation),
@@ -137,6 +139,10 @@ def withdraw_link(request: HttpRequest, share_id: int) -> HttpResponse:
         raise Http404("There is no such link.")
     messages.success(request, _("The link was withdrawn. Nobody can open it any more."))
     return redirect("account")
+
+
+def _model(request: HttpRequest) -> str:
+    return " ".join(request.GET.get("model", "").replace("\0", "").split())[:200]
 
 
 def _left_out(count: int) -> str:
