@@ -39,7 +39,8 @@ export class Conversation {
     const { turns } = this.#page;
     const isOpen = turns.open.length > 0;
     if (isOpen) this.#attention ??= import("./attention.js").catch(() => (this.#attention = null));
-    const isReady = !isOpen && document.hidden && ["running", "ready"].includes(this.#state);
+    const isUnread = ["running", "ready"].includes(this.#state) && document.hidden;
+    const isReady = !isOpen && isUnread && turns.last?.status !== "cancelled";
     this.#tellState(turns.running ? "running" : isOpen ? "waiting" : isReady ? "ready" : "");
   }
 
