@@ -54,7 +54,7 @@ for number, (status, text) in enumerate(
     row = Response.objects.create(
         conversation=chat, prompt=rows[0].prompt if again else prompt, owner=chat.owner,
         status=status, text=text, error_code="" if text else "engine_error", attempt=1,
-        ordinal=number, prompt_tokens=9, completion_tokens=40, params={"max_tokens": 5},
+        ordinal=number, prompt_tokens=9, completion_tokens=40, params={"max_tokens": 5, "stop": []},
         previous=rows[-1] if number == 3 else None,
     )
     Response.objects.filter(pk=row.pk).update(
@@ -69,7 +69,10 @@ print("IDS", json.dumps({"conversation": str(chat.pk), "failed": str(rows[-1].pk
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     yield from serving_fast(
-        tmp_path_factory.mktemp("pages"), CHATSTREAM_MAX_TOKENS="4000", FAKE_STEP_SECONDS="0.2"
+        tmp_path_factory.mktemp("pages"),
+        CHATSTREAM_MAX_TOKENS="4000",
+        CHATSTREAM_DISCONNECT_GRACE="2",  # who has left makes room for the next test
+        FAKE_STEP_SECONDS="0.2",
     )
 
 
@@ -86,6 +89,13 @@ def superuser(site: ServeProcess) -> str:
     args = ["createsuperuser", "--noinput", "--username", name, "--email", "boss@example.com"]
     site.manage(*args, DJANGO_SUPERUSER_PASSWORD=PASSWORD)
     return name
+
+
+@pytest.fixture
+def crowd(site: ServeProcess) -> Iterator[Crowd]:
+    crowd = Crowd(site)
+    yield crowd
+    crowd.leave()
 
 
 @pytest.fixture
@@ -160,9 +170,8 @@ def test_a_transcript_shows_all_branches(
 
 
 def test_a_response_is_moved_cancelled_and_tried_again(
-    visitors: Visitors, superuser: str, site: ServeProcess, ids: dict[str, str]
+    visitors: Visitors, superuser: str, site: ServeProcess, crowd: Crowd, ids: dict[str, str]
 ) -> None:
-    crowd = Crowd(site)
     crowd.fill()
     crowd.ask()
     last = crowd.ask()
@@ -186,7 +195,6 @@ def test_a_response_is_moved_cancelled_and_tried_again(
     expect(page.locator(".cs-usage tbody tr").first.get_by_role("link")).to_have_attribute(
         "title", "visitor:somebody"
     )
-    crowd.leave()
 
 
 class Hook(BaseHTTPRequestHandler):
@@ -203,9 +211,7 @@ class Hook(BaseHTTPRequestHandler):
         pass
 
 
-def test_operators_are_told_by_a_web_hook(
-    visitors: Visitors, superuser: str, site: ServeProcess
-) -> None:
+def test_operators_are_told_by_a_web_hook(visitors: Visitors, superuser: str, crowd: Crowd) -> None:
     server = HTTPServer(("127.0.0.1", 0), Hook)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     page = sign_in(visitors, superuser, PAGES["alerts"])
@@ -217,12 +223,11 @@ def test_operators_are_told_by_a_web_hook(
     told = page.locator("tr", has=page.get_by_text(address, exact=True)).first
     told.get_by_role("button", name="Send a test").click()
     expect(page.locator(".messagelist")).to_contain_text("The test has arrived.")
-    crowd = Crowd(site)
     crowd.fill()
     crowd.ask()
     rule = page.locator("tr", has=page.locator("#rule-wait"))
     rule.locator("#rule-wait").fill("1")
-    rule.get_by_label("On").check()
+    rule.get_by_label("On", exact=True).check()
     rule.get_by_role("button", name="Set").click()
     expect(page.locator(".messagelist")).to_contain_text("The rule is on.")
 
@@ -241,7 +246,8 @@ def test_operators_are_told_by_a_web_hook(
     wait_for("resolved")
     assert states() == ["test", "firing", "resolved"]
     page.reload()
-    expect(page.get_by_text("arrived")).to_have_count(3)
+    sent = page.locator("tr", has=page.get_by_text(address, exact=True))
+    expect(sent.filter(has_text="arrived")).to_have_count(3)
     server.shutdown()
     server.server_close()
 
