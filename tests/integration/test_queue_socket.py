@@ -16,6 +16,7 @@ from django.db import DatabaseError
 
 from streaming.live_queue import watch as queue_watch
 from streaming.live_queue.watch import QueueWatch
+from streaming.models import Conversation, Message, Response
 from streaming.sockets.close_codes import FORBIDDEN, UNAVAILABLE
 from streaming.sockets.queue_consumer import QueueConsumer
 from streaming.waiting_list import samples
@@ -55,8 +56,9 @@ def _viewer(staff: bool = True, permitted: bool = True) -> User:
 class Watching:
     """A socket of an operator."""
 
-    def __init__(self, user: Any) -> None:
-        self._socket = WebsocketCommunicator(QueueConsumer.as_asgi(), "/ws/queue/")
+    def __init__(self, user: Any, words: str = "") -> None:
+        path = f"/ws/queue/?words={words}" if words else "/ws/queue/"
+        self._socket = WebsocketCommunicator(QueueConsumer.as_asgi(), path)
         self._socket.scope["user"] = user
 
     async def connect(self) -> None:
@@ -97,8 +99,8 @@ async def watch() -> AsyncIterator[Watch]:
     """Opens sockets; all are left at the end."""
     opened: list[Watching] = []
 
-    async def open_(user: Any) -> Watching:
-        socket = Watching(user)
+    async def open_(user: Any, **options: str) -> Watching:
+        socket = Watching(user, **options)
         opened.append(socket)
         await socket.connect()
         return socket
@@ -279,6 +281,64 @@ async def test_a_slow_reader_gets_the_newest_and_nothing_between(layer: Any, loo
     finally:
         to_read.put_nowait({"type": "websocket.disconnect", "code": 1000})
         await asyncio.wait([socket])
+
+
+# In words, for the page
+
+
+async def page_change(socket: Watching, table: str, part: str) -> Any:
+    """The next frame that says something of a part of a table's only row."""
+    while True:
+        frame = await socket.next("queue.page")
+        for row in frame["tables"].get(table, {}).get("rows", {}).values():
+            if part in row["parts"]:
+                return row["parts"][part]
+
+
+async def test_a_page_is_told_in_its_words_and_then_what_differs(watch: Watch, layer: Any) -> None:
+    await beat(layer)
+    await ask(layer, "r0")
+    user = await _viewer()
+    english, japanese = await watch(user, words="en"), await watch(user, words="ja")
+    stranger = await watch(user, words="xx")  # a language that there is not
+    first = await english.next()
+    assert (first["type"], first["whole"]) == ("queue.page", True)
+    assert set(first["tables"]["waiting"]["rows"]) == {"r0"}
+    assert first["page"]["count_waiting"] == {"text": "1"}
+    worker = first["tables"]["workers"]["rows"]["w1"]["parts"]
+    assert worker["state"] == {"text": "ready", "data-state": "ready"}
+    other = (await japanese.next())["tables"]["workers"]["rows"]["w1"]["parts"]
+    assert other["state"]["text"] != "ready"
+    assert (await stranger.next())["tables"]["workers"]["rows"]["w1"]["parts"] == worker
+    await layer.waiting_list.close("Back at nine.")
+    frame = await english.next("queue.page")
+    assert frame["whole"] is False
+    assert frame["tables"] == {}
+    assert frame["page"]["closed_message"] == {"text": "Back at nine."}
+
+
+async def test_where_a_waiting_prompt_came_from_is_told_when_it_has_been_read(
+    watch: Watch, layer: Any
+) -> None:
+    talk = await Conversation.objects.acreate(owner="user:r", source="api")
+    prompt = await Message.objects.acreate(conversation=talk, role="user", content="x" * 12_345)
+    row = await Response.objects.acreate(conversation=talk, prompt=prompt, owner="user:r")
+    await beat(layer)
+    await ask(layer, str(row.pk))
+    socket = await watch(await _viewer(), words="en")
+    first = (await socket.next("queue.page"))["tables"]["waiting"]["rows"][str(row.pk)]["parts"]
+    if first["source"]["text"] == "–":  # no frame waits for the record
+        assert await page_change(socket, "waiting", "source") == {"text": "API"}
+    else:
+        assert (first["source"]["text"], first["size"]["text"]) == ("API", "12.3k")
+
+
+async def test_a_page_is_told_that_there_are_new_samples(watch: Watch, layer: Any) -> None:
+    await layer.waiting_list.elect("sample", "somebody", 3600)
+    socket = await watch(await _viewer(), words="en")
+    await socket.next("queue.page")
+    await keep(layer, 100.0)
+    assert await socket.next("queue.sampled") == {"type": "queue.sampled"}
 
 
 # One look for all
