@@ -101,7 +101,7 @@ def test_a_running_response_appears_and_vanishes(
 ) -> None:
     sign_in(page, server, superuser)
     page.goto(f"{server.url}/admin/streaming/response/")
-    page.get_by_role("link", name="Live queue").click()
+    page.locator("#content-main").get_by_role("link", name="Live queue").click()
     expect(page.locator("#live")).to_have_attribute("data-state", "open")
     expect(page.locator("#running tr")).to_have_count(0, timeout=PATIENCE)
     expect(page.get_by_text("Nothing is being answered.")).to_be_visible()
