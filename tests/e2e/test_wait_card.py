@@ -325,7 +325,7 @@ def test_the_banner_speaks_for_a_card_out_of_sight(open_queue: OpenQueue) -> Non
         queue.end(text="word " * 400)
     queue.first = {}
     answer = ask(page, "hello")
-    expect(card(page)).to_be_visible()
+    expect(card(page).locator(".wait-edit")).to_be_in_viewport(ratio=1)
     expect(page.locator(BANNER)).to_be_hidden()
     page.locator("#scroller").evaluate("box => box.scrollTo(0, 0)")
     expect(page.locator(BANNER)).to_be_visible()

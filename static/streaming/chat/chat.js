@@ -76,6 +76,7 @@ const waiting = new Waiting({
   notice,
   onWithdraw: withdraw,
   onEdit: (answer) => edits.start(answer),
+  onGrow: () => scroll.follow(),
 });
 const inbox = new Inbox({
   account,

@@ -11,12 +11,13 @@ export class Waiting {
   #announced = "";
   #card = null; // a WaitCard, once it is loaded
   #loading = null;
+  #carded = null; // the answer that has it
   #page;
   #banner;
   #sight = new IntersectionObserver((entries) => this.#onSight(entries.at(-1)));
   #watched = null;
 
-  // page: { composer, notice, onWithdraw(answer), onEdit(answer) }
+  // page: { composer, notice, onWithdraw(answer), onEdit(answer), onGrow() }
   constructor(page) {
     this.#page = page;
     this.#banner = new Banner(page.onWithdraw);
@@ -45,6 +46,8 @@ export class Waiting {
     }
     if (carded) this.#card.show(carded, this.#isOnline, this.#isBound(carded));
     else this.#card?.hide();
+    if (carded !== this.#carded) this.#page.onGrow();
+    this.#carded = carded;
     this.#watch(carded ? this.#card.element : (first?.view.find(".wait") ?? null));
     this.#banner.show(this.#waiting, { isOnline: this.#isOnline, isInSight: this.#isInSight });
   }
