@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 from markdown_it import MarkdownIt
@@ -132,7 +134,6 @@ def test_json_is_all_of_it(web: Client) -> None:
 def test_an_export_is_imported_once_its_original_is_gone(web: Client) -> None:
     row = talk(owner_of(web), ("How deep?", "Deep."))
     text = web.get(f"/c/{row.pk}/export/?format=json").getvalue()
-    from django.core.files.uploadedfile import SimpleUploadedFile
 
     def give() -> Any:
         file = SimpleUploadedFile("x.json", text)
@@ -148,6 +149,22 @@ def test_an_export_is_imported_once_its_original_is_gone(web: Client) -> None:
     assert [(turn.prompt, turn.details["text"]) for turn in window.turns] == [
         ("How deep?", "Deep.")
     ]
+
+
+def test_an_accounts_archive_is_imported(web: Client) -> None:
+    from streaming.accounts.archive import write_archive
+
+    user = User.objects.create_user("ann", password="x")
+    mine = Conversation.objects.create(owner=f"user:{user.pk}", user=user, title="海")
+    say(mine, "How deep?", "Deep.")
+    program = Conversation.objects.create(owner=f"user:{user.pk}", user=user, source="api")
+    say(program, "a", "b")
+    made = io.BytesIO()
+    write_archive(user, made)
+    file = SimpleUploadedFile("account.zip", made.getvalue())
+    report = web.post("/import/", {"file": file}).context["report"]
+    assert (report.imported, report.skipped) == (1, {})
+    assert Conversation.objects.get(owner=owner_of(web)).title == "海"
 
 
 def test_a_document(web: Client) -> None:

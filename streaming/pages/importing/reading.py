@@ -67,7 +67,7 @@ def _values(file: IO[bytes]) -> Iterator[Any]:
 
 def _in_archive(file: IO[bytes]) -> Iterator[Any]:
     """Yield the values of an archive's conversations, or of all of its JSON if none are named
-    so."""
+    so, nor their folder (as in the archive of an account here)."""
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
@@ -76,7 +76,8 @@ def _in_archive(file: IO[bytes]) -> Iterator[Any]:
             found = [entry for entry in entries if _name_of(entry).endswith(".json")]
             named = [entry for entry in found if _name_of(entry).startswith("conversations")]
             room = bounds.MOST_JSON_BYTES
-            for entry in named or found:
+            beside = [e for e in found if PurePosixPath(e.filename).parent.name == "conversations"]
+            for entry in named or beside or found:
                 with archive.open(entry) as unpacked:
                     counted = _Counted(unpacked, room)
                     yield from elements(counted, room)  # type: ignore[arg-type]
