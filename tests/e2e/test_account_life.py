@@ -122,7 +122,7 @@ def test_a_new_keys_command_works_when_it_is_pasted(visitors: Visitors, fast: Se
         run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
         assert json.loads(run.stdout)["choices"][0]["message"]["content"].startswith("w0 w1")
         page.reload()
-        expect(page.locator(".listed").last).to_contain_text("last used")
+        expect(page.locator(".keys").last).to_contain_text("last used")
 
 
 def test_another_browser_is_signed_out_at_once(visitors: Visitors, fast: ServeProcess) -> None:
