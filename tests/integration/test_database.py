@@ -10,13 +10,14 @@ import time
 from typing import Any
 from uuid import uuid4
 
+import channels.db
 import pytest
 from asgiref.sync import ThreadSensitiveContext
 from channels.testing import ApplicationCommunicator
 from django.core.asgi import get_asgi_application
 from django.core.management import call_command
 from django.core.signals import request_finished
-from django.db import OperationalError, connection
+from django.db import OperationalError, close_old_connections, connection
 from django.db.backends.signals import connection_created
 from django.test.utils import CaptureQueriesContext
 
@@ -115,7 +116,11 @@ def leave() -> None:
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere a pool keeps them")
-async def test_the_sockets_thread_keeps_its_connection_for_a_while() -> None:
+async def test_the_sockets_thread_keeps_its_connection_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Channels' communicators patch this while they work, and two that overlap leave it patched.
+    monkeypatch.setattr(channels.db, "close_old_connections", close_old_connections)
     # A thread of its own: what an earlier test has left to the common one may close connections.
     async with ThreadSensitiveContext():
         first = await kept()
