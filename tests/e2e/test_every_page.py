@@ -30,6 +30,7 @@ SIGNED_OUT = {
     "password_reset_done": "/accounts/password/forgotten/mailed/",
     "password_reset_confirm": "/accounts/password/new/MQ/a-b/",
     "email_confirm": "/accounts/email/confirm/x/",
+    "offline": "/offline/en/",
 }
 SIGNED_IN = {
     "account": "/accounts/",
@@ -50,7 +51,15 @@ PARTS_AND_ORDERS = {
     *("create_key", "revoke_key", "end_session", "end_other_sessions", "download_account"),
     *("rename_conversation", "keep_conversation", "conversation_states", "delete_conversation"),
     *("export_conversation", "sharing", "share_conversation", "withdraw_share", "withdraw_link"),
-    *("api-root", "openapi-json", "create_chat_completion", "list_models", "retrieve_model"),
+    *(
+        "manifest",
+        "service_worker",
+        "api-root",
+        "openapi-json",
+        "create_chat_completion",
+        "list_models",
+        "retrieve_model",
+    ),
     "shared",  # test_sharing_page.py
 }
 """Addresses of no page: fragments, files, and what is only posted to."""

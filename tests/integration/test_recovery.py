@@ -99,8 +99,8 @@ async def test_a_newcomer_comes_after_those_who_waited(client: Any, layer: Any) 
 async def test_what_an_operator_moved_stays_there(client: Any, layer: Any) -> None:
     visitors = await waiting_visitors(client, layer, 4)
     first, second, third, fourth = (response_id for _, response_id in visitors)
-    assert await operating.move(layer, third, Edge.FRONT)
-    assert await operating.move(layer, first, Edge.BACK)
+    moves = [(third, Edge.FRONT), (first, Edge.BACK)]
+    assert await operating.move(layer, moves) == [third, first]
     die(layer)
     await layer.waiting_list.heartbeat(LOADING)
     await recovery.ensure(layer)

@@ -16,7 +16,15 @@ from django.urls.resolvers import URLPattern, URLResolver
 
 from streaming.identity import keys
 from streaming.identity.owners import owner_of_user
-from streaming.models import ApiKey, Conversation, Message, Response, Status
+from streaming.models import (
+    AccountSession,
+    ApiKey,
+    Conversation,
+    Message,
+    Response,
+    Share,
+    Status,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,8 +41,17 @@ TRIES: dict[str, list[tuple[str, dict[str, str]]]] = {
     "c/{conversation}/newest/": [("get", {})],
     "r/{response}/rating/": [("post", {"rating": "1"})],
     "conversations/{conversation}/rename/": [("post", {"title": "owned"})],
+    "conversations/{conversation}/keep/": [("post", {"pinned": "1"})],
     "conversations/{conversation}/delete/": [("post", {})],
+    "c/{conversation}/instructions/": [("post", {"text": "owned"})],
+    "c/{conversation}/export/": [("get", {"format": "md"}), ("get", {"format": "json"})],
+    "c/{conversation}/print/": [("get", {})],
+    "c/{conversation}/share/": [("get", {})],
+    "c/{conversation}/share/link/": [("post", {"leaf": "{response}"})],
+    "links/{share}/withdraw/": [("post", {})],
+    "c/{conversation}/share/withdraw/": [("post", {})],
     "accounts/keys/{key}/revoke/": [("get", {}), ("post", {})],
+    "accounts/sessions/{session}/end/": [("post", {})],
 }
 
 
@@ -58,16 +75,23 @@ def owned() -> dict[str, str]:
         params={"max_tokens": 1},
     )
     key, _ = keys.create(user, SECRET)
+    share = Share.objects.create(
+        conversation=conversation, token="t" * 43, title=SECRET, leaf=response.pk, turns=[]
+    )
+    session = AccountSession.objects.create(user=user, session_key="k" * 32, agent=SECRET)
     return {
         "conversation": str(conversation.pk),
         "response": str(response.pk),
         "key": str(key.pk),
+        "share": str(share.pk),
+        "session": str(session.pk),
     }
 
 
 def everything() -> list[Any]:
-    models = (Conversation, Message, Response, ApiKey)
-    return [list(model.objects.order_by("pk").values()) for model in models]
+    models = (Conversation, Message, Response, ApiKey, Share)
+    rows = [list(model.objects.order_by("pk").values()) for model in models]
+    return [*rows, list(AccountSession.objects.filter(user__username="owner").values())]
 
 
 def stranger(kind: str) -> Client:
@@ -95,9 +119,20 @@ def test_every_address_that_names_a_thing_is_tried() -> None:
         address.replace("{conversation}", "<uuid:conversation_id>")
         .replace("{response}", "<uuid:response_id>")
         .replace("{key}", "<int:key_id>")
+        .replace("{share}", "<int:share_id>")
+        .replace("{session}", "<int:session_id>")
         for address in TRIES
     }
-    nobodys = {"jsi18n/<str:language>/", "v1/models/<path:model>"}
+    nobodys = {
+        "jsi18n/<str:language>/",
+        "v1/models/<path:model>",
+        "manifest/<str:language>.webmanifest",
+        "offline/<str:language>/",
+        # Whoever has the token may: it is what was shared, or mailed.
+        "s/<str:token>/",
+        "accounts/email/confirm/<str:token>/",
+        "accounts/password/new/<uidb64>/<token>/",
+    }
     assert set(addresses()) - nobodys == tried
 
 
@@ -110,7 +145,9 @@ def test_a_stranger_finds_nothing(owned: dict[str, str], kind: str, address: str
         filled = {name: value.format(**owned) for name, value in data.items()}
         answer = getattr(client, method)("/" + address.format(**owned), filled)
         signs_in = answer.status_code == 302 and answer.url.startswith("/accounts/login/")
-        assert answer.status_code == 404 or (signs_in and kind == "visitor"), answer.status_code
+        # A session that has ended meanwhile is no fault, so one that never was is none either.
+        is_gone = answer.status_code == (302 if "sessions" in address else 404)
+        assert is_gone or (signs_in and kind == "visitor"), answer.status_code
         assert SECRET not in answer.content.decode()
     assert everything() == before
 
