@@ -196,6 +196,8 @@ class Response(models.Model):
     """Where it stands, or stood, in the waiting list (`waiting_list.interface.Slot`): a list that
     has lost its memory restores the order by it. Empty while it is held."""
     rating = models.SmallIntegerField(choices=Rating, null=True, blank=True)
+    in_session = models.BooleanField(default=False, db_default=False)
+    """Asked for in an account's signed-in session: kept for as long as the account has one."""
 
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     started_at = models.DateTimeField(null=True, blank=True)

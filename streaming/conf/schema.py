@@ -159,7 +159,8 @@ class ChatStreamSettings(BaseModel):
         60,
         ge=0.5,
         le=86_400,
-        description="seconds after its last viewer left until a response is cancelled",
+        description="seconds after its last viewer left until a response is cancelled; one that "
+        "was asked for in an account's session stays as long as that account is signed in",
     )
     queue_timeout: float = Field(
         1800,

@@ -12,7 +12,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import HttpRequest
 
 from streaming import conf
-from streaming.identity import keys, visitors
+from streaming.identity import keys, sessions, visitors
 from streaming.models import Conversation, Response
 from streaming.record.database import in_database
 
@@ -185,7 +185,9 @@ def merge_at_login(*, request: HttpRequest | None, user: AbstractBaseUser, **kwa
         visitors.merged(visitor, user)  # first, so that none of their sockets writes anything later
         owner = owner_of_visitor(visitor)
         Conversation.objects.filter(owner=owner).update(owner=owner_of_user(user), user=user)
-        Response.objects.filter(owner=owner).update(owner=owner_of_user(user))
+        Response.objects.filter(owner=owner).update(
+            owner=owner_of_user(user), in_session=sessions.are_noted()
+        )
 
 
 def part_at_logout(*, request: HttpRequest | None, **kwargs: Any) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.models import User
+from django.db.models import Window
+from django.db.models.functions import RowNumber
 from django.dispatch import Signal
 from django.http import HttpRequest
 from django.utils import timezone
@@ -77,6 +79,14 @@ def _begin(request: HttpRequest, key: str) -> None:
 def of_user(user: User) -> list[AccountSession]:
     """Return an account's sessions that are still signed in, the last used first."""
     return valid(user.sessions.all())[:MAX_LISTED]
+
+
+def signed_in(users: Collection[Any]) -> set[Any]:
+    """Return those of the accounts, given by primary key, that are active and have a session that
+    is still signed in. Of each, the MAX_LISTED sessions used last are looked at."""
+    newest = Window(RowNumber(), partition_by="user", order_by="-last_used_at")
+    rows = AccountSession.objects.filter(user__in=users).annotate(rank=newest)
+    return {row.user_id for row in valid(rows.filter(rank__lte=MAX_LISTED))}
 
 
 def valid(rows: Iterable[AccountSession]) -> list[AccountSession]:

@@ -132,7 +132,7 @@ class _PositionEvent(_ServerEvent):
 class ResponseQueued(_PositionEvent):
     """The response is accepted. `position` is null while an earlier response of the conversation is
     open, and when it waits no more. `kept_seconds`: for so long it is kept after the last socket
-    that shows it has gone; then it is cancelled."""
+    that shows it has gone; then it is cancelled. Null: as long as the account is signed in."""
 
     type: Literal["response.queued"] = "response.queued"
     conversation_id: UUID

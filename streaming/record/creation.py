@@ -71,6 +71,7 @@ def create(
                 address=requester.address,
                 params=params,
                 instructions=_instructions(task, turn, requester),
+                in_session=requester.in_session,
             )
             return response, True
     except IntegrityError:

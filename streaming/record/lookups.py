@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
@@ -33,6 +34,15 @@ def ended_ids(response_ids: Sequence[str]) -> list[str]:
     is_open = Response.objects.filter(pk__in=response_ids, status__in=OPEN)
     still = {str(pk) for pk in is_open.values_list("pk", flat=True)}
     return [response_id for response_id in response_ids if response_id not in still]
+
+
+@in_database
+def accounts_in_session(response_ids: Sequence[str]) -> dict[str, Any]:
+    """Return the account's primary key of each of the open responses that was asked for in an
+    account's session, by the response's id."""
+    rows = Response.objects.filter(pk__in=response_ids, status__in=OPEN, in_session=True)
+    found = rows.exclude(conversation__user=None).values_list("pk", "conversation__user_id")
+    return {str(pk): account for pk, account in found}
 
 
 @in_database

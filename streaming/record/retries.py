@@ -66,7 +66,7 @@ def find(response_id: UUID) -> Retry | NoRetry:
         earlier_id=row.pk,
         response_id=retry_id(row.pk),
         params=row.params,
-        requester=Requester(row.owner, user, row.address),
+        requester=Requester(row.owner, user, row.address, row.in_session),
     )
 
 

@@ -13,11 +13,13 @@ from streaming.engine.base import ChatMessage
 @dataclass(frozen=True, slots=True)
 class Requester:
     """Whom a response is for: `owner` as in the waiting list, the account or None, and the network
-    address, which may be empty."""
+    address, which may be empty. `in_session`: it is asked for in the account's signed-in session,
+    not with a key."""
 
     owner: str
     user: User | None
     address: str
+    in_session: bool = False
 
 
 @dataclass(frozen=True, slots=True)

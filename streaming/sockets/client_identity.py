@@ -8,9 +8,10 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from streaming import conf
-from streaming.identity import keys, owners, visitors
+from streaming.identity import keys, owners, sessions, visitors
 from streaming.protocol.errors import ProtocolError
 from streaming.record.database import in_database
+from streaming.record.tasks import Requester
 from streaming.sockets.guard import Credentials
 
 
@@ -49,6 +50,16 @@ class ClientIdentity:
     def session_token(self) -> str | None:
         """Return the token with which a later socket becomes this visitor; None for an account."""
         return None if self.user else owners.visitor_token(self.owner)
+
+    @property
+    def requester(self) -> Requester:
+        """Return whom the client's responses are for."""
+        in_session = (
+            self.user is not None
+            and owners.key_in(self._scope["headers"]) is None
+            and sessions.are_noted()
+        )
+        return Requester(self.owner, self.user, self.address, in_session)
 
     def counted_as(self, owner: str) -> tuple[str, ...]:
         """Return the keys under which the socket counts as an owner's, and as its address's."""

@@ -80,7 +80,7 @@ class SocketReader:
                 ResponseQueued(
                     response_id=row.pk,
                     conversation_id=row.conversation_id,
-                    kept_seconds=conf.get().disconnect_grace,
+                    kept_seconds=None if row.in_session else conf.get().disconnect_grace,
                     **position._asdict(),
                 )
             )

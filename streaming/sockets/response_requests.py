@@ -13,7 +13,6 @@ from streaming.protocol.client_events import (
 )
 from streaming.protocol.server_events import ResponseUpdated
 from streaming.record import edits
-from streaming.record.tasks import Requester
 from streaming.sockets.asked_tasks import check_prompt, task_of
 from streaming.sockets.client_identity import ClientIdentity
 from streaming.sockets.reader import SocketReader
@@ -63,7 +62,7 @@ class ResponseRequests:
                 self._layer,
                 task,
                 params=params.resolve(event.params, await model_details(self._layer)),
-                requester=Requester(client.owner, client.user, client.address),
+                requester=client.requester,
                 reader=reader,
                 response_id=event.response_id,
             )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from channels.layers import BaseChannelLayer
 
 from streaming import conf
-from streaming.lifecycle import ending, reconciler, recovery
+from streaming.lifecycle import ending, kept_places, reconciler, recovery
 from streaming.lifecycle.titling import Titling
 from streaming.record.errors import RecordError
 from streaming.waiting_list import samples
@@ -50,10 +50,12 @@ class Upkeep:
             await ending.fail_exhausted(self._layer, response_id)
         for response_id in sweep.overdue:
             await ending.fail_overdue(self._layer, response_id)
-        for response_id in sweep.abandoned:
+        kept = await kept_places.keep(self._layer, sweep.unwatched)
+        abandoned = [each for each in sweep.abandoned if each not in kept]
+        for response_id in abandoned:
             with contextlib.suppress(RecordError):
                 await ending.cancel(self._layer, response_id)
-        if sweep.returned or sweep.abandoned:
+        if sweep.returned or abandoned:
             self._on_returned()
 
     async def reconcile(self) -> None:

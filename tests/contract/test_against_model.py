@@ -342,7 +342,8 @@ class Machine(RuleBasedStateMachine):
         sweep = self.run(self.backend.list.sweep(LONG * 1000, 0))
         assert set(sweep.overdue) == unclaimed
         assert (set(sweep.returned), set(sweep.exhausted)) == (returned, exhausted)
-        assert set(sweep.abandoned) == cancelled
+        assert set(sweep.abandoned) == set(sweep.cancelled) == cancelled
+        assert sweep.unwatched == []
 
     @invariant()
     def agrees(self) -> None:

@@ -227,6 +227,28 @@ async def test_only_what_runs_is_flagged(backend: Backend) -> None:
     assert len(await backend.list.read("r")) == 1
 
 
+async def test_a_sweep_tells_what_was_cancelled_from_what_nobody_watches(backend: Backend) -> None:
+    await backend.beat()
+    await backend.ask("ran")
+    claim = await backend.claim()
+    await backend.ask("waits")
+    await backend.list.flag("ran")
+    await backend.list.release(claim.lease)
+    await backend.pass_time(0.1)
+    sweep = await backend.list.sweep(0.05)
+    assert sorted(sweep.abandoned) == ["ran", "waits"]
+    assert (sweep.cancelled, sweep.unwatched) == (["ran"], ["waits"])
+
+
+async def test_what_is_kept_below_0_is_unwatched_sooner(backend: Backend) -> None:
+    await backend.beat()
+    await backend.ask("r")
+    await backend.list.keep("r", -4.0)
+    assert (await backend.list.sweep(5.0)).unwatched == []
+    await backend.pass_time(1.1)
+    assert (await backend.list.sweep(5.0)).unwatched == ["r"]
+
+
 async def test_what_is_kept_needs_no_viewer_for_so_long(backend: Backend) -> None:
     """Until a viewer comes, who may leave again."""
     await backend.beat("w", 1)

@@ -221,6 +221,17 @@ def test_where_nobody_knows_nothing_is_said(open_queue: OpenQueue) -> None:
     expect(page.locator(".wait-kept")).to_contain_text("Keep this tab open")
 
 
+def test_who_is_signed_in_keeps_the_place(open_queue: OpenQueue) -> None:
+    page, queue = open_queue()
+    queue.first = {"kept_seconds": None}
+    ask(page, "hello")
+    kept = "You can close this tab: your place is kept as long as you are signed in."
+    expect(page.locator(".wait-kept")).to_have_text(kept)
+    queue.place(1, 3)  # which says nothing of it
+    expect(page.locator(".wait-ahead")).to_have_text("You are next")
+    expect(page.locator(".wait-kept")).to_have_text(kept)
+
+
 def test_the_progress_never_goes_backward(open_queue: OpenQueue) -> None:
     page, queue = open_queue()
     ask(page, "hello")

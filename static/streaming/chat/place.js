@@ -4,7 +4,7 @@ export class Place {
   position; // 1 is next; null while another answer of the conversation is open
   size; // how many wait
   service; // what the workers do
-  keptSeconds; // how long it is kept while nobody looks; null where the server does not say it
+  keptSeconds; // how long it is kept while nobody looks; null: as long as one is signed in; undefined where the server does not say it
   startsAt; // the expected time of its start, and its range, in ms; null where nobody knows
   earliest;
   latest;
@@ -16,7 +16,7 @@ export class Place {
     this.position = position;
     this.size = size;
     this.service = isAway ? "away" : service;
-    this.keptSeconds = told.kept_seconds ?? before?.keptSeconds ?? null;
+    this.keptSeconds = told.kept_seconds === undefined ? before?.keptSeconds : told.kept_seconds;
     this.startsAt = fromNow(told.eta_seconds);
     this.earliest = fromNow(told.eta_low_seconds);
     this.latest = fromNow(told.eta_high_seconds);

@@ -116,9 +116,12 @@ export function sizeText({ position, size }) {
 
 const LEAST_KEPT = 5; // s: nobody closes a tab and is back sooner
 
-// "" where the server does not say how long it keeps a place.
+// seconds: as `Place.keptSeconds`; "" where the server does not say how long it keeps a place.
 export function keptText(seconds) {
-  if (seconds === null) return "";
+  if (seconds === undefined) return "";
+  if (seconds === null) {
+    return gettext("You can close this tab: your place is kept as long as you are signed in.");
+  }
   if (seconds < LEAST_KEPT) return gettext("Keep this tab open: your place goes when it is closed.");
   const text = gettext("You can close this tab: your place is kept for %(time)s.");
   return interpolate(text, { time: durationText(Math.round(seconds) * 1000) });

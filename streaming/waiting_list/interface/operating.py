@@ -109,5 +109,6 @@ class Operating(ABC):
         """Give back expired leases, drop dead workers, and return what the caller is to end.
 
         Those are responses that nobody has watched for `viewer_grace` seconds, that were not
-        claimed within `queue_timeout` seconds (None: no limit), or that are out of attempts.
+        claimed within `queue_timeout` seconds (None: no limit), or that are out of attempts. Of
+        those that nobody has watched, the caller may `keep` some instead.
         """

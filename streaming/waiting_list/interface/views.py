@@ -71,12 +71,19 @@ class Sweep:
 
     `returned` are back at their slots from expired leases. `exhausted` are out of attempts.
     `abandoned` have had no viewer for too long, or were cancelled while they ran and came back from
-    their worker without an end. `overdue` were never claimed and have waited too long. Every sweep
-    returns all but the first until the caller has ended them; those that came back are never
-    claimed again.
+    their worker without an end; the latter are in `cancelled`, too. `overdue` were never claimed
+    and have waited too long. Every sweep returns all but the first until the caller has ended them
+    (or kept those without a viewer); those that came back are never claimed again.
     """
 
     returned: list[str]
     exhausted: list[str]
     abandoned: list[str]
     overdue: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+
+    @property
+    def unwatched(self) -> list[str]:
+        """Those of the abandoned that only lack a viewer."""
+        cancelled = set(self.cancelled)
+        return [name for name in self.abandoned if name not in cancelled]

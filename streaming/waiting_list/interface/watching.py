@@ -25,7 +25,10 @@ class Watching(ABC):
 
     @abstractmethod
     async def keep(self, response_id: str, seconds: float) -> None:
-        """Count an open response as viewed until `seconds` from now; a viewer's touch ends that."""
+        """Count an open response as viewed until `seconds` from now; a viewer's touch ends that.
+
+        Below 0: as last viewed so many seconds ago.
+        """
 
     @abstractmethod
     async def place(self, response_id: str) -> Place:

@@ -175,11 +175,13 @@ class MemoryOperating(MemoryStore, Operating):
             and not response.token
             and response.asked <= now - queue_timeout
         ]
+        cancelled = [each.response_id for each in parked if each.cancelled]
         return Sweep(
             returned=returned,
             exhausted=[each.response_id for each in parked if not each.cancelled],
-            abandoned=[each.response_id for each in parked if each.cancelled] + unseen,
+            abandoned=cancelled + unseen,
             overdue=overdue,
+            cancelled=cancelled,
         )
 
     def _row(self, response: OpenResponse) -> EntryRow:

@@ -1,6 +1,6 @@
 -- ARGV: viewer_grace_ms, queue_timeout_ms or ''
--- Returns {returned, exhausted, abandoned, overdue}, each a list of ids.
-local returned, exhausted, abandoned, parked = {}, {}, {}, {}
+-- Returns {returned, exhausted, abandoned, overdue, cancelled}, each a list of ids.
+local returned, exhausted, abandoned, cancelled, parked = {}, {}, {}, {}, {}
 for _, id in ipairs(call('ZRANGEBYSCORE', RUNNING, '-inf', now)) do
   if give_back(id, false) then returned[#returned + 1] = id end
 end
@@ -12,8 +12,12 @@ end
 for _, place in ipairs(call('ZRANGE', PARKED, 0, -1)) do
   local id = id_at(place)
   parked[id] = true
-  local list = call('HGET', entry_key(id), 'cancelled') == '1' and abandoned or exhausted
-  list[#list + 1] = id
+  if call('HGET', entry_key(id), 'cancelled') == '1' then
+    abandoned[#abandoned + 1] = id
+    cancelled[#cancelled + 1] = id
+  else
+    exhausted[#exhausted + 1] = id
+  end
 end
 for _, id in ipairs(call('ZRANGEBYSCORE', OPEN, '-inf', now - tonumber(ARGV[1]))) do
   if not parked[id] then abandoned[#abandoned + 1] = id end
@@ -24,4 +28,5 @@ if ARGV[2] ~= '' then
 end
 return cjson.encode({
   returned = returned, exhausted = exhausted, abandoned = abandoned, overdue = overdue,
+  cancelled = cancelled,
 })
