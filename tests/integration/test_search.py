@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import html as html_of
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -345,3 +349,29 @@ def test_an_answer_of_a_program_is_not_indexed() -> None:
     endings.end.func([response.pk], ending)
     assert list(Message.objects.values_list("searchable", flat=True)) == [False, False]
     assert not Search(row.owner, "needle").newest_in([row])
+
+
+MIGRATE_BACK = """
+import django
+django.setup()
+from django.core.management import call_command
+for target in ([], ["streaming", "0011"], []):
+    call_command("migrate", *target, verbosity=0, interactive=False)
+from django.db import connection
+from streaming.record import search_index
+assert search_index._is_whole(connection)
+"""
+
+
+@on_sqlite
+def test_an_indexed_database_can_be_migrated_back(tmp_path: Path) -> None:
+    """As before an earlier version is installed again; then forward, with the index."""
+    ours = {"CHATSTREAM_DATA_DIR": str(tmp_path), "DATABASE_URL": "", "REDIS_URL": ""}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", MIGRATE_BACK],
+        env={**os.environ, **ours},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
