@@ -198,6 +198,8 @@ class Response(models.Model):
     rating = models.SmallIntegerField(choices=Rating, null=True, blank=True)
     in_session = models.BooleanField(default=False, db_default=False)
     """Asked for in an account's signed-in session: kept for as long as the account has one."""
+    imported = models.BooleanField(default=False, db_default=False)
+    """Comes from a file: nothing was answered here, and no measure of the service counts it."""
 
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     started_at = models.DateTimeField(null=True, blank=True)

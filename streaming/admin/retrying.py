@@ -91,6 +91,8 @@ def _why(reason: NoRetry) -> str:
             return _("it is gone.")
         case NoRetry.NOT_FAILED:
             return _("it has not failed.")
+        case NoRetry.ELSEWHERE:
+            return _("it was imported: it failed elsewhere.")
         case NoRetry.BY_API:
             return _("a program asked for it by the API, and was told that it failed.")
         case NoRetry.LASTING:

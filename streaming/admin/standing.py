@@ -35,7 +35,7 @@ def of(response: Response, request: HttpRequest) -> Standing | None:
     """Return where a response stands; None for one that has ended, but for a failed one."""
     steers = _may(request, actions.CONTROL)
     if response.status == Status.FAILED:
-        return Standing("failed", can_retry=True) if steers else None
+        return Standing("failed", can_retry=True) if steers and not response.imported else None
     if response.status not in OPEN:
         return None
     cancels = _may(request, actions.CANCEL)

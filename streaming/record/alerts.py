@@ -84,7 +84,10 @@ def failures(minutes: int) -> tuple[int, int]:
     """Return how many responses have failed, and how many ended, in the last minutes."""
     since = timezone.now() - timedelta(minutes=minutes)
     ended = Response.objects.filter(
-        created_at__gte=since - LONGEST_ANSWER, finished_at__gte=since, status__in=TERMINAL
+        created_at__gte=since - LONGEST_ANSWER,
+        finished_at__gte=since,
+        status__in=TERMINAL,
+        imported=False,
     )
     counts = ended.aggregate(failed=Count("pk", filter=Q(status=Status.FAILED)), ended=Count("pk"))
     return counts["failed"], counts["ended"]

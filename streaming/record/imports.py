@@ -136,6 +136,7 @@ def _responses(
                 "previous": None if row.previous is None else ids[row.previous],
                 "continues": None if row.continues is None else ids[row.continues],
                 "owner": owner,
+                "imported": True,
                 "status": row.status,
                 "text": answer.content.removeprefix(before[0]) if answer else "",
                 "reasoning": answer.reasoning.removeprefix(before[1]) if answer else "",

@@ -36,6 +36,7 @@ class NoRetry(Enum):
 
     GONE = "gone"
     NOT_FAILED = "not failed"
+    ELSEWHERE = "imported: it failed elsewhere"
     BY_API = "asked by a program, which has been told"
     LASTING = "would fail again"
     OUTDATED = "the conversation has gone on"
@@ -78,7 +79,9 @@ def retry_id(response_id: UUID) -> UUID:
 def _objection(row: Response) -> NoRetry | None:
     if row.status != Status.FAILED:
         return NoRetry.NOT_FAILED
-    if row.conversation.source == Conversation.Source.API:
+    if row.imported:  # its parameters are whatever stood in somebody's file
+        return NoRetry.ELSEWHERE
+    if row.conversation.source != Conversation.Source.CHAT:
         return NoRetry.BY_API
     if row.error_code in LASTING:
         return NoRetry.LASTING

@@ -43,6 +43,7 @@ def next_untitled(besides: Collection[UUID]) -> Response | None:
     rows = Response.objects.select_related("conversation", "prompt", "message").filter(
         created_at__gt=timezone.now() - RECENT,
         ordinal=1,
+        imported=False,
         status__in=(Status.COMPLETED, Status.INCOMPLETE),
         message__isnull=False,
         conversation__source=Conversation.Source.CHAT,

@@ -81,7 +81,7 @@ def of_owners(
             SELECT owner, status, prompt_tokens, completion_tokens,
                 {_WAITED[connection.vendor]} AS waited, {_RAN[connection.vendor]} AS ran
             FROM {connection.ops.quote_name(Response._meta.db_table)}
-            WHERE created_at >= %s AND created_at < %s
+            WHERE created_at >= %s AND created_at < %s AND NOT imported
         ), ranked AS (
             SELECT asked.*,
                 row_number() OVER (

@@ -6,21 +6,22 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 
 from streaming.engine.base import GenerationRequest
 from streaming.models import Conversation, Message, Response
 from streaming.pages.importing import bounds, reading, writing
 from streaming.pages.importing.report import Report
-from streaming.record import imports
+from streaming.record import alerts, imports, retries, series, usage
 from streaming.record.drafts import Draft
 from tests.integration.conftest import owner_of
 from tests.support.fake_engine import FakeEngine
@@ -455,3 +456,33 @@ async def test_an_imported_conversation_goes_on(
         ("assistant", "Very deep."),
         ("user", "[image]\n\nAnd this?"),
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_imported_is_no_measure_of_the_service(web: Client, here: None) -> None:
+    """However recent, dear and failed somebody's file says that it is."""
+    begun = timezone.now() - timedelta(minutes=1)
+    times = {"created_at": begun, "started_at": begun, "finished_at": begun}
+    row = {
+        "prompt": "m",
+        "status": "failed",
+        "error_code": "engine_error",
+        "params": {"max_tokens": 10**9},
+        "completion_tokens": 10**9,
+        **{name: moment.isoformat() for name, moment in times.items()},
+    }
+    file = {
+        "format": "chatstream.conversation/1",
+        "conversation": {"id": "c"},
+        "messages": [{"id": "m", "role": "user", "content": "Hello?"}],
+        "responses": [{"id": str(number), **row} for number in range(9)],
+    }
+    assert give(web, file).imported == 1
+    now = timezone.now()
+    assert usage.of_owners(now - timedelta(hours=1), now)[0] == []
+    assert async_to_sync(alerts.failures)(5) == (0, 0)
+    found = series.read(now.timestamp() - 3600, 60, 61)
+    assert (found.tokens, found.load, found.wait) == ({}, {}, {})
+    last = Response.objects.order_by("-ordinal").first()
+    assert last
+    assert async_to_sync(retries.find)(last.pk) is retries.NoRetry.ELSEWHERE
