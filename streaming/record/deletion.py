@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import IntegrityError, OperationalError, models, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from streaming.models import OPEN, Conversation, Message, Response
 from streaming.record.database import in_database
@@ -70,8 +70,11 @@ def delete(rows: QuerySet[Any]) -> tuple[int, list[str]]:
 
 def open_responses(rows: QuerySet[Any]) -> QuerySet[Response]:
     """Return the open responses that are deleted with these conversations, messages or
-    responses."""
-    return Response.objects.filter(**{_GO_WITH[rows.model]: rows}, status__in=OPEN)
+    responses; with conversations those by which a model makes their titles."""
+    goes = Q(**{_GO_WITH[rows.model]: rows})
+    if rows.model is Conversation:
+        goes |= Q(conversation__in=Conversation.objects.filter(names__in=rows))
+    return Response.objects.filter(goes, status__in=OPEN)
 
 
 def ids(rows: QuerySet[Any]) -> list[str]:

@@ -10,10 +10,13 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from streaming.lifecycle import forgetting
+from streaming.lifecycle import accepting, forgetting
+from streaming.lifecycle.params import resolve
 from streaming.lifecycle.titling import Titling
 from streaming.models import Conversation, Message, Response, Status
+from streaming.protocol.sampling_params import Params
 from streaming.record import titles
+from streaming.waiting_list.interface import AdmissionLimits
 from streaming.worker import queue_worker
 from tests.integration.conftest import eventually
 from tests.support.fake_engine import FakeEngine
@@ -123,6 +126,18 @@ async def test_who_has_no_title_made() -> None:
     assert await titles.write(right, {}) is not None
     assert await titles.write(right, {}) is None  # one at most
     assert await titles.next_untitled(()) is None
+
+
+async def test_what_is_asked_for_a_title_leaves_the_queue_with_the_conversation(layer: Any) -> None:
+    row = await answered("hello")
+    asking = await titles.write(row, resolve(Params(), {}))
+    assert asking
+    await accepting.accept_own(layer, asking, AdmissionLimits(9, 9))
+    assert await layer.waiting_list.known([str(asking.pk)])
+    found = Conversation.objects.filter(pk=row.conversation_id)
+    assert await sync_to_async(forgetting.forget)(found) == 1
+    assert not await Response.objects.aexists()
+    assert not await layer.waiting_list.known([str(asking.pk)])
 
 
 async def test_a_title_by_hand_stays_and_a_deleted_one_takes_all_along() -> None:
