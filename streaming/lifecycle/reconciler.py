@@ -14,8 +14,9 @@ from uuid import UUID
 from channels.layers import BaseChannelLayer
 
 from streaming.lifecycle import accepting, doorbell, ending, recovery
+from streaming.lifecycle.titling import SPARE
 from streaming.models import Response, Status
-from streaming.record import lookups, standing
+from streaming.record import lookups, standing, titles
 from streaming.record.endings import Ending
 from streaming.waiting_list.interface import EntryRow, WaitingListError
 
@@ -51,8 +52,9 @@ async def _put_back(layer: BaseChannelLayer) -> None:
 async def _admit(layer: BaseChannelLayer, row: Response) -> bool:
     """Ask for the place of a row that is still `accepting`, within the bounds; end it if it is
     refused. Return whether it has one."""
+    limits = SPARE if row.owner == titles.OWNER else None
     try:
-        await accepting.admit(layer, row)
+        await accepting.admit(layer, row, limits)
     except WaitingListError as refused:
         failed = Ending.failed(refused.code, str(refused))
         await ending.end(layer, [str(row.pk)], failed, of=ending.WAITING)

@@ -22,7 +22,7 @@ from streaming.waiting_list.interface import AdmissionLimits, WaitingListError
 
 logger = logging.getLogger(__name__)
 
-_SPARE = AdmissionLimits(max_waiting=-1, max_per_owner=1)
+SPARE = AdmissionLimits(max_waiting=-1, max_per_owner=1)
 """A place is given only where another one is left, and to one title at a time."""
 
 _TOKENS = 24
@@ -54,7 +54,7 @@ class Titling:
         if asking is None:
             return False
         try:
-            await accepting.accept_own(self._layer, asking, _SPARE)
+            await accepting.accept_own(self._layer, asking, SPARE)
         except WaitingListError as error:
             logger.debug("No place for a title: %s", error)
             return False

@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from streaming.lifecycle import accepting, forgetting
+from streaming.lifecycle import accepting, forgetting, reconciler
 from streaming.lifecycle.params import resolve
 from streaming.lifecycle.titling import Titling
 from streaming.models import Conversation, Message, Response, Status
@@ -138,6 +138,21 @@ async def test_what_is_asked_for_a_title_leaves_the_queue_with_the_conversation(
     assert await sync_to_async(forgetting.forget)(found) == 1
     assert not await Response.objects.aexists()
     assert not await layer.waiting_list.known([str(asking.pk)])
+
+
+async def test_a_title_that_a_process_died_over_takes_no_last_place(
+    layer: Any, start_worker: Any
+) -> None:
+    """The row is written, and the waiting list was not asked yet."""
+    await start_worker(FakeEngine(max_running=1))
+    row = await answered("hello")
+    asking = await titles.write(row, resolve(Params(), {}))
+    assert asking
+    long_ago = timezone.now() - timedelta(hours=1)
+    await Response.objects.filter(pk=asking.pk).aupdate(created_at=long_ago)
+    await reconciler.reconcile(layer)
+    await eventually(is_alone)
+    assert await title_of(row.conversation_id) == "hello"
 
 
 async def test_a_title_by_hand_stays_and_a_deleted_one_takes_all_along() -> None:
