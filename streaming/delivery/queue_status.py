@@ -40,6 +40,7 @@ class QueueStatus:
         self._next_place: float | None = None
         self._next_place_at = float("-inf")
         self._load: QueueLoad | None = None
+        self._first_load: asyncio.Task[QueueLoad] | None = None
         self._load_at = float("-inf")
         self._closed: str | None = None
         self._closed_at = float("-inf")
@@ -64,10 +65,21 @@ class QueueStatus:
 
     async def load(self) -> QueueLoad:
         """Return what somebody with nothing in the queue would meet who asked now."""
-        if self._load is None or time.monotonic() - self._load_at >= LOAD_FRESH_SECONDS:
-            self._load_at = time.monotonic()
-            self._load = load_as_met(await self._layer.waiting_list.load(), await self.service())
+        if self._load is not None and time.monotonic() - self._load_at < LOAD_FRESH_SECONDS:
+            return self._load
+        self._load_at = time.monotonic()
+        if self._load is not None:
+            self._load = await self._read_load()
+            return self._load
+        # A crowd comes back after a restart: one of them reads for all.
+        if self._first_load is None or self._first_load.done():
+            self._first_load = asyncio.create_task(self._read_load())
+            self._first_load.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._load = await asyncio.shield(self._first_load)
         return self._load
+
+    async def _read_load(self) -> QueueLoad:
+        return load_as_met(await self._layer.waiting_list.load(), await self.service())
 
     async def closed(self) -> str | None:
         """Return the operator's message while no new prompt is accepted, else None."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.delivery.queue_position import PositionUpdates, QueuePosition
-from streaming.delivery.queue_status import load_as_met
+from streaming.delivery.queue_status import QueueStatus, load_as_met
 from streaming.delivery.viewers import Viewers
 from streaming.protocol.server_events import QueueLoad
 from streaming.sockets import load_updates
@@ -168,3 +170,35 @@ async def test_ten_thousand_idle_sockets_are_told_in_turn(
         assert sum(len(socket.told) for socket in sockets) - before == MOST_PER_POLL
     assert len(layer.reads) == 25  # one for all of them
     assert {len(socket.told) for socket in sockets} == {1}  # in turn: nobody twice
+
+
+async def test_a_crowd_that_comes_at_once_is_told_by_one_reading() -> None:
+    """As after a restart: each of thousands would walk through all that waits."""
+    read = 0
+
+    class Waiting:
+        async def load(self) -> Load:
+            nonlocal read
+            read += 1
+            await asyncio.sleep(0)
+            return load(3)
+
+        async def workers(self) -> list[Any]:
+            await asyncio.sleep(0)
+            return []
+
+    status = QueueStatus(SimpleNamespace(waiting_list=Waiting()))  # type: ignore[arg-type]
+    told = await asyncio.gather(*(status.load() for _ in range(50)))
+    assert {each.waiting for each in told} == {3}
+    assert read == 1
+
+
+async def test_a_queue_that_does_not_answer_is_asked_again() -> None:
+    class Waiting:
+        load = AsyncMock(side_effect=[OSError("away"), load(3)])
+        workers = AsyncMock(return_value=[])
+
+    status = QueueStatus(SimpleNamespace(waiting_list=Waiting()))  # type: ignore[arg-type]
+    with pytest.raises(OSError, match="away"):
+        await status.load()
+    assert (await status.load()).waiting == 3
