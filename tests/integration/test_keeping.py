@@ -146,3 +146,18 @@ def test_the_list_says_what_waits_and_runs(web: Client) -> None:
 def test_who_must_sign_in_is_told_so(web: Client, settings: Any) -> None:
     settings.CHATSTREAM = {**settings.CHATSTREAM, "anonymous": False}
     assert web.get("/conversations/states/").status_code == 401
+
+
+def test_what_is_pinned_beyond_the_bound_is_listed_all_the_same(
+    web: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an import: nothing may be found by the search alone."""
+    monkeypatch.setattr(side_list, "MOST_PINNED", 2)
+    for title in ("first", "second", "third"):
+        keep(web, new(owner_of(web), title), pinned="1")
+    keep(web, new(owner_of(web), "filed"), pinned="1", folder="mine")
+    assert listed(web) == {"pinned": ["filed", "third"], "today": ["second", "first"]}
+    keep(web, new(owner_of(web), "fourth"), pinned="1")
+    keep(web, new(owner_of(web), "fifth"), pinned="1")
+    assert listed(web, folder="mine") == {"shelf": ["filed"]}
+    assert "mine" in web.get("/conversations/").text

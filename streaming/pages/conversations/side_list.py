@@ -77,7 +77,7 @@ class Shelf:
         """Return those of an owner's conversations that stand on it."""
         if self.archived:
             return own.filter(archived=True)
-        return own.filter(archived=False, pinned=False, folder=self.folder)
+        return _unpinned(own).filter(folder=self.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +132,29 @@ def page(
 
 
 def _beside(own: QuerySet[Conversation]) -> Beside:
-    pinned = own.filter(pinned=True, archived=False).order_by("-updated_at", "-pk")[:MOST_PINNED]
     archived = own.filter(archived=True).count()
     return Beside(
-        Group("pinned", _rows(list(pinned))), _folders(own), Shelf(archived=True, count=archived)
+        Group("pinned", _rows(list(_pinned(own)))), _folders(own), Shelf(archived=True, count=archived)
     )
+
+
+def _pinned(own: QuerySet[Conversation]) -> QuerySet[Conversation]:
+    return own.filter(pinned=True, archived=False).order_by("-updated_at", "-pk")[:MOST_PINNED]
+
+
+def _unpinned(own: QuerySet[Conversation]) -> QuerySet[Conversation]:
+    """Return what is not archived and does not stand above: of more than MOST_PINNED, those used
+    longest ago stand where they would unpinned."""
+    above = list(_pinned(own).values_list("pk", flat=True))
+    rows = own.filter(archived=False)
+    if len(above) < MOST_PINNED:
+        return rows.filter(pinned=False)
+    return rows.exclude(pk__in=above)
 
 
 def _folders(own: QuerySet[Conversation]) -> list[Shelf]:
     """Return the folders by their names, with how many conversations are in each."""
-    filed = own.filter(archived=False, pinned=False).exclude(folder="")
+    filed = _unpinned(own).exclude(folder="")
     counted = filed.order_by("folder").values_list("folder").annotate(count=Count("pk"))
     return [Shelf(name, count=count) for name, count in counted[:MOST_FOLDERS]]
 
