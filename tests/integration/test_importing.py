@@ -486,3 +486,17 @@ def test_what_is_imported_is_no_measure_of_the_service(web: Client, here: None) 
     last = Response.objects.order_by("-ordinal").first()
     assert last
     assert async_to_sync(retries.find)(last.pk) is retries.NoRetry.ELSEWHERE
+
+
+@pytest.mark.django_db
+def test_a_folder_of_a_file_can_be_opened(web: Client, here: None) -> None:
+    """The list asks for it by its name on one line."""
+    file = {
+        "format": "chatstream.conversation/1",
+        "conversation": {"id": "c", "title": "Sea", "folder": " Taxes\n  2026 "},
+        "messages": [{"id": "m", "role": "user", "content": "Hello?"}],
+        "responses": [{"id": "r", "prompt": "m", "status": "completed"}],
+    }
+    assert give(web, file).imported == 1
+    folder = Conversation.objects.get().folder
+    assert "Sea" in web.get("/conversations/", {"folder": folder}).text

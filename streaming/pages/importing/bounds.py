@@ -19,6 +19,7 @@ MOST_MESSAGE_CHARS = 1_000_000
 MOST_MESSAGES = 20_000
 """Messages of one conversation."""
 TITLE_CHARS = 120
+FOLDER_CHARS = 60
 
 
 class UnreadableFile(Exception):

@@ -59,7 +59,7 @@ class Head(_Part):
     instructions: Text | None = None
     pinned: bool = False
     archived: bool = False
-    folder: Annotated[str, BeforeValidator(_storable), Field(max_length=60)] = ""
+    folder: Annotated[str, BeforeValidator(_storable), Field(max_length=bounds.FOLDER_CHARS)] = ""
     created_at: Moment = ""
     updated_at: Moment = ""
 
@@ -148,7 +148,11 @@ def _draft(whole: OwnConversation, messages: dict[str, int], responses: dict[str
         head.created_at,
         head.updated_at,
         head.instructions,
-        {"pinned": head.pinned, "archived": head.archived, "folder": head.folder},
+        {
+            "pinned": head.pinned,
+            "archived": head.archived,
+            "folder": values.line(head.folder, bounds.FOLDER_CHARS),
+        },
         [
             MessageDraft(
                 None if row.parent is None else messages[row.parent],
