@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from typing import TypedDict
@@ -19,6 +20,7 @@ MOST_CHARS = 1_000_000
 """Characters of one copy, prompts and answers together."""
 
 _TOKEN_BYTES = 24
+_TOKEN = re.compile(r"[\w-]{1,43}", re.ASCII)
 
 
 class SharedTurn(TypedDict):
@@ -53,6 +55,8 @@ def of_owner(owner: str) -> QuerySet[Share]:
 
 def find(token: str) -> Share | None:
     """Return what a link shows; None if it was never made, or is withdrawn."""
+    if not _TOKEN.fullmatch(token):  # nor does every database look for every character
+        return None
     return Share.objects.filter(token=token).first()
 
 

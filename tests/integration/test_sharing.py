@@ -357,3 +357,10 @@ def test_forms_bear_a_token(web: Client) -> None:
     for what in ("share/link/", "share/withdraw/"):
         assert strict.post(f"/c/{row.pk}/{what}").status_code == 403
     assert strict.post("/import/").status_code == 403
+
+
+def test_what_is_no_token_is_not_looked_for(django_assert_num_queries: Any) -> None:
+    """PostgreSQL refuses some of it with an error."""
+    with django_assert_num_queries(0):
+        for token in ("a\0b", "", "x" * 44, "é" * 32):
+            assert shares.find(token) is None
