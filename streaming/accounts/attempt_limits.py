@@ -1,23 +1,14 @@
-"""Limits on attempts, such as sign-ins: counts in the record, each for a fixed time.
-
-Not in Django's cache: the default one belongs to one process, and a full one drops its oldest
-entries, so that invented names would push a count out of it.
-"""
+"""Limits on attempts, such as sign-ins: counts in the record, each for a fixed time."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
 
-from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from streaming.models import Attempts
-
-_KEPT = timedelta(minutes=1)
-"""How long a count is kept after its time: longer than between two statements of `take`."""
+from streaming.record import allowance
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +27,7 @@ class Limit:
 
         Call it before the attempt, so that concurrent attempts do not all get through.
         """
-        now = timezone.now()
-        until = now + timedelta(seconds=self.seconds)
-        Attempts.objects.filter(until__lte=now - _KEPT).delete()
-        own = Attempts.objects.filter(key=self._key(who))
-        with transaction.atomic():
-            Attempts.objects.bulk_create(
-                [Attempts(key=self._key(who), until=until)], ignore_conflicts=True
-            )
-            own.filter(until__lte=now).update(count=0, until=until)
-            return bool(own.filter(count__lt=self.bound).update(count=F("count") + 1))
+        return allowance.take(self.name, *who, most=self.bound, seconds=self.seconds)
 
     def is_used_up(self, *who: str) -> bool:
         """Return whether the next `take` will return False."""
@@ -62,8 +44,7 @@ class Limit:
         Attempts.objects.filter(key=self._key(who)).delete()
 
     def _key(self, who: tuple[str, ...]) -> str:
-        # Names come from people: of any length, with any characters.
-        return hashlib.sha256("\0".join((self.name, *who)).encode("utf-8", "replace")).hexdigest()
+        return allowance.key_of(self.name, *who)
 
 
 SIGN_IN = Limit("sign_in", bound=5, seconds=5 * 60)

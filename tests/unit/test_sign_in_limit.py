@@ -20,6 +20,7 @@ from streaming.accounts.attempt_limits import Limit
 from streaming.accounts.backend import is_limited
 from streaming.accounts.hashing import BusyError
 from streaming.models import Attempts
+from streaming.record import allowance
 
 PASSWORD = "correct horse battery"
 
@@ -54,6 +55,16 @@ def test_the_count_expires(monkeypatch: Any) -> None:
     assert not limit.take("ann")  # and does not make it longer
     now += timedelta(seconds=2)
     assert limit.take("ann")
+
+
+def test_counts_that_are_over_are_deleted(monkeypatch: Any) -> None:
+    """Whatever is counted: also what is imported, where nobody signs in."""
+    now = datetime(2026, 3, 10, tzinfo=UTC)
+    monkeypatch.setattr("streaming.record.allowance.timezone.now", lambda: now)
+    assert allowance.take("import", "ann", units=3, most=8, seconds=60)
+    now += timedelta(seconds=180)
+    assert allowance.take("import", "bob", units=3, most=8, seconds=60)
+    assert [row.count for row in Attempts.objects.all()] == [3]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -55,7 +55,7 @@ def _import(request: HttpRequest) -> Report:
     units = file.size // MEGABYTE + 1
     for who in (owner, address_of_request(request)):
         bound = _FILES_A_DAY * most
-        if not allowance.take("import", who, units, most=min(bound, 32_000), seconds=_DAY):
+        if not allowance.take("import", who, units=units, most=min(bound, 32_000), seconds=_DAY):
             return Report(refused="used_up")
     user = request.user if request.user.is_authenticated else None
     with _on_disk(file) as path:
