@@ -30,6 +30,9 @@ DELAYS = (0, 10, 60, 300, 1800, 7200)
 LONGEST_ANSWER = timedelta(hours=6)
 """How much earlier than it ended a response was asked, at most, to be counted as ended."""
 
+_KEPT = timedelta(days=90)
+"""How long the history has what was sent, or given up."""
+
 _DUTY = 1
 
 
@@ -134,6 +137,7 @@ def _write(
 ) -> list[AlertMessage]:
     """Write messages, which are due now; or `at_once`: which the caller sends, once."""
     now = None if at_once else timezone.now()
+    AlertMessage.objects.filter(next_at=None, created_at__lt=timezone.now() - _KEPT).delete()
     return [
         AlertMessage.objects.create(
             receiver=each, rule=rule, state=state, body={**body, "state": state}, next_at=now

@@ -1,4 +1,5 @@
-"""Deletes what is old from the record: conversations nobody has touched, sessions that expired.
+"""Deletes what is old from the record: conversations nobody has touched, sessions that expired
+(with what is noted of their browsers).
 
 A conversation is as old as its last prompt. One with an open response is never deleted, however
 old. Its messages, responses and link go with it; nothing else does: accounts and API keys stay.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib import import_module
 
 from django.apps import apps
@@ -18,7 +19,10 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from streaming.models import OPEN, Conversation, Message, Response
+from streaming.models import OPEN, AccountSession, Conversation, Message, Response
+
+_SLACK = timedelta(days=1)
+"""The use of a session is noted once a minute, and clocks differ."""
 
 BATCH = 100
 """Maximum conversations deleted in one transaction: others write between two."""
@@ -46,6 +50,7 @@ def prune(
         yield Counter({apps.get_model(label)._meta.db_table: n for label, n in rows.items()})
     count = expired_sessions().count()
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
+    lapsed_sessions().delete()
     yield Counter({Session._meta.db_table: count})
 
 
@@ -71,6 +76,13 @@ def old_conversations(
         is_old |= Q(source=Conversation.Source.API, updated_at__lt=api_before)
     is_open = Response.objects.filter(conversation=OuterRef("pk"), status__in=OPEN)
     return Conversation.objects.filter(is_old).exclude(Exists(is_open))
+
+
+def lapsed_sessions() -> QuerySet[AccountSession]:
+    """Return what is noted of signed-in sessions that have expired, wherever these are kept: none
+    is used later than it expires."""
+    age = timedelta(seconds=settings.SESSION_COOKIE_AGE) + _SLACK
+    return AccountSession.objects.filter(last_used_at__lt=timezone.now() - age)
 
 
 def expired_sessions() -> QuerySet[Session]:

@@ -51,9 +51,7 @@ def read(start: float, width: float, count: int, *, loads: bool = True) -> Serie
     """Return the series of `count` bins; without `loads` the percentiles alone."""
     found = Series(start, width)
     begin = datetime.fromtimestamp(start, UTC)
-    rows = Response.objects.order_by().filter(
-        created_at__gte=begin - LOOKBACK, imported=False
-    )
+    rows = Response.objects.order_by().filter(created_at__gte=begin - LOOKBACK, imported=False)
     found.wait = _percentiles(rows.filter(started_at__gte=begin), "started_at", found)
     found.ttft = _percentiles(rows.filter(first_token_at__gte=begin), "first_token_at", found)
     if loads:

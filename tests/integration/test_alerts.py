@@ -220,6 +220,19 @@ async def test_the_duty_goes_to_another_when_its_holder_is_gone(layer: Any) -> N
     assert not await alerts.take_duty("one", 30)
 
 
+async def test_what_was_sent_long_ago_is_forgotten() -> None:
+    """But not what is still to be sent."""
+    receiver = await AlertReceiver.objects.acreate(kind="email", address="a@example.org")
+    for days, next_at in ((91, None), (91, timezone.now()), (89, None)):
+        row = await AlertMessage.objects.acreate(
+            receiver=receiver, state="test", body={}, next_at=next_at
+        )
+        long_ago = timezone.now() - timedelta(days=days)
+        await AlertMessage.objects.filter(pk=row.pk).aupdate(created_at=long_ago)
+    assert await alerts.write_test(receiver.pk, {})
+    assert await AlertMessage.objects.acount() == 3
+
+
 async def test_without_rules_nothing_is_measured(
     layer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

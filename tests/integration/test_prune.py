@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from streaming.identity import keys
-from streaming.models import ApiKey, Conversation, Message, Response, Status
+from streaming.models import AccountSession, ApiKey, Conversation, Message, Response, Status
 from streaming.record import retention
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -111,6 +111,17 @@ def test_expired_sessions_go_and_accounts_and_keys_stay() -> None:
     assert prune("--older-than", "1d")["django_session"] == 1
     assert Session.objects.count() == 1
     assert ApiKey.objects.count() == User.objects.count() == 1
+
+
+def test_what_is_noted_of_a_session_goes_when_it_has_expired(settings: Any) -> None:
+    """Also of an account that never comes back."""
+    ada = User.objects.create_user("ada")
+    for key, days in (("old", 12), ("used", 9)):
+        used = timezone.now() - timedelta(days=days)
+        AccountSession.objects.create(user=ada, session_key=key, agent="Firefox", last_used_at=used)
+    settings.SESSION_COOKIE_AGE = 10 * 86_400
+    prune("--older-than", "1d")
+    assert [row.session_key for row in AccountSession.objects.all()] == ["used"]
 
 
 def test_the_setting_is_the_default(settings: Any) -> None:
