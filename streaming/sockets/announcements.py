@@ -48,7 +48,7 @@ class CurrentAnnouncement:
             self._fault = type(error)
             return self._known
         self._fault = None
-        self._known = row and Announcement(
-            id=row.pk, text=row.text, level=row.level, ends_at=row.ends_at
-        )
+        read = row and Announcement(id=row.pk, text=row.text, level=row.level, ends_at=row.ends_at)
+        if read != self._known:  # the same object else, which thousands of sockets compare quickly
+            self._known = read
         return self._known

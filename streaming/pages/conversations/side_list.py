@@ -134,7 +134,9 @@ def page(
 def _beside(own: QuerySet[Conversation]) -> Beside:
     archived = own.filter(archived=True).count()
     return Beside(
-        Group("pinned", _rows(list(_pinned(own)))), _folders(own), Shelf(archived=True, count=archived)
+        Group("pinned", _rows(list(_pinned(own)))),
+        _folders(own),
+        Shelf(archived=True, count=archived),
     )
 
 
