@@ -127,8 +127,13 @@ def running(row: Look, now: float) -> Row:
 
 
 def waiting(row: Look, now: float) -> Row:
-    """Return a waiting response's row; `source` and `characters` are empty while unknown."""
+    """Return a waiting response's row. Without `source` and `characters`, which come from the
+    record a moment later, it says nothing of them: a page that knows them keeps what it shows."""
     position, state = row["position"], row["state"]
+    origin = {}
+    if "source" in row:
+        origin["source"] = part(words.source_word(row["source"]))
+        origin["size"] = part(words.characters(row["characters"]))
     return _entry(
         row,
         {
@@ -137,8 +142,7 @@ def waiting(row: Look, now: float) -> Row:
                 title=None if position else words.place_title(state),
                 data_state=None if position else state,
             ),
-            "source": part(words.source_word(row.get("source", ""))),
-            "size": part(words.characters(row.get("characters"))),
+            **origin,
             "waited": _since(row["asked"], now),
             "wait": _until(row.get("eta"), now),
             # What has no place has none to be moved from.

@@ -36,7 +36,7 @@ def state_word(state: str) -> str:
 
 
 def source_word(source: str) -> str:
-    """By which door a prompt came; a dash while the record has not said it."""
+    """By which door a prompt came; a dash if the record does not say."""
     return _SOURCES[source]() if source in _SOURCES else source or NOTHING
 
 
@@ -102,10 +102,8 @@ def memory(used: float, whole: float) -> str:
     return _("%(used)s of %(whole)s") % {"used": size(used), "whole": size(whole)}
 
 
-def characters(count: int | None) -> str:
-    """Return the length of a prompt: `940`, `12.3k`; a dash while the record has not said it."""
-    if count is None:
-        return NOTHING
+def characters(count: int) -> str:
+    """Return the length of a prompt: `940`, `12.3k`."""
     return str(count) if count < 10_000 else f"{count / 1000:.1f}k"
 
 

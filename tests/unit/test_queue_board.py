@@ -101,6 +101,20 @@ def _place(text: str) -> dict[str, Any]:
     return {"text": text, "title": None, "data-state": None}
 
 
+def test_what_the_record_has_not_said_yet_is_not_overwritten() -> None:
+    """The first page has read it; the first frames of the socket come before that is read again."""
+    told = Told()
+    first = told.board(look())
+    rows = news(first, None)["tables"]["waiting"]["rows"]
+    assert rows[FIRST]["parts"]["source"] == {"text": "API"}
+    assert rows[FIRST]["parts"]["size"] == {"text": "12.3k"}
+    assert not {"source", "size"} & set(rows[SECOND]["parts"])
+    later = look()
+    later["waiting"][1] |= {"source": "chat", "characters": 40}
+    row = news(told.board(later), first)["tables"]["waiting"]["rows"][SECOND]
+    assert row == {"parts": {"source": {"text": "Chat"}, "size": {"text": "40"}}}
+
+
 def test_an_order_is_sent_when_rows_change_places() -> None:
     told = Told()
     first = told.board(look())
