@@ -96,6 +96,7 @@ class ConversationAdmin(RecordAdmin):
             given = request.GET.get("part", "")
             number = int(given) if given.isdecimal() and len(given) < 9 else 1
             context["transcript"] = transcript.part(found, number)
+            context["subtitle"] = found.title or short(found.pk)
         response: HttpResponse = super().change_view(request, object_id, form_url, context)
         return response
 

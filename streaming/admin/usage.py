@@ -16,6 +16,7 @@ from django.urls import URLPattern, reverse
 from django.urls import path as url_path
 from django.utils import timezone
 from django.utils.dateparse import parse_date
+from django.utils.formats import number_format
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -131,7 +132,7 @@ def _page(model_admin: Any, request: HttpRequest) -> HttpResponse:
             (text, asked.link(o=name), name == asked.order) for name, text in COLUMNS.items()
         ],
         "rows": [_row(each, totals) for each in owners],
-        "totals": totals,
+        "counts": _counts(totals),
         "total_time": words(totals.seconds),
         "heading": _heading(totals.owners),
         "more": _more(totals.owners - len(owners)),
@@ -158,12 +159,18 @@ def _row(each: usage.Usage, totals: usage.Totals) -> dict[str, Any]:
     return {
         "owner": each.owner,
         "name": each.username or each.owner,
-        "used": each,
+        "counts": _counts(each),
         "share": round(100 * share, 1),
         "time": words(each.seconds),
         "wait_p50": words(each.wait_p50),
         "wait_p95": words(each.wait_p95),
     }
+
+
+def _counts(used: usage.Usage | usage.Totals) -> dict[str, str]:
+    """Return the numbers as they are read: 174,087."""
+    names = ("responses", "prompt_tokens", "completion_tokens", "failed", "cancelled")
+    return {name: number_format(getattr(used, name), force_grouping=True) for name in names}
 
 
 def _export(model_admin: Any, request: HttpRequest) -> HttpResponse:

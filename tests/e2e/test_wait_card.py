@@ -402,7 +402,7 @@ def test_a_browser_that_does_not_allow_it(open_queue: OpenQueue) -> None:
 def test_before_asking_the_load_is_told(open_queue: OpenQueue) -> None:
     page, queue = open_queue(BUSY)
     line = page.locator("#queue-load")
-    expect(line).to_have_text("3 wait now · about 70 s to 2 min")
+    expect(line).to_have_text("3 wait now · a new prompt waits about 70 s to 2 min")
     queue.say_load(FREE)
     expect(line).to_be_hidden()
     queue.say_load({**BUSY, "waiting": 1, "eta_seconds": None})

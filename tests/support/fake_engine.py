@@ -42,7 +42,7 @@ def thoughts(count: int) -> str:
     return "".join(THOUGHT.format(number=number) for number in range(count))
 
 
-def _pieces(text: str) -> list[str]:
+def pieces(text: str) -> list[str]:
     return [text[at : at + SAID] for at in range(0, len(text), SAID)]
 
 
@@ -226,18 +226,18 @@ class FakeEngine(Engine):
             return
         command, _, argument = row.prompt.partition(" ")
         end = self._end(row)
-        pieces = _pieces(argument)
+        said = pieces(argument)
         if row.done < row.thought:
             text = THOUGHT.format(number=row.begun + row.done)
             row.done += 1
             yield TextDelta(request.response_id, text, (row.done - 1,), Channel.REASONING)
         elif row.words < end:
-            text = pieces[row.words] if command == "say" else words(row.words + 1)[-1]
+            text = said[row.words] if command == "say" else words(row.words + 1)[-1]
             row.done += 1
             yield TextDelta(request.response_id, text, (row.done - 1,))
         if row.done >= row.thought and row.words >= end:
             reasons = {"stop": FinishReason.STOP, "fail": FinishReason.ERROR}
-            if command == "say" and end == len(pieces):
+            if command == "say" and end == len(said):
                 reasons["say"] = FinishReason.STOP
             reason = reasons.get(command, FinishReason.LENGTH)
             yield self._finished(row, reason)
@@ -254,7 +254,7 @@ class FakeEngine(Engine):
         most = row.request.params.max_tokens
         if command in ("stop", "fail"):
             return int(argument)
-        return min(most, len(_pieces(argument))) if command == "say" else most
+        return min(most, len(pieces(argument))) if command == "say" else most
 
     def _finished(self, row: _Row, reason: FinishReason) -> Finished:
         failed = reason is FinishReason.ERROR

@@ -63,7 +63,7 @@ function ordinal(value) {
 // Rounded as somebody would say it, a range where it is known; "" when nobody can tell.
 export function etaText({ startsAt, earliest, latest }) {
   if (startsAt === null) return "";
-  if (secondsTo(latest ?? startsAt) < 3) return gettext("any moment now");
+  if (secondsTo(latest ?? startsAt) < 3) return soonText();
   if (earliest === null || latest === null) return aboutText(spoken(secondsTo(startsAt)));
   const [low, high] = [spoken(Math.max(1, secondsTo(earliest))), spoken(secondsTo(latest))];
   if (low.text === high.text) return aboutText(high);
@@ -76,6 +76,8 @@ export function etaText({ startsAt, earliest, latest }) {
     : gettext("about %(low)s to %(high)s s");
   return interpolate(text, { low: number(low.count), high: number(high.count) });
 }
+
+const soonText = () => gettext("any moment now");
 
 const secondsTo = (time) => Math.max(0, time - Date.now()) / 1000;
 
@@ -141,7 +143,13 @@ export function loadText({ waiting, running, capacity }, service, wait) {
   const text = ngettext("%(count)s waits now", "%(count)s wait now", waiting);
   const many = waiting ? interpolate(text, { count: number(waiting) }) : "";
   const busy = !waiting && !trouble ? gettext("All places are taken") : "";
-  return [trouble, many || busy, trouble ? "" : etaText(wait)].filter(Boolean).join(" · ");
+  return [trouble, many || busy, trouble ? "" : newcomerText(wait)].filter(Boolean).join(" · ");
+}
+
+function newcomerText(wait) {
+  const time = etaText(wait);
+  if (!time || time === soonText()) return time;
+  return interpolate(gettext("a new prompt waits %(time)s"), { time });
 }
 
 // --- who looks elsewhere ---
