@@ -124,13 +124,14 @@ class Message(models.Model):
 class Status(models.TextChoices):
     """How far a response is. `streaming.lifecycle.transitions` has what leads on."""
 
-    ACCEPTING = "accepting"  # written, the waiting list has not answered yet; never on the wire
-    QUEUED = "queued"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    INCOMPLETE = "incomplete"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
+    # Written, but the waiting list has not answered yet; never on the wire.
+    ACCEPTING = "accepting", _("Accepting")
+    QUEUED = "queued", _("Queued")
+    IN_PROGRESS = "in_progress", _("In Progress")
+    COMPLETED = "completed", _("Completed")
+    INCOMPLETE = "incomplete", _("Incomplete")
+    CANCELLED = "cancelled", _("Cancelled")
+    FAILED = "failed", _("Failed")
 
 
 OPEN = (Status.ACCEPTING, Status.QUEUED, Status.IN_PROGRESS)

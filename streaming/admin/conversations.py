@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy
 
 from streaming.admin import excerpts, filters, lists, search, timeline_drawing, transcript
 from streaming.admin.durations import total_seconds, words
@@ -53,7 +54,9 @@ class ConversationAdmin(RecordAdmin):
     list_filter = ("source", ("updated_at", lists.MomentFilter))
     list_select_related = ("user",)
     search_fields = ("id",)  # for the form; `find` says what is searched
-    search_help_text = "The beginning of an id, an owner or account; words of titles if allowed"
+    search_help_text = gettext_lazy(
+        "The beginning of an id, an owner or account; words of titles if allowed"
+    )
     show_full_result_count = False
     fields = (
         "id",
@@ -108,37 +111,37 @@ class ConversationAdmin(RecordAdmin):
         condition = search.condition(search_term, ids=("pk",), owner="owner", texts=texts)
         return queryset.filter(condition)
 
-    @admin.display(description="conversation", ordering="id")
+    @admin.display(description=gettext_lazy("conversation"), ordering="id")
     def short_id(self, obj: Conversation) -> str:
         """Return the beginning of the id."""
         return short(obj.pk)
 
-    @admin.display(description="owner", ordering="owner")
+    @admin.display(description=gettext_lazy("owner"), ordering="owner")
     def short_owner(self, obj: Conversation) -> str:
         """Return the owner, cut to its column's width."""
         return clipped(obj.owner, obj.user.get_username() if obj.user else None)
 
-    @admin.display(description="title", ordering="title")
+    @admin.display(description=gettext_lazy("title"), ordering="title")
     def marked_title(self, obj: Any) -> str:
         """Return the title with the words of the search marked."""
         return excerpts.marked(obj.title, obj.searched)
 
-    @admin.display(description="created", ordering="created_at")
+    @admin.display(description=gettext_lazy("created"), ordering="created_at")
     def created(self, obj: Conversation) -> str:
         """Return when it was created."""
         return moment(obj.created_at)
 
-    @admin.display(description="updated", ordering="updated_at")
+    @admin.display(description=gettext_lazy("updated"), ordering="updated_at")
     def updated(self, obj: Conversation) -> str:
         """Return when its last prompt came."""
         return moment(obj.updated_at)
 
-    @admin.display(description="messages", ordering="count")
+    @admin.display(description=gettext_lazy("messages"), ordering="count")
     def message_count(self, obj: Any) -> int:
         """Return how many messages it has."""
         return int(obj.count)
 
-    @admin.display(description="responses")
+    @admin.display(description=gettext_lazy("responses"))
     def turns(self, obj: Conversation) -> str:
         """Its responses in the order of their prompts, without a word of them."""
         found = newest_first(obj).reverse()
@@ -210,7 +213,7 @@ class MessageAdmin(RecordAdmin):
     list_display = ("short_id", "role", "beginning", "conversation_link", "created_at")
     list_filter = ("role", ("created_at", lists.MomentFilter))
     search_fields = ("id",)  # for the form; `find` says what is searched
-    search_help_text = (
+    search_help_text = gettext_lazy(
         "The beginning of a message's or conversation's id, an owner or account; words if allowed"
     )
     show_full_result_count = False
@@ -252,12 +255,12 @@ class MessageAdmin(RecordAdmin):
         )
         return queryset.filter(condition)
 
-    @admin.display(description="message", ordering="id")
+    @admin.display(description=gettext_lazy("message"), ordering="id")
     def short_id(self, obj: Message) -> str:
         """Return the beginning of the id."""
         return short(obj.pk)
 
-    @admin.display(description="text")
+    @admin.display(description=gettext_lazy("text"))
     def beginning(self, obj: Any) -> str:
         """Return the beginning of the text, or where the search has found it."""
         if obj.found:
@@ -266,12 +269,12 @@ class MessageAdmin(RecordAdmin):
         start: str = obj.start
         return start if len(start) <= BEGINNING else f"{start[: BEGINNING - 1]}…"
 
-    @admin.display(description="conversation", ordering="conversation_id")
+    @admin.display(description=gettext_lazy("conversation"), ordering="conversation_id")
     def conversation_link(self, obj: Message) -> str:
         """Return a link to its conversation."""
         return link(Conversation, obj.conversation_id, short(obj.conversation_id))
 
-    @admin.display(description="follows")
+    @admin.display(description=gettext_lazy("follows"))
     def parent_link(self, obj: Message) -> str:
         """Return a link to the message that it follows; a dash without one."""
         return link(Message, obj.parent_id, short(obj.parent_id)) if obj.parent_id else "–"

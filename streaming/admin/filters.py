@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.lookups import GreaterThan
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 
 from streaming.admin.durations import DURATIONS
 from streaming.models import Conversation, Response, Status
@@ -34,12 +35,12 @@ def _choices(names: Iterable[str], chosen: str | None) -> list[tuple[str, str]]:
 class OwnerKind(admin.SimpleListFilter):
     """Responses of accounts, or of visitors."""
 
-    title = "owner"
+    title = gettext_lazy("owner")
     parameter_name = "owner_kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the choices, as pairs of value and name."""
-        return [("user", "Account"), ("visitor", "Visitor")]
+        return [("user", gettext("Account")), ("visitor", gettext("Visitor"))]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
         """Return the rows whose owner is of the chosen kind."""
@@ -51,12 +52,12 @@ class OwnerKind(admin.SimpleListFilter):
 class Source(admin.SimpleListFilter):
     """Responses to the chat page, to the API, or the server's own, which make titles."""
 
-    title = "source"
+    title = gettext_lazy("source")
     parameter_name = "source"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the choices, as pairs of value and name."""
-        names = {"chat": "Chat", "api": "API", "name": "Title"}
+        names = {"chat": gettext("Chat"), "api": gettext("API"), "name": gettext("Title")}
         return [(source.value, names[source]) for source in Conversation.Source]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
@@ -67,7 +68,7 @@ class Source(admin.SimpleListFilter):
 class Worker(admin.SimpleListFilter):
     """Workers of late; any other by `?worker=` and its name, as a response's page links it."""
 
-    title = "worker"
+    title = gettext_lazy("worker")
     parameter_name = "worker"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -83,7 +84,7 @@ class Worker(admin.SimpleListFilter):
 class OfConversation(ListFilter):
     """Of one conversation, as its page links them; not offered to choose from."""
 
-    title = "conversation"
+    title = gettext_lazy("conversation")
     template = "admin/filter.html"
     parameter_name = "conversation__id__exact"
 
@@ -112,7 +113,7 @@ class OfConversation(ListFilter):
     def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
         """Return the way back to all, and the chosen conversation."""
         others = changelist.get_query_string(remove=[self.parameter_name])
-        yield {"display": "All", "selected": False, "query_string": others}
+        yield {"display": gettext("All"), "selected": False, "query_string": others}
         chosen = str(self.used_parameters[self.parameter_name])
         yield {
             "display": chosen[:8],
@@ -124,7 +125,7 @@ class OfConversation(ListFilter):
 class ErrorCode(admin.SimpleListFilter):
     """Failed responses with one code."""
 
-    title = "error code"
+    title = gettext_lazy("error code")
     parameter_name = "error"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -144,13 +145,17 @@ class ErrorCode(admin.SimpleListFilter):
 class Rating(admin.SimpleListFilter):
     """Responses by how their readers rated them."""
 
-    title = "rating"
+    title = gettext_lazy("rating")
     parameter_name = "rating"
     _conditions = {"like": Q(rating=1), "dislike": Q(rating=-1), "none": Q(rating=None)}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the choices, as pairs of value and name."""
-        return [("like", "Liked"), ("dislike", "Disliked"), ("none", "Not rated")]
+        return [
+            ("like", gettext("Liked")),
+            ("dislike", gettext("Disliked")),
+            ("none", gettext("Not rated")),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
         """Return the rows with the chosen rating."""
@@ -161,13 +166,16 @@ class Rating(admin.SimpleListFilter):
 class Trouble(admin.SimpleListFilter):
     """Responses that were attempted again, or that the waiting list forgot."""
 
-    title = "interruptions"
+    title = gettext_lazy("interruptions")
     parameter_name = "interrupted"
     _conditions = {"attempts": Q(attempt__gt=1), "restarts": Q(restarts__gt=0)}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the choices, as pairs of value and name."""
-        return [("attempts", "More than one attempt"), ("restarts", "Forgotten by the list")]
+        return [
+            ("attempts", gettext("More than one attempt")),
+            ("restarts", gettext("Forgotten by the list")),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows | None:
         """Return the rows with the chosen kind of interruption."""
@@ -178,18 +186,21 @@ class Trouble(admin.SimpleListFilter):
 class Slow(admin.SimpleListFilter):
     """What took long. The value has a name of DURATIONS and a bound in seconds."""
 
-    title = "slow ones"
+    title = gettext_lazy("slow ones")
     parameter_name = "slow"
     bounds = {
-        "queue": ("Queue time", (10, 60, 600)),
-        "ttft": ("First token", (5, 30, 300)),
-        "total": ("Total", (60, 300)),
+        "queue": (gettext_lazy("Queue time"), (10, 60, 600)),
+        "ttft": (gettext_lazy("First token"), (5, 30, 300)),
+        "total": (gettext_lazy("Total"), (60, 300)),
     }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return a choice for each duration and bound."""
         return [
-            (f"{name}-{bound}", f"{title} over {_round(bound)}")
+            (
+                f"{name}-{bound}",
+                gettext("%(what)s over %(time)s") % {"what": title, "time": _round(bound)},
+            )
             for name, (title, bounds) in self.bounds.items()
             for bound in bounds
         ]
@@ -203,17 +214,23 @@ class Slow(admin.SimpleListFilter):
 
 
 def _round(seconds: int) -> str:
-    return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"
+    if seconds % 60 == 0:
+        return gettext("%(count)s min") % {"count": seconds // 60}
+    return gettext("%(count)s s") % {"count": seconds}
 
 
 class Created(ListFilter):
     """Today, the past days, or from one day to another, both included."""
 
-    title = "created"
+    title = gettext_lazy("created")
     template = "admin/streaming/response/created_filter.html"
     first, last = "created_from", "created_to"
     _names = [first, last]
-    _spans = (("Today", 0), ("Past 7 days", 6), ("Past 30 days", 29))
+    _spans = (
+        (gettext_lazy("Today"), 0),
+        (gettext_lazy("Past 7 days"), 6),
+        (gettext_lazy("Past 30 days"), 29),
+    )
 
     def __init__(
         self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
@@ -258,7 +275,11 @@ class Created(ListFilter):
         def query(values: dict[str, str]) -> str:
             return changelist.get_query_string(values, self._names)
 
-        yield {"display": "Any date", "selected": not self.values, "query_string": query({})}
+        yield {
+            "display": gettext("Any date"),
+            "selected": not self.values,
+            "query_string": query({}),
+        }
         today = timezone.localdate()
         for display, days in self._spans:
             values = {self.first: (today - timedelta(days=days)).isoformat()}

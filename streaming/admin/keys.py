@@ -12,6 +12,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
 
 from streaming.admin.lists import MomentFilter, OfferedAdmin
 from streaming.identity import keys
@@ -69,7 +70,7 @@ class ApiKeyAdmin(OfferedAdmin):
         text = f"The key's secret, shown this once: {secret}"
         self.message_user(request, text, messages.WARNING)
 
-    @admin.action(description="Revoke the selected keys", permissions=["change"])
+    @admin.action(description=gettext_lazy("Revoke the selected keys"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """Revoke the selected keys that are not revoked yet, and log each."""
         count = 0

@@ -93,7 +93,7 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
         filters.OfConversation,
     )
     search_fields = ("id",)  # for the form; `find` says what is searched
-    search_help_text = (
+    search_help_text = gettext_lazy(
         "The beginning of an id, an owner or account, an error code, a worker; words of prompts "
         "and answers for those who may read them, in quotes for these alone"
     )
@@ -203,7 +203,7 @@ class ResponseAdmin(ResponseColumns, RecordAdmin):
 
     # Exports.
 
-    @admin.action(description="Export the selected as CSV", permissions=["view"])
+    @admin.action(description=gettext_lazy("Export the selected as CSV"), permissions=["view"])
     def export_selected(
         self, request: HttpRequest, queryset: QuerySet[Response]
     ) -> HttpResponseBase:

@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy
 
 from streaming.admin.lists import MomentFilter, OfferedAdmin
 from streaming.admin.record_pages import may_view_text
@@ -53,7 +54,7 @@ class ShareAdmin(OfferedAdmin):
         actions.pop("delete_selected", None)
         return actions
 
-    @admin.display(description="owner", ordering="conversation__owner")
+    @admin.display(description=gettext_lazy("owner"), ordering="conversation__owner")
     def owner(self, obj: Share) -> str:
         """Return whose conversation it is."""
         return obj.conversation.owner
@@ -62,13 +63,13 @@ class ShareAdmin(OfferedAdmin):
         """Return what is shown: the link to those alone who may read texts."""
         return [name for name in self.fields if name != "link" or may_view_text(request)]
 
-    @admin.display(description="link")
+    @admin.display(description=gettext_lazy("link"))
     def link(self, obj: Share) -> str:
         """Return a link to what it opens."""
         address = reverse("shared", args=[obj.token])
         return format_html('<a href="{}">{}</a>', address, address)
 
-    @admin.action(description="Withdraw the selected links", permissions=["delete"])
+    @admin.action(description=gettext_lazy("Withdraw the selected links"), permissions=["delete"])
     def withdraw(self, request: HttpRequest, queryset: QuerySet[Share]) -> None:
         """Withdraw the selected links, and log each."""
         for share in queryset:

@@ -10,11 +10,12 @@ from tests.support.fake_engine import ProcessEngine, _Row, pieces
 CODE = "```"
 
 ANSWERS = {
-    "loan": rf'''Each month you pay the same sum $M$, of which a part is interest and the rest repays the loan:
+    "loan": rf'''Each month you pay the same sum $M$, of which a part is interest:
 
 $$M = P\,\frac{{r\,(1+r)^n}}{{(1+r)^n - 1}}$$
 
-Here $P$ is the loan, $r$ the interest of one month and $n$ the number of months. For 200,000 at 3 % a year:
+Here $P$ is the loan, $r$ the interest of one month and $n$ the number of months. For 200,000
+at 3 % a year:
 
 | Years | Monthly | Interest in all |
 |------:|--------:|----------------:|
@@ -35,7 +36,10 @@ def monthly(loan: float, rate: float, months: int) -> float:
 - Together they close 120 + 280 = 400 km in an hour.
 - 300 km take three quarters of an hour.
 """,
-    "tides": """Because the moon pulls the near side of the Earth more than its centre, and the centre more than the far side. The water bulges on both sides, and the Earth turns under the two bulges once a day: two high tides.""",
+    "tides": """Because the moon pulls the near side of the Earth more than its centre, and
+the centre more than the far side. The water bulges on both sides, and the Earth turns under the two
+bulges once a day: two high tides.
+""",
     "俳句": """**古池に月ひとつ落つ秋深し**
 
 季語は「秋深し」です。秋も終わりに近づき、草木や空気に寂しさが増す晩秋を表します。

@@ -1,5 +1,5 @@
-"""Run by `manage.py shell` for the pictures: users with keys, whose secrets are printed, an operator
-and a week of answers in the record."""
+"""Run by `manage.py shell` for the pictures: users with keys, whose secrets are printed, an
+operator and a week of answers in the record."""
 
 import random
 from datetime import timedelta

@@ -38,7 +38,7 @@ TRAIN = (
     "120 km/h from 10:00 on, the way is 420 km. When do they meet?"
 )
 TIDES = "Why are there two high tides a day, and not one?"
-HAIKU = "秋の俳句を一つ作って、季語を説明してください。"  # noqa: RUF001
+HAIKU = "秋の俳句を一つ作って、季語を説明してください。"
 ASKED = (
     "Summarise these minutes in five sentences for people who were not there.",
     "Translate the letter of our landlord.",
@@ -229,10 +229,20 @@ def usage(studio: Studio) -> None:
     take(studio.operate("/admin/streaming/response/usage/?window=7d", **DESKTOP), "usage")
 
 
+def history(studio: Studio) -> None:
+    """The list of responses, and the page of one."""
+    take(studio.operate("/admin/streaming/response/", **DESKTOP), "history")
+    page = studio.operate("/admin/streaming/response/?status__exact=completed", **DESKTOP)
+    page.locator("#result_list tbody th a").first.click()
+    page.wait_for_load_state()
+    take(page, "history-timeline")
+
+
 PICTURES: dict[str, Callable[[Studio], None]] = {
     one.__name__: one
     for one in (
-        answer, thought, share, dark, japanese, transcript, usage, empty, wait, phone, queue
+        answer, thought, share, dark, japanese, transcript, usage, history, empty, wait, phone,
+        queue,
     )
 }  # fmt: skip
 
