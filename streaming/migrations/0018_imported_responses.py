@@ -8,7 +8,7 @@ AddColumn = import_module('streaming.migrations.0010_reasoning').AddColumn
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('streaming', '0016_titles'),
+        ('streaming', '0017_in_session'),
     ]
 
     operations = [
