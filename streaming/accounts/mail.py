@@ -10,11 +10,11 @@ import logging
 import threading
 from typing import Any
 
-from django.conf import settings
 from django.core.mail import EmailMessage
 
 from streaming import conf
 from streaming.accounts.attempt_limits import Limit
+from streaming.system.mail import can_be_sent as can_be_sent
 
 logger = logging.getLogger(__name__)
 
@@ -25,12 +25,6 @@ FROM_ADDRESS = Limit("mail_from", bound=20, seconds=60 * 60)
 """Mails that may be asked for from one network address."""
 
 _MAX_SENDING = 32
-_SWITCHED_OFF = "django.core.mail.backends.dummy.EmailBackend"
-
-
-def can_be_sent() -> bool:
-    """Return whether the site has a way to send mail."""
-    return bool(settings.EMAIL_BACKEND != _SWITCHED_OFF)
 
 
 def context() -> dict[str, Any]:

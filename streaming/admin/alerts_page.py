@@ -12,9 +12,9 @@ from django.urls import path as url_path
 from django.utils.translation import gettext as _
 
 from streaming.admin import actions, alerting
-from streaming.alerts import sending
 from streaming.models import AlertReceiver, AlertRule
 from streaming.record import alerts
+from streaming.system import mail
 
 SHOWN = 50
 """Messages of the history that the page shows."""
@@ -42,7 +42,7 @@ def _page(model_admin: Any, request: HttpRequest) -> HttpResponse:
         "receivers": alerts.receivers(),
         "kinds": AlertReceiver.Kind.choices,
         "history": alerts.history(SHOWN),
-        "mail_works": sending.mail_works(),
+        "mail_works": mail.can_be_sent(),
         "can_control": request.user.has_perm(actions.CONTROL),
     }
     return TemplateResponse(request, "admin/streaming/alerts.html", context)

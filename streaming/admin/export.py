@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +25,7 @@ from streaming.admin.durations import (
 )
 from streaming.admin.record_pages import may_view_text
 from streaming.models import Response
-from streaming.record.database import in_database
+from streaming.record.database import pieces_in_database
 
 CHUNK = 500
 """Rows in memory at a time, with their texts."""
@@ -89,7 +89,7 @@ def export(request: HttpRequest, queryset: QuerySet[Response], what: str) -> Str
     lines = csv_lines(_with_what_is_needed(queryset, with_texts), columns)
     name = f"responses-{timezone.now():%Y%m%d-%H%M%S}.csv"
     # Each server takes the iterator of its kind alone without collecting it first.
-    content = _in_threads(lines) if isinstance(request, ASGIRequest) else lines
+    content = pieces_in_database(lines) if isinstance(request, ASGIRequest) else lines
     return StreamingHttpResponse(
         content,
         content_type="text/csv; charset=utf-8",
@@ -177,13 +177,6 @@ def of_filter(query: str) -> str:
         return "all."
     shown = query if len(query) <= LONGEST_QUERY else f"{query[: LONGEST_QUERY - 1]}…"
     return f"filter ?{shown}"
-
-
-async def _in_threads(lines: Iterator[str]) -> AsyncIterator[str]:
-    """The same for an event loop: each chunk is read in a thread."""
-    following = in_database(next)
-    while (chunk := await following(lines, None)) is not None:
-        yield chunk
 
 
 def _ms(seconds: float | None) -> int | None:

@@ -10,22 +10,15 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.core.mail import EmailMessage
 
 from streaming.models import AlertMessage, AlertReceiver
+from streaming.system import mail
 
 TIMEOUT_SECONDS = 10.0
 
 SIGNATURE = "X-ChatStream-Signature"
 """The header with `t=SECONDS,v1=HEX`: HMAC-SHA256 of `SECONDS.BODY` by the receiver's secret."""
-
-_NO_MAIL = "django.core.mail.backends.dummy.EmailBackend"
-
-
-def mail_works() -> bool:
-    """Return whether the site has a way to send mail."""
-    return bool(settings.EMAIL_BACKEND != _NO_MAIL)
 
 
 async def send(message: AlertMessage) -> str:
@@ -68,15 +61,15 @@ async def _post(receiver: AlertReceiver, body: dict[str, Any]) -> str:
 
 
 async def _mail(message: AlertMessage) -> str:
-    if not mail_works():
+    if not mail.can_be_sent():
         return "no mail is configured (EMAIL_URL)"
     body = message.body
     subject = f"[ChatStream] {message.state}: {body.get('rule') or 'test'}"
     text = "\n".join(f"{name}: {value}" for name, value in body.items() if value is not None)
-    mail = EmailMessage(
+    told = EmailMessage(
         subject, f"{body.get('text', '')}\n\n{text}\n", to=[message.receiver.address]
     )
-    await asyncio.to_thread(mail.send)
+    await asyncio.to_thread(told.send)
     return ""
 
 

@@ -49,14 +49,15 @@ class Reader(Protocol):
         """Show where the response stands; `ENDED` if it does not any more."""
 
 
-class _Nobody:
-    """The reader of what nobody reads."""
+class Nobody:
+    """The reader of what is not watched from its beginning."""
 
     async def expect(self, row: Response) -> bool:
+        """Let it have its place."""
         return True
 
     async def placed(self, row: Response, place: Place) -> None:
-        pass
+        """Tell nobody."""
 
 
 async def accept(
@@ -109,7 +110,7 @@ async def accept_own(layer: BaseChannelLayer, row: Response, limits: AdmissionLi
     limits of its own. Raises WaitingListError if there is none: it is deleted with its
     conversation then."""
     await recovery.ensure(layer)
-    await _place(layer, row, _Nobody(), task=History(()), limits=limits)
+    await _place(layer, row, Nobody(), task=History(()), limits=limits)
 
 
 async def admit(

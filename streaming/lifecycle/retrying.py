@@ -13,21 +13,9 @@ from streaming.models import Response
 from streaming.record import retries
 from streaming.record.retries import NoRetry
 from streaming.record.tasks import Regeneration
-from streaming.waiting_list.interface import Place
 
 UNWATCHED_SECONDS = 3600.0
 """Seconds for which it goes on without a reader: its owner may have left."""
-
-
-class _Nobody:
-    """The reader of a response that is not watched from its beginning."""
-
-    async def expect(self, row: Response) -> bool:
-        """Let it have its place."""
-        return True
-
-    async def placed(self, row: Response, place: Place) -> None:
-        """Nobody is told."""
 
 
 async def retry(layer: BaseChannelLayer, response_id: UUID) -> Response | NoRetry:
@@ -44,7 +32,7 @@ async def retry(layer: BaseChannelLayer, response_id: UUID) -> Response | NoRetr
         Regeneration(found.earlier_id),
         params=found.params,
         requester=found.requester,
-        reader=_Nobody(),
+        reader=accepting.Nobody(),
         response_id=found.response_id,
     )
     await layer.waiting_list.keep(str(row.pk), UNWATCHED_SECONDS)

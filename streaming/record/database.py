@@ -5,7 +5,7 @@ so (`CONN_MAX_AGE`), closed by all others; and whether what they lead to is stil
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,3 +89,10 @@ class in_database(database_sync_to_async):
         gone."""
         require_file()
         return super().thread_handler(loop, *args, **kwargs)
+
+
+async def pieces_in_database(pieces: Iterator[str]) -> AsyncIterator[str]:
+    """Yield texts for an event loop, each made in the database's thread."""
+    following = in_database(next)
+    while (piece := await following(pieces, None)) is not None:
+        yield piece

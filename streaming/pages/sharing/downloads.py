@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import translation
 from django.utils.http import content_disposition_header
 
-from streaming.record.database import in_database
+from streaming.record.database import pieces_in_database
 
 
 def download(
@@ -19,7 +19,7 @@ def download(
     request."""
     pieces = _in_language(translation.get_language(), pieces)
     # Each server takes the iterator of its kind alone without collecting it first.
-    content = _in_threads(pieces) if isinstance(request, ASGIRequest) else pieces
+    content = pieces_in_database(pieces) if isinstance(request, ASGIRequest) else pieces
     return StreamingHttpResponse(
         content,
         content_type=f"{content_type}; charset=utf-8",
@@ -28,12 +28,6 @@ def download(
             "X-Robots-Tag": "noindex",
         },
     )
-
-
-async def _in_threads(pieces: Iterator[str]) -> AsyncIterator[str]:
-    following = in_database(next)
-    while (piece := await following(pieces, None)) is not None:
-        yield piece
 
 
 def _in_language(language: str | None, pieces: Iterator[str]) -> Iterator[str]:
