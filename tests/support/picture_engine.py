@@ -14,8 +14,9 @@ ANSWERS = {
 
 $$M = P\,\frac{{r\,(1+r)^n}}{{(1+r)^n - 1}}$$
 
-Here $P$ is the loan, $r$ the interest of one month and $n$ the number of months. For 200,000
-at 3 % a year:
+Here $P$ is the loan, $r$ the interest of one month and $n$ the number of months.
+
+For 200,000 at 3 % a year:
 
 | Years | Monthly | Interest in all |
 |------:|--------:|----------------:|

@@ -154,6 +154,7 @@ def wait(studio: Studio) -> None:
     page = studio.sign_in("maya.keller", **WINDOW)
     expect_waiting(ask(page, TIDES))
     studio.crowd(5)
+    page.wait_for_timeout(3_000)
     take(page, "chat-wait")
 
 
@@ -207,10 +208,13 @@ def queue(studio: Studio) -> None:
     """The live queue with eighty that wait, on a desk and on a phone."""
     studio.crowd(82)
     page = studio.operate(QUEUE, **DESKTOP)
+    other = studio.operate(QUEUE, **PHONE)
     page.get_by_role("link", name="5 min").or_(page.get_by_role("button", name="5 min")).click()
-    page.wait_for_timeout(100_000)
+    for _ in range(10):  # the lines of the charts
+        page.wait_for_timeout(10_000)
+        studio.crowd(80 - int(page.locator("#count-waiting").inner_text()))
     take(page, "queue")
-    take(studio.operate(QUEUE, **PHONE), "queue-phone")
+    take(other, "queue-phone")
 
 
 def transcript(studio: Studio) -> None:
@@ -241,8 +245,8 @@ def history(studio: Studio) -> None:
 PICTURES: dict[str, Callable[[Studio], None]] = {
     one.__name__: one
     for one in (
-        answer, thought, share, dark, japanese, transcript, usage, history, empty, wait, phone,
-        queue,
+        answer, thought, share, dark, japanese, transcript, usage, history, queue, empty, wait,
+        phone,
     )
 }  # fmt: skip
 
@@ -258,7 +262,7 @@ def main(names: list[str]) -> None:
                 "CHATSTREAM_MAX_PER_ADDRESS": "0",
                 "CHATSTREAM_MAX_SOCKETS": "500",
                 "CHATSTREAM_DATA_DIR": folder,
-                "FAKE_STEP_SECONDS": "0.03",
+                "FAKE_STEP_SECONDS": "0.06",
                 "FAKE_THINKS": "1",
                 "CHATSTREAM_MAX_REASONING_TOKENS": "512",
             },
