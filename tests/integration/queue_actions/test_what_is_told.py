@@ -74,7 +74,7 @@ def test_each_reads_their_own_language_and_all_the_same_log(memory_queue: Queue)
     memory_queue.beat()
     response_id = memory_queue.ask()
     operator = Operator(*OPERATOR, headers={"accept-language": "ja"})
-    assert "すべてのワーカーを一時停止しますか?" in asked(operator.act("pause", all="1"))
+    assert "すべてのワーカーを一時停止しますか？" in asked(operator.act("pause", all="1"))
     operator.act("cancel", response_id=response_id, confirmed="1")
     assert operator.said == [f"回答 {response_id[:8]} をキャンセルしました。"]
     assert operator.log() == [(response_id, response_id, "Cancelled in the live queue.")]
