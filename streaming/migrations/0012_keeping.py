@@ -7,12 +7,6 @@ from django.db import migrations, models
 AddColumn = import_module('streaming.migrations.0010_reasoning').AddColumn
 
 
-def leave_out_what_programs_wrote(apps, schema_editor):
-    """The side list's search is over people's conversations alone."""
-    messages = apps.get_model('streaming', 'Message').objects.using(schema_editor.connection.alias)
-    messages.filter(conversation__source='api').update(searchable=False)
-
-
 def drop_search_triggers(apps, schema_editor):
     """SQLite drops no column that a trigger names; the next migration makes the index anew."""
     if schema_editor.connection.vendor == 'sqlite':
@@ -47,5 +41,5 @@ class Migration(migrations.Migration):
             name='searchable',
             field=models.BooleanField(db_default=True, default=True),
         ),
-        migrations.RunPython(leave_out_what_programs_wrote, drop_search_triggers),
+        migrations.RunPython(migrations.RunPython.noop, drop_search_triggers),
     ]

@@ -19,6 +19,8 @@ from django.core.management import call_command
 from django.core.signals import request_finished
 from django.db import OperationalError, close_old_connections, connection
 from django.db.backends.signals import connection_created
+from django.db.migrations import RunPython
+from django.db.migrations.loader import MigrationLoader
 from django.test.utils import CaptureQueriesContext
 
 from streaming.engine.base import Finished, FinishReason
@@ -223,6 +225,16 @@ def test_a_migration_of_large_tables_copies_none() -> None:
     tables = [line.split()[2].strip('"') for line in statements if line.startswith("ALTER TABLE")]
     assert tables == ["streaming_message", *["streaming_response"] * 3]
     assert not any(word in said.getvalue() for word in ("CREATE TABLE", "INSERT", "UPDATE"))
+
+
+def test_no_migration_rewrites_rows_of_a_table_that_it_holds() -> None:
+    """PostgreSQL lets nobody read a table that has got a column until the migration is over."""
+    found = MigrationLoader(None).disk_migrations.items()
+    for (app, name), migration in found:
+        if app == "streaming" and name > "0011":
+            runs = [each for each in migration.operations if isinstance(each, RunPython)]
+            rewrites = any(each.code is not RunPython.noop for each in runs)
+            assert not rewrites or len(migration.operations) == len(runs), name
 
 
 def test_a_migration_numbers_the_responses_that_are_there() -> None:
