@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -34,30 +35,32 @@ class Pages:
         self._read_at = float("-inf")
         self._boards: dict[str, Boards] = {}
         self._current: dict[str, Board] = {}
-        self._look: Look | None = None
-        self._now = 0.0
 
-    def look(self, look: Look, clock: float, now: float) -> None:
-        """Take the next look (as of `LiveQueue.look`), at `clock` seconds of a clock that only
-        grows and `now` in Unix time."""
+    def follow(self, look: Look, clock: float) -> None:
+        """Count what the next look (as of `LiveQueue.look`) shows, at `clock` seconds of a clock
+        that only grows, and have origins read that are not known."""
         self._rates.count(look["running"], clock)
         self._follow_origins(look, clock)
-        self._look = self._moments.date(completed(look, self._rates, self._origins), now)
-        self._now = now
-        self._current = {}
+
+    def make(self, look: Look, now: float, languages: Iterable[str]) -> None:
+        """Make the boards of a look that was followed, at `now` in Unix time, and the frames from
+        those before; in any thread: with thousands that wait it takes most of a second."""
+        dated = self._moments.date(completed(look, self._rates, self._origins), now)
+        made = {}
+        for language in languages:
+            boards = self._boards.setdefault(language, Boards(language))
+            made[language] = boards.make(dated, now)
+            if before := self._current.get(language):
+                made[language].frame(before)
+        self._current = made
 
     def forget(self) -> None:
         """Show nothing until the next look."""
-        self._look, self._current = None, {}
+        self._current = {}
 
     def board(self, language: str) -> Board | None:
-        """Return the page of the last look in a language, None before the first one."""
-        if self._look is None:
-            return None
-        if language not in self._current:
-            boards = self._boards.setdefault(language, Boards(language))
-            self._current[language] = boards.make(self._look, self._now)
-        return self._current[language]
+        """Return the page of the last look in a language, None before it is made."""
+        return self._current.get(language)
 
     # --- origins ---
 

@@ -159,8 +159,9 @@ class QueueWatch:
         if whole:
             self._whole_at = now
         self.snapshot = self._versions.next(parts, now, whole=whole)
-        if any(self._watchers.values()):
-            self.pages.look(parts, now, time.time())
+        if languages := {language for language in self._watchers.values() if language}:
+            self.pages.follow(parts, now)
+            await asyncio.to_thread(self.pages.make, parts, time.time(), languages)
 
     async def _follow_samples(self) -> None:
         """Take a sample if no worker does, and read those that are new."""

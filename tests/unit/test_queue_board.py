@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import asdict
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 from urllib.parse import quote
 
 import pytest
@@ -17,6 +20,7 @@ from streaming.live_queue.moments import Moments
 from streaming.live_queue.pages import completed
 from streaming.live_queue.rates import Rates
 from streaming.live_queue.search import find
+from streaming.live_queue.watch import QueueWatch
 from streaming.record.origins import Origin
 from streaming.waiting_list.interface import EntryRow, State, WorkerRow, WorkerState
 
@@ -248,3 +252,24 @@ def test_a_row_that_comes_later_is_the_same_as_on_the_first_page(
         later = rendered({"names": MARKS})
         as_script(later, sent[key]["names"], sent[key]["parts"])
         assert later == rendered(row)
+
+
+async def test_boards_are_made_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thousands that wait they take most of a second, in which nobody would be sent a token."""
+    threads: list[int] = []
+    make = Boards.make
+
+    def noted(self: Boards, look: Any, now: float) -> Board:
+        threads.append(threading.get_ident())
+        return make(self, look, now)
+
+    monkeypatch.setattr(Boards, "make", noted)
+    watch = QueueWatch(SimpleNamespace(waiting_list=None))  # type: ignore[arg-type]
+    empty = {"workers": [], "running": [], "waiting": [], "paused": False, "closed": None}
+    monkeypatch.setattr(watch, "_queue", SimpleNamespace(look=AsyncMock(return_value=empty)))
+    monkeypatch.setattr(watch, "_follow_samples", AsyncMock())
+    watch._watchers = {object(): "en", object(): ""}
+    await watch._poll()
+    assert watch.pages.board("en")
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
