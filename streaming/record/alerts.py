@@ -30,6 +30,9 @@ DELAYS = (0, 10, 60, 300, 1800, 7200)
 LONGEST_ANSWER = timedelta(hours=6)
 """How much earlier than it ended a response was asked, at most, to be counted as ended."""
 
+FIRING = timedelta(minutes=1)
+"""How long an alert fires at least: a value around its threshold is told twice a minute at most."""
+
 _KEPT = timedelta(days=90)
 """How long the history has what was sent, or given up."""
 
@@ -101,7 +104,8 @@ def measured(
     rule: AlertRule, value: float | None, is_firing: bool, body: dict[str, Any]
 ) -> AlertMessage.State | None:
     """Keep what was measured. Where the rule begins or ceases to fire, write a message for each
-    receiver, and return which of the two it is."""
+    receiver, and return which of the two it is. It ceases `FIRING` after it began at the earliest,
+    or when it is switched off."""
     now = timezone.now()
     row = AlertRule.objects.filter(pk=rule.pk)
     row.update(value=value, checked_at=now, unserved_since=rule.unserved_since)
@@ -111,7 +115,10 @@ def measured(
             changed = row.filter(firing_since=None).update(firing_since=now)
         else:
             state = AlertMessage.State.RESOLVED
-            changed = row.exclude(firing_since=None).update(firing_since=None)
+            ends = (
+                Q(firing_since__lte=now - FIRING) if rule.is_on else Q(firing_since__isnull=False)
+            )
+            changed = row.filter(ends).update(firing_since=None)
         if not changed:
             return None
         _write(list(AlertReceiver.objects.all()), rule.kind, state, body)
