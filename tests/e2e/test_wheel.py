@@ -60,7 +60,7 @@ def check_files(client: httpx.Client, page: httpx.Response) -> set[str]:
             assert re.search(r"\.[0-9a-f]{12}\.\w+$", url), f"{url} is no collected file"
         inner = set[str]()
         if url.endswith(".js"):
-            inner |= set(re.findall(r"""(?:from|import)\s*["'](\.[^"']+)["']""", answer.text))
+            inner |= set(re.findall(r"""(?:from|import)\s*\(?["'](\.[^"']+)["']""", answer.text))
         if url.endswith(".css"):
             inner |= set(re.findall(r"""url\(["']?(?!data:|#)([^"')]+)""", answer.text))
         rest |= {urljoin(url, path) for path in inner} - found

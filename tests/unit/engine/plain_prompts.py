@@ -97,7 +97,8 @@ class PlainPrompts:
                 low = middle + 1
         if best is None:
             newest = self.encode([*messages[:head], *messages[starts[-1] :]])
-            raise _too_long(len(newest), limit, is_answer=messages[-1].role == "assistant")
+            is_answer = messages[-1].role == "assistant"
+            raise _too_long(len(newest), limit, is_answer=is_answer, is_instructed=head > 0)
         return best
 
     def _protect(self, text: str, protected: list[str]) -> str:
