@@ -69,7 +69,8 @@ def test_half_a_character_in_drafts_edits_titles_searches_and_settings(open_fast
 
     item = page.locator(".side-item").first
     item.hover()
-    item.get_by_role("button", name="Rename").click()
+    item.get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Rename").click()
     page.locator(".side-rename").fill("")
     type_in(page, ".side-rename", "half \ud83d")
     page.locator(".side-rename").press("Enter")
@@ -80,6 +81,7 @@ def test_half_a_character_in_drafts_edits_titles_searches_and_settings(open_fast
     expect(page.locator("#side-status")).to_have_text("1 conversation found")
 
     page.locator("#tune").click()
+    expect(page.locator("#s-stop")).to_be_visible()
     type_in(page, "#s-stop", "\ud83d")
     page.keyboard.press("Escape")
     expect_status(ask(page, "say last"), "completed")
