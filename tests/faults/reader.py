@@ -149,6 +149,8 @@ class Reader:
         if event["type"] == "error":
             await self._take_error(event)
             return
+        if event["type"].startswith("session."):
+            return
         if event["response_id"] != self.id:
             raise Garbled(f"somebody else's event: {event}")
         self.accepted.set()
