@@ -139,6 +139,7 @@ def test_a_menu_by_keys_alone(visitors: Visitors, operator: str, site: ServeProc
     expect(front).to_be_hidden()
     expect(opener).to_be_focused()
     page.keyboard.press("Enter")
+    expect(front).to_be_focused()
     with page.expect_request("**/queue/move/") as asked:
         page.keyboard.press("Enter")
     assert f"front={name('a', 3)}" in (asked.value.post_data or "")
