@@ -226,7 +226,7 @@ async def test_a_cancelled_one_is_never_claimed_again(backend: Backend, how: str
     else:
         await backend.list.retire("w1")
         await backend.beat()
-    assert await backend.list.sweep(LONG) == Sweep([], [], ["r"])
+    assert await backend.list.sweep(LONG) == Sweep([], [], ["r"], cancelled=["r"])
     assert await backend.list.claim("w1", LONG) is None
     assert await backend.list.withdraw("r", DONE) is Withdrawal.WITHDRAWN
     assert await backend.state("r") is State.DONE
