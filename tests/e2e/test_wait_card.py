@@ -28,6 +28,10 @@ BUSY = {
     "eta_high_seconds": 130,
 }
 
+RISEN = """() => Promise.all(document.getAnimations()
+    .filter((each) => each.effect.getComputedTiming().iterations !== Infinity)
+    .map((each) => each.finished.catch(() => null)))"""
+
 HIDDEN = """() => {
     let isHidden = false;
     Object.defineProperty(document, "hidden", { get: () => isHidden });
@@ -430,9 +434,11 @@ def test_on_a_phone_in_japanese(open_queue: OpenQueue, scheme: str) -> None:
         has_touch=True,
         color_scheme=scheme,
     )
-    expect(page.locator("#queue-load")).to_have_text("現在3件が順番待ち · 約70秒～2分")
+    expect(page.locator("#queue-load")).to_have_text(
+        "現在3件が順番待ち · 新しい質問は約70秒～2分待ち"
+    )
     ask(page, "こんにちは")
-    expect(card(page).locator(".wait-ahead")).to_have_text("あと6人")
+    expect(card(page).locator(".wait-ahead")).to_have_text("前に6件")
     expect(card(page).locator(".wait-eta")).to_have_text("約2～3分")
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 360
@@ -449,4 +455,5 @@ def test_everybody_can_use_the_card(open_queue: OpenQueue, screen: str) -> None:
     expect(card(page)).to_be_visible()
     queue.place(1, service="paused")
     expect(page.locator(".wait-trouble")).to_be_visible()
+    page.evaluate(RISEN)  # a card that still fades in has other colours
     assert found + faults(page, "waiting") == []
