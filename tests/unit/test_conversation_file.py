@@ -20,6 +20,7 @@ from tests.support.processes import ROOT
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40)
+lines = texts.map(lambda text: " ".join(text.split()))  # of titles and folders
 
 
 def moment(number: int) -> str:
@@ -32,7 +33,7 @@ def drafts(draw: st.DrawFn) -> Draft:
     prompts that nobody answered."""
     draft = Draft("chatstream", "x", " ".join(draw(texts).split())[:120], moment(0), moment(99))
     draft.instructions = draw(st.none() | texts)
-    draft.kept = {"pinned": draw(st.booleans()), "archived": False, "folder": draw(texts)}
+    draft.kept = {"pinned": draw(st.booleans()), "archived": False, "folder": draw(lines)}
     for number in range(draw(st.integers(1, 8))):
         earlier = st.none() | st.integers(0, number - 1) if number else st.none()
         previous = draw(earlier)
