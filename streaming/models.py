@@ -45,6 +45,12 @@ class Conversation(models.Model):
     pinned = models.BooleanField(default=False, db_default=False)  # stands above all others
     archived = models.BooleanField(default=False, db_default=False)  # out of the list, but found
     folder = models.CharField(max_length=60, blank=True, default="", db_default="")
+    metadata = models.JSONField(null=True, blank=True)  # a program's own words about it
+    tail = models.ForeignKey(
+        "Message", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    """The last turn of a conversation that a program builds of items; the next response follows
+    it. Null: the newest response says where it goes on."""
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True, db_index=True)
 
@@ -108,6 +114,9 @@ class Message(models.Model):
     )
     role = models.CharField(max_length=9, choices=Role)
     content = models.TextField()
+    parts = models.JSONField(null=True, blank=True)
+    """The parts of a content that is not one text (`protocol.items.Part`), of which `content` has
+    the text; null for all others."""
     reasoning = models.TextField(blank=True, default="", db_default="")  # thought before it
     fields = models.JSONField(null=True, blank=True)  # a call of tools, or whose result it is
     searchable = models.BooleanField(default=True, db_default=True)  # not what came by the API
@@ -183,6 +192,17 @@ class Response(models.Model):
     text = models.TextField(blank=True)
     reasoning = models.TextField(blank=True, default="", db_default="")  # thought before the text
     passed = models.JSONField(null=True, blank=True)  # what the model's server said besides
+    items = models.JSONField(null=True, blank=True)
+    """Of which items the output consists, in order (`record.output.Segment`); null where it is one
+    thought, one text and the calls of `passed`, each if there is any."""
+    request = models.JSONField(null=True, blank=True)
+    """What a request to `/v1/responses` says besides its input, its instructions and the sampling,
+    by its own names: `tools`, `tool_choice`, `text`, `metadata`, `reasoning`, `include` and so on;
+    null for all others."""
+    stored = models.BooleanField(default=True, db_default=True)
+    """Whether it may be read again later; what is not is deleted when it has ended."""
+    background = models.BooleanField(default=False, db_default=False)
+    """Goes on without a reader, however long nobody asks for it."""
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     reasoning_tokens = models.PositiveIntegerField(default=0, db_default=0)  # of the completion's

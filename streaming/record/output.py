@@ -4,15 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
+
+Kind = Literal["reasoning", "message", "refusal", "function_call"]
+
+
+class Segment(NamedTuple):
+    """One item of an output. `size` is how many characters of the answer's thought, text or refusal
+    are in it; of a `function_call` it is the index of the call in `passed`."""
+
+    kind: Kind
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
     """`reasoning_ms`: milliseconds of thinking, None without any. `passed`: as `engine.passed`
-    describes it."""
+    describes it. `segments`: the items that text, thought and `passed` belong to, in order."""
 
     text: str = ""
     reasoning: str = ""
     reasoning_ms: int | None = None
     passed: Mapping[str, Any] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
+
+    def all_segments(self) -> tuple[Segment, ...]:
+        """Return `segments`, or those of an answer of which none were written down: one thought,
+        one text, a refusal and the calls, each if there is any."""
+        if self.segments:
+            return self.segments
+        found = [
+            Segment("reasoning", len(self.reasoning)),
+            Segment("message", len(self.text)),
+            Segment("refusal", len(self.passed.get("refusal", ""))),
+        ]
+        calls = [
+            Segment("function_call", call["index"]) for call in self.passed.get("tool_calls", ())
+        ]
+        return (*(each for each in found if each.size), *calls)

@@ -18,13 +18,17 @@ class ChatMessage:
     `reasoning` is what the assistant thought before `content`; the chat template decides whether
     the model sees it again. `fields` are further fields as OpenAI's API names them: `tool_calls`
     of an assistant's message, whose content may be empty then, and `tool_call_id` of a tool's.
-    Only engines that forward take messages with `fields`.
+    Only engines that forward take messages with `fields`. `parts` are the parts of a content that
+    is not one text, as Open Responses names them (`input_text`, `input_image`, whose `image_url`
+    is a data URL or an address); `content` is what of it is text. Only models with `takes_images`
+    are given images.
     """
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
     reasoning: str = ""
+    parts: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
 
 
 Effort = Literal["auto", "off", "low", "medium", "high"]

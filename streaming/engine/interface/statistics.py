@@ -22,6 +22,7 @@ class ModelInfo:
       SamplingParams.
     - `thinks`: whether its answers may begin with a thought.
     - `takes_system`: whether its chat template shows a system message; None if nobody says.
+    - `takes_images`, `takes_tools`: whether it can be given images, and tools to call.
     """
 
     name: str
@@ -34,6 +35,8 @@ class ModelInfo:
     sampling: Mapping[str, float] = field(default_factory=dict, hash=False)
     thinks: bool = False
     takes_system: bool | None = None
+    takes_images: bool = False
+    takes_tools: bool = False
 
 
 @dataclass(frozen=True, slots=True)
