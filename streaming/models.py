@@ -208,6 +208,8 @@ class Response(models.Model):
     reasoning_tokens = models.PositiveIntegerField(default=0, db_default=0)  # of the completion's
     reasoning_ms = models.PositiveIntegerField(null=True, blank=True)  # how long it thought
     trimmed_messages = models.PositiveIntegerField(default=0)
+    model = models.CharField(max_length=200, blank=True, default="", db_default="")
+    """Its name, as the worker that began it says; empty until then, and in rows of before."""
     attempt = models.PositiveSmallIntegerField(default=0)
     restarts = models.PositiveSmallIntegerField(default=0)  # how often the list forgot it
     hangs = models.PositiveSmallIntegerField(default=0, db_default=0)  # engines that hung over it

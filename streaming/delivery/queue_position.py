@@ -6,7 +6,7 @@ import time
 from typing import NamedTuple
 from uuid import UUID
 
-from streaming.protocol.server_events import Service
+from streaming.protocol.response_events import Service
 from streaming.waiting_list.forecast import Estimate
 
 _MINOR_CHANGE_SECONDS = 2.0
@@ -20,7 +20,7 @@ _MAX_SECONDS = 5.0
 
 
 class QueuePosition(NamedTuple):
-    """The fields that `response.queued` and `response.queue_position` have in common.
+    """The fields that `response.queued` and `chatstream:queue_position` have in common.
 
     `position` is 1 for the next in line, None for a response that is held or no longer waits;
     `size` counts those that wait. The range of the ETA is None where nobody knows it.

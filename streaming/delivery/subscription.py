@@ -23,6 +23,7 @@ from streaming.delivery.viewer import Viewer
 from streaming.delivery.viewers import Viewers
 from streaming.lifecycle import accepting, ending
 from streaming.models import Response
+from streaming.protocol.response_events import TERMINAL_TYPES
 from streaming.record.errors import RecordError
 from streaming.record.tasks import Requester, Task
 from streaming.system.outages import log_fault
@@ -92,14 +93,14 @@ class Subscription:
     async def events(
         self, quiet: float, first: dict[str, Any] | None = None
     ) -> AsyncIterator[dict[str, Any] | None]:
-        """Yield the response's events up to `response.done`, and its `response.queue_position`;
+        """Yield the response's events up to the last one, and its `chatstream:queue_position`;
         `first` was taken before by `next_event`.
 
         None is yielded whenever there was nothing for `quiet` seconds. Of the positions that come
         while the reader is busy only the last one is kept; nothing else is left out.
         """
         event = first
-        while event is None or event["type"] != "response.done":
+        while event is None or event["type"] not in TERMINAL_TYPES:
             if event is not None:
                 yield event
             try:
@@ -168,7 +169,7 @@ class Subscription:
 
     async def _take(self, text: str) -> None:
         event = json.loads(text)
-        if event["type"] == "response.queue_position":
+        if event["type"] == "chatstream:queue_position":
             # One task sends all viewers their positions: it must not wait for this reader.
             self._position = event
         else:

@@ -17,7 +17,7 @@ from channels.layers import BaseChannelLayer
 
 from streaming.delivery.queue_position import PositionUpdates, QueuePosition
 from streaming.lifecycle import doorbell, ending, recovery
-from streaming.protocol.server_events import ResponseQueuePosition
+from streaming.protocol.response_events import TERMINAL_TYPES, ResponseQueuePosition
 from streaming.system.outages import log_fault
 from streaming.waiting_list.interface import State, Watched
 
@@ -30,7 +30,7 @@ class Viewer:
     """Sends the events of one response to one reader, nothing before `open`.
 
     `send` returns at once; `replay` may wait until the reader has read what it was sent before.
-    `on_done` is called when `response.done` was sent.
+    `on_done` is called when the last event was sent.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Viewer:
                 self._missed = False
                 for text in await self._layer.waiting_list.read(self.response_id, self._sequence):
                     event = json.loads(text)
-                    is_last = event["type"] == "response.done"
+                    is_last = event["type"] in TERMINAL_TYPES
                     await self._deliver(self._replay, text, event["sequence_number"], is_last)
 
     async def _catch_up_to(self, last_sequence: int) -> None:
@@ -170,7 +170,7 @@ class Viewer:
         await self._catch_up()
 
     async def _end_by_record(self) -> None:
-        """Send `response.done` from the record, if the response has ended: the list no longer
+        """Send the last event from the record, if the response has ended: the list no longer
         knows it."""
         done = await ending.ended_event(self.response_id)
         async with self._lock:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from channels.layers import BaseChannelLayer
 
-from streaming.lifecycle.done_event import deleted_event, done_event
 from streaming.lifecycle.published import published
+from streaming.lifecycle.resource import deleted_event, last_event
 from streaming.models import OPEN, TERMINAL, Response, Status
 from streaming.monitoring import telemetry
-from streaming.protocol.server_events import ResponseDone
+from streaming.protocol.response_events import ENDS
 from streaming.record import endings, lookups
 from streaming.record.endings import Attempt, Ending
 from streaming.record.errors import AlreadyEnded, NotFound, NotOwner
@@ -62,7 +62,7 @@ async def end(
     if recorded:
         await recorded(rows)
     for each in rows:
-        await _take_out(layer, done_event(each), hold)
+        await _take_out(layer, last_event(each), hold)
     return rows
 
 
@@ -74,7 +74,7 @@ async def settle(layer: BaseChannelLayer, response_id: str, hold: Hold | None = 
     return done is not None
 
 
-async def recorded_end(waiting_list: WaitingList, response_id: str) -> ResponseDone | None:
+async def recorded_end(waiting_list: WaitingList, response_id: str) -> ENDS | None:
     """Return the last event of what the record has ended, or holds no more; None while it is
     open."""
     if (done := await ended_event(response_id)) is not None:
@@ -85,13 +85,13 @@ async def recorded_end(waiting_list: WaitingList, response_id: str) -> ResponseD
     return deleted_event(response_id, await published(waiting_list, response_id))
 
 
-async def ended_event(response_id: str) -> ResponseDone | None:
+async def ended_event(response_id: str) -> ENDS | None:
     """Return the last event of what the record holds as ended."""
     row: Response | None = await lookups.ended_row(response_id)
-    return None if row is None else done_event(row)
+    return None if row is None else last_event(row)
 
 
-async def _take_out(layer: BaseChannelLayer, done: ResponseDone, hold: Hold | None) -> None:
+async def _take_out(layer: BaseChannelLayer, done: ENDS, hold: Hold | None) -> None:
     """Say the last event and free the place."""
     response_id, event = str(done.response_id), done.model_dump_json()
     if hold is not None:

@@ -16,7 +16,7 @@ from streaming.waiting_list.interface import Claim
 
 
 async def start(
-    worker_id: str, claims: Sequence[Claim], most_chars: int = MOST_CHARS
+    worker_id: str, claims: Sequence[Claim], most_chars: int = MOST_CHARS, model: str = ""
 ) -> list[Work | Exception | None]:
     """Start claimed responses; return for each its work, as `starts.start_all`.
 
@@ -24,5 +24,7 @@ async def start(
     another attempt's. An exception: it could not be started, and the others could.
     """
     claimed = [(claim.entry.response_id, claim.attempt) for claim in claims]
-    works: list[Work | Exception | None] = await starts.start_all(worker_id, claimed, most_chars)
+    works: list[Work | Exception | None] = await starts.start_all(
+        worker_id, claimed, most_chars, model
+    )
     return works

@@ -89,7 +89,7 @@ TRANSITIONS = (
         "worker",
         ("ending.end",),
         "record: the end, if the row is of its attempt",
-        "list: `response.done`, the lease and the place are over (`finish`)",
+        "list: the last event, the lease and the place are over (`finish`)",
         "whoever claims it next, or the reconciler, says the end that the record has",
     ),
     Transition(
@@ -98,7 +98,7 @@ TRANSITIONS = (
         "owner, operator, deletion, sweep when nobody watches",
         ("ending.cancel", "ending.end"),
         "record: `cancelled`, unless a worker runs it: then the list asks that worker to end it",
-        "list: `response.done`, the place is over (`withdraw`)",
+        "list: the last event, the place is over (`withdraw`)",
         "the reconciler withdraws it",
     ),
     Transition(
@@ -107,7 +107,7 @@ TRANSITIONS = (
         "sweep, when it waited too long; reconciler, when it is refused",
         ("ending.fail_overdue", "ending.end"),
         "record: `failed`, if nobody has begun it",
-        "list: `response.done`, the place is over (`withdraw`)",
+        "list: the last event, the place is over (`withdraw`)",
         "the reconciler withdraws it",
     ),
     Transition(
@@ -116,7 +116,7 @@ TRANSITIONS = (
         "sweep, after three attempts; engine watch, after three hangs; worker that cannot serve it",
         ("ending.fail_exhausted", "ending.end"),
         "record: `failed`, with what was published",
-        "list: `response.done`, the place is over (`withdraw`; `finish` under a lease)",
+        "list: the last event, the place is over (`withdraw`; `finish` under a lease)",
         "the reconciler withdraws it",
     ),
     Transition(

@@ -41,7 +41,7 @@ FaultCode = Literal[
     "content_filter",
     "internal_error",
 ]
-"""Why a response failed: `error.code` of `response.done`. Other engines may have further codes."""
+"""Why a response failed: `error.code` of its resource. Other engines may have further codes."""
 
 
 class ProtocolError(Exception):

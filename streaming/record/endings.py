@@ -152,14 +152,24 @@ def _answer(output: Output) -> dict[str, Any]:
         "reasoning": output.reasoning,
         "reasoning_ms": output.reasoning_ms,
         "passed": dict(output.passed) or None,
-        "message_id": uuid4() if output.text or output.reasoning else None,
+        "items": output.kept_segments(),
+        "message_id": uuid4() if _is_turn(output) else None,
     }
+
+
+def _is_turn(output: Output) -> bool:
+    """Whether an output says anything that the conversation goes on with."""
+    return bool(output.text or output.reasoning or output.passed.get("tool_calls"))
 
 
 def _keep_answer(response: Response) -> None:
     """Make what an ended response says, if it says anything, a turn of its conversation."""
     if response.message_id:
         prompt = Message.objects.filter(pk=response.prompt_id)
+        calls = [
+            {name: value for name, value in call.items() if name != "index"}
+            for call in (response.passed or {}).get("tool_calls", ())
+        ]
         response.message = Message.objects.create(
             id=response.message_id,
             conversation_id=response.conversation_id,
@@ -167,5 +177,6 @@ def _keep_answer(response: Response) -> None:
             role=Message.Role.ASSISTANT,
             content=prefix_of(response) + response.text,
             reasoning=thought_before(response) + response.reasoning,
+            fields={"tool_calls": calls} if calls else None,
             searchable=Coalesce(Subquery(prompt.values("searchable")), Value(True)),
         )

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from streaming.models import Response
+
 Kind = Literal["reasoning", "message", "refusal", "function_call"]
 
 
@@ -28,6 +30,12 @@ class Output:
     passed: Mapping[str, Any] = field(default_factory=dict)
     segments: tuple[Segment, ...] = ()
 
+    @classmethod
+    def of_row(cls, row: Response) -> Output:
+        """Return what a response says, as its row has it."""
+        segments = tuple(Segment(kind, size) for kind, size in row.items or ())
+        return cls(row.text, row.reasoning, row.reasoning_ms, row.passed or {}, segments)
+
     def all_segments(self) -> tuple[Segment, ...]:
         """Return `segments`, or those of an answer of which none were written down: one thought,
         one text, a refusal and the calls, each if there is any."""
@@ -42,3 +50,10 @@ class Output:
             Segment("function_call", call["index"]) for call in self.passed.get("tool_calls", ())
         ]
         return (*(each for each in found if each.size), *calls)
+
+    def kept_segments(self) -> list[list[str | int]] | None:
+        """Return what `Response.items` keeps: None where `all_segments` finds the same without."""
+        plain = Output(self.text, self.reasoning, passed=self.passed)
+        if self.segments == plain.all_segments():
+            return None
+        return [[kind, size] for kind, size in self.segments] or None

@@ -31,33 +31,37 @@ class Work:
 
 @in_database
 def start_all(
-    worker_id: str, claimed: Sequence[tuple[str, int]], most_chars: int = MOST_CHARS
+    worker_id: str,
+    claimed: Sequence[tuple[str, int]],
+    most_chars: int = MOST_CHARS,
+    model: str = "",
 ) -> list[Work | Exception | None]:
     """Mark claimed responses, each an id and its attempt, `in_progress`, and read their histories,
-    of each the newest turns with about `most_chars` characters.
+    of each the newest turns with about `most_chars` characters. `model` is the worker's name of
+    its model.
 
     Return for each its work, None if it may not run, or the exception that beginning it raised.
     One visit to the database's thread, and one transaction if all goes well, else one each.
     """
     try:
-        return [*_start(worker_id, claimed, most_chars)]
+        return [*_start(worker_id, claimed, most_chars, model)]
     except Exception as error:
         if len(claimed) == 1:
             return [error]
-        return [_start_safely(worker_id, each, most_chars) for each in claimed]
+        return [_start_safely(worker_id, each, most_chars, model) for each in claimed]
 
 
 def _start_safely(
-    worker_id: str, claimed: tuple[str, int], most_chars: int
+    worker_id: str, claimed: tuple[str, int], most_chars: int, model: str
 ) -> Work | Exception | None:
     try:
-        return _start(worker_id, [claimed], most_chars)[0]
+        return _start(worker_id, [claimed], most_chars, model)[0]
     except Exception as error:
         return error
 
 
 def _start(
-    worker_id: str, claimed: Sequence[tuple[str, int]], most_chars: int
+    worker_id: str, claimed: Sequence[tuple[str, int]], most_chars: int, model: str
 ) -> list[Work | None]:
     by_attempt: dict[int, list[str]] = {}
     for response_id, attempt in claimed:
@@ -68,6 +72,7 @@ def _start(
             Response.objects.filter(pk__in=ids, status__in=OPEN).update(
                 status=Status.IN_PROGRESS,
                 worker=worker_id,
+                model=model[:200],
                 attempt=attempt,
                 started_at=Coalesce("started_at", timezone.now()),
             )

@@ -12,8 +12,9 @@ from streaming.delivery.queue_position import QueuePosition
 from streaming.delivery.viewer import Viewer
 from streaming.delivery.viewers import Viewers
 from streaming.lifecycle.accepting import ENDED
+from streaming.lifecycle.resource import resource
 from streaming.models import Response
-from streaming.protocol.server_events import ResponseQueued
+from streaming.protocol.response_events import ResponseQueued
 from streaming.sockets.response_views import ResponseViews
 from streaming.sockets.socket_writer import SocketWriter
 from streaming.waiting_list.interface import Place, State
@@ -79,6 +80,7 @@ class SocketReader:
             await self._writer.send_event(
                 ResponseQueued(
                     response_id=row.pk,
+                    response=resource(row),
                     conversation_id=row.conversation_id,
                     kept_seconds=None if row.in_session else conf.get().disconnect_grace,
                     **position._asdict(),

@@ -11,7 +11,7 @@ from streaming import conf
 from streaming.engine.base import CHARS_PER_TOKEN, Engine, EngineError, GenerationRequest
 from streaming.lifecycle import starting
 from streaming.lifecycle.arrivals import Arrivals
-from streaming.lifecycle.published import output_of
+from streaming.lifecycle.published import Published
 from streaming.record import thinking
 from streaming.record.histories import MOST_CHARS
 from streaming.record.output import Output
@@ -118,7 +118,9 @@ class Claimer:
         begun = 0
         try:
             claims = [running.claim for running in claimed]
-            works = await starting.start(self._worker_id, claims, self._most_chars())
+            works = await starting.start(
+                self._worker_id, claims, self._most_chars(), self._engine.info.name
+            )
             for running, work in zip(claimed, works, strict=True):
                 await self._submit(running, work)
                 begun += 1
@@ -147,8 +149,9 @@ class Claimer:
             running.start(work.row)
             said = Output()
             if claim.last_sequence and (events := await self._list.read(response_id)):
-                said = output_of(events)
-                running.resume(said)
+                published = Published.of(events)
+                said = published.output
+                running.resume(published)
             await self._running_set.left_engine(response_id)
             if not self._running_set.holds(running):
                 return  # the lease was lost over all this

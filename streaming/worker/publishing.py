@@ -15,11 +15,10 @@ from streaming.engine.base import Engine, EngineEvent, EventSink, Finished
 from streaming.lifecycle import recovery
 from streaming.system.outages import log_fault
 from streaming.waiting_list.interface import AppendCall, WaitingList, WrongNumber
-from streaming.worker.appends import Append
 from streaming.worker.end_writer import EndWriter
 from streaming.worker.running import Running
 from streaming.worker.running_set import RunningSet
-from streaming.worker.transcript import EventTime
+from streaming.worker.transcript import Append, EventTime
 
 logger = logging.getLogger(__name__)
 

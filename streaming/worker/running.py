@@ -9,13 +9,12 @@ from enum import Enum
 
 from streaming.engine.base import EngineEvent, Finished, FinishReason
 from streaming.lifecycle.ending import Hold
+from streaming.lifecycle.published import Published
 from streaming.models import Response
 from streaming.record.endings import Ending
-from streaming.record.output import Output
 from streaming.system.transitions import checked
 from streaming.waiting_list.interface import Claim, Lease
-from streaming.worker.appends import Append
-from streaming.worker.transcript import EventTime, Transcript
+from streaming.worker.transcript import Append, EventTime, Transcript
 
 
 class RunningPhase(Enum):
@@ -94,8 +93,9 @@ class Running:
     def start(self, row: Response) -> None:
         """Take the row that the record has started for this attempt."""
         self._row = row
+        self._transcript.start(row)
 
-    def resume(self, said: Output) -> None:
+    def resume(self, said: Published) -> None:
         """Take over what earlier attempts published."""
         self._transcript.resume(said)
 
@@ -162,7 +162,7 @@ class Running:
         assert self._finished is not None
         return Ending.generated(
             self._finished,
-            self._transcript.published(),
+            self._transcript.output(),
             trimmed_messages=self._transcript.trimmed_messages,
             first_token_at=self._transcript.first_token_at,
         )

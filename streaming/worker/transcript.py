@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -11,13 +11,40 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from streaming.engine.base import Channel, EngineEvent, Finished, PassedDelta, Started, TextDelta
-from streaming.engine.passed import add, kept
+from streaming.engine.base import (
+    Channel,
+    EngineEvent,
+    Finished,
+    FinishReason,
+    PassedDelta,
+    Started,
+    TextDelta,
+)
+from streaming.lifecycle import resource
+from streaming.lifecycle.published import Published
+from streaming.models import Response
 from streaming.monitoring.metrics import TokenMeter
-from streaming.protocol.server_events import ResponseInProgress
+from streaming.protocol.items import ItemStatus
+from streaming.protocol.response_events import ResponseEvent, ResponseInProgress
 from streaming.record.output import Output
 from streaming.waiting_list.interface import Claim
-from streaming.worker.appends import Append, Part, appends
+from streaming.worker.output_writer import OutputWriter, Part
+
+_WHOLE = (FinishReason.STOP, FinishReason.TOOL_CALLS)
+"""Reasons to end after which the last item is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """One event to publish, its number, and the tokens that it makes known.
+
+    `anew_count`: how often the answer had begun anew when it was said.
+    """
+
+    event: str
+    number: int
+    tokens: tuple[int, ...] = ()
+    anew_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +90,26 @@ class Transcript:
         self.thinking = ThoughtClock()
         self.first_token_at: datetime | None = None
         self._claim = claim
+        self._row: Response | None = None
         self._started: Started | None = None
-        self._is_announced = False  # whether `in_progress` is published
+        self._is_announced = False  # whether `in_progress` is written
         self._anew_count = 0  # how often the answer began anew
-        self._said = {Channel.TEXT: "", Channel.REASONING: ""}
-        self._passed: dict[str, Any] = {}
+        self._writer = OutputWriter(self._response_id)
         self._unpublished: list[Part] = []  # in order
         self._offered: list[Append] = []  # may have been published, though nobody said so
         self._tokens: list[int] = []  # of what is not published
+        self._finished: FinishReason | None = None
         self._meter = TokenMeter()
 
-    def resume(self, said: Output) -> None:
+    def start(self, row: Response) -> None:
+        """Take the row that the record has started for this attempt."""
+        self._row = row
+
+    def resume(self, said: Published) -> None:
         """Take over what earlier attempts published: `in_progress`, and this."""
         self._is_announced = True
-        self._said = {Channel.TEXT: said.text, Channel.REASONING: said.reasoning}
-        self._passed = dict(said.passed)
-        self.thinking.resume(said, len(self._claim.tokens))
+        self._writer = OutputWriter(self._response_id, said.output, said.open_items)
+        self.thinking.resume(said.output, len(self._claim.tokens))
 
     def take(self, event: EngineEvent, at: EventTime) -> None:
         """Take one event of the engine, in the order in which it said them."""
@@ -99,6 +130,7 @@ class Transcript:
                 self._add(None, event.fields, event.tokens, at)
             case Finished():
                 self.thinking.hear(at.monotonic)
+                self._finished = event.reason
 
     def _add(
         self,
@@ -118,7 +150,7 @@ class Transcript:
         """Forget what was said; the next `in_progress` tells the readers to do so, too."""
         self._anew_count += 1
         self._is_announced = False
-        self._said, self._passed = {Channel.TEXT: "", Channel.REASONING: ""}, {}
+        self._writer = OutputWriter(self._response_id)
         self._unpublished, self._tokens, self.generated = [], [], 0
         self.thinking = ThoughtClock()
 
@@ -133,43 +165,41 @@ class Transcript:
         return list(self._offered)
 
     def _next_appends(self) -> Iterator[Append]:
-        response_id = UUID(self._claim.entry.response_id)
-        number = self.last_sequence + 1
+        for number, event in enumerate(self._next_events(), self.last_sequence + 1):
+            tokens: tuple[int, ...] = ()
+            if not isinstance(event, ResponseInProgress):
+                tokens, self._tokens = tuple(self._tokens), []
+            yield Append(event.model_dump_json(), number, tokens, self._anew_count)
+
+    def _next_events(self) -> Iterator[ResponseEvent]:
         if self._started and not self._is_announced:
-            began = ResponseInProgress(
-                response_id=response_id,
+            assert self._row is not None
+            self._is_announced = True
+            yield ResponseInProgress(
+                response_id=self._response_id,
+                response=resource.begun(self._row, trimmed_messages=self.trimmed_messages),
                 prompt_tokens=self.prompt_tokens,
-                trimmed_messages=self.trimmed_messages,
             )
-            yield Append(began.model_dump_json(), number, anew_count=self._anew_count)
-            number += 1
-        if not self._unpublished:
-            return  # tokens without text wait for some
+        # Tokens without text wait for some.
         parts, self._unpublished = self._unpublished, []
-        tokens, self._tokens = tuple(self._tokens), []
-        lengths = {channel: len(said) for channel, said in self._said.items()}
-        for append in appends(response_id, parts, number, lengths):
-            yield replace(append, tokens=tokens, anew_count=self._anew_count)
-            tokens = ()
+        yield from self._writer.write(parts)
+        if self._finished:
+            yield from self._writer.close(self._last_status)
+
+    @property
+    def _last_status(self) -> ItemStatus:
+        return "completed" if self._finished in _WHOLE else "incomplete"
 
     def mark_published(self, append: Append) -> None:
         """Count one of `unpublished` as published."""
         self.last_sequence = append.number
         self._offered.remove(append)
-        if append.anew_count != self._anew_count:
-            return  # it began anew meanwhile
-        if append.passed is not None:
-            add(self._passed, kept(append.passed))
-        elif append.text or append.reasoning:
-            self._said[Channel.TEXT] += append.text
-            self._said[Channel.REASONING] += append.reasoning
-        else:
-            self._is_announced = True
 
     @property
     def is_published(self) -> bool:
         """Whether all that the engine has said is published, as far as it can be."""
-        return not self._unpublished and not self._offered
+        is_closed = not (self._finished and self._writer.is_open)
+        return is_closed and not self._unpublished and not self._offered
 
     @property
     def prompt_tokens(self) -> int:
@@ -181,8 +211,10 @@ class Transcript:
         """Return how many messages were left out of the prompt, 0 until the engine has begun."""
         return self._started.trimmed_messages if self._started else 0
 
-    def published(self) -> Output:
-        """Return what is published of the answer."""
-        text, reasoning = self._said[Channel.TEXT], self._said[Channel.REASONING]
-        milliseconds = round(1000 * self.thinking.seconds) if reasoning else None
-        return Output(text, reasoning, milliseconds, self._passed)
+    def output(self) -> Output:
+        """Return what the answer says, as far as it was published or offered."""
+        return self._writer.said(round(1000 * self.thinking.seconds))
+
+    @property
+    def _response_id(self) -> UUID:
+        return UUID(self._claim.entry.response_id)
