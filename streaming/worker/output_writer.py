@@ -60,10 +60,11 @@ class OutputWriter:
         """Whether an item is not done."""
         return bool(self._open)
 
-    def said(self, reasoning_ms: int | None) -> Output:
-        """Return all that was written."""
+    def said(self, thought_seconds: float) -> Output:
+        """Return all that was written, by when it had thought so long."""
         text, reasoning = self._whole("message"), self._whole("reasoning")
-        return Output(text, reasoning, reasoning_ms, self._passed, tuple(self._segments))
+        ms = round(1000 * thought_seconds) if reasoning else None
+        return Output(text, reasoning, ms, self._passed, tuple(self._segments))
 
     def write(self, parts: Iterable[Part]) -> Iterator[events.ResponseEvent]:
         """Yield the events of what was said. Parts of one channel that follow each other become one

@@ -213,7 +213,7 @@ class Transcript:
 
     def output(self) -> Output:
         """Return what the answer says, as far as it was published or offered."""
-        return self._writer.said(round(1000 * self.thinking.seconds))
+        return self._writer.said(self.thinking.seconds)
 
     @property
     def _response_id(self) -> UUID:
