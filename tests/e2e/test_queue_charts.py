@@ -118,7 +118,11 @@ def test_windows_and_what_is_remembered(visitors: Visitors, operator: str) -> No
     page.reload()
     expect(page.locator("[data-window='24h']")).to_have_attribute("aria-current", "true")
     expect(page.locator(".cs-chart-axis").first).to_contain_text("24 h ago")
-    page.locator("#queue-charts > summary").click()
+    # Whatever sees it collapsed finds it remembered, also in the same task.
+    said = page.locator("#queue-charts > summary").evaluate(
+        "async (summary) => { summary.click(); await null; return document.cookie; }"
+    )
+    assert "queue_charts=closed.24h" in said
     expect(page.locator(".cs-chart").first).to_be_hidden()
     page.reload()
     expect(page.locator(".cs-chart")).to_have_count(0)  # nor read

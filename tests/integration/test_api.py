@@ -237,8 +237,8 @@ async def test_an_answer_that_was_cancelled_is_not_tried_again(
 
 
 async def test_waiting_too_long_is_unavailable(start_worker: Any, chatstream: Any) -> None:
-    chatstream(queue_timeout=0.3, disconnect_grace=0.9)
-    await start_worker(FakeEngine(max_running=1))
+    chatstream(queue_timeout=0.3)
+    await start_worker(FakeEngine(max_running=1, step_seconds=0.05))  # a minute: it is in the way
     running = await open_stream("go", max_tokens=1000)
     request, answer = await call("POST", CHAT, body=asking("stop 1"))
     assert (request.status, answer["error"]["code"]) == (503, "queue_timeout")

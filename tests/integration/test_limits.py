@@ -21,8 +21,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 async def test_waiting_too_long_fails_with_the_reason(
     start_worker: Any, client: Any, chatstream: Any
 ) -> None:
-    chatstream(queue_timeout=0.4, disconnect_grace=0.9)
-    await start_worker(FakeEngine(max_running=1))
+    chatstream(queue_timeout=0.4)
+    await start_worker(FakeEngine(max_running=1, step_seconds=0.05))  # a minute: it is in the way
     chat = await client()
     first = await chat.ask("go", params={"max_tokens": 1000})
     held = await chat.ask("stop 1", conversation_id=first["conversation_id"])

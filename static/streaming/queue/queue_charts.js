@@ -16,10 +16,11 @@ let drawnAt = performance.now();
 let cursor = null; // the x of a chosen moment
 let values = read(); // [x, words] by line
 
-strip.addEventListener("toggle", () => {
+// The attribute, not the `toggle` event, which comes a task later: the page may be left by then.
+new MutationObserver(() => {
   remember();
   if (strip.open && !drawn.querySelector(".cs-chart")) draw();
-});
+}).observe(strip, { attributeFilter: ["open"] });
 
 strip.addEventListener("click", (event) => {
   const link = event.target.closest("[data-window]");
