@@ -3,7 +3,6 @@ CHATSTREAM_TEST_LONG=1 of 6,000 tokens, which takes minutes."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,9 @@ from streaming.engine.local.forward.decoder import Decoder
 from streaming.engine.local.forward.transformers_model import TransformersModel
 from streaming.engine.local.loading.model_loader import load_model
 from streaming.engine.models.store import ensure_model
+from tests.support.long_runs import IS_LONG
 from tests.unit.engine.families.serving import Served, expected
 
-IS_LONG = os.environ.get("CHATSTREAM_TEST_LONG") == "1"
 FIRST, SECOND, ANSWER = (5000, 6000, 200) if IS_LONG else (1300, 1550, 30)  # tokens
 
 
