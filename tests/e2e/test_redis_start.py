@@ -200,9 +200,10 @@ async def test_a_new_database_takes_the_place_of_the_former_one(
 async def test_a_site_that_runs_all_the_same_cancels_nobody(valkey: Valkey, tmp_path: Path) -> None:
     """Redis forgot whose the prefix is, and another site has taken it: it is told to nobody that
     their answer is cancelled, and the first one goes on when it has its prefix back."""
-    with serving(tmp_path / "one", REDIS_URL=valkey.url, FAKE_STEP_SECONDS="0.05") as first:
+    gate = tmp_path / "gate"
+    with serving(tmp_path / "one", REDIS_URL=valkey.url, FAKE_GATE=str(gate)) as first:
         with Redis(port=valkey.port) as client:
-            reading = asyncio.create_task(ask(first.ws_url, "stop 600"))
+            reading = asyncio.create_task(ask(first.ws_url, "stop 60"))
             while not client.zcard("chatstream:waiting:running"):
                 await asyncio.sleep(0.1)
             site = client.hget("chatstream:waiting:meta", "site")
@@ -211,5 +212,6 @@ async def test_a_site_that_runs_all_the_same_cancels_nobody(valkey: Valkey, tmp_
             # For longer than a pass of the reconciler takes to come.
             await stays(lambda: client.zcard("chatstream:waiting:open") == 1, 13)
             client.hset("chatstream:waiting:meta", "site", site)
+        gate.touch()
         events = await asyncio.wait_for(reading, 90)
         assert events[-1]["status"] == "completed"

@@ -8,5 +8,5 @@ from tests.faults.siege.__main__ import lay
 
 
 async def test_a_server_under_attack_answers_others_and_loses_nothing(tmp_path: Path) -> None:
-    siege = await lay(4, 8, tmp_path)
+    siege = await lay(3, 6, tmp_path)
     assert not siege.lost, siege.lost

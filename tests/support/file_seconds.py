@@ -1,7 +1,7 @@
 """Write down what the files of tests take, for `mixed_order`, by what a run has recorded:
 
-    python -m pytest --junitxml=run.xml
-    python -m tests.support.file_seconds run.xml
+python -m pytest --junitxml=run.xml
+python -m tests.support.file_seconds run.xml
 """
 
 from __future__ import annotations
