@@ -10,20 +10,24 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from streaming.client import requests
-from streaming.client.assembly import Assembly, Gap, Numbered, Unread
+from streaming.client.assembly import Assembly, Gap, Unread
 from streaming.client.backlog import AnswerEvent, Backlog
 from streaming.client.edits import Edits
 from streaming.client.errors import ChatError
 from streaming.client.frames import error_of
 from streaming.client.sampling import Asking
 from streaming.protocol.client_events import ResponseCreate
-from streaming.protocol.server_events import (
-    ErrorEvent,
-    ResponseDone,
+from streaming.protocol.items import FunctionCallItem, Item
+from streaming.protocol.response_events import (
+    ENDS,
+    Numbered,
+    ResponseCreated,
     ResponseQueued,
     ResponseQueuePosition,
     ResponseUpdated,
 )
+from streaming.protocol.response_resource import ResponseResource
+from streaming.protocol.server_events import ErrorEvent
 
 MAX_TRIES = 6
 """Maximum attempts of one request that the server refuses for the moment."""
@@ -54,10 +58,11 @@ class Asker(Protocol):
 class Answer:
     """An answer that was accepted; made by `ChatClient`.
 
-    Iterate over it for its events, the last of which is `ResponseDone`. `text` is all text received
-    so far, and `reasoning` what the model thought before it. A second `ResponseInProgress` means
-    that the answer begins anew: discard what was received before. A slow reader receives longer
-    deltas, and loses no text. There is one stream of events: two loops over one answer share it.
+    Iterate over it for its events, the last of which is `ResponseCompleted`, `ResponseIncomplete`
+    or `ResponseFailed`. `text` is all text received so far, `reasoning` what the model thought, and
+    `items` all that it consists of. A second `ResponseInProgress` means that the answer begins
+    anew: discard what was received before. A slow reader receives longer deltas, and loses no text.
+    There is one stream of events: two loops over one answer share it.
 
     Only `cancel` ends the answer on the server; to stop reading, or to cancel the task that reads,
     does not.
@@ -70,7 +75,8 @@ class Answer:
         self.conversation_id: UUID | None = None
         self.place: ResponseQueued | ResponseQueuePosition | None = None
         """Its last known place in the queue; None once the answer has begun."""
-        self.result: ResponseDone | None = None
+        self.result: ResponseResource | None = None
+        """The whole response, once it has ended."""
         self._chat = chat
         self._create = create
         self._accepted = asyncio.Event()
@@ -97,13 +103,23 @@ class Answer:
         """All reasoning received so far."""
         return self._assembly.reasoning
 
+    @property
+    def items(self) -> list[Item]:
+        """All output items so far; the last ones are not whole until the answer has ended."""
+        return self._assembly.items
+
+    @property
+    def calls(self) -> list[FunctionCallItem]:
+        """The functions that the model calls, as far as it has written them."""
+        return [item for item in self.items if isinstance(item, FunctionCallItem)]
+
     async def __aiter__(self) -> AsyncIterator[AnswerEvent]:
         """Yield the events not read yet. Raises ChatError if the answer is lost."""
         while (event := await self._backlog.get()) is not None:
             yield event
 
-    async def done(self) -> ResponseDone:
-        """Wait for the end and return it. Raises ChatError if the answer is lost."""
+    async def done(self) -> ResponseResource:
+        """Wait for the end and return the whole response. Raises ChatError if it is lost."""
         await self._ended.wait()
         if self.result is None:
             assert self._error is not None
@@ -111,7 +127,7 @@ class Answer:
         return self.result
 
     async def cancel(self) -> None:
-        """Stop the answer on the server; `ResponseDone` follows, with the text so far."""
+        """Stop the answer on the server; its end follows, with the text so far."""
         if not self._ended.is_set() and not self._wants_cancel:
             self._wants_cancel = True
             self._say_cancel()
@@ -166,6 +182,9 @@ class Answer:
             return
         self._tries.clear()
         self._has_begun = True
+        if isinstance(event, ResponseCreated):
+            self._backlog.put(event)
+            return  # its place follows at once
         if isinstance(event, ResponseQueued | ResponseQueuePosition):
             self.place = event
             if isinstance(event, ResponseQueued):
@@ -224,8 +243,8 @@ class Answer:
         self._catching_up = False
         for part in news:
             self._backlog.put(part)
-        if isinstance(event, ResponseDone):
-            self.result = event
+        if isinstance(event, ENDS):
+            self.result = event.response
             self._end(None)
 
     def _catch_up(self, gap: Gap) -> None:

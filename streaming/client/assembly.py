@@ -1,19 +1,31 @@
-"""Assembles one answer's text and reasoning from numbered events. Knows no connection."""
+"""Assembles one answer's items, text and reasoning from numbered events. Knows no connection."""
 
 from __future__ import annotations
 
-from streaming.protocol.server_events import (
+from streaming.client.growing import GrowingItem, GrowingText
+from streaming.client.missing import missing_events
+from streaming.protocol.items import Item
+from streaming.protocol.response_events import (
+    ENDS,
+    ContentPartAdded,
+    ContentPartDone,
+    FunctionCallArgumentsDelta,
+    FunctionCallArgumentsDone,
     LaterEvent,
+    Numbered,
+    OutputItemAdded,
+    OutputItemDone,
     OutputTextDelta,
+    OutputTextDone,
     ReasoningTextDelta,
-    ResponseDone,
+    ReasoningTextDone,
+    RefusalDelta,
+    RefusalDone,
     ResponseInProgress,
-    ResponsePassedDelta,
 )
 
-Numbered = ResponseInProgress | OutputTextDelta | ReasoningTextDelta | ResponseDone
-Unread = ResponsePassedDelta | LaterEvent
-"""Events of which only the numbers matter."""
+Unread = LaterEvent
+"""An event of which only the number matters."""
 
 
 class Gap(Exception):
@@ -24,51 +36,34 @@ class Gap(Exception):
         self.starting_after = starting_after
 
 
-class _Growing:
-    """A text that grows by deltas."""
-
-    def __init__(self) -> None:
-        self._parts: list[str] = []
-        self._length = 0  # in code points
-
-    @property
-    def text(self) -> str:
-        if len(self._parts) > 1:
-            self._parts = ["".join(self._parts)]
-        return self._parts[0] if self._parts else ""
-
-    def set(self, text: str) -> None:
-        self._parts, self._length = [text], len(text)
-
-    def append(self, delta: str, offset: int) -> None:
-        """Append a delta. Raises Gap if `offset` is not the text's length, in code points."""
-        if offset != self._length:
-            raise Gap(0)
-        self._parts.append(delta)
-        self._length += len(delta)
-
-
 class Assembly:
-    """The text and reasoning of all events up to number `sequence`, the last one taken."""
+    """What all events up to number `sequence`, the last one taken, say together."""
 
     def __init__(self) -> None:
         self.sequence = 0
-        self._text, self._reasoning = _Growing(), _Growing()
+        self._void()
 
     @property
     def text(self) -> str:
-        """The text up to event `sequence`."""
+        """The text of all items up to event `sequence`."""
         return self._text.text
 
     @property
     def reasoning(self) -> str:
-        """The reasoning up to event `sequence`."""
+        """The reasoning of all items up to event `sequence`."""
         return self._reasoning.text
+
+    @property
+    def items(self) -> list[Item]:
+        """The items up to event `sequence`, in their order; those of the end are whole."""
+        if self._whole is not None:
+            return list(self._whole)
+        return [self._items[index].item for index in sorted(self._items)]
 
     def take(self, event: Numbered | Unread) -> list[Numbered]:
         """Take an event and return the events for the reader: none if it was taken before.
 
-        `ResponseInProgress` discards what came before it. Before a `ResponseDone` comes whatever
+        `ResponseInProgress` discards what came before it. Before the last event comes whatever
         was missing, since it has the whole answer. Raises Gap.
         """
         if event.sequence_number <= self.sequence:
@@ -77,14 +72,13 @@ class Assembly:
         if isinstance(event, ResponseInProgress):
             self._void()
             news = [event]
-        elif isinstance(event, ResponseDone):
+        elif isinstance(event, ENDS):
             news = [*self._complete(event), event]
         else:
             if event.sequence_number > self.sequence + 1:
                 raise Gap(self.sequence)
-            if isinstance(event, OutputTextDelta | ReasoningTextDelta):
-                is_text = isinstance(event, OutputTextDelta)
-                (self._text if is_text else self._reasoning).append(event.delta, event.offset)
+            if not isinstance(event, LaterEvent):
+                self._add(event)
                 news = [event]
         self.sequence = event.sequence_number
         return news
@@ -95,26 +89,52 @@ class Assembly:
         self._void()
 
     def _void(self) -> None:
-        self._text, self._reasoning = _Growing(), _Growing()
+        self._text, self._reasoning = GrowingText(), GrowingText()
+        self._items: dict[int, GrowingItem] = {}
+        self._whole: list[Item] | None = None
 
-    def _complete(self, done: ResponseDone) -> list[Numbered]:
+    def _add(self, event: Numbered) -> None:
+        """Add what an event says. Raises Gap if its text does not stand where ours ends."""
+        if isinstance(event, OutputTextDelta | ReasoningTextDelta):
+            all_of_it = self._text if isinstance(event, OutputTextDelta) else self._reasoning
+            if event.chatstream.offset != all_of_it.length:
+                raise Gap(0)
+            all_of_it.append(event.delta)
+        if isinstance(event, OutputItemAdded):
+            self._items[event.output_index] = GrowingItem(event.item)
+            return
+        index = getattr(event, "output_index", None)
+        item = None if index is None else self._items.get(index)
+        if item is None:
+            return  # it belongs to no item, or to one of a kind that is not known here
+        match event:
+            case OutputItemDone():
+                item.end(event.item)
+            case ContentPartAdded():
+                item.begin_part(event.content_index, event.part)
+            case ContentPartDone():
+                item.end_part(event.content_index, event.part)
+            case OutputTextDelta() | ReasoningTextDelta() | RefusalDelta():
+                item.add(event.content_index, event.delta)
+            case OutputTextDone() | ReasoningTextDone():
+                item.set_text(event.content_index, event.text)
+            case RefusalDone():
+                item.set_text(event.content_index, event.refusal)
+            case FunctionCallArgumentsDelta():
+                item.add_arguments(event.delta)
+            case FunctionCallArgumentsDone():
+                item.set_arguments(event.arguments)
+
+    def _complete(self, end: ENDS) -> list[Numbered]:
         """Return the events that are missing before the end.
 
         Of an answer that nobody read for long, the server has nothing but the end.
         """
-        text, reasoning = self.text, self.reasoning
-        identity = {"response_id": done.response_id, "sequence_number": done.sequence_number}
-        news: list[Numbered] = []
-        if not (done.text.startswith(text) and done.reasoning.startswith(reasoning)):
-            prompt_tokens = done.usage.prompt_tokens
-            news.append(ResponseInProgress(prompt_tokens=prompt_tokens, **identity))
-            text = reasoning = ""
-        if rest := done.reasoning[len(reasoning) :]:
-            ms = done.timings.reasoning_ms or 0
-            offset = len(reasoning)
-            news.append(ReasoningTextDelta(delta=rest, offset=offset, reasoning_ms=ms, **identity))
-        if rest := done.text[len(text) :]:
-            news.append(OutputTextDelta(delta=rest, offset=len(text), **identity))
-        self._text.set(done.text)
-        self._reasoning.set(done.reasoning)
+        news = missing_events(self._items, end, (self._text.length, self._reasoning.length))
+        for event in news:
+            if isinstance(event, ResponseInProgress):
+                self._void()
+            else:
+                self._add(event)
+        self._whole = list(end.response.output)
         return news

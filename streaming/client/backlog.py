@@ -6,32 +6,30 @@ import asyncio
 from collections import deque
 from itertools import islice
 
-from streaming.protocol.server_events import (
+from streaming.protocol.response_events import (
+    FunctionCallArgumentsDelta,
+    Numbered,
     OutputTextDelta,
     ReasoningTextDelta,
-    ResponseDone,
+    RefusalDelta,
+    ResponseCreated,
     ResponseInProgress,
     ResponseQueued,
     ResponseQueuePosition,
     ResponseUpdated,
 )
 
-AnswerEvent = (
-    ResponseQueued
-    | ResponseQueuePosition
-    | ResponseUpdated
-    | ResponseInProgress
-    | OutputTextDelta
-    | ReasoningTextDelta
-    | ResponseDone
-)
+AnswerEvent = ResponseCreated | ResponseQueued | ResponseQueuePosition | ResponseUpdated | Numbered
 
 _POSITIONS = (ResponseQueued, ResponseQueuePosition)
-_DELTAS = (OutputTextDelta, ReasoningTextDelta)
+_DELTAS = (OutputTextDelta, ReasoningTextDelta, RefusalDelta, FunctionCallArgumentsDelta)
+_Delta = OutputTextDelta | ReasoningTextDelta | RefusalDelta | FunctionCallArgumentsDelta
+_Text = tuple[type, str, int]
 
 
 class Backlog:
-    """At most `bound` events: further text is joined to the last delta of its kind.
+    """At most `bound` events, and the beginnings and ends of items and parts beyond it: further
+    text is joined to the last delta of the same text.
 
     A place replaces the place before it, and an answer that begins anew removes what is void.
     """
@@ -39,7 +37,7 @@ class Backlog:
     def __init__(self, bound: int = 256) -> None:
         self._bound = bound
         self._events: deque[AnswerEvent] = deque()
-        self._joined: dict[type[AnswerEvent], list[str]] = {}  # to add to a type's last event
+        self._joined: dict[_Text, list[str]] = {}  # to add to a text's last delta
         self._ended = False
         self._error: Exception | None = None
         self._news = asyncio.Event()
@@ -52,14 +50,14 @@ class Backlog:
         replaces the one before it."""
         last = self._events[-1] if self._events else None
         if isinstance(event, _DELTAS):
-            if len(self._events) >= self._bound and self._has(type(event)):
-                self._joined.setdefault(type(event), []).append(event.delta)
+            if len(self._events) >= self._bound and self._has(_text_of(event)):
+                self._joined.setdefault(_text_of(event), []).append(event.delta)
                 return
         elif isinstance(event, _POSITIONS) and isinstance(last, _POSITIONS):
             self._events.pop()
         elif isinstance(event, ResponseInProgress):
             self._joined.clear()
-            kept = (ResponseUpdated, *_POSITIONS)
+            kept = (ResponseCreated, ResponseUpdated, *_POSITIONS)
             self._events = deque(e for e in self._events if isinstance(e, kept))
         self._join()
         if isinstance(event, ResponseUpdated):
@@ -83,19 +81,28 @@ class Backlog:
                 return None
             self._news.clear()
             await self._news.wait()
-        kind = type(self._events[0])
-        if kind in self._joined and not self._has(kind, beyond=1):
+        first = self._events[0]
+        text = _text_of(first) if isinstance(first, _DELTAS) else None
+        if text in self._joined and not self._has(text, beyond=1):
             self._join()
         return self._events.popleft()
 
-    def _has(self, kind: type[AnswerEvent], beyond: int = 0) -> bool:
-        return any(type(event) is kind for event in islice(self._events, beyond, None))
+    def _has(self, text: _Text, beyond: int = 0) -> bool:
+        return any(
+            isinstance(event, _DELTAS) and _text_of(event) == text
+            for event in islice(self._events, beyond, None)
+        )
 
     def _join(self) -> None:
         for at in range(len(self._events) - 1, -1, -1):
             last = self._events[at]
-            if isinstance(last, _DELTAS) and (more := self._joined.pop(type(last), None)):
+            if isinstance(last, _DELTAS) and (more := self._joined.pop(_text_of(last), None)):
                 delta = last.delta + "".join(more)
                 self._events[at] = last.model_copy(update={"delta": delta})
             if not self._joined:
                 break
+
+
+def _text_of(event: _Delta) -> _Text:
+    """Return which text a delta belongs to."""
+    return type(event), event.item_id, getattr(event, "content_index", 0)

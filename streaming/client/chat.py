@@ -18,9 +18,9 @@ from streaming.client.open_answers import OpenAnswers
 from streaming.client.persistent_link import PersistentLink
 from streaming.client.sampling import Asking, Sampling
 from streaming.protocol.events import ServerEvent
+from streaming.protocol.response_events import LaterEvent
 from streaming.protocol.server_events import (
     ErrorEvent,
-    LaterEvent,
     SessionCreated,
     SessionLoad,
     SessionPong,

@@ -16,11 +16,12 @@ from streaming.client.frames import error_of, frame_of, parse_server_event
 from streaming.protocol.base import PROTOCOL_VERSION
 from streaming.protocol.client_events import SessionPing, SessionResume
 from streaming.protocol.events import ServerEvent
-from streaming.protocol.server_events import ErrorEvent, LaterEvent, SessionCreated
+from streaming.protocol.response_events import LaterEvent
+from streaming.protocol.server_events import ErrorEvent, SessionCreated
 from streaming.system.token_bucket import TokenBucket
 
 MAX_FRAME_BYTES = 2**26
-"""Maximum size of a received frame: a `response.done` has the whole text and may exceed 1 MiB."""
+"""Maximum size of a received frame: an answer's last event has all of it and may exceed 1 MiB."""
 
 EVENTS_PER_SECOND = 16.0
 """Maximum rate of sending, somewhat below servers' default; four seconds' worth may go at once."""
@@ -43,7 +44,7 @@ _CODES = {
     4429: "rate_limited",
     4503: "unavailable",
 }
-_FINAL = ("login_required", "forbidden")
+_FINAL = ("login_required", "forbidden", "unsupported_version")
 
 
 class Link:
@@ -97,7 +98,9 @@ class Link:
     async def _greet(self, token: str | None) -> None:
         self.session = await self._greeting()
         if token and self.session.session_token:
-            resume = SessionResume(type="session.resume", session_token=token, event_id="session")
+            resume = SessionResume(
+                type="chatstream:session", session_token=token, event_id="session"
+            )
             await self._socket.send(resume.model_dump_json())
             # With an invalid token we stay the new visitor of the first greeting.
             self.session = await self._greeting(or_refused=True)
@@ -145,7 +148,7 @@ class Link:
                 continue
             missed += 1
             if missed <= MISSED:
-                self.say(SessionPing(type="session.ping"))
+                self.say(SessionPing(type="chatstream:ping"))
         self._socket.transport.abort()
 
     def say(self, event: BaseModel) -> None:
@@ -172,6 +175,8 @@ class Link:
         if code is None:
             return ChatError("unreachable", "The server closed the connection.", passing=True)
         said = self._last_error
+        if said and said.code == "unsupported_version":
+            return ChatError(said.code, said.message)
         message = said.message if said and said.code == code else "The server ended the session."
         return ChatError(code, message, passing=code not in _FINAL)
 

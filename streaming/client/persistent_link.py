@@ -12,7 +12,7 @@ from streaming.client.errors import ChatError
 from streaming.client.link import CLOSE_TOO_LARGE, Link
 from streaming.client.open_answers import OpenAnswers
 from streaming.protocol.events import ServerEvent
-from streaming.protocol.server_events import LaterEvent
+from streaming.protocol.response_events import LaterEvent
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 10.0
 

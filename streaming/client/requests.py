@@ -39,7 +39,7 @@ def update(response_id: UUID, text: str) -> ResponseUpdate:
     """Return the request to change a prompt. Raises ChatError for a text that cannot be sent."""
     with invalid_event(response_id):
         event = ResponseUpdate(
-            type="response.update",
+            type="chatstream:update",
             response_id=response_id,
             input=text,
             event_id=f"update {response_id}",
@@ -51,7 +51,7 @@ def update(response_id: UUID, text: str) -> ResponseUpdate:
 def resume(response_id: UUID, starting_after: int) -> ResponseResume:
     """Return the request for all events with numbers greater than `starting_after`."""
     return ResponseResume(
-        type="response.resume",
+        type="chatstream:resume",
         response_id=response_id,
         starting_after=starting_after,
         event_id=f"resume {response_id}",

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from streaming.protocol.base import PROTOCOL_VERSION
+from streaming.protocol.base import PROTOCOL_VERSION, WireModel
 from streaming.protocol.events import client_events, server_events, type_of
 
 _REF = "#/components/schemas/{model}"
@@ -28,7 +28,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "ChatStream",
             "version": f"{PROTOCOL_VERSION}.0.0",
-            "description": "Made from streaming/protocol/events.py; docs/protocol.md explains it.",
+            "description": "Made from streaming/protocol/events.py; docs/protocol.md explains it. "
+            "Events of responses are those of Open Responses.",
         },
         "defaultContentType": "application/json",
         "servers": {"local": {"host": "127.0.0.1:8000", "protocol": "ws", "security": _security()}},
@@ -37,7 +38,7 @@ def document() -> dict[str, Any]:
                 "address": "/ws/chat/",
                 "description": "One JSON object per text frame.",
                 "messages": {
-                    type_of(model): {"$ref": f"#/components/messages/{type_of(model)}"}
+                    model.__name__: {"$ref": f"#/components/messages/{model.__name__}"}
                     for model in (*sent, *received)
                 },
             }
@@ -47,7 +48,7 @@ def document() -> dict[str, Any]:
             "serverSends": _operation("send", "What the server sends.", received),
         },
         "components": {
-            "messages": {type_of(model): _message(model) for model in (*sent, *received)},
+            "messages": {model.__name__: _message(model) for model in (*sent, *received)},
             "schemas": _schemas(sent, received),
             "securitySchemes": {
                 "apiKey": {"type": "http", "scheme": "bearer"},
@@ -71,7 +72,7 @@ def _operation(action: str, summary: str, models: Iterable[type[BaseModel]]) -> 
         "action": action,
         "channel": {"$ref": "#/channels/chat"},
         "summary": summary,
-        "messages": [{"$ref": _MESSAGES + type_of(model)} for model in models],
+        "messages": [{"$ref": _MESSAGES + model.__name__} for model in models],
     }
 
 
@@ -88,9 +89,26 @@ def _schemas(
         for name, schema in found["$defs"].items():
             schemas[name] = _plain(schema, without=("title", "default") if complete else ("title",))
             if complete:
-                # The server sends all fields; a later one may send more.
-                schemas[name]["required"] = list(schema["properties"])
+                # The server sends all fields but those that may be absent; a later one may send
+                # more.
+                absent = may_be_absent(name)
+                schemas[name]["required"] = [
+                    field for field in schema["properties"] if field not in absent
+                ]
     return dict(sorted(schemas.items()))
+
+
+def may_be_absent(name: str) -> set[str]:
+    """Return the fields of a model of the server's, by its name, that are left out where they would
+    be null."""
+    model = next(model for model in _subclasses(WireModel) if model.__name__ == name)
+    return {name for name, field in model.model_fields.items() if field.exclude_if}
+
+
+def _subclasses(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for each in model.__subclasses__():
+        yield each
+        yield from _subclasses(each)
 
 
 def _plain(schema: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 MOST_SEQUENCE = 10**12
 """Greatest `sequence_number` of an event. The scripts in Redis count exactly up to 10**14."""

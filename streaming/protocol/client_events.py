@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from streaming.protocol import ids
 from streaming.protocol.base import MOST_SEQUENCE, Text, WireModel
 from streaming.protocol.sampling_params import Params
+from streaming.protocol.user_content import UserContent
+
+
+def _without_prefix(kind: str, value: Any) -> Any:
+    """Return an id without the prefix that it has elsewhere (`resp_`, `conv_`)."""
+    return value.removeprefix(f"{kind}_") if isinstance(value, str) else value
+
+
+ResponseId = Annotated[
+    UUID,
+    BeforeValidator(partial(_without_prefix, ids.RESPONSE), json_schema_input_type=str),
+]
+"""The id of a response: a UUID, or `resp_` and its digits."""
+
+ConversationId = Annotated[
+    UUID,
+    BeforeValidator(partial(_without_prefix, ids.CONVERSATION), json_schema_input_type=str),
+]
+"""The id of a conversation: a UUID, or `conv_` and its digits."""
 
 
 class _ClientEvent(WireModel):
@@ -21,34 +42,35 @@ class _ClientEvent(WireModel):
 class SessionResume(_ClientEvent):
     """Be the visitor of an earlier socket, by its `session_token`."""
 
-    type: Literal["session.resume"]
+    type: Literal["chatstream:session"]
     session_token: str = Field(max_length=500)
 
 
 class SessionPing(_ClientEvent):
     """Test the connection. Answered at once, before events that were sent earlier."""
 
-    type: Literal["session.ping"]
+    type: Literal["chatstream:ping"]
 
 
 class ResponseCreate(_ClientEvent):
     """Ask for a response. Exactly one of `input` (a new prompt), `regenerates` (an ended response:
     answer its prompt again) and `continues` (an incomplete response: generate more of it) is given.
 
-    A new prompt follows `previous_response_id`, which may still be open. Absent: the newest
-    response of the conversation. Null: none, which begins a new branch of the conversation.
+    `input` is a text, or a list of the parts of one message. It follows `previous_response_id`,
+    which may still be open. Absent: the newest response of the conversation. Null: none, which
+    begins a new branch of the conversation.
 
     `instructions` become the conversation's own, from this response on; an empty text: it has none.
     Absent: those that it has. Null: none of its own, so that the account's hold.
     """
 
     type: Literal["response.create"]
-    response_id: UUID | None = None
-    conversation_id: UUID | None = None
-    input: Text | None = Field(None, min_length=1)
-    previous_response_id: UUID | None = None
-    regenerates: UUID | None = None
-    continues: UUID | None = None
+    response_id: ResponseId | None = None
+    conversation_id: ConversationId | None = None
+    input: UserContent | None = None
+    previous_response_id: ResponseId | None = None
+    regenerates: ResponseId | None = None
+    continues: ResponseId | None = None
     instructions: Text | None = None
     params: Params = Params()
 
@@ -83,8 +105,8 @@ class ResponseCreate(_ClientEvent):
 class ResponseUpdate(_ClientEvent):
     """Change the prompt of a waiting response, which keeps its place."""
 
-    type: Literal["response.update"]
-    response_id: UUID
+    type: Literal["chatstream:update"]
+    response_id: ResponseId
     input: Text = Field(min_length=1)
 
 
@@ -92,12 +114,12 @@ class ResponseCancel(_ClientEvent):
     """End a response, waiting or running; what was generated is kept."""
 
     type: Literal["response.cancel"]
-    response_id: UUID
+    response_id: ResponseId
 
 
 class ResponseResume(_ClientEvent):
     """Replay the events after number `starting_after`, then send new ones as they come."""
 
-    type: Literal["response.resume"]
-    response_id: UUID
+    type: Literal["chatstream:resume"]
+    response_id: ResponseId
     starting_after: int = Field(0, ge=0, le=MOST_SEQUENCE, strict=True)

@@ -6,6 +6,7 @@ from typing import Literal
 
 ErrorCode = Literal[
     "invalid_event",  # malformed, or a field is wrong: `param` names it
+    "unsupported_version",  # the client speaks another version of the protocol
     "input_too_long",
     "queue_full",
     "user_limit",

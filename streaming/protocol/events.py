@@ -1,7 +1,8 @@
 """Every event on `/ws/chat/`: what clients send and what the server sends.
 
-Names follow the OpenAI Realtime and Responses events. A frame is one JSON object with a
-`type`; clients may put an `event_id` on anything, and an error caused by it carries it back.
+Those of responses are Open Responses', each with its `response_id`; what that has no words for
+begins with `chatstream:`. A frame is one JSON object with a `type`; clients may put an `event_id`
+on anything, and an error caused by it carries it back.
 """
 
 from __future__ import annotations
@@ -18,16 +19,15 @@ from streaming.protocol.client_events import (
     SessionPing,
     SessionResume,
 )
-from streaming.protocol.server_events import (
-    ErrorEvent,
-    OutputTextDelta,
-    ReasoningTextDelta,
-    ResponseDone,
-    ResponseInProgress,
-    ResponsePassedDelta,
+from streaming.protocol.response_events import (
+    Numbered,
+    ResponseCreated,
     ResponseQueued,
     ResponseQueuePosition,
     ResponseUpdated,
+)
+from streaming.protocol.server_events import (
+    ErrorEvent,
     SessionCreated,
     SessionLoad,
     SessionPong,
@@ -44,14 +44,11 @@ ServerEvent = (
     | SessionPong
     | SessionUpdated
     | SessionLoad
+    | ResponseCreated
     | ResponseQueued
     | ResponseQueuePosition
     | ResponseUpdated
-    | ResponseInProgress
-    | OutputTextDelta
-    | ReasoningTextDelta
-    | ResponsePassedDelta
-    | ResponseDone
+    | Numbered
     | ErrorEvent
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from streaming.protocol.base import PROTOCOL_VERSION
 from streaming.protocol.client_events import SessionPing
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.events import ClientEvent, client_events, type_of
@@ -23,6 +24,11 @@ _MANY_FIELDS, _MANY_FIELDS_CHARS = 100, 10_000
 """Maximum fields of a frame that is longer than so many characters: tens of thousands take long to
 validate."""
 
+_OF_VERSION_1 = ("session.ping", "session.resume", "response.resume", "response.update")
+"""Events that only clients of version 1 send."""
+
+_PART_TAGS = ("input_text", "input_image", "input_file")
+
 _PARAM_CHARS = 100
 """Characters of a field's name that an error repeats: a client may invent a long one."""
 
@@ -32,7 +38,7 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 def parse_ping(text: str) -> SessionPing | None:
     """Return the ping in a frame, None if it has anything else."""
-    if len(text) > _PING_CHARS or '"session.ping"' not in text:
+    if len(text) > _PING_CHARS or '"chatstream:ping"' not in text:
         return None
     try:
         return SessionPing.model_validate_json(text)
@@ -41,7 +47,8 @@ def parse_ping(text: str) -> SessionPing | None:
 
 
 def parse_client_event(text: str) -> ClientEvent:
-    """Return the event of a frame. Raises ProtocolError (`invalid_event`) with the wrong field."""
+    """Return the event of a frame. Raises ProtocolError: `invalid_event` with the wrong field, or
+    `unsupported_version` for an event of version 1."""
     try:
         if len(text) > _MANY_FIELDS_CHARS and _has_many_fields(_loose.validate_json(text)):
             raise ProtocolError("invalid_event", "The frame has too many fields.")
@@ -51,8 +58,19 @@ def parse_client_event(text: str) -> ClientEvent:
             message = f"`{param}` has half a character in it (a lone surrogate)."
             raise ProtocolError("invalid_event", message, param) from None
         fault = error.errors(include_url=False)[0]
+        if fault["type"] == "union_tag_invalid" and fault["ctx"]["tag"] in _OF_VERSION_1:
+            raise other_version(1) from None
         message, param = _explain(fault)
         raise ProtocolError("invalid_event", message, param) from None
+
+
+def other_version(version: int | str) -> ProtocolError:
+    """Return the refusal of a client of another version of the protocol."""
+    message = (
+        f"This server speaks version {PROTOCOL_VERSION} of the protocol, and this client version "
+        f"{version}. Reload the page, or update the client."
+    )
+    return ProtocolError("unsupported_version", message)
 
 
 def peek_event_id(text: str) -> str | None:
@@ -110,9 +128,18 @@ def _explain(fault: Any) -> tuple[str, str | None]:
     if not location:
         return "The frame must be one JSON object.", None
     location = (*location, *(name for name in [fault.get("ctx", {}).get("param")] if name))
-    param = ".".join(str(part) for part in location[1:])[:_PARAM_CHARS] or None
+    param = ".".join(_names(location[1:]))[:_PARAM_CHARS] or None
     if kind == "extra_forbidden":
         return f"`{param}` is not a field of {location[0]}.", param
     if kind == "one_task":
         return f"{fault['msg']}.", "input"
     return f"`{param}`: {fault['msg'].removeprefix('Value error, ')}.", param
+
+
+def _names(location: tuple[str | int, ...]) -> list[str]:
+    """Return a field's place as clients know it: without the names that tell kinds of `input` and
+    of its parts apart."""
+    names = [str(name) for name in location]
+    if names[:1] == ["input"]:
+        return ["input", *(name for name in names[2:] if name not in _PART_TAGS)]
+    return names

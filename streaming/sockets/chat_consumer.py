@@ -15,9 +15,11 @@ from channels.exceptions import StopConsumer
 from streaming import conf
 from streaming.lifecycle import recovery
 from streaming.monitoring import logs, metrics
+from streaming.protocol.base import PROTOCOL_VERSION
 from streaming.protocol.client_events import SessionPing, SessionResume
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.events import ClientEvent
+from streaming.protocol.parsing import other_version
 from streaming.protocol.server_events import SessionPong
 from streaming.sockets import close_codes
 from streaming.sockets.client_identity import ClientIdentity
@@ -40,7 +42,7 @@ logger = logging.getLogger(__name__)
 class ChatConsumer(ListeningConsumer):
     """Serves `/ws/chat/`; the events are in `streaming.protocol.events`.
 
-    With `?markup=html` the events of a response carry the HTML of its text, too.
+    With `?markup=html&version=2` the events of a response carry the HTML of its text, too.
     """
 
     identity: ClientIdentity
@@ -58,6 +60,8 @@ class ChatConsumer(ListeningConsumer):
         """Make the parts that do not depend on who the client is."""
         query = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
         has_html = query.get("markup") == ["html"]
+        # Pages of version 1 ask for HTML and say no version; programs may leave it out.
+        self.version = query.get("version", ["1" if has_html else str(PROTOCOL_VERSION)])[-1]
         self.writer = SocketWriter(self.base_send)
         self.inbox = Inbox(self.writer, self.handle, self.close)
         self.views = ResponseViews(
@@ -115,6 +119,10 @@ class ChatConsumer(ListeningConsumer):
             # Responses that waited before a restart come before those of new clients.
             await recovery.ensure(self.channel_layer)
         await self.accept()
+        if self.version != str(PROTOCOL_VERSION):
+            refusal = other_version(self.version[:20])
+            await self.refuse(refusal, close_codes.OF_ERRORS[refusal.code])
+            return
         try:
             self.identity = await ClientIdentity.of(self.scope)
         except ProtocolError as error:
@@ -139,7 +147,7 @@ class ChatConsumer(ListeningConsumer):
         self.inbox.start()
 
     async def greet(self) -> None:
-        """Send `session.created`."""
+        """Send `chatstream:session`."""
         event = await greeting(self.channel_layer, self.identity.session_token)
         self.writer.notice, self.writer.announcement = event.notice, event.announcement
         await self.writer.send_event(event)

@@ -15,7 +15,7 @@ from streaming.waiting_list.serving import model_details
 
 
 async def greeting(layer: BaseChannelLayer, session_token: str | None) -> SessionCreated:
-    """Return the `session.created` of now: the model, its limits, and what the workers do."""
+    """Return the `chatstream:session` of now: the model, its limits, and what the workers do."""
     settings = conf.get()
     details = await model_details(layer)
     context = details.get("context_tokens")

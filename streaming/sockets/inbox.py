@@ -86,16 +86,25 @@ class Inbox:
                 event = parse_client_event(text)
             except ProtocolError as error:
                 await self._writer.send_error(error, event_id=peek_event_id(text))
+                if await self._is_closed_by(error):
+                    return
                 continue
             try:
                 await self._handle(event)
             except ProtocolError as error:
                 await self._writer.send_error(error, cause=event)
-                if code := close_codes.OF_ERRORS.get(error.code):
-                    self._task = None  # `close` stops the inbox, and this task has to call it
-                    await self._close(code)
+                if await self._is_closed_by(error):
                     return
             except Exception as error:
                 log_fault(logger, error, "The client event %s could not be handled.", event.type)
                 message = AWAY_MESSAGE if isinstance(error, AWAY) else _FAULT_MESSAGE
                 await self._writer.send_error(ProtocolError("internal_error", message), cause=event)
+
+    async def _is_closed_by(self, error: ProtocolError) -> bool:
+        """Close the socket after an error after which no event of it can be served; return whether
+        it is one."""
+        if (code := close_codes.OF_ERRORS.get(error.code)) is None:
+            return False
+        self._task = None  # `close` stops the inbox, and this task has to call it
+        await self._close(code)
+        return True

@@ -16,7 +16,8 @@ from weakref import WeakKeyDictionary
 from channels.layers import BaseChannelLayer
 
 from streaming.delivery.viewers import Viewers
-from streaming.protocol.server_events import QueueLoad, Service, SessionLoad
+from streaming.protocol.response_events import Service
+from streaming.protocol.server_events import QueueLoad, SessionLoad
 from streaming.system.outages import log_fault
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ Outline = tuple[object, ...]
 
 
 class LoadReceiver(Protocol):
-    """A socket that takes a `session.load`."""
+    """A socket that takes a `chatstream:load`."""
 
     async def send_load(self, text: str) -> None:
         """Send the event, written as JSON."""

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 class QueueConsumer(AsyncWebsocketConsumer):
     """Serves `/ws/queue/` to staff who may watch the queue. Of what a client sends only
-    `session.ping` is answered.
+    `chatstream:ping` is answered.
 
     `queue.snapshot`: all of the queue at first and every 10 s; between, at most twice a second,
     the parts that have changed. Ages, waits and ETAs, which the client counts on, are no change.

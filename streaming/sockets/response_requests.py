@@ -11,7 +11,7 @@ from streaming.protocol.client_events import (
     ResponseResume,
     ResponseUpdate,
 )
-from streaming.protocol.server_events import ResponseUpdated
+from streaming.protocol.response_events import ResponseUpdated
 from streaming.record import edits
 from streaming.sockets.asked_tasks import check_prompt, task_of
 from streaming.sockets.client_identity import ClientIdentity
@@ -22,7 +22,7 @@ from streaming.sockets.shielded import shielded
 from streaming.sockets.socket_writer import SocketWriter
 from streaming.waiting_list.serving import model_details
 
-ResponseEvent = ResponseCreate | ResponseUpdate | ResponseCancel | ResponseResume
+ResponseRequest = ResponseCreate | ResponseUpdate | ResponseCancel | ResponseResume
 
 
 class ResponseRequests:
@@ -40,7 +40,7 @@ class ResponseRequests:
         self._views = views
         self._writer = writer
 
-    async def handle(self, event: ResponseEvent) -> None:
+    async def handle(self, event: ResponseRequest) -> None:
         """Do what an event asks for. Raises ProtocolError."""
         with translated():
             match event:
@@ -55,13 +55,14 @@ class ResponseRequests:
 
     async def create(self, event: ResponseCreate) -> None:
         """Accept a response and show it."""
-        task = task_of(event)
+        details = await model_details(self._layer)
+        task = task_of(event, details)
         client = self._identity
         async with self._reader(is_asked=True) as reader:
             await accepting.accept(
                 self._layer,
                 task,
-                params=params.resolve(event.params, await model_details(self._layer)),
+                params=params.resolve(event.params, details),
                 requester=client.requester,
                 reader=reader,
                 response_id=event.response_id,

@@ -69,7 +69,7 @@ class SocketWriter:
         await self.send_event(SessionUpdated(notice=notice, announcement=announcement))
 
     async def send_load(self, text: str) -> None:
-        """Send a `session.load`, which is the same for many sockets and written once."""
+        """Send a `chatstream:load`, which is the same for many sockets and written once."""
         await self.send(text)
 
     def open(self) -> None:

@@ -7,10 +7,13 @@ import queue
 from typing import TextIO
 
 from streaming.client import (
+    ENDS,
     ChatError,
+    FunctionCallItem,
+    OutputItemDone,
     OutputTextDelta,
     ReasoningTextDelta,
-    ResponseDone,
+    RefusalDelta,
     ResponseInProgress,
     ResponseQueued,
     ResponseQueuePosition,
@@ -49,6 +52,8 @@ def answer_once(
 def _print(exchange: Exchange, out: TextIO, err: TextIO, reasoning: bool) -> int:
     printed = Printed(out)
     thought = Printed(err)
+    calls: list[FunctionCallItem] = []
+    refusal = ""
     status = FAILED
     while (news := exchange.news.get()) is not Signal.END:
         if isinstance(news, OutputTextDelta):
@@ -60,12 +65,22 @@ def _print(exchange: Exchange, out: TextIO, err: TextIO, reasoning: bool) -> int
         elif isinstance(news, ResponseInProgress):
             printed.begin_anew()
             thought.begin_anew()
-        elif isinstance(news, ResponseDone):
+            calls.clear()
+            refusal = ""
+        elif isinstance(news, RefusalDelta):
+            refusal += news.delta
+        elif isinstance(news, OutputItemDone) and isinstance(news.item, FunctionCallItem):
+            calls.append(news.item)
+        elif isinstance(news, ENDS):
             thought.end()
             printed.end()
-            if said := words.of_end(news, stopped=exchange.was_stopped):
+            if refusal:
+                print(words.of_refusal(refusal), file=err)
+            for call in calls:
+                print(words.of_call(call), file=err)
+            if said := words.of_end(news.response, stopped=exchange.was_stopped):
                 print(said, file=err)
-            status = 0 if news.status in ("completed", "incomplete") else FAILED
+            status = 0 if news.response.status in ("completed", "incomplete") else FAILED
         elif isinstance(news, ChatError):
             thought.end()
             printed.end()

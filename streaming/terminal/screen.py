@@ -16,10 +16,13 @@ from rich.segment import Segment
 from rich.text import Text
 
 from streaming.client import (
+    ENDS,
     ChatError,
+    FunctionCallItem,
+    OutputItemDone,
     OutputTextDelta,
     ReasoningTextDelta,
-    ResponseDone,
+    RefusalDelta,
     ResponseInProgress,
     ResponseQueued,
     ResponseQueuePosition,
@@ -66,6 +69,8 @@ class View:
         self._tail = LastLines(console.height, console.width)
         self._thought: list[str] = []
         self._thought_tail = LastLines(console.height, console.width)
+        self._refusal: list[str] = []
+        self._calls: list[FunctionCallItem] = []
         self._place: ResponseQueued | ResponseQueuePosition | None = None
         self._told_at = 0.0
         self._note = "Sending ..."
@@ -79,7 +84,7 @@ class View:
         with exchange.stoppable(), live:
             for news in self._news(exchange, live):
                 self._take(news)
-                if isinstance(news, ResponseDone | ChatError):
+                if isinstance(news, ENDS | ChatError):
                     end = news
         self._conclude(end, exchange.was_stopped)
 
@@ -105,9 +110,15 @@ class View:
             text = visible(news.delta)
             self._thought.append(text)
             self._thought_tail.add(text)
+        elif isinstance(news, RefusalDelta):
+            self._refusal.append(visible(news.delta))
+        elif isinstance(news, OutputItemDone) and isinstance(news.item, FunctionCallItem):
+            self._calls.append(news.item)
         elif isinstance(news, ResponseInProgress):
-            for said in (self._parts, self._tail, self._thought, self._thought_tail):
+            for said in (self._parts, self._thought, self._refusal, self._calls):
                 said.clear()
+            for tail in (self._tail, self._thought_tail):
+                tail.clear()
             self._place, self._note = None, "Reading your prompt ..."
         elif isinstance(news, ResponseQueued | ResponseQueuePosition):
             self._place, self._told_at, self._note = news, time.monotonic(), ""
@@ -139,13 +150,18 @@ class View:
         text, thought = "".join(self._parts), "".join(self._thought).strip()
         if thought:
             self._say(thought)
-            if isinstance(end, ResponseDone):
-                self._say(words.of_thought(end.timings.reasoning_ms or 0))
+            if isinstance(end, ENDS):
+                timings = end.response.chatstream.timings
+                self._say(words.of_thought((timings and timings.reasoning_ms) or 0))
             self._console.print()
         if text.strip():
             self._console.print(TerminalMarkdown(text, hyperlinks=False))
-        if isinstance(end, ResponseDone):
-            if said := words.of_end(end, stopped=stopped):
+        if self._refusal:
+            self._console.print(Text(words.of_refusal("".join(self._refusal))))
+        for call in self._calls:
+            self._console.print(Text(words.of_call(call)))
+        if isinstance(end, ENDS):
+            if said := words.of_end(end.response, stopped=stopped):
                 self._say(said)
         elif isinstance(end, ChatError):
             self._say(words.of_error(end))

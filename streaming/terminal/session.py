@@ -14,12 +14,12 @@ from enum import Enum
 from types import FrameType
 
 from streaming.client import (
+    ENDS,
     Answer,
     AnswerEvent,
     Asking,
     ChatClient,
     ChatError,
-    ResponseDone,
     Sampling,
 )
 from streaming.terminal.background import BackgroundLoop
@@ -151,7 +151,7 @@ class Exchange:
             self._answer = await self._asking
             async for event in self._answer:
                 self.news.put(event)
-                if isinstance(event, ResponseDone):
+                if isinstance(event, ENDS):
                     break
         except ChatError as error:
             self.news.put(error)

@@ -6,12 +6,15 @@ import math
 
 from streaming.client import (
     ChatError,
+    FunctionCallItem,
+    MessageItem,
     QueueLoad,
-    ResponseDone,
     ResponseQueued,
     ResponseQueuePosition,
+    ResponseResource,
     SessionCreated,
 )
+from streaming.client.growing import text_of
 from streaming.terminal.visible import is_visible, visible
 
 _SERVICE = {
@@ -70,17 +73,40 @@ def _duration(seconds: float) -> str:
     return f"{whole} s" if whole < 100 else f"{round(whole / 60)} min"
 
 
-def of_end(done: ResponseDone, *, stopped: bool) -> str:
+def of_end(done: ResponseResource, *, stopped: bool) -> str:
     """Return a sentence on how an answer ended, empty if it is complete and not blank."""
     if done.status == "completed":
-        return "" if is_visible(done.text) else "The model wrote nothing."
+        return "" if _says_something(done) else "The model wrote nothing."
     if done.status == "incomplete":
+        reason = done.incomplete_details.reason if done.incomplete_details else ""
+        if reason == "content_filter":
+            return "The rest of the answer was withheld."
         return "The answer was cut at its token limit."
     if done.status == "cancelled":
         return "Stopped." if stopped else "The answer was cancelled."
     if done.error:
         return f"The answer failed: {visible(done.error.message)} ({visible(done.error.code)})"
     return "The answer failed."
+
+
+def _says_something(done: ResponseResource) -> bool:
+    """Return whether an answer has text that is not blank, a refusal or a call."""
+    for item in done.output:
+        if isinstance(item, FunctionCallItem):
+            return True
+        if isinstance(item, MessageItem) and any(is_visible(text_of(part)) for part in item.content):
+            return True
+    return False
+
+
+def of_call(call: FunctionCallItem) -> str:
+    """Return a sentence on a function that the model calls, safe to print in a terminal."""
+    return f"The model calls {visible(call.name)}({visible(call.arguments)})"
+
+
+def of_refusal(text: str) -> str:
+    """Return a sentence with the words in which a model refuses, safe to print in a terminal."""
+    return f"The model refuses: {visible(text)}"
 
 
 def of_thought(milliseconds: int) -> str:
