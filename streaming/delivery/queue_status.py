@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from channels.layers import BaseChannelLayer
 
-from streaming.protocol.server_events import QueueLoad, Service
+from streaming.protocol.response_events import Service
+from streaming.protocol.server_events import QueueLoad
 from streaming.waiting_list.forecast import Estimate, estimates
 from streaming.waiting_list.interface import Load, WorkerState
 

@@ -12,22 +12,22 @@ MOST_PARTS = 64
 """Maximum parts of one message."""
 
 
-class SentText(WireModel):
+class PromptText(WireModel):
     """A piece of text."""
 
     type: Literal["input_text"]
     text: Text
 
 
-class SentImage(WireModel):
+class PromptImage(WireModel):
     """An image, by its address or as a data URL."""
 
     type: Literal["input_image"]
-    image_url: Text = Field(min_length=1)
+    image_url: Text = Field(pattern=r"^(data:image/|https?://)")
     detail: Literal["low", "high", "auto"] = "auto"
 
 
-class SentFile(WireModel):
+class PromptFile(WireModel):
     """A file: one that is kept here (`file_id`), or its bytes as a data URL (`file_data`)."""
 
     type: Literal["input_file"]
@@ -36,7 +36,7 @@ class SentFile(WireModel):
     file_data: Text | None = Field(None, min_length=1)
 
 
-SentPart = Annotated[SentText | SentImage | SentFile, Field(discriminator="type")]
+PromptPart = Annotated[PromptText | PromptImage | PromptFile, Field(discriminator="type")]
 
 
 def _kind_of(value: Any) -> str:
@@ -45,14 +45,14 @@ def _kind_of(value: Any) -> str:
 
 UserContent = Annotated[
     Annotated[Text, Field(min_length=1), Tag("text")]
-    | Annotated[list[SentPart], Field(min_length=1, max_length=MOST_PARTS), Tag("parts")],
+    | Annotated[list[PromptPart], Field(min_length=1, max_length=MOST_PARTS), Tag("parts")],
     Discriminator(_kind_of),
 ]
 """One message of a user. Text alone is the same as one part with that text."""
 
 
-def plain_text(content: str | list[SentText | SentImage | SentFile]) -> str:
+def plain_text(content: str | list[PromptText | PromptImage | PromptFile]) -> str:
     """Return the text of a message: that of its parts, each on lines of its own."""
     if isinstance(content, str):
         return content
-    return "\n".join(part.text for part in content if isinstance(part, SentText))
+    return "\n".join(part.text for part in content if isinstance(part, PromptText))

@@ -125,6 +125,7 @@ def _new_prompt(task: Prompt, requester: Requester) -> _Turn:
         conversation=conversation,
         role=Message.Role.USER,
         content=task.text,
+        parts=list(task.parts) or None,
         parent=answer_of(previous),
     )
     return _Turn(conversation, prompt.pk, previous)

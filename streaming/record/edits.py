@@ -39,4 +39,7 @@ def edit_prompt(response_id: UUID, owner: str, text: str) -> None:
             conversation.title = title_of(text)
             conversation.save(update_fields=["title", "updated_at"])
         prompt.content = text
-        prompt.save(update_fields=["content"])
+        if prompt.parts:  # the images and files of it stay
+            others = [part for part in prompt.parts if part["type"] != "input_text"]
+            prompt.parts = [*others, {"type": "input_text", "text": text}]
+        prompt.save(update_fields=["content", "parts"])

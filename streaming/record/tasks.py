@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -34,13 +36,15 @@ class OwnInstructions:
 class Prompt:
     """Answer a new prompt. It follows the response `previous_id`, or the newest one of the
     conversation if `follows_newest`; without a conversation it begins one. `instructions` are
-    the conversation's from now on; None leaves it those that it has."""
+    the conversation's from now on; None leaves it those that it has. `parts`: those of a prompt
+    that is not all text, as `Message.parts` keeps them."""
 
     text: str
     conversation_id: UUID | None = None
     previous_id: UUID | None = None
     follows_newest: bool = True
     instructions: OwnInstructions | None = None
+    parts: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def begins_conversation(self) -> bool:

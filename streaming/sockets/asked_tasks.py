@@ -8,7 +8,13 @@ from typing import Any
 from streaming import conf
 from streaming.protocol.client_events import ResponseCreate
 from streaming.protocol.errors import ProtocolError
-from streaming.protocol.user_content import SentFile, SentImage, SentPart, SentText, plain_text
+from streaming.protocol.user_content import (
+    PromptFile,
+    PromptImage,
+    PromptPart,
+    PromptText,
+    plain_text,
+)
 from streaming.record.tasks import Continuation, OwnInstructions, Prompt, Regeneration, Task
 
 
@@ -23,7 +29,7 @@ def task_of(event: ResponseCreate, details: Mapping[str, Any]) -> Task:
         parts = () if isinstance(event.input, str) else event.input
         _check_parts(parts, details)
         text = plain_text(event.input)
-        check_prompt(text, may_be_empty=any(isinstance(part, SentImage) for part in parts))
+        check_prompt(text, may_be_empty=any(isinstance(part, PromptImage) for part in parts))
         return Prompt(
             text,
             event.conversation_id,
@@ -49,21 +55,21 @@ def _instructions_of(event: ResponseCreate) -> OwnInstructions | None:
     return OwnInstructions(text) if event.gives_instructions else None
 
 
-def _check_parts(parts: Sequence[SentPart], details: Mapping[str, Any]) -> None:
+def _check_parts(parts: Sequence[PromptPart], details: Mapping[str, Any]) -> None:
     """Raise ProtocolError (`invalid_event`) for a part that the model does not take."""
     for number, part in enumerate(parts):
-        if isinstance(part, SentImage) and not details.get("takes_images"):
+        if isinstance(part, PromptImage) and not details.get("takes_images"):
             message = "This model takes text only; it cannot see images."
-        elif isinstance(part, SentFile):
+        elif isinstance(part, PromptFile):
             message = "Files are not taken here; send their text as `input_text`."
         else:
             continue
         raise ProtocolError("invalid_event", message, f"input.{number}.type")
 
 
-def kept_parts(parts: Sequence[SentPart]) -> tuple[Mapping[str, Any], ...]:
+def kept_parts(parts: Sequence[PromptPart]) -> tuple[Mapping[str, Any], ...]:
     """Return the parts of a message as the record keeps them: none of one that is all text."""
-    if all(isinstance(part, SentText) for part in parts):
+    if all(isinstance(part, PromptText) for part in parts):
         return ()
     return tuple(part.model_dump(exclude_none=True) for part in parts)
 

@@ -94,7 +94,9 @@ def _says_something(done: ResponseResource) -> bool:
     for item in done.output:
         if isinstance(item, FunctionCallItem):
             return True
-        if isinstance(item, MessageItem) and any(is_visible(text_of(part)) for part in item.content):
+        if isinstance(item, MessageItem) and any(
+            is_visible(text_of(part)) for part in item.content
+        ):
             return True
     return False
 

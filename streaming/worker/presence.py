@@ -108,6 +108,7 @@ class Presence:
                 "sampling": dict(info.sampling),
                 "thinks": info.thinks,
                 "takes_system": info.takes_system,
+                "takes_images": info.takes_images,
                 "parameters": info.parameters,
                 "steps": stats.steps,
                 "generated_tokens": stats.generated_tokens,

@@ -58,7 +58,7 @@ const composer = new Composer(config.max_input_chars, {
 });
 const loadLine = new LoadLine();
 const conversation = new Conversation({ branches, draft, settings, tabs, turns });
-const socket = new Socket("/ws/chat/?markup=html", {
+const socket = new Socket("/ws/chat/?markup=html&version=2", {
   onEvent: (event) => inbox.take(event),
   onState,
 });
