@@ -81,7 +81,13 @@ class AnswerMessage(_Answer):
     reasoning_content: str | None = _if_any("What the model thought before it answered.")
 
 
-FinishReason = Literal["stop", "length", "tool_calls"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+_FINGERPRINT = Field(
+    None,
+    description="The same for as long as the same model answers in the same build of this service; "
+    "null where that is not known, as of a model behind another server.",
+)
 
 
 class Choice(_Answer):
@@ -100,6 +106,7 @@ class ChatCompletion(_Answer):
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
+    system_fingerprint: str | None = _FINGERPRINT
     choices: list[Choice]
     usage: Usage
     chatstream: Ended
@@ -148,6 +155,7 @@ class ChatCompletionChunk(_Answer):
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     created: int
     model: str
+    system_fingerprint: str | None = _FINGERPRINT
     choices: list[ChunkChoice]
     usage: Usage | None = None
     chatstream: Waiting | Ended | None = None

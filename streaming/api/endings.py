@@ -2,36 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from streaming.api.answers import (
-    FinishReason,
-    Usage,
-)
+from streaming.api import output_reader
+from streaming.api.answers import FinishReason, Usage
 from streaming.engine.passed import Passed
-from streaming.protocol.server_events import ResponseDone
+from streaming.protocol.response_events import TERMINAL_TYPES
+from streaming.protocol.response_resource import ResponseResource
 
-FINISH_REASONS: dict[str, FinishReason] = {"completed": "stop", "incomplete": "length"}
-
-
-def done_of(event: dict[str, Any]) -> ResponseDone:
-    """Return a `response.done`, read without its number."""
-    fields = {name: value for name, value in event.items() if name != "sequence_number"}
-    return ResponseDone.model_validate(fields)
+_FINISH_REASONS: Mapping[str, FinishReason] = {"completed": "stop", "incomplete": "length"}
+_TOLD: tuple[FinishReason, ...] = ("tool_calls", "content_filter")
+"""Reasons that say more than the status."""
 
 
-def finish_reason_of(done: ResponseDone) -> FinishReason:
-    """Of an answer that ended by itself."""
-    return "tool_calls" if done.finish_reason == "tool_calls" else FINISH_REASONS[done.status]
+def is_end(event: Mapping[str, Any]) -> bool:
+    """Return whether this is the last event of a response."""
+    return event["type"] in TERMINAL_TYPES
 
 
-def usage_of(done: ResponseDone, passed: Passed) -> Usage:
-    """Return the tokens of an answer, with the details that a server passed on."""
-    asked, answered = done.usage.prompt_tokens, done.usage.completion_tokens
-    details = {**passed.get("usage", {})}
-    if thought := done.usage.reasoning_tokens:
-        known = details.get("completion_tokens_details", {})
-        details["completion_tokens_details"] = {**known, "reasoning_tokens": thought}
-    return Usage(
-        prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered, **details
-    )
+@dataclass(frozen=True, slots=True)
+class End:
+    """An ended response: the `resource` without its output, which is `text`, `thought` and `passed`
+    (as `engine.passed` describes it)."""
+
+    resource: ResponseResource
+    text: str
+    thought: str
+    passed: Passed
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> End:
+        """Read the last event of a response. Items of a kind that chat completions do not know are
+        left out."""
+        response = event["response"]
+        items = response["output"]
+        return cls(
+            ResponseResource.model_validate({**response, "output": []}),
+            output_reader.text_of(items),
+            output_reader.thought_of(items),
+            output_reader.passed_of(items),
+        )
+
+    @property
+    def is_answer(self) -> bool:
+        """Return whether there is an answer, though it may be cut."""
+        return self.resource.status in _FINISH_REASONS
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Return why it ended; only where there is an answer."""
+        details = self.resource.incomplete_details
+        told = (self.resource.chatstream.finish_reason, details and details.reason)
+        found = next((reason for reason in _TOLD if reason in told), None)
+        return found or _FINISH_REASONS[self.resource.status]
+
+    def usage(self, passed: Passed) -> Usage:
+        """Return the tokens of the answer, with the details that are known, and those that a server
+        has `passed` on."""
+        usage = self.resource.usage
+        if usage is None:
+            return Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
+        details = dict(passed.get("usage", {}))
+        for name, field, count in (
+            ("prompt_tokens_details", "cached_tokens", usage.input_tokens_details.cached_tokens),
+            (
+                "completion_tokens_details",
+                "reasoning_tokens",
+                usage.output_tokens_details.reasoning_tokens,
+            ),
+        ):
+            if count:
+                details[name] = {**details.get(name, {}), field: count}
+        return Usage(
+            prompt_tokens=usage.input_tokens,
+            completion_tokens=usage.output_tokens,
+            total_tokens=usage.input_tokens + usage.output_tokens,
+            **details,
+        )

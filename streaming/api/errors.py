@@ -13,7 +13,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from streaming.api.openai_errors import body_of
-from streaming.protocol.server_events import ErrorDetail
+from streaming.protocol.response_resource import ResponseError
 from streaming.system.outages import AWAY
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def of_refusal(code: str, message: str, retry_after: int) -> ApiError:
     return ApiError(status, code, message, headers=headers)
 
 
-def of_end(status: str, error: ErrorDetail | None, retry_after: int) -> ApiError:
+def of_end(status: str, error: ResponseError | None, retry_after: int) -> ApiError:
     """A response that was `failed`, or `cancelled` by somebody else than its client; `retry_after`
     is in seconds."""
     if error is not None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import time
+from importlib.metadata import PackageNotFoundError, version
 
 from channels.layers import BaseChannelLayer
 
@@ -14,6 +17,9 @@ from streaming.engine.models.download import DEFAULT_MODEL
 from streaming.engine.models.model_name import shown_name
 
 ALIAS = "default"
+
+_BUILD = ("model", "device", "dtype", "parameters")
+"""What workers say of a model that its answers depend on."""
 
 _STARTED = int(time.time())
 
@@ -42,6 +48,27 @@ async def is_upstream(layer: BaseChannelLayer) -> bool:
     workers = await layer.waiting_list.workers()
     devices = {worker.details["device"] for worker in workers if worker.details.get("device")}
     return devices == {UPSTREAM} if devices else bool(conf.get().upstream_url)
+
+
+async def fingerprint(layer: BaseChannelLayer) -> str | None:
+    """Return a word that stays the same while the same model answers in the same build of this
+    service, on the same kind of device: with the same seed it says the same then. None if nobody
+    can tell: another server answers, workers differ, or none has loaded a model."""
+    workers = await layer.waiting_list.workers()
+    known = [worker.details for worker in workers if worker.details.get("model")]
+    builds = {tuple(str(details.get(name)) for name in _BUILD) for details in known}
+    if len(builds) != 1 or await is_upstream(layer):
+        return None
+    text = "\n".join((_version(), *builds.pop()))
+    return f"fp_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+@functools.cache
+def _version() -> str:
+    try:
+        return version("chatstream-server")
+    except PackageNotFoundError:  # run from its source
+        return ""
 
 
 def _set_name() -> str:

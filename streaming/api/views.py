@@ -23,7 +23,7 @@ from streaming.api.answers import (
     ModelList,
 )
 from streaming.api.auth import ApiKeyAuth
-from streaming.api.completions import Completion
+from streaming.api.chat_completions import ConversationCompletion
 from streaming.api.errors import ApiError, set_handlers, too_large
 from streaming.api.middleware import response_id_of
 from streaming.api.requests import ChatCompletionRequest
@@ -131,7 +131,7 @@ async def create_chat_completion(
     what fails later is a `data:` line with an `error`."""
     requester = cast(Requester, request.auth)  # type: ignore[attr-defined]
     response_id = response_id_of(request)
-    completion = Completion(get_channel_layer(), body, response_id)
+    completion = ConversationCompletion(get_channel_layer(), body, response_id)
     await completion.begin(requester)
     response: HttpResponseBase
     if body.stream:
