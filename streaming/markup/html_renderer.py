@@ -1,12 +1,13 @@
 """Adds to one response's events the HTML that their text becomes.
 
 It stands between the events of a response, in the order of their numbers, and a socket that
-was opened for HTML. What it does not know goes through untouched.
+was opened for HTML. What it does not know goes through untouched and unread.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +17,19 @@ from streaming.markup.renderer import RENDERER
 from streaming.markup.rendering import PATIENCE_SECONDS, Rendering, await_all
 from streaming.markup.stream import MarkupStream
 from streaming.markup.whole import EndedText
+
+LAST = ("response.completed", "response.incomplete", "response.failed")
+"""The last event's types. As `protocol.response_events` has them, which the processes that render
+need not load."""
+
+_READ = re.compile(
+    "|".join(
+        re.escape(f'"{name}"')
+        for name in ("response.output_text.delta", "response.in_progress", *LAST)
+    )
+)
+"""Events of other types are not parsed. Within a text the quotation marks are escaped: no text can
+look like one of these."""
 
 DELTA_SECONDS = 0.1
 """How long a delta waits for what it completes; then the text is shown as a tail meanwhile."""
@@ -49,7 +63,7 @@ class HtmlRenderer:
     Added to `response.output_text.delta`: `blocks`, a list of `{"index", "html"}` (with `keep`: of
     the list at the block's end so many items stay, and those of `html` follow), and `tail`,
     the text for the place in the last block where it goes on, or null: append `more` to the
-    present tail. Added to `response.done`: the `blocks` that close the text, and an empty `tail`.
+    present tail. Added to the last event: the `blocks` that close the text, and an empty `tail`.
     `block_count` comes with the first delta of an attempt and with the end: blocks from this index
     on are void.
     """
@@ -66,13 +80,14 @@ class HtmlRenderer:
 
     def take(self, event: str) -> RenderedEvent:
         """Take an event; the next one only when the text of this one was asked for."""
-        fields = json.loads(event)
-        match fields["type"]:
-            case "response.output_text.delta":
-                return self._take_delta(fields)
-            case "response.done":
-                return self._take_done(fields)
-            case "response.in_progress":
+        if _READ.search(event):
+            fields = json.loads(event)
+            kind = fields["type"]
+            if kind == "response.output_text.delta":
+                return self._take_delta(event, fields)
+            if kind in LAST:
+                return self._take_end(event, fields)
+            if kind == "response.in_progress":
                 self._begin()
         return RenderedEvent(lambda: event)
 
@@ -82,11 +97,12 @@ class HtmlRenderer:
         self._fed_chars = 0
         self._torn = False  # a delta is missing: the text is made good at the end
 
-    def _take_delta(self, fields: dict[str, Any]) -> RenderedEvent:
+    def _take_delta(self, event: str, fields: dict[str, Any]) -> RenderedEvent:
         delta = fields["delta"]
-        self._torn = self._torn or fields.get("offset", self._fed_chars) != self._fed_chars
+        offset = fields.get("chatstream", {}).get("offset", self._fed_chars)
+        self._torn = self._torn or offset != self._fed_chars
         if self._torn:
-            return RenderedEvent(lambda: _dumps(fields | {"blocks": [], "tail": None}))
+            return RenderedEvent(lambda: _with(event, {"blocks": [], "tail": None}))
         stream, first = self._stream, not self._fed
         self._fed.append(delta)
         self._fed_chars += len(delta)
@@ -98,36 +114,47 @@ class HtmlRenderer:
             if change.tail is None:
                 added["more"] = change.more
             count = {"block_count": stream.block_count} if first else {}
-            return _dumps(fields | added | count)
+            return _with(event, added | count)
 
         # The first one tells anew what the page shows of a continued answer.
         return RenderedEvent(text, stream.awaited(), PATIENCE_SECONDS if first else DELTA_SECONDS)
 
-    def _take_done(self, fields: dict[str, Any]) -> RenderedEvent:
-        stream, whole = self._stream, fields["text"]
+    def _take_end(self, event: str, fields: dict[str, Any]) -> RenderedEvent:
+        stream, whole = self._stream, _text_of(fields)
         told = not self._torn and self._fed and whole == "".join(self._fed)
         self._begin()
         if not told:
-            return self._take_all(fields, EndedText(self._prefix + whole, urgent=True))
+            return self._take_all(event, EndedText(self._prefix + whole, urgent=True))
         stream.close()
 
         def text() -> str:
             blocks = _blocks(stream.end().blocks)
-            return _dumps(_ended(fields, blocks, stream.block_count))
+            return _ended(event, blocks, stream.block_count)
 
         return RenderedEvent(text, stream.awaited(late=True), PATIENCE_SECONDS)
 
-    def _take_all(self, fields: dict[str, Any], whole: EndedText) -> RenderedEvent:
+    def _take_all(self, event: str, whole: EndedText) -> RenderedEvent:
         def text() -> str:
             blocks = [{"index": index, "html": html} for index, html in enumerate(whole.blocks())]
-            return _dumps(_ended(fields, blocks, len(blocks)))
+            return _ended(event, blocks, len(blocks))
 
         awaited = [rendering for rendering in whole.renderings if not rendering.is_complete]
         return RenderedEvent(text, awaited, PATIENCE_SECONDS)
 
 
-def _ended(fields: dict[str, Any], blocks: list[dict[str, Any]], count: int) -> dict[str, Any]:
-    return fields | {"blocks": blocks, "tail": "", "block_count": count}
+def _text_of(fields: dict[str, Any]) -> str:
+    """Return the text of an answer, from all items of its last event."""
+    return "".join(
+        part["text"]
+        for item in fields["response"]["output"]
+        if item["type"] == "message"
+        for part in item["content"]
+        if part["type"] == "output_text"
+    )
+
+
+def _ended(event: str, blocks: list[dict[str, Any]], count: int) -> str:
+    return _with(event, {"blocks": blocks, "tail": "", "block_count": count})
 
 
 def _blocks(blocks: list[Block]) -> list[dict[str, Any]]:
@@ -137,5 +164,7 @@ def _blocks(blocks: list[Block]) -> list[dict[str, Any]]:
     ]
 
 
-def _dumps(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+def _with(event: str, added: dict[str, Any]) -> str:
+    """Return an event with further fields at its end; its own are not written anew."""
+    fields = json.dumps(added, ensure_ascii=False, separators=(",", ":"))
+    return f"{event.rstrip()[:-1]},{fields[1:]}"

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from streaming.markup import HtmlRenderer, MarkupStream, render, to_html
 from streaming.markup.code import HIGHLIGHT_CHARS
 from streaming.markup.html import PLAIN_CHARS
+from streaming.markup.html_renderer import LAST
 from streaming.markup.plain import TAIL
+from streaming.protocol.response_events import TERMINAL_TYPES
 from tests.support.inline_pool import inline_pool
 from tests.support.structure import with_items
 
@@ -510,11 +512,15 @@ def test_only_code_that_no_lexer_stumbles_over_is_coloured(inline_pool, code, co
 
 def delta(text, offset):
     event = {"type": "response.output_text.delta", "response_id": "r", "sequence_number": 1}
-    return json.dumps(event | {"delta": text, "offset": offset})
+    return json.dumps(event | {"delta": text, "chatstream": {"offset": offset}})
 
 
-def done(text):
-    return json.dumps({"type": "response.done", "status": "completed", "text": text})
+def done(*texts, kind="response.completed"):
+    """The last event; each text is a part of a message of its own."""
+    items = [
+        {"type": "message", "content": [{"type": "output_text", "text": text}]} for text in texts
+    ]
+    return json.dumps({"type": kind, "response": {"status": "completed", "output": items}})
 
 
 IN_PROGRESS = '{"type": "response.in_progress",  "prompt_tokens": 3}'
@@ -538,7 +544,7 @@ async def test_deltas_and_the_end_carry_blocks():
     assert (words["tail"], "more" in words) == ("", False)
     assert (more["blocks"], more["tail"], more["more"]) == ([], None, "c")
     assert (end["blocks"], end["tail"]) == ([{"index": 1, "html": "<p>b</p>"}], "")
-    assert (end["block_count"], end["status"]) == (2, "completed")
+    assert (end["block_count"], end["response"]["status"]) == (2, "completed")
 
 
 @pytest.mark.parametrize(
@@ -575,6 +581,42 @@ async def test_an_end_with_another_text_tells_all_blocks():
     assert other["block_count"] == 1
     [empty] = await rendered(HtmlRenderer(), done(""))
     assert (empty["blocks"], empty["block_count"]) == ([], 0)
+
+
+@pytest.mark.parametrize("kind", LAST)
+async def test_the_text_of_all_messages_is_one(kind):
+    """Whatever stands between them, and whatever the end is called."""
+    thought = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "# no"}]}
+    refusal = {"type": "message", "content": [{"type": "refusal", "refusal": "# nor this"}]}
+    end = json.loads(done("One *two", "* three", kind=kind))
+    output = end["response"]["output"]
+    end["response"]["output"] = [thought, output[0], thought, refusal, output[1]]
+    deltas = [delta("One *two", 0), delta("* three", 8)]
+    *_, told = await rendered(HtmlRenderer(), *deltas, json.dumps(end))
+    [alone] = await rendered(HtmlRenderer(), json.dumps(end))
+    whole = "<p>One <em>two</em> three</p>"
+    assert [block["html"] for block in told["blocks"]] == [whole]
+    assert alone["blocks"] == [{"index": 0, "html": whole}]
+    assert (alone["block_count"], alone["tail"]) == (1, "")
+
+
+def test_the_last_events_are_those_of_the_protocol():
+    assert LAST == TERMINAL_TYPES
+
+
+async def test_what_comes_besides_is_not_even_parsed():
+    """Nor is it where its text quotes an event that is."""
+    quoted = json.dumps('{"type":"response.completed"}')
+    event = f'{{"type":"response.reasoning_text.delta", "delta":{quoted}, "broken":'
+    assert await HtmlRenderer().render_event(event) == event
+
+
+async def test_an_event_with_html_is_written_as_it_came():
+    """Its own fields, byte for byte, and then those that are added."""
+    event = '{"sequence_number":1,"type":"response.output_text.delta", "delta":"\\u00e9", "x":1.50}'
+    rendered = await HtmlRenderer().render_event(event)
+    assert rendered.startswith(event[:-1] + ',"blocks":[')
+    assert json.loads(rendered)["tail"] == ""
 
 
 async def test_a_missing_delta_is_made_good_at_the_end():

@@ -4,6 +4,7 @@ The HTML is parsed and compared with a list of its own, written down here once m
 mistake in the renderer's list is not repeated by its test.
 """
 
+import json
 import re
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
@@ -344,7 +345,9 @@ def test_any_mixture_is_neutral(parts):
 
 async def test_no_event_opens_a_way_around():
     renderer = HtmlRenderer("<script>")
-    text = await renderer.render_event('{"type":"response.done","text":"alert(1)</script>"}')
+    item = {"type": "message", "content": [{"type": "output_text", "text": "alert(1)</script>"}]}
+    end = {"type": "response.completed", "response": {"output": [item]}}
+    text = await renderer.render_event(json.dumps(end, separators=(",", ":")))
     assert "<script" not in text.replace('"text":"alert(1)</script>"', "")
 
 

@@ -320,7 +320,8 @@ def test_code_gets_its_colours_later(markdown: ToldPool, code: ToldPool) -> None
 
 
 def delta(text: str, offset: int) -> str:
-    return json.dumps({"type": "response.output_text.delta", "delta": text, "offset": offset})
+    event = {"type": "response.output_text.delta", "delta": text}
+    return json.dumps(event | {"chatstream": {"offset": offset}})
 
 
 async def test_events_keep_their_order_and_hold_up_nobody(markdown: ToldPool) -> None:
@@ -335,10 +336,11 @@ async def test_events_keep_their_order_and_hold_up_nobody(markdown: ToldPool) ->
     for number, text in enumerate(texts):
         async with asyncio.timeout(0.05):  # each returns at once
             await sender.send(delta(text, len("".join(texts[:number]))))
-    done = {"type": "response.done", "text": "".join(texts)}
+    item = {"type": "message", "content": [{"type": "output_text", "text": "".join(texts)}]}
+    done = {"type": "response.completed", "response": {"output": [item]}}
     await sender.send(json.dumps(done))
     assert sent == []
-    while not sent or sent[-1]["type"] != "response.done":
+    while not sent or sent[-1]["type"] != "response.completed":
         await asyncio.sleep(0.01)
         markdown.answer()
     assert [event.get("delta") for event in sent] == [*texts, None]
