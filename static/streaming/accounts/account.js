@@ -16,7 +16,7 @@ export class Account {
     this.#wasSignedIn = config.signed_in;
   }
 
-  // greeting: a `session.created`; only a visitor has a token
+  // greeting: a `chatstream:session`; only a visitor has a token
   greeted({ session_token: token }) {
     this.#wasSignedIn ||= token === null;
     if (this.#wasSignedIn && typeof token === "string") this.#leave();

@@ -4,6 +4,7 @@ import { AnswerState } from "./answer_state.js";
 import { Blocks } from "./blocks.js";
 import { EarlierPart } from "./earlier_part.js";
 import { isBlank } from "../shared/text.js";
+import { OtherItems } from "./other_items.js";
 import { Place } from "./place.js";
 import { Thought } from "./thought.js";
 import { CUT, showButtons } from "./turn_buttons.js";
@@ -12,6 +13,7 @@ import { withVersion } from "./versions.js";
 import * as words from "../shared/words.js";
 
 const OPEN = ["queued", "in_progress"]; // as the server says it
+const ENDS = ["response.completed", "response.incomplete", "response.failed"];
 const NONE = { versions: [], prompts: [] };
 
 export class Answer {
@@ -35,6 +37,8 @@ export class Answer {
     this.view = view;
     this.text = new Blocks(view.find(".text"), text);
     this.thought = new Thought(view.find(".thought"), ms);
+    this.items = new OtherItems(view.find(".items"));
+    if (isOpen) this.items.keep();
     this.#be(state ?? new AnswerState(isOpen ? "resuming" : "ended", true));
     if (continues && isOpen) this.#earlier = EarlierPart.rendered(text, this.thought);
     this.textId = this.#earlier.isEmpty ? this.id : continues;
@@ -62,6 +66,7 @@ export class Answer {
     const { done, versions } = this.view.details;
     this.replaced = { id: oldId, status, task: this.task, state, lastSequence, done, versions };
     this.#earlier = EarlierPart.of(this.text.source, this.thought, done);
+    this.items.keep();
     const task = { continues: this.textId };
     Object.assign(this, { task, params, lastSequence: 0, place: null });
     this.#begun = false;
@@ -136,26 +141,28 @@ export class Answer {
 
   // False for an event that was seen on this socket before.
   isNew({ type, sequence_number: number }) {
-    if (type === "response.done") return this.isOpen; // from the record, its number means nothing
+    if (ENDS.includes(type)) return this.isOpen; // from the record, its number means nothing
+    if (!number) return true; // tells how it stands
     if (type !== "response.in_progress" && number <= this.lastSequence) return false;
     this.lastSequence = number;
     return true;
   }
 
-  // told: a `response.queued` or `response.queue_position`
+  // told: a `response.queued` or `chatstream:queue_position`
   setPlace(told) {
     const place = new Place(told, this.place);
     if (!this.waits || !this.state.to(place.isHeld ? "held" : "queued")) return;
     this.place = place;
   }
 
-  start({ trimmed_messages: trimmed = 0 }) {
+  start({ response }) {
     if (!this.state.to("running")) return;
     this.#begun = true;
     this.status = "in_progress";
     this.thought.begin(this.#earlier.thought, this.#earlier.thoughtMs);
     this.text.begin(this.#earlier.text);
-    this.view.show(".note", words.trimmedNote(trimmed));
+    this.items.begin();
+    this.view.show(".note", words.trimmedNote(response.chatstream.trimmed_messages));
     this.showWait("");
   }
 
@@ -172,16 +179,23 @@ export class Answer {
     return this.#isNews("text");
   }
 
-  finish(event) {
+  // An item that is neither text nor thought, or a part of one.
+  addItem(event) {
+    if (event.item?.type !== "reasoning") this.thought.pause();
+    this.items.add(event);
+  }
+
+  // outcome: as of `outcomeOf`; event: with the blocks of the text
+  finish(outcome, event) {
     if (!this.state.to("ended")) return;
-    const { timings, reasoning = "" } = event;
     const { text, thought, thoughtMs } = this.#earlier;
-    if (event.text || reasoning) this.textId = this.id;
-    this.thought.end(thought + reasoning, thoughtMs + (timings.reasoning_ms ?? 0));
-    this.text.end(text + event.text, event);
+    if (outcome.text || outcome.reasoning) this.textId = this.id;
+    this.thought.end(thought + outcome.reasoning, thoughtMs + outcome.timings.reasoning_ms);
+    this.text.end(text + outcome.text, event);
+    this.items.end(outcome);
     this.showWait("");
-    this.#showDone({ ...this.#earlier.added(event), began: this.#begun });
-    this.status = event.status;
+    this.#showDone({ ...this.#earlier.added(outcome), began: this.#begun });
+    this.status = outcome.status;
   }
 
   // The server did not take the prompt, or nobody can say what became of it.
@@ -212,12 +226,17 @@ export class Answer {
 
   // Nothing of it can be read, but for what was thought.
   get isBlank() {
-    return isBlank(this.text.source);
+    return isBlank(this.text.source) && this.items.isEmpty;
+  }
+
+  // What is copied of it.
+  get copied() {
+    return [this.text.source, this.items.refusal].filter((text) => !isBlank(text)).join("\n\n");
   }
 
   // Its end stays in sight for who is there, and what is read stays where it is.
   scrollBy(scroll) {
-    this.text.onGrow = this.thought.onGrow = () => scroll.follow();
+    this.text.onGrow = this.thought.onGrow = this.items.onGrow = () => scroll.follow();
     this.thought.onFold = (element, fold) => scroll.fold(element, fold);
     this.thought.onToggle = () => scroll.look();
   }

@@ -16,10 +16,10 @@ export class EarlierPart {
     return part;
   }
 
-  // All of an answer that has ended; done: its `response.done`, null if it has none
+  // All of an answer that has ended; done: how it ended, null where nobody knows
   static of(text, thought, done) {
     const part = EarlierPart.rendered(text, thought);
-    part.#tokens = done?.usage.completion_tokens ?? 0;
+    part.#tokens = done?.usage.output_tokens ?? 0;
     part.#ms = done?.timings.total_ms ?? 0;
     return part;
   }
@@ -32,11 +32,11 @@ export class EarlierPart {
     return this.#thoughtMs;
   }
 
-  // The fields of a `response.done`, those of what came before it added.
+  // How it ended (`outcomeOf`), what came before it included.
   added({ status, usage, timings, error }) {
     return {
       status,
-      usage: { completion_tokens: usage.completion_tokens + this.#tokens },
+      usage: { output_tokens: usage.output_tokens + this.#tokens },
       timings: { total_ms: timings.total_ms + this.#ms },
       error,
     };

@@ -31,7 +31,7 @@ export class Edits {
     if (!answer.edit || !answer.state.isKnown) return;
     const event_id = `update:${answer.id}`;
     const { id: response_id, edit: { text: input } } = answer;
-    this.#page.socket.send({ type: "response.update", event_id, response_id, input }, true);
+    this.#page.socket.send({ type: "chatstream:update", event_id, response_id, input }, true);
   }
 
   // What was to be changed is not, and what was written is not lost.

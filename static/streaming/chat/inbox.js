@@ -1,6 +1,7 @@
 // What the server says, and what it means for the page.
 
 import { errorText } from "../shared/error_words.js";
+import { outcomeOf } from "./outcome.js";
 import * as words from "../shared/words.js";
 
 const PASSING = ["unavailable", "rate_limited"];
@@ -18,9 +19,9 @@ export class Inbox {
 
   take(event) {
     const { turns } = this.#page;
-    if (event.type === "session.created") this.#greet(event);
-    else if (event.type === "session.updated") this.#operatorsWords(event);
-    else if (event.type === "session.load") this.#learnLoad(event);
+    if (event.type === "chatstream:session") this.#greet(event);
+    else if (event.type === "chatstream:session_updated") this.#operatorsWords(event);
+    else if (event.type === "chatstream:load") this.#learnLoad(event);
     else if (event.type === "error") this.#onError(event);
     else {
       const answer = turns.get(event.response_id);
@@ -62,16 +63,16 @@ export class Inbox {
   }
 
   #onResponseEvent(answer, event) {
-    const { branches, conversation, notice, refresh, scroll, settings, tabs } = this.#page;
-    if ("sequence_number" in event && !answer.isNew(event)) return;
+    const { conversation, notice, refresh, settings } = this.#page;
+    if (!answer.isNew(event)) return;
     switch (event.type) {
       case "response.queued":
         this.#onAccepted(answer, event);
         break;
-      case "response.queue_position":
+      case "chatstream:queue_position":
         answer.setPlace(event);
         break;
-      case "response.updated":
+      case "chatstream:updated":
         answer.edit = null;
         notice.announce(words.updatedText());
         break;
@@ -86,21 +87,34 @@ export class Inbox {
       case "response.output_text.delta":
         if (answer.append(event)) notice.announce(words.beginsAnnouncement());
         return;
-      case "response.done": {
-        answer.finish(event);
-        const said = words.doneAnnouncement(
-          event.status,
-          answer.isBlank,
-          !answer.thought.isBlank,
-        );
-        notice.announce(said);
-        if (event.status !== "cancelled") conversation.call("onReady", said);
-        if (answer.state.isKnown) tabs.tell({ id: branches.conversationId });
-        scroll.follow(); // the buttons below the answer are in sight, too
+      case "response.output_item.added":
+      case "response.output_item.done":
+      case "response.function_call_arguments.delta":
+      case "response.function_call_arguments.done":
+      case "response.refusal.delta":
+        answer.addItem(event);
+        return;
+      case "response.completed":
+      case "response.incomplete":
+      case "response.failed":
+        this.#onEnd(answer, event);
         break;
-      }
+      default:
+        return; // it says nothing that the page shows
     }
     refresh();
+  }
+
+  #onEnd(answer, event) {
+    const { branches, conversation, notice, scroll, tabs } = this.#page;
+    const outcome = outcomeOf(event.response);
+    answer.finish(outcome, event);
+    const { isBlank, thought } = answer;
+    const said = words.doneAnnouncement(outcome.status, isBlank, !thought.isBlank);
+    notice.announce(said);
+    if (outcome.status !== "cancelled") conversation.call("onReady", said);
+    if (answer.state.isKnown) tabs.tell({ id: branches.conversationId });
+    scroll.follow(); // the buttons below the answer are in sight, too
   }
 
   #onAccepted(answer, event) {

@@ -9,7 +9,7 @@ export class LoadLine {
   #service = "ready";
   #isHidden = false;
 
-  // event: a `session.created` or a `session.load`
+  // event: a `chatstream:session` or a `chatstream:load`
   learn({ load = null, service = "ready" }) {
     this.#load = load;
     this.#service = service;

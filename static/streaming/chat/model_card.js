@@ -14,7 +14,7 @@ export function placeBelow(element) {
   card.style.left = `${Math.max(MARGIN, Math.min(left, most))}px`;
 }
 
-// greeting: a `session.created`
+// greeting: a `chatstream:session`
 export function fill({ model, limits, sampling, thinks, card: more }) {
   card.querySelector("h2").textContent = model;
   show("parameters", more?.parameters && amount(more.parameters));

@@ -16,7 +16,7 @@ export class ModelName {
     return this.#greeting !== null;
   }
 
-  // greeting: a `session.created` that knows the model
+  // greeting: a `chatstream:session` that knows the model
   show(greeting) {
     this.#greeting = greeting;
     for (const place of [this.#name, this.#welcome]) {

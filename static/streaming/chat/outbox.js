@@ -54,7 +54,7 @@ export class Outbox {
     const response_id = answer.id;
     const { isKnown } = answer.state;
     const event = isKnown
-      ? { type: "response.resume", event_id: `create:${response_id}`, response_id }
+      ? { type: "chatstream:resume", event_id: `create:${response_id}`, response_id }
       : this.#createEvent(answer);
     if (this.#socket.send(event, !isKnown)) answer.state.to("sent");
   }

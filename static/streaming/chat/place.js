@@ -28,7 +28,7 @@ export class Place {
   }
 }
 
-// The wait of somebody who asks now. load: that of `session.created` and `session.load`
+// The wait of somebody who asks now. load: that of `chatstream:session` and `chatstream:load`
 export function waitOf(load) {
   return {
     startsAt: fromNow(load.eta_seconds),

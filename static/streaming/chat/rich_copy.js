@@ -5,16 +5,22 @@
 // A thought is copied where it is open and selected.
 const UNWANTED =
   "button:not(.footnote-mark), .tail, .unseen, .icons, [hidden], script, .actions, " +
-  ".thought:not([open]), .thought summary";
+  ".thought:not([open]), .thought summary, .call:not([open]), .refusal-label";
 
 // Whose parts are copied as such: a few words of an item are no list.
 const WHOLE = "p, h3, h4, h5, h6, li, th, td, blockquote, label, summary, details, .footnote, .block";
 
-// The HTML of an answer, without what only the page needs.
-export function htmlOf(text) {
+// The HTML of an answer, without what only the page needs. turn: its view
+export function htmlOf(turn) {
   const copy = document.createElement("div");
-  for (const block of text.querySelectorAll(":scope > .block")) {
+  for (const block of turn.find(".text").querySelectorAll(":scope > .block")) {
     copy.append(...block.cloneNode(true).childNodes);
+  }
+  const refusal = turn.find(".refusal-text").textContent;
+  if (refusal) {
+    const paragraph = document.createElement("p");
+    paragraph.textContent = refusal;
+    copy.append(paragraph);
   }
   return clean(copy).innerHTML;
 }

@@ -4,6 +4,7 @@
 // Once the reader has opened or closed it, it stays as it is.
 
 import { GrowingText } from "./growing_text.js";
+import { BETWEEN_THOUGHTS } from "./outcome.js";
 import { isBlank } from "../shared/text.js";
 import { durationText, stoppedThoughtText, thinkingText, thoughtText } from "../shared/words.js";
 
@@ -24,6 +25,7 @@ export class Thought {
   #text; // what of the source stands in the box
   #seen = ""; // what stood there when the answer was begun again
   #before = 0; // milliseconds that were thought before this answer went on
+  #index = null; // of the item that was heard last
   #ms; // as the server counts them, these included
   #heardAt = null; // when that was; null while the clock stands
   #isThinking = false;
@@ -73,11 +75,14 @@ export class Thought {
   begin(prefix, ms) {
     this.#seen = this.source.length > prefix.length ? this.source : "";
     this.source = prefix;
+    this.#index = null;
     this.#before = ms;
   }
 
   // True if it is another one than what was here when the answer was begun again.
-  add({ delta, reasoning_ms: ms = 0 }) {
+  add({ delta, output_index: index, chatstream: { reasoning_ms: ms = 0 } }) {
+    if (delta && this.#index !== null && this.#index !== index) delta = BETWEEN_THOUGHTS + delta;
+    this.#index = index;
     const isOld = this.#seen !== "" && this.#seen.startsWith(delta, this.source.length);
     const isOther = this.#seen !== "" && !isOld;
     this.source += delta;

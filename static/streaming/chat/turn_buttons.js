@@ -11,9 +11,8 @@ export function showButtons(answer) {
   view.answer.toggleAttribute("data-open", answer.isOpen);
   view.toggle(".retry", !answer.isOpen && hasNothing);
   view.toggle(".rewrite", WRITTEN.includes(status) && hasNothing);
-  for (const selector of [".copy-answer", ".like", ".dislike", ".regenerate"]) {
-    view.toggle(selector, isRead);
-  }
+  for (const selector of [".like", ".dislike", ".regenerate"]) view.toggle(selector, isRead);
+  view.toggle(".copy-answer", isRead && answer.copied !== "");
   const hasBegun = answer.text.source !== "" || answer.thought.source !== "";
   const hasMore = CUT.includes(status) && hasBegun && answer.isLast;
   view.toggle(".continue", hasMore);

@@ -91,7 +91,7 @@ export class Socket {
     this.#replyTimer = null;
     this.#listen();
     const event = JSON.parse(message.data);
-    if (event.type !== "session.pong") this.#handlers.onEvent(event);
+    if (event.type !== "chatstream:pong") this.#handlers.onEvent(event);
   }
 
   // A timer that an event begins runs in a hidden page, too; one that repeats itself does not.
@@ -99,7 +99,7 @@ export class Socket {
     clearTimeout(this.#quietTimer);
     this.#quietTimer = setTimeout(() => {
       if (missed === MISSED) this.reopen();
-      else if (this.send({ type: "session.ping" })) this.#listen(missed + 1);
+      else if (this.send({ type: "chatstream:ping" })) this.#listen(missed + 1);
     }, QUIET);
   }
 

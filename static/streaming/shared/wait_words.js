@@ -131,7 +131,7 @@ export function keptText(seconds) {
 
 // --- who has not asked yet ---
 
-// load: that of `session.created`; wait: as `waitOf` has it. "" where a prompt begins at once.
+// load: that of `chatstream:session`; wait: as `waitOf` has it. "" where a prompt begins at once.
 export function loadText({ waiting, running, capacity }, service, wait) {
   const trouble = {
     away: () => gettext("No worker is running right now"),

@@ -15,14 +15,14 @@ export function trimmedNote(count) {
   return interpolate(text, { count: number(count) });
 }
 
-// fields: those of `response.done`, and whether it `began` at all; isBlank: there is nothing to
-// read; hasThought: but a thought
+// fields: how it ended, and whether it `began` at all; isBlank: there is nothing to read;
+// hasThought: but a thought
 export function doneText(
   { status, usage, timings, error, began },
   isBlank = false,
   hasThought = false,
 ) {
-  if (status === "cancelled" && !began && !usage.completion_tokens) {
+  if (status === "cancelled" && !began && !usage.output_tokens) {
     return gettext("Withdrawn before it started");
   }
   const parts = [];
@@ -36,7 +36,7 @@ export function doneText(
   if (status === "failed") {
     parts.push(faultText(error));
   }
-  const tokens = usage.completion_tokens;
+  const tokens = usage.output_tokens;
   if (tokens) {
     const text = ngettext("%(count)s token", "%(count)s tokens", tokens);
     parts.push(interpolate(text, { count: number(tokens) }));
