@@ -15,11 +15,14 @@ from django.db.models import F, Q
 from django.utils.safestring import SafeString
 
 from streaming import markup
-from streaming.models import OPEN, TERMINAL, Conversation, Response, Status
+from streaming.models import OPEN, TERMINAL, Conversation, Message, Response, Status
 from streaming.pages import thread
+from streaming.pages.attachments import Attachment, attachments_of
+from streaming.pages.calls import Call, TurnCalls, calls_of, refusal_of
+from streaming.pages.thoughts import thought_of
 from streaming.record.conversations import newest_first
 from streaming.record.durations import total_ms
-from streaming.record.histories import prefix_of, thought_before
+from streaming.record.histories import prefix_of
 
 WINDOW = 20
 """So many turns are shown at a time; earlier ones on demand."""
@@ -31,14 +34,19 @@ MOST_SHOWN = 10 * WINDOW
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A prompt and its answer, as the page shows them, with what was thought before the answer.
-    `details` is for the page's scripts."""
+    `prompt` is empty where a program sent results of functions, which stand at their calls; those
+    without one are `results`. `details` is for the page's scripts."""
 
     response_id: UUID
     status: str
     is_open: bool
     prompt: str
+    attachments: list[Attachment]
+    results: list[Call]
     reasoning: str
     blocks: list[SafeString]
+    refusal: str
+    calls: list[Call]
     details: dict[str, Any]
 
 
@@ -50,6 +58,11 @@ class Window:
     earlier: bool
     newest: UUID | None
     """The newest response of the whole conversation, on whatever branch."""
+
+    @property
+    def has_items(self) -> bool:
+        """Whether anything is to be shown that is neither text nor thought."""
+        return any(turn.refusal or turn.calls or turn.results for turn in self.turns)
 
 
 def window(
@@ -72,7 +85,8 @@ def window(
         of_turn = (number for number, turn in enumerate(path) if through in turn.chain)
         own = next(of_turn, start)
         start = max(min(start, own), end - MOST_SHOWN, 0)
-    return Window(_turns(path[start:end]), start > 0, nodes[-1].id if nodes else None)
+    turns = _turns(path[start:end], path[end : end + 1])
+    return Window(turns, start > 0, nodes[-1].id if nodes else None)
 
 
 def newest(conversation: Conversation) -> UUID | None:
@@ -91,8 +105,9 @@ def tree_of(conversation: Conversation) -> list[thread.Node]:
     return [thread.Node(*row) for row in rows]
 
 
-def _turns(path: Sequence[thread.Version]) -> list[Turn]:
-    ids = [response_id for turn in path for response_id in turn.chain]
+def _turns(path: Sequence[thread.Version], following: Sequence[thread.Version]) -> list[Turn]:
+    """Return the turns of a path; `following`: the one after them, if there is any."""
+    ids = [response_id for turn in (*path, *following) for response_id in turn.chain]
     related = ("prompt", "message", "continues__message")
     rows = Response.objects.select_related(*related).in_bulk(ids)
     chains = [[rows[id_] for id_ in turn.chain if id_ in rows] for turn in path]
@@ -100,9 +115,11 @@ def _turns(path: Sequence[thread.Version]) -> list[Turn]:
     texts = [_text(chain[-1]) for _, chain in shown]
     rendered = markup.render_all(texts)
     prompts = _prompts([turn for turn, _ in shown])
+    after = next((rows[turn.id] for turn in following if turn.id in rows), None)
+    calls = calls_of([chain for _, chain in shown], after)
     return [
-        _turn(turn, chain, text, blocks, prompts)
-        for (turn, chain), text, blocks in zip(shown, texts, rendered, strict=True)
+        _turn(turn, chain, text, blocks, called, prompts)
+        for (turn, chain), text, blocks, called in zip(shown, texts, rendered, calls, strict=True)
     ]
 
 
@@ -132,18 +149,23 @@ def _turn(
     chain: Sequence[Response],
     text: str,
     blocks: list[SafeString],
+    called: TurnCalls,
     prompts: Mapping[UUID, UUID],
 ) -> Turn:
     last = chain[-1]
-    reasoning = last.message.reasoning if last.message else thought_before(last)
+    is_result = last.prompt.role == Message.Role.TOOL
     waits = last.status in (Status.ACCEPTING, Status.QUEUED)
     return Turn(
         response_id=last.pk,
         status=Status.QUEUED if waits else Status(last.status),
         is_open=last.status in OPEN,
-        prompt=last.prompt.content,
-        reasoning=reasoning,
+        prompt="" if is_result else last.prompt.content,
+        attachments=attachments_of(last.prompt.parts),
+        results=called.results,
+        reasoning=thought_of(chain),
         blocks=blocks,
+        refusal=refusal_of(chain),
+        calls=called.calls,
         details={
             "text": text,
             "reasoning_ms": _thought_ms(chain),
@@ -159,15 +181,15 @@ def _turn(
 
 
 def _done(chain: Sequence[Response]) -> dict[str, Any] | None:
-    """The fields of `response.done` that the page's line below an answer is made of; tokens and
-    time are those of all that were needed to write it. None while it is open."""
+    """What the page's line below an answer is made of, by the names of a response on the wire;
+    tokens and time are those of all that were needed to write it. None while it is open."""
     last = chain[-1]
     ended = [response for response in chain if response.finished_at is not None]
     if last.finished_at is None:
         return None
     return {
         "status": last.status,
-        "usage": {"completion_tokens": sum(response.completion_tokens for response in ended)},
+        "usage": {"output_tokens": sum(response.completion_tokens for response in ended)},
         "timings": {"total_ms": sum(total_ms(response) for response in ended)},
         "error": {"code": last.error_code, "message": last.error_message},
         "began": any(response.started_at is not None for response in ended),

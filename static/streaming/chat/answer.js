@@ -136,7 +136,7 @@ export class Answer {
   get mayEdit() {
     const { regenerates, continues } = this.task;
     const isTied = regenerates || continues || !(this.state.is("draft") || this.state.isKnown);
-    return !this.waits || !isTied;
+    return this.prompt !== "" && (!this.waits || !isTied);
   }
 
   // False for an event that was seen on this socket before.

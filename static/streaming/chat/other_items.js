@@ -3,6 +3,8 @@
 
 import { patchText } from "./patch.js";
 
+let style = null; // few answers need it, and what the server has rendered comes with it
+
 export class OtherItems {
   onGrow = () => {};
   refusal;
@@ -80,6 +82,13 @@ export class OtherItems {
     }
     write(this.#refusalText, this.refusal, isEnd);
     this.#refusalText.parentElement.hidden = this.#refusalText.textContent === "";
+    if (this.isEmpty) this.#box.hidden = true;
+    else if (this.#box.hidden) this.#showStyled();
+    this.onGrow();
+  }
+
+  async #showStyled() {
+    await (style ??= loadStyle());
     this.#box.hidden = this.isEmpty;
     this.onGrow();
   }
@@ -89,6 +98,18 @@ export class OtherItems {
     this.#box.append(content.firstElementChild.cloneNode(true));
     return this.#box.lastElementChild;
   }
+}
+
+// Resolves when it is there, or cannot be had.
+function loadStyle() {
+  const sheet = document.createElement("link");
+  sheet.rel = "stylesheet";
+  sheet.href = document.getElementById("call").dataset.style;
+  document.head.append(sheet);
+  return new Promise((resolve) => {
+    sheet.addEventListener("load", resolve);
+    sheet.addEventListener("error", resolve);
+  });
 }
 
 function write(element, text, isEnd) {

@@ -49,8 +49,11 @@ export class TurnView {
     return this.find(".bubble").textContent;
   }
 
+  // Empty where a program sent results of functions instead, or nothing but files.
   set prompt(text) {
     this.find(".bubble").textContent = text;
+    this.toggle(".bubble", text !== "");
+    this.toggle(".prompt", text !== "" || this.find(".attachments") !== null);
     this.#clamp();
   }
 
