@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.visitors import ENDLESS, PASSWORD, Visitors, new_name
+from tests.e2e.wire import TERMINAL
 from tests.support.processes import ServeProcess
 
 PATIENCE = 30_000
@@ -29,7 +30,7 @@ class Asker:
 
     def __init__(self, socket: ClientConnection, text: str) -> None:
         self._socket = socket
-        assert self._next()["type"] == "session.created"
+        assert self._next()["type"] == "chatstream:session"
         self._socket.send(json.dumps({"type": "response.create", "input": text}))
         self.id: str = self.until("response.queued")["response_id"]
 
@@ -39,14 +40,20 @@ class Asker:
 
     def until(self, type_: str) -> dict[str, Any]:
         while (event := self._next())["type"] != type_:
-            assert event["type"] not in ("response.done", "error"), event
+            assert event["type"] not in (*TERMINAL, "error"), event
         return event
+
+    def until_end(self) -> dict[str, Any]:
+        """The response as its last event has it."""
+        while (event := self._next())["type"] not in TERMINAL:
+            assert event["type"] != "error", event
+        response: dict[str, Any] = event["response"]
+        return response
 
     def cancel(self) -> None:
         """And wait until it is."""
         self._socket.send(json.dumps({"type": "response.cancel", "response_id": self.id}))
-        while self._next()["type"] != "response.done":
-            pass
+        self.until_end()
 
 
 class Crowd:

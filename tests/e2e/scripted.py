@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 from playwright.sync_api import Locator, Page, WebSocketRoute
 
+from tests.e2e import wire
 from tests.e2e.page import ask, expect_connected, expect_status
 
 GREETING = {
-    "type": "session.created",
-    "protocol_version": 1,
+    "type": "chatstream:session",
+    "protocol_version": 2,
     "model": "scripted",
     "service": "ready",
     "limits": {"max_input_chars": 10_000, "max_tokens": 400, "context_tokens": 4096},
@@ -48,34 +50,35 @@ class ScriptedServer:
 
     def begin(self) -> None:
         self._number = 0
-        self._say("response.in_progress", trimmed_messages=0)
+        self.say("response.in_progress", **wire.begun())
 
-    def think(self, text: str, ms: int = 0) -> None:
-        self._say("response.reasoning_text.delta", delta=text, offset=0, reasoning_ms=ms)
+    def think(self, text: str, ms: int = 0, item: int = 0) -> None:
+        extension = {"offset": 0, "reasoning_ms": ms}
+        fields = {"delta": text, "output_index": item, "chatstream": extension}
+        self.say("response.reasoning_text.delta", **fields)
 
     def write(self, text: str) -> None:
         """Without any HTML, as a server that renders nothing."""
-        self._say("response.output_text.delta", delta=text, offset=0)
+        self.say("response.output_text.delta", delta=text, chatstream={"offset": 0})
 
     def end(
-        self, status: str = "completed", text: str = "", reasoning: str = "", ms: int = 0
+        self,
+        status: str = "completed",
+        text: str = "",
+        reasoning: str = "",
+        ms: int = 0,
+        items: Sequence[wire.Item] | None = None,
     ) -> None:
-        self._say(
-            "response.done",
-            status=status,
-            finish_reason="stop",
-            text=text,
-            reasoning=reasoning,
-            usage={"prompt_tokens": 1, "completion_tokens": 9, "reasoning_tokens": 5},
-            timings={"queue_ms": 0, "ttft_ms": 0, "total_ms": 12_000, "reasoning_ms": ms},
-            error={"code": "engine_error", "message": ""} if status == "failed" else None,
-        )
+        error = {"code": "engine_error", "message": ""} if status == "failed" else None
+        facts: dict[str, Any] = {"tokens": 9, "total_ms": 12_000, "reasoning_ms": ms}
+        type_, fields = wire.ended(status, text, reasoning, items=items, error=error, **facts)
+        self.say(type_, **fields)
 
     def load(self, **greeting: Any) -> None:
         """The workers are ready now; the next socket is greeted with these fields."""
         self._greeting |= greeting
         none = {"waiting": 0, "running": 0, "capacity": 1, "eta_seconds": None}
-        self._send("session.load", service="ready", load=none)
+        self._send("chatstream:load", service="ready", load=none)
 
     def _opened(self, socket: WebSocketRoute) -> None:
         self._socket = socket
@@ -90,10 +93,11 @@ class ScriptedServer:
         self._response_id, self._number = event["response_id"], 0
         place = {"position": 1, "size": 1, "eta_seconds": None, "workers": 1, "service": "ready"}
         conversation = event["conversation_id"] or str(uuid4())
-        self._send("response.queued", conversation_id=conversation, **place)
+        self._send("response.queued", sequence_number=0, conversation_id=conversation, **place)
         self.begin()
 
-    def _say(self, type_: str, **fields: Any) -> None:
+    def say(self, type_: str, **fields: Any) -> None:
+        """Any numbered event."""
         self._number += 1
         self._send(type_, sequence_number=self._number, **fields)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
+from tests.e2e import wire
 from tests.e2e.page import (
     LONG,
     PATIENCE,
@@ -328,7 +329,7 @@ def test_another_visitor_does_not_find_the_conversation(
 
 def greet(route: WebSocketRoute) -> None:
     limits = {"max_input_chars": 1000, "max_tokens": 10, "context_tokens": 100}
-    tell(route, "session.created", protocol_version=1, model="scripted", limits=limits)
+    tell(route, "chatstream:session", protocol_version=2, model="scripted", limits=limits)
 
 
 def tell(route: WebSocketRoute, type_: str, **fields: Any) -> None:
@@ -357,8 +358,6 @@ def scripted_server(route: WebSocketRoute) -> None:
     def answer(message: str | bytes) -> None:
         response_id = json.loads(message)["response_id"]
         conversation_id = "11111111-1111-4111-8111-111111111111"
-        usage = {"prompt_tokens": 5, "completion_tokens": 2}
-        timings = {"queue_ms": 1, "ttft_ms": 2, "total_ms": 3}
         tell(
             route,
             "response.queued",
@@ -370,20 +369,13 @@ def scripted_server(route: WebSocketRoute) -> None:
         )
         half = len(SCRIPT) // 2
         numbered: list[tuple[str, dict[str, Any]]] = [
-            ("response.in_progress", {"prompt_tokens": 5, "trimmed_messages": 2}),
-            ("response.output_text.delta", {"delta": SCRIPT[:half], "offset": 0}),
-            ("response.output_text.delta", {"delta": SCRIPT[half:], "offset": half}),
+            ("response.in_progress", wire.begun(trimmed_messages=2)),
+            ("response.output_text.delta", {"delta": SCRIPT[:half], "chatstream": {"offset": 0}}),
             (
-                "response.done",
-                {
-                    "status": "completed",
-                    "finish_reason": "stop",
-                    "text": SCRIPT,
-                    "usage": usage,
-                    "timings": timings,
-                    "error": None,
-                },
+                "response.output_text.delta",
+                {"delta": SCRIPT[half:], "chatstream": {"offset": half}},
             ),
+            wire.ended(text=SCRIPT),
         ]
         for number, (type_, fields) in enumerate(numbered, 1):
             for _ in range(2):

@@ -222,7 +222,7 @@ def test_several_are_moved_back_again_and_cancelled(
     dialog.get_by_role("button", name=re.compile("Yes")).click()
     expect(page.locator(".messagelist")).to_contain_text("4 responses are cancelled.")
     for asker in waits:
-        assert asker.until("response.done")["status"] == "cancelled"
+        assert asker.until_end()["status"] == "cancelled"
     for asker in two:
         asker.cancel()
     crowd.leave()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
+from tests.e2e import wire
 from tests.e2e.page import OpenPage, ask, expect_connected, expect_status, text_of
 
 RICH = """# Sorting
@@ -109,7 +110,7 @@ def test_the_page_changes_once_per_frame(open_fast: OpenPage) -> None:
             event = json.loads(message)
             ids = {"response_id": event["response_id"]}
             say(route, "response.queued", **ids, **PLACE, conversation_id=event["response_id"])
-            say(route, "response.in_progress", **ids, sequence_number=1, prompt_tokens=1)
+            say(route, "response.in_progress", **ids, **wire.begun(), sequence_number=1)
             for number in range(count):
                 fields = {"delta": f"{number} ", "offset": 0, "blocks": [], "tail": None}
                 say(
@@ -180,7 +181,7 @@ def say(route: WebSocketRoute, type_: str, **fields: Any) -> None:
 
 def greet(route: WebSocketRoute) -> None:
     limits = {"max_input_chars": 1000, "max_tokens": 10, "context_tokens": 100}
-    say(route, "session.created", protocol_version=1, model="scripted", limits=limits)
+    say(route, "chatstream:session", protocol_version=2, model="scripted", limits=limits)
 
 
 def test_a_server_without_markup_is_shown_as_text(open_fast: OpenPage) -> None:
@@ -192,26 +193,17 @@ def test_a_server_without_markup_is_shown_as_text(open_fast: OpenPage) -> None:
             ids = {"response_id": event["response_id"]}
             text = ATTACKS[0]
             say(route, "response.queued", **ids, **PLACE, conversation_id=event["response_id"])
-            say(route, "response.in_progress", **ids, sequence_number=1, prompt_tokens=1)
+            say(route, "response.in_progress", **ids, **wire.begun(), sequence_number=1)
             say(
                 route,
                 "response.output_text.delta",
                 **ids,
                 sequence_number=2,
                 delta=text[:20],
-                offset=0,
+                chatstream={"offset": 0},
             )
-            say(
-                route,
-                "response.done",
-                **ids,
-                sequence_number=3,
-                status="completed",
-                text=text,
-                usage={"prompt_tokens": 1, "completion_tokens": 2},
-                timings={"queue_ms": 1, "ttft_ms": 1, "total_ms": 1},
-                error=None,
-            )
+            type_, fields = wire.ended(text=text)
+            say(route, type_, **ids, **fields, sequence_number=3)
 
         route.on_message(answer)
         greet(route)

@@ -143,7 +143,7 @@ def test_an_operator_steers_the_queue(
     item(page, "cancel", "response_id", waiting[0].id).click()
     confirm(page, "Yes, cancel it")
     expect_said(page, f"Response {waiting[0].id[:8]} is cancelled.")
-    assert waiting[0].until("response.done")["status"] == "cancelled"
+    assert waiting[0].until_end()["status"] == "cancelled"
     expect(row(page, "waiting", waiting[0].id)).to_have_count(0, timeout=PATIENCE)
 
     # One to the front, then cancel one that runs: the moved one takes its place.
@@ -152,7 +152,7 @@ def test_an_operator_steers_the_queue(
     item(page, "cancel", "response_id", first.id).click()
     confirm(page, "Yes, cancel it")
     expect_said(page, f"Response {first.id[:8]} is cancelled.")
-    done = first.until("response.done")
+    done = first.until_end()
     assert done["status"] == "cancelled"
     assert done["text"].startswith("w0 ")
     waiting[3].until("response.in_progress")
@@ -163,7 +163,7 @@ def test_an_operator_steers_the_queue(
     expect_said(page, f"Worker {worker} is paused")
     item(page, "cancel", "response_id", second.id).click()
     confirm(page, "Yes, cancel it")
-    second.until("response.done")
+    second.until_end()
     expect(row(page, "running", second.id)).to_have_count(0, timeout=PATIENCE)
     page.wait_for_timeout(1500)  # longer than the worker's poll
     expect(row(page, "waiting", waiting[1].id)).to_have_count(1)
@@ -178,7 +178,7 @@ def test_an_operator_steers_the_queue(
     expect(row(page, "running", waiting[1].id)).to_have_count(1)
     item(page, "cancel", "response_id", waiting[1].id).click()
     confirm(page, "Yes, cancel it")
-    waiting[1].until("response.done")
+    waiting[1].until_end()
     page.wait_for_timeout(1500)
     expect(row(page, "waiting", waiting[2].id)).to_have_count(1)
     page.locator(f"[name='capacity:{worker}']").fill("2")
@@ -275,15 +275,15 @@ def test_several_and_an_owner_with_a_way_back(operator: Page, crowd: Crowd) -> N
     button(page, "cancel", "selection", "selected").click()
     confirm(page, "Yes, cancel them")
     expect_said(page, "2 responses are cancelled.")
-    assert first.until("response.done")["status"] == "cancelled"
-    assert third.until("response.done")["status"] == "cancelled"
+    assert first.until_end()["status"] == "cancelled"
+    assert third.until_end()["status"] == "cancelled"
     fourth.until("response.in_progress")
     owner = item(page, "cancel", "response_id", second.id).locator(
         "xpath=ancestor::tr//button[@name='owner']"
     )
     owner.click()
     confirm(page, "Yes, cancel it")
-    assert second.until("response.done")["status"] == "cancelled"
+    assert second.until_end()["status"] == "cancelled"
     expect(row(page, "running", fourth.id)).to_have_count(1)
 
 
@@ -293,7 +293,7 @@ def test_a_response_that_ends_before_the_confirmation(operator: Page, crowd: Cro
     asker.until("response.in_progress")
     item(page, "cancel", "response_id", asker.id).click(timeout=PATIENCE)
     expect(page.get_by_role("dialog")).to_be_visible()
-    assert asker.until("response.done")["status"] == "completed"
+    assert asker.until_end()["status"] == "completed"
     confirm(page, "Yes, cancel it")
     expect_said(page, "This response had ended already.")
 
@@ -380,7 +380,7 @@ def test_who_may_only_look_has_no_buttons_and_reads_no_text(
     expect(operator.get_by_role("dialog")).to_contain_text(running.id[:8])
     shown = operator.content()
     confirm(operator, "Yes, cancel it")
-    running.until("response.done")
+    running.until_end()
     expect(row(operator, "running", running.id)).to_have_count(0, timeout=PATIENCE)
     shown += operator.content() + viewer.content()
     for address in ("/admin/", f"/admin/streaming/response/{running.id}/history/"):

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 
+from tests.e2e import wire
 from tests.e2e.page import LONG, OpenPage, ask, expect_connected, expect_status, stop, wait_for_text
 from tests.e2e.page import watch as watch_console
 from tests.e2e.scripted import GREETING
@@ -75,29 +76,21 @@ class Queue:
         """Tell a place, with a range of 2 to 3 minutes unless `fields` say another."""
         place = {"position": position, "size": size, "workers": 1, "service": "ready"}
         eta = {"eta_seconds": 150, "eta_low_seconds": 115, "eta_high_seconds": 185}
-        self.say("response.queue_position", **place | eta | fields)
+        self.say("chatstream:queue_position", **place | eta | fields)
 
     def begin(self) -> None:
-        self._say_numbered("response.in_progress", trimmed_messages=0)
+        self._say_numbered("response.in_progress", **wire.begun())
 
     def end(self, status: str = "completed", text: str = "Done.") -> None:
-        self._say_numbered(
-            "response.done",
-            status=status,
-            finish_reason="stop",
-            text=text,
-            reasoning="",
-            usage={"prompt_tokens": 1, "completion_tokens": len(text), "reasoning_tokens": 0},
-            timings={"queue_ms": 0, "ttft_ms": 0, "total_ms": 1, "reasoning_ms": None},
-            error=None,
-        )
+        type_, fields = wire.ended(status, text, tokens=len(text), total_ms=1)
+        self._say_numbered(type_, **fields)
 
     def say(self, type_: str, **fields: Any) -> None:
         event = {"type": type_, "response_id": self.ids[-1], **fields}
         self.sockets[-1].send(json.dumps(event))
 
     def say_load(self, load: dict[str, Any], service: str = "ready") -> None:
-        event = {"type": "session.load", "service": service, "load": load}
+        event = {"type": "chatstream:load", "service": service, "load": load}
         self.sockets[-1].send(json.dumps(event))
 
     def heard(self, page: Page, type_: str) -> dict[str, Any]:
@@ -121,15 +114,15 @@ class Queue:
     def _heard(self, message: str | bytes) -> None:
         event = json.loads(message)
         self.received.append(event)
-        if event["type"] in ("response.create", "response.resume"):
+        if event["type"] in ("response.create", "chatstream:resume"):
             self.ids.append(event["response_id"])
             place = {"position": 7, "size": 12, "workers": 1, "service": "ready"}
             eta = {"eta_seconds": 150, "eta_low_seconds": 115, "eta_high_seconds": 185}
             conversation = event.get("conversation_id") or str(uuid4())
             kept = {"conversation_id": conversation, "kept_seconds": 60}
             self.say("response.queued", **kept | place | eta | self.first)
-        elif event["type"] == "response.update":
-            self.say("response.updated", input=event["input"])
+        elif event["type"] == "chatstream:update":
+            self.say("chatstream:updated", input=event["input"])
         elif event["type"] == "response.cancel":
             self.end("cancelled", "")
 
@@ -289,7 +282,7 @@ def test_it_is_edited_from_the_card(open_queue: OpenQueue) -> None:
     page.locator(".wait-edit").click()
     page.locator(".editor-text").fill("hello")
     page.locator(".editor-save").click()
-    assert queue.heard(page, "response.update")["input"] == "hello"
+    assert queue.heard(page, "chatstream:update")["input"] == "hello"
     expect(page.locator("#status")).to_have_text("Your prompt was changed.")
     expect(page.locator(".bubble")).to_have_text("hello")
     expect(card(page)).to_be_visible()

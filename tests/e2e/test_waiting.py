@@ -143,7 +143,7 @@ def test_a_reply_that_was_lost_makes_no_second_answer(open_fast: OpenPage) -> No
 
         def to_page(message: str | bytes) -> None:
             type_ = json.loads(message)["type"]
-            if swallow[0] and type_ != "session.created":
+            if swallow[0] and type_ != "chatstream:session":
                 swallowed.append(type_)
             else:
                 route.send(message)
@@ -156,7 +156,7 @@ def test_a_reply_that_was_lost_makes_no_second_answer(open_fast: OpenPage) -> No
     page.reload()
     expect_connected(page)
     answer = ask(page, "say once")
-    while "response.done" not in swallowed:
+    while "response.completed" not in swallowed:
         page.wait_for_timeout(50)
     swallow[0] = False
     routes[-1].close(code=1011)
@@ -263,7 +263,7 @@ def test_an_edit_that_comes_too_late_is_not_lost(open_fast: OpenPage) -> None:
 
         def to_server(message: str | bytes) -> None:
             event = json.loads(message)
-            if event["type"] == "response.update":
+            if event["type"] == "chatstream:update":
                 ids = {name: event[name] for name in ("event_id", "response_id")}
                 error = {"type": "error", "code": "already_started", "message": "", **ids}
                 route.send(json.dumps(error))
@@ -329,7 +329,7 @@ def test_the_banner_says_what_is_the_matter(
 
         route.on_message(answer)
         limits = {"max_input_chars": 1000, "max_tokens": 10, "context_tokens": 100}
-        greeting = {"type": "session.created", "model": "m", "limits": limits}
+        greeting = {"type": "chatstream:session", "model": "m", "limits": limits}
         route.send(json.dumps(greeting))
 
     page.route_web_socket("**/ws/chat/*", server)
