@@ -154,7 +154,7 @@ def test_an_operator_steers_the_queue(
     expect_said(page, f"Response {first.id[:8]} is cancelled.")
     done = first.until_end()
     assert done["status"] == "cancelled"
-    assert done["text"].startswith("w0 ")
+    assert done["output"][0]["content"][0]["text"].startswith("w0 ")
     waiting[3].until("response.in_progress")
     expect(row(page, "running", waiting[3].id)).to_have_count(1, timeout=PATIENCE)
 

@@ -5,6 +5,7 @@ import { newChatText, signedOutText, signInText } from "../shared/words.js";
 
 export class Account {
   isSignedOut = false;
+  isTooOld = false; // the page: the server speaks another version, which it has said
   #config;
   #notice;
   #wasSignedIn;
@@ -28,6 +29,7 @@ export class Account {
 
   // The server wants an account.
   refused() {
+    if (this.isTooOld) return;
     if (this.#wasSignedIn) this.#leave();
     else this.#notice.showError({ code: "login_required" });
   }

@@ -133,7 +133,8 @@ export class Inbox {
   // --- what it does not take ---
 
   #onError(event) {
-    const { edits, notice, turns } = this.#page;
+    const { account, edits, notice, turns } = this.#page;
+    account.isTooOld ||= event.code === "unsupported_version";
     const [kind, id] = (event.event_id ?? "").split(":");
     const answer = turns.get(id);
     const onItsWay = turns.unsent.find((each) => each.isAsked); // one at a time is

@@ -8,6 +8,7 @@ const ERRORS = {
     gettext("The server did not accept this. Change the prompt or its settings, or reload the page."),
   queue_closed: (message) => message || gettext("No new prompts are taken right now."),
   session_changed: () => gettext("You are signed in or out since. Reload the page."),
+  unsupported_version: () => gettext("This page is too old. Reload it and try again."),
   queue_full: () => gettext("The queue is full. Try again in a moment."),
   user_limit: () =>
     gettext("You have as many open prompts as one person may have. Try again when one is done."),
