@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from streaming.engine.base import (
     Channel,
@@ -19,6 +21,7 @@ from streaming.engine.base import (
     FinishReason,
     GenerationRequest,
     ModelInfo,
+    PassedDelta,
     Started,
     StepRecord,
     TextDelta,
@@ -44,6 +47,25 @@ def thoughts(count: int) -> str:
 
 def pieces(text: str) -> list[str]:
     return [text[at : at + SAID] for at in range(0, len(text), SAID)]
+
+
+def played(script: str) -> list[tuple[str, Any]]:
+    """The tokens of a `play` prompt: each a kind, and a text or the part of a call."""
+    tokens: list[tuple[str, Any]] = []
+    index = 0
+    for kind, *said in json.loads(script):
+        if kind != "call":
+            tokens += [(kind, piece) for piece in pieces(said[0])]
+            continue
+        name, arguments = said
+        begun = {"index": index, "id": f"call_{index}", "type": "function"}
+        tokens.append((kind, begun | {"function": {"name": name}}))
+        tokens += [
+            (kind, {"index": index, "function": {"arguments": piece}})
+            for piece in pieces(arguments)
+        ]
+        index += 1
+    return tokens
 
 
 @dataclass
@@ -88,6 +110,9 @@ class FakeEngine(Engine):
     `say TEXT` streams the text in small pieces and stops. An answer to be continued goes on
     with words, whatever it began with. `hang N`: after N words the step does not return, unless
     it goes on with an earlier attempt; `poison N`: even then. `return_` ends that for good.
+
+    `play SCRIPT` says a JSON list of ["reasoning" | "text" | "refusal", text] and of
+    ["call", name, arguments] in its order, whether or not any tools were offered.
 
     `think N` before any of these, as in `think 5 stop 3`, has it think N words first, as far as
     `thinking.max_tokens` lets it and `thinking.effort` is not off; alone, more words follow.
@@ -225,6 +250,9 @@ class FakeEngine(Engine):
             yield Started(request.response_id, len(request.messages), trimmed)
             return
         command, _, argument = row.prompt.partition(" ")
+        if command == "play":
+            yield from self._play(row, played(argument))
+            return
         end = self._end(row)
         said = pieces(argument)
         if row.done < row.thought:
@@ -241,6 +269,23 @@ class FakeEngine(Engine):
                 reasons["say"] = FinishReason.STOP
             reason = reasons.get(command, FinishReason.LENGTH)
             yield self._finished(row, reason)
+
+    def _play(self, row: _Row, tokens: list[tuple[str, Any]]):  # type: ignore[no-untyped-def]
+        key = row.request.response_id
+        if row.done < len(tokens):
+            kind, said = tokens[row.done]
+            row.done += 1
+            token = (row.done - 1,)
+            match kind:
+                case "reasoning" | "text":
+                    yield TextDelta(key, said, token, Channel(kind))
+                case "refusal":
+                    yield PassedDelta(key, {"refusal": said}, token)
+                case _:
+                    yield PassedDelta(key, {"tool_calls": [said]}, token)
+        if row.done >= len(tokens):
+            has_calls = any(kind == "call" for kind, _ in tokens)
+            yield self._finished(row, FinishReason.TOOL_CALLS if has_calls else FinishReason.STOP)
 
     def _is_too_long(self, request: GenerationRequest) -> bool:
         return 0 < self.context_chars < self._chars(request)
