@@ -69,7 +69,8 @@ def _is_beginning(received: Mapping[int, GrowingItem], whole: list[Item]) -> boo
         if (item.type, item.id) != (whole[index].type, whole[index].id):
             return False
         mine, all_of_them = _texts(item), _texts(whole[index])
-        is_done = index < last or known.is_done
+        is_call = isinstance(item, FunctionCallItem)  # of which several may be written at once
+        is_done = known.is_done or (index < last and not is_call)
         if mine != all_of_them if is_done else not _begins(mine, all_of_them, known.done_parts):
             return False
     return True

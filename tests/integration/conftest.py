@@ -20,6 +20,7 @@ from django.test import Client
 from streaming.identity import keys, visitors
 from streaming.sockets.chat_consumer import ChatConsumer
 from streaming.worker.queue_worker import QueueWorker
+from tests.support.endings import ending, is_end
 from tests.support.fake_engine import FakeEngine
 
 PATIENCE = 60.0
@@ -73,6 +74,17 @@ class ChatClient:
             event = await self.next()
             if event["type"] == type_ and fields.items() <= event.items():
                 return event
+
+    async def end(self, **fields: Any) -> dict[str, Any]:
+        """Read on to the next last event of a response, with these fields; `ending` of it."""
+        while True:
+            event = await self.next()
+            if is_end(event) and fields.items() <= event.items():
+                return ending(event)
+
+    def numbered(self) -> list[dict[str, Any]]:
+        """The events that were received and have a number: those that are stored."""
+        return [event for event in self.received if event.get("sequence_number")]
 
     async def ask(self, text: str, **fields: Any) -> dict[str, Any]:
         """Send a prompt; the `response.queued` that answers it."""

@@ -95,7 +95,7 @@ async def test_all_of_it_goes_while_it_runs_and_waits(
         ("login_required", 4401),
     ]
     assert await sync_to_async(keys.user_of)(secret) is None
-    assert (await others.until("response.done"))["status"] == "completed"
+    assert (await others.end())["status"] == "completed"
     await eventually(lambda: is_empty(layer))
     assert not engine.rows
     assert await sync_to_async(remains)(user.pk, *words) == []

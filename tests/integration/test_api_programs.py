@@ -59,18 +59,18 @@ async def test_the_websocket_says_what_it_left_out(start_worker: Any, client: An
     await start_worker(FakeEngine(context_chars=1000))
     chat: ChatClient = await client()
     queued = await chat.ask("x" * 900, params={"max_tokens": 1})
-    await chat.until("response.done")
+    await chat.end()
     conversation = queued["conversation_id"]
     long = await chat.ask("y" * 990, conversation_id=conversation, params={"max_tokens": 2})
     begun = await chat.until("response.in_progress", response_id=long["response_id"])
     assert begun["trimmed_messages"] == 2
-    await chat.until("response.done")
+    await chat.end()
     await chat.ask(
         "z" * 990,
         conversation_id=conversation,
         params={"max_tokens": 2, "truncation": "disabled"},
     )
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["status"], done["error"]["code"]) == ("failed", "context_length_exceeded")
 
 
@@ -120,7 +120,7 @@ async def test_any_word_is_a_visitor_on_the_websocket(
     chat = ChatClient(headers=[(b"authorization", f"Bearer {word}".encode())])
     assert (await chat.connect())["session_token"]
     await chat.ask("stop 1")
-    assert (await chat.until("response.done"))["status"] == "completed"
+    assert (await chat.end())["status"] == "completed"
     await chat.leave()
     chatstream(anonymous=False)
     refused = ChatClient(headers=[(b"authorization", f"Bearer {word}".encode())])
@@ -182,7 +182,7 @@ async def test_the_websocket_takes_them_too(start_worker: Any, client: Any) -> N
     chat = await client()
     params = {"seed": -1, "top_p": 0, "top_k": -1, "temperature": 2.5, "stop": list("abcdefg")}
     await chat.ask("stop 1", params={**params, "max_tokens": 10**9})
-    assert (await chat.until("response.done"))["status"] == "completed"
+    assert (await chat.end())["status"] == "completed"
     limit = chat.received[0]["limits"]["max_tokens"]
     assert (await Response.objects.aget()).params["max_tokens"] == limit
 

@@ -14,7 +14,9 @@ from streaming.engine.base import TextDelta
 from streaming.models import Conversation, Message, Response, Status
 from streaming.record import creation
 from tests.integration.conftest import eventually
+from tests.support.endings import ending, is_end, usage
 from tests.support.fake_engine import FakeEngine, words
+from tests.support.told_items import ToldItems
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,28 +29,47 @@ async def test_an_answer_from_prompt_to_done(start_worker: Any, client: Any) -> 
     await start_worker(FakeEngine())
     chat = await client()
     greeting = chat.received[0]
-    assert greeting["type"] == "session.created"
+    assert greeting["type"] == "chatstream:session"
     assert greeting["model"] == "fake"
     assert greeting["limits"]["context_tokens"] == 4096
 
     queued = await chat.ask("stop 5", params={"seed": 7, "temperature": 0})
-    done = await chat.until("response.done")
+    done = await chat.end()
 
     assert queued["position"] == 1
     assert done["status"] == "completed"
     assert done["finish_reason"] == "stop"
     assert done["text"] == "".join(words(5))
-    assert done["usage"] == {"prompt_tokens": 1, "completion_tokens": 5, "reasoning_tokens": 0}
+    assert done["usage"] == usage(1, 5)
     assert 0 <= done["timings"]["queue_ms"] <= done["timings"]["ttft_ms"]
     assert done["timings"]["ttft_ms"] <= done["timings"]["total_ms"]
-    mine = [e for e in chat.received if "sequence_number" in e]
+    assert [event["type"] for event in chat.received[1:3]] == [
+        "response.created",
+        "response.queued",
+    ]
+    for event in chat.received[1:3]:
+        assert (event["sequence_number"], event["response_id"]) == (0, done["response_id"])
+        assert event["response"]["id"] == done["response"]["id"]
+        assert (event["response"]["status"], event["response"]["output"]) == ("queued", [])
+    mine = chat.numbered()
     assert [event["sequence_number"] for event in mine] == list(range(1, len(mine) + 1))
     assert mine[0]["type"] == "response.in_progress"
-    text = ""
-    for event in mine[1:-1]:
-        assert event["offset"] == len(text)
-        text += event["delta"]
-    assert text == done["text"]
+    told = ToldItems()
+    for event in mine:
+        told.take(event)
+    assert told.text == done["text"]
+    (item,) = done["items"]
+    assert (item["type"], item["role"], item["status"]) == ("message", "assistant", "completed")
+    kinds = [event["type"] for event in mine]
+    assert [kind for kind in kinds if kind != "response.output_text.delta"] == [
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.completed",
+    ]
 
     saved = await row(done["response_id"])
     assert saved.status == Status.COMPLETED
@@ -62,7 +83,7 @@ async def test_the_token_limit_makes_an_answer_incomplete(start_worker: Any, cli
     await start_worker(FakeEngine())
     chat = await client()
     await chat.ask("go", params={"max_tokens": 3})
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["status"], done["finish_reason"]) == ("incomplete", "length")
     assert done["text"] == "".join(words(3))
 
@@ -72,14 +93,14 @@ async def test_a_failing_response_fails_alone(start_worker: Any, client: Any) ->
     chat, other = await client(), await client()
     await chat.ask("fail 2")
     await other.ask("stop 10")
-    failed = await chat.until("response.done")
+    failed = await chat.end()
     assert failed["status"] == "failed"
     assert failed["error"] == {
         "code": "engine_error",
         "message": "The fake engine failed as asked.",
     }
     assert failed["text"] == "".join(words(2))
-    assert (await other.until("response.done"))["status"] == "completed"
+    assert (await other.end())["status"] == "completed"
 
 
 async def test_one_open_response_per_conversation_and_its_history(
@@ -92,9 +113,9 @@ async def test_one_open_response_per_conversation_and_its_history(
     second = await chat.ask("stop 2", conversation_id=first["conversation_id"])
     assert second["position"] is None
     assert second["conversation_id"] == first["conversation_id"]
-    done = [await chat.until("response.done"), await chat.until("response.done")]
+    done = [await chat.end(), await chat.end()]
     assert [event["response_id"] for event in done] == [first["response_id"], second["response_id"]]
-    assert done[1]["usage"]["prompt_tokens"] == 3  # prompt, answer, prompt
+    assert done[1]["usage"]["input_tokens"] == 3  # prompt, answer, prompt
     answered = await row(second["response_id"])
     assert answered.prompt.parent_id == (await row(first["response_id"])).message_id
 
@@ -108,7 +129,7 @@ async def test_several_conversations_run_at_once_on_one_socket(
     await chat.ask("stop 20")
     await chat.ask("stop 20")
     for _ in range(2):
-        assert (await chat.until("response.done"))["text"] == "".join(words(20))
+        assert (await chat.end())["text"] == "".join(words(20))
     assert engine.most_running == 2
 
 
@@ -122,8 +143,10 @@ async def test_cap_bounds_and_positions(start_worker: Any, client: Any, chatstre
     async def answer(chat: Any) -> dict[str, Any]:
         while True:
             event = await chat.next()
-            if event["type"] in ("error", "response.done"):
+            if event["type"] == "error":
                 return event
+            if is_end(event):
+                return ending(event)
 
     ends = await asyncio.gather(*(answer(chat) for chat in chats))
     refused = [end for end in ends if end["type"] == "error"]
@@ -151,7 +174,7 @@ async def test_cancel(start_worker: Any, client: Any, moment: str) -> None:
     elif moment == "held":
         target = await chat.ask("stop 3", conversation_id=first["conversation_id"])
     await chat.send("response.cancel", response_id=target["response_id"])
-    done = await chat.until("response.done", response_id=target["response_id"])
+    done = await chat.end(response_id=target["response_id"])
     assert done["status"] == "cancelled"
     saved = await row(target["response_id"])
     assert saved.status == Status.CANCELLED
@@ -161,7 +184,7 @@ async def test_cancel(start_worker: Any, client: Any, moment: str) -> None:
         assert saved.message is not None
         # its place is free at once
         await chat.ask("stop 1")
-        assert (await chat.until("response.done"))["status"] == "completed"
+        assert (await chat.end())["status"] == "completed"
     else:
         assert done["text"] == ""
 
@@ -177,7 +200,7 @@ async def test_cancel_is_refused_to_others_and_after_the_end(
     assert (error["code"], error["event_id"]) == ("forbidden", "e1")
     await stranger.send("response.cancel", response_id=str(uuid4()))
     assert (await stranger.until("error"))["code"] == "not_found"
-    assert (await chat.until("response.done"))["status"] == "completed"
+    assert (await chat.end())["status"] == "completed"
     await chat.send("response.cancel", response_id=queued["response_id"])
     assert (await chat.until("error"))["code"] == "already_done"
 
@@ -189,12 +212,12 @@ async def test_the_same_id_is_the_same_response(start_worker: Any, client: Any) 
     token = chat.received[0]["session_token"]
     response_id = str(uuid4())
     await chat.ask("stop 4", response_id=response_id)
-    done = await chat.until("response.done")
+    done = await chat.end()
     again = await client()
-    await again.send("session.resume", session_token=token)
-    await again.until("session.created")
+    await again.send("chatstream:session", session_token=token)
+    await again.until("chatstream:session")
     await again.send("response.create", response_id=response_id, input="stop 4")
-    repeated = await again.until("response.done")
+    repeated = await again.end()
     assert repeated == done
     assert await Response.objects.acount() == 1
     stranger = await client()
@@ -204,7 +227,7 @@ async def test_the_same_id_is_the_same_response(start_worker: Any, client: Any) 
 
 async def test_a_session_token_is_checked(client: Any, layer: Any) -> None:
     chat = await client()
-    await chat.send("session.resume", session_token="forged", event_id="x")
+    await chat.send("chatstream:session", session_token="forged", event_id="x")
     error = await chat.until("error")
     assert (error["code"], error["param"], error["event_id"]) == ("forbidden", "session_token", "x")
 
@@ -282,7 +305,7 @@ async def test_malformed_events_are_explained(
         assert error["param"] == param
         assert param.split(".")[-1] in error["message"] or param in error["message"]
     await chat.ask("stop 1")
-    assert (await chat.until("response.done"))["status"] == "completed"
+    assert (await chat.end())["status"] == "completed"
     assert await Response.objects.acount() == 1
 
 
@@ -350,7 +373,7 @@ async def test_an_unwatched_response_is_cancelled_wherever_it_stands(
     assert not engine.rows
     fresh = await client()
     await fresh.ask("stop 2")
-    assert (await fresh.until("response.done"))["status"] == "completed"
+    assert (await fresh.end())["status"] == "completed"
 
 
 async def test_a_prompt_outlives_a_client_that_left_at_once(
@@ -423,7 +446,7 @@ async def test_lost_deliveries_are_repaired_from_the_log(
     await start_worker(FakeEngine())
     chat = await client()
     await chat.ask("stop 40")
-    done = await chat.until("response.done")
+    done = await chat.end()
     numbers = [e["sequence_number"] for e in chat.received if "sequence_number" in e]
     assert numbers == list(range(1, len(numbers) + 1))
     assert "".join(e["delta"] for e in chat.received if "delta" in e) == done["text"]
@@ -444,7 +467,7 @@ async def test_an_answer_with_a_nul_ends(start_worker: Any, client: Any) -> None
     await start_worker(NulEngine())
     chat = await client()
     await chat.ask("stop 2")
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["status"], done["text"]) == ("completed", "a\ufffdba\ufffdb")
     assert (await row(done["response_id"])).text == done["text"]
 
@@ -464,20 +487,20 @@ async def test_a_ping_is_answered_at_once(
 
     monkeypatch.setattr(creation, "create", create_slowly)
     await chat.send("response.create", input="stop 1")
-    await chat.send("session.ping", event_id="7")
-    assert await chat.next() == {"type": "session.pong", "event_id": "7"}
-    await chat.send("session.ping")
-    assert await chat.next() == {"type": "session.pong", "event_id": None}
+    await chat.send("chatstream:ping", event_id="7")
+    assert await chat.next() == {"type": "chatstream:pong", "event_id": "7"}
+    await chat.send("chatstream:ping")
+    assert await chat.next() == {"type": "chatstream:pong", "event_id": None}
     slow.set()
-    await chat.until("response.done")
+    await chat.end()
 
 
 @pytest.mark.parametrize(
     ("ping", "param"),
     [
-        ('{"type": "session.ping", "event_id": 7}', "event_id"),
-        ('{"type": "session.ping", "also": "this"}', "also"),
-        ('{"type": "session.ping"', None),
+        ('{"type": "chatstream:ping", "event_id": 7}', "event_id"),
+        ('{"type": "chatstream:ping", "also": "this"}', "also"),
+        ('{"type": "chatstream:ping"', None),
     ],
 )
 async def test_a_ping_that_is_none(client: Any, layer: Any, ping: str, param: str | None) -> None:
@@ -491,16 +514,16 @@ async def test_a_ping_that_is_none(client: Any, layer: Any, ping: str, param: st
 async def test_an_odd_ping_is_one(client: Any, layer: Any) -> None:
     chat = await client()
     await chat.send_text('{"type": "session\\u002eping"}')
-    assert (await chat.next())["type"] == "session.pong"
-    await chat.send_text('{"type": "session.ping"}' + " " * 600)
-    assert (await chat.next())["type"] == "session.pong"
+    assert (await chat.next())["type"] == "chatstream:pong"
+    await chat.send_text('{"type": "chatstream:ping"}' + " " * 600)
+    assert (await chat.next())["type"] == "chatstream:pong"
 
 
 async def test_pings_are_counted_as_events(client: Any, layer: Any, chatstream: Any) -> None:
     chatstream(max_events_per_second=1)
     chat = await client()
     for _ in range(20):
-        await chat.send("session.ping")
+        await chat.send("chatstream:ping")
     said = [(await chat.next())["type"] for _ in range(20)]
-    assert said.count("session.pong") < 10
+    assert said.count("chatstream:pong") < 10
     assert "error" in said

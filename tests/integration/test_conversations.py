@@ -243,7 +243,7 @@ async def test_deleting_stops_what_runs_and_what_is_held(
     assert (await sync_to_async(browser.post)(address)).status_code == 204
     ends = {}
     while len(ends) < 3:
-        done = await chat.until("response.done")
+        done = await chat.end()
         ends[done["response_id"]] = done["status"]
     assert ends == {
         running["response_id"]: "cancelled",
@@ -277,7 +277,7 @@ async def test_what_was_accepted_after_the_cancelling_is_no_orphan(
     monkeypatch.setattr(deletion, "open_responses", look_too_early)
     answer = await sync_to_async(browser.post)("/accounts/conversations/delete/")
     assert (answer.status_code, len(looked)) == (302, 2)
-    ends = {(await chat.until("response.done"))["response_id"] for _ in range(2)}
+    ends = {(await chat.end())["response_id"] for _ in range(2)}
     assert ends == {running["response_id"], waiting["response_id"]}
     await eventually(lambda: is_empty(layer))
     assert not engine.rows
@@ -331,10 +331,10 @@ async def test_deleting_an_account_stops_what_it_has_open(
     await delete(staff, ada)
     ends = {}
     while len(ends) < 3:
-        done = await chat.until("response.done")
+        done = await chat.end()
         ends[done["response_id"]] = done["status"]
     assert ends == {asked["response_id"]: "cancelled" for asked in (running, waiting, held)}
-    assert (await others.until("response.done"))["status"] == "completed"
+    assert (await others.end())["status"] == "completed"
     assert [str(row.pk) async for row in Response.objects.all()] == [kept["response_id"]]
     await eventually(lambda: is_empty(layer))
     assert not engine.rows
@@ -374,7 +374,7 @@ async def test_a_place_without_a_row_is_taken_away(
     await reconciler.reconcile(layer)
     ends = {}
     while len(ends) < 2:
-        done = await chat.until("response.done")
+        done = await chat.end()
         ends[done["response_id"]] = done["status"]
     assert ends == {running["response_id"]: "cancelled", waiting["response_id"]: "cancelled"}
     await eventually(lambda: is_empty(layer))

@@ -80,7 +80,7 @@ async def test_a_crowd_begins_together_in_its_order(
     asked = await crowd(engine, CROWD)
     await let_go()
     for chat, _ in asked:
-        assert (await chat.until("response.done"))["status"] == "completed"
+        assert (await chat.end())["status"] == "completed"
     assert submitted == [response_id for _, response_id in asked]
     assert begun == [16, 4]
 
@@ -108,8 +108,8 @@ async def test_those_that_find_the_list_full_cost_no_writing(
     assert not written
     # One that has its place is known all the same.
     again = await client()
-    await again.send("session.resume", session_token=greeting["session_token"])
-    await again.until("session.created")
+    await again.send("chatstream:session", session_token=greeting["session_token"])
+    await again.until("chatstream:session")
     await again.send("response.create", input="go", response_id=accepted["response_id"])
     assert (await again.until("response.queued"))["response_id"] == accepted["response_id"]
 
@@ -121,7 +121,7 @@ async def test_no_more_begin_than_there_are_places(
     asked = await crowd(engine, 5)
     await let_go()
     for chat, _ in asked:
-        assert (await chat.until("response.done"))["status"] == "completed"
+        assert (await chat.end())["status"] == "completed"
     assert engine.most_running == 2
     assert begun[0] == 2
     assert sum(begun) == 5
@@ -152,7 +152,7 @@ async def test_an_idle_engine_waits_for_prompts_that_are_being_written(
         chats = await accepted(3)
         assert begun == []
     for chat in chats:
-        await chat.until("response.done")
+        await chat.end()
     assert begun == [3]
 
 
@@ -162,7 +162,7 @@ async def test_it_does_not_wait_for_ever(
     await start_worker(FakeEngine(max_running=CROWD))
     async with Arrivals.here().writing():
         for chat in await accepted(2):
-            await chat.until("response.done")
+            await chat.end()
     assert sum(begun) == 2
 
 
@@ -179,7 +179,7 @@ async def test_an_engine_that_runs_waits_for_nobody(
     await first.until("response.in_progress")
     async with Arrivals.here().writing():
         [chat] = await accepted(1)
-        await chat.until("response.done")
+        await chat.end()
 
 
 async def test_one_that_cannot_be_served_fails_alone(
@@ -189,7 +189,7 @@ async def test_one_that_cannot_be_served_fails_alone(
     broken = asked[1][1]
     await Response.objects.filter(pk=broken).aupdate(params={})
     await let_go()
-    ends = {response_id: await chat.until("response.done") for chat, response_id in asked}
+    ends = {response_id: await chat.end() for chat, response_id in asked}
     statuses = [ends[response_id]["status"] for _, response_id in asked]
     assert statuses == ["completed", "failed", "completed", "completed"]
     assert ends[broken]["error"]["message"] == "This prompt cannot be answered."
@@ -212,7 +212,7 @@ async def test_when_the_database_goes_away_half_way_the_rest_keep_their_places(
     asked = await crowd(FakeEngine(max_running=4), 4)
     await let_go()
     for chat, _ in asked:
-        assert (await chat.until("response.done"))["status"] == "completed"
+        assert (await chat.end())["status"] == "completed"
     ids = [response_id for _, response_id in asked]
     # All together, each for itself, and the two that failed once more, in their order.
     assert calls == [ids, *([each] for each in ids), ids[2:]]
@@ -234,7 +234,7 @@ async def test_one_that_ended_before_its_claim_is_told_so(crowd: Any, let_go: An
     asked = await crowd(FakeEngine(max_running=3), 3)
     await Response.objects.filter(pk=asked[0][1]).aupdate(status=Status.CANCELLED)
     await let_go()
-    statuses = [(await chat.until("response.done"))["status"] for chat, _ in asked]
+    statuses = [(await chat.end())["status"] for chat, _ in asked]
     assert statuses == ["cancelled", "completed", "completed"]
 
 
@@ -255,7 +255,7 @@ async def test_a_cancel_while_it_is_being_started_is_not_lost(
     await start_worker(engine)
     chat = await client()
     await chat.ask("go", params={"max_tokens": 1000})
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert done["status"] == "cancelled"
     assert not engine.rows
 
@@ -268,7 +268,7 @@ async def test_an_end_is_told_at_once(
     await start_worker(FakeEngine(max_running=2))
     chat = await client()
     await chat.ask("stop 30")
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert done["text"].split() == [f"w{number}" for number in range(30)]
     told = [e["delta"] for e in chat.received if e["type"] == "response.output_text.delta"]
     assert "".join(told) == done["text"]
@@ -281,7 +281,7 @@ async def test_a_socket_outlives_a_message_that_it_cannot_take(
     [(chat, response_id)] = await crowd(FakeEngine(), 1)
     await layer.group_send(group_name(response_id), {"type": "nonsense"})
     await let_go()
-    assert (await chat.until("response.done"))["status"] == "completed"
+    assert (await chat.end())["status"] == "completed"
     assert (await layer.waiting_list.place(response_id)).state is State.DONE
 
 

@@ -14,6 +14,7 @@ from streaming.lifecycle.published import output_of
 from streaming.record import lookups
 from streaming.waiting_list.interface import WorkerState
 from tests.integration.conftest import eventually
+from tests.support.endings import usage
 from tests.support.fake_engine import FakeEngine, _Row, words
 from tests.support.fake_upstream import Exchange, FakeUpstream
 
@@ -65,7 +66,7 @@ async def test_prompts_wait_while_it_is_away(layer: Any, client: Any, start_work
     assert queued["position"] == 1
     assert not engine.rows
     engine.away = ""
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert done["text"] == "".join(words(2))
     await state_is(layer, WorkerState.READY)
 
@@ -78,14 +79,14 @@ async def test_what_begins_anew_voids_what_was_said(
     await start_worker(ForgetfulEngine(step_seconds=seconds))
     chat = await client()
     await chat.ask("stop 5")
-    done = await chat.until("response.done")
+    done = await chat.end()
     events = [event for event in chat.received if "response_id" in event]
     text = ""
     for event in events:
         if event["type"] == "response.in_progress":
             text = ""
         elif event["type"] == "response.output_text.delta":
-            assert event["offset"] == len(text)
+            assert event["chatstream"]["offset"] == len(text)
             text += event["delta"]
     assert text == done["text"] == "".join(words(5))
     row = await lookups.get(done["response_id"])
@@ -118,11 +119,11 @@ async def test_a_server_behind_the_worker(layer: Any, client: Any, start_worker:
         await start_worker(engine)
         chat = await client()
         await chat.ask("Tell")
-        first = await chat.until("response.done")
+        first = await chat.end()
         assert (first["status"], first["text"]) == ("incomplete", "Once upon")
-        assert first["usage"] == {"prompt_tokens": 5, "completion_tokens": 2, "reasoning_tokens": 0}
+        assert first["usage"] == usage(5, 2)
         await chat.send("response.create", continues=first["response_id"])
-        second = await chat.until("response.done")
+        second = await chat.end()
         assert second["text"] == "Hello there."
         assert upstream.bodies[1]["messages"] == [
             {"role": "user", "content": "Tell"},

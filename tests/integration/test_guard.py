@@ -117,7 +117,7 @@ WAYS = [sign_out, deactivate, deactivate_silently, change_password, delete]
     ("path", "end"),
     [
         ("/ws/chat/", ("session_changed", 4409)),
-        ("/ws/chat/?markup=html", ("session_changed", 4409)),
+        ("/ws/chat/?markup=html&version=2", ("session_changed", 4409)),
         ("/ws/queue/", ("forbidden", 4403)),
     ],
 )

@@ -40,13 +40,13 @@ async def test_a_websocket_is_told_which_field(client: Any, start_worker: Any, h
         assert (error["code"], error["event_id"]) == ("invalid_event", "mine")
         assert error["param"] == param
         assert "half a character" in error["message"]
-    await chat.send("response.update", event_id="edit", response_id=ID, input=half)
+    await chat.send("chatstream:update", event_id="edit", response_id=ID, input=half)
     assert (await chat.until("error"))["event_id"] == "edit"
     await chat.send("response.create", event_id=half, input="x")
     error = await chat.until("error")
     assert (error["code"], error["event_id"], error["param"]) == ("invalid_event", None, "event_id")
     await chat.ask("stop 1")  # the socket goes on
-    assert (await chat.until("response.done"))["status"] == "completed"
+    assert (await chat.end())["status"] == "completed"
 
 
 def test_pairs_are_characters() -> None:

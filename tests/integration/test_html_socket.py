@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from streaming.identity import keys
 from streaming.markup import RENDERER, html_renderer, render
 from streaming.system.bounded import Unserved
+from tests.support.endings import ending, is_end
 from tests.support.fake_engine import FakeEngine, thoughts
 from tests.support.inline_pool import InlinePool
 from tests.support.passing_time import outlast
@@ -21,7 +22,7 @@ from tests.support.structure import with_items
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HTML = "?markup=html"
+HTML = "?markup=html&version=2"
 TEXT = "# Title\n\nSome *text* that is long enough to be shown.\n\n```python\nx = 1\n```\n\nEnd"
 
 
@@ -48,10 +49,10 @@ class Reader:
 async def read_to_end(chat: Any, reader: Reader) -> dict[str, Any]:
     while True:
         event = await chat.next()
-        if event["type"] in ("response.output_text.delta", "response.done"):
+        if event["type"] == "response.output_text.delta" or is_end(event):
             reader.read(event)
-        if event["type"] == "response.done":
-            return event
+        if is_end(event):
+            return ending(event)
 
 
 async def test_the_blocks_are_those_of_the_whole_text(client: Any, start_worker: Any) -> None:
@@ -69,7 +70,7 @@ async def test_other_sockets_get_no_html(client: Any, start_worker: Any) -> None
     for query in ("", "?markup=text", "?other=html"):
         chat = await client(query=query)
         await chat.ask(f"say {TEXT}")
-        await chat.until("response.done")
+        await chat.end()
         assert not any({"blocks", "tail", "block_count"} & event.keys() for event in chat.received)
 
 
@@ -81,12 +82,13 @@ async def test_a_late_reader_gets_all_from_the_beginning(client: Any, start_work
     queued = await chat.ask(f"say {TEXT}")
     await chat.until("response.output_text.delta")
     late = await client(query=HTML, session=session)
-    await late.send("response.resume", response_id=queued["response_id"], starting_after=1000)
+    await late.send("chatstream:resume", response_id=queued["response_id"], starting_after=1000)
     reader = Reader()
     await read_to_end(late, reader)
     assert reader.blocks == render(TEXT)
     deltas = [e for e in late.received if e["type"] == "response.output_text.delta"]
     assert "".join(event["delta"] for event in deltas) == TEXT
+    assert late.received[1:] == late.numbered()
     numbers = [event["sequence_number"] for event in late.received[1:]]
     assert numbers == list(range(1, len(numbers) + 1))
 
@@ -96,9 +98,9 @@ async def test_the_end_alone_brings_the_whole_text(client: Any, start_worker: An
     session = {"visitor": "after"}
     chat = await client(query=HTML, session=session)
     queued = await chat.ask(f"say {TEXT}")
-    await chat.until("response.done")
+    await chat.end()
     late = await client(query=HTML, session=session)
-    await late.send("response.resume", response_id=queued["response_id"])
+    await late.send("chatstream:resume", response_id=queued["response_id"])
     reader = Reader()
     await read_to_end(late, reader)
     assert reader.blocks == render(TEXT)
@@ -121,7 +123,7 @@ async def test_a_continuation_changes_the_blocks_of_what_it_continues(
     assert done["text"].startswith("w0 w1")
     assert reader.blocks == render(prefix + done["text"])
     later = await client(query=HTML, session={"visitor": "on"})
-    await later.send("response.resume", response_id=more["response_id"])
+    await later.send("chatstream:resume", response_id=more["response_id"])
     reader = Reader(render(prefix))
     await read_to_end(later, reader)
     assert reader.blocks == render(prefix + done["text"])
@@ -135,7 +137,7 @@ async def test_the_same_prompt_sent_again_is_dressed_as_before(
     session = {"visitor": "twice"}
     chat = await client(query=HTML, session=session)
     queued = await chat.ask("anything", params={"max_tokens": 3})
-    cut = await chat.until("response.done")
+    cut = await chat.end()
     assert cut["text"] == "w0 w1 w2 "
     create = {
         "response_id": "11111111-1111-4111-8111-111111111111",
@@ -181,7 +183,7 @@ async def test_an_answer_that_is_rendered_slowly_holds_up_no_other(
     await chat.send("response.cancel", response_id=endless["response_id"])
     ended: list[str] = []
     while len(ended) < 3:
-        event = await chat.until("response.done")
+        event = await chat.end()
         ended.append(event["response_id"])
         if event["response_id"] == slow["response_id"]:
             assert [block["html"] for block in event["blocks"]] == [
@@ -190,7 +192,7 @@ async def test_an_answer_that_is_rendered_slowly_holds_up_no_other(
             ]
     assert set(ended[:2]) == {other["response_id"], endless["response_id"]}
     slow_events = [e for e in chat.received if e.get("response_id") == slow["response_id"]]
-    numbers = [e["sequence_number"] for e in slow_events if "sequence_number" in e]
+    numbers = [e["sequence_number"] for e in slow_events if e.get("sequence_number")]
     assert numbers == list(range(1, len(numbers) + 1))
     assert pool.held
     for future in pool.held:
@@ -232,7 +234,7 @@ async def test_a_thought_is_plain_text_beside_the_html(client: Any, start_worker
     queued = await chat.ask(f"think 12 say {TEXT}")
     await chat.until("response.reasoning_text.delta")
     amid = await client(query=HTML, session=session)
-    await amid.send("response.resume", response_id=queued["response_id"], starting_after=1000)
+    await amid.send("chatstream:resume", response_id=queued["response_id"], starting_after=1000)
     for each in (chat, amid):
         reader = Reader()
         done = await read_to_end(each, reader)
@@ -241,7 +243,7 @@ async def test_a_thought_is_plain_text_beside_the_html(client: Any, start_worker
         assert "".join(e["delta"] for e in deltas) == done["reasoning"] == thoughts(12)
         assert not any({"blocks", "tail"} & event.keys() for event in deltas)
     after = await client(query=HTML, session=session)
-    await after.send("response.resume", response_id=queued["response_id"])
+    await after.send("chatstream:resume", response_id=queued["response_id"])
     reader = Reader()
     done = await read_to_end(after, reader)
     assert (done["reasoning"], reader.blocks) == (thoughts(12), render(TEXT))
@@ -253,7 +255,7 @@ async def test_a_thought_that_is_gone_on_with_has_no_blocks(client: Any, start_w
     queued = await chat.ask("think 90 stop 2")
     await chat.until("response.reasoning_text.delta")
     await chat.send("response.cancel", response_id=queued["response_id"])
-    cut = await chat.until("response.done")
+    cut = await chat.end()
     assert (cut["text"], cut["blocks"]) == ("", [])
     await chat.send("response.create", continues=queued["response_id"])
     reader = Reader()

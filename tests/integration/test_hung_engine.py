@@ -24,6 +24,7 @@ from streaming.system.watchdog import EngineHangs
 from streaming.waiting_list.interface import MAX_ATTEMPTS, WorkerState
 from streaming.worker.queue_worker import QueueWorker
 from tests.integration.conftest import PATIENCE, eventually
+from tests.support.endings import usage
 from tests.support.fake_engine import FakeEngine, words
 from tests.support.fake_upstream import Exchange, FakeUpstream
 from tests.support.passing_time import outlast, stays
@@ -62,15 +63,15 @@ async def test_who_cancels_does_not_wait_for_the_step(
     await said(chat, "".join(words(3)))
     await chat.send("response.cancel", response_id=queued["response_id"])
     async with asyncio.timeout(10):
-        done = await chat.until("response.done")
+        done = await chat.end()
     assert (done["status"], done["text"]) == ("cancelled", "".join(words(3)))
-    assert done["usage"] == {"prompt_tokens": 1, "completion_tokens": 3, "reasoning_tokens": 0}
+    assert done["usage"] == usage(1, 3)
     row = await lookups.get(done["response_id"])
     assert row is not None
     assert (row.status, row.text) == ("cancelled", done["text"])
     engine.return_()
     await chat.ask("stop 2")
-    assert (await chat.until("response.done"))["text"] == "".join(words(2))
+    assert (await chat.end())["text"] == "".join(words(2))
 
 
 async def test_the_time_limit_does_not_wait_for_the_step(
@@ -82,7 +83,7 @@ async def test_the_time_limit_does_not_wait_for_the_step(
     chat = await client()
     await chat.ask("hang 3")
     async with asyncio.timeout(10):
-        done = await chat.until("response.done")
+        done = await chat.end()
     assert (done["status"], done["error"]["code"]) == ("failed", "generation_timeout")
     assert done["text"] == "".join(words(3))
     engine.return_()
@@ -109,7 +110,7 @@ async def test_who_waited_through_restarts_is_not_given_up_at_the_first_hang(
 
     await eventually(is_counted)
     engine.return_()
-    assert (await chat.until("response.done"))["status"] == "incomplete"
+    assert (await chat.end())["status"] == "incomplete"
 
 
 async def test_a_step_that_returns_late_is_served_on_and_says_nothing_twice(
@@ -125,7 +126,7 @@ async def test_a_step_that_returns_late_is_served_on_and_says_nothing_twice(
     assert probes._workers_word(workers).startswith("hangs")
     waits = await chat.ask("stop 2")  # accepted
     await chat.send("response.cancel", response_id=cancelled["response_id"])
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["response_id"], done["status"]) == (cancelled["response_id"], "cancelled")
     snapshot = await layer.waiting_list.snapshot()
     assert not snapshot.running  # the leases are given back, and all keep their places
@@ -135,7 +136,7 @@ async def test_a_step_that_returns_late_is_served_on_and_says_nothing_twice(
     engine.return_()
     ends = {}
     while len(ends) < 3:
-        done = await chat.until("response.done")
+        done = await chat.end()
         ends[done["response_id"]] = done
     assert ends[waits["response_id"]]["text"] == "".join(words(2))
     assert ends[beside["response_id"]]["text"] == "".join(words(500))
@@ -168,7 +169,7 @@ async def test_a_step_that_never_returns_ends_the_worker(
     place = await layer.waiting_list.place(queued["response_id"])
     assert place.state == "waiting"
     await chat.send("response.cancel", response_id=queued["response_id"])
-    assert (await chat.until("response.done"))["status"] == "cancelled"
+    assert (await chat.end())["status"] == "cancelled"
     engine.return_()
 
 
@@ -219,7 +220,7 @@ async def test_a_prompt_that_hangs_every_engine_is_given_up(
     await said(chat, "".join(words(3)))
 
     await database_sync_to_async(Response.objects.update)(hangs=MAX_ATTEMPTS - 1)
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["status"], done["error"]["code"]) == ("failed", "worker_lost")
     assert done["text"] == "".join(words(3))
     with pytest.raises(EngineHangs):
@@ -243,7 +244,7 @@ async def test_slow_steps_do_not_hang(
     await start_worker(Slow())
     chat = await client()
     await chat.ask("hang 2", params={"max_tokens": 4})
-    assert (await chat.until("response.done"))["text"] == "".join(words(4))
+    assert (await chat.end())["text"] == "".join(words(4))
     row = await lookups.get(chat.received[-1]["response_id"])
     assert row is not None
     assert row.attempt == 1
@@ -321,7 +322,7 @@ async def test_a_hung_step_of_the_real_engine(
     chat = await client()
     prompt: dict[str, Any] = {"params": {"temperature": 0, "max_tokens": 40, "ignore_eos": True}}
     await chat.ask("Count to twenty.", **prompt)
-    expected = (await chat.until("response.done"))["text"]
+    expected = (await chat.end())["text"]
     assert real.stats().at_work is False  # it waits for work, and that is no hang
 
     runner = real._stepper._runner
@@ -337,9 +338,9 @@ async def test_a_hung_step_of_the_real_engine(
     await eventually(lambda: is_hung(layer))
     assert ", in hangs" in caplog.text
     await chat.send("response.cancel", response_id=second["response_id"])
-    assert (await chat.until("response.done"))["status"] == "cancelled"
+    assert (await chat.end())["status"] == "cancelled"
     may_return.set()
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["response_id"], done["text"]) == (first["response_id"], expected)
     heard = "".join(
         event["delta"]
@@ -381,7 +382,7 @@ async def test_an_upstream_that_falls_silent(
         if how == "cancelled":
             await chat.send("response.cancel", response_id=queued["response_id"])
         async with asyncio.timeout(15):
-            done = await chat.until("response.done")
+            done = await chat.end()
         code = done["error"] and done["error"]["code"]
         assert (done["status"], code) in (("cancelled", None), ("failed", how))
         assert done["text"] == "Once upon"

@@ -69,7 +69,7 @@ async def test_a_visitor_who_signs_in_elsewhere_connects_again(
     chat = await client(session=await reopened(session))
     await chat.ask("stop 2")
     await sync_to_async(sign_in)(session, user)
-    await chat.until("response.done")
+    await chat.end()
     await refused(chat, "session_changed", 4409)
 
 
@@ -84,7 +84,7 @@ async def test_an_account_that_signs_out_is_out_on_every_socket(
     queued = await chat.ask("stop 2")
     row = await Response.objects.aget(pk=queued["response_id"])
     assert row.owner == f"user:{user.pk}"
-    await chat.until("response.done")
+    await chat.end()
     if how == "sign out":
         request = request_of(session)
         request.user = user
@@ -107,7 +107,7 @@ async def test_a_key_opens_the_socket_of_its_account_until_it_is_revoked(
     row = await Response.objects.aget(pk=queued["response_id"])
     assert row.owner == f"user:{user.pk}"
     assert chat.received[0]["session_token"] is None
-    await chat.until("response.done")
+    await chat.end()
     await sync_to_async(keys.revoke)(key)
     await refused(chat, "login_required", 4401)
 
@@ -127,7 +127,7 @@ async def test_a_socket_without_a_session_has_none_that_could_change(
     await start_worker(FakeEngine())
     chat = await client()
     await chat.ask("stop 1")
-    await chat.until("response.done")
+    await chat.end()
     await chat.ask("stop 2")
 
 
@@ -138,10 +138,10 @@ async def test_sockets_without_an_address_are_bounded_by_their_owners_alone(
     chatstream(max_sockets=2)
     await start_worker(FakeEngine())
     chats = [await client(address=None) for _ in range(3)]
-    assert [chat.received[-1]["type"] for chat in chats] == ["session.created"] * 3
+    assert [chat.received[-1]["type"] for chat in chats] == ["chatstream:session"] * 3
     token = chats[0].received[-1]["session_token"]
-    for chat, told in ((chats[1], "session.created"), (chats[2], "error")):
-        await chat.send("session.resume", session_token=token)
+    for chat, told in ((chats[1], "chatstream:session"), (chats[2], "error")):
+        await chat.send("chatstream:session", session_token=token)
         assert (await chat.next())["type"] == told
     chats = [await client() for _ in range(3)]
-    assert [chat.received[-1]["type"] for chat in chats] == ["session.created"] * 2 + ["error"]
+    assert [chat.received[-1]["type"] for chat in chats] == ["chatstream:session"] * 2 + ["error"]

@@ -439,7 +439,7 @@ async def test_an_imported_conversation_goes_on(
     ]
     chat = await client(user=user)
     await chat.send("response.create", input="stop 1", conversation_id=str(keys[1]))
-    await chat.until("response.done")
+    await chat.end()
     assert engine.asked.pop() == [
         ("user", "Up?"),
         ("assistant", "Up."),
@@ -449,7 +449,7 @@ async def test_an_imported_conversation_goes_on(
     ]
     newest = await Response.objects.filter(conversation=keys[0]).alatest("ordinal")
     await chat.send("response.create", regenerates=str(newest.pk), params={"max_tokens": 1})
-    await chat.until("response.done")
+    await chat.end()
     assert engine.asked.pop() == [
         ("system", "Be brief."),
         ("user", "How deep is it?"),

@@ -37,7 +37,7 @@ class Asked:
         """The system message (empty: none) of a request, and its `response.queued`."""
         await self.chat.send("response.create", **fields)
         queued = await self.chat.until("response.queued")
-        await self.chat.until("response.done", response_id=queued["response_id"])
+        await self.chat.end(response_id=queued["response_id"])
         messages = self.engine.requests[-1].messages
         systems = [each.content for each in messages if each.role == "system"]
         assert len(systems) <= 1
@@ -136,7 +136,7 @@ async def test_they_are_the_same_for_each_attempt(
     await Conversation.objects.aupdate(instructions="Other.")
     layer.waiting_list.forget()
     await chat.until("response.in_progress")
-    await chat.until("response.done")
+    await chat.end()
     first, second = engine.requests
     assert first.response_id == second.response_id
     assert first.messages == second.messages
@@ -167,12 +167,12 @@ async def test_those_of_a_program_stay_what_it_sends(
     asked = Asked(engine, await client(user=user))
     before = answer["chatstream"]["response_id"]
     await asked.chat.send("response.create", input="stop 1", previous_response_id=before)
-    await asked.chat.until("response.done")
+    await asked.chat.end()
     assert engine.requests[-1].messages[0] == ChatMessage("system", BRIEF)
     await asked.chat.send(
         "response.create", input="stop 1", previous_response_id=before, instructions=FRENCH
     )
-    await asked.chat.until("response.done")
+    await asked.chat.end()
     assert engine.requests[-1].messages[0] == ChatMessage("system", f"{FRENCH}\n\n{BRIEF}")
     assert [each.role for each in engine.requests[-1].messages].count("system") == 1
 

@@ -118,12 +118,12 @@ async def test_the_owner_finds_it_again(start_worker: Any, client: Any, browser:
     first, waits = await asks(client, browser, 2)
     await comes_and_goes(client)
     back = await client(user=await User.objects.aget(), session=browser.session)
-    await back.send("response.resume", response_id=waits)
+    await back.send("chatstream:resume", response_id=waits)
     queued = await back.until("response.queued", response_id=waits)
     assert (queued["position"], queued["kept_seconds"]) == (1, None)
     await back.send("response.cancel", response_id=first)
     await back.send("response.cancel", response_id=waits)
-    assert (await back.until("response.done", response_id=waits))["status"] == "cancelled"
+    assert (await back.end(response_id=waits))["status"] == "cancelled"
     await eventually(lambda: are([first], Status.CANCELLED))
 
 

@@ -29,7 +29,7 @@ async def test_waiting_too_long_fails_with_the_reason(
     waiting = await chat.ask("stop 1")
     ends = {}
     while len(ends) < 2:
-        done = await chat.until("response.done")
+        done = await chat.end()
         ends[done["response_id"]] = done
     assert ends.keys() == {held["response_id"], waiting["response_id"]}
     for done in ends.values():
@@ -45,7 +45,7 @@ async def test_generating_too_long_keeps_what_was_said(
     await start_worker(engine)
     chat = await client()
     await chat.ask("go", params={"max_tokens": 1000})
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["status"], done["error"]["code"]) == ("failed", "generation_timeout")
     assert done["text"]
     assert "".join(words(1000)).startswith(done["text"])
@@ -61,7 +61,7 @@ async def test_a_row_that_cannot_be_served_does_not_hold_up_the_queue(
     broken = await chat.ask("stop 1")
     good = await chat.ask("stop 1")
     await Response.objects.filter(pk=broken["response_id"]).aupdate(params={"nonsense": 1})
-    done = [await chat.until("response.done") for _ in range(3)]
+    done = [await chat.end() for _ in range(3)]
     by_id = {event["response_id"]: event for event in done}
     assert by_id[broken["response_id"]]["error"]["code"] == "internal_error"
     assert by_id[good["response_id"]]["status"] == "completed"
@@ -81,7 +81,7 @@ async def test_a_dead_engine_ends_the_worker_and_loses_nothing(layer: Any, clien
         await asyncio.wait_for(task, PATIENCE)
     second = QueueWorker(FakeEngine(max_running=1), layer, 1)
     task = asyncio.create_task(second.run())
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert done["status"] == "completed"
     assert done["text"] == "".join(words(150))
     assert "".join(e["delta"] for e in chat.received if "delta" in e) == done["text"]
@@ -99,7 +99,7 @@ async def test_a_drained_worker_finishes_and_then_claims_no_more(layer: Any, cli
     await chat.until("response.output_text.delta")
     await worker.stop(drain_seconds=PATIENCE)
     await asyncio.wait_for(task, PATIENCE)
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["response_id"], done["status"]) == (running["response_id"], "completed")
     assert (await Response.objects.aget(pk=waiting["response_id"])).status == Status.QUEUED
 
@@ -140,18 +140,18 @@ async def test_pause_holds_claims_and_unpause_releases_them(
     is_queued = Response.objects.filter(pk=queued["response_id"], status=Status.QUEUED).aexists
     await stays(is_queued, 1.2)  # longer than the worker's poll
     await layer.waiting_list.unpause()
-    assert (await chat.until("response.done"))["status"] == "completed"
+    assert (await chat.end())["status"] == "completed"
 
 
 async def test_an_eta_is_told_once_something_was_measured(start_worker: Any, client: Any) -> None:
     await start_worker(FakeEngine(max_running=1, step_seconds=0.02))
     chat = await client()
     assert (await chat.ask("stop 20"))["eta_seconds"] is None
-    await chat.until("response.done")
+    await chat.end()
     await chat.ask("stop 1000", params={"max_tokens": 1000})
     event = await chat.ask("stop 1")
     while event["eta_seconds"] is None:
-        event = await chat.until("response.queue_position")
+        event = await chat.until("chatstream:queue_position")
     assert event["eta_seconds"] >= 0
 
 

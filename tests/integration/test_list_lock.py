@@ -337,7 +337,7 @@ async def test_a_worker_that_loses_the_list_ends_and_its_readers_go_by_the_recor
     assert list_lock.refusal(layer)
     await chat.send("response.create", input="stop 1")
     assert (await chat.until("error"))["code"] == "unavailable"
-    await chat.send("response.resume", response_id=queued["response_id"])
+    await chat.send("chatstream:resume", response_id=queued["response_id"])
     assert (await chat.until("error"))["code"] == "unavailable"
 
 
@@ -353,7 +353,7 @@ async def test_the_readers_of_a_lost_list_are_told_the_end_that_another_process_
     with contextlib.suppress(LockLost):
         await asyncio.wait_for(task, PATIENCE)
     await asyncio.to_thread(disconnecting(lambda: end_elsewhere(queued["response_id"])))
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["status"], done["text"]) == ("completed", "all of it")
 
 

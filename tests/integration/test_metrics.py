@@ -97,7 +97,7 @@ async def test_tokens_times_and_ends_are_counted_once(
     chat: ChatClient = await client()
     for prompt in ("stop 5", "stop 3", "fail 2"):
         await chat.ask(prompt)
-        await chat.until("response.done")
+        await chat.end()
     assert await grown("chatstream_generation_tokens_total") == 10
     assert await grown("chatstream_prompt_tokens_total") >= 3
     assert await grown("chatstream_inter_token_latency_seconds_count") == 4 + 2 + 1
@@ -154,7 +154,7 @@ async def test_cancelled_in_the_queue_is_an_end_too(
     queued = await other.ask("stop 1")
     grown = await Since.now()
     await other.send("response.cancel", response_id=queued["response_id"])
-    await other.until("response.done")
+    await other.end()
     assert await grown('chatstream_responses_total{status="cancelled"}') == 1
     assert await grown("chatstream_time_to_first_token_seconds_count") == 0
 
@@ -165,7 +165,7 @@ async def test_the_second_writer_of_an_end_counts_nothing(
     await start_worker(FakeEngine())
     chat: ChatClient = await client()
     done = await chat.ask("stop 2")
-    await chat.until("response.done")
+    await chat.end()
     grown = await Since.now()
     assert not await ending.end(layer, [done["response_id"]], Ending.failed("late", "Late."))
     assert await grown('chatstream_responses_total{status="failed"}') == 0
@@ -181,7 +181,7 @@ async def test_a_fault_of_telemetry_does_not_reach_the_response(
     await start_worker(FakeEngine())
     chat: ChatClient = await client()
     await chat.ask("stop 2")
-    assert (await chat.until("response.done"))["status"] == "completed"
+    assert (await chat.end())["status"] == "completed"
 
 
 async def test_a_stranger_reads_no_metrics(layer: Any) -> None:
@@ -320,7 +320,7 @@ async def test_an_end_is_logged_with_its_id_and_without_its_words(
     chat: ChatClient = await client()
     with caplog.at_level(logging.DEBUG):
         queued = await chat.ask("stop 2")
-        await chat.until("response.done")
+        await chat.end()
     (line,) = [
         record for record in caplog.records if record.name == "streaming.monitoring.telemetry"
     ]
@@ -367,7 +367,7 @@ async def test_a_trace_of_a_response(
     await start_worker(FakeEngine())
     chat: ChatClient = await client()
     queued = await chat.ask("stop 4", params={"temperature": 0.5})
-    await chat.until("response.done")
+    await chat.end()
     found = spans.by_name()
     whole, queue, generation = found["chat"], found["queue"], found["generation"]
     assert queue.parent.span_id == generation.parent.span_id == whole.context.span_id
@@ -391,7 +391,7 @@ async def test_a_failed_response_is_an_error_span(
     await start_worker(FakeEngine())
     chat: ChatClient = await client()
     await chat.ask("fail 1")
-    await chat.until("response.done")
+    await chat.end()
     whole = spans.by_name()["chat"]
     assert not whole.status.is_ok
     assert whole.attributes["error.type"] == "engine_error"
@@ -403,5 +403,5 @@ async def test_no_trace_unless_asked_for(
     await start_worker(FakeEngine())
     chat: ChatClient = await client()
     await chat.ask("stop 1", response_id=str(uuid4()))
-    await chat.until("response.done")
+    await chat.end()
     assert spans.by_name() == {}

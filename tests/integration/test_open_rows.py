@@ -34,7 +34,7 @@ async def test_an_answer_that_another_attempt_has_taken_up_goes_on(
     queued = await chat.ask("stop 30")
     await chat.until("response.output_text.delta")
     await starts.start_all("another", [(queued["response_id"], 1)])
-    done = await chat.until("response.done")
+    done = await chat.end()
     kept = await row(queued["response_id"])
     assert (done["status"], done["text"]) == ("completed", "".join(words(30)))
     assert (kept.status, kept.text) == (done["status"], done["text"])
@@ -53,7 +53,7 @@ async def test_the_end_that_another_attempt_has_written_is_told(
     assert await endings.end(
         [queued["response_id"]], Ending(Status.INCOMPLETE, "error", Output("w0 "))
     )
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["status"], done["text"]) == ("incomplete", "w0 ")
 
 
@@ -66,7 +66,7 @@ async def test_an_answer_whose_row_is_gone_is_told_as_cancelled_with_what_was_sa
     await chat.until("response.output_text.delta")
     gone = Conversation.objects.filter(pk=queued["conversation_id"])
     await database_sync_to_async(deletion.delete)(gone)
-    done = await chat.until("response.done")
+    done = await chat.end()
     told = "".join(event.get("delta", "") for event in chat.received)
     assert (done["status"], done["text"]) == ("cancelled", told)
 
@@ -81,7 +81,7 @@ async def test_what_is_open_is_not_withdrawn(layer: Any, start_worker: Any, clie
     place = await layer.waiting_list.place(waiting["response_id"])
     assert place.state is State.WAITING
     for asked, count in ((running, 50), (waiting, 2)):
-        done = await chat.until("response.done", response_id=asked["response_id"])
+        done = await chat.end(response_id=asked["response_id"])
         assert (done["status"], done["text"]) == ("completed", "".join(words(count)))
 
 
@@ -102,7 +102,7 @@ async def test_a_claim_of_what_is_open_but_not_ours_is_given_back(
     await start_worker(FakeEngine())
     chat = await client()
     queued = await chat.ask("stop 3")
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert refused == [queued["response_id"]]
     assert (done["status"], done["text"]) == ("completed", "".join(words(3)))
 

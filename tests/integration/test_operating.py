@@ -17,6 +17,7 @@ from streaming.waiting_list import samples
 from streaming.waiting_list.interface import Edge, Orders, WorkerRow, WorkerState
 from streaming.worker.queue_worker import QueueWorker
 from tests.integration.conftest import PATIENCE, ChatClient, eventually
+from tests.support.endings import is_end
 from tests.support.fake_engine import FakeEngine
 from tests.support.passing_time import outlast, stays
 
@@ -66,7 +67,8 @@ async def test_a_cap_is_raised_and_lowered_live(
     for entry in snapshot.running[:2]:
         await ending.cancel(layer, entry.response_id)
     await eventually(runs(layer, 2))
-    assert [e["status"] for e in chat.received if e["type"] == "response.done"].count("failed") == 0
+    ends = [event for event in chat.received if is_end(event)]
+    assert [event["response"]["status"] for event in ends].count("failed") == 0
     assert await operating.order_worker(layer, "nobody", capacity=1) is False
 
 
@@ -78,7 +80,7 @@ async def test_a_drained_worker_finishes_stays_and_can_be_taken_back(
     await chat.until("response.output_text.delta")
     waiting = await chat.ask("stop 2")
     await operating.order_worker(layer, three_rows.worker_id, drain=True)
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["response_id"], done["status"]) == (running["response_id"], "completed")
 
     async def told() -> bool:
@@ -93,11 +95,11 @@ async def test_a_drained_worker_finishes_stays_and_can_be_taken_back(
     error = await chat.until("error")
     assert error["code"] == "unavailable"
     assert "that takes prompts" in error["message"]  # one is running
-    places = [event for event in chat.received if event["type"] == "response.queue_position"]
+    places = [event for event in chat.received if event["type"] == "chatstream:queue_position"]
     assert places[-1]["response_id"] == waiting["response_id"]
     assert (places[-1]["service"], places[-1]["position"]) == ("draining", 1)  # not "away"
     await operating.order_worker(layer, three_rows.worker_id, drain=False)
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["response_id"], done["status"]) == (waiting["response_id"], "completed")
     assert (await row_of(layer)).state is WorkerState.READY
 
@@ -108,9 +110,9 @@ async def test_a_moved_prompt_is_next(three_rows: QueueWorker, layer: Any, clien
     await chat.until("response.in_progress")
     asked = [(await chat.ask("stop 2"))["response_id"] for _ in range(3)]
     assert await layer.waiting_list.move(asked[2], Edge.FRONT) is True
-    place = await chat.until("response.queue_position", response_id=asked[2])
+    place = await chat.until("chatstream:queue_position", response_id=asked[2])
     assert place["position"] == 1
-    ended = [(await chat.until("response.done"))["response_id"] for _ in range(4)]
+    ended = [(await chat.end())["response_id"] for _ in range(4)]
     assert ended == [first["response_id"], asked[2], asked[0], asked[1]]
 
 
@@ -126,7 +128,7 @@ async def test_people_read_why_the_queue_is_closed(
     assert (error["code"], error["event_id"]) == ("queue_closed", "mine")
     assert error["message"] == "We move house. Back at noon."
     assert await Response.objects.acount() == 1
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["response_id"], done["status"]) == (running["response_id"], "completed")
     late = ChatClient()
 
@@ -138,12 +140,12 @@ async def test_people_read_why_the_queue_is_closed(
         return created["notice"] == "We move house. Back at noon."
 
     await eventually(greeted)
-    await idle.until("session.updated", notice="We move house. Back at noon.")  # unasked
+    await idle.until("chatstream:session_updated", notice="We move house. Back at noon.")  # unasked
     await layer.waiting_list.reopen()
     for each in (chat, idle):
-        await each.until("session.updated", notice=None)
+        await each.until("chatstream:session_updated", notice=None)
     await chat.ask("stop 1")
-    assert (await chat.until("response.done"))["status"] == "completed"
+    assert (await chat.end())["status"] == "completed"
 
 
 async def test_people_see_the_load_before_they_ask(
@@ -160,12 +162,12 @@ async def test_people_see_the_load_before_they_ask(
     assert queued["kept_seconds"] == conf.get().disconnect_grace
     await chat.until("response.in_progress")
     await chat.ask("stop 1")
-    while (event := await idle.until("session.load"))["load"]["waiting"] != 1:
+    while (event := await idle.until("chatstream:load"))["load"]["waiting"] != 1:
         pass
     assert event["service"] == "ready"
     assert event["load"]["running"] == event["load"]["capacity"] == 1
     await layer.waiting_list.pause()
-    while (await idle.until("session.load"))["service"] != "paused":
+    while (await idle.until("chatstream:load"))["service"] != "paused":
         pass
     await layer.waiting_list.unpause()
 
@@ -189,7 +191,7 @@ async def test_a_list_that_cannot_be_asked_is_asked_again(
 
         await eventually(often)
     await layer.waiting_list.close("Back at noon.")
-    await chat.until("session.updated", notice="Back at noon.")
+    await chat.until("chatstream:session_updated", notice="Back at noon.")
     said = [record for record in caplog.records if "queue is closed could not" in record.message]
     assert len(said) == 1  # however often
 
@@ -199,7 +201,7 @@ async def test_the_worker_takes_samples(
 ) -> None:
     chat = await client()
     await chat.ask("stop 7")
-    await chat.until("response.done")
+    await chat.end()
 
     async def sampled() -> list[samples.Sample]:
         return await samples.read(layer.waiting_list)
@@ -226,5 +228,5 @@ async def test_a_cancel_is_quick_after_the_memberships_of_groups_have_run_out(
     await layer.group_send("nobody", {"type": "test"})
     await chat.send("response.cancel", response_id=queued["response_id"])
     async with asyncio.timeout(20):
-        done = await chat.until("response.done")
+        done = await chat.end()
     assert done["status"] == "cancelled"

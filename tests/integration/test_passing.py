@@ -328,7 +328,7 @@ async def test_a_page_gets_text_and_thought_alone(
     upstream.acts.append(deltas({"reasoning_content": "Hm"}, {"content": "4"}, reason="stop"))
     chat = await client()
     await chat.ask("2+2?")
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert (done["text"], done["reasoning"], done["passed"]) == ("4", "Hm", None)
 
 

@@ -243,7 +243,7 @@ async def test_connections_that_the_server_has_cut_are_replaced(
     chat = await client()
     for _ in range(2):
         await chat.ask("stop 2")
-        assert (await chat.until("response.done"))["status"] == "completed"
+        assert (await chat.end())["status"] == "completed"
         await cut_all_connections()
 
 

@@ -54,8 +54,8 @@ async def order(layer: Any) -> list[str]:
 
 async def come_back(client: Any, token: str) -> Any:
     chat = await client()
-    await chat.send("session.resume", session_token=token)
-    await chat.until("session.created")
+    await chat.send("chatstream:session", session_token=token)
+    await chat.until("chatstream:session")
     return chat
 
 
@@ -80,7 +80,7 @@ async def test_who_comes_back_first_does_not_come_first(client: Any, layer: Any)
     await layer.waiting_list.heartbeat(LOADING)
     for token, response_id in reversed(visitors):
         back = await come_back(client, token)
-        await back.send("response.resume", response_id=response_id)
+        await back.send("chatstream:resume", response_id=response_id)
         queued = await back.until("response.queued")
         assert (queued["position"], queued["size"]) == (asked.index(response_id) + 1, 3)
     assert await order(layer) == asked
@@ -152,7 +152,7 @@ async def test_a_held_prompts_place_is_kept_when_it_gets_one(
     await saved(behind["response_id"])
     assert (await slots())[held["response_id"]] == ""
     await chat.send("response.cancel", response_id=first["response_id"])
-    await chat.until("response.done", response_id=first["response_id"])
+    await chat.end(response_id=first["response_id"])
     await saved(held["response_id"])
     before = await order(layer)
     assert len(before) == 2
@@ -208,15 +208,15 @@ async def test_places_are_told_after_a_restart_as_before(
     die(layer)
     await layer.waiting_list.heartbeat(LOADING)
     back = await come_back(client, token)
-    await back.send("response.resume", response_id=second)
+    await back.send("chatstream:resume", response_id=second)
     queued = await back.until("response.queued")
     assert (queued["position"], queued["service"]) == (2, "loading")
     await layer.waiting_list.retire("loading")
     engine = FakeEngine(max_running=1, step_seconds=0.7)
     await start_worker(engine)
-    told = await asyncio.wait_for(back.until("response.queue_position", service="ready"), 10)
+    told = await asyncio.wait_for(back.until("chatstream:queue_position", service="ready"), 10)
     assert told["response_id"] == second
-    done = await back.until("response.done")
+    done = await back.end()
     assert done["text"] == "".join(words(2))
     assert (await Response.objects.aget(pk=first)).status == Status.COMPLETED
 
@@ -240,8 +240,8 @@ async def test_an_end_is_told_to_who_comes_back_after_it(client: Any, layer: Any
     die(layer)
     await endings.end([response_id], Ending.cancelled(), of=ending.WAITING)
     back = await come_back(client, token)
-    await back.send("response.resume", response_id=response_id, starting_after=3)
-    assert (await back.until("response.done"))["status"] == "cancelled"
+    await back.send("chatstream:resume", response_id=response_id, starting_after=3)
+    assert (await back.end())["status"] == "cancelled"
     assert await layer.waiting_list.known([response_id]) == set()
 
 

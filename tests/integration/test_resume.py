@@ -1,4 +1,4 @@
-"""`response.resume`: whatever moment a reader comes back at, the text is whole."""
+"""`chatstream:resume`: whatever moment a reader comes back at, the text is whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 from streaming.lifecycle import reconciler
 from streaming.models import Response
 from tests.integration.conftest import eventually
+from tests.support.endings import ending, is_end
 from tests.support.fake_engine import FakeEngine, words
+from tests.support.told_items import ToldItems
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,16 +24,16 @@ def text_of(events: list[dict[str, Any]]) -> str:
     for event in events:
         if event["type"] == "response.in_progress":
             text = ""
-        elif "delta" in event:
-            assert event["offset"] == len(text)
+        elif event["type"] == "response.output_text.delta":
+            assert event["chatstream"]["offset"] == len(text)
             text += event["delta"]
     return text
 
 
 async def come_back(client: Any, token: str) -> Any:
     chat = await client()
-    await chat.send("session.resume", session_token=token)
-    await chat.until("session.created")
+    await chat.send("chatstream:session", session_token=token)
+    await chat.until("chatstream:session")
     return chat
 
 
@@ -40,12 +42,12 @@ async def test_after_the_end_every_number_yields_the_same(start_worker: Any, cli
     chat = await client()
     token = chat.received[0]["session_token"]
     queued = await chat.ask("stop 25")
-    done = await chat.until("response.done")
-    events = [event for event in chat.received if "sequence_number" in event]
+    done = await chat.end()
+    events = chat.numbered()
     reader = await come_back(client, token)
     for after in range(len(events) + 1):
         await reader.send(
-            "response.resume", response_id=queued["response_id"], starting_after=after
+            "chatstream:resume", response_id=queued["response_id"], starting_after=after
         )
         for expected in events[after:]:
             assert await reader.next() == expected
@@ -59,7 +61,7 @@ async def test_no_event_has_such_a_number(start_worker: Any, client: Any, number
     chat = await client()
     queued = await chat.ask("stop 3")
     resume = {"response_id": queued["response_id"], "starting_after": number}
-    await chat.send("response.resume", **resume)
+    await chat.send("chatstream:resume", **resume)
     error = await chat.until("error")
     assert (error["code"], error["param"]) == ("invalid_event", "starting_after")
 
@@ -71,17 +73,21 @@ async def test_a_reader_who_leaves_after_every_event(start_worker: Any, client: 
     token = chat.received[0]["session_token"]
     queued = await chat.ask("stop 30")
     seen: list[dict[str, Any]] = []
-    while not seen or seen[-1]["type"] != "response.done":
+    while not seen or not is_end(seen[-1]):
         reader = await come_back(client, token)
         await reader.send(
-            "response.resume", response_id=queued["response_id"], starting_after=len(seen)
+            "chatstream:resume", response_id=queued["response_id"], starting_after=len(seen)
         )
-        while "sequence_number" not in (event := await reader.next()):
-            assert event["type"] in ("response.queued", "response.queue_position")
+        while not (event := await reader.next()).get("sequence_number"):
+            assert event["type"] in ("response.queued", "chatstream:queue_position")
         seen.append(event)
         await reader.leave()
     assert [event["sequence_number"] for event in seen] == list(range(1, len(seen) + 1))
-    assert text_of(seen) == seen[-1]["text"] == "".join(words(30))
+    assert text_of(seen) == ending(seen[-1])["text"] == "".join(words(30))
+    told = ToldItems()
+    for event in seen:
+        told.take(event)
+    assert told.text == text_of(seen)
 
 
 async def test_viewers_see_the_same_stream(start_worker: Any, client: Any) -> None:
@@ -91,10 +97,10 @@ async def test_viewers_see_the_same_stream(start_worker: Any, client: Any) -> No
     queued = await chat.ask("stop 30")
     others = [await come_back(client, token) for _ in range(3)]
     for other in others:
-        await other.send("response.resume", response_id=queued["response_id"])
+        await other.send("chatstream:resume", response_id=queued["response_id"])
     readers = [chat, *others]
-    await asyncio.gather(*(reader.until("response.done") for reader in readers))
-    streams = [[e for e in reader.received if "sequence_number" in e] for reader in readers]
+    await asyncio.gather(*(reader.end() for reader in readers))
+    streams = [reader.numbered() for reader in readers]
     assert all(stream == streams[0] for stream in streams)
 
 
@@ -106,7 +112,7 @@ async def test_the_place_is_kept(start_worker: Any, client: Any) -> None:
     waiting = [await chat.ask("stop 1") for _ in range(3)]
     await chat.leave()
     back = await come_back(client, token)
-    await back.send("response.resume", response_id=waiting[1]["response_id"], starting_after=0)
+    await back.send("chatstream:resume", response_id=waiting[1]["response_id"], starting_after=0)
     queued = await back.until("response.queued")
     assert queued["response_id"] == waiting[1]["response_id"]
     assert (queued["position"], queued["size"]) == (2, 3)
@@ -117,9 +123,9 @@ async def test_resume_is_refused_to_others(start_worker: Any, client: Any) -> No
     await start_worker(FakeEngine())
     chat, stranger = await client(), await client()
     queued = await chat.ask("stop 30")
-    await stranger.send("response.resume", response_id=queued["response_id"])
+    await stranger.send("chatstream:resume", response_id=queued["response_id"])
     assert (await stranger.until("error"))["code"] == "forbidden"
-    await stranger.send("response.resume", response_id=str(uuid4()))
+    await stranger.send("chatstream:resume", response_id=str(uuid4()))
     assert (await stranger.until("error"))["code"] == "not_found"
 
 
@@ -131,10 +137,10 @@ async def test_the_row_answers_when_the_log_has_expired(
     chat = await client()
     token = chat.received[0]["session_token"]
     queued = await chat.ask("stop 3")
-    done = await chat.until("response.done")
+    done = await chat.end()
     back = await come_back(client, token)
-    await back.send("response.resume", response_id=queued["response_id"], starting_after=2)
-    again = await back.until("response.done")
+    await back.send("chatstream:resume", response_id=queued["response_id"], starting_after=2)
+    again = await back.end()
     assert again["text"] == done["text"]
     assert again["sequence_number"] == 3
 
@@ -147,12 +153,12 @@ async def test_a_resume_at_the_end_or_beyond_it_is_told_the_end(
     chat = await client()
     token = chat.received[0]["session_token"]
     queued = await chat.ask("stop 3")
-    done = await chat.until("response.done")
+    done = await chat.end()
     back = await come_back(client, token)
     after = min(done["sequence_number"] + beyond, 10**12)
     resume = {"response_id": queued["response_id"], "starting_after": after}
-    await back.send("response.resume", **resume)
-    again = await asyncio.wait_for(back.until("response.done"), 10)
+    await back.send("chatstream:resume", **resume)
+    again = await asyncio.wait_for(back.end(), 10)
     assert again["sequence_number"] == after + 1
     assert again | {"sequence_number": 0} == done | {"sequence_number": 0}
 
@@ -170,12 +176,12 @@ async def test_a_resume_beyond_what_a_running_answer_has_said_goes_on_live(
     back = await come_back(client, token)
     after = told["sequence_number"] + beyond
     resume = {"response_id": queued["response_id"], "starting_after": after}
-    await back.send("response.resume", **resume)
-    done = await asyncio.wait_for(back.until("response.done"), 20)
+    await back.send("chatstream:resume", **resume)
+    done = await asyncio.wait_for(back.end(), 20)
     assert done["text"] == "".join(words(40))
-    mine = [event for event in back.received if event["type"] == "response.output_text.delta"]
-    assert mine
-    assert mine[-1]["sequence_number"] + 1 == done["sequence_number"]
+    mine = back.numbered()
+    assert [event["type"] for event in mine].count("response.output_text.delta")
+    assert mine[-2]["sequence_number"] + 1 == done["sequence_number"]
 
 
 async def test_a_resume_of_a_waiting_one_beyond_its_beginning(
@@ -188,10 +194,10 @@ async def test_a_resume_of_a_waiting_one_beyond_its_beginning(
     queued = await chat.ask("stop 5")
     back = await come_back(client, token)
     resume = {"response_id": queued["response_id"], "starting_after": 17}
-    await back.send("response.resume", **resume)
+    await back.send("chatstream:resume", **resume)
     assert (await back.until("response.queued"))["position"] == 1
     await chat.send("response.cancel", response_id=running["response_id"])
-    done = await asyncio.wait_for(back.until("response.done"), 20)
+    done = await asyncio.wait_for(back.end(), 20)
     assert done["text"] == text_of(back.received) == "".join(words(5))
 
 
@@ -210,10 +216,10 @@ async def test_an_answer_begins_anew_when_the_list_has_lost_its_memory(
     layer.waiting_list.__init__(layer.deliver)
     done = {}
     while len(done) < 2:
-        event = await chat.until("response.done")
+        event = await chat.end()
         done[event["response_id"]] = event
     mine = [e for e in chat.received if e.get("response_id") == running["response_id"]]
-    numbers = [event["sequence_number"] for event in mine if "sequence_number" in event]
+    numbers = [event["sequence_number"] for event in mine if event.get("sequence_number")]
     assert numbers == sorted(set(numbers))
     assert numbers[-1] > 1_000_000
     assert text_of(mine) == done[running["response_id"]]["text"] == "".join(words(60))

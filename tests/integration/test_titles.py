@@ -19,6 +19,7 @@ from streaming.record import titles
 from streaming.waiting_list.interface import AdmissionLimits
 from streaming.worker import queue_worker
 from tests.integration.conftest import eventually
+from tests.support.endings import is_end
 from tests.support.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,7 +38,7 @@ async def title_of(conversation_id: str) -> str:
 
 async def ask(chat: Any, text: str, **fields: Any) -> str:
     queued = await chat.ask(text, **fields)
-    await chat.until("response.done")
+    await chat.end()
     return queued["conversation_id"]
 
 
@@ -60,7 +61,7 @@ async def test_the_first_answer_has_a_title_made(
     first = await Response.objects.filter(conversation=asked).order_by("ordinal").afirst()
     assert first
     assert await titles.next_untitled([first.conversation_id]) is None
-    ends = [event for event in chat.received if event["type"] == "response.done"]
+    ends = [event for event in chat.received if is_end(event)]
     assert len(ends) == 2  # nothing of it was told to the reader
 
 

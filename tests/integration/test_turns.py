@@ -35,11 +35,11 @@ def said(count: int) -> tuple[str, str]:
 
 
 async def answer(chat: Any, text: str | None = None, **fields: Any) -> dict[str, Any]:
-    """Ask, and wait for the end: `response.queued` and `response.done` in one."""
+    """Ask, and wait for the end: `response.queued` and the last event in one."""
     task = {} if text is None else {"input": text}
     await chat.send("response.create", **task, **fields)
     queued = await chat.until("response.queued")
-    done = await chat.until("response.done", response_id=queued["response_id"])
+    done = await chat.end(response_id=queued["response_id"])
     return {**queued, **done}
 
 
@@ -79,7 +79,7 @@ async def test_a_prompt_may_follow_an_answer_that_is_still_open(
     after = await chat.ask("stop 3", previous_response_id=held["response_id"])
     assert (held["position"], after["position"]) == (None, None)
     await chat.send("response.cancel", response_id=held["response_id"])
-    await chat.until("response.done", response_id=after["response_id"])
+    await chat.end(response_id=after["response_id"])
     # The cancelled one has no answer, and is passed over with its prompt.
     assert engine.asked[-1] == [
         ("user", "stop 1"), said(1), ("user", "stop 30"), said(30), ("user", "stop 3"),
@@ -200,13 +200,13 @@ async def test_a_waiting_prompt_is_edited_and_keeps_its_place(
     busy, chat = await client(), await client()
     running = await busy.ask("go")
     queued = await chat.ask("stop 2")
-    await chat.send("response.update", response_id=queued["response_id"], input="stop 3")
-    updated = await chat.until("response.updated")
+    await chat.send("chatstream:update", response_id=queued["response_id"], input="stop 3")
+    updated = await chat.until("chatstream:updated")
     assert updated["input"] == "stop 3"
     conversation = await Conversation.objects.aget(pk=queued["conversation_id"])
     assert conversation.title == "stop 3"
     await busy.send("response.cancel", response_id=running["response_id"])
-    done = await chat.until("response.done")
+    done = await chat.end()
     assert engine.asked[-1] == [("user", "stop 3")]
     assert done["text"] == "".join(words(3))
 
@@ -226,7 +226,7 @@ async def test_too_late_empty_and_long_edits_are_refused(
         (held["response_id"], "x" * 21, "input_too_long"),
         (str(uuid4()), "stop 1", "not_found"),
     ):
-        await chat.send("response.update", response_id=response_id, input=text)
+        await chat.send("chatstream:update", response_id=response_id, input=text)
         assert (await chat.until("error"))["code"] == code
     row = await Response.objects.select_related("prompt").aget(pk=held["response_id"])
     assert row.prompt.content == "stop 1"
@@ -239,7 +239,7 @@ async def test_the_prompt_of_another_answer_is_not_edited(start_worker: Any, cli
     await busy.ask("go")
     await chat.send("response.create", regenerates=done["response_id"])
     again = await chat.until("response.queued")
-    await chat.send("response.update", response_id=again["response_id"], input="stop 9")
+    await chat.send("chatstream:update", response_id=again["response_id"], input="stop 9")
     assert (await chat.until("error"))["code"] == "invalid_event"
 
 
@@ -254,9 +254,9 @@ async def test_nobody_else_may_touch_a_response(start_worker: Any, client: Any) 
     mine = {"response_id": waiting["response_id"]}
     tries: list[tuple[str, dict[str, Any]]] = [
         ("response.cancel", mine),
-        ("response.resume", mine),
-        ("response.resume", {"response_id": cut["response_id"]}),
-        ("response.update", {**mine, "input": "owned"}),
+        ("chatstream:resume", mine),
+        ("chatstream:resume", {"response_id": cut["response_id"]}),
+        ("chatstream:update", {**mine, "input": "owned"}),
         ("response.create", {**mine, "input": "owned"}),
         ("response.create", {"input": "owned", "conversation_id": cut["conversation_id"]}),
         ("response.create", {"input": "owned", "previous_response_id": cut["response_id"]}),
@@ -268,7 +268,7 @@ async def test_nobody_else_may_touch_a_response(start_worker: Any, client: Any) 
         error = await stranger.until("error")
         assert error["code"] in ("forbidden", "not_found"), (type_, fields)
     assert await sync_to_async(list)(Response.objects.order_by("pk").values()) == before
-    assert {event["type"] for event in stranger.received} == {"session.created", "error"}
+    assert {event["type"] for event in stranger.received} == {"chatstream:session", "error"}
 
 
 async def test_the_newest_turn_is_the_last_one_that_came_whatever_the_clock_says(
@@ -283,7 +283,7 @@ async def test_the_newest_turn_is_the_last_one_that_came_whatever_the_clock_says
     conversation: dict[str, str] = {}
     for _ in range(4):
         queued = await chat.ask("stop 1", **conversation)
-        await chat.until("response.done")
+        await chat.end()
         asked.append(queued["response_id"])
         conversation = {"conversation_id": queued["conversation_id"]}
         behind += timedelta(hours=1)

@@ -221,7 +221,7 @@ async def test_the_socket_is_of_the_pages_visitor(start_worker: Any, client: Any
     await sync_to_async(browser.get)("/")
     chat = await client(cookies=cookies_of(browser))
     queued = await chat.ask("stop 2")
-    await chat.until("response.done")
+    await chat.end()
     row = await Response.objects.aget(pk=queued["response_id"])
     assert row.owner == owner_of(browser)
     page = await sync_to_async(browser.get)(f"/c/{queued['conversation_id']}/")
@@ -257,8 +257,8 @@ async def test_so_is_a_program_that_went_on_as_that_visitor(
     token = browser.cookies[COOKIE].value
     writer, reader = await client(), await client()
     for chat in (writer, reader):
-        await chat.send("session.resume", session_token=token)
-        assert await chat.until("session.created")
+        await chat.send("chatstream:session", session_token=token)
+        assert await chat.until("chatstream:session")
     monkeypatch.setattr(Guard, "_alarm_all", lambda: None)
     data = {"username": "ann", "password": PASSWORD}
     await sync_to_async(browser.post)("/accounts/login/", data)
@@ -268,5 +268,5 @@ async def test_so_is_a_program_that_went_on_as_that_visitor(
         assert await chat.close_code() == 4409
     assert not await Response.objects.aexists()
     late = await client()
-    await late.send("session.resume", session_token=token)
+    await late.send("chatstream:session", session_token=token)
     assert (await late.until("error"))["code"] == "forbidden"

@@ -184,10 +184,10 @@ async def test_readers_are_told_and_the_next_one_starts(
         assert answer.status_code == 302
 
     await act("cancel", response_id=waiting[0])
-    assert (await chat.until("response.done", response_id=waiting[0]))["status"] == "cancelled"
+    assert (await chat.end(response_id=waiting[0]))["status"] == "cancelled"
     await act("pause", all="1")
     await act("cancel", response_id=running)
-    done = await chat.until("response.done", response_id=running)
+    done = await chat.end(response_id=running)
     assert done["status"] == "cancelled"
     assert done["text"].startswith("w0 w1")
     assert (await Response.objects.aget(pk=running)).status == Status.CANCELLED
@@ -199,7 +199,7 @@ async def test_readers_are_told_and_the_next_one_starts(
     await eventually(idle)
     assert (await layer.waiting_list.place(waiting[1])).position == 1
     await act("resume", all="1")
-    done = await chat.until("response.done", response_id=waiting[1])
+    done = await chat.end(response_id=waiting[1])
     assert done["status"] == "completed"
     await act("close", close="1", closed_message="Back at noon.")
     await chat.send("response.create", input="stop 1")
@@ -210,7 +210,7 @@ async def test_readers_are_told_and_the_next_one_starts(
     last = (await chat.ask("stop 1"))["response_id"]
     assert (await layer.waiting_list.place(last)).position == 1
     await act("capacity", worker_id=worker.worker_id, **{f"capacity:{worker.worker_id}": "1"})
-    assert (await chat.until("response.done", response_id=last))["status"] == "completed"
+    assert (await chat.end(response_id=last))["status"] == "completed"
     messages = [entry[2] async for entry in _entries(operator.user)]
     assert messages == [
         "Cancelled in the live queue.",
