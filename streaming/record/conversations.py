@@ -69,6 +69,7 @@ def insert_chain(conversation: Conversation, messages: Sequence[ChatMessage]) ->
             "content": turn.content,
             "reasoning": turn.reasoning,
             "fields": dict(turn.fields) or None,
+            "parts": [dict(part) for part in turn.parts] or None,
             "searchable": False,
             "created_at": now + timedelta(microseconds=number),
         }
