@@ -305,6 +305,12 @@ class ChatStreamSettings(BaseModel):
         description="name of the upstream server's model; empty: `CHATSTREAM_MODEL`, else the "
         "first that it lists",
     )
+    upstream_api: Literal["auto", "chat", "responses"] = Field(
+        "auto",
+        description="API by which the upstream server is asked: `chat` (Chat Completions) or "
+        "`responses`; auto: Chat Completions, which carries more, unless the server has only "
+        "Responses or is OpenAI's",
+    )
     upstream_continues: Literal["auto", "yes", "no"] = Field(
         "auto",
         description="whether the upstream server continues an assistant message that ends a "

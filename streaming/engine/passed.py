@@ -1,8 +1,9 @@
 """The fields of an answer besides its text and thought, as OpenAI's API names them.
 
 A mapping with some of: `refusal` (text), `tool_calls` (a list, each with its `index`), `logprobs`
-(lists of tokens), `usage` (details of the counts). They come in parts: `add` adds a part to those
-before it, and how the parts are grouped makes no difference.
+(lists of tokens), `usage` (details of the counts), `annotations` (notes on the text, such as what
+it cites), `service_tier` (by which the server answered). They come in parts: `add` adds a part to
+those before it, and how the parts are grouped makes no difference.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 Passed = dict[str, Any]
+
+_VALUES = ("usage", "service_tier")
+"""Fields of which the last value counts."""
 
 
 def whole_of(parts: Iterable[Mapping[str, Any]]) -> Passed:
@@ -33,8 +37,11 @@ def add(whole: Passed, part: Mapping[str, Any]) -> None:
         lists = whole.setdefault("logprobs", {})
         for name, tokens in part["logprobs"].items():
             lists.setdefault(name, []).extend(tokens)
-    if "usage" in part:
-        whole["usage"] = part["usage"]
+    if "annotations" in part:
+        whole["annotations"] = [*whole.get("annotations", ()), *part["annotations"]]
+    for name in _VALUES:
+        if name in part:
+            whole[name] = part[name]
 
 
 def _add_call(calls: list[dict[str, Any]], part: Mapping[str, Any]) -> None:
@@ -75,8 +82,11 @@ def beyond(known: Mapping[str, Any], whole: Mapping[str, Any]) -> Passed | None:
     }
     if any(logprobs.values()):
         rest["logprobs"] = {name: tokens for name, tokens in logprobs.items() if tokens}
-    if whole.get("usage") not in (None, known.get("usage")):
-        rest["usage"] = whole["usage"]
+    if notes := whole.get("annotations", ())[len(known.get("annotations", ())) :]:
+        rest["annotations"] = notes
+    for name in _VALUES:
+        if whole.get(name) not in (None, known.get(name)):
+            rest[name] = whole[name]
     return rest
 
 

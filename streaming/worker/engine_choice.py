@@ -25,6 +25,7 @@ def build_engine() -> Engine:
             key=settings.upstream_key,
             model=settings.upstream_model or settings.model,
             continues={"auto": None, "yes": True, "no": False}[settings.upstream_continues],
+            api=settings.upstream_api,
             patience_seconds=settings.upstream_patience,
             max_running=settings.max_running,
             max_rows=settings.max_rows,

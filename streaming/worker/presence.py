@@ -109,6 +109,7 @@ class Presence:
                 "thinks": info.thinks,
                 "takes_system": info.takes_system,
                 "takes_images": info.takes_images,
+                "takes_tools": info.takes_tools,
                 "parameters": info.parameters,
                 "steps": stats.steps,
                 "generated_tokens": stats.generated_tokens,

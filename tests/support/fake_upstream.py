@@ -115,6 +115,7 @@ class FakeUpstream:
         self.acts: deque[Act] = deque()
         self.models: Any = {"data": [MODEL]}
         self.models_status = 200
+        self.paths = {"/v1/chat/completions"}  # those where it answers
         self.exchanges: list[Exchange] = []
         self.port = 0
         self._changed = threading.Condition()
@@ -207,6 +208,9 @@ class FakeUpstream:
         if path == "/v1/models":
             exchange = Exchange({}, headers, writer)
             return await exchange.refuse(self.models_status, self.models)
+        if path not in self.paths:
+            exchange = Exchange({}, headers, writer)
+            return await exchange.refuse(404, {"detail": "Not Found"})
         body = json.loads(await reader.readexactly(int(headers["content-length"])))
         exchange = Exchange(body, headers, writer)
         with self._changed:

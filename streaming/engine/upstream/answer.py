@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import aclosing
-from typing import Any
 
 from streaming.engine.base import (
     ChatMessage,
@@ -16,21 +14,20 @@ from streaming.engine.base import (
     GenerationRequest,
     Started,
 )
-from streaming.engine.upstream import faults
+from streaming.engine.upstream import faults, parts, refusals
+from streaming.engine.upstream.attempt import Attempt
 from streaming.engine.upstream.backoff import Backoff
 from streaming.engine.upstream.context_fit import ContextFit
 from streaming.engine.upstream.dialect import asked_of, complained_of
-from streaming.engine.upstream.echo import EchoFilter, repeated_text
 from streaming.engine.upstream.faults import FaultKind, UpstreamFault
 from streaming.engine.upstream.host import Upstream
+from streaming.engine.upstream.query import Api, Query
 from streaming.engine.upstream.relay import AnswerRelay
-from streaming.engine.upstream.stream import Piece, finish_reason, pieces
 
 logger = logging.getLogger("streaming.engine.upstream")
 
 _BREAKS = 1  # a stream that breaks is taken up again so many times
 _REFUSALS = 4  # a server may complain of one field after the other
-_USAGE_SECONDS = 5.0  # some servers send the usage after the reason to end
 
 
 class UpstreamAnswer:
@@ -60,9 +57,8 @@ class UpstreamAnswer:
         self._breaks = 0
         self._refusals = 0
         self._left_out: set[str] = set()
+        self._missing: set[Api] = set()  # APIs that the server does not have
         self._backoff = Backoff(upstream.patience_seconds, upstream.pause_seconds)
-        self._echo_filter = EchoFilter("", "")
-        self._has_gone_on = False  # whether this connection has said new text
 
     async def run(self) -> None:
         """Answer to the end. If cancelled, close the connection, which ends the generation on the
@@ -87,9 +83,9 @@ class UpstreamAnswer:
         self._resume_or_restart()
         while self._relay.answered < self._params.max_tokens or self._anew:
             knew = self._upstream.dialect.thinks
-            body = self._body()
+            query = self._query()
             try:
-                reason = await self._attempt(body)
+                reason = await self._attempt(query)
                 if not (reason is FinishReason.LENGTH and self._thought_took_all(knew)):
                     return reason
                 self._anew = True
@@ -97,7 +93,7 @@ class UpstreamAnswer:
                 logger.info("Response %s: %s (%s)", self._id, fault.kind, fault.detail)
                 if fault.said:
                     logger.debug("Response %s: the server said: %.300r", self._id, fault.said)
-                if await self._recover(fault, body) is False:
+                if await self._recover(fault, query) is False:
                     return FinishReason.LENGTH
         return FinishReason.LENGTH
 
@@ -129,8 +125,8 @@ class UpstreamAnswer:
         form = (self._params.passed or {}).get("response_format")
         return isinstance(form, dict) and form.get("type") != "text"
 
-    def _body(self) -> dict[str, Any]:
-        """The request's JSON for the next attempt."""
+    def _query(self) -> Query:
+        """The request for the next attempt."""
         messages, text = list(self._fit.messages), self._begun
         left, thought = self._params.max_tokens, self._thinking.max_tokens
         if not self._anew:
@@ -145,46 +141,29 @@ class UpstreamAnswer:
             left += max(0, thought)
         max_tokens = min(left, self._fit.room)
         params = self._params, self._thinking
-        return dialect.body(model.name, messages, *params, max_tokens, self._left_out)
+        return dialect.query(model.name, messages, *params, max_tokens, self._left_out)
 
-    # --- one connection ---
-
-    async def _attempt(self, body: dict[str, Any]) -> FinishReason:
-        upstream, reason = self._upstream, ""
-        passed = self._params.passed
-        echo = await repeated_text(upstream, body, self._relay.allowance)
+    async def _attempt(self, query: Query) -> FinishReason:
+        before = self._begun if self._anew else self._begun + self._relay.said
+        attempt = Attempt(
+            self._upstream,
+            query,
+            self._relay,
+            self._params,
+            before=before,
+            is_bounded=self._is_bounded_there,
+            on_start=self._start,
+            on_progress=self._backoff.reset,
+        )
         try:
-            async with (
-                asyncio.timeout(None) as limit,
-                upstream.server.answer(body, self._relay.allowance) as source,
-            ):
-                self._start()
-                self._echo_filter = EchoFilter(echo, self._trailing_blanks())
-                self._has_gone_on = False
-                said = pieces(source, self._relay.allowance, all_of_it=passed is not None)
-                async with aclosing(said) as stream:  # type: ignore[type-var]
-                    async for piece in stream:
-                        upstream.heard()
-                        self._check_thought(piece, body)
-                        if piece.text and self._is_full:
-                            reason = reason or "length"
-                            break
-                        self._take(piece)
-                        if piece.reason and not reason:
-                            reason = piece.reason
-                            limit.reschedule(asyncio.get_running_loop().time() + _USAGE_SECONDS)
-                        if self._relay.is_overlong:
-                            logger.warning("Response %s: the server does not stop", self._id)
-                            reason = reason or "length"
-                            break
-        except (UpstreamFault, TimeoutError):
-            if not reason:
-                raise
-        return finish_reason(reason, with_tools=bool(passed and passed.get("tools")))
+            return await attempt.run()
+        finally:
+            self._prompt_tokens = attempt.prompt_tokens or self._prompt_tokens
 
     def _start(self) -> None:
-        """Take note that the server has begun to answer: it accepted the fields that were sent."""
-        self._upstream.dialect.refused |= self._left_out
+        """Take note that the server has begun to answer: it has this API, and accepted the fields
+        that were sent."""
+        self._upstream.dialect.accept(self._left_out)
         if self._anew:
             self._relay.void()
         if self._anew or not self._started:
@@ -193,42 +172,9 @@ class UpstreamAnswer:
         self._started, self._anew = True, False
         self._relay.begin_connection()
 
-    @property
-    def _is_full(self) -> bool:
-        """Whether the answer has its tokens, where the server was given more of them for a
-        thought."""
-        most = self._params.max_tokens
-        return not self._is_bounded_there and self._relay.answered >= most
-
-    def _trailing_blanks(self) -> str:
-        """The blanks at the end of the text that readers have and that was sent stripped."""
-        text = self._begun + self._relay.said
-        return text[len(text.rstrip()) :]
-
-    def _check_thought(self, piece: Piece, body: dict[str, Any]) -> None:
-        """Raise UpstreamFault if the server thinks instead of going on with a text: what it calls a
-        thought may then be text, and nobody can tell."""
-        if piece.reasoning or piece.reasoning_tokens:
-            self._upstream.dialect.thinks = True
-        if not piece.reasoning:
-            return
-        if body["messages"][-1]["role"] == "assistant" and not self._has_gone_on:
-            raise faults.thinks_again()
-
-    def _take(self, piece: Piece) -> None:
-        """Pass a piece on, without what readers have already."""
-        if piece.prompt_tokens is not None:
-            self._prompt_tokens = piece.prompt_tokens
-        text = self._echo_filter.take(piece.text)
-        if piece.reason:
-            text += self._echo_filter.rest()
-        self._has_gone_on = self._has_gone_on or bool(text)
-        if self._relay.take(piece, text):
-            self._backoff.reset()
-
     # --- what goes wrong ---
 
-    async def _recover(self, fault: UpstreamFault, body: dict[str, Any]) -> bool:
+    async def _recover(self, fault: UpstreamFault, query: Query) -> bool:
         """Prepare the next attempt. Return False if the context has no room for more; raise
         UpstreamFault if another attempt is of no use."""
         dialect = self._upstream.dialect
@@ -240,14 +186,19 @@ class UpstreamAnswer:
                 self._breaks += 1
                 await self._wait(fault)
                 return True
+            case FaultKind.MISSING if query.api not in self._missing:
+                self._missing.add(query.api)
+                if query.api.other not in self._missing and dialect.switch_from(query.api):
+                    self._left_out = set()
+                    self._resume_or_restart()
+                    return True
             case FaultKind.REFUSED if self._refusals < _REFUSALS:
                 self._refusals += 1
-                thought = asked_of(self._thinking)
-                if names := complained_of(body, fault.said, thought):
+                thought = asked_of(query.api, self._thinking)
+                if names := complained_of(query, fault.said, thought):
                     self._left_out |= names
                     return True
-                if asked := {*(self._params.passed or ()), *thought}:
-                    raise faults.refused_with(asked, fault)
+                self._explain(fault, {*(self._params.passed or ()), *thought})
             case FaultKind.THINKS:
                 dialect.thinks_again = True
                 if self._begun:
@@ -257,8 +208,22 @@ class UpstreamAnswer:
             case FaultKind.TOO_LONG:
                 goes_on = bool(self._relay.said) and not self._anew
                 context = self._upstream.context_tokens
-                return self._fit.shrink(fault, body, context, goes_on=goes_on)
+                return self._fit.shrink(fault, query, context, goes_on=goes_on)
         raise fault
+
+    def _explain(self, fault: UpstreamFault, asked: set[str]) -> None:
+        """Raise UpstreamFault with what the server does not accept of a request, if that can be
+        told; `asked`: parameters that were asked for."""
+        dialect = self._upstream.dialect
+        has_images = any(parts.has_images(message) for message in self._fit.messages)
+        if has_images and refusals.is_of_images(fault.said):
+            dialect.refuses_images = True
+            raise faults.takes_text_only(fault)
+        if "tools" in asked and refusals.is_of_tools(fault.said):
+            dialect.refuses_tools = True
+            raise faults.takes_no_tools(fault)
+        if asked:
+            raise faults.refused_with(asked, fault)
 
     async def _wait(self, fault: UpstreamFault) -> None:
         """Pause before the next attempt. Raises UpstreamFault if it would come too late."""

@@ -35,6 +35,8 @@ _ANSWERS = 2
 """How often one response may be said: once more after a break."""
 _EVENT_BYTES_A_TOKEN = 4_096
 _OTHER_BYTES = 1_048_576
+_REPETITIONS = 6
+"""How often Responses says a part of an answer, or what was asked, beside the deltas."""
 _OTHER_EVENTS = 10_000
 """Events of a stream that say nothing, such as keep-alives and counts."""
 
@@ -42,6 +44,12 @@ _OTHER_EVENTS = 10_000
 def answer_chars(max_tokens: int) -> int:
     """Return the most characters that an answer of so many tokens may have."""
     return CHARS_A_TOKEN * max_tokens + LEAST_CHARS
+
+
+def whole_response_bytes(max_tokens: int, told_bytes: int) -> int:
+    """Return the longest event of Responses: the last one has the whole answer, and what was asked
+    beside the input, which is `told_bytes` long."""
+    return EVENT_BYTES + 2 * told_bytes + _EVENT_BYTES_A_TOKEN * max_tokens
 
 
 class Allowance:
@@ -52,6 +60,13 @@ class Allowance:
         self._bytes = _ANSWERS * (_EVENT_BYTES_A_TOKEN * max_tokens + _OTHER_BYTES)
         self._events = _ANSWERS * (PIECES_A_TOKEN * max_tokens + _OTHER_EVENTS)
         self._chars = _ANSWERS * answer_chars(max_tokens)
+        self._with_whole_responses = False
+
+    def add_whole_responses(self, most_bytes: int) -> None:
+        """Allow for events that say all of an answer once more, each at most so long; once."""
+        if not self._with_whole_responses:
+            self._with_whole_responses = True
+            self._bytes += _ANSWERS * _REPETITIONS * most_bytes
 
     def take_bytes(self, count: int) -> None:
         """Take bytes of a stream, comments included."""

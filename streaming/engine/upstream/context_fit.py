@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from streaming.engine.base import ChatMessage, GenerationRequest
 from streaming.engine.upstream import faults
 from streaming.engine.upstream.faults import UpstreamFault
+from streaming.engine.upstream.query import Query
 
 _SMALL_CONTEXT = 2048  # tokens, where nobody says how large the context is
 
@@ -36,9 +35,9 @@ class ContextFit:
             raise faults.too_long_to_keep(faults.too_long("turns are left out"), context_tokens)
 
     def shrink(
-        self, fault: UpstreamFault, body: dict[str, Any], context_tokens: int, *, goes_on: bool
+        self, fault: UpstreamFault, query: Query, context_tokens: int, *, goes_on: bool
     ) -> bool:
-        """Send less after the server found the request `body` too long.
+        """Send less after the server found the request too long.
 
         Leaves less room for the answer, then leaves out the older half of the turns, again and
         again. The leading system messages and the newest turn stay. Where no more can go, and
@@ -47,7 +46,7 @@ class ContextFit:
         Returns False if an answer that goes on has no room left; raises UpstreamFault if there is
         nothing left to leave out.
         """
-        self.room = body.get("max_tokens") or body["max_completion_tokens"]
+        self.room = query.max_tokens
         left = _left_by(fault, context_tokens)
         if not self._trims:
             return self._leave_less_room(fault, left, context_tokens, goes_on=goes_on)

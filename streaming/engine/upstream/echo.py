@@ -13,21 +13,31 @@ from typing import Any
 
 from streaming.engine.upstream.bounds import Allowance
 from streaming.engine.upstream.host import Upstream
+from streaming.engine.upstream.parts import text_part
+from streaming.engine.upstream.query import Api, Query
 from streaming.engine.upstream.stream import Piece, pieces
 
 _QUESTION = "Repeat."
 _MARKER = "Qoph 7316 tzadi"
-_KEPT = ("model", "stream", "stream_options", "continue_final_message", "add_generation_prompt")
+_KEPT = (
+    "model", "stream", "stream_options", "continue_final_message", "add_generation_prompt", "store",
+)  # fmt: skip
+_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
-def question(body: dict[str, Any]) -> dict[str, Any]:
+def question(query: Query) -> Query:
     """Return a request that shows whether the server repeats the last message of one like
-    `body`."""
-    limit = next(name for name in ("max_tokens", "max_completion_tokens") if name in body)
-    turns = [("user", _QUESTION), ("assistant", _MARKER)]
-    messages = [{"role": role, "content": content} for role, content in turns]
-    asked = {name: body[name] for name in _KEPT if name in body}
-    return {**asked, "messages": messages, limit: 2}
+    `query`."""
+    limit = next(name for name in _LIMITS if name in query.body)
+    asked = {name: query.body[name] for name in _KEPT if name in query.body} | {limit: 2}
+    turns: list[dict[str, Any]] = [
+        {"role": "user", "content": _QUESTION},
+        {"role": "assistant", "content": _MARKER},
+    ]
+    if query.api is Api.CHAT:
+        return Query(query.api, {**asked, "messages": turns}, 2, _MARKER)
+    begun = {**query.body["input"][-1], "content": [text_part(_MARKER, is_assistant=True)]}
+    return Query(query.api, {**asked, "input": [turns[0], begun]}, 2, _MARKER)
 
 
 async def is_echo(stream: AsyncIterator[Piece]) -> bool:
@@ -40,24 +50,24 @@ async def is_echo(stream: AsyncIterator[Piece]) -> bool:
     return said.startswith(_MARKER)
 
 
-async def repeated_text(upstream: Upstream, body: dict[str, Any], allowance: Allowance) -> str:
-    """Return the text that the server will repeat before it answers `body`; empty if it does not.
+async def repeated_text(upstream: Upstream, query: Query, allowance: Allowance) -> str:
+    """Return the text that the server will repeat before it answers; empty if it does not.
 
     Asks the server the first time; answers that need to know meanwhile wait for that. Raises
     UpstreamFault if the server does not answer.
     """
     dialect = upstream.dialect
-    if not dialect.may_echo(body):
+    if not dialect.may_echo(query):
         return ""
     async with dialect.asking:
         echoes = dialect.echoes
         if echoes is None:
-            async with upstream.server.answer(question(body), allowance) as source:
-                said = pieces(source, allowance)
+            async with upstream.server.answer(question(query), allowance) as answer:
+                said = pieces(answer, allowance)
                 async with aclosing(said) as stream:  # type: ignore[type-var]
                     echoes = dialect.echoes = await is_echo(stream)
     # Not `dialect.echoes` as it is now: another answer may have reset it meanwhile.
-    return str(body["messages"][-1]["content"]) if echoes else ""
+    return query.goes_on if echoes else ""
 
 
 class EchoFilter:

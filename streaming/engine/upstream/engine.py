@@ -26,10 +26,12 @@ from streaming.engine.base import (
 )
 from streaming.engine.models.model_name import shown_name
 from streaming.engine.upstream.answer import UpstreamAnswer
-from streaming.engine.upstream.dialect import Dialect
+from streaming.engine.upstream.dialect import Dialect, first_api
 from streaming.engine.upstream.health import Health
 from streaming.engine.upstream.open_requests import OpenRequests
-from streaming.engine.upstream.server import ServedModel, UpstreamServer
+from streaming.engine.upstream.query import Api
+from streaming.engine.upstream.served_model import ServedModel
+from streaming.engine.upstream.server import UpstreamServer
 
 logger = logging.getLogger("streaming.engine.upstream")
 
@@ -52,6 +54,7 @@ class UpstreamEngine(Engine):
     - `url`: its base URL, such as `http://host:8000/v1`; `key`: the bearer token
     - `model`: the model to ask for; empty: the first that the server lists
     - `continues`: whether the server continues an assistant's message; None: by the kind of server
+    - `api`: `chat`, `responses`, or `auto`: whichever the server has
     - `patience_seconds`: how long a response waits for a server that is away or busy;
       `pause_seconds`: the first pause, which doubles
     - `max_rows`: the most responses at once; 0: twice `max_running`
@@ -66,6 +69,7 @@ class UpstreamEngine(Engine):
         key: str = "",
         model: str = "",
         continues: bool | None = None,
+        api: str = "auto",
         patience_seconds: float = 120.0,
         max_running: int = 4,
         max_rows: int = 0,
@@ -74,7 +78,10 @@ class UpstreamEngine(Engine):
         pause_seconds: float = 0.5,
     ) -> None:
         self.server = UpstreamServer(url, key, probe_seconds, self._rhythm)
-        self.dialect = Dialect(continues)
+        is_set = api != "auto"
+        first = Api[api.upper()] if is_set else first_api(url)
+        self.dialect = Dialect(continues, first, is_api_set=is_set)
+        self._followed = ServedModel("")
         self.patience_seconds = patience_seconds
         self.pause_seconds = pause_seconds
         self._health = Health(self.server, model, probe_seconds)
@@ -97,9 +104,19 @@ class UpstreamEngine(Engine):
         """Return the model that the server serves. Raises EngineError before `start`."""
         if self._thread is None:
             raise EngineError("The engine has not started.")
-        name = shown_name(self.model.name)
-        thinks = self.dialect.thinks
-        return ModelInfo(name, UPSTREAM, "", self.context_tokens, self._rows, 0, thinks=thinks)
+        model, dialect = self.model, self.dialect
+        return ModelInfo(
+            shown_name(model.name),
+            UPSTREAM,
+            "",
+            self.context_tokens,
+            self._rows,
+            0,
+            thinks=dialect.thinks,
+            # Unless it is known otherwise: the server says it when it is asked.
+            takes_images=model.takes_images is not False and not dialect.refuses_images,
+            takes_tools=model.takes_tools is not False and not dialect.refuses_tools,
+        )
 
     @property
     def model(self) -> ServedModel:
@@ -246,7 +263,9 @@ class UpstreamEngine(Engine):
 
     def _follow(self) -> None:
         """Speak the dialect of the kind of server that answers now."""
-        self.dialect.server = self.model.server
+        if self.model != self._followed:
+            self._followed = self.model
+            self.dialect.begin_anew(self.model.server)
 
     def _rhythm(self) -> float:
         """Seconds between two reads of each answer."""

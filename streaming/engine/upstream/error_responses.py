@@ -18,11 +18,20 @@ from streaming.engine.upstream.faults import (
     away,
     broken,
     misconfigured,
+    missing,
     too_long,
 )
 
 _LONGEST_WAIT = 60.0
 """Seconds; a `Retry-After` of more is taken to be this."""
+
+_CODES = {
+    "rate_limit_exceeded": 429,
+    "server_overloaded": 503,
+    "server_is_overloaded": 503,
+    "context_length_exceeded": 400,
+}
+"""HTTP statuses of errors that have a name, in the middle of a stream."""
 
 _NESTED = 10
 """Levels of an error's body that are looked into for its text."""
@@ -64,8 +73,17 @@ def of_event(said: Any) -> UpstreamFault:
     """Return the fault of an error in the middle of a stream; `said` is the value of its
     `error`."""
     code = said.get("code") if isinstance(said, dict) else None
+    if isinstance(code, str):
+        return _of_code(_status_of(code), said, {})
     status = code if isinstance(code, int) and 400 <= code <= 599 else 500
     return _of_code(status, said, {})
+
+
+def _status_of(code: str) -> int:
+    """The HTTP status that an error's name stands for."""
+    if code in _CODES:
+        return _CODES[code]
+    return 400 if code.startswith(("invalid_", "unsupported_", "image_")) else 500
 
 
 def _of_code(status: int, said: Any, headers: Mapping[str, str]) -> UpstreamFault:
@@ -80,6 +98,8 @@ def _of_code(status: int, said: Any, headers: Mapping[str, str]) -> UpstreamFaul
         return UpstreamFault(FaultKind.REFUSED, detail, message, "upstream_refused", said=text)
     if status >= 500:
         return broken(detail, text)
+    if status in (404, 405):
+        return missing(detail, text)
     if 300 <= status < 400:
         return misconfigured(f"HTTP {status}: it redirects", headers.get("location", ""))
     return misconfigured(detail, text)

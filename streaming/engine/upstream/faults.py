@@ -21,6 +21,7 @@ class FaultKind(StrEnum):
 
     AWAY = "away"  # or busy: wait and try again
     REFUSED = "refused"  # the request is not understood
+    MISSING = "missing"  # there is nothing at this address
     TOO_LONG = "too_long"  # for the model's context
     BROKEN = "broken"  # it began to answer and failed
     THINKS = "thinks"  # instead of going on with a text
@@ -76,6 +77,44 @@ def misconfigured(detail: str, said: str = "") -> UpstreamFault:
     """Return the fault of a server that refuses whatever it is asked."""
     message = "The model's server refused to answer; the operator of this service has to look."
     return UpstreamFault(FaultKind.FATAL, detail, message, "upstream_refused", said=said)
+
+
+def missing(detail: str, said: str = "") -> UpstreamFault:
+    """Return the fault of a server that has nothing at the address that was asked."""
+    fault = misconfigured(detail, said)
+    return UpstreamFault(FaultKind.MISSING, detail, str(fault), fault.code, said=said)
+
+
+def takes_text_only(fault: UpstreamFault) -> UpstreamFault:
+    """Return `fault`, of a request with images that the server's model cannot see."""
+    message = "This model takes text only: it cannot be shown images."
+    return UpstreamFault(FaultKind.FATAL, fault.detail, message, "invalid_params", said=fault.said)
+
+
+def takes_no_tools(fault: UpstreamFault) -> UpstreamFault:
+    """Return `fault`, of a request with tools that the server's model cannot call."""
+    message = "This model takes no tools: its server does not accept a request with tools."
+    return UpstreamFault(FaultKind.FATAL, fault.detail, message, "invalid_params", said=fault.said)
+
+
+def unknown_part() -> UpstreamFault:
+    """Return the fault of a request with a part of a message that the server has no words for."""
+    message = "The model's server has no place for a part of this conversation."
+    return UpstreamFault(FaultKind.FATAL, "a part of no known type", message, "invalid_params")
+
+
+def unwanted_call(detail: str) -> UpstreamFault:
+    """Return the fault of an answer that calls a tool though none was offered."""
+    message = "The model wants to use a tool, and there is none here."
+    return UpstreamFault(FaultKind.FATAL, detail, message, "tool_calls")
+
+
+def unknown_item(kind: object) -> UpstreamFault:
+    """Return the fault of an answer with an item, or a call, of a type that cannot be passed on:
+    mostly of a tool that the server has itself."""
+    named = str(kind) if re.fullmatch(r"[a-z0-9_:]{1,40}", str(kind)) else "of an unknown type"
+    message = f"The model's server answered with an item that has no place here ({named})."
+    return UpstreamFault(FaultKind.FATAL, f"an item: {named}", message, "tool_calls")
 
 
 def too_long(detail: str, said: str = "", lengths: tuple[int, int] = (0, 0)) -> UpstreamFault:

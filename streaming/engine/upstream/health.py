@@ -10,7 +10,8 @@ from collections.abc import Callable
 import httpx2
 
 from streaming.engine.upstream.faults import FaultKind, UpstreamFault
-from streaming.engine.upstream.server import ServedModel, UpstreamServer
+from streaming.engine.upstream.served_model import ServedModel
+from streaming.engine.upstream.server import UpstreamServer
 
 logger = logging.getLogger("streaming.engine.upstream")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from streaming.engine.upstream.dialect import Dialect
-from streaming.engine.upstream.server import ServedModel, UpstreamServer
+from streaming.engine.upstream.served_model import ServedModel
+from streaming.engine.upstream.server import UpstreamServer
 
 
 class Upstream(Protocol):

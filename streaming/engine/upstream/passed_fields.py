@@ -7,15 +7,18 @@ import json
 from typing import Any
 
 from streaming.engine.passed import Passed
+from streaming.engine.upstream import faults
 from streaming.engine.upstream.bounds import MOST_TOKENS, NAME_CHARS, TOOL_CALLS
-from streaming.engine.upstream.dialect import whole
-from streaming.engine.upstream.surrogates import SurrogateJoiner
+from streaming.engine.upstream.surrogates import SurrogateJoiner, sound, whole
 
 _TOP_LOGPROBS = 20
 _TOKEN_BYTES = 256
 _LEAST_LOGPROB = -9999.0  # OpenAI's value for a token that is hardly possible
 _MOST_LOGPROB = 1e6  # in absolute value: more is no logarithm of a probability
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
+_TIER_CHARS = 64
+_ANNOTATIONS = 100
+_ANNOTATION_CHARS = 4096
 
 
 def as_object(value: Any) -> dict[str, Any]:
@@ -23,10 +26,9 @@ def as_object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def passed_of(
-    choice: dict[str, Any], delta: dict[str, Any], usage: dict[str, Any], joiner: SurrogateJoiner
-) -> Passed:
-    """Return the known fields of one event; values that are not of the right kind are ignored."""
+def passed_of(choice: dict[str, Any], delta: dict[str, Any], joiner: SurrogateJoiner) -> Passed:
+    """Return the known fields of one event; values that are not of the right kind are ignored.
+    Raises UpstreamFault for a call of something else than a function."""
     passed: Passed = {}
     said = delta.get("refusal")
     if isinstance(said, str) and (text := _storable(joiner.join("refusal", said))):
@@ -35,15 +37,43 @@ def passed_of(
         passed["tool_calls"] = calls
     if logprobs := _logprobs(as_object(choice.get("logprobs"))):
         passed["logprobs"] = logprobs
-    if details := _details(usage):
-        passed["usage"] = details
-    return passed
+    return passed | annotations_of(delta.get("annotations"))
+
+
+def annotations_of(said: Any) -> Passed:
+    """Return notes on a text, such as the pages that it cites; long ones are left out."""
+    notes = said[:_ANNOTATIONS] if isinstance(said, list) else []
+    kept = [
+        sound(note)
+        for note in notes
+        if isinstance(note, dict)
+        and len(text := json.dumps(note)) <= _ANNOTATION_CHARS
+        and "\\u0000" not in text
+    ]
+    return {"annotations": kept} if kept else {}
+
+
+def details_of(usage: dict[str, Any]) -> Passed:
+    """Return the details of the counts."""
+    details = _details(usage)
+    return {"usage": details} if details else {}
+
+
+def tier_of(said: dict[str, Any]) -> str:
+    """Return the service tier by which the server answers; empty if it does not say."""
+    return _name(said.get("service_tier"))[:_TIER_CHARS]
+
+
+def count_of(value: Any) -> int | None:
+    """Return a number of tokens, None for a value that cannot be one."""
+    return value if isinstance(value, int) and 0 <= value <= MOST_TOKENS else None
 
 
 def chars_of(passed: Passed) -> int:
     """Return the characters of the texts in it, which are bounded together with the answer's."""
     texts = [passed.get("refusal", "")]
     texts += [call["function"].get("arguments", "") for call in passed.get("tool_calls", ())]
+    texts += [json.dumps(note) for note in passed.get("annotations", ())]
     return sum(map(len, texts))
 
 
@@ -52,6 +82,8 @@ def _tool_calls(said: Any, joiner: SurrogateJoiner) -> list[dict[str, Any]]:
     for position, part in enumerate(said if isinstance(said, list) else ()):
         if not isinstance(part, dict):
             continue
+        if part.get("type") not in (None, "", "function"):
+            raise faults.unknown_item(part.get("type"))
         index = part.get("index", position)
         if type(index) is not int or not 0 <= index < TOOL_CALLS:
             continue  # True is an int, too
@@ -69,7 +101,8 @@ def _tool_calls(said: Any, joiner: SurrogateJoiner) -> list[dict[str, Any]]:
         if isinstance(arguments, str):
             text = _storable(joiner.join(("arguments", index), arguments))
             call["function"]["arguments"] = text
-        calls.append(call)
+        if len(call) > 2 or call["function"]:
+            calls.append(call)
     return calls
 
 

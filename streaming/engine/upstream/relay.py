@@ -26,9 +26,14 @@ THOUGHT_TOKEN = UNKNOWN_TOKEN - 1
 """An unknown token of a thought, so that an attempt after a crash can count them."""
 
 
+_NO_ANSWER = {"usage", "service_tier"}
+"""Fields that tell of an answer and are no part of it."""
+
+
 class AnswerRelay:
     """Passes one answer on through `emit`.
 
+    - `id`: the response's
     - `said`, `thought`: the text and the thought that readers have
     - `generated`: tokens of both, of which `thought_tokens` belong to the thought
     - `passed`: the fields besides, as `engine.passed` describes them
@@ -43,7 +48,7 @@ class AnswerRelay:
         *,
         goes_on_thinking: bool,
     ) -> None:
-        self._id = request.response_id
+        self.id = request.response_id
         self._emit = emit
         self._most_answer_tokens = request.params.max_tokens
         self._most_tokens = request.params.max_tokens + request.thinking.max_tokens
@@ -70,7 +75,7 @@ class AnswerRelay:
     @property
     def has_only_thought(self) -> bool:
         """Return whether there is a thought (which not every server shows) and nothing else."""
-        is_said = bool(self.said) or not self.passed.keys() <= {"usage"}
+        is_said = bool(self.said) or not self.passed.keys() <= _NO_ANSWER
         return bool(self.thought or self.thought_tokens) and not is_said
 
     @property
@@ -106,12 +111,15 @@ class AnswerRelay:
             self._think(piece.reasoning, 0 if text else tokens)
             tokens = tokens if text else 0
         room = answer_chars(self._most_answer_tokens) - len(self.said) - self._passed_chars
-        if piece.passed and passed_fields.chars_of(piece.passed) > room:
-            self._passed_chars += room  # makes it overlong: a call with a gap must not go on
-        elif piece.passed:
-            self._relay_fields(piece.passed, 0 if text else tokens)
+        passed, text = piece.passed, text[: max(0, room)]
+        if text and "tool_calls" in passed:  # a call follows the text that comes with it
+            self._say(text, tokens)
+            room, text, tokens = room - len(text), "", 0
+        if passed and passed_fields.chars_of(passed) > room:
+            self._passed_chars += max(0, room)  # makes it overlong: half a call must not go on
+        elif passed:
+            self._relay_fields(passed, 0 if text else tokens)
             tokens = tokens if text else 0
-        text = text[: max(0, room)]
         if text or tokens:
             self._say(text, tokens)
         if piece.completion_tokens:
@@ -128,7 +136,7 @@ class AnswerRelay:
         self._passed_chars += chars
         add(self.passed, kept(passed))
         self.generated += tokens
-        self._emit(PassedDelta(self._id, passed, (UNKNOWN_TOKEN,) * tokens))
+        self._emit(PassedDelta(self.id, passed, (UNKNOWN_TOKEN,) * tokens))
 
     def _think(self, text: str, tokens: int) -> None:
         """Pass a thought on."""
@@ -154,6 +162,6 @@ class AnswerRelay:
         """Emit a text, a huge one in parts."""
         self.allowance.take_chars(len(text))
         self.generated += tokens
-        self._emit(TextDelta(self._id, text[:DELTA_CHARS], (token,) * tokens, channel))
+        self._emit(TextDelta(self.id, text[:DELTA_CHARS], (token,) * tokens, channel))
         for at in range(DELTA_CHARS, len(text), DELTA_CHARS):
-            self._emit(TextDelta(self._id, text[at : at + DELTA_CHARS], (), channel))
+            self._emit(TextDelta(self.id, text[at : at + DELTA_CHARS], (), channel))

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from codecs import BOM_UTF8
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 
 from streaming.engine.upstream import bounds, error_responses, faults
 from streaming.engine.upstream.bounds import Allowance
+from streaming.engine.upstream.chat_stream import ChatReader
 from streaming.engine.upstream.faults import UpstreamFault
+from streaming.engine.upstream.query import Api, Query
+from streaming.engine.upstream.responses_stream import ResponsesReader
+from streaming.engine.upstream.served_model import ServedModel, models_of
+from streaming.engine.upstream.stream import AnswerStream
+from streaming.engine.upstream.unknown_names import UnknownNames
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 300.0
@@ -22,17 +27,10 @@ SILENCE_SECONDS = 300.0
 
 _ERROR_SECONDS = 10.0
 """Time for the body of an error, which is read as far as it comes."""
-_MOST_CONTEXT = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A model that the server lists. `server` is its `owned_by`, which tells the kind of server;
-    `context_tokens` 0: it does not say."""
-
-    name: str
-    server: str = ""
-    context_tokens: int = 0
+_READERS: Mapping[Api, type[ChatReader] | type[ResponsesReader]] = {
+    Api.CHAT: ChatReader,
+    Api.RESPONSES: ResponsesReader,
+}
 
 
 class UpstreamServer:
@@ -52,6 +50,7 @@ class UpstreamServer:
         self._headers = {"Accept-Encoding": "identity"}
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
+        self._unknown = UnknownNames()
         self._client: httpx2.AsyncClient
 
     async def __aenter__(self) -> UpstreamServer:
@@ -85,20 +84,25 @@ class UpstreamServer:
             raise faults.away(fault.detail, said=fault.said) from error
         if response.status_code != 200:
             raise error_responses.of_status(response.status_code, response.headers, body)
-        return _models(body)
+        return models_of(body)
 
     @asynccontextmanager
-    async def answer(
-        self, body: dict[str, Any], allowance: Allowance
-    ) -> AsyncIterator[httpx2.EventSource]:
-        """Ask for a streamed answer to `body`; yield its events, as far as the allowance goes.
-        Raises UpstreamFault if there is none."""
+    async def answer(self, query: Query, allowance: Allowance) -> AsyncIterator[AnswerStream]:
+        """Ask for a streamed answer; yield its events, as far as the allowance goes. Raises
+        UpstreamFault if there is none."""
+        most, reader = bounds.EVENT_BYTES, _READERS[query.api](self._unknown)
+        content = json.dumps(query.body, ensure_ascii=False, separators=(",", ":")).encode()
+        if query.api is Api.RESPONSES:
+            told = {name: value for name, value in query.body.items() if name != "input"}
+            most = bounds.whole_response_bytes(query.max_tokens, len(json.dumps(told)))
+            allowance.add_whole_responses(most)
         try:
             async with self._client.sse(
-                f"{self._url}/chat/completions",
+                f"{self._url}/{query.api}",
                 method="POST",
-                json=body,
-                max_event_size=bounds.EVENT_BYTES,
+                content=content,
+                headers={"Content-Type": "application/json"},
+                max_event_size=most,
             ) as source:
                 response = source.response
                 if response.status_code != 200:
@@ -109,7 +113,7 @@ class UpstreamServer:
                 if kind.lower() != "text/event-stream":
                     raise faults.misconfigured("it answers with something else than a stream", kind)
                 response.stream = _Body(response.stream, allowance, self._rhythm)
-                yield source
+                yield AnswerStream(source, reader)
         except httpx2.HTTPError as error:
             raise error_responses.of_transport(error) from error
 
@@ -178,30 +182,3 @@ async def _read_error(response: httpx2.Response) -> bytes:
     except (TimeoutError, httpx2.HTTPError, UpstreamFault):
         pass
     return bytes(body[: bounds.ERROR_BYTES])
-
-
-def _models(body: bytes) -> list[ServedModel]:
-    """Return the first 1,000 models of the answer to `GET /models`, without those that have no
-    printable name. Raises UpstreamFault if it is no list of models."""
-    if len(body) > bounds.LIST_BYTES:
-        raise faults.misconfigured("GET /models answers with more than can be a list of models")
-    try:
-        rows = (json.loads(body)["data"] or [])[: bounds.LISTED_MODELS]
-        models = [_model(row) for row in rows]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise faults.misconfigured("GET /models answers with no list of models") from None
-    return [model for model in models if _is_name(model.name)]
-
-
-def _model(row: dict[str, Any]) -> ServedModel:
-    meta = row.get("meta")
-    # vLLM and SGLang; llama.cpp
-    contexts = (row.get("max_model_len"), meta.get("n_ctx") if isinstance(meta, dict) else None)
-    context = next((n for n in contexts if isinstance(n, int) and 0 < n <= _MOST_CONTEXT), 0)
-    server = row.get("owned_by")
-    known = isinstance(server, str) and _is_name(server)
-    return ServedModel(str(row["id"]), str(server) if known else "", context)
-
-
-def _is_name(text: str) -> bool:
-    return 0 < len(text) <= bounds.NAME_CHARS and text.isprintable()

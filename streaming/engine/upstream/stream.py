@@ -6,16 +6,15 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
 
 from streaming.engine.base import FinishReason
 from streaming.engine.passed import Passed
-from streaming.engine.upstream import error_responses, faults, passed_fields
-from streaming.engine.upstream.bounds import MOST_TOKENS, Allowance
+from streaming.engine.upstream import error_responses, faults
+from streaming.engine.upstream.bounds import Allowance
 from streaming.engine.upstream.faults import FaultKind, UpstreamFault
-from streaming.engine.upstream.surrogates import SurrogateJoiner
 
 _REASONS = {
     "stop": FinishReason.STOP,
@@ -36,7 +35,7 @@ class Piece:
     - `has_output`: it stands for at least one token, though there may be no text
     - `reason`: the `finish_reason`; None if there is none yet
     - the token counts are the `usage` so far; None where the server does not say
-    - `passed`: what it holds besides text and thought, if that is wanted
+    - `passed`: what it holds besides text and thought
     """
 
     text: str = ""
@@ -49,40 +48,56 @@ class Piece:
     passed: Passed = field(default_factory=dict)
 
 
-async def pieces(
-    source: httpx2.EventSource, allowance: Allowance, *, all_of_it: bool = False
-) -> AsyncIterator[Piece]:
+class Reader(Protocol):
+    """Reads the events of one answer, in the words of one API."""
+
+    is_over: bool
+    """Whether the answer has ended and nothing of use follows."""
+
+    def piece_of(self, chunk: dict[str, Any]) -> Piece:
+        """Read one event. Raises UpstreamFault for what is an error, or cannot be passed on."""
+
+    def end(self) -> Piece | None:
+        """Read `[DONE]`: return the end of an answer that has ended without a reason, else None.
+        Raises UpstreamFault if it has not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerStream:
+    """The events of one answer, and who reads them."""
+
+    source: httpx2.EventSource
+    reader: Reader
+
+
+async def pieces(stream: AnswerStream, allowance: Allowance) -> AsyncIterator[Piece]:
     """Yield the pieces up to `[DONE]` or the end of the stream, as far as the allowance goes.
 
-    A stream that ends with `[DONE]` but without a `finish_reason` has stopped. `all_of_it`: the
-    fields besides the text are read, too. Raises UpstreamFault for what is no answer, and for a
-    stream that ends without either.
+    Raises UpstreamFault for what is no answer, and for a stream that ends before its answer does.
     """
-    reason, joiner = None, SurrogateJoiner()
+    reason, reader = None, stream.reader
     try:
-        async with aclosing(aiter(source)) as events:  # type: ignore[type-var]
+        async with aclosing(aiter(stream.source)) as events:  # type: ignore[type-var]
             async for event in events:
                 allowance.take_event()
                 if event.data.strip() == "[DONE]":
-                    if reason is None:
-                        rest = joiner.rest("text"), joiner.rest("reasoning")
-                        yield Piece(*rest, reason="stop")
+                    if reason is None and (last := reader.end()):
+                        yield last
                     return
                 if event.data.strip():
-                    piece = piece_of(event.data, joiner, all_of_it=all_of_it)
+                    piece = reader.piece_of(_chunk(event.data))
                     reason = piece.reason or reason
                     yield piece
+                    if reader.is_over:
+                        return
     except httpx2.HTTPError as error:
         raise error_responses.of_transport(error) from error
     if reason is None:
         raise faults.broken("the stream ended without a finish_reason and without [DONE]")
 
 
-def piece_of(data: str, joiner: SurrogateJoiner, *, all_of_it: bool = False) -> Piece:
-    """Read one event's data. Unknown fields, and values of the wrong kind, are ignored.
-
-    Raises UpstreamFault if it is an error, or no JSON object.
-    """
+def _chunk(data: str) -> dict[str, Any]:
+    """An event's JSON object. Raises UpstreamFault if it is an error, or no JSON object."""
     try:
         chunk = json.loads(data)
     except ValueError as error:
@@ -93,31 +108,7 @@ def piece_of(data: str, joiner: SurrogateJoiner, *, all_of_it: bool = False) -> 
         raise faults.broken(f"an event is no JSON object but a {type(chunk).__name__}")
     if chunk.get("error"):
         raise error_responses.of_event(chunk["error"])
-    choices, usage = chunk.get("choices"), passed_fields.as_object(chunk.get("usage"))
-    choice = passed_fields.as_object(choices[0]) if isinstance(choices, list) and choices else {}
-    delta = passed_fields.as_object(choice.get("delta"))
-    said = _text(delta.get("content"))
-    text = joiner.join("text", said)
-    # Some servers send the thought by both names.
-    thought = _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
-    reasoning = joiner.join("reasoning", thought)
-    reason = choice.get("finish_reason")
-    if not isinstance(reason, str) or not reason:
-        reason = None
-    else:
-        text += joiner.rest("text")
-        reasoning += joiner.rest("reasoning")
-    details = passed_fields.as_object(usage.get("completion_tokens_details"))
-    return Piece(
-        text=text,
-        reasoning=reasoning,
-        has_output=bool(said or thought) or (all_of_it and bool(delta.get("tool_calls"))),
-        reason=reason,
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
-        reasoning_tokens=_count(details.get("reasoning_tokens")),
-        passed=passed_fields.passed_of(choice, delta, usage, joiner) if all_of_it else {},
-    )
+    return chunk
 
 
 def finish_reason(reason: str, *, with_tools: bool = False) -> FinishReason:
@@ -125,21 +116,10 @@ def finish_reason(reason: str, *, with_tools: bool = False) -> FinishReason:
     UpstreamFault for a reason that is no regular end."""
     known = _REASONS.get(reason)
     if known is FinishReason.TOOL_CALLS and not with_tools:
-        message = "The model wants to use a tool, and there is none here."
-        raise UpstreamFault(FaultKind.FATAL, reason, message, "tool_calls")
+        raise faults.unwanted_call(reason)
     if known:
         return known
     if reason == "content_filter":
         message = "The model's server withheld the rest of this answer."
         raise UpstreamFault(FaultKind.FATAL, reason, message, "content_filter")
     raise faults.broken("a finish_reason that is none", reason)
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and 0 <= value <= MOST_TOKENS else None
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, list):  # of parts
-        return "".join(_text(passed_fields.as_object(part).get("text")) for part in content)
-    return content if isinstance(content, str) else ""

@@ -1,10 +1,24 @@
-"""Joins characters that a server splits between two events, half a surrogate pair in each."""
+"""Halves of surrogate pairs: no JSON text may hold a lone one, and a server may split a character
+between two events, half of it in each."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
-from streaming.engine.upstream.dialect import whole
+
+def whole(text: str) -> str:
+    """Return `text` without lone surrogates, which no JSON text may hold; pairs are joined."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def sound(value: Any) -> Any:
+    """Return a JSON value without lone surrogates."""
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, dict):
+        return {whole(name): sound(each) for name, each in value.items()}
+    return [sound(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 class SurrogateJoiner:

@@ -21,7 +21,7 @@ from streaming.engine.upstream import echo as upstream_echo
 from streaming.engine.upstream.answer import UpstreamAnswer
 from streaming.engine.upstream.dialect import Dialect
 from streaming.engine.upstream.echo import EchoFilter
-from streaming.engine.upstream.server import ServedModel
+from streaming.engine.upstream.served_model import ServedModel
 from streaming.engine.upstream.stream import Piece
 from tests.support.fake_upstream import Act, Exchange, FakeUpstream, refusal, words
 from tests.unit.engine.gathered import Gathered
@@ -190,7 +190,7 @@ async def test_an_answer_goes_by_what_it_was_told(monkeypatch: pytest.MonkeyPatc
     asked = request(("user", "x"), prior=1, prior_text="one")
     one = UpstreamAnswer(asked, upstream, lambda event: None)
     allowance: Any = None
-    found = await upstream_echo.repeated_text(upstream, one._body(), allowance)
+    found = await upstream_echo.repeated_text(upstream, one._query(), allowance)
     assert found == "one"
 
 
