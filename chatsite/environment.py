@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -53,3 +55,26 @@ def make_data_dir(folder: Path) -> None:
             f"The data folder {folder} cannot be made: {error.strerror}. "
             "CHATSTREAM_DATA_DIR names another one."
         ) from None
+
+
+def file_storage(folder: Path) -> dict[str, Any]:
+    """Return the entry of STORAGES for attached files: what `FILES_STORAGE` names, with
+    `FILES_STORAGE_OPTIONS`, or files in a folder, private. Raises ImproperlyConfigured."""
+    backend = env.str("FILES_STORAGE", default="").strip()
+    if backend:
+        return {"BACKEND": backend, "OPTIONS": _storage_options()}
+    modes = {"file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
+    return {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": folder, **modes},
+    }
+
+
+def _storage_options() -> dict[str, Any]:
+    try:
+        options = json.loads(env.str("FILES_STORAGE_OPTIONS", default="") or "{}")
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):  # without its value, which may have a password in it
+        raise ImproperlyConfigured("FILES_STORAGE_OPTIONS is not allowed: it is a JSON object.")
+    return options

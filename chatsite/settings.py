@@ -162,6 +162,7 @@ STATICFILES_DIRS = [_pages / "static"] if _is_checkout else []  # else found as 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "streaming.deployment.static_files.HashedStorage"},
+    "chatstream": environment.file_storage(DATA_DIR / "files"),
 }
 SERVESTATIC_USE_FINDERS = True  # served, under plain names, without a collectstatic step
 SERVESTATIC_KEEP_ONLY_HASHED_FILES = True  # the plain ones are where they were

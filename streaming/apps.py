@@ -31,7 +31,7 @@ class StreamingConfig(AppConfig):
         from streaming.conf import check_settings
         from streaming.identity.visitors import check_middleware
         from streaming.monitoring.tracing import check_tracing
-        from streaming.record import any_case, search_index
+        from streaming.record import any_case, file_collection, search_index
         from streaming.record.database import close_connections, note_file
 
         any_case.register()
@@ -42,6 +42,7 @@ class StreamingConfig(AppConfig):
         request_finished.connect(close_connections)
         connection_created.connect(note_file)
         post_migrate.connect(search_index.ensure, sender=self)
+        file_collection.connect()
         pre_delete.connect(_before_account_goes, sender=settings.AUTH_USER_MODEL)
 
 

@@ -124,10 +124,63 @@ class Message(models.Model):
 
     class Meta:
         ordering = ["created_at"]
-        indexes = [models.Index(fields=["conversation", "created_at"])]
+        indexes = [
+            models.Index(fields=["conversation", "created_at"]),
+            models.Index(
+                fields=["conversation"],
+                condition=models.Q(parts__isnull=False),
+                name="messages_with_parts",
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class StoredFile(models.Model):
+    """A file that somebody attached: what is known of it, and where its bytes are.
+
+    Its bytes lie in the storage `chatstream`, once for each owner and digest. Goes with the last
+    message that names it in its parts (`record.files.collect`), its bytes with the last row.
+    """
+
+    class Kind(models.TextChoices):
+        """What its content is."""
+
+        IMAGE = "image"
+        TEXT = "text"
+        MARKDOWN = "markdown"
+        CODE = "code"
+        CSV = "csv"
+        JSON = "json"
+        PDF = "pdf"
+        DOCX = "docx"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.CharField(max_length=64)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True
+    )
+    sha256 = models.CharField(max_length=64)
+    place = models.CharField(max_length=100, db_index=True)  # its name in the storage
+    size = models.PositiveIntegerField()  # bytes
+    name = models.CharField(max_length=200)
+    content_type = models.CharField(max_length=100)
+    kind = models.CharField(max_length=8, choices=Kind)
+    text = models.TextField(blank=True)  # what of it a model reads; empty for an image
+    tokens = models.PositiveIntegerField(default=0)  # of the text, about
+    purpose = models.CharField(max_length=20, blank=True)
+    """Why a program keeps it, by OpenAI's names; without one, it goes with the last message."""
+    created_at = models.DateTimeField(auto_now_add=True)
+    used_at = models.DateTimeField(default=timezone.now, db_index=True)  # by a message
+
+    class Meta:
+        ordering = ["-created_at"]
+        default_permissions = ()
+        indexes = [models.Index(fields=["owner", "sha256"], name="files_of_owner")]
+
+    def __str__(self) -> str:
+        return str(self.id)  # never its name: Django shows and logs this
 
 
 class Status(models.TextChoices):

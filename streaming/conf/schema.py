@@ -250,6 +250,25 @@ class ChatStreamSettings(BaseModel):
         le=1024,
         description="maximum megabytes of a file of conversations to import; 0: nobody may import",
     )
+    max_file_mb: int = Field(
+        20,
+        ge=0,
+        le=1024,
+        description="maximum megabytes of a file that is attached to a message; 0: nobody may "
+        "attach files",
+    )
+    max_files: int = Field(
+        10, ge=1, le=100, description="maximum files attached to one message, images included"
+    )
+    max_owner_files_mb: int = Field(
+        500, ge=1, le=1_048_576, description="maximum megabytes of all files of one owner"
+    )
+    max_file_chars: int = Field(
+        400_000,
+        ge=1_000,
+        le=4_000_000,
+        description="maximum length of the text in one attached file, in Unicode code points",
+    )
     cache_dir: Path | None = Field(
         None, description="folder for downloaded models; empty: the user's cache folder"
     )

@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from streaming import conf
 from streaming.identity import keys, sessions, visitors
 from streaming.models import Conversation, Response
+from streaming.record import files
 from streaming.record.database import in_database
 
 
@@ -188,6 +189,7 @@ def merge_at_login(*, request: HttpRequest | None, user: AbstractBaseUser, **kwa
         Response.objects.filter(owner=owner).update(
             owner=owner_of_user(user), in_session=sessions.are_noted()
         )
+        files.merge(owner, owner_of_user(user), user)
 
 
 def part_at_logout(*, request: HttpRequest | None, **kwargs: Any) -> None:

@@ -12,6 +12,7 @@ from django.db import connection
 
 from streaming.engine.base import ChatMessage
 from streaming.models import Message
+from streaming.record.attachments import with_engine_parts
 
 _MOST_TURNS = 100_000
 
@@ -24,7 +25,7 @@ WITH RECURSIVE chain(id, parent, depth, chars, thought) AS (
     FROM chain JOIN {table} turn ON turn.id = chain.parent
     WHERE chain.chars <= %s AND chain.depth < %s AND turn.conversation_id = %s
 )
-SELECT turn.parent_id, turn.role, turn.content, turn.fields,
+SELECT turn.parent_id, turn.role, turn.content, turn.fields, turn.parts,
     CASE WHEN chain.chars + chain.thought <= %s OR chain.depth = 0 THEN turn.reasoning ELSE '' END
 FROM chain JOIN {table} turn ON turn.id = chain.id ORDER BY chain.depth DESC
 """
@@ -49,7 +50,8 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
     no more characters together; that no turn is left out for.
     """
     if newest.parent_id is None:
-        return [_turn(newest.role, newest.content, newest.fields, newest.reasoning)], 0
+        only = _turn(newest.role, newest.content, newest.fields, newest.reasoning, newest.parts)
+        return [only], 0
     key, own = (
         field.get_db_prep_value(value, connection)
         for field, value in (
@@ -68,8 +70,8 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
             cursor.execute(_OLDER.format(table=table), [older, own, _MOST_TURNS, own])
             left_out = cursor.fetchone()[0]
     turns = [
-        _turn(role, content, json.loads(fields) if isinstance(fields, str) else fields, reasoning)
-        for _, role, content, fields, reasoning in rows
+        _turn(role, content, _loaded(fields), reasoning, _loaded(parts))
+        for _, role, content, fields, parts, reasoning in rows
     ]
     if left_out:
         begins = next((at for at, turn in enumerate(turns) if turn.role == "user"), len(turns) - 1)
@@ -77,5 +79,11 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
     return turns, left_out
 
 
-def _turn(role: str, content: str, fields: Any, reasoning: str) -> ChatMessage:
-    return ChatMessage(role, content, fields or {}, reasoning)  # type: ignore[arg-type]
+def _turn(role: str, content: str, fields: Any, reasoning: str, parts: Any) -> ChatMessage:
+    turn = ChatMessage(role, content, fields or {}, reasoning)  # type: ignore[arg-type]
+    return with_engine_parts(turn, parts)
+
+
+def _loaded(value: Any) -> Any:
+    """Return JSON as a database may say it: as a value, or as text."""
+    return json.loads(value) if isinstance(value, str) else value

@@ -8,6 +8,7 @@ from django.db import IntegrityError, OperationalError, models, transaction
 from django.db.models import Q, QuerySet
 
 from streaming.models import OPEN, Conversation, Message, Response
+from streaming.record import file_collection
 from streaming.record.database import in_database
 
 _ATTEMPTS = 3
@@ -36,6 +37,8 @@ def discard(
             return
         response.delete()
         if not prompt.responses.exists():
+            same = Message.objects.filter(pk=prompt.pk)
+            file_collection.with_messages(conversation.owner, same)
             prompt.delete()
         if not conversation.messages.exists():
             conversation.delete()
@@ -59,6 +62,10 @@ def delete(rows: QuerySet[Any]) -> tuple[int, list[str]]:
                 ids(still_open.select_for_update(no_key=True))
                 locked = ids(rows.select_for_update())
                 late = ids(still_open)
+                if rows.model is Message:  # a conversation's files are its own affair
+                    for owner in set(rows.values_list("conversation__owner", flat=True)):
+                        of_owner = rows.filter(conversation__owner=owner)
+                        file_collection.with_messages(owner, of_owner)
                 rows.delete()
             return len(locked), late
         except (IntegrityError, OperationalError):

@@ -50,13 +50,21 @@ class BoundedPool:
     """`processes` that run one call each, for `seconds` at most and in `memory_bytes`.
 
     At most `most_open` calls are open at once. The processes start with the first call; when this
-    one dies they end with the call that they are in. Safe to use from any thread.
+    one dies they end with the call that they are in. Each makes `most_calls` calls (0: no bound)
+    and is replaced, so that what they took is given back. Safe to use from any thread.
     """
 
     def __init__(
-        self, processes: int, *, seconds: float, most_open: int = 256, memory_bytes: int = 2**30
+        self,
+        processes: int,
+        *,
+        seconds: float,
+        most_open: int = 256,
+        memory_bytes: int = 2**30,
+        most_calls: int = 0,
     ) -> None:
         self._processes = processes
+        self._most_calls = most_calls
         self._seconds = seconds
         self._memory_bytes = memory_bytes
         self._room = threading.BoundedSemaphore(most_open)
@@ -221,6 +229,7 @@ class BoundedPool:
             _end(broken)
         pool = ProcessPool(
             self._processes,
+            max_tasks=self._most_calls,
             initializer=confine,
             initargs=[self._memory_bytes, preloaded()],
             context=context(),

@@ -6,6 +6,7 @@ conftest is imported.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import tempfile
@@ -24,8 +25,13 @@ for name in (
     "LOG_LEVEL",
     "LOG_FORMAT",
     "HTTPS",
+    "FILES_STORAGE",
+    "FILES_STORAGE_OPTIONS",
 ):
     os.environ.pop(name, None)
+# Nor its files; the servers of tests, which have folders of their own, are told so again.
+os.environ["FILES_STORAGE"] = "django.core.files.storage.FileSystemStorage"
+os.environ["FILES_STORAGE_OPTIONS"] = json.dumps({"location": str(_data / "files")})
 os.environ["SECRET_KEY"] = "only-for-tests"
 # TEST_DATABASE_URL: the same tests on another database, as `tests/e2e/test_on_postgresql.py` does.
 os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL", f"sqlite:///{_data}/db.sqlite3")

@@ -21,6 +21,7 @@ STOP_SECONDS = 30
 def clean_environ(**changes: str) -> dict[str, str]:
     """This process's environment without ChatStream's own settings, plus `changes`."""
     ours = {"REDIS_URL", "DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "DEBUG", "LOG_LEVEL"}
+    ours |= {"FILES_STORAGE", "FILES_STORAGE_OPTIONS"}
     ours.add("DJANGO_SETTINGS_MODULE")  # set for the tests; a command names its own
     kept = {
         name: value

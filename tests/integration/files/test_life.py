@@ -1,0 +1,114 @@
+"""Files go with what refers to them, and nobody's bytes with somebody else's."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from streaming.accounts.deletion import delete_account
+from streaming.files.keeping import keep
+from streaming.lifecycle.forgetting import forget
+from streaming.models import Conversation, Message, StoredFile
+from streaming.record import file_collection, files, stored_bytes
+from streaming.record.attachments import part_of
+from streaming.record.tasks import Requester
+from tests.integration.files.conftest import places
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("storage", "here")]
+
+
+def kept(owner: str, data: bytes = b"text", user: Any = None, **fields: Any) -> StoredFile:
+    return async_to_sync(keep)(Requester(owner, user, ""), "a.txt", data, **fields)
+
+
+def conversation(owner: str, *named: StoredFile, user: Any = None) -> Conversation:
+    made = Conversation.objects.create(owner=owner, user=user)
+    parts = [part_of(file) for file in named]
+    Message.objects.create(conversation=made, role="user", content="x", parts=parts)
+    return made
+
+
+def is_there(file: StoredFile) -> bool:
+    return StoredFile.objects.filter(pk=file.pk).exists()
+
+
+def age(*aged: StoredFile) -> None:
+    keys = [file.pk for file in aged]
+    StoredFile.objects.filter(pk__in=keys).update(used_at=timezone.now() - timedelta(days=2))
+
+
+def test_a_file_goes_with_the_last_conversation_that_names_it(storage: Path) -> None:
+    file, other = kept("visitor:a"), kept("visitor:a", b"pending")
+    first, second = conversation("visitor:a", file), conversation("visitor:a", file)
+    forget(Conversation.objects.filter(pk=first.pk))
+    assert is_there(file)
+    forget(Conversation.objects.filter(pk=second.pk))
+    assert not is_there(file)
+    assert is_there(other)  # uploaded, and not sent yet
+    assert len(places(storage)) == 1
+
+
+def test_bytes_go_with_the_last_row_that_has_them(storage: Path) -> None:
+    file, program = kept("visitor:a"), kept("visitor:a", purpose="user_data")
+    assert file.place == program.place
+    file.delete()
+    assert len(places(storage)) == 1
+    program.delete()
+    assert places(storage) == []
+
+
+def test_what_was_never_sent_goes_after_a_day(storage: Path) -> None:
+    unsent, sent, new = kept("visitor:a"), kept("visitor:b"), kept("visitor:c")
+    program = kept("visitor:a", purpose="user_data")
+    conversation("visitor:b", sent)
+    age(unsent, sent, program)
+    assert file_collection.collect() == 1
+    assert not is_there(unsent)
+    assert all(map(is_there, (sent, new, program)))
+    # Whoever uploads cleans up for all.
+    age(new)
+    kept("visitor:d")
+    assert not is_there(new)
+
+
+def test_somebody_else_naming_it_keeps_nothing() -> None:
+    file = kept("visitor:a")
+    mine = conversation("visitor:a", file)
+    conversation("visitor:b", file)  # as nobody can, by any door
+    forget(Conversation.objects.filter(pk=mine.pk))
+    assert not is_there(file)
+
+
+def test_a_visitor_who_signs_in_keeps_files(storage: Path) -> None:
+    user = User.objects.create(username="ann")
+    owner = f"user:{user.pk}"
+    mine, visitors = kept(owner, b"both", user), kept("visitor:a", b"both")
+    alone = kept("visitor:a", b"alone")
+    assert len(places(storage)) == 3
+    files.merge("visitor:a", owner, user)
+    assert set(files.own(owner)) == {mine, visitors, alone}
+    assert {file.user_id for file in files.own(owner)} == {user.pk}
+    assert len(places(storage)) == 2
+    assert {stored_bytes.read(file.place) for file in files.own(owner)} == {b"both", b"alone"}
+
+
+def test_an_accounts_files_go_with_it(storage: Path) -> None:
+    user = User.objects.create(username="ann")
+    owner = f"user:{user.pk}"
+    conversation(owner, kept(owner, b"1", user), user=user)
+    kept(owner, b"2", user)
+    kept(owner, b"3", user, purpose="user_data")
+    stranger = kept("visitor:b", b"1")
+    delete_account(user)
+    assert list(StoredFile.objects.all()) == [stranger]
+    assert len(places(storage)) == 1
+    other = User.objects.create(username="ben")
+    kept(f"user:{other.pk}", b"4", other)
+    other.delete()  # an operator
+    assert len(places(storage)) == 1
