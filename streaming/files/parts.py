@@ -91,7 +91,7 @@ async def take_parts(
     kept = await _kept(requester, asked)
     found: list[dict[str, Any]] = []
     texts: list[str] = []
-    count = 0
+    count = at = 0
     for each in asked:
         file = kept.get(each.param)
         if file is not None and file.kind == StoredFile.Kind.IMAGE:
@@ -101,13 +101,15 @@ async def take_parts(
             if each.is_image:
                 raise FileRefused("invalid_part", each.param, why="the file is no image")
             text = attachments.framed(file.name, file.text)
+            found.append(attachments.part_of(file, at=at, chars=len(text)))
             texts.append(text)
-            found.append(attachments.part_of(file, chars=len(text)))
+            at += len(text) + len(SEPARATOR)
             count += file.tokens
         elif each.url:
             found.append({"type": "input_image", "image_url": each.url, "detail": each.detail})
         elif each.text:
             texts.append(each.text)
+            at += len(each.text) + len(SEPARATOR)
             found.append({"type": "input_text", "text": each.text})
     _require_context(count, details, param)
     typed = SEPARATOR.join(each.text for each in asked if each.text)

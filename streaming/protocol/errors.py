@@ -8,6 +8,7 @@ ErrorCode = Literal[
     "invalid_event",  # malformed, or a field is wrong: `param` names it
     "unsupported_version",  # the client speaks another version of the protocol
     "input_too_long",
+    "invalid_file",  # it is not taken: the message says why, `param` names the part
     "queue_full",
     "user_limit",
     "address_limit",

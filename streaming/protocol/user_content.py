@@ -20,10 +20,11 @@ class PromptText(WireModel):
 
 
 class PromptImage(WireModel):
-    """An image, by its address or as a data URL."""
+    """An image: one that is kept here (`file_id`), by its address, or as a data URL."""
 
     type: Literal["input_image"]
-    image_url: Text = Field(pattern=r"^(data:image/|https?://)")
+    file_id: Text | None = Field(None, min_length=1, max_length=200)
+    image_url: Text | None = Field(None, pattern=r"^(data:image/|https?://)")
     detail: Literal["low", "high", "auto"] = "auto"
 
 
@@ -49,10 +50,3 @@ UserContent = Annotated[
     Discriminator(_kind_of),
 ]
 """One message of a user. Text alone is the same as one part with that text."""
-
-
-def plain_text(content: str | list[PromptText | PromptImage | PromptFile]) -> str:
-    """Return the text of a message: that of its parts, each on lines of its own."""
-    if isinstance(content, str):
-        return content
-    return "\n".join(part.text for part in content if isinstance(part, PromptText))

@@ -1,9 +1,8 @@
 """The parts of a message that is more than one text: what was typed, which files came with it, and
 what an engine is given.
 
-A part of `Message.parts` is as Open Responses names it. That of a file also says how many
-characters of the message's `content` are its own (`chars`): its text stands there, framed by its
-name. Texts are joined by SEPARATOR.
+A part of `Message.parts` is as Open Responses names it. That of a file also says where in the
+message's `content` its text stands, framed by its name: from `at` on, `chars` characters.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from streaming.models import StoredFile
 Part = Mapping[str, Any]
 
 SEPARATOR = "\n\n"
+"""Between the texts of a content."""
 FILE_PREFIX = "file_"
 """Of a file's id on the wire (`protocol.ids`)."""
 
@@ -59,6 +59,13 @@ def typed_text(content: str, parts: Sequence[Part] | None) -> str:
     return SEPARATOR.join(text for text in texts if text)
 
 
+def titled_by(content: str, parts: Sequence[Part] | None) -> str:
+    """Return what a conversation is named after: what was typed, else the names of files."""
+    if typed := typed_text(content, parts).strip():
+        return typed
+    return ", ".join(each.name for each in attachments(parts) if each.name) or content
+
+
 def attachments(parts: Sequence[Part] | None) -> list[Attachment]:
     """Return the files that came with a message, in their order."""
     found = []
@@ -92,8 +99,11 @@ def key_of(file_id: object) -> UUID | None:
         return None
 
 
-def part_of(file: StoredFile, *, chars: int = 0, detail: str = "auto") -> dict[str, Any]:
-    """Return the part of a message that a file is."""
+def part_of(
+    file: StoredFile, *, at: int = 0, chars: int = 0, detail: str = "auto"
+) -> dict[str, Any]:
+    """Return the part of a message that a file is; `at` and `chars`: where its text is in the
+    content."""
     common = {"file_id": f"{FILE_PREFIX}{file.pk.hex}", "filename": file.name, "size": file.size}
     if file.kind == StoredFile.Kind.IMAGE:
         return {
@@ -108,6 +118,7 @@ def part_of(file: StoredFile, *, chars: int = 0, detail: str = "auto") -> dict[s
         **common,
         "kind": str(file.kind),
         "tokens": file.tokens,
+        "at": at,
         "chars": chars,
     }
 
@@ -123,7 +134,6 @@ def engine_parts(content: str, parts: Sequence[Part] | None) -> tuple[Part, ...]
     from streaming.record.files import data_url
 
     found: list[Part] = []
-    at = 0
     for part in parts or ():
         if part["type"] == "input_image":
             url = part.get("image_url") or data_url(key_of(part.get("file_id")))
@@ -131,11 +141,45 @@ def engine_parts(content: str, parts: Sequence[Part] | None) -> tuple[Part, ...]
             image = {"type": "input_image", "image_url": url, "detail": detail}
             found.append(image if url else {"type": "input_text", "text": _GONE})
             continue
-        chars = len(part["text"]) if part["type"] == "input_text" else part.get("chars", 0)
-        if chars:
-            found.append({"type": "input_text", "text": content[at : at + chars]})
-            at += chars + len(SEPARATOR)
+        if text := _text_of(part, content):
+            found.append({"type": "input_text", "text": text})
     return tuple(found)
+
+
+def retyped(
+    content: str, parts: Sequence[Part] | None, typed: str
+) -> tuple[str, list[dict[str, Any]] | None]:
+    """Return the content and the parts of a message in which something else is typed; what came
+    with it stays."""
+    if not parts:
+        return typed, None
+    texts, found = [], []
+    if typed:
+        texts.append(typed)
+        found.append({"type": "input_text", "text": typed})
+    for part in parts:
+        if part.get("type") == "input_text":
+            continue
+        kept = dict(part)
+        if text := _text_of(part, content):
+            kept |= {"at": _length(texts), "chars": len(text)}
+            texts.append(text)
+        found.append(kept)
+    return SEPARATOR.join(texts), found
+
+
+def _text_of(part: Part, content: str) -> str:
+    """Return the text that a model reads of a part, empty for an image."""
+    if part.get("type") == "input_file":
+        at = part.get("at", 0)
+        return content[at : at + part.get("chars", 0)]
+    text: str = part.get("text") or ""
+    return text
+
+
+def _length(texts: Sequence[str]) -> int:
+    """Return where the next text begins when it is joined to these."""
+    return sum(map(len, texts)) + len(SEPARATOR) * len(texts)
 
 
 def with_engine_parts(turn: ChatMessage, parts: Sequence[Part] | None) -> ChatMessage:

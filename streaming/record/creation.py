@@ -12,6 +12,7 @@ from django.db.models.expressions import Combinable
 
 from streaming.models import OPEN, Conversation, Message, Response, Status
 from streaming.record import instructions
+from streaming.record.attachments import titled_by
 from streaming.record.conversations import (
     insert_chain,
     newest_first,
@@ -149,7 +150,7 @@ def _place(task: Prompt, requester: Requester) -> tuple[Conversation, Response |
         previous = _earlier(task.previous_id, owner, task.conversation_id, Subject.PREVIOUS)
         return previous.conversation, previous
     if task.conversation_id is None:
-        title = title_of(task.text)
+        title = title_of(titled_by(task.text, task.parts))
         begun = Conversation.objects.create(owner=owner, user=requester.user, title=title)
         return begun, None
     conversation = Conversation.objects.filter(pk=task.conversation_id, owner=owner).first()

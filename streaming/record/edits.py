@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from streaming.models import Response, Status
+from streaming.record.attachments import retyped, typed_text
 from streaming.record.conversations import title_of
 from streaming.record.database import in_database
 from streaming.record.errors import AlreadyStarted, NotFound, NotOwner, PromptAnswered
@@ -35,11 +36,9 @@ def edit_prompt(response_id: UUID, owner: str, text: str) -> None:
         if response.prompt.responses.count() > 1:
             raise PromptAnswered
         conversation, prompt = response.conversation, response.prompt
-        if response.previous_id is None and conversation.title == title_of(prompt.content):
+        before = typed_text(prompt.content, prompt.parts)
+        if response.previous_id is None and conversation.title == title_of(before):
             conversation.title = title_of(text)
             conversation.save(update_fields=["title", "updated_at"])
-        prompt.content = text
-        if prompt.parts:  # the images and files of it stay
-            others = [part for part in prompt.parts if part["type"] != "input_text"]
-            prompt.parts = [*others, {"type": "input_text", "text": text}]
+        prompt.content, prompt.parts = retyped(prompt.content, prompt.parts, text)
         prompt.save(update_fields=["content", "parts"])

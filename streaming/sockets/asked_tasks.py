@@ -6,37 +6,38 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streaming import conf
+from streaming.files.errors import FileRefused
+from streaming.files.parts import Taken, take_parts
 from streaming.protocol.client_events import ResponseCreate
-from streaming.protocol.errors import ProtocolError
-from streaming.protocol.user_content import (
-    PromptFile,
-    PromptImage,
-    PromptPart,
-    PromptText,
-    plain_text,
+from streaming.protocol.errors import ErrorCode, ProtocolError
+from streaming.protocol.user_content import PromptPart
+from streaming.record.tasks import (
+    Continuation,
+    OwnInstructions,
+    Prompt,
+    Regeneration,
+    Requester,
+    Task,
 )
-from streaming.record.tasks import Continuation, OwnInstructions, Prompt, Regeneration, Task
 
 
-def task_of(event: ResponseCreate, details: Mapping[str, Any]) -> Task:
+async def task_of(event: ResponseCreate, details: Mapping[str, Any], requester: Requester) -> Task:
     """Return what an event asks for of the model that `details` describes (`model_details`).
 
     Raises ProtocolError as `check_prompt`, for instructions that are too long (`input_too_long`),
-    and for parts of the input that the model does not take.
+    and for files that are not taken (`invalid_file`).
     """
     instructions = _instructions_of(event)
     if event.input is not None:
-        parts = () if isinstance(event.input, str) else event.input
-        _check_parts(parts, details)
-        text = plain_text(event.input)
-        check_prompt(text, may_be_empty=any(isinstance(part, PromptImage) for part in parts))
+        taken = await _taken(event.input, details, requester)
+        check_prompt(taken.typed, may_be_empty=taken.parts is not None)
         return Prompt(
-            text,
+            taken.content,
             event.conversation_id,
             event.previous_response_id,
             event.follows_newest,
             instructions,
-            parts=kept_parts(parts),
+            parts=tuple(taken.parts or ()),
         )
     if event.regenerates is not None:
         return Regeneration(event.regenerates, event.conversation_id, instructions)
@@ -55,23 +56,18 @@ def _instructions_of(event: ResponseCreate) -> OwnInstructions | None:
     return OwnInstructions(text) if event.gives_instructions else None
 
 
-def _check_parts(parts: Sequence[PromptPart], details: Mapping[str, Any]) -> None:
-    """Raise ProtocolError (`invalid_event`) for a part that the model does not take."""
-    for number, part in enumerate(parts):
-        if isinstance(part, PromptImage) and not details.get("takes_images"):
-            message = "This model takes text only; it cannot see images."
-        elif isinstance(part, PromptFile):
-            message = "Files are not taken here; send their text as `input_text`."
-        else:
-            continue
-        raise ProtocolError("invalid_event", message, f"input.{number}.type")
-
-
-def kept_parts(parts: Sequence[PromptPart]) -> tuple[Mapping[str, Any], ...]:
-    """Return the parts of a message as the record keeps them: none of one that is all text."""
-    if all(isinstance(part, PromptText) for part in parts):
-        return ()
-    return tuple(part.model_dump(exclude_none=True) for part in parts)
+async def _taken(
+    sent: str | Sequence[PromptPart], details: Mapping[str, Any], requester: Requester
+) -> Taken:
+    """Return what is sent, with its files stored. Raises ProtocolError (`invalid_file`)."""
+    if isinstance(sent, str):
+        return Taken(sent, sent)
+    parts = [part.model_dump(exclude_none=True) for part in sent]
+    try:
+        return await take_parts(requester, parts, details)
+    except FileRefused as error:
+        code: ErrorCode = "unavailable" if error.is_temporary else "invalid_file"
+        raise ProtocolError(code, error.message, error.param) from None
 
 
 def check_prompt(text: str, *, may_be_empty: bool = False) -> None:

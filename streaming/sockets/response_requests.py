@@ -56,8 +56,8 @@ class ResponseRequests:
     async def create(self, event: ResponseCreate) -> None:
         """Accept a response and show it."""
         details = await model_details(self._layer)
-        task = task_of(event, details)
         client = self._identity
+        task = await task_of(event, details, client.requester)
         async with self._reader(is_asked=True) as reader:
             await accepting.accept(
                 self._layer,

@@ -55,6 +55,7 @@ async def test_a_file_is_framed_in_the_text_of_the_model(ann: Requester) -> None
         "kind": "markdown",
         "size": 7,
         "tokens": 2,
+        "at": 13,
         "chars": len(frame),
     }
     assert attachments.typed_text(taken.content, taken.parts) == taken.typed
