@@ -13,6 +13,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from streaming.api.openai_errors import body_of
+from streaming.protocol.request_items import place_of
 from streaming.protocol.response_resource import ResponseError
 from streaming.system.outages import AWAY
 
@@ -171,16 +172,20 @@ def _unreadable(error: HttpError) -> ApiError:
 def _invalid(error: ValidationError) -> ApiError:
     """The first fault, in one sentence that names the field."""
     fault = error.errors[0]
-    location = [str(part) for part in fault["loc"][2:]]  # after "body" and its argument's name
+    location = place_of(fault["loc"][2:])  # after "body" and its argument's name
     param = fault.get("ctx", {}).get("param") or ".".join(location)[:_PARAM_CHARS] or None
     kind, message = str(fault["type"]), str(fault["msg"]).removeprefix("Value error, ")
     if kind in _OWN_KINDS:
         return ApiError(400, kind, message, param)
     if param is None:
-        message = "The body must be one JSON object with `model` and `messages`."
-        return ApiError(400, "invalid_json", message)
+        return ApiError(400, "invalid_json", "The body must be one JSON object.")
     code = "missing_required_parameter" if kind == "missing" else "invalid_value"
     return ApiError(400, code, f"`{param}`: {message}.", param)
 
 
-_OWN_KINDS = ("unsupported_parameter", "unsupported_value", "invalid_content")
+_OWN_KINDS = (
+    "unsupported_parameter",
+    "unsupported_value",
+    "invalid_content",
+    "missing_required_parameter",
+)

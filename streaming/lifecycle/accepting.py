@@ -20,7 +20,7 @@ from streaming.models import TERMINAL, Response, Status
 from streaming.monitoring import metrics
 from streaming.record import creation, deletion, lookups
 from streaming.record.errors import NotFound, NotOwner
-from streaming.record.tasks import History, Requester, Task
+from streaming.record.tasks import History, Items, Requester, Task, gives_instructions
 from streaming.system.outages import log_fault
 from streaming.waiting_list.interface import (
     AdmissionLimits,
@@ -162,8 +162,9 @@ async def _place(
         if task:
             await deletion.discard(
                 row,
-                with_conversation=isinstance(task, History),
-                with_instructions=getattr(task, "instructions", None) is not None,
+                with_conversation=task.begins_conversation and isinstance(task, History | Items),
+                with_instructions=gives_instructions(task),
+                messages=len(task.messages) if isinstance(task, Items) else None,
             )
         raise
     await reader.placed(row, place)

@@ -16,6 +16,9 @@ from streaming.record.attachments import with_engine_parts
 
 _MOST_TURNS = 100_000
 
+_ENGINE_FIELDS = ("tool_calls", "tool_call_id", "name")
+"""The fields of a turn that an engine is told; others are for whoever reads the turn again."""
+
 _NEWEST = """
 WITH RECURSIVE chain(id, parent, depth, chars, thought) AS (
     SELECT id, parent_id, 0, length(content), length(reasoning) FROM {table} WHERE id = %s
@@ -50,9 +53,9 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
     no more characters together; that no turn is left out for.
     """
     if newest.parent_id is None:
-        only = _turn(newest.role, newest.content, newest.fields, newest.reasoning, newest.parts)
-        return [only], 0
-    key, own = (
+        own = (newest.role, newest.content, newest.fields, newest.parts, newest.reasoning)
+        return [turn_of(*own)], 0
+    key, conversation = (
         field.get_db_prep_value(value, connection)
         for field, value in (
             (Message._meta.get_field("id"), newest.pk),
@@ -61,16 +64,18 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
     )
     table = connection.ops.quote_name(Message._meta.db_table)
     with connection.cursor() as cursor:
-        bounds = [key, most_chars, _MOST_TURNS, own, most_chars]
+        bounds = [key, most_chars, _MOST_TURNS, conversation, most_chars]
         cursor.execute(_NEWEST.format(table=table), bounds)
         rows = cursor.fetchall()
         older = rows[0][0] if rows else None
         left_out = 0
         if older is not None:
-            cursor.execute(_OLDER.format(table=table), [older, own, _MOST_TURNS, own])
+            cursor.execute(
+                _OLDER.format(table=table), [older, conversation, _MOST_TURNS, conversation]
+            )
             left_out = cursor.fetchone()[0]
     turns = [
-        _turn(role, content, _loaded(fields), reasoning, _loaded(parts))
+        turn_of(role, content, _loaded(fields), _loaded(parts), reasoning)
         for _, role, content, fields, parts, reasoning in rows
     ]
     if left_out:
@@ -79,11 +84,13 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
     return turns, left_out
 
 
-def _turn(role: str, content: str, fields: Any, reasoning: str, parts: Any) -> ChatMessage:
-    turn = ChatMessage(role, content, fields or {}, reasoning)  # type: ignore[arg-type]
+def turn_of(role: str, content: str, fields: Any, parts: Any, reasoning: str) -> ChatMessage:
+    """Return a turn as an engine takes it."""
+    told = {name: value for name, value in (fields or {}).items() if name in _ENGINE_FIELDS}
+    turn = ChatMessage(role, content, told, reasoning)  # type: ignore[arg-type]
     return with_engine_parts(turn, parts)
 
 
 def _loaded(value: Any) -> Any:
-    """Return JSON as a database may say it: as a value, or as text."""
+    """Return JSON as the database's driver gives it: some parse it."""
     return json.loads(value) if isinstance(value, str) else value

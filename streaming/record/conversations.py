@@ -47,8 +47,11 @@ def newest_first(conversation: Conversation) -> QuerySet[Response]:
     return conversation.responses.order_by("-ordinal", "-created_at", "-pk")
 
 
-def insert_chain(conversation: Conversation, messages: Sequence[ChatMessage]) -> UUID:
-    """Write a program's messages, each after the one before; return the id of the last one.
+def insert_chain(
+    conversation: Conversation, messages: Sequence[ChatMessage], after: UUID | None = None
+) -> UUID:
+    """Write a program's messages, the first one after the message `after`, each of the others after
+    the one before; return the id of the last one.
 
     By one statement and without models: a thousand of these took the database's thread, for which
     everybody waits, 90 ms.
@@ -64,7 +67,7 @@ def insert_chain(conversation: Conversation, messages: Sequence[ChatMessage]) ->
         values = {
             "id": ids[number],
             "conversation": conversation.pk,
-            "parent": ids[number - 1] if number else None,
+            "parent": ids[number - 1] if number else after,
             "role": turn.role,
             "content": turn.content,
             "reasoning": turn.reasoning,

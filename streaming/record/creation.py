@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,8 +10,10 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, transaction
 from django.db.models.expressions import Combinable
 
+from streaming import conf
+from streaming.engine.base import ChatMessage
 from streaming.models import OPEN, Conversation, Message, Response, Status
-from streaming.record import instructions
+from streaming.record import following, instructions
 from streaming.record.attachments import titled_by
 from streaming.record.conversations import (
     insert_chain,
@@ -23,6 +25,7 @@ from streaming.record.conversations import (
 from streaming.record.database import in_database
 from streaming.record.errors import (
     NotFound,
+    NothingToAnswer,
     NothingToContinue,
     NotOwner,
     OtherConversation,
@@ -31,7 +34,15 @@ from streaming.record.errors import (
 )
 from streaming.record.histories import answer_of
 from streaming.record.lookups import find
-from streaming.record.tasks import Continuation, History, Prompt, Regeneration, Requester, Task
+from streaming.record.tasks import (
+    Continuation,
+    History,
+    Items,
+    Prompt,
+    Regeneration,
+    Requester,
+    Task,
+)
 
 
 @in_database
@@ -49,11 +60,13 @@ def create(
 
     Raises NotOwner for another owner's id, NotFound for a conversation or an earlier response that
     is not the owner's, and OtherConversation, StillOpen or NothingToContinue for an earlier
-    response that does not fit.
+    response that does not fit; for items also what `following.place` and `following.check_calls`
+    raise.
     """
     try:
         with transaction.atomic():
-            may_be_known = response_id is not None and not isinstance(task, History)
+            is_known_to_be_new = isinstance(task, History | Items)
+            may_be_known = response_id is not None and not is_known_to_be_new
             if may_be_known and (known := find(str(response_id))):
                 return _own(known, requester), False
             turn = _turn(task, requester)
@@ -73,6 +86,7 @@ def create(
                 params=params,
                 instructions=_instructions(task, turn, requester),
                 in_session=requester.in_session,
+                **_kept(task),
             )
             return response, True
     except IntegrityError:
@@ -106,6 +120,8 @@ def _turn(task: Task, requester: Requester) -> _Turn:
             return _Turn(earlier.conversation, earlier.prompt_id, earlier.previous, earlier)
         case History():
             return _new_history(task, requester)
+        case Items():
+            return _new_items(task, requester)
 
 
 def _instructions(task: Task, turn: _Turn, requester: Requester) -> str:
@@ -116,6 +132,10 @@ def _instructions(task: Task, turn: _Turn, requester: Requester) -> str:
             return turn.continues.instructions if turn.continues else ""
         case History():
             return ""
+        case Items():
+            is_chat = turn.conversation.source == Conversation.Source.CHAT
+            operator = conf.get().instructions if is_chat else ""
+            return instructions.joined(operator, task.instructions)
         case Prompt() | Regeneration():
             return instructions.for_new(turn.conversation, task.instructions, requester.user)
 
@@ -133,14 +153,43 @@ def _new_prompt(task: Prompt, requester: Requester) -> _Turn:
 
 
 def _new_history(task: History, requester: Requester) -> _Turn:
-    asked = (turn.content for turn in reversed(task.messages) if turn.role == "user")
-    conversation = Conversation.objects.create(
+    conversation = _program_conversation(task.messages, requester)
+    return _Turn(conversation, insert_chain(conversation, task.messages))
+
+
+def _new_items(task: Items, requester: Requester) -> _Turn:
+    place = following.place(task, requester.owner)
+    following.check_calls(task.messages, place.newest)
+    conversation = place.conversation or _program_conversation(task.messages, requester)
+    newest = place.newest
+    if task.messages:
+        prompt = insert_chain(conversation, task.messages, newest.pk if newest else None)
+    elif newest is not None and following.is_to_answer(newest):
+        prompt = newest.pk
+    else:
+        raise NothingToAnswer(Subject.CONVERSATION)
+    return _Turn(conversation, prompt, place.previous)
+
+
+def _program_conversation(messages: Sequence[ChatMessage], requester: Requester) -> Conversation:
+    asked = (turn.content for turn in reversed(messages) if turn.role == "user")
+    return Conversation.objects.create(
         owner=requester.owner,
         user=requester.user,
-        title=title_of(next(asked, task.messages[-1].content)),
+        title=title_of(next(asked, messages[-1].content if messages else "")),
         source=Conversation.Source.API,
     )
-    return _Turn(conversation, insert_chain(conversation, task.messages))
+
+
+def _kept(task: Task) -> dict[str, Any]:
+    """Return the columns that only a response of items has."""
+    if not isinstance(task, Items):
+        return {}
+    return {
+        "request": dict(task.request) or None,
+        "stored": task.stored,
+        "background": task.background,
+    }
 
 
 def _place(task: Prompt, requester: Requester) -> tuple[Conversation, Response | None]:

@@ -23,20 +23,27 @@ _GO_WITH: dict[type[models.Model], str] = {
 
 @in_database
 def discard(
-    response: Response, *, with_conversation: bool = False, with_instructions: bool = False
+    response: Response,
+    *,
+    with_conversation: bool = False,
+    with_instructions: bool = False,
+    messages: int | None = None,
 ) -> None:
     """Delete a response that the waiting list did not accept, its prompt unless that has other
     answers, and its conversation if nothing is left of it. `with_conversation`: all of the
     conversation was written with the response, and goes with it. `with_instructions`: it gave the
     conversation instructions, which has its former ones again (those of `response.conversation`,
-    as `creation.create` returns it)."""
+    as `creation.create` returns it). `messages`: so many were written with it, the last of which is
+    the prompt."""
     with transaction.atomic():
         conversation, prompt = response.conversation, response.prompt
         if with_conversation:
             conversation.delete()
             return
         response.delete()
-        if not prompt.responses.exists():
+        if messages is not None:
+            _delete_last(conversation, prompt, messages)
+        elif not prompt.responses.exists():
             same = Message.objects.filter(pk=prompt.pk)
             file_collection.with_messages(conversation.owner, same)
             prompt.delete()
@@ -45,6 +52,17 @@ def discard(
         elif with_instructions:
             former = conversation.instructions
             Conversation.objects.filter(pk=conversation.pk).update(instructions=former)
+
+
+def _delete_last(conversation: Conversation, message: Message, count: int) -> None:
+    """Delete a message and those before it, `count` in all, which nothing else refers to yet."""
+    turn: Message | None = message
+    for _ in range(count):
+        if turn is None:
+            return
+        file_collection.with_messages(conversation.owner, Message.objects.filter(pk=turn.pk))
+        turn.delete()
+        turn = turn.parent
 
 
 def delete(rows: QuerySet[Any]) -> tuple[int, list[str]]:

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from streaming.engine.base import Finished, FinishReason
 from streaming.models import OPEN, Message, Response, Status
+from streaming.record import following
 from streaming.record.database import in_database
 from streaming.record.histories import prefix_of, thought_before
 from streaming.record.output import Output
@@ -166,10 +167,7 @@ def _keep_answer(response: Response) -> None:
     """Make what an ended response says, if it says anything, a turn of its conversation."""
     if response.message_id:
         prompt = Message.objects.filter(pk=response.prompt_id)
-        calls = [
-            {name: value for name, value in call.items() if name != "index"}
-            for call in (response.passed or {}).get("tool_calls", ())
-        ]
+        calls = Output.of_row(response).tool_calls(response.pk)
         response.message = Message.objects.create(
             id=response.message_id,
             conversation_id=response.conversation_id,
@@ -180,3 +178,4 @@ def _keep_answer(response: Response) -> None:
             fields={"tool_calls": calls} if calls else None,
             searchable=Coalesce(Subquery(prompt.values("searchable")), Value(True)),
         )
+        following.keep_tail(response)

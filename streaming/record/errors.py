@@ -43,6 +43,22 @@ class NothingToContinue(RecordError):
     """The answer is complete, or nothing was said: there is no more to come."""
 
 
+class UnknownCall(RecordError):
+    """A tool's message answers a call that none of the turns before it makes."""
+
+    def __init__(self, call_id: str) -> None:
+        super().__init__()
+        self.call_id = call_id
+
+
+class UnansweredCall(UnknownCall):
+    """A turn follows the call of a tool, of which nobody has said what came of it."""
+
+
+class NothingToAnswer(RecordError):
+    """There is no new message, and the last turn of the conversation is nothing to answer."""
+
+
 class AlreadyStarted(RecordError):
     """The response does not wait any more: its prompt cannot change."""
 

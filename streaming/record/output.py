@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+from uuid import UUID
 
 from streaming.models import Response
 
@@ -50,6 +51,21 @@ class Output:
             Segment("function_call", call["index"]) for call in self.passed.get("tool_calls", ())
         ]
         return (*(each for each in found if each.size), *calls)
+
+    def tool_calls(self, response_id: UUID) -> list[dict[str, Any]]:
+        """Return the calls of a response as a turn of its conversation keeps them: each has an id,
+        which is made of its item's where the model's server gave none."""
+        calls = {call["index"]: call for call in self.passed.get("tool_calls", ())}
+        numbers = enumerate(self.all_segments())
+        return [
+            {
+                "id": f"call_{response_id.hex}_{number}",
+                "type": "function",
+                **{name: value for name, value in calls[size].items() if name != "index" and value},
+            }
+            for number, (kind, size) in numbers
+            if kind == "function_call"
+        ]
 
     def kept_segments(self) -> list[list[str | int]] | None:
         """Return what `Response.items` keeps: None where `all_segments` finds the same without."""

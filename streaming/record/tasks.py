@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -83,4 +83,39 @@ class History:
     begins_conversation = True
 
 
-Task = Prompt | Regeneration | Continuation | History
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Answer the last of a program's messages, oldest first. They follow the ended response
+    `previous_id` or what `conversation_id` has so far, or begin a conversation; an assistant's last
+    message is continued. Of a conversation they may be none: its last turn is answered. A
+    `response_id` is new.
+
+    - `instructions`: of this response alone.
+    - `request`: what the response keeps of the request (`Response.request`). One with
+      `conversation` adds its answer to the conversation.
+    - `stored`: whether it may be read later, and followed by others than `follows_unstored`.
+    - `background`: it goes on without a reader.
+    - `follows_unstored`: `previous_id` may be one that is not stored.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    previous_id: UUID | None = None
+    conversation_id: UUID | None = None
+    instructions: str = ""
+    request: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    stored: bool = True
+    background: bool = False
+    follows_unstored: bool = False
+
+    @property
+    def begins_conversation(self) -> bool:
+        """Whether the messages are the first ones of a new conversation."""
+        return not (self.conversation_id or self.previous_id)
+
+
+Task = Prompt | Regeneration | Continuation | History | Items
+
+
+def gives_instructions(task: Task) -> bool:
+    """Return whether a task gives its conversation instructions of its own."""
+    return isinstance(task, Prompt | Regeneration) and task.instructions is not None

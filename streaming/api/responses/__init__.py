@@ -1,0 +1,1 @@
+"""`/v1/responses`: Open Responses over HTTP and server-sent events."""
