@@ -16,6 +16,11 @@ def comment(place: dict[str, Any]) -> str:
     return f": queued position {place['position']} of {place['size']}\n\n"
 
 
+def event(fields: dict[str, Any]) -> str:
+    """Return an event that is named by its `type`."""
+    return f"event: {fields['type']}\n{data(fields)}"
+
+
 def data(fields: dict[str, Any]) -> str:
     """Return an event of one line of JSON."""
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))

@@ -27,6 +27,7 @@ from streaming.api.chat_completions import ConversationCompletion
 from streaming.api.errors import ApiError, set_handlers, too_large
 from streaming.api.middleware import response_id_of
 from streaming.api.requests import ChatCompletionRequest
+from streaming.api.responses.views import router as responses_router
 from streaming.record.tasks import Requester
 
 _REF = "#/components/schemas/{model}"
@@ -171,3 +172,6 @@ async def list_models(request: HttpRequest) -> ModelList:
 async def retrieve_model(request: HttpRequest, model: str) -> Model:
     """One model of the live workers."""
     return await served.find(get_channel_layer(), model)
+
+
+api.add_router("/responses", responses_router)

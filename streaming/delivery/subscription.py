@@ -1,7 +1,8 @@
 """One response's events for one HTTP request.
 
-An HTTP request cannot come back and resume, as a socket does. So it owns its response: when the
-request is over, for whatever reason, and the response is not, the response is cancelled.
+A request that asks for a response mostly owns it: when the request is over, for whatever reason,
+and the response is not, the response is cancelled. One that goes on in the background is not, nor
+one that somebody only comes to read.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextvars import Context
 from typing import Any
 from uuid import UUID
@@ -21,18 +22,21 @@ from streaming.delivery.listening import listen
 from streaming.delivery.queue_position import QueuePosition
 from streaming.delivery.viewer import Viewer
 from streaming.delivery.viewers import Viewers
-from streaming.lifecycle import accepting, ending
+from streaming.lifecycle import accepting, ending, forgetting
 from streaming.models import Response
 from streaming.protocol.response_events import TERMINAL_TYPES
 from streaming.record.errors import RecordError
 from streaming.record.tasks import Requester, Task
 from streaming.system.outages import log_fault
-from streaming.waiting_list.interface import Place, WaitingListError, group_name
+from streaming.waiting_list.interface import Place, State, WaitingListError, group_name
 
 logger = logging.getLogger(__name__)
 
 _UNREAD_EVENTS = 50
 """Maximum events that wait for a slow reader. Later ones are in the log, which is read then."""
+
+_LAST_WORD_SECONDS = 10.0
+"""So long a response that is to be deleted may take to end when it was cancelled."""
 
 _leaving: set[asyncio.Task[None]] = set()
 
@@ -51,8 +55,13 @@ class Subscription:
     a request together with the request, and waits for it while nothing else can run.
     """
 
-    def __init__(self, layer: BaseChannelLayer) -> None:
+    def __init__(self, layer: BaseChannelLayer, *, owns: bool = True) -> None:
         self._layer = layer
+        self._owns = owns
+        self._after = 0
+        self._state = State.WAITING
+        self._is_read = True
+        self._over = asyncio.Event()
         self._response: Response | None = None
         self._accepting: asyncio.Task[QueuePosition] | None = None
         self._first_position: QueuePosition | None = None
@@ -76,13 +85,29 @@ class Subscription:
 
         Raises WaitingListError if there is no place.
         """
+        return await self._enter(self._accept(task, params, requester, response_id))
+
+    async def resume(self, response_id: UUID, owner: str, after: int = 0) -> QueuePosition:
+        """Read a response that was accepted before, from event `after` + 1 on, and return its
+        place; call it in the request's task.
+
+        Raises NotFound, NotOwner, and WaitingListError as `accepting.resume`.
+        """
+        self._after = after
+        return await self._enter(self._resume(response_id, owner))
+
+    async def _enter(self, work: Coroutine[Any, Any, QueuePosition]) -> QueuePosition:
         request = asyncio.current_task()
         assert request is not None
-        work = self._accept(task, params, requester, response_id)
         self._accepting = asyncio.create_task(work, context=Context())
         request.add_done_callback(self._leave)
         # A client that vanishes now must not leave half an acceptance behind.
         return await asyncio.shield(self._accepting)
+
+    @property
+    def state(self) -> State:
+        """Return the state in the list that the response had when it was accepted or resumed."""
+        return self._state
 
     @property
     def response(self) -> Response:
@@ -143,6 +168,11 @@ class Subscription:
         assert self._first_position is not None
         return self._first_position
 
+    async def _resume(self, response_id: UUID, owner: str) -> QueuePosition:
+        self._response = await accepting.resume(self._layer, response_id, owner, self)
+        assert self._first_position is not None
+        return self._first_position
+
     async def expect(self, row: Response) -> bool:
         """Remember the row; what is published before `placed` is in the log, which the viewer reads
         first."""
@@ -152,6 +182,7 @@ class Subscription:
     async def placed(self, row: Response, place: Place) -> None:
         """Subscribe to the response's events, and begin to read them."""
         response_id = str(row.pk)
+        self._state = place.state
         self._channel = await self._layer.new_channel()
         await self._layer.group_add(group_name(response_id), self._channel)
         self._viewer = Viewer(
@@ -164,7 +195,7 @@ class Subscription:
     # --- what comes ---
 
     async def _read(self, viewer: Viewer, position: QueuePosition) -> None:
-        await viewer.open(position)
+        await viewer.open(position, self._after)
         await listen(self._layer, self._channel, viewer.feed)
 
     async def _take(self, text: str) -> None:
@@ -172,12 +203,13 @@ class Subscription:
         if event["type"] == "chatstream:queue_position":
             # One task sends all viewers their positions: it must not wait for this reader.
             self._position = event
-        else:
+        elif self._is_read:
             await self._events.put(event)
         self._news.set()
 
     def _note_done(self) -> None:
         self._done = True
+        self._over.set()
 
     # --- the end ---
 
@@ -193,8 +225,10 @@ class Subscription:
         if self._response is None:
             return
         response_id = str(self._response.pk)
-        if not self._done:
+        if self._owns and not self._done:
             await self._cancel(response_id)
+        if self._owns and not self._response.stored:
+            await self._forget(response_id)
         if self._viewer:
             Viewers.here(self._layer).discard(self._viewer)
         if self._reader:
@@ -203,6 +237,19 @@ class Subscription:
         if self._channel:
             with contextlib.suppress(Exception):  # the layer may be away, and forgets all the same
                 await self._layer.group_discard(group_name(response_id), self._channel)
+
+    async def _forget(self, response_id: str) -> None:
+        """Delete what is not to be stored; what cannot be now is deleted later."""
+        self._is_read = False
+        while not self._events.empty():
+            self._events.get_nowait()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORD_SECONDS):
+                    await self._over.wait()
+            await forgetting.forget_response(self._layer, response_id)
+        except Exception as error:
+            log_fault(logger, error, "The response %s is not deleted yet.", response_id)
 
     async def _cancel(self, response_id: str) -> None:
         try:

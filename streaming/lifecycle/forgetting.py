@@ -8,18 +8,19 @@ finds no row to it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
+from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import transaction
 from django.db.models import QuerySet
 
 from streaming.lifecycle import ending
-from streaming.record import deletion
+from streaming.record import deletion, responses
 from streaming.record.errors import RecordError
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,15 @@ def forget_in_transaction(rows: QuerySet[Any]) -> None:
     when that is committed, and stays if it is rolled back."""
     _, late = deletion.delete(rows)
     transaction.on_commit(partial(withdraw, late))
+
+
+async def forget_response(layer: BaseChannelLayer, response_id: str) -> None:
+    """Delete one response, with its turns that nothing else stands on; an open one is cancelled
+    first."""
+    with contextlib.suppress(RecordError):
+        await ending.cancel(layer, response_id)
+    if await responses.delete(response_id):
+        await ending.settle(layer, response_id)
 
 
 def cancel_open(rows: QuerySet[Any]) -> None:

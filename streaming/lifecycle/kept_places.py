@@ -1,7 +1,8 @@
 """The places of those who have left: an account's are kept while it is signed in somewhere.
 
 That holds for what was asked for in a signed-in session (`Response.in_session`). What a visitor or
-a program asked for goes when nobody has watched it for a while.
+a program asked for goes when nobody has watched it for a while, unless it is to go on in the
+background.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ LOOK_SECONDS = 60.0
 
 
 async def keep(layer: BaseChannelLayer, response_ids: Sequence[str]) -> set[str]:
-    """Keep those unwatched responses whose accounts are signed in; return their ids.
+    """Keep those unwatched responses whose accounts are signed in, or that go on in the background;
+    return their ids.
 
     If the sessions cannot be read, all that an account may be signed in for are kept until the next
     sweep. Raises what the record raises while it is away: then nothing can be ended either.
@@ -37,15 +39,15 @@ async def keep(layer: BaseChannelLayer, response_ids: Sequence[str]) -> set[str]
 
 
 async def _keep(layer: BaseChannelLayer, response_ids: Sequence[str]) -> set[str]:
-    accounts = await lookups.accounts_in_session(response_ids)
-    if not accounts:
-        return set()
-    try:
-        present = await in_database(sessions.signed_in)(set(accounts.values()))
-    except Exception as error:
-        log_fault(logger, error, "Who is signed in cannot be read; the places are kept meanwhile.")
-        return set(accounts)
-    kept = {name for name, account in accounts.items() if account in present}
+    kept: set[str] = await lookups.in_background(response_ids)
+    if accounts := await lookups.accounts_in_session(response_ids):
+        try:
+            present = await in_database(sessions.signed_in)(set(accounts.values()))
+        except Exception as error:
+            text = "Who is signed in cannot be read; the places are kept meanwhile."
+            log_fault(logger, error, text)
+            return kept | set(accounts)
+        kept |= {name for name, account in accounts.items() if account in present}
     # The next sweep that names them is LOOK_SECONDS from now, be the grace shorter or longer.
     seconds = LOOK_SECONDS - conf.get().disconnect_grace
     for name in kept:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 
@@ -44,6 +45,26 @@ WITH RECURSIVE chain(parent, depth) AS (
 SELECT count(*) FROM chain
 """
 
+_KEYS = """
+WITH RECURSIVE chain(id, parent, depth) AS (
+    SELECT id, parent_id, 0 FROM {table} WHERE id = %s
+    UNION ALL
+    SELECT turn.id, turn.parent_id, chain.depth + 1
+    FROM chain JOIN {table} turn ON turn.id = chain.parent
+    WHERE chain.depth < %s AND turn.conversation_id = %s
+)
+SELECT id FROM chain ORDER BY depth
+"""
+
+
+def keys_to(newest: Message) -> list[UUID]:
+    """Return the keys of the turns up to `newest`, the newest first."""
+    key, conversation = _prepared(newest)
+    table = connection.ops.quote_name(Message._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(_KEYS.format(table=table), [key, _MOST_TURNS, conversation])
+        return [UUID(str(row[0])) for row in cursor.fetchall()]
+
 
 def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
     """Return the turns up to `newest`, oldest first, and how many older ones were left out.
@@ -55,13 +76,7 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
     if newest.parent_id is None:
         own = (newest.role, newest.content, newest.fields, newest.parts, newest.reasoning)
         return [turn_of(*own)], 0
-    key, conversation = (
-        field.get_db_prep_value(value, connection)
-        for field, value in (
-            (Message._meta.get_field("id"), newest.pk),
-            (Message._meta.get_field("conversation"), newest.conversation_id),
-        )
-    )
+    key, conversation = _prepared(newest)
     table = connection.ops.quote_name(Message._meta.db_table)
     with connection.cursor() as cursor:
         bounds = [key, most_chars, _MOST_TURNS, conversation, most_chars]
@@ -82,6 +97,15 @@ def chain_to(newest: Message, most_chars: int) -> tuple[list[ChatMessage], int]:
         begins = next((at for at, turn in enumerate(turns) if turn.role == "user"), len(turns) - 1)
         turns, left_out = turns[begins:], left_out + begins
     return turns, left_out
+
+
+def _prepared(message: Message) -> tuple[Any, Any]:
+    """Return the keys of a turn and of its conversation as the database has them."""
+    own, conversation = Message._meta.get_field("id"), Message._meta.get_field("conversation")
+    return (
+        own.get_db_prep_value(message.pk, connection),
+        conversation.get_db_prep_value(message.conversation_id, connection),
+    )
 
 
 def turn_of(role: str, content: str, fields: Any, parts: Any, reasoning: str) -> ChatMessage:

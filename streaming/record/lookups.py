@@ -46,6 +46,13 @@ def accounts_in_session(response_ids: Sequence[str]) -> dict[str, Any]:
 
 
 @in_database
+def in_background(response_ids: Sequence[str]) -> set[str]:
+    """Return the ids of those that are open and go on without a reader."""
+    rows = Response.objects.filter(pk__in=response_ids, status__in=OPEN, background=True)
+    return {str(pk) for pk in rows.values_list("pk", flat=True)}
+
+
+@in_database
 def open_rows(
     accepting_before: datetime | None, limit: int, after: Response | None = None
 ) -> list[Response]:

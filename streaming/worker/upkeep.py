@@ -11,6 +11,7 @@ from channels.layers import BaseChannelLayer
 from streaming import conf
 from streaming.lifecycle import ending, kept_places, reconciler, recovery
 from streaming.lifecycle.titling import Titling
+from streaming.lifecycle.unstored import Unstored
 from streaming.record.errors import RecordError
 from streaming.waiting_list import samples
 from streaming.worker.list_ownership import ListOwnership
@@ -38,6 +39,7 @@ class Upkeep:
         self._ownership = ownership
         self._on_returned = on_returned
         self._titling = Titling(layer)
+        self._unstored = Unstored(layer)
 
     async def sweep(self) -> None:
         """Take back what dead workers held, and end what nobody wants any more."""
@@ -65,6 +67,7 @@ class Upkeep:
         seconds = 1.5 * reconciler.INTERVAL_SECONDS
         if await self._layer.waiting_list.elect("reconcile", self._worker_id, seconds):
             await reconciler.reconcile(self._layer)
+            await self._unstored.go_on()
 
     async def title(self) -> None:
         """Have the model make a title, where it is to, if it is this one's turn."""

@@ -115,7 +115,7 @@ def kept_of(request: ResponseRequest) -> dict[str, Any]:
         shown = {name: kept["reasoning"].get(name) for name in _SHOWN_REASONING}
         kept["reasoning"] = shown
     if "text" in kept:
-        kept["text"].setdefault("format", {"type": "text"})
+        kept["text"]["format"] = _shown_format(kept["text"].get("format"))
     text = json.dumps(kept)
     if len(text) > MOST_KEPT_CHARS:
         said = f"`tools`, `text` and `metadata` have {len(text):,} characters together; at most "
@@ -149,6 +149,12 @@ def _tools(request: ResponseRequest) -> tuple[list[dict[str, Any]] | None, Any]:
         function = {name: value for name, value in tool.items() if name != "type"}
         tools.append({"type": "function", "function": function})
     return tools, choice
+
+
+def _shown_format(given: dict[str, Any] | None) -> dict[str, Any]:
+    if given is None or given["type"] != "json_schema":
+        return {"type": given["type"] if given else "text"}
+    return {"description": None, "strict": False, **given}
 
 
 def _format(given: TextFormat | None) -> dict[str, Any] | None:
