@@ -54,14 +54,20 @@ async def test_a_list_of_another_format_is_not_touched(empty_valkey: Valkey) -> 
     await backend.close()
 
 
-async def test_a_list_from_before_the_number_was_written_goes_on(empty_valkey: Valkey) -> None:
+async def test_a_list_from_before_the_number_was_written_is_another_formats(
+    empty_valkey: Valkey,
+) -> None:
     backend = RedisBackend(empty_valkey.url)
     await backend.beat()
     await backend.ask("r")
     with Redis.from_url(empty_valkey.url) as client:
         client.hdel(META, "format")
-        assert (await backend.claim()).entry.response_id == "r"
-        assert client.hget(META, "format") == str(FORMAT).encode()
+        kept = everything(client)
+        with pytest.raises(OtherFormat, match=r"another version .*manage\.py takeprefix"):
+            await backend.claim()
+        with pytest.raises(RedisRefused, match="another version"):
+            await asyncio.to_thread(claim_prefix, parse(empty_valkey.url), "test", "")
+        assert everything(client) == kept
     await backend.close()
 
 

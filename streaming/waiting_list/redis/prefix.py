@@ -27,6 +27,8 @@ def claim_prefix(address: RedisAddress, prefix: str, site_id: str, *, take: bool
             owner, stored = client.hmget(meta, "site", "format")
             if not take and owner is not None and _text(owner) != site_id:
                 raise RedisRefused(other_site(prefix))
+            if stored is None and client.exists(f"{prefix}:waiting:open"):
+                stored = b"1"  # from before the number was written
             if stored is not None and _text(stored) != str(FORMAT):
                 if not take:
                     raise RedisRefused(other_format(prefix))

@@ -23,9 +23,9 @@ from streaming.waiting_list.interface import (
 )
 from streaming.waiting_list.memory.cache_affinity import LOOK_AHEAD, PREFIXES_KEPT
 
-FORMAT = 1
+FORMAT = 2
 """The number of the stored format, which `lua/prelude.lua` describes. A list in another format is
-not touched."""
+not touched. 2: the events in the logs are those of items; before them, some lists have no number."""
 
 _CONSTANTS = "\n".join(
     (

@@ -21,7 +21,8 @@
 --   unclaimed zset  never claimed yet, by arrival (a time)
 --   running   zset  by the end of the lease
 --   entry:ID  hash  the response: what `open_entry` in ending.lua writes
---   log:ID    list  its events, kept for a while after its end
+--   log:ID    list  its events, as protocol/response_events.py has them, kept for a while after
+--                   its end
 --   tokens:ID text  the ids of its generated tokens: "1,2,"
 --   lane:CONV list  the ids of a conversation: the first may run, the others are held
 --   workers   zset  by the end of their time to live      worker:ID  hash
@@ -62,8 +63,9 @@ local site, format = unpack(call('HMGET', META, 'site', 'format'))
 if caller ~= '' and site and site ~= caller then -- before the format: its error tells how to drop
   return redis.error_reply('OTHERSITE the list is that of another database')
 end
+if not format and call('EXISTS', OPEN) == 1 then format = '1' end -- from before the number
 if not format then
-  call('HSET', META, 'format', FORMAT) -- a new list, or one from before the number was written
+  call('HSET', META, 'format', FORMAT) -- a new list
 elseif format ~= FORMAT then
   return redis.error_reply('OTHERFORMAT the list has the format ' .. format)
 end
