@@ -143,6 +143,8 @@ class Publisher:
         for running in self._running_set:
             if running.can_end:
                 self._end_writer.begin(running)
+            elif not running.is_published:  # said while earlier words had to be tried again
+                self._news.set()
 
     async def _append(self, pending: list[tuple[Running, Append]]) -> list[int | None]:
         """Publish all in one round trip. The numbers make it safe to say a thing twice."""

@@ -86,7 +86,12 @@ class Running:
     @property
     def can_end(self) -> bool:
         """Whether its end can be written: the engine has ended it, and all it said is published."""
-        return self.phase is RunningPhase.FINISHED and self._transcript.is_published
+        return self.phase is RunningPhase.FINISHED and self.is_published
+
+    @property
+    def is_published(self) -> bool:
+        """Whether all that was heard of it is published, as `Transcript.is_published`."""
+        return self._transcript.is_published
 
     # --- its phases ---
 

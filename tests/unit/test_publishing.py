@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 from uuid import uuid4
 
+import pytest
+
 from streaming.engine.base import Finished, FinishReason, TextDelta
+from streaming.waiting_list.interface import AppendCall
 from streaming.worker.publishing import Publisher
 from streaming.worker.running import RunningPhase
 from streaming.worker.running_set import RunningSet
@@ -33,6 +37,39 @@ async def test_the_last_word_before_an_engine_hangs_is_not_left_unsaid() -> None
     made.end_unheeded(60)
     assert running.unpublished()
     assert made._news.is_set()
+
+
+async def test_the_end_of_an_answer_that_came_while_the_list_was_away_is_published(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What could not be published is tried again as it was; what came meanwhile goes out after it,
+    though the engine has nothing more to say."""
+    monkeypatch.setattr("streaming.worker.publishing._RETRY_SECONDS", 0.0)
+    published: list[AppendCall] = []
+    has_failed = False
+
+    async def append_many(calls: list[AppendCall]) -> list[int | None]:
+        nonlocal has_failed
+        if not has_failed:
+            has_failed = True
+            sink([TextDelta(running.response_id, "two", (2,))])
+            sink([Finished(running.response_id, FinishReason.STOP)])
+            raise ConnectionError("away")
+        published.extend(calls)
+        return [call.number for call in calls]
+
+    running_set, ended = RunningSet(Mock(), Mock()), asyncio.Event()
+    end_writer = Mock(begin=lambda running: ended.set())
+    waiting_list = Mock(append_many=append_many)
+    made = Publisher(Mock(shares_cores=False), waiting_list, running_set, end_writer)
+    running: Any = running_set.add(claim())
+    running.mark_submitted()
+    sink = made.listen()
+    sink([TextDelta(running.response_id, "one", (1,))])
+    publishing = asyncio.create_task(made.publish_loop())
+    await asyncio.wait_for(ended.wait(), 20)
+    publishing.cancel()
+    assert [json.loads(call.event)["delta"] for call in published] == ["one", "two"]
 
 
 async def test_what_was_generated_under_a_lost_lease_is_not_heard_under_the_next() -> None:
