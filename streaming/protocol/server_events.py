@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -103,49 +103,6 @@ class SessionLoad(Said):
     type: Literal["chatstream:load"] = "chatstream:load"
     service: Service
     load: QueueLoad
-
-
-class Usage(Said):
-    """Tokens of the prompt and of the completion; `reasoning_tokens` of the latter are thought."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    reasoning_tokens: int = 0
-
-
-class Timings(Said):
-    """Milliseconds from the acceptance to the start, to the first token and to the end; null for
-    what never happened. `reasoning_ms`: from the first token of the thought to the first of the
-    answer."""
-
-    queue_ms: int | None
-    ttft_ms: int | None
-    total_ms: int
-    reasoning_ms: int | None = None
-
-
-class ErrorDetail(Said):
-    """Why a response failed."""
-
-    code: str
-    message: str
-
-
-class ResponseDone(Said):
-    """The last event of a response, with all of its text. `passed`: as `fields` of
-    `response.passed.delta`, all together."""
-
-    sequence_number: int = Field(0, exclude=True)
-    response_id: UUID
-    type: Literal["response.done"] = "response.done"
-    status: Literal["completed", "incomplete", "cancelled", "failed"]
-    finish_reason: str
-    text: str
-    reasoning: str = ""
-    usage: Usage
-    timings: Timings
-    error: ErrorDetail | None = None
-    passed: dict[str, Any] | None = None
 
 
 class ErrorEvent(Said):
