@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from streaming.client.errors import ChatError
+from streaming.protocol.base import PROTOCOL_VERSION
 from streaming.protocol.events import ServerEvent
 from streaming.protocol.items import item_models
 from streaming.protocol.response_events import TERMINAL_TYPES, LaterEvent
@@ -42,6 +43,9 @@ def parse_server_event(frame: str | bytes) -> ServerEvent | LaterEvent | None:
             if isinstance(event, dict) and isinstance(event.get("type"), str):
                 if event["type"] == "error":
                     return _unknown_error(event)
+                if event["type"] == "session.created":
+                    version = event.get("protocol_version")
+                    raise other_version(str(version)[:20]) from None
                 if event["type"] not in _TYPES or _is_later(event.get("item")):
                     return _later_event(event)
                 if event["type"] in TERMINAL_TYPES and _drop_later_items(event):
@@ -75,6 +79,12 @@ def _unknown_error(event: dict[str, Any]) -> ErrorEvent:
     """Return an error whose code is newer than this client."""
     known = ErrorEvent.model_validate({**event, "code": "internal_error"})
     return known.model_copy(update={"code": str(event.get("code"))})
+
+
+def other_version(version: int | str) -> ChatError:
+    """Return the error of a server that speaks another version of the protocol."""
+    message = f"The server speaks version {version} of the protocol"
+    return ChatError("bad_server", f"{message}, this client {PROTOCOL_VERSION}.")
 
 
 def error_of(event: ErrorEvent, *, passing: bool = False) -> ChatError:

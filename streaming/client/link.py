@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from streaming.client.errors import ChatError
-from streaming.client.frames import error_of, frame_of, parse_server_event
+from streaming.client.frames import error_of, frame_of, other_version, parse_server_event
 from streaming.protocol.base import PROTOCOL_VERSION
 from streaming.protocol.client_events import SessionPing, SessionResume
 from streaming.protocol.events import ServerEvent
@@ -115,8 +115,7 @@ class Link:
                 raise error_of(event, passing=event.code not in _FINAL)
             if isinstance(event, SessionCreated):
                 if event.protocol_version != PROTOCOL_VERSION:
-                    message = f"The server speaks version {event.protocol_version} of the protocol"
-                    raise ChatError("bad_server", f"{message}, this client {PROTOCOL_VERSION}.")
+                    raise other_version(event.protocol_version)
                 return event
         raise self.loss()
 

@@ -45,7 +45,9 @@ def missing_events(
     else than what was received, the answer begins anew with a `ResponseInProgress`.
     """
     whole = end.response.output
-    if _is_beginning(received, whole):
+    items = [growing.item for growing in received.values()]
+    # Text of no item that is known here cannot be told from what is missing.
+    if lengths == _lengths(items) and _is_beginning(received, whole):
         return list(_Filler(end, *lengths).fill(received))
     began = ResponseInProgress(
         response_id=end.response_id,
@@ -85,6 +87,16 @@ def _begins(mine: list[tuple[str, str]], whole: list[tuple[str, str]], done: set
     if last >= len(whole) or before != whole[:last] or kind != whole[last][0]:
         return False
     return whole[last][1] == text if last in done else whole[last][1].startswith(text)
+
+
+def _lengths(items: list[Item]) -> tuple[int, int]:
+    """Return the code points of text and of thought in items."""
+    said = [part for item in items for part in _texts(item)]
+    text, thought = (
+        sum(len(text) for kind, text in said if kind == its_kind)
+        for its_kind in ("output_text", "reasoning_text")
+    )
+    return text, thought
 
 
 def _texts(item: Item) -> list[tuple[str, str]]:

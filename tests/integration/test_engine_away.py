@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from streaming.deployment import probes
 from streaming.engine.base import Started
 from streaming.engine.upstream import UpstreamEngine
-from streaming.lifecycle.published import output_of
+from streaming.lifecycle.published import Published
 from streaming.record import lookups
 from streaming.waiting_list.interface import WorkerState
 from tests.integration.conftest import eventually
 from tests.support.endings import usage
 from tests.support.fake_engine import FakeEngine, _Row, words
 from tests.support.fake_upstream import Exchange, FakeUpstream
+from tests.unit.client.told import TEXT, answer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -95,12 +97,10 @@ async def test_what_begins_anew_voids_what_was_said(
 
 
 def test_the_published_text_is_that_of_the_last_beginning() -> None:
-    begin, old, new = (
-        '{"type": "response.in_progress"}',
-        '{"type": "response.output_text.delta", "delta": "old"}',
-        '{"type": "response.output_text.delta", "delta": "new"}',
-    )
-    assert output_of([begin, old, begin, new, new]).text == "newnew"
+    old, new = answer([(TEXT, "old")], UUID(int=1)), answer([(TEXT, "new")] * 2, UUID(int=1))
+    begun, *said, _, _, _, _ = [event.model_dump_json() for event in (*old[:-3], *new)]
+    read = Published.of([begun, *said])
+    assert (read.output.text, read.open_items) == ("newnew", (0,))
 
 
 async def test_a_server_behind_the_worker(layer: Any, client: Any, start_worker: Any) -> None:

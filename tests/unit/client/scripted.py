@@ -7,13 +7,27 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 from websockets.asyncio.server import ServerConnection, serve
 
+from streaming.protocol import ids
+from streaming.protocol.base import PROTOCOL_VERSION
+from streaming.protocol.response_events import (
+    OutputTextDelta,
+    ResponseCreated,
+    ResponseEvent,
+    ResponseQueued,
+    ResponseQueuePosition,
+    TextExtension,
+)
+from streaming.worker.output_writer import OutputWriter, Part
+from tests.unit.client.told import TEXT, answer, ended, resource
+
 PATIENCE = 60.0
 SESSION = {
-    "type": "session.created",
-    "protocol_version": 1,
+    "type": "chatstream:session",
+    "protocol_version": PROTOCOL_VERSION,
     "model": "scripted",
     "service": "ready",
     "limits": {"max_input_chars": 1000, "max_tokens": 100, "context_tokens": None},
@@ -43,7 +57,7 @@ class Line:
     async def resumed(self, token: str = "token-1") -> None:
         """Greet a client that comes back."""
         await self.greet(session_token="token-2")
-        assert (await self.heard("session.resume"))["session_token"] == token
+        assert (await self.heard("chatstream:session"))["session_token"] == token
         await self.greet(session_token=token)
 
     async def accept(self) -> str:
@@ -53,33 +67,51 @@ class Line:
         return response_id
 
     async def queued(self, response_id: str, position: int | None = 1) -> None:
-        await self.send(
-            "response.queued", conversation_id=response_id, **place(response_id, position)
-        )
+        shown = resource(UUID(response_id), "queued")
+        await self.event(ResponseCreated(response_id=response_id, response=shown))
+        fields = place(response_id, position) | {"conversation_id": response_id}
+        await self.event(ResponseQueued(response=shown, **fields))
 
     async def position(self, response_id: str, position: int) -> None:
-        await self.send("response.queue_position", **place(response_id, position))
+        await self.event(ResponseQueuePosition(**place(response_id, position)))
 
     async def begin(self, response_id: str, number: int = 1) -> None:
-        await self.send(
-            "response.in_progress",
-            sequence_number=number,
-            response_id=response_id,
-            prompt_tokens=1,
-            trimmed_messages=0,
-        )
+        """An answer begins with a text: three events, from `number` on."""
+        log = answer([(TEXT, "")], UUID(response_id), number)[:3]
+        for event in log:
+            await self.event(event)
 
     async def delta(self, response_id: str, number: int, text: str, offset: int) -> None:
-        await self.send(
-            "response.output_text.delta",
-            sequence_number=number,
-            response_id=response_id,
-            delta=text,
-            offset=offset,
+        await self.event(
+            OutputTextDelta(
+                response_id=response_id,
+                sequence_number=number,
+                item_id=ids.wire_id(ids.MESSAGE, response_id, 0),
+                output_index=0,
+                content_index=0,
+                delta=text,
+                chatstream=TextExtension(offset=offset),
+            )
         )
 
-    async def done(self, response_id: str, number: int, text: str, **fields: Any) -> None:
-        await self.send("response.done", **{**done(response_id, number, text), **fields})
+    async def done(
+        self,
+        response_id: str,
+        number: int,
+        text: str,
+        status: str = "completed",
+        error: tuple[str, str] | None = None,
+        **fields: Any,
+    ) -> None:
+        """The end with the whole text, without the ends of its parts before it."""
+        writer = OutputWriter(UUID(response_id))
+        list(writer.write([Part(TEXT, text)] if text else []))
+        await self.event(ended(UUID(response_id), number, writer, status, error), **fields)
+
+    async def event(self, event: ResponseEvent, **fields: Any) -> None:
+        """An event, with its number as the waiting list writes it into what it stores."""
+        numbered = {"sequence_number": event.sequence_number}
+        await self.send(**{**numbered, **event.model_dump(mode="json"), **fields})
 
     async def error(self, code: str, cause: dict[str, Any] | None = None, **fields: Any) -> None:
         event_id = cause and cause.get("event_id")
@@ -99,19 +131,6 @@ def place(response_id: str, position: int | None) -> dict[str, Any]:
         "eta_seconds": 1.5,
         "workers": 1,
         "service": "ready",
-    }
-
-
-def done(response_id: str, number: int, text: str) -> dict[str, Any]:
-    return {
-        "sequence_number": number,
-        "response_id": response_id,
-        "status": "completed",
-        "finish_reason": "stop",
-        "text": text,
-        "usage": {"prompt_tokens": 1, "completion_tokens": 1},
-        "timings": {"queue_ms": 1, "ttft_ms": 1, "total_ms": 1},
-        "error": None,
     }
 
 

@@ -192,9 +192,7 @@ def test_calls_that_are_written_at_once() -> None:
         news += assembly.take(event)
     assert [type(event) for event in news].count(ResponseInProgress) == 1
     assert [
-        (item.name, item.arguments)
-        for item in assembly.items
-        if isinstance(item, FunctionCallItem)
+        (item.name, item.arguments) for item in assembly.items if isinstance(item, FunctionCallItem)
     ] == [("weather", '{"a": 1}'), ("other", '{"b": 2}')]
     check(assembly, news, said, log)
 

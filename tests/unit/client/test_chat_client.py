@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,17 +14,22 @@ from streaming.client import (
     ChatClient,
     ChatError,
     OutputTextDelta,
-    ResponseDone,
+    ResponseCompleted,
+    ResponseCreated,
     ResponseInProgress,
     ResponseQueued,
     ResponseQueuePosition,
+    ResponseResource,
 )
 from streaming.client import link as link_module
 from streaming.client import persistent_link as persistent_link_module
 from tests.support.passing_time import outlast
 from tests.support.processes import ROOT
+from tests.support.told_items import ToldItems
 from tests.support.valkey import free_port
-from tests.unit.client.scripted import PATIENCE, Line, done, scripted, stay
+from tests.unit.client.scripted import PATIENCE, Line, scripted, stay
+from tests.unit.client.told import TEXT, THOUGHT, call
+from tests.unit.client.told import answer as answer_of
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +46,7 @@ async def read(answer: Answer) -> tuple[str, list[str]]:
             if isinstance(event, ResponseInProgress):
                 text = ""
             elif isinstance(event, OutputTextDelta):
-                assert event.offset == len(text)
+                assert event.chatstream.offset == len(text)
                 text += event.delta
     return text, kinds
 
@@ -52,9 +56,9 @@ async def plainly(line: Line) -> None:
     response_id = await line.accept()
     await line.position(response_id, 1)
     await line.begin(response_id)
-    await line.delta(response_id, 2, "Par", 0)
-    await line.delta(response_id, 3, "is", 3)
-    await line.done(response_id, 4, "Paris")
+    await line.delta(response_id, 4, "Par", 0)
+    await line.delta(response_id, 5, "is", 3)
+    await line.done(response_id, 6, "Paris")
     await stay(line)
 
 
@@ -65,13 +69,18 @@ async def test_an_answer_is_read_event_by_event() -> None:
         answer = await chat.ask("Where?", temperature=0, stop="x")
         assert answer.conversation_id == answer.id
         events = [event async for event in answer]
-        assert isinstance(events[0], ResponseQueued | ResponseQueuePosition)
-        assert events[0].eta_seconds == 1.5
+        assert isinstance(events[0], ResponseCreated)
+        assert isinstance(events[1], ResponseQueued | ResponseQueuePosition)
+        assert events[1].eta_seconds == 1.5
         assert answer.place is None
         end = await answer.done()
-        assert events[-1] is end
-        assert end.sequence_number == 4
-        assert answer.text == end.text == "Paris"
+        assert isinstance(events[-1], ResponseCompleted)
+        assert events[-1].response is end is answer.result
+        assert events[-1].sequence_number == 6
+        assert answer.text == "Paris"
+        (item,) = answer.items
+        assert [item] == end.output
+        assert [part.text for part in item.content] == ["Paris"]
         assert [event async for event in answer] == []
 
 
@@ -81,10 +90,10 @@ async def test_the_load_of_the_queue_is_kept_up_to_date() -> None:
 
     async def script(line: Line) -> None:
         await line.greet(load=load | span)
-        await line.send("session.load", service="paused", load=load | {"waiting": 9})
+        await line.send("chatstream:load", service="paused", load=load | {"waiting": 9})
         response_id = await line.accept()
         await line.begin(response_id)
-        await line.done(response_id, 2, "")
+        await line.done(response_id, 4, "")
         await stay(line)
 
     async with scripted(script) as server, ChatClient(server.url) as chat:
@@ -157,23 +166,23 @@ async def test_a_cut_line_loses_and_repeats_nothing() -> None:
         await line.greet()
         ids.append(await line.accept())
         await line.begin(ids[0])
-        await line.delta(ids[0], 2, "one ", 0)
+        await line.delta(ids[0], 4, "one ", 0)
         line.cut()
 
     async def second(line: Line) -> None:
         await line.resumed()
-        resume = await line.heard("response.resume")
+        resume = await line.heard("chatstream:resume")
         assert resume["response_id"] == ids[0]
-        assert resume["starting_after"] == 2
-        await line.delta(ids[0], 2, "one ", 0)  # once more all the same
-        await line.delta(ids[0], 3, "two ", 4)
+        assert resume["starting_after"] == 4
+        await line.delta(ids[0], 4, "one ", 0)  # once more all the same
+        await line.delta(ids[0], 5, "two ", 4)
         line.cut()
 
     async def third(line: Line) -> None:
         await line.resumed()
-        assert (await line.heard("response.resume"))["starting_after"] == 3
-        await line.delta(ids[0], 4, "three", 8)
-        await line.done(ids[0], 5, "one two three")
+        assert (await line.heard("chatstream:resume"))["starting_after"] == 5
+        await line.delta(ids[0], 6, "three", 8)
+        await line.done(ids[0], 7, "one two three")
         await stay(line)
 
     seen: list[bool] = []
@@ -203,7 +212,8 @@ async def test_an_unacknowledged_prompt_is_sent_again_under_its_id() -> None:
 
     async with scripted(first, second) as server, ChatClient(server.url) as chat:
         answer = await chat.ask("Hello")
-        assert (await answer.done()).text == ""
+        assert (await answer.done()).output == []
+        assert answer.text == ""
         assert str(answer.id) == ids[0]
 
 
@@ -212,12 +222,12 @@ async def test_a_gap_is_asked_for_once() -> None:
         await line.greet()
         response_id = await line.accept()
         await line.begin(response_id)
-        await line.delta(response_id, 3, "b", 1)
-        await line.delta(response_id, 4, "c", 2)
-        assert (await line.heard("response.resume"))["starting_after"] == 1
+        await line.delta(response_id, 5, "b", 1)
+        await line.delta(response_id, 6, "c", 2)
+        assert (await line.heard("chatstream:resume"))["starting_after"] == 3
         for number, letter in enumerate("abc"):
-            await line.delta(response_id, number + 2, letter, number)
-        await line.done(response_id, 5, "abc")
+            await line.delta(response_id, number + 4, letter, number)
+        await line.done(response_id, 7, "abc")
         await stay(line)
 
     async with scripted(script) as server, ChatClient(server.url) as chat:
@@ -229,13 +239,13 @@ async def test_a_wrong_offset_is_replayed_from_the_start_and_once_only() -> None
         await line.greet()
         response_id = await line.accept()
         await line.begin(response_id)
-        await line.delta(response_id, 2, "ab", 0)
-        await line.delta(response_id, 3, "d", 3)
-        assert (await line.heard("response.resume"))["starting_after"] == 0
+        await line.delta(response_id, 4, "ab", 0)
+        await line.delta(response_id, 5, "d", 3)
+        assert (await line.heard("chatstream:resume"))["starting_after"] == 0
         await line.begin(response_id)
-        await line.delta(response_id, 2, "abc", 0)
-        await line.delta(response_id, 3, "d", 3)
-        await line.delta(response_id, 4, "f", 5)
+        await line.delta(response_id, 4, "abc", 0)
+        await line.delta(response_id, 5, "d", 3)
+        await line.delta(response_id, 6, "f", 5)
         await stay(line)
 
     async with scripted(script) as server, ChatClient(server.url) as chat:
@@ -251,10 +261,10 @@ async def test_an_answer_that_begins_anew_voids_what_was_read() -> None:
         await line.greet()
         response_id = await line.accept()
         await line.begin(response_id)
-        await line.delta(response_id, 2, "old", 0)
+        await line.delta(response_id, 4, "old", 0)
         await line.begin(response_id, 1_000_001)
-        await line.delta(response_id, 1_000_002, "new", 0)
-        await line.done(response_id, 1_000_003, "new")
+        await line.delta(response_id, 1_000_004, "new", 0)
+        await line.done(response_id, 1_000_005, "new")
         await stay(line)
 
     async with scripted(script) as server, ChatClient(server.url) as chat:
@@ -269,8 +279,8 @@ async def test_the_end_completes_what_was_missed(read_before: str, begins: int) 
         await line.greet()
         response_id = await line.accept()
         await line.begin(response_id)
-        await line.delta(response_id, 2, read_before, 0)
-        await line.done(response_id, 3, "The end")
+        await line.delta(response_id, 4, read_before, 0)
+        await line.done(response_id, 5, "The end")
         await stay(line)
 
     async with scripted(script) as server, ChatClient(server.url) as chat:
@@ -338,10 +348,10 @@ async def test_cancel_is_asked_again_on_the_next_connection() -> None:
 
     async def second(line: Line) -> None:
         await line.resumed()
-        await line.heard("response.resume")
+        await line.heard("chatstream:resume")
         cancel = await line.heard("response.cancel")
         await line.error("already_done", cancel, response_id=ids[0])
-        await line.done(ids[0], 2, "", status="cancelled", finish_reason="cancelled")
+        await line.done(ids[0], 4, "", status="cancelled")
         await stay(line)
 
     async with scripted(first, second) as server, ChatClient(server.url) as chat:
@@ -358,19 +368,19 @@ async def test_edits_are_acknowledged_one_after_another_and_over_a_break() -> No
     async def first(line: Line) -> None:
         await line.greet()
         ids.append(await line.accept())
-        assert (await line.heard("response.update"))["input"] == "one"
+        assert (await line.heard("chatstream:update"))["input"] == "one"
         line.cut()
 
     async def second(line: Line) -> None:
         await line.resumed()
-        await line.heard("response.resume")
+        await line.heard("chatstream:resume")
         await line.queued(ids[0])
         for _ in range(2):
-            event = await line.heard("response.update")
-            await line.send("response.updated", response_id=ids[0], input=event["input"])
-        event = await line.heard("response.update")
+            event = await line.heard("chatstream:update")
+            await line.send("chatstream:updated", response_id=ids[0], input=event["input"])
+        event = await line.heard("chatstream:update")
         await line.error("already_started", event, response_id=ids[0])
-        await line.heard("response.update")
+        await line.heard("chatstream:update")
         await line.done(ids[0], 1, "")
         await stay(line)
 
@@ -423,12 +433,14 @@ async def test_a_server_that_may_be_back_is_tried_again(code: int) -> None:
 
     async def third(line: Line) -> None:
         await line.resumed()
-        await line.heard("response.resume")
+        await line.heard("chatstream:resume")
         await line.done(ids[0], 1, "late")
         await stay(line)
 
     async with scripted(first, refuse, third) as server, ChatClient(server.url) as chat:
-        assert (await (await chat.ask("?")).done()).text == "late"
+        answer = await chat.ask("?")
+        await answer.done()
+        assert answer.text == "late"
 
 
 async def test_a_refused_greeting_is_raised_at_the_start() -> None:
@@ -457,7 +469,7 @@ async def test_no_server_is_a_clear_error() -> None:
 async def test_what_is_no_chat_is_named() -> None:
     async def script(line: Line) -> None:
         await line.send("hello")
-        await line.send("session.created", protocol_version=1)
+        await line.send("chatstream:session", protocol_version=2)
         await stay(line)
 
     async with scripted(script) as server:
@@ -474,13 +486,142 @@ async def test_what_is_no_chat_is_named() -> None:
     assert "does not answer" in slow.value.message
 
     async def newer(line: Line) -> None:
-        await line.greet(protocol_version=2)
+        await line.greet(protocol_version=3)
         await stay(line)
 
-    async with scripted(newer) as server:
-        with pytest.raises(ChatError) as other:
-            await ChatClient(server.url).connect()
-    assert "version 2" in other.value.message
+    async def older(line: Line) -> None:
+        await line.send("session.created", protocol_version=1)
+        await stay(line)
+
+    for script, version in ((newer, 3), (older, 1)):
+        async with scripted(script) as server:
+            with pytest.raises(ChatError) as other:
+                await ChatClient(server.url).connect()
+        assert f"version {version} of the protocol, this client 2" in other.value.message
+
+
+async def test_a_server_that_refuses_this_version_is_not_tried_again() -> None:
+    async def script(line: Line) -> None:
+        await line.greet()
+        await line.accept()
+        await line.error("unsupported_version")
+        await line.socket.close(4403)
+
+    async with scripted(script) as server, ChatClient(server.url) as chat:
+        answer = await chat.ask("?")
+        with pytest.raises(ChatError) as lost:
+            await answer.done()
+        assert (lost.value.code, lost.value.message) == (
+            "unsupported_version",
+            "(unsupported_version)",
+        )
+        assert server.connections == 1
+
+
+SAID = [
+    (THOUGHT, "Hm, "),
+    (THOUGHT, "so."),
+    (TEXT, "I look "),
+    (TEXT, "it up."),
+    call(0, '{"city": '),
+    call(1, "{}", "clock"),
+    call(0, '"Paris"}', ""),
+]
+
+
+@pytest.mark.parametrize("cut_after", range(0, 24, 3))
+async def test_items_are_assembled_over_a_break(cut_after: int) -> None:
+    """A thought, a text and two calls that are written at once."""
+    ids: list[str] = []
+
+    async def first(line: Line) -> None:
+        await line.greet()
+        ids.append(await line.accept())
+        for event in answer_of(SAID, UUID(ids[0]))[:cut_after]:
+            await line.event(event)
+        line.cut()
+
+    async def second(line: Line) -> None:
+        await line.resumed()
+        after = (await line.heard("chatstream:resume"))["starting_after"]
+        log = answer_of(SAID, UUID(ids[0]))
+        for event in log[max(0, after - 2) :]:  # some of them once more
+            await line.event(event)
+        await stay(line)
+
+    async with scripted(first, second) as server, ChatClient(server.url) as chat:
+        answer = await chat.ask("?")
+        told, kinds = ToldItems(), []
+        async for event in answer:
+            kinds.append(event.type)
+            told.take({**event.model_dump(mode="json"), "sequence_number": 1})
+        end = await answer.done()
+    assert kinds.count("response.in_progress") == 1
+    assert (answer.reasoning, answer.text) == ("Hm, so.", "I look it up.")
+    assert [item.type for item in answer.items] == [
+        "reasoning",
+        "message",
+        "function_call",
+        "function_call",
+    ]
+    assert [(each.name, each.arguments) for each in answer.calls] == [
+        ("weather", '{"city": "Paris"}'),
+        ("clock", "{}"),
+    ]
+    assert answer.items == end.output
+    assert told.items == [item.model_dump(mode="json") for item in end.output]
+
+
+async def test_items_and_parts_of_a_later_version_are_passed_over() -> None:
+    """They are counted, and what follows them is read."""
+
+    async def script(line: Line) -> None:
+        await line.greet()
+        response_id = await line.accept()
+        *log, end = answer_of([(TEXT, "Found.")], UUID(response_id))
+        search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {}}
+        await line.event(log[0])
+        for number, kind in enumerate(("added", "done"), 2):
+            await line.send(
+                f"response.output_item.{kind}",
+                sequence_number=number,
+                response_id=response_id,
+                output_index=1,
+                item=search,
+            )
+        await line.send(
+            "response.web_search_call.completed",
+            sequence_number=4,
+            response_id=response_id,
+            output_index=1,
+        )
+        for number, event in enumerate(log[1:], 5):
+            await line.event(event.model_copy(update={"sequence_number": number}))
+        shown = end.model_dump(mode="json")["response"]
+        shown["output"].append(search)
+        await line.event(end.model_copy(update={"sequence_number": 4 + len(log)}), response=shown)
+        await stay(line)
+
+    async with scripted(script) as server, ChatClient(server.url) as chat:
+        answer = await chat.ask("?")
+        text, kinds = await read(answer)
+        assert (text, answer.text) == ("Found.", "Found.")
+        assert kinds.count("response.in_progress") == 1
+        assert [item.type for item in answer.items] == ["message"]
+
+
+async def test_a_text_without_its_item_begins_anew_in_the_end() -> None:
+    async def script(line: Line) -> None:
+        await line.greet()
+        response_id = await line.accept()
+        await line.event(answer_of([], UUID(response_id))[0])
+        await line.delta(response_id, 2, "lost", 0)
+        await line.done(response_id, 3, "lost and found")
+        await stay(line)
+
+    async with scripted(script) as server, ChatClient(server.url) as chat:
+        answer = await chat.ask("?")
+        assert (await read(answer))[0] == answer.text == "lost and found"
 
 
 async def test_newer_events_and_fields_are_ignored() -> None:
@@ -519,9 +660,9 @@ async def test_a_token_that_is_not_valid_any_more_loses_what_was_open() -> None:
 
     async def second(line: Line) -> None:
         await line.greet(session_token="token-2")
-        resume = await line.heard("session.resume")
+        resume = await line.heard("chatstream:session")
         await line.error("forbidden", resume, param="session_token")
-        resume = await line.heard("response.resume")
+        resume = await line.heard("chatstream:resume")
         await line.error("forbidden", resume, response_id=resume["response_id"])
         await line.accept()
         await stay(line)
@@ -611,9 +752,9 @@ async def test_a_slow_reader_holds_up_nobody_and_loses_nothing() -> None:
         await line.begin(slow)
         offset = 0
         for number, word in enumerate(words):
-            await line.delta(slow, number + 2, word, offset)
+            await line.delta(slow, number + 4, word, offset)
             offset += len(word)
-        await line.done(slow, len(words) + 2, "".join(words))
+        await line.done(slow, len(words) + 4, "".join(words))
         await line.done(quick, 1, "")
         await stay(line)
 
@@ -635,7 +776,7 @@ async def test_a_reader_may_leave_and_come_back() -> None:
         response_id = await line.accept()
         await line.begin(response_id)
         await go_on.wait()
-        await line.done(response_id, 2, "all")
+        await line.done(response_id, 4, "all")
         await stay(line)
 
     async with scripted(script) as server, ChatClient(server.url) as chat:
@@ -647,7 +788,8 @@ async def test_a_reader_may_leave_and_come_back() -> None:
         reading.cancel()
         await asyncio.wait([waiting, reading])
         go_on.set()  # no `response.cancel` came: the script would have heard it as a fault
-        assert (await answer.done()).text == "all"
+        await answer.done()
+        assert answer.text == "all"
         assert (await read(answer))[0] == "all"
 
 
@@ -692,12 +834,12 @@ async def test_an_earlier_answer_is_taken_up() -> None:
 
     async def script(line: Line) -> None:
         await line.greet()
-        resume = await line.heard("response.resume")
+        resume = await line.heard("chatstream:resume")
         assert resume["starting_after"] == 0
         await line.begin(str(response_id))
-        await line.delta(str(response_id), 2, "long ago", 0)
-        await line.send("response.done", **done(str(response_id), 3, "long ago"))
-        resume = await line.heard("response.resume")
+        await line.delta(str(response_id), 4, "long ago", 0)
+        await line.done(str(response_id), 5, "long ago")
+        resume = await line.heard("chatstream:resume")
         await line.error("not_found", resume)
         await stay(line)
 
@@ -725,10 +867,10 @@ async def test_closing_ends_those_who_wait() -> None:
 
 
 def test_failed_is_a_result_and_not_an_exception() -> None:
-    async def main() -> ResponseDone:
+    async def main() -> ResponseResource:
         async def script(line: Line) -> None:
             await line.greet()
-            error: dict[str, Any] = {"code": "engine_error", "message": "No."}
+            error = ("engine_error", "No.")
             await line.done(await line.accept(), 1, "", status="failed", error=error)
             await stay(line)
 
@@ -766,12 +908,12 @@ async def test_a_server_that_says_nothing_any_more_is_left(
         response_id = await line.accept()
         await line.begin(response_id)
         for _ in range(2):
-            pings.append((await line.heard("session.ping"))["type"])
+            pings.append((await line.heard("chatstream:ping"))["type"])
         await stay(line)
 
     async def goes_on(line: Line) -> None:
         await line.resumed()
-        resume = await line.heard("response.resume")
+        resume = await line.heard("chatstream:resume")
         await line.done(resume["response_id"], 2, "")
         await stay(line)
 
@@ -794,13 +936,13 @@ async def test_a_quiet_server_that_answers_pings_is_kept(monkeypatch: pytest.Mon
         await line.greet()
         response_id = await line.accept()
         for number in range(6):
-            await line.heard("session.ping")
+            await line.heard("chatstream:ping")
             if number % 2:
-                await line.send("session.pong")
+                await line.send("chatstream:pong")
             else:
                 await line.error("invalid_event")
         await line.begin(response_id)
-        await line.done(response_id, 2, "")
+        await line.done(response_id, 4, "")
         await stay(line)
 
     connected: list[bool] = []
