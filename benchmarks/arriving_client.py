@@ -59,7 +59,7 @@ class ArrivingClient(asyncio.Protocol):
                 self.transport.write(frame(payload, PONG))
 
     def _take(self, payload: bytes) -> None:
-        if b'"type":"session.created"' in payload:
+        if b'"type":"chatstream:session"' in payload:
             self.greeted = time.perf_counter()
             self.transport.write(self._asks)
         elif b'"type":"response.queued"' in payload:

@@ -42,7 +42,7 @@ def probe(url: str, seconds: float) -> Lags:
 def send_and_time(url: str, seconds: float, make: Callable[[str], bytes]) -> list[float]:
     """Send frames that carry the time, and read it from what comes back."""
     socket = RawSocket(url)
-    socket.until("session.created")
+    socket.until("chatstream:session")
     took: list[float] = []
     began, sent = time.monotonic(), 0
     while (more := sent * EVERY_SECONDS < seconds) or len(took) < sent:

@@ -23,6 +23,10 @@ from tests.support.raw_websocket import (
 _AT_ONCE = 50
 
 
+_ENDS = [f'"type":"response.{end}"'.encode() for end in ("completed", "incomplete", "failed")]
+"""What is in the last event of an answer, and in no other."""
+
+
 @dataclass
 class Tally:
     """What all clients received."""
@@ -71,19 +75,19 @@ class WaitingClient(asyncio.Protocol):
 
     def _take(self, payload: bytes) -> None:
         self._tally.messages += 1
-        if b'"type":"response.queue' in payload:
+        if b'"type":"response.queued"' in payload or b':queue_position"' in payload:
             self.queued = True
             if b'"position":null' not in payload:
                 self.told += 1
                 self._tally.positions += 1
-        elif b'"type":"response.done"' in payload:
+        elif any(end in payload for end in _ENDS):
             self.answered = time.perf_counter()
-            status = json.loads(payload)["status"]
+            status = json.loads(payload)["response"]["status"]
             if status in ("completed", "incomplete"):
                 self._tally.done += 1
             else:
                 self._tally.failed.append(status)
-        elif b'"type":"session.created"' in payload:
+        elif b'"type":"chatstream:session"' in payload:
             self.opened.set()
         elif b'"type":"error"' in payload:
             self._tally.failed.append(json.loads(payload)["code"])

@@ -53,10 +53,11 @@ class Account:
     broken: Counter[str] = field(default_factory=Counter)
 
     def end(self, response_id: str, event: dict[str, Any]) -> None:
-        """Note that a response ended, by its event `response.done`."""
+        """Note that a response ended, by its last event."""
         self.twice += response_id in self.ended
-        self.ended[response_id] = event["status"]
-        self.tokens += event["usage"]["completion_tokens"]
+        response = event["response"]
+        self.ended[response_id] = response["status"]
+        self.tokens += (response["usage"] or {}).get("output_tokens", 0)
 
     @property
     def lost(self) -> set[str]:
@@ -77,7 +78,7 @@ async def read(socket: Any, account: Account, until: int) -> str:
                 account.accepted.add(response_id)
             case "response.output_text.delta":
                 response_id, texts = event["response_id"], texts + 1
-            case "response.done":
+            case "response.completed" | "response.incomplete" | "response.failed":
                 account.end(event["response_id"], event)
                 return ""
             case "error" if event["code"] == "already_done":
@@ -110,10 +111,10 @@ async def visit(server: Served, prompt: str, account: Account, chance: random.Ra
             token = greeting["session_token"]
             await socket.close()
             socket = await server.open()
-            resume = {"type": "session.resume", "session_token": token}
+            resume = {"type": "chatstream:session", "session_token": token}
             await socket.send(json.dumps(resume))
             await socket.recv()
-            again = {"type": "response.resume", "response_id": response_id, "starting_after": 0}
+            again = {"type": "chatstream:resume", "response_id": response_id, "starting_after": 0}
             await socket.send(json.dumps(again))
             await read(socket, account, 10**9)
     finally:

@@ -30,7 +30,7 @@ from tests.support.valkey import Valkey
 SIZES = (10, 100, 1_000, 10_000, 100_000)
 ROOM = AdmissionLimits(max_waiting=10_000_000)
 OPERATIONS = ("enqueue", "claim", "position", "withdraw", "snapshot")
-DONE = '{"type":"response.done"}'
+DONE = '{"type":"response.completed"}'
 _LEASE = 600.0
 _TOGETHER = 64
 

@@ -127,11 +127,12 @@ async def ask(
                 stream.conversation = event["conversation_id"]
             case "response.in_progress":
                 stream.started = now
-            case "response.done":
-                stream.ended, stream.status = now, event["status"]
-                stream.tokens = event["usage"]["completion_tokens"]
-                stream.prompt_tokens = event["usage"]["prompt_tokens"]
-                waited = event["timings"]["queue_ms"]
+            case "response.completed" | "response.incomplete" | "response.failed":
+                response = event["response"]
+                stream.ended, stream.status = now, response["status"]
+                stream.tokens = response["usage"]["output_tokens"]
+                stream.prompt_tokens = response["usage"]["input_tokens"]
+                waited = response["chatstream"]["timings"]["queue_ms"]
                 stream.queue_seconds = waited / 1000 if waited is not None else float("nan")
                 return stream
             case "error":

@@ -8,14 +8,16 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.support.endings import ending, is_end
+
 PATIENCE = 120.0
 
 
 async def open_chat(url: str, **options: Any) -> ClientConnection:
-    """A connected socket, its `session.created` read."""
+    """A connected socket, its `chatstream:session` read."""
     socket = await connect(url, open_timeout=PATIENCE, **options)
     greeting = await receive(socket)
-    assert greeting["type"] == "session.created", greeting
+    assert greeting["type"] == "chatstream:session", greeting
     return socket
 
 
@@ -24,15 +26,16 @@ async def send(socket: ClientConnection, type_: str, **fields: Any) -> None:
 
 
 async def receive(socket: ClientConnection) -> dict[str, Any]:
+    """The next event; of a last one its `ending`."""
     async with asyncio.timeout(PATIENCE):
         event: dict[str, Any] = json.loads(await socket.recv())
-        return event
+        return ending(event) if is_end(event) else event
 
 
 async def events_to_end(socket: ClientConnection) -> list[dict[str, Any]]:
-    """All events up to the `response.done` or `error`, that one included."""
+    """All events up to the last one of the response or an `error`, that one included."""
     events = [await receive(socket)]
-    while events[-1]["type"] not in ("response.done", "error"):
+    while not (is_end(events[-1]) or events[-1]["type"] == "error"):
         events.append(await receive(socket))
     return events
 

@@ -21,6 +21,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.chat import ask, open_chat, receive, send
+from tests.support.endings import is_end
 from tests.support.fake_engine import words
 from tests.support.postgresql import start_or_skip
 from tests.support.processes import ROOT, clean_environ
@@ -158,12 +159,12 @@ async def test_the_procfile_serves_survives_and_tells(deployment: Deployment) ->
     while True:
         event = await receive(socket)
         if event["type"] == "response.output_text.delta":
-            assert event["offset"] == len(text)
+            assert event["chatstream"]["offset"] == len(text)
             text += event["delta"]
             if len(text) > 100 and not killed:
                 killed = True
                 await asyncio.to_thread(kill_who_runs, deployment)
-        if event["type"] in ("response.done", "error"):
+        if is_end(event) or event["type"] == "error":
             break
     await socket.close()
     assert event["status"] == "completed", event

@@ -19,6 +19,7 @@ import pytest
 from streaming.models import OPEN
 from tests.e2e import chat
 from tests.faults.cluster import rows_of
+from tests.support.endings import is_end
 from tests.support.long_runs import IS_LONG
 from tests.support.processes import ManagedProcess, ServeProcess
 from tests.support.valkey import Valkey
@@ -96,7 +97,7 @@ async def test_eight_at_once_five_accepted_two_running(
         for socket in sockets:
             await socket.close()
         refused = [events[-1] for events in answers if events[-1]["type"] == "error"]
-        served = [events for events in answers if events[-1]["type"] == "response.done"]
+        served = [events for events in answers if is_end(events[-1])]
         assert [error["code"] for error in refused] == ["queue_full"] * 3
         assert len(served) == 5
         assert {events[-1]["status"] for events in served} == {"completed"}
@@ -145,7 +146,7 @@ async def test_vanishing_clients_leave_nothing_behind(
         await chat.send(socket, "response.create", input=prompt, params={"max_tokens": 200})
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(chance.uniform(0, 3)):
-                while (await chat.receive(socket))["type"] != "response.done":
+                while not is_end(await chat.receive(socket)):
                     accepted += 1
         socket.transport.abort()
 
@@ -162,8 +163,8 @@ async def test_vanishing_clients_leave_nothing_behind(
         await asyncio.sleep(1)
         assert len(deployment.steps()) == at  # nothing runs on for nobody
         events = await chat.ask(next(urls), "Say hi.", params={"max_tokens": 4})
-        assert events[0]["position"] == 1
-        assert events[-1]["type"] == "response.done"
+        assert events[1]["position"] == 1
+        assert is_end(events[-1])
 
 
 def _counts(deployment: Deployment) -> Counter[str]:

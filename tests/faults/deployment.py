@@ -16,10 +16,12 @@ from uuid import uuid4
 import psutil
 from redis import Redis
 
+from tests.support.endings import is_end
 from tests.support.processes import ServeProcess
 from tests.support.raw_websocket import (
     RawSocket,
 )
+from tests.support.told_items import ToldItems
 from tests.support.valkey import Valkey
 
 MAX_SOCKETS = 12
@@ -62,7 +64,7 @@ class Deployment:
         address = address or f"10.{'.'.join(str(random.randrange(256)) for _ in range(3))}"
         socket = self.raw(f"X-Forwarded-For: {address}", **options)
         socket.greeting = socket.next()
-        assert socket.greeting["type"] == "session.created"
+        assert socket.greeting["type"] == "chatstream:session"
         return socket
 
     def hang_up(self) -> None:
@@ -144,14 +146,13 @@ def create(socket: RawSocket, text: str, tokens: int = 5, **fields: Any) -> str:
 
 
 def text_of(socket: RawSocket) -> str:
-    """The answer as its deltas, checked against `response.done`."""
-    text = ""
-    while (event := socket.next())["type"] != "response.done":
-        if event["type"] == "response.output_text.delta":
-            assert event["offset"] == len(text)
-            text += event["delta"]
-    assert event["text"] == text
-    return text
+    """The answer as its deltas, checked against its end."""
+    told = ToldItems()
+    while not is_end(event := socket.next()):
+        told.take(event)
+    assert event["text"] == told.text
+    told.take(event)
+    return told.text
 
 
 def is_served(server: Deployment) -> float:

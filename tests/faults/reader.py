@@ -13,9 +13,11 @@ from uuid import uuid4
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from tests.support.endings import ending, is_end
+from tests.support.told_items import ToldItems
+
 PATIENCE = 60.0
 BROKEN = (OSError, WebSocketException, TimeoutError, EOFError)
-DELTAS = ("response.output_text.delta", "response.reasoning_text.delta")
 AGAIN = ("internal_error", "unavailable", "queue_full", "rate_limited")
 
 
@@ -24,8 +26,8 @@ class Garbled(AssertionError):
 
 
 class Reader:
-    """Assembles the text by the protocol's rule: `response.in_progress` begins it anew, and
-    every delta says where it goes."""
+    """Assembles the items by the protocol's rule: `response.in_progress` begins them anew, every
+    number comes once, and every delta says where it goes. In the end they are what it has."""
 
     def __init__(
         self,
@@ -42,9 +44,11 @@ class Reader:
         self.params = params
         self.token = token
         self.conversation = conversation  # a new one if empty, known when it is accepted
-        self.text = self.reasoning = ""
+        self.told = ToldItems()
         self.sequence = 0
         self.begun = 0
+        self.missed = False
+        """Whether the end has more than was told before it."""
         self.connections = 0
         self.errors: list[str] = []
         self.accepted = asyncio.Event()
@@ -64,7 +68,7 @@ class Reader:
         return self
 
     async def end(self, patience: float = PATIENCE) -> dict[str, Any]:
-        """The `response.done`."""
+        """The `ending` of the answer."""
         assert self._task is not None
         return await asyncio.wait_for(asyncio.shield(self._task), patience)
 
@@ -76,7 +80,7 @@ class Reader:
                 await self._task
 
     async def answer(self) -> dict[str, Any]:
-        """Ask, and read to the `response.done`, over as many connections as it takes."""
+        """Ask, and read to the end, over as many connections as it takes."""
         while self.done is None:
             await self._may_connect.wait()
             try:
@@ -101,6 +105,16 @@ class Reader:
     def come_back(self) -> None:
         self._may_connect.set()
 
+    @property
+    def text(self) -> str:
+        """The text of all deltas."""
+        return self.told.text
+
+    @property
+    def reasoning(self) -> str:
+        """The thought of all deltas."""
+        return self.told.thought
+
     async def words(self, count: int) -> None:
         """Until so many words have come, or the end."""
         async with asyncio.timeout(PATIENCE), self._news:
@@ -123,17 +137,17 @@ class Reader:
     async def _greet(self) -> None:
         greeting = await self._receive()
         if self.token:
-            await self._say("session.resume", session_token=self.token)
+            await self._say("chatstream:session", session_token=self.token)
             greeting = await self._receive()
         if greeting["type"] == "error" and greeting["code"] in AGAIN:
             raise ConnectionError(greeting["message"])
-        if greeting["type"] != "session.created":
+        if greeting["type"] != "chatstream:session":
             raise Garbled(f"no session: {greeting}")
         self.token = greeting["session_token"]
 
     async def _ask_or_resume(self) -> None:
         if self.accepted.is_set():
-            await self._say("response.resume", response_id=self.id, starting_after=self.sequence)
+            await self._say("chatstream:resume", response_id=self.id, starting_after=self.sequence)
         else:
             await self._create()
         if self._wants_cancel and self.accepted.is_set():
@@ -149,13 +163,13 @@ class Reader:
         if event["type"] == "error":
             await self._take_error(event)
             return
-        if event["type"].startswith("session."):
+        if event["type"].startswith(("chatstream:session", "chatstream:load")):
             return
         if event["response_id"] != self.id:
             raise Garbled(f"somebody else's event: {event}")
         self.accepted.set()
         self.conversation = event.get("conversation_id", self.conversation)
-        if "sequence_number" in event:
+        if event.get("sequence_number"):
             self._take_numbered(event)
         async with self._news:
             self._news.notify_all()
@@ -163,22 +177,20 @@ class Reader:
     def _take_numbered(self, event: dict[str, Any]) -> None:
         number, before = event["sequence_number"], self.sequence
         begins_anew = event["type"] == "response.in_progress"
-        if number <= before or (number > before + 1 and event["type"] in DELTAS):
+        may_skip = begins_anew or is_end(event)
+        if number <= before or (number > before + 1 and not may_skip):
             raise Garbled(f"number {number} after {before}: {event}")
         self.sequence = number
-        if begins_anew:
-            self.begun += 1
-            self.text = self.reasoning = ""
-        elif event["type"] == "response.output_text.delta":
-            if event["offset"] != len(self.text):
-                raise Garbled(f"offset {event['offset']} behind {len(self.text)} characters")
-            self.text += event["delta"]
-        elif event["type"] == "response.reasoning_text.delta":
-            if event["offset"] != len(self.reasoning):
-                raise Garbled(f"offset {event['offset']} in a thought of {len(self.reasoning)}")
-            self.reasoning += event["delta"]
-        elif event["type"] == "response.done":
-            self.done = event
+        self.begun += begins_anew
+        try:
+            if is_end(event) and self.told.lacks(event):
+                self.missed = True  # the events of the last stretch were forgotten; this is all
+            else:
+                self.told.take(event)
+        except (AssertionError, LookupError, TypeError) as error:
+            raise Garbled(f"{event} does not follow {self.told.items}") from error
+        if is_end(event):
+            self.done = ending(event)
 
     async def _take_error(self, event: dict[str, Any]) -> None:
         self.errors.append(event["code"])
@@ -188,7 +200,7 @@ class Reader:
         too_late = asked == "response.create" and self.accepted.is_set()
         if event["code"] not in AGAIN or too_late:
             raise Garbled(f"refused: {event}")
-        if asked == "response.resume":
+        if asked == "chatstream:resume":
             raise ConnectionError(event["message"])
         await asyncio.sleep(self._chance.uniform(0.2, 0.5))
         if asked == "response.cancel":

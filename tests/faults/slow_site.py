@@ -19,7 +19,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if message["type"] == "websocket.connect":
             await asyncio.sleep(ACCEPT_SECONDS)
             await send({"type": "websocket.accept"})
-            await send({"type": "websocket.send", "text": '{"type":"session.created"}'})
+            await send({"type": "websocket.send", "text": '{"type":"chatstream:session"}'})
         else:
             await send({"type": "websocket.send", "text": '{"type":"response.queued"}'})
 

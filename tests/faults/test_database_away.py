@@ -23,6 +23,7 @@ import pytest
 from tests.e2e.chat import ask, open_chat, receive, send
 from tests.faults.cluster import FAST, PATIENCE
 from tests.faults.reader import Reader
+from tests.support.endings import is_end
 from tests.support.fake_engine import words
 from tests.support.passing_time import stays
 from tests.support.postgresql import PostgreSQL, start_or_skip
@@ -82,7 +83,7 @@ class Site:
 
     async def answers_a_prompt(self) -> None:
         event = (await ask(self.server.ws_url, "stop 5"))[-1]
-        assert (event["type"], event.get("text")) == ("response.done", "".join(words(5)))
+        assert (event["type"], event.get("text")) == ("response.completed", "".join(words(5)))
 
     @contextlib.asynccontextmanager
     async def readers(self) -> AsyncIterator[None]:
@@ -239,7 +240,7 @@ async def test_a_socket_that_was_open_before_goes_on_after(site: Site) -> None:
     assert (await receive(socket))["code"] == "internal_error"
     (site.folder / "away").rename(site.database)
     await send(socket, "response.create", input="stop 5")
-    while (event := await receive(socket))["type"] != "response.done":
+    while not is_end(event := await receive(socket)):
         assert event["type"] != "error"
     assert event["text"] == "".join(words(5))
     await socket.close()

@@ -18,6 +18,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from tests.e2e.chat import events_to_end, open_chat, receive, send
+from tests.support.endings import is_end
 from tests.support.processes import ServeProcess
 
 HEALTH_SECONDS = 2.0
@@ -89,15 +90,15 @@ class Visitor:
     async def open(self) -> ClientConnection:
         cookies = "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
         headers = {"Cookie": cookies, "Origin": str(self.http.base_url).rstrip("/")}
-        return await open_chat(self._ws_url + "?markup=html", additional_headers=headers)
+        return await open_chat(self._ws_url + "?markup=html&version=2", additional_headers=headers)
 
     async def ask(self, text: str) -> tuple[str, list[dict[str, object]]]:
         """The conversation, and all events of an answer that says a text."""
         async with await self.open() as socket:
             await send(socket, "response.create", input=f"say {text}")
             events = await events_to_end(socket)
-        assert events[-1]["type"] == "response.done", events[-1]
-        return str(events[0]["conversation_id"]), events
+        assert is_end(events[-1]), events[-1]
+        return str(events[1]["conversation_id"]), events
 
 
 @contextlib.asynccontextmanager
@@ -130,7 +131,7 @@ async def longest_gap(server: ServeProcess, words: int) -> float:
     async with socket:
         await send(socket, "response.create", input=f"stop {words}")
         moments = []
-        while (event := await receive(socket))["type"] != "response.done":
+        while not is_end(event := await receive(socket)):
             assert event["type"] != "error", event
             if event["type"] == "response.output_text.delta":
                 moments.append(time.monotonic())

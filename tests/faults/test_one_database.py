@@ -24,6 +24,7 @@ from websockets.asyncio.client import connect
 from tests.e2e.chat import ask, open_chat, receive, send
 from tests.faults.cluster import FAST
 from tests.faults.reader import PATIENCE, Reader
+from tests.support.endings import is_end
 from tests.support.fake_engine import words
 from tests.support.postgresql import PostgreSQL, start_or_skip
 from tests.support.processes import ROOT, ManagedProcess, clean_environ
@@ -173,10 +174,10 @@ async def test_a_paused_server_is_taken_over_and_answers_no_more(deployment: Dep
         assert (done["status"], done["text"]) == ("completed", "".join(words(40)))
         assert reader.text == done["text"]
     resumed = await open_chat(urls[0])
-    await send(resumed, "session.resume", session_token=patient.token)
+    await send(resumed, "chatstream:session", session_token=patient.token)
     await receive(resumed)
-    await send(resumed, "response.resume", response_id=patient.id)
-    while (event := await receive(resumed))["type"] != "response.done":
+    await send(resumed, "chatstream:resume", response_id=patient.id)
+    while not is_end(event := await receive(resumed)):
         assert event["type"] != "error", event
     await resumed.close()
     assert (event["status"], event["text"]) == ("completed", "".join(words(40)))
@@ -276,12 +277,12 @@ async def check_resuming_elsewhere(deployment: Deployment, owner: Foreign, other
         while (await receive(socket))["type"] != "response.output_text.delta":
             pass
         await receive(elsewhere)
-        await send(elsewhere, "session.resume", session_token=token)
+        await send(elsewhere, "chatstream:session", session_token=token)
         await receive(elsewhere)
-        await send(elsewhere, "response.resume", response_id=queued["response_id"])
+        await send(elsewhere, "chatstream:resume", response_id=queued["response_id"])
         refused = await receive(elsewhere)
         assert (refused["type"], refused["code"]) == ("error", "unavailable")
         deployment.gate.touch()
-        while (event := await receive(socket))["type"] != "response.done":
+        while not is_end(event := await receive(socket)):
             pass
     assert (event["status"], event["text"]) == ("completed", "".join(words(20)))

@@ -36,7 +36,7 @@ async def test_a_worker_that_is_killed_in_a_thought(cluster: Cluster, ask: Ask) 
     await whole(thinks, thoughts(150), "".join(words(20)))
     await whole(answers, thoughts(9), "".join(words(150)))
     assert thinks.done
-    assert thinks.done["usage"]["reasoning_tokens"] == 150
+    assert thinks.done["usage"]["output_tokens_details"]["reasoning_tokens"] == 150
     assert {cluster.row(reader.id).attempt for reader in (thinks, answers)} == {2}
 
 
@@ -64,7 +64,7 @@ async def test_a_models_thought_and_answer_are_those_of_an_undisturbed_one(
     undisturbed = await ask(thinking, "What is two plus two?", **params).end()
     thought, text = undisturbed["reasoning"], undisturbed["text"]
     assert min(len(thought), len(text)) > 500
-    assert 600 <= undisturbed["usage"]["reasoning_tokens"] < 610
+    assert 600 <= undisturbed["usage"]["output_tokens_details"]["reasoning_tokens"] < 610
     for in_thought in (True, False):
         reader = ask(thinking, "What is two plus two?", **params)
         async with asyncio.timeout(60):

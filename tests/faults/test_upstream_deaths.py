@@ -51,7 +51,7 @@ async def test_the_next_worker_goes_on(before: Cluster, upstream: FakeUpstream, 
     done = await reader.end()
     assert reader.text == done["text"] == "One two three four five"
     assert reader.begun == 1
-    assert done["usage"]["completion_tokens"] == 5
+    assert done["usage"]["output_tokens"] == 5
     body = upstream.bodies[1]
     assert body["messages"][-1] == {"role": "assistant", "content": "One two three"}
     assert body["max_tokens"] == 17

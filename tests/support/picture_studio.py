@@ -88,4 +88,4 @@ def withdraw(socket: ClientConnection, response_id: str) -> None:
     """End a response, which would keep its place for a while."""
     socket.send(json.dumps({"type": "response.cancel", "response_id": response_id}))
     with suppress(ConnectionClosed):
-        until(socket, "response.done")
+        until(socket, "response.completed")

@@ -11,6 +11,8 @@ from select import select
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.support.endings import ending, is_end
+
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 PATIENCE = 30.0
@@ -132,13 +134,14 @@ class RawSocket:
         return found
 
     def next(self) -> dict[str, Any]:
-        """The next event; fails when the connection ends or is closed instead."""
+        """The next event, of a last one its `ending`; fails when the connection ends or is closed
+        instead."""
         while (found := self.next_frame()) and found[0] == PONG:
             pass
         assert found, "the connection ended"
         assert found[0] == TEXT, found
         event: dict[str, Any] = json.loads(found[1])
-        return event
+        return ending(event) if is_end(event) else event
 
     def until(self, type_: str) -> dict[str, Any]:
         while (event := self.next())["type"] != type_:

@@ -76,6 +76,18 @@ class ToldItems:
         elif is_end(event):
             self._end(event)
 
+    def lacks(self, end: Mapping[str, Any]) -> bool:
+        """Whether the end has more than was told, and begins with what was: as where the list has
+        forgotten what came after it."""
+        whole = end["response"]["output"]
+        if [*map(_said, whole)] == [*map(_said, self.items)]:
+            return False
+        text, thought = text_of(whole), thought_of(whole)
+        assert text.startswith(self.text), (whole, self.items)
+        assert thought.startswith(self.thought), (whole, self.items)
+        assert len(whole) >= len(self.items), (whole, self.items)
+        return True
+
     def _open_item(self, event: Mapping[str, Any]) -> dict[str, Any]:
         index = event["output_index"]
         item = self.items[index]

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from uuid import uuid4
 
+from tests.support.endings import is_end
 from tests.support.raw_websocket import CLOSE, CONTINUATION, PING, PONG, TEXT, FrameReader, frame
 
 HALF_OPEN = 1100
@@ -90,7 +91,7 @@ async def bombs(site: Attackers, number: int) -> None:
     chance = random.Random(number)
     while site.go_on:
         _, cookie, _ = await site.request(address, "GET /")
-        socket = Socket(site, address, "/ws/chat/?markup=html", cookie)
+        socket = Socket(site, address, "/ws/chat/?markup=html&version=2", cookie)
         if not await socket.opened():
             await asyncio.sleep(0.2)
             continue
@@ -210,8 +211,9 @@ class Socket:
                         return conversation
                     told = json.loads(payload)
                     conversation = told.get("conversation_id", conversation)
-                    if told["type"] in ("response.done", "error"):
-                        counts[f"asked: {told.get('status') or told.get('code')}"] += 1
+                    if is_end(told) or told["type"] == "error":
+                        how = told["response"]["status"] if is_end(told) else told["code"]
+                        counts[f"asked: {how}"] += 1
                         return conversation
         except _BROKEN:
             counts["asked: cut"] += 1

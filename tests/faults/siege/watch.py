@@ -15,6 +15,8 @@ import psutil
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from tests.support.endings import ending, is_end
+
 PROBE_SECONDS = 0.1
 PROMPT = "Write a long story about a lighthouse keeper and the sea."
 _BROKEN = (OSError, WebSocketException, TimeoutError, EOFError, ValueError)
@@ -58,7 +60,7 @@ class Watch:
         self._process = psutil.Process(pid)
         self.seen = Seen()
         self.done: list[dict[str, Any]] = []
-        """Every `response.done` that the visitor was told."""
+        """The `ending` of every answer that the visitor was told."""
 
     def look_anew(self) -> Seen:
         """What was seen until now; the next stretch begins."""
@@ -119,10 +121,11 @@ class Watch:
                         if last:
                             self.seen.gaps.append(now - last)
                         last = now
-                    elif event["type"] in ("response.done", "error"):
-                        self.seen.answers[event.get("status") or event["code"]] += 1
+                    elif is_end(event) or event["type"] == "error":
+                        how = event["response"]["status"] if is_end(event) else event["code"]
+                        self.seen.answers[how] += 1
                         break
-                if event["type"] == "response.done":
-                    self.done.append(event)
+                if is_end(event):
+                    self.done.append(ending(event))
                 else:
                     await asyncio.sleep(1)

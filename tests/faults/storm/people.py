@@ -11,7 +11,12 @@ from typing import Any
 
 from tests.faults.reader import Garbled, Reader
 from tests.faults.storm.plan import Plan
-from tests.support.fake_engine import words
+from tests.support.endings import is_end
+from tests.support.fake_engine import thoughts, words
+from tests.support.told_items import ToldItems
+
+THINK = 0.3
+"""The share of answers before which something is thought."""
 
 BOMBS = (
     ("maple", '"' + " " * 40),
@@ -27,7 +32,7 @@ class Ask(Reader):
     """One prompt. `html` reads it as the page does, `slow` reads with pauses, `fails` asks for an
     answer that fails after its text."""
 
-    whole = ""
+    whole = thought = ""
     cancels = leaves = html = slow = fails = False
     done_at = 0.0
     code = ""
@@ -37,10 +42,14 @@ class Ask(Reader):
         self._blocks: dict[int, str] = {}
         self._pauses = random.Random(seed)
 
-    def answer_is(self, length: int) -> None:
-        """An answer of so many words; call it after the intentions are known."""
+    def answer_is(self, length: int, thought: int = 0) -> None:
+        """An answer of so many words, after so many of a thought; call it after the intentions are
+        known."""
         self.prompt = f"{'fail' if self.fails else 'stop'} {length}"
         self.whole = "".join(words(length))
+        if thought:
+            self.prompt = f"think {thought} {self.prompt}"
+            self.thought = thoughts(thought)
 
     def answer_is_hostile(self, language: str, code: str) -> None:
         """A block of code that is hard to show."""
@@ -61,11 +70,11 @@ class Ask(Reader):
         return _dense(self.code or self.done["text"])
 
     async def _read_on(self, url: str) -> None:
-        await super()._read_on(f"{url}?markup=html" if self.html else url)
+        await super()._read_on(f"{url}?markup=html&version=2" if self.html else url)
 
     async def _ask_or_resume(self) -> None:
         if self.html:  # told all from the beginning
-            self.sequence, self.text = 0, ""
+            self.sequence, self.told = 0, ToldItems()
         await super()._ask_or_resume()
 
     def _take_numbered(self, event: dict[str, Any]) -> None:
@@ -75,7 +84,7 @@ class Ask(Reader):
                 del self._blocks[index]
             for block in event["blocks"]:
                 self._blocks[block["index"]] = block["html"]
-        elif self.html and event["type"] in ("response.output_text.delta", "response.done"):
+        elif self.html and (is_end(event) or event["type"] == "response.output_text.delta"):
             raise Garbled(f"no blocks: {event}")
 
     async def _receive(self) -> dict[str, Any]:
@@ -103,7 +112,8 @@ def make(plan: Plan, urls: Sequence[str], chance: random.Random) -> list[Ask]:
     for ask in odd[plan.hostile :]:
         ask.fails = True
     for ask in asks:
-        ask.answer_is(chance.randint(1, plan.longest))
+        thought = chance.randint(1, plan.longest) if chance.random() < THINK else 0
+        ask.answer_is(chance.randint(1, plan.longest), thought)
     for ask in odd[: plan.hostile]:
         ask.html, ask.cancels = True, False
         ask.answer_is_hostile(*chance.choice(BOMBS))

@@ -194,13 +194,16 @@ class Storm(ABC):
             "ended exactly once": sum(statuses.values()),
             "    of them": dict(sorted(statuses.items())),
             "record and reader disagree": disagree,
-            "texts with a repeated or missing character": garbled,
+            "items with a repeated or missing character": garbled,
         }
 
     def _is_right(self, ask: Ask, status: str, error_code: str) -> bool:
         assert ask.done is not None
         text = ask.done["text"]
+        thought = ask.done["reasoning"]
         if not self._is_read(ask, ask) or not ask.whole.startswith(text):
+            return False
+        if not ask.thought.startswith(thought) or (text and thought != ask.thought):
             return False
         if status == "failed" and error_code == "worker_lost":  # three of its workers were lost
             return True
@@ -211,10 +214,13 @@ class Storm(ABC):
         return status == ("failed" if ask.fails else "completed") and text == ask.whole
 
     def _is_read(self, reader: Reader, ask: Ask) -> bool:
-        """Whether somebody has read the text that the answer's end says."""
+        """Whether somebody was told what the answer's end says: every item, to the letter; the
+        reader has seen to it, but for what the list may have forgotten."""
         assert ask.done is not None
-        text = ask.done["text"]
-        return text.startswith(reader.text) if self.forgets else text == reader.text
+        text, thought = ask.done["text"], ask.done["reasoning"]
+        if self.forgets:
+            return text.startswith(reader.text) and thought.startswith(reader.reasoning)
+        return not reader.missed and (text, thought) == (reader.text, reader.reasoning)
 
     async def _check_replays(self) -> None:
         """Whoever comes back after the end reads the same answer, with one end."""
@@ -234,7 +240,7 @@ class Storm(ABC):
                     self.broken(f"{ask.id} replayed: {error!r}")
                     continue
                 replayed += 1
-                if (done["status"], done["text"]) != (ask.done["status"], ask.done["text"]):
+                if (done["status"], done["items"]) != (ask.done["status"], ask.done["items"]):
                     self.broken(f"{ask.id} replayed: {done}, first told: {ask.done}")
                 if not self._is_read(again, ask):
                     self.broken(f"{ask.id} replayed: {again.text!r}, first read: {ask.text!r}")
