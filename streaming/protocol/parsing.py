@@ -58,7 +58,8 @@ def parse_client_event(text: str) -> ClientEvent:
             message = f"`{param}` has half a character in it (a lone surrogate)."
             raise ProtocolError("invalid_event", message, param) from None
         fault = error.errors(include_url=False)[0]
-        if fault["type"] == "union_tag_invalid" and fault["ctx"]["tag"] in _OF_VERSION_1:
+        is_unknown = fault["type"] == "union_tag_invalid" and not fault["loc"]
+        if is_unknown and fault["ctx"]["tag"] in _OF_VERSION_1:
             raise other_version(1) from None
         message, param = _explain(fault)
         raise ProtocolError("invalid_event", message, param) from None
@@ -123,7 +124,7 @@ def _explain(fault: Any) -> tuple[str, str | None]:
     kind, location = fault["type"], fault["loc"]
     if kind == "json_invalid":
         return f"The frame is not valid JSON: {fault['ctx']['error']}.", None
-    if kind in ("union_tag_not_found", "union_tag_invalid"):
+    if kind in ("union_tag_not_found", "union_tag_invalid") and not location:
         return f"`type` must be one of {', '.join(map(type_of, client_events()))}.", "type"
     if not location:
         return "The frame must be one JSON object.", None

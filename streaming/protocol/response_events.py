@@ -259,7 +259,7 @@ class ResponseUpdated(ResponseEvent):
     """The prompt of a waiting response was changed to `input`."""
 
     type: Literal["chatstream:updated"] = "chatstream:updated"
-    sequence_number: int = Field(0, exclude=True)
+    sequence_number: int = 0
     input: str
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from channels.layers import channel_layers, get_channel_layer
 from django.db import connection
+from django.utils import timezone
 
 from streaming.lifecycle import list_lock, reconciler
 from streaming.lifecycle.list_lock import LockHolder, LockLost, LockTaken
@@ -363,7 +364,9 @@ def take_over() -> None:
 
 def end_elsewhere(response_id: str) -> None:
     ended = Response.objects.filter(pk=response_id, status="in_progress")
-    assert ended.update(status="completed", finish_reason="stop", text="all of it")
+    assert ended.update(
+        status="completed", finish_reason="stop", text="all of it", finished_at=timezone.now()
+    )
 
 
 async def test_a_worker_waits_for_the_list_and_can_be_stopped_meanwhile(

@@ -87,6 +87,10 @@ def test_it_has_every_event_both_ways() -> None:
     }
     for way, models in ways.items():
         named = [m["$ref"].rsplit("/", 1)[1] for m in document["operations"][way]["messages"]]
-        assert named == [type_of(model) for model in models]
-    delta = document["components"]["schemas"]["OutputTextDelta"]
-    assert "sequence_number" in delta["required"]
+        assert named == [model.__name__ for model in models]
+        messages = document["components"]["messages"]
+        assert [messages[name]["name"] for name in named] == [type_of(model) for model in models]
+    schemas = document["components"]["schemas"]
+    assert "sequence_number" in schemas["OutputTextDelta"]["required"]
+    assert schemas["TextExtension"]["required"] == ["offset"]  # the other one may be absent
+    assert set(schemas["TextExtension"]["properties"]) == {"offset", "reasoning_ms"}

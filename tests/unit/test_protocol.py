@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from streaming.engine.base import SamplingParams
 from streaming.engine.local.sequence import check_params
 from streaming.lifecycle.params import resolve_sampling
-from streaming.protocol.client_events import ResponseCreate
+from streaming.protocol.client_events import ResponseCancel, ResponseCreate
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.parsing import parse_client_event, peek_event_id
 from streaming.protocol.sampling_params import Params
@@ -97,3 +98,68 @@ def test_what_other_servers_take_means_the_same(name: str) -> None:
 def test_seed_minus_one_is_none() -> None:
     seeds = {resolve_sampling(Params(seed=-1), 100)["seed"] for _ in range(4)}
     assert len(seeds) == 4
+
+
+TEXT_PART = {"type": "input_text", "text": "Hi"}
+REFUSED: dict[str, tuple[object, str]] = {
+    "nothing": ([], "input"),
+    "too much": ([TEXT_PART] * 65, "input"),
+    "no part": (["Hi"], "input.0"),
+    "a part of an answer": ([{"type": "output_text", "text": "Hi"}], "input.0"),
+    "a number": ([TEXT_PART, {"type": "input_text", "text": 1}], "input.1.text"),
+    "no text": ([{"type": "input_text"}], "input.0.text"),
+    "another field": ([TEXT_PART | {"more": 1}], "input.0.more"),
+    "a file of this machine": ([{"type": "input_image", "image_url": "file:///x"}],
+                               "input.0.image_url"),
+    "NUL": ([{"type": "input_text", "text": "\0"}], "input.0.text"),
+    "an object": (TEXT_PART, "input"),
+    "nothing at all": ("", "input"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_message_is_named(name: str) -> None:
+    sent, param = REFUSED[name]
+    with pytest.raises(ProtocolError) as refused:
+        parse_client_event(json.dumps({"type": "response.create", "input": sent}))
+    assert (refused.value.code, refused.value.param) == ("invalid_event", param)
+
+
+def test_a_message_may_have_parts() -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
+    event = parse_client_event(json.dumps({"type": "response.create", "input": [TEXT_PART, image]}))
+    assert isinstance(event, ResponseCreate)
+    assert isinstance(event.input, list)
+    assert [part.model_dump(exclude_unset=True) for part in event.input] == [TEXT_PART, image]
+
+
+KEY = UUID("4c1f7a52-2b7c-4d7e-9a54-0f5f3a0b6c11")
+
+
+@pytest.mark.parametrize("written", [str(KEY), KEY.hex, f"resp_{KEY.hex}", f"resp_{KEY}"])
+def test_an_id_may_have_its_prefix(written: str) -> None:
+    frame = json.dumps({"type": "response.cancel", "response_id": written})
+    event = parse_client_event(frame)
+    assert isinstance(event, ResponseCancel)
+    assert event.response_id == KEY
+    frame = json.dumps({"type": "response.create", "input": "x", "conversation_id": f"conv_{KEY}"})
+    created = parse_client_event(frame)
+    assert isinstance(created, ResponseCreate)
+    assert created.conversation_id == KEY
+
+
+@pytest.mark.parametrize("written", [f"conv_{KEY.hex}", f"resp_resp_{KEY.hex}", "resp_", 7, None])
+def test_what_is_no_id_is_named(written: object) -> None:
+    with pytest.raises(ProtocolError) as refused:
+        parse_client_event(json.dumps({"type": "response.cancel", "response_id": written}))
+    assert (refused.value.code, refused.value.param) == ("invalid_event", "response_id")
+
+
+@pytest.mark.parametrize(
+    "type_", ["session.ping", "session.resume", "response.resume", "response.update"]
+)
+def test_an_event_of_version_1_is_told_so(type_: str) -> None:
+    with pytest.raises(ProtocolError) as refused:
+        parse_client_event(json.dumps({"type": type_, "response_id": str(KEY)}))
+    assert refused.value.code == "unsupported_version"
+    assert "version 2 of the protocol, and this client version 1. Reload" in refused.value.message
