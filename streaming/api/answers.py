@@ -161,6 +161,37 @@ class ChatCompletionChunk(_Answer):
     chatstream: Waiting | Ended | None = None
 
 
+class TextLogprobs(_Answer):
+    """Log probabilities of a text's tokens: lists of equal length."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int] = Field(description="Where each begins in the answer's text.")
+
+
+class TextChoice(_Answer):
+    """The one answer to a text, or what of it is new in a chunk of a stream."""
+
+    text: str
+    index: Literal[0] = 0
+    logprobs: TextLogprobs | None = None
+    finish_reason: FinishReason | None
+
+
+class TextCompletion(_Answer):
+    """What follows a text; also one `data:` line of the stream, with what is new of it."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    system_fingerprint: str | None = _FINGERPRINT
+    choices: list[TextChoice]
+    usage: Usage | None = None
+    chatstream: Waiting | Ended | None = None
+
+
 class Model(_Answer):
     """A model that live workers serve."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
@@ -62,11 +62,21 @@ def _typed(value: object) -> object:
 Typed = Annotated[dict[str, Any], BeforeValidator(_typed)]
 
 
-class PassedOn(BaseModel):
+LogitBias = Annotated[
+    dict[str, Annotated[float, Field(ge=-100, le=100)]] | None, Field(max_length=1024)
+]
+
+
+class OneAnswer(BaseModel):
+    """A request has one answer."""
+
+    n: Annotated[Literal[1] | None, BeforeValidator(_one_answer)] = None
+
+
+class PassedOn(OneAnswer):
     """Parameters for the model's server, where there is one before which this one stands; where
     the model runs here, they must ask for nothing (`tools` with `tool_choice` `none` do)."""
 
-    n: Annotated[Literal[1] | None, BeforeValidator(_one_answer)] = None
     tools: list[Typed] | None = Field(None, max_length=MOST_TOOLS)
     tool_choice: Literal["none", "auto", "required"] | Typed | None = None
     parallel_tool_calls: bool | None = None
@@ -75,9 +85,7 @@ class PassedOn(BaseModel):
     top_logprobs: int | None = Field(None, ge=0, le=20, strict=True)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
-        None, max_length=1024
-    )
+    logit_bias: LogitBias = None
 
 
 class ToolFunction(BaseModel):
@@ -120,8 +128,7 @@ def with_content(message: Any) -> Any:
 def passed_on(request: PassedOn, *, to_server: bool) -> dict[str, Any] | None:
     """The parameters for the model's server, None where there is none. Raises ApiError for one
     that would change the answer and cannot."""
-    names = (*_OFF, *_ADVICE)
-    given = {name: value for name in names if (value := getattr(request, name)) is not None}
+    given = _given(request, (*_OFF, *_ADVICE))
     if not to_server:
         _refuse(given)
         return None
@@ -130,16 +137,37 @@ def passed_on(request: PassedOn, *, to_server: bool) -> dict[str, Any] | None:
     return _storable(given, "tools")
 
 
+def some_passed_on(
+    request: BaseModel, names: Iterable[str], *, to_server: bool
+) -> dict[str, Any] | None:
+    """Return those of the named parameters that are for the model's server, as `passed_on`."""
+    given = _given(request, names)
+    if to_server:
+        return _storable(given, "logit_bias")
+    if given.get("logprobs") is not None:  # 0 asks for those of the tokens that were drawn
+        raise _unsupported("logprobs")
+    _refuse(given)
+    return None
+
+
+def _given(request: BaseModel, names: Iterable[str]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(request, name)) is not None}
+
+
+def _unsupported(name: str) -> ApiError:
+    return ApiError(400, "unsupported_parameter", f"`{name}` is not supported here.", name)
+
+
 def _refuse(given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if name in _ADVICE or value in _OFF[name]:
             continue
         if name == "tools" and given.get("tool_choice") == "none":
             continue
-        text = f"`{name}` is not supported here."
         if name == "tools":
             text = "`tools` are not supported by this model; with `tool_choice` `none` they pass."
-        raise ApiError(400, "unsupported_parameter", text, name)
+            raise ApiError(400, "unsupported_parameter", text, name)
+        raise _unsupported(name)
 
 
 def fields_of(number: int, role: str, fields: MessageFields, *, to_server: bool) -> dict[str, Any]:

@@ -21,19 +21,24 @@ from streaming.api.answers import (
     ErrorBody,
     Model,
     ModelList,
+    TextCompletion,
 )
 from streaming.api.auth import ApiKeyAuth
 from streaming.api.chat_completions import ConversationCompletion
+from streaming.api.completions import Completion
 from streaming.api.errors import ApiError, set_handlers, too_large
 from streaming.api.middleware import response_id_of
 from streaming.api.requests import ChatCompletionRequest
 from streaming.api.responses.views import router as responses_router
+from streaming.api.text_completions import BareTextCompletion
+from streaming.api.text_requests import TextCompletionRequest
 from streaming.record.tasks import Requester
 
 _REF = "#/components/schemas/{model}"
 
 _DESCRIPTION = """\
-Compatible with OpenAI's chat completions: point an `openai` client's `base_url` here.
+Compatible with OpenAI's chat completions and completions: point an `openai` client's `base_url`
+here.
 
 Requests stand in the same fair waiting list as everybody else's. A full list is a 429 with
 `Retry-After`, before anything else is said. Leaving cancels: a closed connection gives up the
@@ -94,23 +99,23 @@ api = Api(
 set_handlers(api)
 
 _RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
-_COMPLETION_DOCS = {
-    "responses": {
-        200: {
-            "content": {
-                "text/event-stream": {
-                    "schema": {"$ref": _REF.format(model="ChatCompletionChunk")},
-                }
-            }
-        },
-        429: {
-            "description": "Too many requests: `rate_limit_exceeded`; `chatstream.code` says which "
-            "bound: `queue_full`, `user_limit` or `address_limit`.",
-            "headers": {"Retry-After": _RETRY_AFTER},
-        },
-        503: {"headers": {"Retry-After": _RETRY_AFTER}},
+
+
+def _docs(chunk: str) -> dict[str, Any]:
+    """Return what the document says of an operation beside its models; `chunk` is that of its
+    stream."""
+    stream = {"schema": {"$ref": _REF.format(model=chunk)}}
+    full = (
+        "Too many requests: `rate_limit_exceeded`; `chatstream.code` says which bound: "
+        "`queue_full`, `user_limit` or `address_limit`."
+    )
+    return {
+        "responses": {
+            200: {"content": {"text/event-stream": stream}},
+            429: {"description": full, "headers": {"Retry-After": _RETRY_AFTER}},
+            503: {"headers": {"Retry-After": _RETRY_AFTER}},
+        }
     }
-}
 
 
 @api.post(
@@ -121,7 +126,7 @@ _COMPLETION_DOCS = {
         200: ChatCompletion,
         (400, 401, 404, 413, 415, 429, 500, 503, 504): ErrorBody,
     },
-    openapi_extra=_COMPLETION_DOCS,
+    openapi_extra=_docs("ChatCompletionChunk"),
 )
 async def create_chat_completion(
     request: HttpRequest, body: ChatCompletionRequest
@@ -130,12 +135,16 @@ async def create_chat_completion(
     `data: [DONE]`. A stream is never silent for more than 10 seconds: comments fill it, and tell
     the place in the queue. What fails within its first second is a status, as without `stream`;
     what fails later is a `data:` line with an `error`."""
-    requester = cast(Requester, request.auth)  # type: ignore[attr-defined]
-    response_id = response_id_of(request)
-    completion = ConversationCompletion(get_channel_layer(), body, response_id)
-    await completion.begin(requester)
+    completion = ConversationCompletion(get_channel_layer(), body, response_id_of(request))
+    return await _answer(request, completion, stream=bool(body.stream))
+
+
+async def _answer(
+    request: HttpRequest, completion: Completion, *, stream: bool
+) -> HttpResponseBase:
+    await completion.begin(cast(Requester, request.auth))  # type: ignore[attr-defined]
     response: HttpResponseBase
-    if body.stream:
+    if stream:
         await completion.settle()
         response = StreamingHttpResponse(
             completion.stream(), content_type="text/event-stream; charset=utf-8"
@@ -145,8 +154,25 @@ async def create_chat_completion(
         whole = await completion.whole()
         response = HttpResponse(whole.model_dump_json(), content_type="application/json")
     response["Cache-Control"] = "no-store"
-    response["X-Response-Id"] = str(response_id)
+    response["X-Response-Id"] = str(response_id_of(request))
     return response
+
+
+@api.post(
+    "/completions",
+    operation_id="createCompletion",
+    summary="Go on with a text",
+    response={
+        200: TextCompletion,
+        (400, 401, 404, 413, 415, 429, 500, 503, 504): ErrorBody,
+    },
+    openapi_extra=_docs("TextCompletion"),
+)
+async def create_completion(request: HttpRequest, body: TextCompletionRequest) -> HttpResponseBase:
+    """What the model writes after a text, as it is and without a chat template: models that were
+    trained to chat answer better at `/v1/chat/completions`. With `stream` as there."""
+    completion = BareTextCompletion(get_channel_layer(), body, response_id_of(request))
+    return await _answer(request, completion, stream=bool(body.stream))
 
 
 _MODEL_ERRORS: Any = (401, 500, 503)

@@ -83,7 +83,7 @@ def create(
                 continues=turn.continues,
                 owner=requester.owner,
                 address=requester.address,
-                params=params,
+                params={**params, "raw": True} if turn.is_raw else params,
                 instructions=_instructions(task, turn, requester),
                 in_session=requester.in_session,
                 **_kept(task),
@@ -98,12 +98,14 @@ def create(
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """Where a new response stands in its conversation."""
+    """Where a new response stands in its conversation. `is_raw`: it answers once more, or goes on
+    with, what was a bare text (`params` of it say `raw`), and no turn of a conversation."""
 
     conversation: Conversation
     prompt_id: UUID
     previous: Response | None = None
     continues: Response | None = None
+    is_raw: bool = False
 
 
 def _turn(task: Task, requester: Requester) -> _Turn:
@@ -112,16 +114,22 @@ def _turn(task: Task, requester: Requester) -> _Turn:
             return _new_prompt(task, requester)
         case Regeneration():
             earlier = _ended(task, requester.owner, Subject.REGENERATED)
-            return _Turn(earlier.conversation, earlier.prompt_id, earlier.previous)
+            place = earlier.conversation, earlier.prompt_id, earlier.previous
+            return _Turn(*place, is_raw=_is_raw(earlier))
         case Continuation():
             earlier = _ended(task, requester.owner, Subject.CONTINUED)
             if earlier.status == Status.COMPLETED or earlier.message is None:
                 raise NothingToContinue(Subject.CONTINUED)
-            return _Turn(earlier.conversation, earlier.prompt_id, earlier.previous, earlier)
+            place = earlier.conversation, earlier.prompt_id, earlier.previous
+            return _Turn(*place, earlier, is_raw=_is_raw(earlier))
         case History():
             return _new_history(task, requester)
         case Items():
             return _new_items(task, requester)
+
+
+def _is_raw(earlier: Response) -> bool:
+    return bool(earlier.params.get("raw"))
 
 
 def _instructions(task: Task, turn: _Turn, requester: Requester) -> str:

@@ -20,13 +20,14 @@ from streaming.record.instructions import with_system
 class Work:
     """What a worker needs to generate: the instructions and the turns, oldest first, without the
     `left_out` oldest ones, and the sampling parameters. `trims`: the engine may leave out more of
-    the oldest turns. `row` is what `endings.end` takes."""
+    the oldest turns. `raw` as in GenerationRequest. `row` is what `endings.end` takes."""
 
     row: Response
     messages: tuple[ChatMessage, ...]
     params: SamplingParams
     left_out: int = 0
     trims: bool = True
+    raw: bool = False
 
 
 @in_database
@@ -86,7 +87,8 @@ def _work(row: Response, most_chars: int) -> Work:
     given = {**row.params, "stop": tuple(row.params["stop"])}
     given.pop("thinking", None)  # it is no matter of sampling
     given["asked"] = frozenset(given)
+    raw = bool(given.pop("raw", False))
     trims = given.pop("truncation", "auto") == "auto"
     turns, left_out = history_of(row, max(0, most_chars - len(row.instructions)))
     messages = tuple(with_system(turns, row.instructions))
-    return Work(row, messages, SamplingParams(**given), left_out, trims)
+    return Work(row, messages, SamplingParams(**given), left_out, trims, raw)

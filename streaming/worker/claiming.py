@@ -147,6 +147,9 @@ class Claimer:
                 await self._end_writer.end_by_record(running)
                 return
             running.start(work.row)
+            if work.raw and not self._engine.info.completes_text:
+                await self._end_writer.fail(running, "This model takes conversations only.")
+                return
             said = Output()
             if claim.last_sequence and (events := await self._list.read(response_id)):
                 published = Published.of(events)
@@ -166,6 +169,7 @@ class Claimer:
                 prior_passed=said.passed,
                 prior_reasoning=said.reasoning,
                 thinking=thinking.of(work.row.params, self._engine.info.context_tokens),
+                raw=work.raw,
             )
             self._engine.submit(request)
             running.mark_submitted()

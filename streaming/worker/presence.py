@@ -108,6 +108,7 @@ class Presence:
                 "sampling": dict(info.sampling),
                 "thinks": info.thinks,
                 "takes_system": info.takes_system,
+                "completes_text": info.completes_text,
                 "takes_images": info.takes_images,
                 "takes_tools": info.takes_tools,
                 "parameters": info.parameters,

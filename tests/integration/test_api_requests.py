@@ -213,7 +213,8 @@ async def test_a_form_is_not_served(layer: Any) -> None:
         ("POST", "/v1/models", 405),
         ("PUT", "/v1/models/fake", 405),
         ("GET", "/v1/", 404),
-        ("POST", "/v1/completions", 404),
+        ("GET", "/v1/completions", 405),
+        ("POST", "/v1/completions/", 404),
         ("POST", "/v1/chat/completions/", 404),
         ("GET", "/v1/docs", 404),
         ("GET", "/v1/models/another/one", 404),
@@ -363,7 +364,8 @@ async def test_the_openapi_document(layer: Any, chatstream: Any) -> None:
     assert request.status == 200
     assert document["openapi"].startswith("3.1")
     paths = document["paths"]
-    assert set(paths) == {"/v1/chat/completions", "/v1/models", "/v1/models/{model}"}
+    ours = {"chat/completions", "completions", "models", "models/{model}"}
+    assert {f"/v1/{path}" for path in ours} <= set(paths)
     for target in references(document):
         part = document
         for step in target.removeprefix("#/").split("/"):

@@ -166,7 +166,8 @@ async def test_a_call_comes_back(front: StartFront, upstream: FakeUpstream) -> N
     row = await Response.objects.aget()
     assert (row.status, row.finish_reason, row.text) == (Status.COMPLETED, "tool_calls", "")
     assert row.passed["tool_calls"] == [{"index": 0, **CALL}]
-    assert row.message_id is None
+    turn = await Message.objects.aget(pk=row.message_id)
+    assert (turn.content, turn.fields) == ("", {"tool_calls": [CALL]})
 
 
 async def test_a_call_comes_back_in_pieces(front: StartFront, upstream: FakeUpstream) -> None:

@@ -126,6 +126,7 @@ class FakeEngine(Engine):
     most_running: int = 0
     kept_prefixes: int = 0
     thinks: bool = False
+    completes_text: bool = True
     context_chars: int = 0
     """Of a conversation that fits, 0 for any; of a longer one all but the last message is left
     out, where that is allowed."""
@@ -141,7 +142,10 @@ class FakeEngine(Engine):
 
     @property
     def info(self) -> ModelInfo:
-        return ModelInfo("fake", "cpu", "float32", 4096, self.max_running, 0, thinks=self.thinks)
+        return ModelInfo(
+            "fake", "cpu", "float32", 4096, self.max_running, 0, thinks=self.thinks,
+            completes_text=self.completes_text,
+        )  # fmt: skip
 
     @property
     def cached_prefix_capacity(self) -> int:

@@ -94,6 +94,8 @@ class GenerationRequest:
     - `left_out`: messages before `messages` that fit no context; they count as trimmed.
     - `trims`: whether the oldest messages may be left out to make the prompt fit. If not, a prompt
       that does not fit ends with the error `context_length_exceeded`.
+    - `raw`: the prompt is the text of the messages as it is, without the chat template, and the
+      answer is what follows it, without a thought. Only models that `completes_text` take it.
     """
 
     response_id: str
@@ -106,3 +108,4 @@ class GenerationRequest:
     prior_passed: Mapping[str, Any] = field(default_factory=dict, hash=False)
     prior_reasoning: str = ""
     thinking: Thinking = Thinking()
+    raw: bool = False

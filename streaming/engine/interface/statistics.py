@@ -23,6 +23,7 @@ class ModelInfo:
     - `thinks`: whether its answers may begin with a thought.
     - `takes_system`: whether its chat template shows a system message; None if nobody says.
     - `takes_images`, `takes_tools`: whether it can be given images, and tools to call.
+    - `completes_text`: whether it goes on with a bare text (`GenerationRequest.raw`).
     """
 
     name: str
@@ -37,6 +38,7 @@ class ModelInfo:
     takes_system: bool | None = None
     takes_images: bool = False
     takes_tools: bool = False
+    completes_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)

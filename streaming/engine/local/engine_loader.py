@@ -204,6 +204,7 @@ class EngineLoader:
             sampling=sampling,
             thinks=prompts.answers.thinks,
             takes_system=prompts.template.traits.takes_system,
+            completes_text=True,
         )
         return LoadedModel(info, stepper, preparer, runner.check_seconds)
 

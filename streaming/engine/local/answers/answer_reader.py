@@ -103,6 +103,11 @@ class AnswerReader:
         channels.begin(self._begun(newest) if tail is None else tail, continued=continued)
         return channels
 
+    def begin_raw(self, prompt: Sequence[int], params: SamplingParams) -> Detokenizer:
+        """Return a parser for what follows a bare text: all of it is text."""
+        after = prompt[-_CONTEXT_TOKENS:]
+        return Detokenizer(self._decode, params.stop, self._silent, after=after)
+
     def _begun(self, newest: ChatMessage) -> str:
         """Return what an answer begins with, told from the newest message alone."""
         if self._delimiters is None or newest.role != "assistant":

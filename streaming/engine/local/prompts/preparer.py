@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from streaming.engine.base import EngineError, GenerationRequest, context_exceeded
+from streaming.engine.local.answers.channel_parser import ChannelParser
+from streaming.engine.local.answers.detokenizer import Detokenizer
 from streaming.engine.local.prompts.prompt import OnProgress, PromptBuilder
 from streaming.engine.local.sequence import TokenSequence, check_params
 from streaming.engine.models.own_sampling import resolved
@@ -64,6 +66,8 @@ class Preparer:
         if params.passed or any(message.fields for message in request.messages):
             message = "This model takes no tools, and no other parameters that are passed on."
             raise EngineError(message, "invalid_params")
+        if request.raw:
+            return self._raw_sequence(request, on_progress), 0
         room = max(1, min(self._wanted(request), self._context // 4))
         if request.trims:
             # Older turns make room for the answer; the newest one need leave it one token only.
@@ -81,17 +85,24 @@ class Preparer:
                 request.messages, self._context, on_progress, request.thinking
             )
             trimmed = 0
+        self._check_tokens(request, prompt)
+        most_thought = self._most_thought(request, self._context - len(prompt))
+        newest = request.messages[-1]
+        detokenizer = self._prompts.answers.begin(prompt, params, newest, most_thought)
+        return _begun(request, prompt, detokenizer), trimmed
+
+    def _raw_sequence(self, request: GenerationRequest, on_progress: OnProgress) -> TokenSequence:
+        """Return the sequence of a text that is gone on with as it is."""
+        text = "".join(message.content for message in request.messages)
+        prompt = self._prompts.raw(text, self._context, on_progress)
+        self._check_tokens(request, prompt)
+        return _begun(request, prompt, self._prompts.answers.begin_raw(prompt, request.params))
+
+    def _check_tokens(self, request: GenerationRequest, prompt: Sequence[int]) -> None:
         if any(not 0 <= token < self._vocabulary for token in request.prior_tokens):
             raise EngineError("prior_tokens holds a token that the model lacks.", "invalid_params")
         if max(prompt, default=0) >= self._vocabulary:  # of a tokenizer with more of them
             raise EngineError("The prompt holds a token that the model lacks.", "engine_error")
-        most_thought = self._most_thought(request, self._context - len(prompt))
-        newest = request.messages[-1]
-        detokenizer = self._prompts.answers.begin(prompt, params, newest, most_thought)
-        for token in request.prior_tokens:  # published by an earlier attempt already
-            detokenizer.read(token)
-        tokens = [*prompt, *request.prior_tokens]
-        return TokenSequence(request, tokens, len(prompt), detokenizer), trimmed
 
     def _wanted(self, request: GenerationRequest) -> int:
         """Return how many tokens the answer may have, its thought included."""
@@ -105,3 +116,12 @@ class Preparer:
         kept = min(request.params.max_tokens, left // _ANSWER_PART)
         most = max(1, left - kept)
         return min(request.thinking.max_tokens or most, most)
+
+
+def _begun(
+    request: GenerationRequest, prompt: Sequence[int], reader: Detokenizer | ChannelParser
+) -> TokenSequence:
+    """Return a sequence that goes on after what earlier attempts have generated."""
+    for token in request.prior_tokens:  # published already
+        reader.read(token)
+    return TokenSequence(request, [*prompt, *request.prior_tokens], len(prompt), reader)

@@ -141,6 +141,33 @@ class PromptBuilder:
             raise context_exceeded(context, len(tokens))
         return tokens
 
+    def raw(self, text: str, context: int, on_progress: OnProgress = lambda: None) -> list[int]:
+        """Return the prompt of a bare text: the tokens that begin every text for this tokenizer,
+        then the text's, which leave room for at least one more in a context of `context` tokens.
+        Names of special tokens in it are text, as in a message.
+
+        Raises EngineError: `context_length_exceeded`, or `invalid_messages` if there is no token.
+        """
+        if len(text) > max(_MOST_CHARS, CHARS_PER_TOKEN * context):
+            raise context_exceeded(context)
+        tokens = [*self._begin_of_text, *self._tokens_of(None, text, None)]
+        on_progress()
+        if not tokens:
+            raise EngineError("There is no text to go on with.", "invalid_messages")
+        if len(tokens) >= context:
+            raise context_exceeded(context, len(tokens))
+        return tokens
+
+    @cached_property
+    def _begin_of_text(self) -> tuple[int, ...]:
+        """The tokens that the tokenizer writes before any text of its own accord."""
+        bare, whole = (
+            self._tokenizer.encode("a", add_special_tokens=with_special)
+            for with_special in (False, True)
+        )
+        at = next((n for n in range(len(whole)) if whole[n : n + len(bare)] == bare), 0)
+        return tuple(whole[:at])
+
     def fit(
         self,
         messages: Sequence[ChatMessage],
