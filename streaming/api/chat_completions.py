@@ -10,12 +10,13 @@ from channels.layers import BaseChannelLayer
 
 from streaming.api import beside, passing, served
 from streaming.api.answers import ChatCompletion, Choice
+from streaming.api.attaching import attached
 from streaming.api.completions import Completion
 from streaming.api.endings import End
 from streaming.api.request_messages import messages_of
 from streaming.api.requests import ChatCompletionRequest, params_of
 from streaming.engine.passed import Passed
-from streaming.record.tasks import History, Task
+from streaming.record.tasks import History, Requester, Task
 from streaming.waiting_list.serving import model_details
 
 
@@ -31,19 +32,15 @@ class ConversationCompletion(Completion):
         super().__init__(layer, request.model, response_id, include_usage=request.include_usage)
         self._request = request
 
-    async def _ask(self) -> tuple[Task, dict[str, Any]]:
+    async def _ask(self, requester: Requester) -> tuple[Task, dict[str, Any]]:
         to_server = await served.is_upstream(self._layer)
         model = await model_details(self._layer)
         passed = passing.passed_on(self._request, to_server=to_server)
-        messages = messages_of(
-            self._request.messages,
-            to_server=to_server,
-            takes_images=bool(model.get("takes_images")),
-        )
+        messages = messages_of(self._request.messages, to_server=to_server)
         params = params_of(self._request, model)
         if passed is not None:
             params["passed"] = passed
-        return History(tuple(messages)), params
+        return History(await attached(messages, requester, model)), params
 
     def _whole(self, end: End, passed: Passed) -> ChatCompletion:
         choice = Choice(

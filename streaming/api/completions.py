@@ -67,7 +67,7 @@ class Completion(ABC):
         self._fingerprint: str | None = None
 
     @abstractmethod
-    async def _ask(self) -> tuple[Task, dict[str, Any]]:
+    async def _ask(self, requester: Requester) -> tuple[Task, dict[str, Any]]:
         """Return what is asked, and its parameters as the record keeps them. Raises ApiError."""
 
     @abstractmethod
@@ -92,7 +92,7 @@ class Completion(ABC):
         """Get a place, or raise ApiError: nothing was sent yet."""
         self._model = (await served.find(self._layer, self._asked_model)).id
         self._fingerprint = await served.fingerprint(self._layer)
-        task, params = await self._ask()
+        task, params = await self._ask(requester)
         try:
             self._position = await self._subscription.begin(
                 task, params=params, requester=requester, response_id=self._id_to_be

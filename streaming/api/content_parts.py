@@ -1,23 +1,17 @@
-"""The parts of a message's content, as clients of Chat Completions send them, and as Open Responses
-names them.
+"""The parts of a message's content, as clients of Chat Completions send them.
 
-Text parts alone are one text, a line each. Beside an image they stay parts.
+Text parts alone are one text, a line each. What is beside them is checked for its form here, and
+taken by `attaching`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pydantic_core import PydanticCustomError
 
 MOST_PARTS = 100
-
-_DETAILS = ("auto", "low", "high")
-_IMAGE_URL = re.compile(r"https?://[!-~]+|data:image/[\w.+-]+;base64,[A-Za-z0-9+/=_-]+", re.ASCII)
-_MOST_ADDRESS_CHARS = 8_192  # of an image that is not sent along
-
 
 _TEXT_PART = {
     "type": "object",
@@ -39,21 +33,36 @@ _IMAGE_PART = {
     },
     "required": ["type", "image_url"],
 }
+_FILE_PART = {
+    "type": "object",
+    "properties": {
+        "type": {"const": "file"},
+        "file": {
+            "type": "object",
+            "properties": {
+                "file_id": {"type": "string", "description": "Of a file that is kept here."},
+                "file_data": {"type": "string", "description": "A data URL, or Base64."},
+                "filename": {"type": "string"},
+            },
+        },
+    },
+    "required": ["type", "file"],
+}
 _PARTS = {
     "type": "array",
-    "items": {"anyOf": [_TEXT_PART, _IMAGE_PART]},
+    "items": {"anyOf": [_TEXT_PART, _IMAGE_PART, _FILE_PART]},
     "minItems": 1,
     "maxItems": MOST_PARTS,
 }
 CONTENT_SCHEMA = {
     "anyOf": [{"type": "string"}, _PARTS],
-    "description": "Text, or a list of parts. Parts of text become a line each; images go to "
-    "models that take them, and are refused by others.",
+    "description": "Text, or a list of parts. Parts of text become a line each. Of a file the "
+    "model reads the text that is in it; images go to models that take them.",
 }
 
 
 class Content(NamedTuple):
-    """What is text of a content, and, where that is not all, its parts (`protocol.items.Part`)."""
+    """What is text of a content, and, where that is not all, its parts as they came."""
 
     text: str
     parts: tuple[Mapping[str, Any], ...] = ()
@@ -69,48 +78,40 @@ def content_of(said: object) -> Content | None:
             "invalid_content", "A message's content has 1 to {most} parts.", {"most": MOST_PARTS}
         )
     parts = [_part(number, each) for number, each in enumerate(said)]
-    text = "\n".join(part["text"] for part in parts if part["type"] == "input_text")
-    is_text = all(part["type"] == "input_text" for part in parts)
+    text = "\n".join(part["text"] for part in parts if part["type"] == "text")
+    is_text = all(part["type"] == "text" for part in parts)
     return Content(text, () if is_text else tuple(parts))
 
 
-def _part(number: int, said: object) -> dict[str, Any]:
+def _part(number: int, said: object) -> Mapping[str, Any]:
     part = said if isinstance(said, dict) else {}
     match part.get("type"):
         case "text":
-            return {"type": "input_text", "text": _text(number, part, "text")}
+            return {"type": "text", "text": _text(number, part, "text")}
         case "refusal":  # of the assistant's, in what was said before
-            return {"type": "input_text", "text": _text(number, part, "refusal")}
+            return {"type": "text", "text": _text(number, part, "refusal")}
         case "image_url":
-            return _image(number, part.get("image_url"))
-        case kind:
-            raise _invalid(
-                number,
-                "is of type {kind}; only `text` and `image_url` are supported.",
-                kind=repr(kind)[:50],
-            )
+            image = part.get("image_url")
+            url = image.get("url") if isinstance(image, dict) else image
+            if not isinstance(url, str):
+                raise _invalid(number, "lacks `image_url.url`.")
+            return part
+        case "file":
+            file = part.get("file")
+            if not isinstance(file, dict) or not {"file_id", "file_data"} & file.keys():
+                raise _invalid(number, "lacks `file.file_data` or `file.file_id`.")
+            return part
+    raise _invalid(
+        number,
+        "is of type {kind}; only `text`, `image_url` and `file` are supported.",
+        kind=repr(part.get("type"))[:50],
+    )
 
 
 def _text(number: int, part: Mapping[str, Any], name: str) -> str:
     if not isinstance(text := part.get(name), str):
         raise _invalid(number, "lacks `{name}`.", name=name)
     return text
-
-
-def _image(number: int, said: object) -> dict[str, Any]:
-    image = {"url": said} if isinstance(said, str) else said if isinstance(said, dict) else {}
-    url, detail = image.get("url"), image.get("detail") or "auto"
-    if not isinstance(url, str):
-        raise _invalid(number, "lacks `image_url.url`.")
-    is_sent_along = url.startswith("data:")
-    if not _IMAGE_URL.fullmatch(url) or not (is_sent_along or len(url) <= _MOST_ADDRESS_CHARS):
-        raise _invalid(
-            number, "has an `image_url` that is neither an `http` address nor a data URL of an "
-            "image in Base64."
-        )  # fmt: skip
-    if detail not in _DETAILS:
-        raise _invalid(number, "has another `detail` than `auto`, `low` or `high`.")
-    return {"type": "input_image", "image_url": url, "detail": detail}
 
 
 def _invalid(number: int, words: str, **values: Any) -> PydanticCustomError:

@@ -57,11 +57,9 @@ class RequestMessage(passing.MessageFields):
         return _with_parts(passing.with_content(data))
 
 
-def messages_of(
-    said: Sequence[RequestMessage], *, to_server: bool = False, takes_images: bool = False
-) -> list[ChatMessage]:
-    """Return the messages for the engine. Raises ApiError for what no model could answer.
-    `to_server`: they are passed on to one that knows tools. `takes_images`: so does the model."""
+def messages_of(said: Sequence[RequestMessage], *, to_server: bool = False) -> list[ChatMessage]:
+    """Return the messages for the engine, their `parts` as they came. Raises ApiError for what no
+    model could answer. `to_server`: they are passed on to one that knows tools."""
     settings = conf.get()
     limit, most = settings.max_input_chars, settings.conversation_chars
     for number, message in enumerate(said):
@@ -88,8 +86,6 @@ def messages_of(
     if not (last.content.strip() or last.role == "tool" or thoughts[-1] or last.parts):
         text = "There is nothing to answer: the last message is empty."
         raise ApiError(400, "invalid_value", text, "messages")
-    if not takes_images:
-        _refuse_images(said)
     return [
         ChatMessage(
             "system" if message.role == "developer" else message.role,
@@ -100,13 +96,6 @@ def messages_of(
         )
         for number, (message, thought) in enumerate(zip(said, thoughts, strict=True))
     ]
-
-
-def _refuse_images(messages: Sequence[RequestMessage]) -> None:
-    for number, message in enumerate(messages):
-        if any(part["type"] == "input_image" for part in message.parts):
-            text = "This model takes text only; it cannot be shown an image."
-            raise ApiError(400, "invalid_content", text, f"messages.{number}.content")
 
 
 def _thought_of(message: RequestMessage) -> str:

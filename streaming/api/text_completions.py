@@ -17,7 +17,7 @@ from streaming.api.text_logprobs import TextLogprobs
 from streaming.api.text_requests import TextCompletionRequest, params_of, prompt_of
 from streaming.engine.base import ChatMessage
 from streaming.engine.passed import Passed
-from streaming.record.tasks import History, Task
+from streaming.record.tasks import History, Requester, Task
 from streaming.waiting_list.serving import model_details
 
 
@@ -34,7 +34,7 @@ class BareTextCompletion(Completion):
         self._request = request
         self._logprobs = TextLogprobs()
 
-    async def _ask(self) -> tuple[Task, dict[str, Any]]:
+    async def _ask(self, requester: Requester) -> tuple[Task, dict[str, Any]]:
         model = await model_details(self._layer)
         if model and not model.get("completes_text"):
             text = "This model takes conversations only; send them to `/v1/chat/completions`."
