@@ -14,7 +14,7 @@ from streaming.engine.base import (
     GenerationRequest,
     Started,
 )
-from streaming.engine.upstream import faults, parts, refusals
+from streaming.engine.upstream import faults, parts, refusals, text_request
 from streaming.engine.upstream.attempt import Attempt
 from streaming.engine.upstream.backoff import Backoff
 from streaming.engine.upstream.context_fit import ContextFit
@@ -43,6 +43,7 @@ class UpstreamAnswer:
         self._id = request.response_id
         self._params = request.params
         self._thinking = request.thinking
+        self._is_raw = request.raw
         self._fit = ContextFit(request)
         begun = self._fit.begun
         self._begun, self._has_thought = begun.content, bool(begun.reasoning)
@@ -107,8 +108,12 @@ class UpstreamAnswer:
         """Decide whether to go on after what was said before, or to begin anew. No server goes on
         within a thought, a call of a tool, or a structured output.
 
-        Raises UpstreamFault if the request continues an answer and the server cannot.
+        A bare text is gone on with wherever it ends. Raises UpstreamFault if the request continues
+        an answer and the server cannot.
         """
+        if self._is_raw:
+            self._check_text()
+            return
         dialect, relay = self._upstream.dialect, self._relay
         thought = bool(relay.thought) or self._has_thought
         continues = dialect.continues and not (thought and dialect.thinks_again)
@@ -119,6 +124,11 @@ class UpstreamAnswer:
             raise faults.cannot_continue()
         self._anew = not relay.is_empty
 
+    def _check_text(self) -> None:
+        """Raise UpstreamFault if the server is known not to go on with a bare text."""
+        if not self._upstream.dialect.completes_text:
+            raise faults.completes_no_text("it puts a text into the chat template")
+
     def _has_grammar(self) -> bool:
         """Whether the answer's form is prescribed (`response_format`): in the middle of an answer
         the server would prescribe its beginning again."""
@@ -127,6 +137,8 @@ class UpstreamAnswer:
 
     def _query(self) -> Query:
         """The request for the next attempt."""
+        if self._is_raw:
+            return self._text_query()
         messages, text = list(self._fit.messages), self._begun
         left, thought = self._params.max_tokens, self._thinking.max_tokens
         if not self._anew:
@@ -143,8 +155,21 @@ class UpstreamAnswer:
         params = self._params, self._thinking
         return dialect.query(model.name, messages, *params, max_tokens, self._left_out)
 
+    def _text_query(self) -> Query:
+        """The request that goes on with a bare text, and with what was said after it."""
+        turns = [message.content for message in self._fit.messages]
+        text = "".join((*turns, self._begun, self._relay.said))
+        model, dialect = self._upstream.model, self._upstream.dialect
+        max_tokens = min(self._params.max_tokens - self._relay.answered, self._fit.room)
+        without = dialect.refused_with_text | self._left_out
+        return text_request.query(
+            model.name, text, self._params, max_tokens, server=dialect.server, without=without
+        )
+
     async def _attempt(self, query: Query) -> FinishReason:
         before = self._begun if self._anew else self._begun + self._relay.said
+        if self._is_raw:
+            before = ""  # its blanks were sent, too
         attempt = Attempt(
             self._upstream,
             query,
@@ -163,7 +188,10 @@ class UpstreamAnswer:
     def _start(self) -> None:
         """Take note that the server has begun to answer: it has this API, and accepted the fields
         that were sent."""
-        self._upstream.dialect.accept(self._left_out)
+        if self._is_raw:
+            self._upstream.dialect.refused_with_text |= self._left_out
+        else:
+            self._upstream.dialect.accept(self._left_out)
         if self._anew:
             self._relay.void()
         if self._anew or not self._started:
@@ -186,6 +214,8 @@ class UpstreamAnswer:
                 self._breaks += 1
                 await self._wait(fault)
                 return True
+            case FaultKind.MISSING if self._is_raw:
+                raise faults.completes_no_text(fault.detail, fault.said)
             case FaultKind.MISSING if query.api not in self._missing:
                 self._missing.add(query.api)
                 if query.api.other not in self._missing and dialect.switch_from(query.api):

@@ -51,7 +51,7 @@ def body_of(wanted: Wanted, without: set[str]) -> dict[str, Any]:
         body["ignore_eos"] = True
     if wanted.messages[-1].role == "assistant" and wanted.server != "library":
         body |= CONTINUE
-    return _without(body, without)
+    return without_fields(body, without)
 
 
 def sampling_of(params: SamplingParams, server: str) -> dict[str, Any]:
@@ -74,7 +74,8 @@ def sampling_of(params: SamplingParams, server: str) -> dict[str, Any]:
     return {name: value for key, (name, value) in known.items() if key in asked}
 
 
-def _without(body: dict[str, Any], names: set[str]) -> dict[str, Any]:
+def without_fields(body: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """Return a request's JSON without these fields; of the most tokens the other name stays."""
     kept = {name: value for name, value in body.items() if name not in names}
     if "max_tokens" in names:
         kept["max_completion_tokens"] = body["max_tokens"]

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from streaming.engine.base import ChatMessage, SamplingParams, Thinking
-from streaming.engine.upstream import chat_request, responses_request
+from streaming.engine.upstream import chat_request, responses_request, text_request
 from streaming.engine.upstream.query import Api, Query, Wanted
 from streaming.engine.upstream.surrogates import whole
 
@@ -45,7 +45,7 @@ class Dialect:
     - `api`: which API it is asked by; `is_api_certain`: it has answered by it, or the operator says
       so
     - `continues`: whether it continues an assistant's message; None: by its kind
-    - `refused`: fields that it does not accept
+    - `refused`: fields that it does not accept; `refused_with_text`: beside a bare text
     - `echoes`: whether it repeats what it is to continue; None: nobody has asked yet, which one
       response at a time does (`asking`)
     - `thinks`: it has told a thought; `thinks_again`: even where it was to go on with a text
@@ -60,6 +60,7 @@ class Dialect:
         self.is_api_certain = self._is_api_set = is_api_set
         self._continues = continues
         self.refused: set[str] = set()
+        self.refused_with_text: set[str] = set()
         self.echoes: bool | None = None
         self.thinks = self.thinks_again = False
         self.refuses_images = self.refuses_tools = False
@@ -75,6 +76,11 @@ class Dialect:
         """Take note that the server answers a request by this API without these fields."""
         self.refused |= left_out
         self.is_api_certain = True
+
+    @property
+    def completes_text(self) -> bool:
+        """Return whether the server goes on with a bare text as it is, as far as is known."""
+        return self.server not in text_request.TEMPLATED
 
     def switch_from(self, api: Api) -> bool:
         """Ask by the other API from now on, since the server does not have this one; return False
@@ -123,8 +129,15 @@ class Dialect:
         return Query(api, body, max_tokens, whole(wanted.goes_on))
 
 
+_WORDS: dict[Api, Any] = {
+    Api.CHAT: chat_request,
+    Api.RESPONSES: responses_request,
+    Api.TEXT: text_request,
+}
+
+
 def _words_of(api: Api) -> Any:
-    return chat_request if api is Api.CHAT else responses_request
+    return _WORDS[api]
 
 
 def asked_of(api: Api, thinking: Thinking) -> dict[str, Any]:
@@ -148,6 +161,8 @@ def complained_of(query: Query, complaint: str, asked: Collection[str]) -> set[s
 
 def _thoughts_in(query: Query, complaint: str) -> set[str]:
     """The field by which the request holds thoughts of earlier turns, if the complaint names it."""
+    if query.api is Api.TEXT:
+        return set()
     if query.api is Api.CHAT:
         has_some = any("reasoning_content" in each for each in query.body["messages"])
         return {"reasoning_content"} if has_some and "reasoning_content" in complaint else set()

@@ -116,6 +116,7 @@ class UpstreamEngine(Engine):
             # Unless it is known otherwise: the server says it when it is asked.
             takes_images=model.takes_images is not False and not dialect.refuses_images,
             takes_tools=model.takes_tools is not False and not dialect.refuses_tools,
+            completes_text=dialect.completes_text,
         )
 
     @property

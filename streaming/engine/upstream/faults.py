@@ -97,6 +97,12 @@ def takes_no_tools(fault: UpstreamFault) -> UpstreamFault:
     return UpstreamFault(FaultKind.FATAL, fault.detail, message, "invalid_params", said=fault.said)
 
 
+def completes_no_text(detail: str, said: str = "") -> UpstreamFault:
+    """Return the fault of a bare text, where the server goes on with conversations alone."""
+    message = "This model takes conversations only: its server does not go on with a bare text."
+    return UpstreamFault(FaultKind.FATAL, detail, message, "invalid_params", said=said)
+
+
 def unknown_part() -> UpstreamFault:
     """Return the fault of a request with a part of a message that the server has no words for."""
     message = "The model's server has no place for a part of this conversation."

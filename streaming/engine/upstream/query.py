@@ -1,4 +1,4 @@
-"""One request to the server, in the words of one of the two APIs that a server may have."""
+"""One request to the server, in the words of one of the APIs that a server may have."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ class Api(StrEnum):
 
     CHAT = "chat/completions"
     RESPONSES = "responses"
+    TEXT = "completions"
 
     @property
     def other(self) -> Api:
-        """Return the other one."""
+        """Return the other one of the two that answer conversations."""
         return Api.RESPONSES if self is Api.CHAT else Api.CHAT
 
 

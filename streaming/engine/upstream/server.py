@@ -19,6 +19,7 @@ from streaming.engine.upstream.query import Api, Query
 from streaming.engine.upstream.responses_stream import ResponsesReader
 from streaming.engine.upstream.served_model import ServedModel, models_of
 from streaming.engine.upstream.stream import AnswerStream
+from streaming.engine.upstream.text_stream import TextReader
 from streaming.engine.upstream.unknown_names import UnknownNames
 
 CONNECT_SECONDS = 5.0
@@ -27,9 +28,10 @@ SILENCE_SECONDS = 300.0
 
 _ERROR_SECONDS = 10.0
 """Time for the body of an error, which is read as far as it comes."""
-_READERS: Mapping[Api, type[ChatReader] | type[ResponsesReader]] = {
+_READERS: Mapping[Api, type[ChatReader] | type[ResponsesReader] | type[TextReader]] = {
     Api.CHAT: ChatReader,
     Api.RESPONSES: ResponsesReader,
+    Api.TEXT: TextReader,
 }
 
 
