@@ -77,6 +77,7 @@ class AnswerMessage(_Answer):
     role: Literal["assistant"] = "assistant"
     content: str | None = Field(description="Null if tools are called and nothing else is said.")
     refusal: str | None = None
+    annotations: list[dict[str, Any]] | None = _if_any("Notes of the model's server on the text.")
     tool_calls: list[AnswerToolCall] | None = _if_any("Of a model's server that knows tools.")
     reasoning_content: str | None = _if_any("What the model thought before it answered.")
 
@@ -107,6 +108,7 @@ class ChatCompletion(_Answer):
     created: int
     model: str
     system_fingerprint: str | None = _FINGERPRINT
+    service_tier: str | None = _if_any("By which the model's server answered, if it says so.")
     choices: list[Choice]
     usage: Usage
     chatstream: Ended
@@ -134,6 +136,7 @@ class Delta(_Answer):
     role: Literal["assistant"] | None = None
     content: str | None = None
     refusal: str | None = None
+    annotations: list[dict[str, Any]] | None = None
     tool_calls: list[ToolCallDelta] | None = None
     reasoning_content: str | None = None
 
@@ -156,6 +159,7 @@ class ChatCompletionChunk(_Answer):
     created: int
     model: str
     system_fingerprint: str | None = _FINGERPRINT
+    service_tier: str | None = _if_any("By which the model's server answered, if it says so.")
     choices: list[ChunkChoice]
     usage: Usage | None = None
     chatstream: Waiting | Ended | None = None
@@ -187,6 +191,7 @@ class TextCompletion(_Answer):
     created: int
     model: str
     system_fingerprint: str | None = _FINGERPRINT
+    service_tier: str | None = _if_any("By which the model's server answered, if it says so.")
     choices: list[TextChoice]
     usage: Usage | None = None
     chatstream: Waiting | Ended | None = None

@@ -9,7 +9,7 @@ from streaming.api.answers import AnswerMessage, AnswerToolCall
 from streaming.api.errors import ApiError
 from streaming.engine.passed import Passed, add, beyond, whole_of
 
-DELTAS = ("refusal", "tool_calls")
+DELTAS = ("refusal", "tool_calls", "annotations")
 """The fields of a chunk's delta that are neither."""
 
 
@@ -24,6 +24,7 @@ def message_of(text: str, reasoning: str, passed: Mapping[str, Any]) -> AnswerMe
     return AnswerMessage(
         content=None if calls and not text else text,
         refusal=passed.get("refusal"),
+        annotations=passed.get("annotations"),
         tool_calls=calls or None,
         reasoning_content=reasoning or None,
     )

@@ -65,6 +65,7 @@ class Completion(ABC):
         self._created = int(time.time())
         self._model = ""
         self._fingerprint: str | None = None
+        self._tier: str | None = None  # by which a server behind has answered
 
     @abstractmethod
     async def _ask(self, requester: Requester) -> tuple[Task, dict[str, Any]]:
@@ -140,6 +141,7 @@ class Completion(ABC):
                 passed = {}
             elif is_end(event):
                 end = End.of(event)
+                self._tier = passed.get("service_tier")
                 return end, {**passed, **end.passed}
             for said in reader.read(event):
                 add(passed, fields_of(said))
@@ -175,6 +177,7 @@ class Completion(ABC):
                 for said, logprobs in sent.complete(end):
                     yield self._chunk(said, logprobs=logprobs)
                 await self._check(end)
+                self._tier = sent.passed.get("service_tier")
                 for last in self._last(end, sent.passed):
                     yield last
             else:
@@ -214,11 +217,12 @@ class Completion(ABC):
 
     def _origin(self) -> dict[str, Any]:
         """Return when the answer was asked for, and of whom."""
-        return {
+        origin = {
             "created": self._created,
             "model": self._model,
             "system_fingerprint": self._fingerprint,
         }
+        return {**origin, "service_tier": self._tier} if self._tier else origin
 
     @property
     def _id(self) -> str:

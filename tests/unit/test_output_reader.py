@@ -184,6 +184,15 @@ def test_probabilities_stand_beside_their_text() -> None:
     ]
 
 
+def test_notes_on_the_text_are_sent_once() -> None:
+    note = {"type": "url_citation", "url": "https://example.org"}
+    said = streamed(
+        began(), text("a", 0), passed(annotations=[note]),
+        began(), text("a", 0), passed(annotations=[note], service_tier="flex"), ended(),
+    )  # fmt: skip
+    assert said == [{"content": "a"}, {"annotations": [note]}]
+
+
 def test_what_was_lost_comes_with_the_end() -> None:
     """The log is gone, and the record has the whole."""
     end = ended(
