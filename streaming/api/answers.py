@@ -75,7 +75,9 @@ class AnswerMessage(_Answer):
     """The assistant's message."""
 
     role: Literal["assistant"] = "assistant"
-    content: str | None = Field(description="Null if tools are called and nothing else is said.")
+    content: str | None = Field(
+        description="Null if tools are called, or the model refuses, and nothing else is said."
+    )
     refusal: str | None = None
     annotations: list[dict[str, Any]] | None = _if_any("Notes of the model's server on the text.")
     tool_calls: list[AnswerToolCall] | None = _if_any("Of a model's server that knows tools.")

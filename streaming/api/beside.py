@@ -22,7 +22,7 @@ def message_of(text: str, reasoning: str, passed: Mapping[str, Any]) -> AnswerMe
         for call in sorted(passed.get("tool_calls", ()), key=lambda call: call["index"])
     ]
     return AnswerMessage(
-        content=None if calls and not text else text,
+        content=text or (None if calls or passed.get("refusal") else ""),
         refusal=passed.get("refusal"),
         annotations=passed.get("annotations"),
         tool_calls=calls or None,

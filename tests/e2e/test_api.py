@@ -130,6 +130,29 @@ def test_a_begun_answer_is_continued(client: openai.OpenAI) -> None:
     assert (answer.choices[0].message.content or "").startswith(" Paris")
 
 
+def test_a_bare_text_goes_on(client: openai.OpenAI) -> None:
+    """Without a chat template: the model has been given no question, and writes no answer."""
+    fixed: Any = {"model": "default", "prompt": "The capital of France is", "temperature": 0}
+    answer = client.completions.create(**fixed, max_tokens=8)
+    (choice,) = answer.choices
+    assert choice.text.startswith(" Paris")
+    assert (answer.object, choice.finish_reason) == ("text_completion", "length")
+    assert answer.usage
+    assert answer.usage.prompt_tokens == 5
+    stream = client.completions.create(
+        **fixed, max_tokens=8, stream=True, stream_options={"include_usage": True}, echo=True
+    )
+    chunks = list(stream)
+    assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == (
+        fixed["prompt"] + choice.text
+    )
+    assert chunks[-1].usage
+    assert chunks[-1].usage.completion_tokens == 8
+    with pytest.raises(openai.BadRequestError) as tail:
+        client.completions.create(**fixed, suffix="!")
+    assert tail.value.param == "suffix"
+
+
 def test_errors_by_the_clients_names(server: ServeProcess, client: openai.OpenAI) -> None:
     with client_of(server, "cs-wrong") as stranger, pytest.raises(openai.AuthenticationError) as no:
         stranger.chat.completions.create(model="default", messages=FRANCE)
