@@ -52,9 +52,9 @@ class Spoken:
 
     @property
     def prompt_tokens(self) -> int:
-        """Return the words of the conversation, and 85 for each image."""
-        words = sum(len(turn.text.split()) + 3 for turn in self.asked.turns)
-        return words + _IMAGE_TOKENS * sum(len(turn.images) for turn in self.asked.turns)
+        """Return the words of the conversation, 6 for its frame and 85 for each image."""
+        words = sum(len(turn.text.split()) for turn in self.asked.turns)
+        return 6 + words + _IMAGE_TOKENS * sum(len(turn.images) for turn in self.asked.turns)
 
     @property
     def cached_tokens(self) -> int:
