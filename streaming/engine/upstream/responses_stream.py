@@ -43,7 +43,7 @@ class ResponsesReader:
     def piece_of(self, chunk: dict[str, Any]) -> Piece:
         """Read one event. Raises UpstreamFault for an error, and for an item that cannot be passed
         on."""
-        kind = chunk.get("type")
+        kind = _string(chunk, "type")
         index = _number(chunk.get("output_index"))
         place = _number(chunk.get("content_index"))
         match kind:
@@ -78,7 +78,7 @@ class ResponsesReader:
                 found = passed_fields.annotations_of([chunk.get("annotation")])
                 return Piece(passed=found)
             case "response.completed" | "response.incomplete" | "response.failed":
-                return self._end(str(kind), as_object(chunk.get("response")))
+                return self._end(kind, as_object(chunk.get("response")))
             case "error":
                 raise error_responses.of_event(chunk)
         if kind not in _SILENT:
@@ -165,7 +165,7 @@ class ResponsesReader:
                 listed = [
                     (place, as_object(part))
                     for name in ("content", "summary")
-                    for place, part in enumerate(item.get(name) or ())
+                    for place, part in enumerate(_listed(item.get(name)))
                 ]
                 return _together(self._part(index, place, part) for place, part in listed)
             case "function_call":
@@ -205,8 +205,7 @@ class ResponsesReader:
         status = response.get("status") or kind.removeprefix("response.")
         if status == "failed" or response.get("error"):
             raise error_responses.of_event(response.get("error") or {})
-        output = response.get("output")
-        listed = enumerate(output if isinstance(output, list) else ())
+        listed = enumerate(_listed(response.get("output")))
         rest = _together(self._item(index, as_object(item)) for index, item in listed)
         usage = as_object(response.get("usage"))
         details = as_object(usage.get("output_tokens_details"))
@@ -246,6 +245,10 @@ def _together(pieces: Any) -> Piece:
         has_output=any(piece.has_output for piece in some),
         passed=whole_of(piece.passed for piece in some),
     )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _string(said: dict[str, Any], name: str) -> str:
