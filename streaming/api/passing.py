@@ -38,7 +38,7 @@ _OFF: dict[str, tuple[object, ...]] = {
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """In JSON; behind an odd number of backslashes it is text, as patterns of schemas have it."""
 
-_ADVICE = ("parallel_tool_calls",)
+_ADVICE = ("parallel_tool_calls", "service_tier", "prompt_cache_key", "safety_identifier")
 """Those that nobody must follow."""
 
 
@@ -85,6 +85,9 @@ class PassedOn(OneAnswer):
     top_logprobs: int | None = Field(None, ge=0, le=20, strict=True)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    service_tier: Annotated[str, Field(max_length=64)] | None = None
+    prompt_cache_key: Annotated[str, Field(max_length=64)] | None = None
+    safety_identifier: Annotated[str, Field(max_length=64)] | None = None
     logit_bias: LogitBias = None
 
 

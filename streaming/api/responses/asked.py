@@ -90,6 +90,9 @@ def passed_on(request: ResponseRequest, *, to_server: bool) -> dict[str, Any] | 
         top_logprobs=request.top_logprobs or None,
         presence_penalty=request.presence_penalty,
         frequency_penalty=request.frequency_penalty,
+        service_tier=request.service_tier,
+        prompt_cache_key=request.prompt_cache_key,
+        safety_identifier=request.safety_identifier,
     )
     try:
         passed = passing.passed_on(wanted, to_server=to_server)

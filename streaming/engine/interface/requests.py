@@ -65,8 +65,9 @@ class SamplingParams:
       equal length); `stop` still does.
     - `asked`: the names of the parameters that the request set; None means all. An upstream server
       is told only these.
-    - `passed`: parameters that only an upstream server understands, such as `tools`. Not None also
-      means that the whole answer is wanted (`PassedDelta`), not its text alone.
+    - `passed`: parameters that only an upstream server understands, such as `tools`, as Chat
+      Completions names them. Not None also means that the request's client sends earlier turns with
+      their thoughts, which the model is then shown.
     """
 
     max_tokens: int

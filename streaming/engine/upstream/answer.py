@@ -17,6 +17,7 @@ from streaming.engine.base import (
 from streaming.engine.upstream import faults, parts, refusals, text_request
 from streaming.engine.upstream.attempt import Attempt
 from streaming.engine.upstream.backoff import Backoff
+from streaming.engine.upstream.chat_request import ADVICE
 from streaming.engine.upstream.context_fit import ContextFit
 from streaming.engine.upstream.dialect import asked_of, complained_of
 from streaming.engine.upstream.faults import FaultKind, UpstreamFault
@@ -228,7 +229,8 @@ class UpstreamAnswer:
                 if names := complained_of(query, fault.said, thought):
                     self._left_out |= names
                     return True
-                self._explain(fault, {*(self._params.passed or ()), *thought})
+                asked = {*(self._params.passed or ()), *thought} - {*ADVICE}
+                self._explain(fault, asked)
             case FaultKind.THINKS:
                 dialect.thinks_again = True
                 if self._begun:

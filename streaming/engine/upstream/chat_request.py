@@ -11,7 +11,11 @@ from streaming.engine.upstream.surrogates import sound, whole
 
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 
+ADVICE = ("service_tier", "prompt_cache_key", "safety_identifier")
+"""Fields that say how to serve an answer, and nothing of what is in it."""
+
 OPTIONAL = (
+    *ADVICE,
     "stream_options",
     "continuous_usage_stats",
     "top_k",

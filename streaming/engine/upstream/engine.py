@@ -264,7 +264,9 @@ class UpstreamEngine(Engine):
 
     def _follow(self) -> None:
         """Speak the dialect of the kind of server that answers now."""
-        if self.model != self._followed:
+        if self.unavailable_reason:
+            self._followed = ServedModel("")  # another one may come back by its name
+        elif self.model != self._followed:
             self._followed = self.model
             self.dialect.begin_anew(self.model.server)
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from streaming.engine.base import ChatMessage, Thinking
 from streaming.engine.upstream import parts
-from streaming.engine.upstream.chat_request import sampling_of, thinking_fields
+from streaming.engine.upstream.chat_request import ADVICE, sampling_of, thinking_fields
 from streaming.engine.upstream.query import Wanted
 from streaming.engine.upstream.surrogates import sound, whole
 
 OPTIONAL = (
+    *ADVICE,
     "store",
     "top_k",
     "repetition_penalty",
@@ -28,9 +29,6 @@ OPTIONAL = (
 )
 """Fields that may be left out. `stop` strings are looked for here, too. So may `thoughts`, the
 items of the type `reasoning`, where the server names them."""
-
-NAMES = {"response_format": "text", "logprobs": "include", "reasoning_effort": "reasoning"}
-"""Fields of Chat Completions that have another name here."""
 
 LOGPROBS = "message.output_text.logprobs"
 
