@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
+from uuid import UUID
 
 import pytest
 
@@ -26,7 +27,7 @@ PROMISED = 0.05
 def publisher(engine: Engine, running: int) -> Publisher:
     running_set = RunningSet(engine, Mock())
     for number in range(running):
-        entry = SimpleNamespace(response_id=str(number))
+        entry = SimpleNamespace(response_id=str(UUID(int=number)))
         claim: Any = SimpleNamespace(lease=None, entry=entry, last_sequence=0, tokens=())
         running_set.add(claim)
     return Publisher(engine, Mock(), running_set, Mock())
