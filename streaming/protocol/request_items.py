@@ -89,6 +89,13 @@ class OtherKind(Sent):
 
     type: Any = Field(None, validate_default=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_object(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("an object with a `type` is expected")
+        return value
+
     @field_validator("type", mode="before")
     @classmethod
     def _refuse(cls, value: Any) -> Any:

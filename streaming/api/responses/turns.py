@@ -21,6 +21,7 @@ from streaming.protocol.request_items import (
     SentFunctionCallOutput,
     SentItem,
     SentMessage,
+    SentPart,
     SentReasoning,
 )
 
@@ -36,13 +37,10 @@ def turns_of(
     Raises ApiError, which names the item, for what is too long, or what the model does not take.
     """
     if isinstance(given, str):
-        given = [SentMessage(role="user", content=given)]
-        named = False
-    else:
-        named = True
+        return (_prompt(given, "input", Abilities()),)
     reading = _Reading(owner, model)
     for number, item in enumerate(given or ()):
-        reading.take(item, f"input.{number}" if named else "input")
+        reading.take(item, f"input.{number}")
     turns = reading.finished()
     _check_total(turns)
     return turns
@@ -130,11 +128,9 @@ class _Reading:
         self._begun = ChatMessage("assistant", turn.content, fields, turn.reasoning)
 
     def _message(self, item: SentMessage, param: str) -> ChatMessage:
-        text, parts = content_of(item.content, f"{param}.content", self._model)
         if item.role == "user":
-            if not (text.strip() or parts):
-                raise ApiError(400, "invalid_value", "The message is empty.", f"{param}.content")
-            return ChatMessage("user", text, {}, "", parts)
+            return _prompt(item.content, f"{param}.content", self._model)
+        text, _ = content_of(item.content, f"{param}.content", Abilities())
         fields = {"author": "developer"} if item.role == "developer" else {}
         return ChatMessage("system", text, fields)
 
@@ -154,6 +150,13 @@ class _Reading:
         text = self._thought[0] if self._thought else ""
         self._thought = None
         return text
+
+
+def _prompt(content: str | Sequence[SentPart], param: str, model: Abilities) -> ChatMessage:
+    text, parts = content_of(content, param, model)
+    if not (text.strip() or parts):
+        raise ApiError(400, "invalid_value", "The message is empty.", param)
+    return ChatMessage("user", text, {}, "", parts)
 
 
 def packed(turns: Sequence[ChatMessage]) -> list[list[Any]]:
