@@ -38,11 +38,12 @@ class InputText(Said):
 
 
 class InputImage(Said):
-    """An image, by its address or as a data URL."""
+    """An image, by its address, or by the id of a file that is kept here (`file_id`)."""
 
     type: Literal["input_image"] = "input_image"
     image_url: str | None
     detail: Literal["low", "high", "auto"] = "auto"
+    file_id: str | None = absent()
 
 
 class InputFile(Said):

@@ -17,7 +17,7 @@ from channels.layers import BaseChannelLayer
 from streaming.api import served
 from streaming.api.errors import ApiError, of_end, of_refusal
 from streaming.api.responses import references, refusals, sealing
-from streaming.api.responses.creating import abilities, retry_after
+from streaming.api.responses.creating import asking_of, retry_after
 from streaming.api.responses.requests import CompactRequest
 from streaming.api.responses.turns import packed, turns_of
 from streaming.delivery.subscription import Subscription
@@ -110,7 +110,7 @@ class Compacting:
                 raise refusals.previous_not_found(request.previous_response_id)
             turns += await context.said_until(row)
         given = await references.resolved(request.input, owner)
-        turns += turns_of(given, owner, await abilities(self._layer))
+        turns += await turns_of(given, await asking_of(self._layer, self._requester))
         if not turns:
             text = "`input` or `previous_response_id` is required."
             raise ApiError(400, "missing_required_parameter", text, "input")

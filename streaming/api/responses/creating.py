@@ -18,7 +18,7 @@ from channels.layers import BaseChannelLayer
 from streaming.api import served
 from streaming.api.errors import ApiError, of_end, of_fault, of_refusal
 from streaming.api.responses import asked, references, refusals
-from streaming.api.responses.contents import Abilities
+from streaming.api.responses.contents import Asking
 from streaming.api.responses.requests import ResponseRequest
 from streaming.api.responses.shown import Shown
 from streaming.api.responses.turns import turns_of
@@ -58,11 +58,11 @@ _MAX_RETRY_SECONDS = 60
 _ANSWERS = ("completed", "incomplete")
 
 
-async def abilities(layer: BaseChannelLayer) -> Abilities:
-    """Return what the model that answers takes besides text."""
+async def asking_of(layer: BaseChannelLayer, requester: Requester) -> Asking:
+    """Return who asks, and what is known of the model that answers."""
     details = await model_details(layer)
-    tools = await served.is_upstream(layer) or bool(details.get("takes_tools"))
-    return Abilities(images=bool(details.get("takes_images")), tools=tools)
+    takes_tools = details.get("takes_tools", await served.is_upstream(layer))
+    return Asking(requester, details, bool(takes_tools))
 
 
 async def retry_after(layer: BaseChannelLayer) -> int:
@@ -74,7 +74,7 @@ async def retry_after(layer: BaseChannelLayer) -> int:
 async def task_of(
     layer: BaseChannelLayer,
     request: ResponseRequest,
-    owner: str,
+    requester: Requester,
     *,
     follows_unstored: bool = False,
 ) -> tuple[Items, dict[str, Any]]:
@@ -86,9 +86,9 @@ async def task_of(
     if passed is not None:
         params["passed"] = passed
     kept = {**asked.kept_of(request), "model": model.id}
-    given = await references.resolved(request.input, owner)
+    given = await references.resolved(request.input, requester.owner)
     task = Items(
-        turns_of(given, owner, await abilities(layer)),
+        await turns_of(given, await asking_of(layer, requester)),
         previous_id=_previous(request),
         conversation_id=_conversation(request),
         instructions=request.instructions or "",
@@ -260,7 +260,7 @@ class Creation(Reading):
 
     async def begin(self, requester: Requester) -> None:
         """Get a place, or raise ApiError: nothing was sent yet."""
-        task, params = await task_of(self._layer, self._request, requester.owner)
+        task, params = await task_of(self._layer, self._request, requester)
         try:
             self._position = await self._subscription.begin(
                 task, params=params, requester=requester, response_id=self._id_to_be

@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from streaming.api.responses import sealing
+from streaming.engine.passed import Passed, add
 from streaming.lifecycle.resource import resource
 from streaming.models import Response
 from streaming.protocol import ids
+
+_SHOWN = ("usage", "tool_calls", "refusal")
+"""What a server has passed on that stands elsewhere in a response."""
 
 _PADDED_CHARS = 32
 """The length of a delta is told only to so many characters, where that is asked for."""
@@ -22,7 +26,8 @@ class Shown:
 
     `include`: what of it is added that is left out otherwise. `obfuscates`: whether deltas are
     padded. Probabilities of tokens come with the deltas and are kept nowhere: `complete` adds those
-    that came by.
+    that came by. What the model's server said besides is no event here: it stands in the response,
+    under `chatstream` as `passed`.
     """
 
     def __init__(
@@ -34,6 +39,7 @@ class Shown:
         self._seals = "reasoning.encrypted_content" in wanted
         self._obfuscates = obfuscates
         self._logprobs: dict[str, list[Any]] = {}
+        self._passed: Passed = dict(row.passed or {})
         self._added = {
             "instructions": row.instructions or None,
             "tools": [_tool(tool) for tool in asked.get("tools", ())],
@@ -51,17 +57,21 @@ class Shown:
         """Return a response's JSON with what is added to it."""
         for item in response["output"]:
             self._complete_item(item)
-        if response.get("error"):
-            response["error"].setdefault("param", None)
+        passed = {name: said for name, said in self._passed.items() if name not in _SHOWN}
+        if tier := passed.pop("service_tier", None):
+            response["service_tier"] = tier
+        if passed:
+            response["chatstream"] = {**response["chatstream"], "passed": passed}
         return {**response, **self._added}
 
     def event(self, event: dict[str, Any]) -> dict[str, Any] | None:
         """Return an event with what is added to it; None for one that says nothing here."""
         kind = event["type"]
         if kind == "response.in_progress":
-            self._logprobs = {}
+            self._logprobs, self._passed = {}, {}
         if kind == "chatstream:passed":
-            return self._passed(event)
+            add(self._passed, event["fields"])
+            return None
         if kind.endswith(".delta"):
             return self._delta(event)
         if kind == "response.output_text.done":
@@ -81,12 +91,6 @@ class Shown:
             missing = -len(event["delta"]) % _PADDED_CHARS
             return {**event, "obfuscation": secrets.token_urlsafe(_PADDED_CHARS)[:missing]}
         return event
-
-    def _passed(self, event: dict[str, Any]) -> dict[str, Any] | None:
-        """Return what a server said besides, if it is said nowhere else: the details of the counts
-        are those of the last event."""
-        fields = {name: value for name, value in event["fields"].items() if name != "usage"}
-        return {**event, "fields": fields} if fields else None
 
     def _complete_item(self, item: dict[str, Any]) -> None:
         if item["type"] == "reasoning" and self._seals:

@@ -13,7 +13,7 @@ from typing import Any
 from streaming import conf
 from streaming.api.errors import ApiError
 from streaming.api.responses import sealing
-from streaming.api.responses.contents import Abilities, content_of
+from streaming.api.responses.contents import Asking, content_of, text_of
 from streaming.engine.base import ChatMessage
 from streaming.protocol.request_items import (
     SentCompaction,
@@ -29,18 +29,18 @@ COMPACTION = "compaction"
 """The field of turns that an item stands for: the first one has the item's sealed text."""
 
 
-def turns_of(
-    given: str | Sequence[SentItem] | None, owner: str, model: Abilities
+async def turns_of(
+    given: str | Sequence[SentItem] | None, asking: Asking
 ) -> tuple[ChatMessage, ...]:
-    """Return the turns that an `input` without references stands for.
+    """Return the turns that an `input` without references stands for; files in it are stored.
 
     Raises ApiError, which names the item, for what is too long, or what the model does not take.
     """
     if isinstance(given, str):
-        return (_prompt(given, "input", Abilities()),)
-    reading = _Reading(owner, model)
+        return (await _prompt(given, "input", asking),)
+    reading = _Reading(asking)
     for number, item in enumerate(given or ()):
-        reading.take(item, f"input.{number}")
+        await reading.take(item, f"input.{number}")
     turns = reading.finished()
     _check_total(turns)
     return turns
@@ -50,14 +50,14 @@ class _Reading:
     """Reads items in order. `_begun` is the assistant's turn that calls may still be added to, and
     `_thought` what was thought before the next one, with the place of its item."""
 
-    def __init__(self, owner: str, model: Abilities) -> None:
-        self._owner = owner
-        self._model = model
+    def __init__(self, asking: Asking) -> None:
+        self._owner = asking.requester.owner
+        self._asking = asking
         self._turns: list[ChatMessage] = []
         self._begun: ChatMessage | None = None
         self._thought: tuple[str, str] | None = None
 
-    def take(self, item: SentItem, param: str) -> None:
+    async def take(self, item: SentItem, param: str) -> None:
         """Take the next item, whose place in the request is `param`."""
         match item:
             case SentReasoning():
@@ -70,10 +70,10 @@ class _Reading:
                 self._take_call(item, param)
             case SentMessage():
                 self._close(param)
-                self._turns.append(self._message(item, param))
+                self._turns.append(await self._message(item, param))
             case SentFunctionCallOutput():
                 self._close(param)
-                self._turns.append(self._result(item, param))
+                self._turns.append(await self._result(item, param))
             case SentCompaction():
                 self._close(param)
                 self._turns += self._compacted(item, param)
@@ -102,14 +102,12 @@ class _Reading:
         self._thought = (before + text, param)
 
     def _take_answer(self, item: SentMessage, param: str) -> None:
-        text, parts = content_of(item.content, f"{param}.content", Abilities())
-        if len(parts) == 1:
-            text = str(parts[0]["text"])
+        text = text_of(item.content, f"{param}.content")
         fields = {"phase": item.phase} if item.phase else {}
         self._begun = ChatMessage("assistant", text, fields, self._thought_before())
 
     def _take_call(self, item: SentFunctionCall, param: str) -> None:
-        if not self._model.tools:
+        if not self._asking.takes_tools:
             text = "This model takes no calls of tools."
             raise ApiError(400, "unsupported_value", text, f"{param}.type")
         if len(item.arguments) > conf.get().max_input_chars:
@@ -127,19 +125,20 @@ class _Reading:
         fields = {**turn.fields, "tool_calls": calls}
         self._begun = ChatMessage("assistant", turn.content, fields, turn.reasoning)
 
-    def _message(self, item: SentMessage, param: str) -> ChatMessage:
+    async def _message(self, item: SentMessage, param: str) -> ChatMessage:
         if item.role == "user":
-            return _prompt(item.content, f"{param}.content", self._model)
-        text, _ = content_of(item.content, f"{param}.content", Abilities())
+            return await _prompt(item.content, f"{param}.content", self._asking)
+        text = text_of(item.content, f"{param}.content")
         fields = {"author": "developer"} if item.role == "developer" else {}
         return ChatMessage("system", text, fields)
 
-    def _result(self, item: SentFunctionCallOutput, param: str) -> ChatMessage:
-        if not self._model.tools:
+    async def _result(self, item: SentFunctionCallOutput, param: str) -> ChatMessage:
+        if not self._asking.takes_tools:
             text = "This model takes no results of tools."
             raise ApiError(400, "unsupported_value", text, f"{param}.type")
-        text, parts = content_of(item.output, f"{param}.output", self._model)
-        return ChatMessage("tool", text, {"tool_call_id": item.call_id}, "", parts)
+        content = await content_of(item.output, f"{param}.output", self._asking)
+        fields = {"tool_call_id": item.call_id}
+        return ChatMessage("tool", content.text, fields, "", content.parts)
 
     def _compacted(self, item: SentCompaction, param: str) -> list[ChatMessage]:
         name = f"{param}.encrypted_content"
@@ -152,24 +151,28 @@ class _Reading:
         return text
 
 
-def _prompt(content: str | Sequence[SentPart], param: str, model: Abilities) -> ChatMessage:
-    text, parts = content_of(content, param, model)
-    if not (text.strip() or parts):
+async def _prompt(content: str | Sequence[SentPart], param: str, asking: Asking) -> ChatMessage:
+    read = await content_of(content, param, asking)
+    if not read.text.strip() and not any(part["type"] != "input_text" for part in read.parts):
         raise ApiError(400, "invalid_value", "The message is empty.", param)
-    return ChatMessage("user", text, {}, "", parts)
+    return ChatMessage("user", read.text, {}, "", read.parts)
 
 
 def packed(turns: Sequence[ChatMessage]) -> list[list[Any]]:
-    """Return turns as JSON, for a compaction."""
-    return [[turn.role, turn.content, _told(turn.fields), list(turn.parts)] for turn in turns]
+    """Return the text of turns as JSON, for a compaction: without images and thoughts."""
+    return [[turn.role, turn.content or _said(turn), _told(turn.fields)] for turn in turns]
+
+
+def _said(turn: ChatMessage) -> str:
+    return "[an image]" if turn.parts else ""
 
 
 def unpacked(turns: Sequence[Sequence[Any]], sealed: str) -> list[ChatMessage]:
     """Return the turns of `packed`, marked as those that the item with this sealed text stands
     for."""
     return [
-        ChatMessage(role, content, {**fields, COMPACTION: "" if number else sealed}, "", (*parts,))
-        for number, (role, content, fields, parts) in enumerate(turns)
+        ChatMessage(role, content, {**fields, COMPACTION: "" if number else sealed})
+        for number, (role, content, fields) in enumerate(turns)
     ]
 
 

@@ -156,7 +156,7 @@ async def test_what_follows_a_deleted_one_keeps_what_it_follows(start_worker: An
     _, page = await get(f"{third['id']}/input_items")
     texts = [item["content"][0]["text"] for item in page["data"]]
     assert texts == ["stop 3", "w0 w1 ", "stop 2", "w0 ", "stop 1"]
-    request, answer = await post("x", previous_response_id=first["id"])
+    _, answer = await post("x", previous_response_id=first["id"])
     assert answer["error"]["code"] == "previous_response_not_found"
     for each in (second, third):
         assert (await get(each["id"], method="DELETE"))[0] == 200
@@ -188,7 +188,7 @@ async def test_what_is_not_stored_is_gone_when_it_was_read(start_worker: Any) ->
         return await Response.objects.acount() == 1 and await Message.objects.acount() == 2
 
     await eventually(one_is_left)
-    request, answer = await post("x", previous_response_id=response["id"])
+    _, answer = await post("x", previous_response_id=response["id"])
     assert answer["error"]["code"] == "previous_response_not_found"
 
 

@@ -29,7 +29,7 @@ WRONG: list[tuple[dict[str, Any], str | None, str]] = [
     ({"input": [{"role": "user", "content": [{"type": "input_audio"}]}]},
      "input.0.content.0.type", "unsupported_value"),
     ({"input": [{"role": "user", "content": [IMAGE]}]},
-     "input.0.content.0.type", "invalid_request_error"),
+     "input.0.content.0", "invalid_request_error"),
     ({"input": [{"role": "user", "content": " "}]}, "input.0.content", "invalid_value"),
     ({"input": [{"type": "reasoning", "summary": []}, {"role": "user", "content": "x"}]},
      "input.0", "invalid_value"),
