@@ -172,7 +172,8 @@ def _unreadable(error: HttpError) -> ApiError:
 def _invalid(error: ValidationError) -> ApiError:
     """The first fault, in one sentence that names the field."""
     fault = error.errors[0]
-    location = place_of(fault["loc"][2:])  # after "body" and its argument's name
+    where, *names = fault["loc"]
+    location = place_of(names if where == "query" else names[1:])  # not the argument's name
     param = fault.get("ctx", {}).get("param") or ".".join(location)[:_PARAM_CHARS] or None
     kind, message = str(fault["type"]), str(fault["msg"]).removeprefix("Value error, ")
     if kind in _OWN_KINDS:

@@ -7,6 +7,7 @@ in angle brackets, so that errors can leave them out of a field's place.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -242,7 +243,7 @@ Input = Annotated[
 """A text, which is the message of a user, or a list of items."""
 
 
-def place_of(location: tuple[Any, ...]) -> list[str]:
+def place_of(location: Iterable[Any]) -> list[str]:
     """Return where a fault is, as names and numbers, without the tags of unions."""
     parts = [str(part) for part in location]
     return [part for part in parts if not (part.startswith("<") and part.endswith(">"))]

@@ -199,7 +199,7 @@ async def test_thirty_at_once(start_worker: Any, chatstream: Any) -> None:
     chatstream(max_waiting=10, max_per_owner=0, max_per_address=0)
     engine = FakeEngine(max_running=2, step_seconds=1)
     await start_worker(engine)
-    asked = await asyncio.gather(*(post("stop 20", background=True) for _ in range(30)))
+    asked = await asyncio.gather(*(post("stop 10", background=True) for _ in range(30)))
     accepted = [answer for request, answer in asked if request.status == 200]
     refused = [(request, answer) for request, answer in asked if request.status != 200]
     assert (len(accepted), len(refused)) == (12, 18)
