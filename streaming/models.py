@@ -119,6 +119,9 @@ class Message(models.Model):
     the text; null for all others."""
     reasoning = models.TextField(blank=True, default="", db_default="")  # thought before it
     fields = models.JSONField(null=True, blank=True)  # a call of tools, or whose result it is
+    removed = models.JSONField(null=True, blank=True)
+    """The numbers of those of its items that a program has taken out of the conversation; null for
+    none. `content`, `reasoning` and `fields` have what is left."""
     searchable = models.BooleanField(default=True, db_default=True)  # not what came by the API
     created_at = models.DateTimeField(auto_now_add=True)
 

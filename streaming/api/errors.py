@@ -173,7 +173,13 @@ def _invalid(error: ValidationError) -> ApiError:
     """The first fault, in one sentence that names the field."""
     fault = error.errors[0]
     where, *names = fault["loc"]
-    location = place_of(names if where == "query" else names[1:])  # not the argument's name
+    place = names if where == "query" else names[1:]  # not the argument's name
+    return of_fault_in({**fault, "loc": place})
+
+
+def of_fault_in(fault: Mapping[str, Any]) -> ApiError:
+    """Return the error for what is wrong in a request's JSON, as pydantic describes it."""
+    location = place_of(fault["loc"])
     param = fault.get("ctx", {}).get("param") or ".".join(location)[:_PARAM_CHARS] or None
     kind, message = str(fault["type"]), str(fault["msg"]).removeprefix("Value error, ")
     if kind in _OWN_KINDS:

@@ -26,6 +26,7 @@ from streaming.api.answers import (
 from streaming.api.auth import ApiKeyAuth
 from streaming.api.chat_completions import ConversationCompletion
 from streaming.api.completions import Completion
+from streaming.api.conversations.views import router as conversations
 from streaming.api.errors import ApiError, set_handlers, too_large
 from streaming.api.middleware import response_id_of
 from streaming.api.requests import ChatCompletionRequest
@@ -97,6 +98,7 @@ api = Api(
     parser=JsonBody(),
 )
 set_handlers(api)
+api.add_router("/conversations", conversations)
 
 _RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 

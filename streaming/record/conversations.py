@@ -73,6 +73,7 @@ def insert_chain(
             "reasoning": turn.reasoning,
             "fields": dict(turn.fields) or None,
             "parts": [dict(part) for part in turn.parts] or None,
+            "removed": None,
             "searchable": False,
             "created_at": now + timedelta(microseconds=number),
         }

@@ -13,6 +13,7 @@ class Subject(Enum):
     PREVIOUS = "the response that a new prompt follows"
     REGENERATED = "the response whose prompt is answered once more"
     CONTINUED = "the response whose answer is continued"
+    ITEM = "an item of a conversation"
 
 
 class RecordError(Exception):
@@ -57,6 +58,10 @@ class UnansweredCall(UnknownCall):
 
 class NothingToAnswer(RecordError):
     """There is no new message, and the last turn of the conversation is nothing to answer."""
+
+
+class TooManyTurns(RecordError):
+    """The conversation has as many turns as one may have."""
 
 
 class AlreadyStarted(RecordError):

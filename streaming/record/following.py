@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from streaming.engine.base import ChatMessage
 from streaming.models import OPEN, Conversation, Message, Response, Status
+from streaming.record.chain import keys_to
 from streaming.record.conversations import newest_first, touch
 from streaming.record.errors import (
     NotFound,
@@ -48,12 +49,14 @@ def place(task: Items, owner: str) -> Place:
 
 
 def end_of(conversation: Conversation) -> Place:
-    """Return the end of a conversation without an open response: its `tail`, else the newest
-    answer."""
+    """Return the end of a conversation without an open response: its `tail`, or the newest answer
+    if that follows it: the page goes on with a conversation without moving its tail."""
     answered = newest_first(conversation).filter(status__in=_ADDED, message__isnull=False)
     previous = answered.select_related("message").first()
-    newest = conversation.tail or (previous.message if previous else None)
-    return Place(conversation, newest, previous)
+    tail, answer = conversation.tail, previous.message if previous else None
+    if tail is None or (answer is not None and tail.pk in keys_to(answer)):
+        return Place(conversation, answer, previous)
+    return Place(conversation, tail, previous)
 
 
 def _after_response(task: Items, owner: str) -> Place:

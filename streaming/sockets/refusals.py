@@ -17,6 +17,7 @@ from streaming.record.errors import (
     RecordError,
     StillOpen,
     Subject,
+    TooManyTurns,
 )
 from streaming.waiting_list.interface import WaitingListError
 
@@ -29,6 +30,7 @@ _FIELDS = {
     Subject.PREVIOUS: "previous_response_id",
     Subject.REGENERATED: "regenerates",
     Subject.CONTINUED: "continues",
+    Subject.ITEM: "item_id",
 }
 """The field of an event that names each."""
 
@@ -64,6 +66,8 @@ def _of_record(error: RecordError) -> ProtocolError:
             message = f"`{field}`: of another conversation."
         case NothingToContinue():
             message = f"`{field}`: only an answer that was cut has more to come."
+        case TooManyTurns():
+            message = f"`{field}`: it has as many turns as one may have; begin another one."
         case PromptAnswered():
             message = f"`{field}`: this prompt has an answer already; send a new one."
         case _:

@@ -34,13 +34,14 @@ class HttpRequest(ApplicationCommunicator):
             fields["authorization"] = f"Bearer {key}"
         if body is None:
             self.body = b""
+        path, _, query = path.partition("?")
         scope = {
             "type": "http",
             "http_version": "1.1",
             "method": method,
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "scheme": "http",
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in fields.items()],
             "client": [address, 50000],

@@ -364,8 +364,22 @@ async def test_the_openapi_document(layer: Any, chatstream: Any) -> None:
     assert request.status == 200
     assert document["openapi"].startswith("3.1")
     paths = document["paths"]
-    ours = {"chat/completions", "completions", "models", "models/{model}"}
-    assert {f"/v1/{path}" for path in ours} <= set(paths)
+    conversation, response = "/v1/conversations/{conversation_id}", "/v1/responses/{response_id}"
+    assert set(paths) >= {
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/conversations",
+        conversation,
+        f"{conversation}/items",
+        f"{conversation}/items/{{item_id}}",
+        "/v1/models",
+        "/v1/models/{model}",
+        "/v1/responses",
+        "/v1/responses/compact",
+        response,
+        f"{response}/cancel",
+        f"{response}/input_items",
+    }
     for target in references(document):
         part = document
         for step in target.removeprefix("#/").split("/"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from streaming.api.responses.turns import COMPACTION
-from streaming.lifecycle.items import items_of_row
-from streaming.models import Message, Response
+from streaming.lifecycle.items import items_of_row, output_items
+from streaming.models import Message, Response, Status
 from streaming.protocol import ids
 from streaming.protocol.items import (
     CompactionItem,
@@ -22,17 +23,19 @@ from streaming.protocol.items import (
     ReasoningItem,
     ReasoningText,
 )
+from streaming.record.output import Output
 
 _parts: TypeAdapter[list[Part]] = TypeAdapter(list[Part])
 
 
 def items_of(message: Message, response: Response | None = None) -> list[Item]:
-    """Return the items that a turn stands for, oldest first; `response`: whose answer it is."""
+    """Return the items that a turn stands for, oldest first, without those that were taken out of
+    it; `response`: whose answer it is."""
     fields = message.fields or {}
     if COMPACTION in fields:
         return _compaction(message, fields[COMPACTION])
     if response is not None:
-        return items_of_row(response)
+        return [item for _, item in numbered_items(message, response)]
     if message.role == Message.Role.ASSISTANT:
         return _answer(message, fields)
     if message.role == Message.Role.TOOL:
@@ -41,6 +44,26 @@ def items_of(message: Message, response: Response | None = None) -> list[Item]:
     content = _parts_of(message) or [InputText(text=message.content)]
     item = {"id": _id(ids.MESSAGE, message), "status": "completed", "role": role}
     return [MessageItem.model_validate({**item, "content": content})]
+
+
+def numbered_items(message: Message, response: Response) -> list[tuple[int, Item]]:
+    """Return the items of an answer with their numbers, without those that were taken out. One that
+    goes on with another answer has the text of both."""
+    items = items_of_row(response)
+    if response.continues_id:
+        output = Output(message.content, message.reasoning, passed=response.passed or {})
+        is_whole = response.status == Status.COMPLETED
+        items = output_items(response.pk, output, "completed" if is_whole else "incomplete")
+    removed = message.removed or ()
+    return [(number, item) for number, item in enumerate(items) if number not in removed]
+
+
+def numbered_calls(message: Message) -> list[tuple[int, dict[str, Any]]]:
+    """Return the calls of a client's turn with their numbers, which stay the same when others are
+    taken out."""
+    removed = message.removed or ()
+    numbers = (number for number in count() if number not in removed)
+    return list(zip(numbers, (message.fields or {}).get("tool_calls", ()), strict=False))
 
 
 def _compaction(message: Message, sealed: str) -> list[Item]:
@@ -57,7 +80,7 @@ def _answer(message: Message, fields: dict[str, Any]) -> list[Item]:
         key = _id(ids.REASONING, message)
         found.append(ReasoningItem(id=key, status="completed", content=[thought]))
     calls = fields.get("tool_calls", ())
-    if message.content or not (calls or message.reasoning):
+    if message.content or not (calls or message.reasoning or message.removed):
         found.append(
             MessageItem(
                 id=_id(ids.MESSAGE, message),
@@ -67,7 +90,7 @@ def _answer(message: Message, fields: dict[str, Any]) -> list[Item]:
                 phase=fields.get("phase"),
             )
         )
-    for number, call in enumerate(calls):
+    for number, call in numbered_calls(message):
         function = call["function"]
         found.append(
             FunctionCallItem(
