@@ -5,6 +5,9 @@ Session cookies count for nothing here, so that no other site's page can use the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.http import HttpRequest
 from ninja.security.http import HttpAuthBase
 
@@ -46,15 +49,20 @@ class ApiKeyAuth(HttpAuthBase):
 
     async def authenticate(self, request: HttpRequest) -> Requester:
         """Return whom the key belongs to, or an address. Raises ApiError 401."""
-        settings = conf.get()
-        scope = request.scope  # type: ignore[attr-defined]  # this site runs under ASGI only
-        address = owners.client_address(scope, settings.trusted_proxies)
-        if secret := owners.key_of(request.headers.get("Authorization", "")):
-            user = await in_database(keys.user_of)(secret)
-            if user is None:
-                raise ApiError(401, "invalid_api_key", _UNKNOWN, headers=_CHALLENGE)
-            return Requester(owners.owner_of_user(user), user, address)
-        if not settings.anonymous:
-            raise ApiError(401, "invalid_api_key", _NEEDED, headers=_CHALLENGE)
-        # Whatever word stands for a key: the bounds of an address hold for all of them together.
-        return Requester(f"address:{address}", None, address)
+        return await requester_of(request.scope)  # type: ignore[attr-defined]  # under ASGI only
+
+
+async def requester_of(scope: Mapping[str, Any]) -> Requester:
+    """Return whom the key in a connection's headers belongs to, or an address. Raises ApiError
+    401."""
+    settings = conf.get()
+    address = owners.client_address(dict(scope), settings.trusted_proxies)
+    if secret := owners.key_in(scope["headers"]):
+        user = await in_database(keys.user_of)(secret)
+        if user is None:
+            raise ApiError(401, "invalid_api_key", _UNKNOWN, headers=_CHALLENGE)
+        return Requester(owners.owner_of_user(user), user, address)
+    if not settings.anonymous:
+        raise ApiError(401, "invalid_api_key", _NEEDED, headers=_CHALLENGE)
+    # Whatever word stands for a key: the bounds of an address hold for all of them together.
+    return Requester(f"address:{address}", None, address)

@@ -1,5 +1,6 @@
 """The codes with which the server closes a WebSocket."""
 
+GOING_AWAY = 1001
 LOGIN_REQUIRED = 4401
 FORBIDDEN = 4403
 SESSION_CHANGED = 4409
