@@ -65,7 +65,7 @@ async def create(request: HttpRequest, body: ConversationRequest) -> HttpRespons
     follows its items, and is added to them with its input when it is complete."""
     requester = _requester(request)
     write_rate.count(requester)
-    turns = await turns_sent(body.items or [], requester.owner)
+    turns = await turns_sent(body.items or [], requester)
     made = await conversation_items.create(requester, turns, body.metadata)
     return _answer(ConversationResource.of(made))
 
@@ -162,7 +162,7 @@ async def create_items(
     with explained(conversation_id):
         key, owner = _key(conversation_id), requester.owner
         await conversation_items.find(key, owner)  # first: whose it is comes before what is wrong
-        turns = await turns_sent(body.items, owner)
+        turns = await turns_sent(body.items, requester)
         added = await conversation_items.append(key, owner, turns)
     items = [item for message in added for item in items_of(message)]
     return _answer(ItemList.of(items, has_more=False))

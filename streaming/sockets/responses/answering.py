@@ -83,9 +83,7 @@ class Answering:
         request = _request_of(fields)
         previous = _key_of(request.previous_response_id)
         is_local = previous is not None and previous in self.local
-        task, params = await task_of(
-            self._layer, request, requester.owner, follows_unstored=is_local
-        )
+        task, params = await task_of(self._layer, request, requester, follows_unstored=is_local)
         also: dict[str, Any] = {}
         if previous and (prepared := self.local.prepared(previous)):
             messages = prepared.turns + task.messages

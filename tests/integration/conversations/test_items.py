@@ -77,7 +77,8 @@ async def test_items_are_listed_page_by_page() -> None:
     }
 
 
-async def test_items_are_added_read_and_taken_out() -> None:
+async def test_items_are_added_read_and_taken_out(layer: Any, chatstream: Any) -> None:
+    chatstream(upstream_url="http://127.0.0.1:9/v1")  # which takes tools
     conversation_id = await made(items=[said("first")])
     items = f"{PATH}/{conversation_id}/items"
     calls = [
