@@ -17,9 +17,9 @@ from django.utils.safestring import SafeString
 from streaming import markup
 from streaming.models import OPEN, TERMINAL, Conversation, Message, Response, Status
 from streaming.pages import thread
-from streaming.pages.attachments import Attachment, attachments_of
 from streaming.pages.calls import Call, TurnCalls, calls_of, refusal_of
 from streaming.pages.thoughts import thought_of
+from streaming.record.attachments import Attachment, attachments, typed_text
 from streaming.record.conversations import newest_first
 from streaming.record.durations import total_ms
 from streaming.record.histories import prefix_of
@@ -153,14 +153,15 @@ def _turn(
     prompts: Mapping[UUID, UUID],
 ) -> Turn:
     last = chain[-1]
-    is_result = last.prompt.role == Message.Role.TOOL
+    asked = last.prompt
+    is_result = asked.role == Message.Role.TOOL
     waits = last.status in (Status.ACCEPTING, Status.QUEUED)
     return Turn(
         response_id=last.pk,
         status=Status.QUEUED if waits else Status(last.status),
         is_open=last.status in OPEN,
-        prompt="" if is_result else last.prompt.content,
-        attachments=attachments_of(last.prompt.parts),
+        prompt="" if is_result else typed_text(asked.content, asked.parts),
+        attachments=attachments(asked.parts),
         results=called.results,
         reasoning=thought_of(chain),
         blocks=blocks,
@@ -169,6 +170,7 @@ def _turn(
         details={
             "text": text,
             "reasoning_ms": _thought_ms(chain),
+            "attachments": _resent(asked.parts),
             "previous": turn.previous,
             "versions": turn.versions,
             "prompts": _prompt_numbers(turn, prompts),
@@ -178,6 +180,16 @@ def _turn(
             "done": _done(chain),
         },
     )
+
+
+def _resent(parts: Sequence[Mapping[str, Any]] | None) -> list[dict[str, str]]:
+    """Return the parts of a changed prompt that stay as they are, as the page sends them again."""
+    return [
+        {"type": part["type"], name: part[name]}
+        for part in parts or ()
+        for name in ("file_id", "image_url")
+        if part["type"] in ("input_file", "input_image") and part.get(name)
+    ]
 
 
 def _done(chain: Sequence[Response]) -> dict[str, Any] | None:

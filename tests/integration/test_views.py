@@ -90,7 +90,7 @@ def test_an_answer_is_rendered_and_its_source_comes_with_it(
     [config, stored] = details(html.replace('id="config" ', ""))
     assert config["conversation_id"] == str(conversation.pk)
     assert stored["text"] == text
-    assert stored["done"]["usage"] == {"completion_tokens": len(text.split())}
+    assert stored["done"]["usage"] == {"output_tokens": len(text.split())}
 
 
 def test_a_leaf_chooses_the_path(client: Client, conversation: Conversation) -> None:
@@ -127,7 +127,7 @@ def test_a_continued_answer_is_one_turn(client: Client, conversation: Conversati
     [turn] = details(thread(client, conversation))
     assert turn["text"] == "one two three"
     assert turn["rating"] == 1
-    assert turn["done"]["usage"]["completion_tokens"] == 3
+    assert turn["done"]["usage"]["output_tokens"] == 3
     assert turn["versions"] == [str(more.pk)]
 
 

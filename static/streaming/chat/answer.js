@@ -1,12 +1,9 @@
 // The state of one response and what it means for its turn on the page. It sends nothing.
 
 import { AnswerState } from "./answer_state.js";
-import { Blocks } from "./blocks.js";
+import { Content } from "./content.js";
 import { EarlierPart } from "./earlier_part.js";
-import { isBlank } from "../shared/text.js";
-import { OtherItems } from "./other_items.js";
 import { Place } from "./place.js";
-import { Thought } from "./thought.js";
 import { CUT, showButtons } from "./turn_buttons.js";
 import { TurnView } from "./turn_view.js";
 import { withVersion } from "./versions.js";
@@ -32,12 +29,10 @@ export class Answer {
 
   // state: for one that this page has made; without it, it is one that the server has
   constructor(view, state = null) {
-    const { text, continues, trimmed_messages: trimmed, done, reasoning_ms: ms } = view.details;
+    const { text, continues, trimmed_messages: trimmed, done } = view.details;
     const isOpen = OPEN.includes(view.status);
     this.view = view;
-    this.text = new Blocks(view.find(".text"), text);
-    this.thought = new Thought(view.find(".thought"), ms);
-    this.items = new OtherItems(view.find(".items"));
+    this.content = new Content(view);
     if (isOpen) this.items.keep();
     this.#be(state ?? new AnswerState(isOpen ? "resuming" : "ended", true));
     if (continues && isOpen) this.#earlier = EarlierPart.rendered(text, this.thought);
@@ -48,9 +43,10 @@ export class Answer {
     showButtons(this);
   }
 
-  static create(id, prompt, { task = {}, params = {}, before = NONE, previous = null } = {}) {
+  // attachments: as of TurnView
+  static create(id, prompt, { task = {}, params = {}, before = NONE, previous, attachments } = {}) {
     const versions = withVersion(before, id, task.regenerates);
-    const view = TurnView.create(prompt, { ...versions, previous });
+    const view = TurnView.create(prompt, { ...versions, previous }, attachments);
     view.id = id;
     view.status = "queued";
     const answer = new Answer(view, new AnswerState("draft"));
@@ -95,6 +91,18 @@ export class Answer {
   #be(state) {
     this.state = state;
     state.onChange = (name) => (this.view.answer.dataset.state = name);
+  }
+
+  get text() {
+    return this.content.text;
+  }
+
+  get thought() {
+    return this.content.thought;
+  }
+
+  get items() {
+    return this.content.items;
   }
 
   get id() {
@@ -159,40 +167,27 @@ export class Answer {
     if (!this.state.to("running")) return;
     this.#begun = true;
     this.status = "in_progress";
-    this.thought.begin(this.#earlier.thought, this.#earlier.thoughtMs);
-    this.text.begin(this.#earlier.text);
-    this.items.begin();
+    this.content.begin(this.#earlier);
     this.view.show(".note", words.trimmedNote(response.chatstream.trimmed_messages));
     this.showWait("");
   }
 
   // True for the first of it that this page tells.
   think(event) {
-    if (this.thought.add(event)) this.text.forget();
-    this.thought.mayOpen = this.text.showsNothing;
+    this.content.think(event);
     return this.#isNews("thought");
   }
 
   append(event) {
-    this.thought.pause();
-    this.text.add(event);
+    this.content.write(event);
     return this.#isNews("text");
-  }
-
-  // An item that is neither text nor thought, or a part of one.
-  addItem(event) {
-    if (event.item?.type !== "reasoning") this.thought.pause();
-    this.items.add(event);
   }
 
   // outcome: as of `outcomeOf`; event: with the blocks of the text
   finish(outcome, event) {
     if (!this.state.to("ended")) return;
-    const { text, thought, thoughtMs } = this.#earlier;
     if (outcome.text || outcome.reasoning) this.textId = this.id;
-    this.thought.end(thought + outcome.reasoning, thoughtMs + outcome.timings.reasoning_ms);
-    this.text.end(text + outcome.text, event);
-    this.items.end(outcome);
+    this.content.end(this.#earlier, outcome, event);
     this.showWait("");
     this.#showDone({ ...this.#earlier.added(outcome), began: this.#begun });
     this.status = outcome.status;
@@ -201,16 +196,14 @@ export class Answer {
   // The server did not take the prompt, or nobody can say what became of it.
   fail(message) {
     if (!this.state.to("ended")) return;
-    this.thought.rest();
-    this.text.rest();
+    this.content.rest();
     this.showWait("");
     this.view.show(".meta", message, ".meta-text");
     this.status = "failed";
   }
 
   interrupt(isInterrupted) {
-    this.thought.interrupt();
-    this.text.flush();
+    this.content.interrupt();
     if (this.isAsked) this.state.to("resuming");
     this.lastSequence = 0; // a new socket tells all from the beginning
     this.view.answer.toggleAttribute("data-interrupted", isInterrupted);
@@ -224,21 +217,8 @@ export class Answer {
     this.view.find(".withdraw").disabled = isBound;
   }
 
-  // Nothing of it can be read, but for what was thought.
   get isBlank() {
-    return isBlank(this.text.source) && this.items.isEmpty;
-  }
-
-  // What is copied of it.
-  get copied() {
-    return [this.text.source, this.items.refusal].filter((text) => !isBlank(text)).join("\n\n");
-  }
-
-  // Its end stays in sight for who is there, and what is read stays where it is.
-  scrollBy(scroll) {
-    this.text.onGrow = this.thought.onGrow = this.items.onGrow = () => scroll.follow();
-    this.thought.onFold = (element, fold) => scroll.fold(element, fold);
-    this.thought.onToggle = () => scroll.look();
+    return this.content.isBlank;
   }
 
   set last(isLast) {

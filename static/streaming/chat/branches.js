@@ -33,7 +33,7 @@ export class Branches {
   adopt(element) {
     return [...element.querySelectorAll(".turn")].map((turn) => {
       const answer = new Answer(new TurnView(turn));
-      answer.scrollBy(this.#scroll);
+      answer.content.scrollBy(this.#scroll);
       return answer;
     });
   }

@@ -14,7 +14,7 @@ export function listen(thread, turns, notice, actions) {
     like: (answer) => rate(answer, 1, notice),
     dislike: (answer) => rate(answer, -1, notice),
     "copy-answer": (answer, button) =>
-      copyTo(button, answer.copied, notice, htmlOf(answer.view)),
+      copyTo(button, answer.content.copied, notice, htmlOf(answer.view)),
     "copy-prompt": (answer, button) => copyTo(button, answer.prompt, notice),
     more: (answer) => answer.view.toggleWhole(),
     "copy-code": (_, button) => copyTo(button, codeOf(button), notice),

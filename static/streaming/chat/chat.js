@@ -101,15 +101,16 @@ const inbox = new Inbox({
 
 // --- asking ---
 
-function ask(text) {
+// attachments: { parts, element } of what goes with the text, or null
+function ask(text, attachments = null) {
   notice.show("");
-  add(Answer.create(newId(), text, { params: settings.params }));
+  add(Answer.create(newId(), text, { params: settings.params, attachments }));
   scroll.toBottom();
 }
 
 // Puts an answer at the end of the conversation and sends it as soon as its turn has come.
 function add(answer) {
-  answer.scrollBy(scroll);
+  answer.content.scrollBy(scroll);
   turns.add(answer);
   branches.leave();
   outbox.submitWaiting();
@@ -131,6 +132,7 @@ function replace(old, prompt, task) {
     params: settings.params,
     before: old.view.details,
     previous,
+    attachments: old.view.attachments,
   });
   answer.replaced = cut;
   add(answer);
@@ -142,7 +144,7 @@ function regenerate(answer) {
   if (answer.state.isKnown) replace(answer, answer.prompt, { regenerates: answer.id });
   else {
     turns.remove(answer); // the server never had it
-    ask(answer.prompt);
+    ask(answer.prompt, answer.view.attachments);
   }
   composer.rest();
 }

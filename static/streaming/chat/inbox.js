@@ -92,7 +92,7 @@ export class Inbox {
       case "response.function_call_arguments.delta":
       case "response.function_call_arguments.done":
       case "response.refusal.delta":
-        answer.addItem(event);
+        answer.content.addItem(event);
         return;
       case "response.completed":
       case "response.incomplete":

@@ -70,6 +70,13 @@ export class Outbox {
     if (answer.task.regenerates || answer.task.continues) return { ...common, ...answer.task };
     const previous_response_id = this.#turns.previousOf(answer);
     const opening = this.#branches.conversationId ? {} : this.#settings.openingFields;
-    return { ...common, ...opening, input: answer.prompt, previous_response_id };
+    return { ...common, ...opening, input: inputOf(answer), previous_response_id };
   }
+}
+
+// A text, or what came with it and the text.
+function inputOf({ prompt, view }) {
+  const { attachments } = view.details;
+  if (!attachments.length) return prompt;
+  return prompt ? [...attachments, { type: "input_text", text: prompt }] : attachments;
 }

@@ -12,7 +12,7 @@ export function showButtons(answer) {
   view.toggle(".retry", !answer.isOpen && hasNothing);
   view.toggle(".rewrite", WRITTEN.includes(status) && hasNothing);
   for (const selector of [".like", ".dislike", ".regenerate"]) view.toggle(selector, isRead);
-  view.toggle(".copy-answer", isRead && answer.copied !== "");
+  view.toggle(".copy-answer", isRead && answer.content.copied !== "");
   const hasBegun = answer.text.source !== "" || answer.thought.source !== "";
   const hasMore = CUT.includes(status) && hasBegun && answer.isLast;
   view.toggle(".continue", hasMore);

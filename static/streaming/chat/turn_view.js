@@ -9,6 +9,7 @@ const LONG_LINES = 20;
 
 const EMPTY = {
   text: "",
+  attachments: [], // parts of the prompt that are no text, as they are sent
   previous: null,
   versions: [],
   prompts: [],
@@ -29,12 +30,25 @@ export class TurnView {
     this.#clamp();
   }
 
-  static create(prompt, details = {}) {
+  // attachments: { parts, element } of the prompt, if there are any
+  static create(prompt, details = {}, attachments) {
     const template = document.getElementById("turn");
     const view = new TurnView(template.content.firstElementChild.cloneNode(true));
-    view.prompt = prompt;
     Object.assign(view.details, details);
+    view.attachments = attachments;
+    view.prompt = prompt;
     return view;
+  }
+
+  // What came with the prompt, to be shown with another one; null for nothing.
+  get attachments() {
+    const { attachments: parts } = this.details;
+    return parts.length ? { parts, element: this.find(".attachments").cloneNode(true) } : null;
+  }
+
+  set attachments(attachments) {
+    this.details.attachments = attachments?.parts ?? [];
+    if (attachments) this.find(".bubble").before(attachments.element);
   }
 
   get id() {
