@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from streaming.models import Message, Response
+from streaming.pages.importing.passed import passed_of
 
 
 @dataclass(slots=True)
@@ -67,12 +68,17 @@ def calls_of(
 
 def refusal_of(chain: Iterable[Response]) -> str:
     """Return why the model did not answer, in its words; empty for most."""
-    return "".join((row.passed or {}).get("refusal", "") for row in chain)
+    return "".join(_passed(row).get("refusal", "") for row in chain)
+
+
+def _passed(row: Response) -> dict[str, Any]:
+    """Return what was said besides; of a row from a file nobody looked at it in earlier versions."""
+    return passed_of(row.passed) if row.imported else row.passed or {}
 
 
 def _calls(chain: Iterable[Response]) -> Iterable[tuple[str, Call]]:
     for row in chain:
-        calls: list[dict[str, Any]] = (row.passed or {}).get("tool_calls", [])
+        calls: list[dict[str, Any]] = _passed(row).get("tool_calls", [])
         for call in sorted(calls, key=lambda each: each.get("index", 0)):
             said = call.get("function", {})
             yield call.get("id", ""), Call(said.get("name", ""), said.get("arguments", ""))

@@ -147,6 +147,14 @@ def test_damaged_rows_are_shown_as_they_are(conversation: Conversation) -> None:
     assert [each.result for each in after.results] == ["a", "b"]
 
 
+def test_a_row_that_an_earlier_version_has_imported(conversation: Conversation) -> None:
+    """Nobody had looked at what its file said."""
+    passed = {"tool_calls": [1, "x"], "refusal": {}, "usage": 1}
+    answer(say(conversation, "user", "?"), "So.", passed=passed, imported=True)
+    [turn] = shown(conversation)
+    assert (turn.calls, turn.refusal) == ([], "")
+
+
 def test_thoughts_stand_apart(client: Client, conversation: Conversation) -> None:
     asked = say(conversation, "user", "Why?")
     items = [["reasoning", 4], ["message", 2], ["reasoning", 4], ["message", 2]]

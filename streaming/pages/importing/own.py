@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from streaming.pages.importing import bounds, values
 from streaming.pages.importing.bounds import Unfit
+from streaming.pages.importing.passed import fields_of, passed_of
 from streaming.record.drafts import Draft, MessageDraft, ResponseDraft
 
 PREFIX = "chatstream.conversation/"
@@ -159,7 +160,7 @@ def _draft(whole: OwnConversation, messages: dict[str, int], responses: dict[str
                 row.role,
                 row.content,
                 row.reasoning,
-                row.fields,
+                fields_of(row.fields) or None,
                 row.created_at,
             )
             for row in whole.messages
@@ -172,7 +173,7 @@ def _draft(whole: OwnConversation, messages: dict[str, int], responses: dict[str
                 None if row.continues is None else responses[row.continues],
                 "cancelled" if row.status in _OPEN else row.status,
                 row.created_at,
-                row.model_dump(exclude=_PLACES),
+                row.model_dump(exclude=_PLACES) | {"passed": passed_of(row.passed) or None},
             )
             for row in whole.responses
         ],

@@ -8,14 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from streaming import markup
-from streaming.models import OPEN, Conversation, Response
+from streaming.models import OPEN, Conversation, Message, Response
 from streaming.pages import turns
+from streaming.pages.calls import Call, calls_of, refusal_of
+from streaming.pages.thoughts import apart
 from streaming.pages.thread import Thread, Version
+from streaming.record.attachments import attachments, typed_text
 from streaming.record.histories import prefix_of, thought_before
 from streaming.record.portions import portions
 
@@ -25,28 +30,56 @@ RENDERED_TOGETHER = 20
 
 @dataclass(frozen=True, slots=True)
 class DocumentTurn:
-    """A prompt and its answer. `model` is empty where the record does not say who answered;
-    `is_open`: there is more to come."""
+    """A prompt and its answer. `prompt` is empty where a program sent results of functions, which
+    stand at their `calls`; those without one are `results`. `files`: names of what came with it.
+    `model` is empty where the record does not say who answered; `is_open`: there is more to come.
+    """
 
     response_id: UUID
     prompt: str
+    files: list[str]
+    results: list[Call]
     answer: str
+    refusal: str
+    calls: list[Call]
     reasoning: str
     asked_at: datetime
     answered_at: datetime | None
     model: str
     is_open: bool
 
+    @property
+    def said(self) -> str:
+        """Return the answer, or why there is none, in the model's words."""
+        return "\n\n".join(text for text in (self.answer, self.refusal) if text)
+
+
+class DrawnTurn(NamedTuple):
+    """What a page shows of a turn; the answer is Markdown."""
+
+    prompt: str
+    answer: str
+    reasoning: str = ""
+    asked_at: datetime | None = None
+    model: str = ""
+    files: Sequence[str] = ()
+    calls: Sequence[Call] = ()
+
+    @classmethod
+    def of(cls, turn: DocumentTurn) -> DrawnTurn:
+        """Return all of a turn."""
+        calls = (*turn.results, *turn.calls)
+        return cls(
+            turn.prompt, turn.said, turn.reasoning, turn.asked_at, turn.model, turn.files, calls
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RenderedTurn:
     """The same for a page: the answer as blocks of HTML."""
 
-    prompt: str
+    drawn: DrawnTurn
     blocks: list[SafeString]
-    reasoning: str = ""
-    asked_at: datetime | None = None
-    model: str = ""
 
 
 def path_through(conversation: Conversation, leaf: UUID | None) -> list[Version]:
@@ -60,16 +93,17 @@ def path_through(conversation: Conversation, leaf: UUID | None) -> list[Version]
 def turns_of(path: Sequence[Version]) -> Iterator[DocumentTurn]:
     """Yield the turns of a path, read some hundred at a time."""
     related = ("prompt", "message", "continues__message")
-    rows = Response.objects.select_related(*related).defer("text", "reasoning", "passed")
+    rows = Response.objects.select_related(*related).defer("text", "reasoning")
     for some in portions(path):
         found = rows.in_bulk([version.id for version in some])
-        for version in some:
-            if row := found.get(version.id):
-                yield _turn(row)
+        shown = [found[version.id] for version in some if version.id in found]
+        called = calls_of([[row] for row in shown])
+        for row, each in zip(shown, called, strict=True):
+            yield _turn(row, each.calls, each.results)
 
 
-def rendered(drawn: Sequence[tuple[str, str, str, datetime | None, str]]) -> list[RenderedTurn]:
-    """Return turns for a page, each given by prompt, answer, thought, moment and model.
+def rendered(drawn: Sequence[DrawnTurn]) -> list[RenderedTurn]:
+    """Return turns for a page.
 
     Blocks, some seconds at most for each `RENDERED_TOGETHER` of them; what is not rendered by then
     is shown as it was written.
@@ -77,20 +111,24 @@ def rendered(drawn: Sequence[tuple[str, str, str, datetime | None, str]]) -> lis
     shown: list[RenderedTurn] = []
     for begin in range(0, len(drawn), RENDERED_TOGETHER):
         some = drawn[begin : begin + RENDERED_TOGETHER]
-        blocks = markup.render_all([answer for _, answer, *_ in some])
-        shown += [
-            RenderedTurn(prompt, html, reasoning, asked_at, model)
-            for (prompt, _, reasoning, asked_at, model), html in zip(some, blocks, strict=True)
-        ]
+        blocks = markup.render_all([turn.answer for turn in some])
+        shown += [RenderedTurn(turn, html) for turn, html in zip(some, blocks, strict=True)]
     return shown
 
 
-def _turn(row: Response) -> DocumentTurn:
+def _turn(row: Response, calls: list[Call], results: list[Call]) -> DocumentTurn:
+    asked = row.prompt
+    is_result = asked.role == Message.Role.TOOL
+    reasoning = row.message.reasoning if row.message else thought_before(row)
     return DocumentTurn(
         response_id=row.pk,
-        prompt=row.prompt.content,
+        prompt="" if is_result else typed_text(asked.content, asked.parts),
+        files=[each.name or _("Image") for each in attachments(asked.parts)],
+        results=results,
         answer=row.message.content if row.message else prefix_of(row),
-        reasoning=row.message.reasoning if row.message else thought_before(row),
+        refusal=refusal_of([row]),
+        calls=calls,
+        reasoning=reasoning if row.continues_id else apart(reasoning, row.items),
         asked_at=row.created_at,
         answered_at=row.finished_at,
         model=str(row.params.get("model") or ""),

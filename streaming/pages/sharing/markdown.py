@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from streaming.models import Conversation
+from streaming.pages.calls import Call
 from streaming.pages.sharing.closing import closed, lines_of
 from streaming.pages.sharing.document import DocumentTurn, path_through, turns_of
 from streaming.record.export_formats import FORMATS
@@ -50,8 +51,13 @@ def quoted(text: str) -> str:
 
 
 def _turn(turn: DocumentTurn) -> Iterator[str]:
-    yield f"\n## {_('You')} · {_when(turn.asked_at)}\n\n"
-    yield quoted(turn.prompt)
+    if turn.prompt or turn.files:
+        yield f"\n## {_('You')} · {_when(turn.asked_at)}\n\n"
+        yield quoted(turn.prompt) if turn.prompt else ""
+        yield "".join(f"\n- {escaped(name)}" for name in turn.files) + "\n" * bool(turn.files)
+    for result in turn.results:
+        yield f"\n## {_('Result of a function')} · {_when(turn.asked_at)}\n\n"
+        yield quoted(result.result or "")
     yield f"\n## {escaped(turn.model) or _('Assistant')}\n\n"
     if turn.reasoning:
         yield f"<details>\n<summary>{_('Thought')}</summary>\n\n"
@@ -61,8 +67,18 @@ def _turn(turn: DocumentTurn) -> Iterator[str]:
         yield closed(turn.answer)
     elif turn.is_open:
         yield f"*{_('Not answered yet.')}*\n"
-    else:
+    elif not turn.refusal and not turn.calls:
         yield f"*{_('No answer.')}*\n"
+    if turn.refusal:
+        yield f"\n*{_('The model declined')}*\n\n" + quoted(turn.refusal)
+    for call in turn.calls:
+        yield "".join(_call(call))
+
+
+def _call(call: Call) -> Iterator[str]:
+    yield f"\n**{_('Function call')}: {escaped(call.name)}**\n\n" + quoted(call.arguments)
+    if call.result is not None:
+        yield f"\n**{_('Result')}**\n\n" + quoted(call.result)
 
 
 def _when(moment: datetime) -> str:

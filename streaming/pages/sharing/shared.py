@@ -29,7 +29,10 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
     if found is None:
         return _private(render(request, "streaming/sharing/gone.html", status=404))
     page = Paginator(found.turns, TURNS_PER_PAGE).get_page(request.GET.get("page"))
-    turns = [(t["prompt"], t["answer"], "", None, t.get("model", "")) for t in page.object_list]
+    turns = [
+        document.DrawnTurn(turn["prompt"], turn["answer"], model=turn.get("model", ""))
+        for turn in page.object_list
+    ]
     context = {
         "title": found.title,
         "author": found.author,

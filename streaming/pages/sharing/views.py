@@ -82,10 +82,7 @@ def printed(request: HttpRequest, conversation: Conversation) -> HttpResponseBas
     """The shown path as a document to print; `leaf` and `model` as in an export."""
     path = _path(request, conversation)
     left_out = max(0, len(path) - MOST_PRINTED_TURNS)
-    turns = [
-        (turn.prompt, turn.answer, turn.reasoning, turn.asked_at, turn.model)
-        for turn in document.turns_of(path[left_out:])
-    ]
+    turns = [document.DrawnTurn.of(turn) for turn in document.turns_of(path[left_out:])]
     context = {
         "title": conversation.title,
         "asker": _("You"),
@@ -198,8 +195,8 @@ def _refusal(refusal: shares.ShareRefused) -> str:
 def _shared(turn: document.DocumentTurn) -> shares.SharedTurn:
     return {
         "id": str(turn.response_id),
-        "prompt": turn.prompt,
-        "answer": turn.answer,
+        "prompt": turn.prompt or ", ".join(turn.files),
+        "answer": turn.said,
         "model": turn.model,
     }
 
