@@ -72,7 +72,7 @@ def refusal_of(chain: Iterable[Response]) -> str:
 
 
 def _passed(row: Response) -> dict[str, Any]:
-    """Return what was said besides; of a row from a file nobody looked at it in earlier versions."""
+    """Return what was said besides. Earlier versions took it from files as it was."""
     return passed_of(row.passed) if row.imported else row.passed or {}
 
 
