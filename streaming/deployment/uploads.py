@@ -15,9 +15,16 @@ def upload_bytes(method: bytes, target: bytes) -> int:
     """Return how many bytes the body of a request may have that brings a file; 0 for all others."""
     if method != b"POST":
         return 0
+    path = target.partition(b"?")[0]
+    if path == _path("import"):
+        return conf.get().max_import_mb * MEGABYTE + FORM_BYTES
+    if path in (_path("files"), _path("api:create_file")):
+        return conf.get().max_file_mb * MEGABYTE + FORM_BYTES
+    return 0
+
+
+def _path(name: str) -> bytes | None:
     try:
-        path = reverse("import").encode()
+        return reverse(name).encode()
     except NoReverseMatch:  # a project that has no such page
-        return 0
-    is_import = target.partition(b"?")[0] == path
-    return conf.get().max_import_mb * MEGABYTE + FORM_BYTES if is_import else 0
+        return None

@@ -43,6 +43,8 @@ def decode(data: bytes) -> str | None:
         return _try(data, wide)
     if b"\x00" in data:
         return None
+    if (text := _mended(data)) is not None:
+        return text
     return _japanese(data) or _guessed(data) or _try(data, "cp1252") or _try(data, "latin-1")
 
 
@@ -71,6 +73,14 @@ def _wide(data: bytes) -> str | None:
     if even > half * 0.4 and odd < half * 0.05:
         return "utf-16-be"
     return None
+
+
+def _mended(data: bytes) -> str | None:
+    """Return a text that is UTF-8 but for a few bytes, as one that was cut is."""
+    text = data.decode("utf-8", "replace")
+    bad = text.count("\ufffd")
+    good = sum(char > "\x7f" for char in text[:_SAMPLE]) - bad
+    return text if good >= 10 * bad and is_text(text) else None
 
 
 def _japanese(data: bytes) -> str | None:

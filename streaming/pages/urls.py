@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from streaming.pages import drawer, installing, instructions, preferences, views
+from streaming.pages import drawer, files, installing, instructions, preferences, views
 
 urlpatterns = [
     path("", views.chat, name="chat"),
@@ -14,6 +14,9 @@ urlpatterns = [
         instructions.of_conversation,
         name="conversation_instructions",
     ),
+    path("files/", files.upload, name="files"),
+    path("files/<uuid:file_id>/", files.download, name="file"),
+    path("files/<uuid:file_id>/remove/", files.remove, name="remove_file"),
     path("preferences/", preferences.choose, name="preferences"),
     path("jsi18n/<str:language>/", preferences.Catalog.as_view(), name="jsi18n"),
     path("c/<uuid:conversation_id>/newest/", views.newest, name="newest"),

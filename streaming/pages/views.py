@@ -13,7 +13,6 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils.crypto import salted_hmac
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -21,6 +20,7 @@ from streaming import conf
 from streaming.identity.owners import must_sign_in, owner_of_request
 from streaming.models import Conversation, Response
 from streaming.pages import turns
+from streaming.pages.files import mark_of, page_config
 from streaming.pages.starters import starters
 
 RATINGS = {"1": Response.Rating.LIKE, "-1": Response.Rating.DISLIKE, "0": None}
@@ -101,7 +101,8 @@ def _page(request: HttpRequest, found: Conversation | None, window: turns.Window
         "signed_in": request.user.is_authenticated,
         "login_url": reverse("login"),
         # What is kept in the browser is kept apart for each account, and tells nothing of it.
-        "owner": salted_hmac("streaming.drafts", owner).hexdigest()[:12],
+        "owner": mark_of(owner),
+        "files": page_config(),
     }
     context = {
         "config": config,
