@@ -31,7 +31,6 @@ from streaming.waiting_list.serving import model_details
 FORM_BYTES = 64 * 1024
 """Bytes of a form around a file."""
 
-_STATUS = {"file_too_large": 413, "storage_full": 409, "upload_limit": 429, "files_off": 404}
 _DAYS = 24 * 60 * 60
 
 
@@ -43,7 +42,8 @@ def mark_of(owner: str) -> str:
 @never_cache
 @require_POST
 def upload(request: HttpRequest) -> JsonResponse:
-    """Keep a file and say what it is, or why it is not taken: `message`, in the reader's language.
+    """Keep a file (201) and say what it is, or why it is not taken (200): `message`, in the
+    reader's language. 503: another time it may be.
 
     `X-Owner`: for whom the page was made (`mark_of`); for somebody else nothing is kept.
     """
@@ -61,7 +61,7 @@ def upload(request: HttpRequest) -> JsonResponse:
         requester = Requester(owner, user, address_of_request(request))
         file = async_to_sync(keep)(requester, name, data)
     except FileRefused as error:
-        status = 503 if error.is_temporary else _STATUS.get(error.code, 422)
+        status = 503 if error.is_temporary else 200
         return JsonResponse({"code": error.code, "message": error.translated()}, status=status)
     context = int(details.get("context_tokens") or 0)
     return JsonResponse({**described(file), "context_tokens": context}, status=201)

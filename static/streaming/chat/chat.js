@@ -9,6 +9,7 @@ import { Branches } from "./branches.js";
 import { listen } from "./buttons.js";
 import { Composer } from "./composer.js";
 import { Conversation, tell } from "./conversation.js";
+import { FileButton } from "./file_button.js";
 import { Draft } from "./draft.js";
 import { guardDrops } from "./drop.js";
 import { Edits } from "./edits.js";
@@ -52,7 +53,7 @@ const welcome = new Welcome((text) => {
   composer.rest();
 });
 const tabs = new Tabs(config.owner, onNews);
-const composer = new Composer(config.max_input_chars, {
+const composer = new Composer(config.max_input_chars, new FileButton(config), {
   onSend: ask,
   onUp: () => edits.startLast(),
 });
@@ -223,7 +224,9 @@ stop.addEventListener("click", () => withdraw(turns.running));
 
 document.addEventListener("visibilitychange", lookForNews);
 window.addEventListener("focus", lookForNews);
-guardDrops(() => notice.show(words.noFilesText()));
+guardDrops((files) => {
+  if (!composer.files.add(files)) notice.show(words.noFilesText());
+});
 
 listen(thread, turns, notice, {
   withdraw,

@@ -1,4 +1,4 @@
-// The message box: grows with its text, counts near the limit, Enter sends.
+// The message box: grows with its text, counts near the limit, Enter sends. Files go with it.
 
 import { isOfInputMethod, isSendKey, nameEnterKey } from "../shared/keys.js";
 import { wellFormed } from "../shared/text.js";
@@ -14,11 +14,15 @@ export class Composer {
   #box = document.getElementById("prompt");
   #send = document.getElementById("send");
   #counter = document.getElementById("counter");
+  #title = this.#send.title;
 
-  // handlers: onSend(text), when the box is empty already; onUp(), for ArrowUp in an empty box
-  constructor(limit, handlers) {
+  // files: a FileButton. handlers: onSend(text, attachments), when the box is empty already; onUp(),
+  // for ArrowUp in an empty box
+  constructor(limit, files, handlers) {
     this.#limit = limit;
     this.#handlers = handlers;
+    this.files = files;
+    files.onChange = () => this.#changed();
     nameEnterKey(this.#box);
     this.#box.addEventListener("input", () => this.#changed());
     this.#box.addEventListener("keydown", (event) => this.#key(event));
@@ -39,7 +43,7 @@ export class Composer {
   }
 
   get isEmpty() {
-    return this.text.trim() === "";
+    return this.text.trim() === "" && !this.files.count;
   }
 
   get text() {
@@ -73,16 +77,19 @@ export class Composer {
 
   #submit() {
     const { text } = this;
-    if (this.isEmpty || excess(text, this.#limit) > 0) return;
+    if (this.isEmpty || this.files.obstacle || excess(text, this.#limit) > 0) return;
+    const attachments = this.files.take();
     this.text = "";
     this.focus();
-    this.#handlers.onSend(wellFormed(text));
+    this.#handlers.onSend(wellFormed(text), attachments);
   }
 
   #changed() {
     fit(this.#box);
     const over = excess(this.text, this.#limit);
-    this.#send.disabled = this.isEmpty || over > 0;
+    const { obstacle } = this.files;
+    this.#send.disabled = this.isEmpty || over > 0 || obstacle !== "";
+    this.#send.title = obstacle || this.#title;
     this.#form.toggleAttribute("data-empty", this.isEmpty); // the style sheet shows Stop or Send
     this.#box.setAttribute("aria-invalid", String(over > 0));
     this.#showCount(over);

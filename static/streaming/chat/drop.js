@@ -1,8 +1,8 @@
 // A browser opens what is dropped on a page in the place of the page, with all that was written
 // there. Text may be dropped where text is written, anything else nowhere.
 
-// onFile: called when somebody drops one
-export function guardDrops(onFile) {
+// onFiles: called with those that somebody drops
+export function guardDrops(onFiles) {
   for (const type of ["dragover", "drop"]) {
     window.addEventListener(type, (event) => {
       const isFile = event.dataTransfer?.types.includes("Files");
@@ -10,7 +10,7 @@ export function guardDrops(onFile) {
       event.preventDefault();
       // A drop that is not offered is never told of.
       if (type === "dragover" && !isFile) event.dataTransfer.dropEffect = "none";
-      if (type === "drop" && isFile) onFile();
+      if (type === "drop" && isFile) onFiles(event.dataTransfer.files);
     });
   }
 }
