@@ -8,6 +8,7 @@ meanwhile may be in it or not.
 from __future__ import annotations
 
 import json
+import logging
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
@@ -22,8 +23,11 @@ from django.utils.text import slugify
 from streaming.accounts.devices import device_name
 from streaming.identity import sessions
 from streaming.identity.owners import owner_of_user
-from streaming.models import AccountInstructions, Conversation, Share
+from streaming.models import AccountInstructions, Conversation, Share, StoredFile
+from streaming.record import files, stored_bytes
 from streaming.record.export_formats import FORMATS
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "chatstream.account/1"
 """Of `account.json`."""
@@ -41,6 +45,19 @@ def write_archive(user: User, file: IO[bytes]) -> None:
                 with archive.open(f"{name}.{ending}", "w") as entry:
                     for piece in pieces_of(conversation):
                         entry.write(piece.encode("utf-8", "replace"))
+        for stored in files.own(owner_of_user(user)).order_by("created_at").iterator():
+            _write_file(archive, stored)
+
+
+def _write_file(archive: zipfile.ZipFile, file: StoredFile) -> None:
+    """Write a file's bytes. Of one that cannot be read now, the archive says so in its place."""
+    name = f"files/{file.created_at:%Y-%m-%d}-{file.pk}-{file.name.replace('/', '_')}"
+    try:
+        data = stored_bytes.read(file.place)
+    except Exception:  # of whatever storage
+        logger.exception("A file is missing in an account's archive: %s", file.pk)
+        name, data = f"{name}.missing.txt", b"The file could not be read."
+    archive.writestr(name, data)
 
 
 async def chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
@@ -84,6 +101,11 @@ def _account(user: User) -> dict[str, Any]:
             Share.objects.filter(conversation__in=_own(user)).values(
                 "conversation", "title", "author", "created_at", "updated_at"
             )
+        ),
+        "files": list(
+            files.own(owner_of_user(user))
+            .order_by("created_at")
+            .values("id", "name", "content_type", "size", "sha256", "created_at")
         ),
         "api_keys": list(
             user.api_keys.values("name", "start", "created_at", "last_used_at", "revoked_at")

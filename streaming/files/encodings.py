@@ -80,7 +80,7 @@ def _mended(data: bytes) -> str | None:
     text = data.decode("utf-8", "replace")
     bad = text.count("\ufffd")
     good = sum(char > "\x7f" for char in text[:_SAMPLE]) - bad
-    return text if good >= 10 * bad and is_text(text) else None
+    return text if 0 < 10 * bad <= good and is_text(text) else None
 
 
 def _japanese(data: bytes) -> str | None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext
+
+
+def gettext_noop(text: str) -> str:
+    """Return a text that is translated where it is said. Django's own reads all settings, which the
+    processes that read files need not have."""
+    return text
+
 
 REASONS: dict[str, str] = {
     "files_off": gettext_noop("Files cannot be attached here."),

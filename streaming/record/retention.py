@@ -20,6 +20,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from streaming.models import OPEN, AccountSession, Conversation, Message, Response
+from streaming.record import file_collection
 
 _SLACK = timedelta(days=1)
 """The use of a session is noted once a minute, and clocks differ."""
@@ -38,7 +39,7 @@ def prune(
     before: datetime, api_before: datetime | None = None, *, batch: int = BATCH
 ) -> Iterator[Counts]:
     """Delete conversations last used before a moment, those of API requests before another one,
-    and expired sessions; yield what each transaction deleted."""
+    files that nothing names, and expired sessions; yield what each transaction deleted."""
     old = old_conversations(before, api_before)
     while ids := list(old.order_by("updated_at").values_list("pk", flat=True)[:batch]):
         with transaction.atomic():
@@ -48,6 +49,8 @@ def prune(
             still = list(old.filter(pk__in=chosen).values_list("pk", flat=True))
             _, rows = Conversation.objects.filter(pk__in=still).delete()
         yield Counter({apps.get_model(label)._meta.db_table: n for label, n in rows.items()})
+    while file_collection.collect():
+        yield Counter()
     count = expired_sessions().count()
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     lapsed_sessions().delete()

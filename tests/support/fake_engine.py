@@ -127,6 +127,7 @@ class FakeEngine(Engine):
     kept_prefixes: int = 0
     thinks: bool = False
     completes_text: bool = True
+    sees: bool = False
     context_chars: int = 0
     """Of a conversation that fits, 0 for any; of a longer one all but the last message is left
     out, where that is allowed."""
@@ -144,7 +145,7 @@ class FakeEngine(Engine):
     def info(self) -> ModelInfo:
         return ModelInfo(
             "fake", "cpu", "float32", 4096, self.max_running, 0, thinks=self.thinks,
-            completes_text=self.completes_text,
+            completes_text=self.completes_text, takes_images=self.sees,
         )  # fmt: skip
 
     @property
@@ -329,7 +330,7 @@ class ProcessEngine(FakeEngine):
     `FAKE_HANG`: `start` or `close`, which then does not return. A prompt `block` hangs `submit`,
     which the event loop calls. `FAKE_RETURN` names a file: when it is there, hung steps return.
     `FAKE_LOAD` names a file: before it is there, the model is being loaded.
-    `FAKE_THINKS`: it says that it thinks.
+    `FAKE_THINKS`: it says that it thinks. `FAKE_SEES`: it says that it takes images.
     `FAKE_HANGS` names a folder: once there is a file `<pid>` in it, no step returns.
     """
 
@@ -338,6 +339,7 @@ class ProcessEngine(FakeEngine):
         prefixes = int(os.environ.get("FAKE_PREFIXES", "0"))
         thinks = bool(os.environ.get("FAKE_THINKS"))
         super().__init__(max_running, seconds, kept_prefixes=prefixes, thinks=thinks)
+        self.sees = bool(os.environ.get("FAKE_SEES"))
         self._cancel_seconds = float(os.environ.get("FAKE_CANCEL_SECONDS", "0"))
         self._gate = Path(gate) if (gate := os.environ.get("FAKE_GATE")) else None
         self._return = Path(path) if (path := os.environ.get("FAKE_RETURN")) else None

@@ -44,7 +44,10 @@ export class Outbox {
       for (const earlier of before) if (earlier.isOpen) earlier.interrupt(false); // is told again
       this.#turns.restore(before);
       const isPrompt = !answer.task.regenerates;
-      if (isPrompt && this.#composer.isEmpty) this.#composer.text = answer.prompt;
+      if (isPrompt && this.#composer.isEmpty) {
+        this.#composer.text = answer.prompt;
+        this.#composer.files.give(answer.view.details.attachments);
+      }
     }
     this.#onTakenBack();
   }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from streaming.accounts.archive import write_archive
 from streaming.accounts.deletion import delete_account
 from streaming.files.keeping import keep
 from streaming.lifecycle.forgetting import forget
@@ -112,3 +116,24 @@ def test_an_accounts_files_go_with_it(storage: Path) -> None:
     kept(f"user:{other.pk}", b"4", other)
     other.delete()  # an operator
     assert len(places(storage)) == 1
+
+
+def test_an_archive_has_the_files(storage: Path) -> None:
+    user = User.objects.create(username="ann")
+    owner = f"user:{user.pk}"
+    file, lost = kept(owner, b"text", user), kept(owner, b"lost", user)
+    kept("visitor:b", b"strange")
+    stored_bytes.erase(lost.place)
+    buffer = io.BytesIO()
+    write_archive(user, buffer)
+    archive = zipfile.ZipFile(buffer)
+    found = {name: archive.read(name) for name in archive.namelist() if name[:6] == "files/"}
+    day = f"files/{file.created_at:%Y-%m-%d}"
+    assert found == {
+        f"{day}-{file.pk}-a.txt": b"text",
+        f"{day}-{lost.pk}-a.txt.missing.txt": b"The file could not be read.",
+    }
+    assert [each["sha256"] for each in json.loads(archive.read("account.json"))["files"]] == [
+        file.sha256,
+        lost.sha256,
+    ]
