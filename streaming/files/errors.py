@@ -17,7 +17,7 @@ REASONS: dict[str, str] = {
     "files_off": gettext_noop("Files cannot be attached here."),
     "file_empty": gettext_noop("The file is empty."),
     "file_too_large": gettext_noop("The file is larger than %(most)s MB."),
-    "too_many_files": gettext_noop("A message can have at most %(most)s files."),
+    "too_many_files": gettext_noop("There are more files than a message can have (%(most)s)."),
     "storage_full": gettext_noop(
         "There is no room for it: your files may have %(most)s MB together. Delete conversations "
         "with files first."

@@ -130,7 +130,7 @@ async def test_what_is_refused(ann: Requester, chatstream: Any) -> None:
         assert error.message.endswith(".")
     chatstream(max_files=1)
     error = await refusal(ann, image, image, details=SEES)
-    assert error.message == "A message can have at most 1 files."
+    assert error.message == "There are more files than a message can have (1)."
     chatstream(max_file_mb=0)
     assert (await refusal(ann, image, details=SEES)).code == "files_off"
 
