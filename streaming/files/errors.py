@@ -4,55 +4,49 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import override
 
 
-def gettext_noop(text: str) -> str:
-    """Return a text that is translated where it is said. Django's own reads all settings, which the
-    processes that read files need not have."""
-    return text
-
-
-REASONS: dict[str, str] = {
-    "files_off": gettext_noop("Files cannot be attached here."),
-    "file_empty": gettext_noop("The file is empty."),
-    "file_too_large": gettext_noop("The file is larger than %(most)s MB."),
-    "too_many_files": gettext_noop("There are more files than a message can have (%(most)s)."),
-    "storage_full": gettext_noop(
+REASONS: dict[str, str | Promise] = {
+    "files_off": _("Files cannot be attached here."),
+    "file_empty": _("The file is empty."),
+    "file_too_large": _("The file is larger than %(most)s MB."),
+    "too_many_files": _("There are more files than a message can have (%(most)s)."),
+    "storage_full": _(
         "There is no room for it: your files may have %(most)s MB together. Delete conversations "
         "with files first."
     ),
-    "upload_limit": gettext_noop("Too many files were uploaded from here today."),
-    "unknown_type": gettext_noop(
+    "upload_limit": _("Too many files were uploaded from here today."),
+    "unknown_type": _(
         "This is no file that can be read here: text, code, CSV, JSON, PDF, Word documents (.docx) "
         "and images can be."
     ),
-    "archive": gettext_noop("An archive is not opened. Attach the files that are in it."),
-    "old_office": gettext_noop(
+    "archive": _("An archive is not opened. Attach the files that are in it."),
+    "old_office": _(
         "This is an old or protected Office document. Save it as .docx, without a password, or as "
         "PDF."
     ),
-    "other_office": gettext_noop("Of Office documents only .docx can be read. Save it as PDF."),
-    "encrypted": gettext_noop("The file is protected by a password."),
-    "no_text": gettext_noop(
-        "There is no text in the file. If it was scanned, its pages are pictures."
-    ),
-    "damaged": gettext_noop("The file is damaged and cannot be read."),
-    "too_many_pages": gettext_noop("The file has more than %(most)s pages."),
-    "too_much_text": gettext_noop("The text in the file is longer than %(most)s characters."),
-    "too_hard": gettext_noop("It takes too long, or too much memory, to read the file."),
-    "image_too_large": gettext_noop("The image has more than %(most)s megapixels."),
-    "no_images": gettext_noop("This model reads text only, no images."),
-    "over_context": gettext_noop(
+    "other_office": _("Of Office documents only .docx can be read. Save it as PDF."),
+    "encrypted": _("The file is protected by a password."),
+    "no_text": _("There is no text in the file. If it was scanned, its pages are pictures."),
+    "damaged": _("The file is damaged and cannot be read."),
+    "too_many_pages": _("The file has more than %(most)s pages."),
+    "too_much_text": _("The text in the file is longer than %(most)s characters."),
+    "too_hard": _("It takes too long, or too much memory, to read the file."),
+    "image_too_large": _("The image has more than %(most)s megapixels."),
+    "no_images": _("This model reads text only, no images."),
+    "over_context": _(
         "The files have about %(tokens)s tokens, and this model reads at most %(most)s at once."
     ),
-    "files_busy": gettext_noop("Too many files are being read. Try again in a moment."),
-    "storage_away": gettext_noop("The file cannot be stored at the moment. Try again later."),
-    "file_not_found": gettext_noop("There is no such file. It may have been deleted."),
-    "file_url": gettext_noop(
+    "files_busy": _("Too many files are being read. Try again in a moment."),
+    "storage_away": _("The file cannot be stored at the moment. Try again later."),
+    "file_not_found": _("There is no such file. It may have been deleted."),
+    "file_url": _(
         "A file is not fetched from an address. Send its content, or the id of an uploaded file."
     ),
-    "invalid_part": gettext_noop("A part of the content is not as it should be: %(why)s."),
+    "invalid_part": _("A part of the content is not as it should be: %(why)s."),
 }
 """Code and sentence, with the names of its values."""
 
@@ -71,7 +65,8 @@ class FileRefused(Exception):
         self.code = code
         self.param = param
         self.values = values
-        self.message = _filled(REASONS[code], values)
+        with override(None):  # as it is written here
+            self.message = self.translated()
         super().__init__(self.message)
 
     @property
@@ -81,7 +76,7 @@ class FileRefused(Exception):
 
     def translated(self) -> str:
         """Return the sentence in the reader's language."""
-        return _filled(gettext(REASONS[self.code]), self.values)
+        return _filled(str(REASONS[self.code]), self.values)
 
 
 def _filled(sentence: str, values: dict[str, Any]) -> str:
