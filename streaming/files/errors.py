@@ -8,7 +8,6 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override
 
-
 REASONS: dict[str, str | Promise] = {
     "files_off": _("Files cannot be attached here."),
     "file_empty": _("The file is empty."),
