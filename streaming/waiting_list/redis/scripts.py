@@ -25,7 +25,7 @@ from streaming.waiting_list.memory.cache_affinity import LOOK_AHEAD, PREFIXES_KE
 
 FORMAT = 2
 """The number of the stored format, which `lua/prelude.lua` describes. A list in another format is
-not touched. 2: the events in the logs are those of items; before them, some lists have no number."""
+not touched. 2: the logs hold the events of items. Some lists of before have no number."""
 
 _CONSTANTS = "\n".join(
     (
