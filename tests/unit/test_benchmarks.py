@@ -280,13 +280,13 @@ def test_arrivals_are_counted_by_what_became_of_them() -> None:
 
 def test_a_soak_finds_what_is_not_accounted_for() -> None:
     account = soak.Account(accepted={"a", "b", "c"}, left={"c"})
-    account.end("a", {"status": "completed", "usage": {"completion_tokens": 5}})
+    account.end("a", {"response": {"status": "completed", "usage": {"output_tokens": 5}}})
     samples = [(minute, 500.0 + minute) for minute in range(9)]
     section = soak.report(account, samples, {"completed": 2, "cancelled": 1}, 8)
     assert account.lost == {"b"}
     assert section.figures["lost"] == 1
     assert section.figures["mb_per_hour"] == pytest.approx(60)
-    account.end("b", {"status": "failed", "usage": {"completion_tokens": 0}})
+    account.end("b", {"response": {"status": "failed", "usage": {"output_tokens": 0}}})
     assert soak.report(account, samples, {"completed": 3}, 8).figures["lost"] == 0
     assert soak.report(account, samples, {"completed": 2, "queued": 1}, 8).figures["lost"] == 1
     assert soak.report(account, samples, {"completed": 2}, 8).figures["lost"] == 1

@@ -13,10 +13,11 @@ from streaming.delivery import viewer as viewer_module
 from streaming.delivery.queue_position import QueuePosition
 from streaming.delivery.viewer import Viewer
 from streaming.delivery.viewers import Viewers
-from streaming.protocol.server_events import ResponseDone, Timings, Usage
 from streaming.waiting_list.forecast import Estimate
 from streaming.waiting_list.interface import State, Watch, Watched
+from tests.support.endings import ending
 from tests.support.passing_time import outlast
+from tests.unit.client.told import TEXT, answer
 
 
 class Log:
@@ -28,7 +29,7 @@ class Log:
     def say(self, *, last: bool = False) -> dict[str, Any]:
         """Append an event; the group's message of it."""
         number = len(self.events) + 1
-        type_ = "response.done" if last else "response.output_text.delta"
+        type_ = "response.completed" if last else "response.output_text.delta"
         self.events.append(json.dumps({"sequence_number": number, "type": type_}))
         return {"sequence_number": number, "event": self.events[-1], "last": last}
 
@@ -135,14 +136,7 @@ async def test_what_the_log_lost_of_what_was_told(monkeypatch: Any) -> None:
         return False
 
     async def done_event(response_id: str) -> Any:
-        return ResponseDone(
-            response_id=UUID(response_id),
-            status="completed",
-            finish_reason="stop",
-            text="all",
-            usage=Usage(prompt_tokens=1, completion_tokens=1),
-            timings=Timings(queue_ms=0, ttft_ms=1, total_ms=2),
-        )
+        return answer([(TEXT, "all")], UUID(response_id))[-1]
 
     monkeypatch.setattr(viewer_module.recovery, "begin_anew", begin_anew)
     monkeypatch.setattr(viewer_module.ending, "ended_event", done_event)
@@ -163,4 +157,5 @@ async def test_what_the_log_lost_of_what_was_told(monkeypatch: Any) -> None:
     await viewer.observe(Watched(State.DONE, None, 4), QueuePosition(None, 0, 1))
     await outlast(0.01, "what the event loop has begun")
     done = json.loads(sent[-1])
-    assert (done["sequence_number"], done["type"], done["text"]) == (6, "response.done", "all")
+    assert (done["sequence_number"], done["type"]) == (6, "response.completed")
+    assert ending(done)["text"] == "all"

@@ -14,13 +14,12 @@ import pytest
 from streaming.api import errors as api_errors
 from streaming.client import ChatError
 from streaming.protocol.errors import ErrorCode, FaultCode
-from streaming.protocol.server_events import (
-    ErrorDetail,
-    ResponseDone,
-    ResponseQueued,
-    Service,
-    Timings,
-    Usage,
+from streaming.protocol.items import FunctionCallItem, MessageItem, OutputText, Refusal
+from streaming.protocol.response_events import ResponseQueued, Service
+from streaming.protocol.response_resource import (
+    IncompleteDetails,
+    ResponseError,
+    ResponseResource,
 )
 from streaming.terminal import words
 from tests.support.processes import ROOT
@@ -74,7 +73,7 @@ def test_the_terminal_says_each_error(code: str) -> None:
 
 @pytest.mark.parametrize("code", FAULTS)
 def test_the_terminal_says_why_an_answer_failed(code: str) -> None:
-    error = ErrorDetail(code=code, message="What was wrong.")
+    error = ResponseError(code=code, message="What was wrong.")
     assert words.of_end(done("failed", error=error), stopped=False).endswith(f"wrong. ({code})")
 
 
@@ -82,7 +81,12 @@ def test_the_terminal_says_why_an_answer_failed(code: str) -> None:
 def test_the_terminal_says_what_the_workers_do(service: str) -> None:
     assert bool(words.of_service(service)) == (service != "ready")
     place = ResponseQueued(
-        response_id=uuid4(), conversation_id=uuid4(), position=1, size=1, service=service
+        response_id=uuid4(),
+        response=done("queued"),
+        conversation_id=uuid4(),
+        position=1,
+        size=1,
+        service=service,
     )
     assert words.of_service(service) in words.of_place(place)
 
@@ -93,16 +97,41 @@ def test_the_terminal_says_that_an_answer_is_empty(text: str) -> None:
     assert words.of_end(done("completed", text=text + "."), stopped=False) == ""
 
 
-def done(status: str, text: str = "", error: ErrorDetail | None = None) -> ResponseDone:
-    return ResponseDone(
-        response_id=uuid4(),
-        status=status,
-        finish_reason="stop",
-        text=text,
-        usage=Usage(prompt_tokens=1, completion_tokens=0),
-        timings=Timings(queue_ms=0, ttft_ms=None, total_ms=1),
-        error=error,
+def message(part: OutputText | Refusal) -> MessageItem:
+    return MessageItem(id="msg_1", status="completed", role="assistant", content=[part])
+
+
+CALL = FunctionCallItem(
+    id="fc_1", call_id="1", name="we\x1bather", arguments='{"city": "\x07"}', status="completed"
+)
+
+
+def done(status: str, text: str = "", error: ResponseError | None = None) -> ResponseResource:
+    output = [message(OutputText(text=text))]
+    return ResponseResource(
+        id="resp_1", created_at=1, status=status, model="m", output=output, error=error
     )
+
+
+def test_an_answer_that_calls_or_refuses_is_not_empty() -> None:
+    for item in (CALL, message(Refusal(refusal="No."))):
+        end = done("completed").model_copy(update={"output": [item]})
+        assert words.of_end(end, stopped=False) == ""
+    assert words.of_call(CALL) == 'The model calls we␛ather({"city": "␇"})'
+    assert words.of_refusal("No\x1b.") == "The model refuses: No␛."
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("max_output_tokens", "The answer was cut at its token limit."),
+        ("content_filter", "The rest of the answer was withheld."),
+    ],
+)
+def test_the_terminal_says_why_an_answer_is_not_whole(reason: str, said: str) -> None:
+    details = IncompleteDetails(reason=reason)
+    end = done("incomplete").model_copy(update={"incomplete_details": details})
+    assert words.of_end(end, stopped=False) == said
 
 
 def test_the_docs_name_each_code() -> None:
@@ -128,7 +157,7 @@ def _codes_in_code() -> Iterator[str]:
                 yield from _constants(node.args[1:2])
             if name == "UpstreamFault":
                 yield from _constants(node.args[3:4])
-            if name in ("EngineError", "UpstreamFault", "ErrorDetail", "Finished"):
+            if name in ("EngineError", "UpstreamFault", "ResponseError", "Finished"):
                 yield from _constants(named)
 
 
