@@ -21,6 +21,7 @@ class MessageDraft:
     reasoning: str = ""
     fields: dict[str, Any] | None = None
     created_at: str = ""
+    parts: list[dict[str, Any]] | None = None
 
 
 @dataclass(slots=True)

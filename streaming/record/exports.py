@@ -58,6 +58,7 @@ def message_of(row: Message) -> dict[str, Any]:
             "content": row.content,
             "reasoning": row.reasoning,
             "fields": row.fields,
+            "parts": row.parts,
             "created_at": _iso(row.created_at),
         }
     )
@@ -79,6 +80,7 @@ def response_of(row: Response) -> dict[str, Any]:
             "error_message": row.error_message,
             "params": row.params,
             "passed": row.passed,
+            "items": row.items,
             "prompt_tokens": row.prompt_tokens,
             "completion_tokens": row.completion_tokens,
             "reasoning_tokens": row.reasoning_tokens,

@@ -106,6 +106,7 @@ def _messages(key: UUID, ids: Sequence[UUID], draft: Draft) -> list[dict[str, An
             "content": row.content,
             "reasoning": row.reasoning,
             "fields": row.fields,
+            "parts": row.parts,
             "created_at": _moment(row.created_at) or now + timedelta(microseconds=number),
         }
         for number, row in enumerate(draft.messages)

@@ -131,3 +131,46 @@ def test_a_file_cannot_bring_what_no_model_says(
     whole["responses"][0]["passed"] = passed
     [row] = draft_of(whole).responses
     assert not row.values["passed"]
+
+
+def test_parts_and_items_come_back(client: Client, conversation: Conversation) -> None:
+    """But for the bytes of files, which are not in the file."""
+    content = 'Look.\n\nFile "a.txt":\n```\nfew words\n```'
+    at = {"at": 7, "chars": len(content) - 7}
+    file = {"type": "input_file", "filename": "a.txt", "kind": "text", "size": 9, "tokens": 2, **at}
+    typed = {"type": "input_text", "text": "Look."}
+    kept = {"file_id": f"file_{'0' * 32}"}
+    asked = say(conversation, "user", content, parts=[typed, file | kept])
+    items = [["reasoning", 9], ["message", 1], ["reasoning", 8], ["message", 2]]
+    answer(asked, "So.", reasoning=THOUGHT, items=items)
+    whole = json.loads(read(client, f"/c/{conversation.pk}/export/?format=json"))
+    draft = draft_of(whole)
+    assert draft.messages[0].parts == [typed, file]
+    assert draft.responses[0].values["items"] == items
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        "x",
+        [1],
+        [{"type": "input_video"}],
+        [{"type": "input_text", "text": "something else"}],
+        [{"type": "input_file", "at": 0, "chars": 10**6}],
+        [{"type": "input_file", "at": -1, "chars": 1}],
+    ],
+)
+@pytest.mark.parametrize(
+    "items",
+    [5, [["message", 4]], [["function_call", 0]], [["reasoning"]], [["web", 1]], [["message", -3]]],
+)
+def test_those_that_do_not_fit_do_not(
+    client: Client, conversation: Conversation, parts: Any, items: Any
+) -> None:
+    answer(say(conversation, "user", "Why?"), "So.")
+    whole = json.loads(read(client, f"/c/{conversation.pk}/export/?format=json"))
+    whole["messages"][0]["parts"] = parts
+    whole["responses"][0]["items"] = items
+    draft = draft_of(whole)
+    assert draft.messages[0].parts is None
+    assert draft.responses[0].values["items"] is None

@@ -53,7 +53,8 @@ def drafts(draw: st.DrawFn) -> Draft:
         message = None
         if draw(st.booleans()) and (content or reasoning):
             message = len(draft.messages)
-            fields = draw(st.none() | st.just({"tool_calls": [{"name": "f"}]}))
+            call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+            fields = draw(st.none() | st.just({"tool_calls": [call]}))
             draft.messages.append(
                 MessageDraft(prompt, "assistant", content, reasoning, fields, moment(number))
             )

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from streaming.pages.importing import bounds, values
 from streaming.pages.importing.bounds import Unfit
+from streaming.pages.importing.parts import items_of, parts_of
 from streaming.pages.importing.passed import fields_of, passed_of
 from streaming.record.drafts import Draft, MessageDraft, ResponseDraft
 
@@ -74,6 +75,7 @@ class OwnMessage(_Part):
     content: Text
     reasoning: Text = ""
     fields: Object | None = None
+    parts: Any = None
     created_at: Moment = ""
 
 
@@ -91,6 +93,7 @@ class OwnResponse(_Part):
     error_message: Text = ""
     params: Object = Field(default_factory=dict)
     passed: Object | None = None
+    items: Any = None
     prompt_tokens: Count = 0
     completion_tokens: Count = 0
     reasoning_tokens: Count = 0
@@ -162,6 +165,7 @@ def _draft(whole: OwnConversation, messages: dict[str, int], responses: dict[str
                 row.reasoning,
                 fields_of(row.fields) or None,
                 row.created_at,
+                parts_of(row.parts, row.content),
             )
             for row in whole.messages
         ],
@@ -173,11 +177,21 @@ def _draft(whole: OwnConversation, messages: dict[str, int], responses: dict[str
                 None if row.continues is None else responses[row.continues],
                 "cancelled" if row.status in _OPEN else row.status,
                 row.created_at,
-                row.model_dump(exclude=_PLACES) | {"passed": passed_of(row.passed) or None},
+                row.model_dump(exclude=_PLACES) | _output(row, whole, messages),
             )
             for row in whole.responses
         ],
     )
+
+
+def _output(row: OwnResponse, whole: OwnConversation, messages: dict[str, int]) -> dict[str, Any]:
+    """Return what an answer has besides its text. Of one that goes on with another nobody says
+    here where it begins: it has no items."""
+    passed = passed_of(row.passed)
+    said = whole.messages[messages[row.message]] if row.message else None
+    text, reasoning = (said.content, said.reasoning) if said else ("", "")
+    items = None if row.continues else items_of(row.items, text, reasoning, passed)
+    return {"passed": passed or None, "items": items}
 
 
 def _refuse_loops(parents: list[int | None]) -> None:

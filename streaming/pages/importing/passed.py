@@ -65,7 +65,7 @@ class _Result(_Form):
 
 
 def passed_of(value: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what of `Response.passed` is sound."""
+    """Return `Response.passed` without what nobody could read."""
     found = _sound(value, _Refusal, _NumberedCalls, _Counts)
     indices = [call["index"] for call in found.get("tool_calls", ())]
     if len(set(indices)) < len(indices):  # two that would be one
@@ -74,12 +74,13 @@ def passed_of(value: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def fields_of(value: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what of `Message.fields` is sound."""
+    """Return `Message.fields` without what nobody could read."""
     return _sound(value, _Calls, _Result)
 
 
 def _sound(value: dict[str, Any] | None, *forms: type[BaseModel]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    read = {name for form in forms for name in form.model_fields}
+    found = {name: field for name, field in (value or {}).items() if name not in read}
     for form in forms:
         try:
             sound = form.model_validate(value or {})
