@@ -28,6 +28,7 @@ from streaming.api.chat_completions import ConversationCompletion
 from streaming.api.completions import Completion
 from streaming.api.conversations.views import router as conversations
 from streaming.api.errors import ApiError, set_handlers, too_large
+from streaming.api.files import router as files_router
 from streaming.api.middleware import response_id_of
 from streaming.api.requests import ChatCompletionRequest
 from streaming.api.responses.views import router as responses_router
@@ -203,3 +204,4 @@ async def retrieve_model(request: HttpRequest, model: str) -> Model:
 
 
 api.add_router("/responses", responses_router)
+api.add_router("/files", files_router)
