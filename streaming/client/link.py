@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ssl
 from typing import Any
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from pydantic import BaseModel
 from websockets.asyncio.client import ClientConnection, connect
@@ -68,7 +69,8 @@ class Link:
         """Connect within `seconds`, as the visitor of `token` if there is one. Raises ChatError."""
         try:
             async with asyncio.timeout(seconds):
-                socket = await connect(url, **{"open_timeout": None, "close_timeout": 2, **options})
+                patience = {"open_timeout": None, "close_timeout": 2}
+                socket = await connect(_versioned(url), **{**patience, **options})
                 link = cls(socket)
                 try:
                     await link._greet(token)
@@ -193,6 +195,18 @@ class Link:
         for task in (self._sender, self._watcher):
             if task:
                 task.cancel()
+
+
+def _versioned(url: str) -> str:
+    """Return an address that says which version of the protocol is spoken. Raises ChatError."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ChatError("unreachable", f"{url} is no address: {error}.") from None
+    if "version" in parse_qs(parts.query):
+        return url
+    query = "&".join(filter(None, (parts.query, f"version={PROTOCOL_VERSION}")))
+    return urlunsplit(parts._replace(query=query))
 
 
 def _refused(url: str, status: int) -> ChatError:

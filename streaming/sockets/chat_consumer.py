@@ -34,6 +34,7 @@ from streaming.sockets.response_views import ResponseViews
 from streaming.sockets.socket_count import CountedSocket
 from streaming.sockets.socket_state import SocketState
 from streaming.sockets.socket_writer import SocketWriter
+from streaming.sockets.version_hint import VersionHint
 from streaming.system.outages import AWAY, log_fault
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class ChatConsumer(ListeningConsumer):
         # Pages of version 1 ask for HTML and say no version; programs may leave it out.
         self.version = query.get("version", ["1" if has_html else str(PROTOCOL_VERSION)])[-1]
         self.writer = SocketWriter(self.base_send)
+        self.version_hint = None if "version" in query else VersionHint(self.writer)
         self.inbox = Inbox(self.writer, self.handle, self.close)
         self.views = ResponseViews(
             self.channel_layer, self.channel_name, self.writer, has_html=has_html
@@ -77,6 +79,8 @@ class ChatConsumer(ListeningConsumer):
         Notices.here().leave(self.writer)
         LoadUpdates.here().leave(self.writer)
         self.inbox.stop()
+        if self.version_hint:
+            self.version_hint.cancel()
         await self.views.close()
 
     # --- messages of the server and of the channel layer ---
@@ -104,6 +108,8 @@ class ChatConsumer(ListeningConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Take a frame of the client; ignore it when the socket is closing."""
+        if self.version_hint:
+            self.version_hint.cancel()
         if self.writer.state is SocketState.OPEN:
             await self.inbox.put(text_data, bytes_data)
 
@@ -115,14 +121,15 @@ class ChatConsumer(ListeningConsumer):
 
     async def connect(self) -> None:
         """Accept the socket and greet its client, or send why not and close it."""
+        if self.version != str(PROTOCOL_VERSION):  # before anything that costs more
+            await self.accept()
+            refusal = other_version(self.version[:20])
+            await self.refuse(refusal, close_codes.OF_ERRORS[refusal.code])
+            return
         with contextlib.suppress(*AWAY):  # the greeting fails for the same reason, and says so
             # Responses that waited before a restart come before those of new clients.
             await recovery.ensure(self.channel_layer)
         await self.accept()
-        if self.version != str(PROTOCOL_VERSION):
-            refusal = other_version(self.version[:20])
-            await self.refuse(refusal, close_codes.OF_ERRORS[refusal.code])
-            return
         try:
             self.identity = await ClientIdentity.of(self.scope)
         except ProtocolError as error:
@@ -145,6 +152,8 @@ class ChatConsumer(ListeningConsumer):
         Notices.here().enter(self.writer, self.channel_layer)
         self.writer.open()
         self.inbox.start()
+        if self.version_hint:
+            self.version_hint.start()
 
     async def greet(self) -> None:
         """Send `chatstream:session`."""

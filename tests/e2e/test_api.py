@@ -206,7 +206,9 @@ def test_any_word_is_a_visitor_wherever_a_key_is_asked_for(server: ServeProcess)
     async def ask() -> str:
         async with ChatClient(server.ws_url, "anonymous") as chat:
             assert chat.session_token
-            return (await (await chat.ask("Hi", max_tokens=5)).done()).text
+            answer = await chat.ask("Hi", max_tokens=5)
+            await answer.done()
+            return answer.text
 
     assert asyncio.run(ask())
 

@@ -194,8 +194,8 @@ def test_a_model_cannot_speak_to_the_terminal() -> None:
         await line.greet(model=f"model{NASTY}")
         response_id = await line.accept()
         await line.begin(response_id)
-        await line.delta(response_id, 2, NASTY, 0)
-        await line.done(response_id, 3, NASTY)
+        await line.delta(response_id, 4, NASTY, 0)
+        await line.done(response_id, 5, NASTY)
         event = await line.heard("response.create")
         await line.error("queue_full", event, message=NASTY)
         await stay(line)
@@ -237,10 +237,10 @@ def test_a_long_answer_is_shown_whole_at_its_end() -> None:
         await line.begin(response_id)
         offset = 0
         for number, part in enumerate(lines):
-            await line.delta(response_id, number + 2, part + "\n", offset)
+            await line.delta(response_id, number + 4, part + "\n", offset)
             offset += len(part) + 1
             await asyncio.sleep(0.01)
-        await line.done(response_id, len(lines) + 2, text + "\n")
+        await line.done(response_id, len(lines) + 4, text + "\n")
         await stay(line)
 
     def talk(url: str) -> str:
@@ -387,6 +387,7 @@ async def test_a_conversation_goes_on(fake: ServeProcess) -> None:
     async with ChatClient(fake.ws_url) as chat:
         first = await chat.ask("stop 2")
         second = await first.reply("stop 3")
-        assert (await second.done()).text == "w0 w1 w2 "
+        await second.done()
+        assert second.text == "w0 w1 w2 "
         assert second.conversation_id == first.conversation_id
-        assert (await second.done()).usage.prompt_tokens == 3
+        assert (await second.done()).usage.input_tokens == 3

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from streaming.sockets import version_hint
 from tests.integration.conftest import ChatClient
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,3 +55,29 @@ async def test_an_event_of_version_1_ends_the_socket(client: Any, layer: Any, ty
     assert (error["code"], error["event_id"]) == ("unsupported_version", "create:1")
     assert await chat.close_code() == 4403
     assert len(chat.received) == 2
+
+
+async def test_a_program_of_version_1_that_waits_in_silence_is_told(
+    client: Any, layer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what it takes for a greeting, with a version that it refuses."""
+    monkeypatch.setattr(version_hint, "SECONDS", 0.01)
+    chat = await client()
+    hint = await chat.next()
+    assert (hint["type"], hint["protocol_version"]) == ("session.created", 2)
+    assert hint.keys() >= {"model", "limits"}
+    assert hint["limits"].keys() == {"max_input_chars", "max_tokens", "context_tokens"}
+    await chat.send("chatstream:ping", event_id="1")
+    assert (await chat.next())["type"] == "chatstream:pong"
+
+
+@pytest.mark.parametrize("query", ["", "?version=2"])
+async def test_whoever_speaks_or_says_the_version_is_told_nothing(
+    client: Any, layer: Any, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    monkeypatch.setattr(version_hint, "SECONDS", 0.2)
+    chat = await client(query=query)
+    if not query:
+        await chat.send("chatstream:ping")
+        await chat.until("chatstream:pong")
+    assert await chat._communicator.receive_nothing(0.5)

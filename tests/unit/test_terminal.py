@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import queue
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
@@ -20,9 +23,14 @@ from streaming.system.bounded import BoundedPool
 from streaming.terminal import words
 from streaming.terminal.last_lines import LastLines
 from streaming.terminal.markdown import TerminalMarkdown
-from streaming.terminal.plain import Printed
+from streaming.terminal.plain import Printed, _print
+from streaming.terminal.screen import View
+from streaming.terminal.session import News, Signal
 from streaming.terminal.visible import visible
 from tests.support import bounded_calls
+from tests.unit.client.told import TEXT, THOUGHT, Said, answer, call, refusal
+
+ID = UUID(int=1)
 
 
 def test_no_control_character_is_left() -> None:
@@ -233,3 +241,62 @@ def test_instructions_of_the_command_are_a_text_or_a_file(tmp_path: Path) -> Non
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(CommandError, match="cannot be read"):
             instructions_of(f"@{path}")
+
+
+SAID = [
+    (THOUGHT, "Hm."),
+    (TEXT, "I look it up.\n"),
+    call(0, '{"city": '),
+    call(0, '"P\x07aris"}', ""),
+    call(1, "{}", "clock"),
+]
+
+
+class Told:
+    """An exchange whose news are known."""
+
+    was_stopped = False
+
+    def __init__(self, said: list[Said], status: str = "completed", *, twice: bool = False) -> None:
+        self.news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        for event in [*(answer(said, ID)[:-1] if twice else []), *answer(said, ID, status=status)]:
+            self.news.put(event)
+        self.news.put(Signal.END)
+
+    @contextlib.contextmanager
+    def stoppable(self) -> Iterator[None]:
+        yield
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_calls_stand_beside_the_text_in_a_pipe(twice: bool) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    assert _print(Told(SAID, twice=twice), out, err, reasoning=False) == 0  # type: ignore[arg-type]
+    assert out.getvalue() == "I look it up.\n"
+    assert err.getvalue().splitlines() == [
+        'The model calls weather({"city": "P␇aris"})',
+        "The model calls clock({})",
+    ]
+
+
+def test_a_refusal_stands_beside_the_text_in_a_pipe() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    said = [refusal("I must"), refusal(" not.")]
+    assert _print(Told(said), out, err, reasoning=False) == 0  # type: ignore[arg-type]
+    assert (out.getvalue(), err.getvalue()) == ("", "The model refuses: I must not.\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (SAID, ["Hm.", "I look it up.", 'calls weather({"city": "P␇aris"})', "calls clock({})"]),
+        ([refusal("I must"), refusal(" not.")], ["The model refuses: I must not."]),
+    ],
+)
+def test_calls_and_refusals_are_shown_plainly(said: list[Said], shown: list[str]) -> None:
+    out = io.StringIO()
+    View(Console(file=out, width=80)).show(Told(said))  # type: ignore[arg-type]
+    text = out.getvalue()
+    places = [text.index(each) for each in shown]
+    assert places == sorted(places)
+    assert "wrote nothing" not in text

@@ -500,6 +500,24 @@ async def test_what_is_no_chat_is_named() -> None:
         assert f"version {version} of the protocol, this client 2" in other.value.message
 
 
+@pytest.mark.parametrize(
+    ("query", "asked"),
+    [("", "version=2"), ("?a=%20b&c", "a=%20b&c&version=2"), ("?version=7", "version=7")],
+)
+async def test_the_address_says_the_version(query: str, asked: str) -> None:
+    async def script(line: Line) -> None:
+        assert line.socket.request is not None
+        assert line.socket.request.path == f"/ws/chat/?{asked}"
+        await line.greet()
+        await stay(line)
+
+    async with scripted(script) as server, ChatClient(server.url + query):
+        pass
+    with pytest.raises(ChatError) as wrong:
+        await ChatClient("ws://[::1").connect()
+    assert wrong.value.code == "unreachable"
+
+
 async def test_a_server_that_refuses_this_version_is_not_tried_again() -> None:
     async def script(line: Line) -> None:
         await line.greet()
