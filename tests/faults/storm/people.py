@@ -53,7 +53,7 @@ class Ask(Reader):
 
     def answer_is_hostile(self, language: str, code: str) -> None:
         """A block of code that is hard to show."""
-        self.code = code
+        self.code, self.thought = code, ""
         self.whole = f"```{language}\n{code}\n```\n"
         self.prompt = f"say {self.whole}"
 
