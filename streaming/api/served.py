@@ -51,9 +51,9 @@ async def is_upstream(layer: BaseChannelLayer) -> bool:
 
 
 async def fingerprint(layer: BaseChannelLayer) -> str | None:
-    """Return a word that stays the same while the same model answers in the same build of this
-    service, on the same kind of device: with the same seed it says the same then. None if nobody
-    can tell: another server answers, workers differ, or none has loaded a model."""
+    """Return a word for the model, its precision, the kind of device and the version of this
+    service: once it is another one, the same seed may say something else. None if nobody can tell:
+    another server answers, workers differ, or none has loaded a model."""
     workers = await layer.waiting_list.workers()
     known = [worker.details for worker in workers if worker.details.get("model")]
     builds = {tuple(str(details.get(name)) for name in _BUILD) for details in known}

@@ -63,7 +63,7 @@ async def test_the_websocket_says_what_it_left_out(start_worker: Any, client: An
     conversation = queued["conversation_id"]
     long = await chat.ask("y" * 990, conversation_id=conversation, params={"max_tokens": 2})
     begun = await chat.until("response.in_progress", response_id=long["response_id"])
-    assert begun["trimmed_messages"] == 2
+    assert begun["response"]["chatstream"]["trimmed_messages"] == 2
     await chat.end()
     await chat.ask(
         "z" * 990,

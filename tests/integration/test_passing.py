@@ -330,7 +330,8 @@ async def test_a_page_gets_text_and_thought_alone(
     chat = await client()
     await chat.ask("2+2?")
     done = await chat.end()
-    assert (done["text"], done["reasoning"], done["passed"]) == ("4", "Hm", None)
+    assert (done["text"], done["reasoning"]) == ("4", "Hm")
+    assert [item["type"] for item in done["response"]["output"]] == ["reasoning", "message"]
 
 
 async def test_what_a_server_refuses_is_named(front: StartFront, upstream: FakeUpstream) -> None:
