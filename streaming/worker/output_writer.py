@@ -149,8 +149,10 @@ class OutputWriter:
             for name, value in fields.items()
             if name not in ("logprobs", "refusal", "tool_calls")
         }
+        add(self._passed, rest)
+        if tokens := fields.get("logprobs", {}).get("refusal"):  # no event has a place for them
+            rest["logprobs"] = {"refusal": tokens}
         if rest:
-            add(self._passed, rest)
             yield events.PassedDelta(response_id=self._id, fields=rest)
 
     def _refuse(self, text: str) -> Iterator[events.ResponseEvent]:

@@ -219,6 +219,30 @@ async def test_thoughts_and_probabilities_come_back(
     assert (row.text, row.reasoning, row.passed) == ("4", "Hmm😀", None)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_probabilities_of_a_refusal_come_back(
+    front: StartFront, upstream: FakeUpstream, streamed: bool
+) -> None:
+    token = {"token": "No.", "logprob": -0.1, "bytes": None, "top_logprobs": []}
+
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.begin()
+        choice = {"delta": {"refusal": "No."}, "logprobs": {"refusal": [token]}}
+        await exchange.chunk({"choices": [choice]})
+        await exchange.end()
+
+    await front()
+    upstream.acts.append(refuse)
+    if streamed:
+        found = whole(chunks_of(await (await open_stream("2+2?", logprobs=True)).rest()))
+    else:
+        _, answer = await call("POST", CHAT, body=asking("2+2?", logprobs=True))
+        (choice,) = answer["choices"]
+        found = {**choice["message"], "logprobs": choice["logprobs"]}
+    assert (found["refusal"], found["logprobs"]) == ("No.", {"refusal": [token]})
+    assert (await Response.objects.aget()).passed == {"refusal": "No."}
+
+
 async def test_a_break_within_a_call_garbles_nothing(
     front: StartFront, upstream: FakeUpstream
 ) -> None:
