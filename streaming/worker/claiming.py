@@ -168,6 +168,7 @@ class Claimer:
                 trims=work.trims,
                 prior_passed=said.passed,
                 prior_reasoning=said.reasoning,
+                prior_in_thought=bool(said.segments) and said.segments[-1].kind == "reasoning",
                 thinking=thinking.of(work.row.params, self._engine.info.context_tokens),
                 raw=work.raw,
             )

@@ -92,6 +92,7 @@ class GenerationRequest:
     - `prior_tokens`: tokens that an earlier attempt generated and published; `prior_reasoning`,
       `prior_text` and `prior_passed` are what they said. The engine continues right after them and
       repeats none of their text; one that cannot says so by a `Started` with `anew`.
+    - `prior_in_thought`: a thought is what they said last, though there may be text before it.
     - `left_out`: messages before `messages` that fit no context; they count as trimmed.
     - `trims`: whether the oldest messages may be left out to make the prompt fit. If not, a prompt
       that does not fit ends with the error `context_length_exceeded`.
@@ -108,5 +109,6 @@ class GenerationRequest:
     trims: bool = True
     prior_passed: Mapping[str, Any] = field(default_factory=dict, hash=False)
     prior_reasoning: str = ""
+    prior_in_thought: bool = False
     thinking: Thinking = Thinking()
     raw: bool = False

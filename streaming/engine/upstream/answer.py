@@ -107,7 +107,7 @@ class UpstreamAnswer:
 
     def _resume_or_restart(self) -> None:
         """Decide whether to go on after what was said before, or to begin anew. No server goes on
-        within a thought, a call of a tool, or a structured output.
+        within a thought, a call of a tool, a refusal, or a structured output.
 
         A bare text is gone on with wherever it ends. Raises UpstreamFault if the request continues
         an answer and the server cannot.
@@ -118,8 +118,7 @@ class UpstreamAnswer:
         dialect, relay = self._upstream.dialect, self._relay
         thought = bool(relay.thought) or self._has_thought
         continues = dialect.continues and not (thought and dialect.thinks_again)
-        is_between = "tool_calls" in relay.passed or (relay.thought and not relay.said)
-        if continues and not (self._has_grammar() or is_between):
+        if continues and relay.can_be_continued and not self._has_grammar():
             return
         if self._begun and not continues:
             raise faults.cannot_continue()

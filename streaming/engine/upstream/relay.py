@@ -59,6 +59,7 @@ class AnswerRelay:
         self.passed: Passed = {}
         add(self.passed, request.prior_passed)
         self._passed_chars = passed_fields.chars_of(self.passed)
+        self._is_thinking = request.prior_in_thought
         self._goes_on_thinking = goes_on_thinking
         self._before = self._used = self._thought_before = 0
 
@@ -71,6 +72,14 @@ class AnswerRelay:
     def is_empty(self) -> bool:
         """Return whether readers have nothing yet."""
         return not (self.said or self.thought or self.generated or self.passed)
+
+    @property
+    def can_be_continued(self) -> bool:
+        """Return whether what readers have is a text at whose end a server can go on: not a thought
+        at its end or alone, no call of a tool, no refusal."""
+        if self.passed.keys() & {"tool_calls", "refusal"}:
+            return False
+        return not self.thought or not (self._is_thinking or not self.said.strip())
 
     @property
     def has_only_thought(self) -> bool:
@@ -91,6 +100,7 @@ class AnswerRelay:
     def void(self) -> None:
         """Forget everything: the answer begins anew."""
         self.said = self.thought = ""
+        self._is_thinking = False
         self.generated = self.thought_tokens = self._passed_chars = 0
         self.passed = {}
 
@@ -149,12 +159,14 @@ class AnswerRelay:
         if self._goes_on_thinking and not self.thought:
             text = "\n\n" + text
         text = text[: max(0, room)]
+        self._is_thinking = True
         self.thought += text
         self.thought_tokens += tokens
         self._tell(Channel.REASONING, text, THOUGHT_TOKEN, tokens)
 
     def _say(self, text: str, tokens: int) -> None:
         """Pass text on."""
+        self._is_thinking = self._is_thinking and not text
         self.said += text
         self._tell(Channel.TEXT, text, UNKNOWN_TOKEN, tokens)
 

@@ -359,6 +359,36 @@ def test_a_break_within_a_call_begins_anew(start: Start, upstream: FakeUpstream)
     assert [event.anew for event in starts] == [False, True]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        [text("Let me see."), thought("Hm", 1)],
+        [thought("Hm"), text("\n\n", 1)],
+        [{"type": "response.refusal.delta", "output_index": 0, "delta": "I can"}],
+    ],
+)
+def test_a_break_where_no_text_ends_begins_anew(
+    start: Start, upstream: FakeUpstream, said: list[dict[str, Any]]
+) -> None:
+    """In a thought after some text, in blanks after a thought, in a refusal."""
+    upstream.acts.extend([events(*said, cut=True), events(text("Done."), completed())])
+    gathered = start()
+    run(gathered)
+    starts = [e for e in gathered.of("r") if isinstance(e, Started)]
+    assert [event.anew for event in starts] == [False, True]
+    assert [item["type"] for item in upstream.bodies[1]["input"]] == ["message"]
+
+
+def test_a_thought_after_a_text_that_another_worker_published_begins_anew(
+    start: Start, upstream: FakeUpstream
+) -> None:
+    upstream.acts.append(events(text("Done."), completed()))
+    asked = request(("user", "x"), prior=5, prior_text="Let me see.")
+    gathered = start()
+    run(gathered, replace(asked, prior_reasoning="HmHm", prior_in_thought=True))
+    assert gathered.of("r")[0] == Started("r", 0, anew=True)
+
+
 def test_an_echo_is_left_out(start: Start, upstream: FakeUpstream) -> None:
     async def echo(exchange: Exchange) -> None:
         said = exchange.body["input"][-1]["content"][0]["text"]
