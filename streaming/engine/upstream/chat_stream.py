@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
+from streaming.engine.passed import Passed
 from streaming.engine.upstream import passed_fields
 from streaming.engine.upstream.passed_fields import as_object, count_of
 from streaming.engine.upstream.stream import Piece
 from streaming.engine.upstream.surrogates import SurrogateJoiner
 from streaming.engine.upstream.unknown_names import UnknownNames
 
-_CHUNK = {
-    "id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier",
-    "timings", "obfuscation", "error", "provider",
-}  # fmt: skip
-_CHOICE = {
-    "index", "delta", "finish_reason", "native_finish_reason", "stop_reason", "matched_stop",
-    "logprobs", "token_ids",
-}  # fmt: skip
-_DELTA = {"role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls",
-          "annotations"}  # fmt: skip
+_CHUNK = frozenset(
+    [
+        "id",
+        "object",
+        "created",
+        "model",
+        "choices",
+        "usage",
+        "system_fingerprint",
+        "service_tier",
+        "timings",
+        "obfuscation",
+        "error",
+        "provider",
+    ]
+)
+_CHOICE = frozenset(
+    [
+        "index",
+        "delta",
+        "finish_reason",
+        "native_finish_reason",
+        "stop_reason",
+        "matched_stop",
+        "logprobs",
+        "token_ids",
+    ]
+)
+_TEXTS = frozenset({"role", "content", "reasoning_content", "reasoning"})
+_DELTA = _TEXTS | {"refusal", "tool_calls", "annotations"}
 """Fields that are passed on, or that tell nothing of the answer."""
 
 
@@ -55,7 +75,9 @@ class ChatReader:
         else:
             text += joiner.rest("text")
             reasoning += joiner.rest("reasoning")
-        passed = passed_fields.passed_of(choice, delta, joiner)
+        passed: Passed = {}
+        if choice.get("logprobs") or not _TEXTS.issuperset(delta):
+            passed = passed_fields.passed_of(choice, delta, joiner)
         if reason or not choice:  # with each chunk they would be told again and again
             passed |= passed_fields.details_of(usage)
             if (tier := passed_fields.tier_of(chunk)) and tier != self._tier:
@@ -77,8 +99,9 @@ class ChatReader:
         rest = self._joiner.rest("text"), self._joiner.rest("reasoning")
         return Piece(*rest, reason="stop")
 
-    def _name(self, where: str, found: dict[str, Any], known: Iterable[str]) -> None:
-        if unknown := found.keys() - known:
+    def _name(self, where: str, found: dict[str, Any], known: frozenset[str]) -> None:
+        if not known.issuperset(found):
+            unknown = found.keys() - known
             self._unknown.note(where, (name for name in unknown if found[name] not in _NOTHING))
 
 
