@@ -346,16 +346,26 @@ async def test_a_tool_that_nobody_gave_is_an_error(
     assert (request.status, answer["error"]["code"]) == (500, "tool_calls")
 
 
-async def test_a_page_gets_text_and_thought_alone(
+async def test_a_page_gets_all_of_it(
     front: StartFront, upstream: FakeUpstream, client: Any
 ) -> None:
+    """But no call of a tool, which nobody there has offered."""
     await front()
-    upstream.acts.append(deltas({"reasoning_content": "Hm"}, {"content": "4"}, reason="stop"))
+    said = {"reasoning_content": "Hm"}, {"content": "4"}, {"refusal": "No more."}
+    upstream.acts.append(deltas(*said, reason="stop"))
+    upstream.acts.append(calls_a_tool())
     chat = await client()
     await chat.ask("2+2?")
     done = await chat.end()
+    items = done["response"]["output"]
+    thought, message, refusal = items
     assert (done["text"], done["reasoning"]) == ("4", "Hm")
-    assert [item["type"] for item in done["response"]["output"]] == ["reasoning", "message"]
+    assert (thought["type"], message["content"][0]["type"]) == ("reasoning", "output_text")
+    assert refusal["content"][0]["refusal"] == "No more."
+    await chat.ask("And the weather?")
+    done = await chat.end()
+    assert (done["status"], done["error"]["code"]) == ("failed", "tool_calls")
+    assert done["response"]["output"] == []
 
 
 async def test_what_a_server_refuses_is_named(front: StartFront, upstream: FakeUpstream) -> None:
