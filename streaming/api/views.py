@@ -39,8 +39,8 @@ from streaming.record.tasks import Requester
 _REF = "#/components/schemas/{model}"
 
 _DESCRIPTION = """\
-Compatible with OpenAI's chat completions and completions: point an `openai` client's `base_url`
-here.
+Compatible with OpenAI's responses, chat completions and completions: point an `openai` client's
+`base_url` here.
 
 Requests stand in the same fair waiting list as everybody else's. A full list is a 429 with
 `Retry-After`, before anything else is said. Leaving cancels: a closed connection gives up the

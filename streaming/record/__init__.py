@@ -4,6 +4,8 @@ for how long.
 - `creation`, `starts`, `endings`, `deletion` write what the waiting list must hear of, too: the
   lifecycle alone calls them. `standing` writes where responses stand there, `losses` what went
   wrong.
+- `following` says where the items of a program go on, `responses` deletes a single response,
+  `context` reads what one was asked over.
 - `lookups`, `histories`, `conversations`, `chain`, `search` (by `search_index`) read; `edits`
   changes a prompt that waits, `titles` asks for titles and takes them up.
 - `tasks`, `output`, `errors` are what goes in, what was said, and what is refused.
