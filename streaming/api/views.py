@@ -14,7 +14,7 @@ from ninja.types import DictStrAny
 from pydantic_core import from_json
 
 from streaming import conf
-from streaming.api import served
+from streaming.api import half_characters, served
 from streaming.api.answers import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -68,7 +68,10 @@ class JsonBody(Parser):
             return cast(DictStrAny, from_json(request.body, allow_inf_nan=False))
         except ValueError as error:
             message = f"The body is not valid JSON: {error}."
-            raise ApiError(400, "invalid_json", message) from None
+            param = half_characters.field_of(request.body) if "hex escape" in message else None
+            if param:
+                message = f"`{param}` has half a character in it (a lone surrogate)."
+            raise ApiError(400, "invalid_json", message, param) from None
 
 
 class Api(NinjaAPI):

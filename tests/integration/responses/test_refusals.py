@@ -102,6 +102,14 @@ async def test_what_is_no_json_is_refused(body: bytes) -> None:
     assert (request.status, answer["error"]["code"]) == (400, "invalid_json"), answer
 
 
+async def test_half_a_character_is_named() -> None:
+    body = b'{"input": [{"role": "user", "content": [{"type": "input_text", "text": "a\\ud83d"}]}]}'
+    request, answer = await call("POST", RESPONSES, body=body)
+    error = answer["error"]
+    assert (request.status, error["param"]) == (400, "input.0.content.0.text")
+    assert "half a character" in error["message"]
+
+
 async def test_what_does_not_exist_is_not_found(start_worker: Any, make_key: Any) -> None:
     await start_worker(FakeEngine())
     anna, ben = await make_key("anna"), await make_key("ben")

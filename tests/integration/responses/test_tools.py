@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -125,3 +126,39 @@ async def test_a_form_is_kept_to(front: Front) -> None:
     response = await create("Fill it in.", text={"format": form})
     assert json.loads(text_of(response)) == {"a": 1}
     assert response["text"]["format"] == {**form, "description": None}
+
+
+async def test_probabilities_come_where_they_are_included(front: Front) -> None:
+    await front()
+    include = ["message.output_text.logprobs"]
+    events = await stream("Reply with exactly: yes and no", include=include, top_logprobs=2)
+    deltas = [e for e in events if e["type"] == "response.output_text.delta"]
+    said = [each for event in deltas for each in event["logprobs"]]
+    assert said
+    part = events[-1]["response"]["output"][-1]["content"][0]
+    assert part["logprobs"] == said
+    done = next(e for e in events if e["type"] == "response.output_text.done")
+    assert done["logprobs"] == said
+    whole = await create("Reply with exactly: yes and no", include=include, top_logprobs=2)
+    assert whole["output"][-1]["content"][0]["logprobs"] == said
+
+
+async def test_a_file_is_read(front: Front) -> None:
+    await front()
+    data = base64.b64encode(b"The number is 42.").decode()
+    parts = [
+        {"type": "input_text", "text": "What does it say?"},
+        {"type": "input_file", "filename": "a.txt", "file_data": data},
+    ]
+    response = await create([{"role": "user", "content": parts}])
+    assert "The number is 42." in text_of(response)
+    _, page = await get(f"{response['id']}/input_items")
+    listed = page["data"][0]["content"]
+    assert [part["type"] for part in listed] == ["input_text", "input_file"]
+    assert listed[1]["file_id"].startswith("file_")
+    # By its id it is read again; an address is not fetched.
+    again = [parts[0], {"type": "input_file", "file_id": listed[1]["file_id"]}]
+    assert "The number is 42." in text_of(await create([{"role": "user", "content": again}]))
+    fetched = [{"type": "input_file", "file_url": "http://127.0.0.1/a.txt"}]
+    request, answer = await post([{"role": "user", "content": fetched}])
+    assert (request.status, answer["error"]["param"]) == (400, "input.0.content.0.file_url")
