@@ -123,7 +123,7 @@ TRANSITIONS = (
         (*OPEN, *ENDED),
         (Stage.NONE,),
         "owner, operator, deletion of an account",
-        ("forgetting.forget", "forgetting.forget_in_transaction"),
+        ("forgetting.forget", "forgetting.forget_in_transaction", "forgetting.forget_response"),
         "record: what is open is cancelled, then the rows go in one transaction",
         "list: what was open still is withdrawn by its id",
         "the reconciler, or a worker's claim, finds no row and takes it out",

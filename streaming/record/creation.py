@@ -86,7 +86,7 @@ def create(
                 params={**params, "raw": True} if turn.is_raw else params,
                 instructions=_instructions(task, turn, requester),
                 in_session=requester.in_session,
-                **_kept(task),
+                **_kept(task, turn),
             )
             return response, True
     except IntegrityError:
@@ -98,7 +98,8 @@ def create(
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """Where a new response stands in its conversation. `is_raw`: it answers once more, or goes on
+    """Where a new response stands in its conversation. `again`: a program's response that is
+    answered once more, with what its request said. `is_raw`: it answers once more, or goes on
     with, what was a bare text (`params` of it say `raw`), and no turn of a conversation."""
 
     conversation: Conversation
@@ -106,6 +107,7 @@ class _Turn:
     previous: Response | None = None
     continues: Response | None = None
     is_raw: bool = False
+    again: Response | None = None
 
 
 def _turn(task: Task, requester: Requester) -> _Turn:
@@ -115,7 +117,8 @@ def _turn(task: Task, requester: Requester) -> _Turn:
         case Regeneration():
             earlier = _ended(task, requester.owner, Subject.REGENERATED)
             place = earlier.conversation, earlier.prompt_id, earlier.previous
-            return _Turn(*place, is_raw=_is_raw(earlier))
+            again = None if earlier.request is None else earlier
+            return _Turn(*place, is_raw=_is_raw(earlier), again=again)
         case Continuation():
             earlier = _ended(task, requester.owner, Subject.CONTINUED)
             if earlier.status == Status.COMPLETED or earlier.message is None:
@@ -144,6 +147,8 @@ def _instructions(task: Task, turn: _Turn, requester: Requester) -> str:
             is_chat = turn.conversation.source == Conversation.Source.CHAT
             operator = conf.get().instructions if is_chat else ""
             return instructions.joined(operator, task.instructions)
+        case Regeneration(instructions=None) if turn.again:
+            return turn.again.instructions
         case Prompt() | Regeneration():
             return instructions.for_new(turn.conversation, task.instructions, requester.user)
 
@@ -180,7 +185,8 @@ def _new_items(task: Items, requester: Requester) -> _Turn:
 
 
 def _program_conversation(messages: Sequence[ChatMessage], requester: Requester) -> Conversation:
-    asked = (turn.content for turn in reversed(messages) if turn.role == "user")
+    users = (turn for turn in reversed(messages) if turn.role == "user")
+    asked = (titled_by(turn.content, turn.parts) for turn in users)
     return Conversation.objects.create(
         owner=requester.owner,
         user=requester.user,
@@ -189,8 +195,11 @@ def _program_conversation(messages: Sequence[ChatMessage], requester: Requester)
     )
 
 
-def _kept(task: Task) -> dict[str, Any]:
+def _kept(task: Task, turn: _Turn) -> dict[str, Any]:
     """Return the columns that only a response of items has."""
+    if again := turn.again:
+        names = ("request", "stored", "background")
+        return {name: getattr(again, name) for name in names}
     if not isinstance(task, Items):
         return {}
     return {

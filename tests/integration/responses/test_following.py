@@ -16,7 +16,7 @@ from streaming.record.conversations import insert_chain
 from streaming.record.creation import create as write
 from streaming.record.deletion import discard
 from streaming.record.errors import NotFound, StillOpen
-from streaming.record.tasks import Items, Requester
+from streaming.record.tasks import Items, Regeneration, Requester
 from tests.integration.conftest import ChatClient, eventually
 from tests.integration.http import HttpRequest, call
 from tests.integration.responses.asking import RESPONSES, create, get, open_stream, post, text_of
@@ -129,6 +129,17 @@ async def test_what_the_list_refuses_goes_with_all_of_its_messages(layer: Any) -
     assert await Message.objects.acount() == 4
     await discard(second, messages=3)
     assert [turn.content async for turn in Message.objects.all()] == ["a"]
+
+
+async def test_an_operators_second_try_keeps_what_was_asked(layer: Any) -> None:
+    requester, one = Requester(ME, None, ""), (ChatMessage("user", "a"),)
+    asked = {"metadata": {"a": "b"}}
+    items = Items(one, instructions="Be brief.", request=asked, background=True)
+    row, _ = await write(items, params={}, requester=requester)
+    await Response.objects.filter(pk=row.pk).aupdate(status=Status.FAILED)
+    again, _ = await write(Regeneration(row.pk), params={}, requester=requester)
+    assert again.prompt_id == row.prompt_id
+    assert (again.instructions, again.request, again.background) == ("Be brief.", asked, True)
 
 
 async def test_the_record_follows_nobody_elses(layer: Any) -> None:
