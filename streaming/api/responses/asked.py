@@ -11,12 +11,8 @@ from typing import Any
 
 from streaming.api import passing
 from streaming.api.errors import ApiError
-from streaming.api.responses.requests import (
-    AllowedTools,
-    ChosenFunction,
-    ResponseRequest,
-    TextFormat,
-)
+from streaming.api.responses.options import AllowedTools, ChosenFunction, TextFormat
+from streaming.api.responses.requests import ResponseRequest
 from streaming.lifecycle import params
 from streaming.protocol.sampling_params import Params
 

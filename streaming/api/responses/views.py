@@ -17,7 +17,6 @@ from streaming.api.answers import ErrorBody
 from streaming.api.errors import ApiError
 from streaming.api.middleware import response_id_of
 from streaming.api.responses import compacting, input_items, refusals
-from streaming.api.responses.creating import SILENT_SECONDS, Creation, Reading, Revisit, slowly
 from streaming.api.responses.documented import (
     REFUSALS,
     STREAMED,
@@ -27,6 +26,7 @@ from streaming.api.responses.documented import (
     ShownResponse,
 )
 from streaming.api.responses.queries import ItemsQuery, ResponseQuery
+from streaming.api.responses.reading import SILENT_SECONDS, Creation, Reading, Revisit, slowly
 from streaming.api.responses.requests import CompactRequest, ResponseRequest
 from streaming.api.responses.shown import Shown
 from streaming.lifecycle import ending, forgetting

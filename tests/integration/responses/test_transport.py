@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streaming.api.responses import creating, views
+from streaming.api.responses import reading, views
 from streaming.models import Response
 from tests.integration.conftest import eventually
 from tests.integration.http import HttpRequest, call
@@ -27,7 +27,7 @@ HISTORY = [
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let seconds of silence be short ones."""
     monkeypatch.setattr(views, "SILENT_SECONDS", 0.05)
-    monkeypatch.setattr(creating, "KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(reading, "KEEP_ALIVE_SECONDS", 0.05)
 
 
 @pytest.mark.parametrize(("asked", "status"), [("stop 30", "completed"), ("fail 30", "failed")])
