@@ -133,7 +133,9 @@ def test_every_address_that_names_a_thing_is_tried() -> None:
         "accounts/email/confirm/<str:token>/",
         "accounts/password/new/<uidb64>/<token>/",
     }
-    assert set(addresses()) - nobodys == tried
+    # Those of programs: `test_strangers_of_items.py`.
+    pages = {each for each in addresses() if not each.startswith(("v1/responses/", "v1/conv"))}
+    assert pages - nobodys == tried
 
 
 @pytest.mark.parametrize("kind", ["visitor", "account", "staff"])
