@@ -97,7 +97,17 @@ def test_hostile_files_are_refused_or_bounded(server: ServeProcess) -> None:
         mark = re.search(r'"owner": "(\w+)"', page)
         assert mark
         headers = {"X-Owner": mark[1], "X-CSRFToken": web.cookies["csrftoken"]}
-        first = web.post("/files/", headers=headers, files={"file": ("a.txt", b"warm")})
+
+        def sent(name: str, data: bytes) -> tuple[httpx.Response, float]:
+            """The answer, and seconds; again while the server is busy, as the page does it."""
+            until = time.monotonic() + PATIENCE
+            while True:
+                began = time.monotonic()
+                answer = web.post("/files/", headers=headers, files={"file": (name, data)})
+                if answer.status_code != 503 or began > until:
+                    return answer, time.monotonic() - began
+
+        first, _ = sent("a.txt", b"caf\xe9")  # the processes start with it
         assert first.status_code == 201, first.text
         probes.start()
         slowest = peak = 0.0
@@ -105,9 +115,8 @@ def test_hostile_files_are_refused_or_bounded(server: ServeProcess) -> None:
         def give(title: str) -> tuple[str, float, httpx.Response]:
             name, make = FILES[title]
             data = make()
-            began = time.monotonic()
-            answer = web.post("/files/", headers=headers, files={"file": (name, data)})
-            return title, time.monotonic() - began, answer
+            answer, took = sent(name, data)
+            return title, took, answer
 
         with ThreadPoolExecutor(2) as two:
             answers = list(two.map(give, FILES))
