@@ -13,7 +13,7 @@ MOST_PAGES = 2000
 def pdf_text(data: bytes, most_chars: int) -> str:
     """Return the text of a PDF's pages. Raises Unreadable."""
     from pypdf import PdfReader
-    from pypdf.errors import DependencyError, FileNotDecryptedError
+    from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it warns of each oddity of a file
     try:
@@ -28,7 +28,7 @@ def pdf_text(data: bytes, most_chars: int) -> str:
         raise Unreadable("encrypted") from None
     except (Unreadable, MemoryError):
         raise
-    except RecursionError:
+    except (RecursionError, LimitReachedError):
         raise Unreadable("too_hard") from None
     except Exception:  # of a stranger's file, the library raises whatever comes
         raise Unreadable("damaged") from None

@@ -89,12 +89,13 @@ def test_everything_is_in_reach_of_the_keyboard(open_fast: OpenPage) -> None:
     expect_status(answer, "completed")
     expect(page.locator("#prompt")).to_be_focused()
     reached = []
-    for _ in range(7):
+    for _ in range(8):
         page.keyboard.press("Shift+Tab")
         reached.append(
             page.evaluate("document.activeElement.className || document.activeElement.id")
         )
     assert reached == [
+        "round plain",
         "round plain",
         "icon regenerate",
         "icon dislike",

@@ -217,7 +217,7 @@ def test_a_dropped_file_never_replaces_the_page(
     box = page.locator(selector).bounding_box()
     assert box
     drop(page, file, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    expect(page.locator("#notice")).to_contain_text("Files cannot be attached")
+    expect(page.locator("#attached .chip")).to_contain_text("notes.html")
     assert page.evaluate("window.dropped") in ([], [True])  # []: it was not even offered
     assert (page.url, page.locator("#prompt").input_value()) == (address, "")
     assert len(page.context.pages) == 1
