@@ -140,9 +140,8 @@ def test_hostile_files_are_refused_or_bounded(server: ServeProcess) -> None:
     probes.stop()
     probes.seconds.sort()
     p99 = probes.seconds[int(len(probes.seconds) * 0.99)]
-    print(
-        f"slowest {slowest:.1f} s; largest {probes.peak / 2**20:.0f} MiB; {len(probes.seconds)} probes"
-    )
+    peak = probes.peak / 2**20
+    print(f"slowest {slowest:.1f} s; largest {peak:.0f} MiB; {len(probes.seconds)} probes")
     print(f"/healthz median {probes.seconds[len(probes.seconds) // 2]:.3f} s, p99 {p99:.3f} s")
     assert not probes.failed
     assert len(probes.seconds) >= len(FILES)
