@@ -30,11 +30,13 @@ def discard(
     messages: int | None = None,
 ) -> None:
     """Delete a response that the waiting list did not accept, its prompt unless that has other
-    answers, and its conversation if nothing is left of it. `with_conversation`: all of the
-    conversation was written with the response, and goes with it. `with_instructions`: it gave the
-    conversation instructions, which has its former ones again (those of `response.conversation`,
-    as `creation.create` returns it). `messages`: so many were written with it, the last of which is
-    the prompt."""
+    answers, and its conversation if nothing is left of it (one that a program has made may be
+    empty).
+
+    `with_conversation`: all of the conversation was written with the response, and goes with it.
+    `with_instructions`: it gave the conversation instructions, which has its former ones again
+    (those of `response.conversation`, as `creation.create` returns it). `messages`: so many were
+    written with it, the last of which is the prompt."""
     with transaction.atomic():
         conversation, prompt = response.conversation, response.prompt
         if with_conversation:
@@ -47,7 +49,7 @@ def discard(
             same = Message.objects.filter(pk=prompt.pk)
             file_collection.with_messages(conversation.owner, same)
             prompt.delete()
-        if not conversation.messages.exists():
+        if conversation.metadata is None and not conversation.messages.exists():
             conversation.delete()
         elif with_instructions:
             former = conversation.instructions

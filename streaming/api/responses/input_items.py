@@ -34,6 +34,8 @@ async def page(row: Response, *, limit: int, order: Order, after: str | None) ->
                     found.append(item)
                 is_behind = is_behind or item.id == after
         at += limit + 1
+    if not is_behind:
+        raise _not_after(after or "")
     shown = [item.model_dump(mode="json") for item in found[:limit]]
     return {
         "object": "list",
@@ -53,5 +55,9 @@ async def _place_of(after: str, keys: list[Any]) -> int:
         for number, turn in enumerate(await context.turns(keys[at : at + 200])):
             if turn.response is not None and turn.response.pk == key:
                 return at + number
+    raise _not_after(after)
+
+
+def _not_after(after: str) -> ApiError:
     text = f"There is no item with the id {after[:100]!r} among these."
-    raise ApiError(400, "invalid_value", text, "after")
+    return ApiError(400, "invalid_value", text, "after")

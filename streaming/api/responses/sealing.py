@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 Kind = Literal["reasoning", "compaction"]
 
 _SALT = "streaming.api.responses.sealing"
+_SEALED = re.compile("[A-Za-z0-9_-]+={0,2}")
+"""What the cipher writes. It reads past any other character, and whoever keeps the text keeps that,
+too."""
 
 
 class Unreadable(ValueError):
@@ -36,8 +40,10 @@ def opened(kind: Kind, owner: str, sealed: str) -> Any:
     from cryptography.fernet import InvalidToken
 
     try:
+        if not _SEALED.fullmatch(sealed):
+            raise InvalidToken
         text = zlib.decompress(_cipher().decrypt(sealed.encode()))
-    except (InvalidToken, UnicodeEncodeError):
+    except InvalidToken:
         raise Unreadable("It was not made by this server, or was changed.") from None
     what, whose, value = json.loads(text)
     if what != kind:

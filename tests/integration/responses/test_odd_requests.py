@@ -1,0 +1,60 @@
+"""Requests to `/v1/responses` as no client of good will makes them, or at a bad moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streaming.api.responses import sealing
+from streaming.api.responses.turns import packed
+from streaming.engine.base import ChatMessage
+from streaming.models import Message, Response
+from streaming.waiting_list.interface import QueueFull
+from tests.integration.http import call
+from tests.integration.responses.asking import create, get, post
+from tests.support.fake_engine import FakeEngine
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def test_an_empty_conversation_outlives_a_refusal(
+    start_worker: Any, layer: Any, monkeypatch: Any
+) -> None:
+    await start_worker(FakeEngine())
+
+    async def refuse(*given: Any, **fields: Any) -> None:
+        raise QueueFull("The waiting list is full.")
+
+    _, conversation = await call("POST", "/v1/conversations", body={"metadata": {"a": "b"}})
+    with monkeypatch.context() as patched:
+        patched.setattr(layer.waiting_list, "enqueue", refuse)
+        request, _ = await post("stop 1", conversation=conversation["id"])
+        assert request.status == 429
+    assert not await Message.objects.aexists()
+    request, found = await call("GET", f"/v1/conversations/{conversation['id']}")
+    assert (request.status, found) == (200, conversation)
+    answer = await create("stop 1", conversation=conversation["id"])
+    assert answer["conversation"] == {"id": conversation["id"]}
+
+
+async def test_what_is_sealed_is_taken_as_it_was_written(start_worker: Any) -> None:
+    """The cipher reads past characters that are none of its own."""
+    await start_worker(FakeEngine())
+    await create("stop 1")
+    owner = (await Response.objects.aget()).owner
+    sealed = sealing.seal("compaction", owner, packed([ChatMessage("user", "hello")]))
+    prompt = {"role": "user", "content": "stop 1"}
+    for altered in (f"{sealed[:9]}\0{sealed[9:]}", f"{sealed} ", f"{sealed}=\0", f"\n{sealed}"):
+        request, answer = await post([{"type": "compaction", "encrypted_content": altered}, prompt])
+        assert (request.status, answer["error"]["code"]) == (400, "invalid_encrypted_content")
+    assert await create([{"type": "compaction", "encrypted_content": sealed}, prompt])
+
+
+async def test_items_are_not_listed_after_one_that_is_none(start_worker: Any) -> None:
+    await start_worker(FakeEngine())
+    response = await create("stop 1")
+    _, page = await get(f"{response['id']}/input_items")
+    key = page["data"][0]["id"].removeprefix("msg_")
+    status, answer = await get(f"{response['id']}/input_items?after=rs_{key}")
+    assert (status, answer["error"]["param"]) == (400, "after")
