@@ -11,10 +11,9 @@ from django.http.response import HttpResponseBase
 from ninja import NinjaAPI
 from ninja.parser import Parser
 from ninja.types import DictStrAny
-from pydantic_core import from_json
 
 from streaming import conf
-from streaming.api import half_characters, served
+from streaming.api import half_characters, served, strict_json
 from streaming.api.answers import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -65,7 +64,7 @@ class JsonBody(Parser):
         if bound is not None and len(request.body) > bound:  # it may have come without a length
             raise too_large()
         try:
-            return cast(DictStrAny, from_json(request.body, allow_inf_nan=False))
+            return cast(DictStrAny, strict_json.parsed(request.body))
         except ValueError as error:
             message = f"The body is not valid JSON: {error}."
             param = half_characters.field_of(request.body) if "hex escape" in message else None

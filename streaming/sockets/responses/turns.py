@@ -7,9 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from pydantic_core import from_json
-
 from streaming import conf
+from streaming.api import strict_json
 from streaming.api.errors import ApiError, of_fault
 from streaming.system.outages import log_fault
 from streaming.system.token_bucket import TokenBucket
@@ -118,7 +117,7 @@ class Turns:
 
 def _parsed(text: str) -> dict[str, Any]:
     try:
-        fields = from_json(text, allow_inf_nan=False)
+        fields = strict_json.parsed(text)
     except ValueError as error:
         raise ApiError(400, "invalid_json", f"The message is not valid JSON: {error}.") from None
     if not isinstance(fields, dict):

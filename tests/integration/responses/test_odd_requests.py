@@ -58,3 +58,10 @@ async def test_items_are_not_listed_after_one_that_is_none(start_worker: Any) ->
     key = page["data"][0]["id"].removeprefix("msg_")
     status, answer = await get(f"{response['id']}/input_items?after=rs_{key}")
     assert (status, answer["error"]["param"]) == (400, "after")
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions", "/v1/conversations"])
+async def test_an_infinite_number_is_no_json(path: str) -> None:
+    """What is passed on to a model's server, such as a schema, is kept as JSON before."""
+    request, answer = await call("POST", path, body=b'{"tools": [{"parameters": {"x": -1e999}}]}')
+    assert (request.status, answer["error"]["code"]) == (400, "invalid_json"), answer
