@@ -43,14 +43,17 @@ def passed_of(choice: dict[str, Any], delta: dict[str, Any], joiner: SurrogateJo
 def annotations_of(said: Any) -> Passed:
     """Return notes on a text, such as the pages that it cites; long ones are left out."""
     notes = said[:_ANNOTATIONS] if isinstance(said, list) else []
-    kept = [
-        sound(note)
-        for note in notes
-        if isinstance(note, dict)
-        and len(text := json.dumps(note)) <= _ANNOTATION_CHARS
-        and "\\u0000" not in text
-    ]
+    kept = [sound(note) for note in notes if isinstance(note, dict) and _can_be_kept(note)]
     return {"annotations": kept} if kept else {}
+
+
+def _can_be_kept(note: dict[str, Any]) -> bool:
+    """Whether a note is short, and JSON that databases take: Python writes NaN and infinities."""
+    try:
+        text = json.dumps(note, allow_nan=False)
+    except ValueError:
+        return False
+    return len(text) <= _ANNOTATION_CHARS and "\\u0000" not in text
 
 
 def details_of(usage: dict[str, Any]) -> Passed:

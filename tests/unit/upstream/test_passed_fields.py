@@ -27,3 +27,12 @@ def test_what_is_no_logarithm_is_hardly_possible(number: str) -> None:
 def test_a_call_needs_a_number(index: Any) -> None:
     call = json.dumps({"index": index, "function": {"name": "f", "arguments": "{}"}})
     assert passed(f'{{"delta": {{"tool_calls": [{call}]}}}}') == {}
+
+
+@pytest.mark.parametrize("score", ["NaN", "-Infinity", "1e999", '"\\u0000"'])
+def test_a_note_that_no_database_takes_is_left_out(score: str) -> None:
+    """An end with one could not be written, and would never come."""
+    note = f'{{"type": "url_citation", "score": {score}}}'
+    kept = '{"type": "url_citation", "score": 0.5}'
+    told = passed(f'{{"delta": {{"annotations": [{note}, {kept}]}}}}')
+    assert told == {"annotations": [json.loads(kept)]}
