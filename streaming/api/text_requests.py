@@ -78,15 +78,14 @@ class TextCompletionRequest(passing.OneAnswer, CompletionFields):
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     logit_bias: passing.LogitBias = None
+    truncation: Literal["disabled"] | None = Field(
+        None, description="A text that does not fit is refused, with `context_length_exceeded`."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _only_supported(cls, data: Any) -> Any:
         return refuse(data, _ONLY)
-
-    truncation: Literal["disabled"] | None = Field(
-        None, description="A text that does not fit is refused, with `context_length_exceeded`."
-    )
 
 
 def prompt_of(request: TextCompletionRequest) -> str:

@@ -69,7 +69,10 @@ async def test_the_end_of_an_answer_that_came_while_the_list_was_away_is_publish
     publishing = asyncio.create_task(made.publish_loop())
     await asyncio.wait_for(ended.wait(), 20)
     publishing.cancel()
-    assert [json.loads(call.event)["delta"] for call in published] == ["one", "two"]
+    events = [json.loads(call.event) for call in published]
+    assert [event["delta"] for event in events if "delta" in event] == ["one", "two"]
+    assert events[-1]["type"] == "response.output_item.done"
+    assert [call.number for call in published] == list(range(1, len(published) + 1))
 
 
 async def test_what_was_generated_under_a_lost_lease_is_not_heard_under_the_next() -> None:
