@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.e2e import chat
+from tests.support.endings import usage
 from tests.support.processes import ServeProcess
 from tests.support.transformers_server import TransformersServer
 
@@ -60,7 +61,7 @@ async def test_an_answer_streams(front: ServeProcess) -> None:
     assert "".join(event.get("delta", "") for event in events) == done["text"]
     assert "Paris" in done["text"]
     assert (done["status"], done["finish_reason"]) == ("incomplete", "length")
-    assert done["usage"] == {"prompt_tokens": 37, "completion_tokens": 7, "reasoning_tokens": 0}
+    assert done["usage"] == usage(37, 7)
 
 
 async def test_a_stop_string_ends_it(front: ServeProcess) -> None:
@@ -105,7 +106,7 @@ async def test_the_server_is_killed_and_comes_back(
     again = len(kinds) - kinds[::-1].index("response.in_progress")
     text = "".join(event.get("delta", "") for event in events[again:])
     assert events[-1]["text"] == text
-    assert (events[-1]["status"], events[-1]["usage"]["completion_tokens"]) == ("incomplete", 16)
+    assert (events[-1]["status"], events[-1]["usage"]["output_tokens"]) == ("incomplete", 16)
     assert "Paris" in (await waiting)[-1]["text"]
     await readiness(front, 200)
 
