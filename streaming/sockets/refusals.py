@@ -10,6 +10,7 @@ from streaming.record.errors import (
     AlreadyEnded,
     AlreadyStarted,
     NotFound,
+    NothingToAnswer,
     NothingToContinue,
     NotOwner,
     OtherConversation,
@@ -18,6 +19,7 @@ from streaming.record.errors import (
     StillOpen,
     Subject,
     TooManyTurns,
+    UnknownCall,
 )
 from streaming.waiting_list.interface import WaitingListError
 
@@ -66,6 +68,10 @@ def _of_record(error: RecordError) -> ProtocolError:
             message = f"`{field}`: of another conversation."
         case NothingToContinue():
             message = f"`{field}`: only an answer that was cut has more to come."
+        case UnknownCall():  # no client of this socket sends results of tools
+            message = f"`{field}`: the call of a tool and its result do not fit."
+        case NothingToAnswer():
+            message = f"`{field}`: there is nothing to answer."
         case TooManyTurns():
             message = f"`{field}`: it has as many turns as one may have; begin another one."
         case PromptAnswered():

@@ -24,6 +24,7 @@ from streaming.models import (
     Response,
     Share,
     Status,
+    StoredFile,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,6 +51,8 @@ TRIES: dict[str, list[tuple[str, dict[str, str]]]] = {
     "c/{conversation}/share/link/": [("post", {"leaf": "{response}"})],
     "links/{share}/withdraw/": [("post", {})],
     "c/{conversation}/share/withdraw/": [("post", {})],
+    "files/{file}/": [("get", {})],
+    "files/{file}/remove/": [("post", {})],
     "accounts/keys/{key}/revoke/": [("get", {}), ("post", {})],
     "accounts/sessions/{session}/end/": [("post", {})],
 }
@@ -78,6 +81,17 @@ def owned() -> dict[str, str]:
     share = Share.objects.create(
         conversation=conversation, token="t" * 43, title=SECRET, leaf=response.pk, turns=[]
     )
+    file = StoredFile.objects.create(
+        owner=owner,
+        user=user,
+        sha256="0" * 64,
+        place="none",
+        size=len(SECRET),
+        name=SECRET,
+        content_type="text/plain",
+        kind=StoredFile.Kind.TEXT,
+        text=SECRET,
+    )
     session = AccountSession.objects.create(user=user, session_key="k" * 32, agent=SECRET)
     return {
         "conversation": str(conversation.pk),
@@ -85,11 +99,12 @@ def owned() -> dict[str, str]:
         "key": str(key.pk),
         "share": str(share.pk),
         "session": str(session.pk),
+        "file": str(file.pk),
     }
 
 
 def everything() -> list[Any]:
-    models = (Conversation, Message, Response, ApiKey, Share)
+    models = (Conversation, Message, Response, ApiKey, Share, StoredFile)
     rows = [list(model.objects.order_by("pk").values()) for model in models]
     return [*rows, list(AccountSession.objects.filter(user__username="owner").values())]
 
@@ -121,6 +136,7 @@ def test_every_address_that_names_a_thing_is_tried() -> None:
         .replace("{key}", "<int:key_id>")
         .replace("{share}", "<int:share_id>")
         .replace("{session}", "<int:session_id>")
+        .replace("{file}", "<uuid:file_id>")
         for address in TRIES
     }
     nobodys = {
@@ -134,7 +150,8 @@ def test_every_address_that_names_a_thing_is_tried() -> None:
         "accounts/password/new/<uidb64>/<token>/",
     }
     # Those of programs: `test_strangers_of_items.py`.
-    pages = {each for each in addresses() if not each.startswith(("v1/responses/", "v1/conv"))}
+    programs = ("v1/responses/", "v1/conversations/", "v1/files/")
+    pages = {each for each in addresses() if not each.startswith(programs)}
     assert pages - nobodys == tried
 
 
