@@ -57,7 +57,7 @@ class Reader:
         self._chance = random.Random(seed)
         self._socket: ClientConnection | None = None
         self._task: asyncio.Task[dict[str, Any]] | None = None
-        self._wants_cancel = False
+        self._wants_cancel = self._is_greeted = False
         self._news = asyncio.Condition()
         self._may_connect = asyncio.Event()
         self._may_connect.set()
@@ -92,7 +92,7 @@ class Reader:
     async def cancel(self) -> None:
         """Ask for the end, and again on every new connection until it has come."""
         self._wants_cancel = True
-        if self._socket:
+        if self._socket and self._is_greeted:  # as somebody else before
             with contextlib.suppress(*BROKEN):
                 await self._say("response.cancel", response_id=self.id)
 
@@ -128,11 +128,12 @@ class Reader:
             self._socket = socket
             try:
                 await self._greet()
+                self._is_greeted = True
                 await self._ask_or_resume()
                 while self.done is None:
                     await self._take(await self._receive())
             finally:
-                self._socket = None
+                self._socket, self._is_greeted = None, False
 
     async def _greet(self) -> None:
         greeting = await self._receive()
