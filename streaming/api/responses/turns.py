@@ -25,6 +25,9 @@ from streaming.protocol.request_items import (
     SentReasoning,
 )
 
+MOST_TURNS = 10_000
+"""Turns of one request. Some items stand for many."""
+
 COMPACTION = "compaction"
 """The field of turns that an item stands for: the first one has the item's sealed text."""
 
@@ -42,7 +45,7 @@ async def turns_of(
     for number, item in enumerate(given or ()):
         await reading.take(item, f"input.{number}")
     turns = reading.finished()
-    _check_total(turns)
+    check_total(turns)
     return turns
 
 
@@ -56,6 +59,7 @@ class _Reading:
         self._turns: list[ChatMessage] = []
         self._begun: ChatMessage | None = None
         self._thought: tuple[str, str] | None = None
+        self._opened_chars = 0
 
     async def take(self, item: SentItem, param: str) -> None:
         """Take the next item, whose place in the request is `param`."""
@@ -99,6 +103,7 @@ class _Reading:
             name = f"{param}.encrypted_content"
             text = str(_opened("reasoning", self._owner, item.encrypted_content, name))
         before = f"{self._thought[0]}\n\n" if self._thought else ""
+        _check_thought(len(before) + len(text))
         self._thought = (before + text, param)
 
     def _take_answer(self, item: SentMessage, param: str) -> None:
@@ -142,8 +147,13 @@ class _Reading:
 
     def _compacted(self, item: SentCompaction, param: str) -> list[ChatMessage]:
         name = f"{param}.encrypted_content"
-        turns = _opened("compaction", self._owner, item.encrypted_content, name)
-        return unpacked(turns, item.encrypted_content)
+        opened = _opened("compaction", self._owner, item.encrypted_content, name)
+        turns = unpacked(opened, item.encrypted_content)
+        # A short item may stand for a long text: not all of them are opened first.
+        self._opened_chars += sum(map(_chars_of, turns))
+        _check_chars(self._opened_chars)
+        _check_count(len(self._turns) + len(turns))
+        return turns
 
     def _thought_before(self) -> str:
         text = self._thought[0] if self._thought else ""
@@ -187,16 +197,35 @@ def _opened(kind: sealing.Kind, owner: str, sealed: str, param: str) -> Any:
         raise ApiError(400, "invalid_encrypted_content", str(error), param) from None
 
 
-def _check_total(turns: Sequence[ChatMessage]) -> None:
+def check_total(turns: Sequence[ChatMessage]) -> None:
+    """Raise ApiError for turns that are too many, or too long together."""
+    _check_count(len(turns))
+    _check_chars(sum(map(_chars_of, turns)))
+    _check_thought(sum(len(turn.reasoning) for turn in turns))
+
+
+def _check_thought(chars: int) -> None:
     most = conf.get().conversation_chars
-    total = sum(len(turn.content) + _chars_of_calls(turn) for turn in turns)
+    if chars > most:
+        text = f"What was thought has {chars:,} characters; at most {most:,} are allowed."
+        raise ApiError(400, "input_too_long", text, "input")
+
+
+def _check_count(count: int) -> None:
+    if count > MOST_TURNS:
+        text = f"The input stands for {count:,} turns; at most {MOST_TURNS:,} are allowed."
+        raise ApiError(400, "input_too_long", text, "input")
+
+
+def _check_chars(total: int) -> None:
+    most = conf.get().conversation_chars
     if total > most:
         text = f"The input has {total:,} characters; at most {most:,} are allowed."
         raise ApiError(400, "context_length_exceeded", text, "input")
-    thought = sum(len(turn.reasoning) for turn in turns)
-    if thought > most:
-        text = f"What was thought has {thought:,} characters; at most {most:,} are allowed."
-        raise ApiError(400, "input_too_long", text, "input")
+
+
+def _chars_of(turn: ChatMessage) -> int:
+    return len(turn.content) + _chars_of_calls(turn)
 
 
 def _chars_of_calls(turn: ChatMessage) -> int:

@@ -19,6 +19,7 @@ from streaming.api.responses import refusals
 from streaming.api.responses.creating import retry_after, task_of
 from streaming.api.responses.requests import ResponseRequest
 from streaming.api.responses.shown import Shown
+from streaming.api.responses.turns import check_total
 from streaming.lifecycle import accepting, forgetting
 from streaming.lifecycle.resource import resource
 from streaming.models import Response, Status
@@ -87,6 +88,7 @@ class Answering:
         also: dict[str, Any] = {}
         if previous and (prepared := self.local.prepared(previous)):
             messages = prepared.turns + task.messages
+            check_total(messages)
             task = replace(task, messages=messages, previous_id=prepared.previous_id)
             also["previous_response_id"] = ids.wire_id(ids.RESPONSE, previous)
         if fields.get("generate") is False:

@@ -65,3 +65,33 @@ async def test_an_infinite_number_is_no_json(path: str) -> None:
     """What is passed on to a model's server, such as a schema, is kept as JSON before."""
     request, answer = await call("POST", path, body=b'{"tools": [{"parameters": {"x": -1e999}}]}')
     assert (request.status, answer["error"]["code"]) == (400, "invalid_json"), answer
+
+
+async def test_what_short_items_stand_for_is_bounded(
+    start_worker: Any, chatstream: Any, monkeypatch: Any
+) -> None:
+    """Sealed texts are compressed: a request of some kilobytes may stand for gigabytes."""
+    await start_worker(FakeEngine())
+    await create("stop 1")
+    chatstream(max_conversation_chars=1000)
+    owner = (await Response.objects.aget()).owner
+    opened: list[str] = []
+    real = sealing.opened
+
+    def count(kind: sealing.Kind, whose: str, sealed: str) -> Any:
+        opened.append(kind)
+        return real(kind, whose, sealed)
+
+    monkeypatch.setattr(sealing, "opened", count)
+    long = packed([ChatMessage("user", "x" * 600)])
+    many = packed([ChatMessage("assistant", "")] * 6000)
+    for kind, value, code in (
+        ("compaction", long, "context_length_exceeded"),
+        ("compaction", many, "input_too_long"),
+        ("reasoning", "x" * 600, "input_too_long"),
+    ):
+        opened.clear()
+        item = {"type": kind, "encrypted_content": sealing.seal(kind, owner, value)}
+        request, answer = await post([item] * 50)
+        assert (request.status, answer["error"]["chatstream"]["code"]) == (400, code)
+        assert opened == [kind] * 2

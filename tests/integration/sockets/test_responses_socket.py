@@ -149,6 +149,17 @@ async def test_a_warm_up_generates_nothing_and_is_gone_on_with(
     assert await other.error(previous_response_id=warm["id"]) == NOT_FOUND
 
 
+async def test_warm_ups_are_bounded_together(
+    start_worker: Any, socket: Any, chatstream: Any
+) -> None:
+    await start_worker(FakeEngine())
+    chatstream(max_conversation_chars=1000)
+    client = await socket()
+    warm = await client.response("x" * 600, generate=False, store=False)
+    follows = {"generate": False, "store": False, "previous_response_id": warm["id"]}
+    assert await client.error("x" * 600, **follows) == (400, "context_length_exceeded", "input")
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
