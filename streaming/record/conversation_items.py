@@ -10,6 +10,7 @@ from django.db import transaction
 
 from streaming.engine.base import ChatMessage
 from streaming.models import OPEN, Conversation, Message, Response
+from streaming.record import file_collection
 from streaming.record.chain import keys_to
 from streaming.record.context import Turn
 from streaming.record.conversations import insert_chain, title_of, touch
@@ -131,6 +132,7 @@ def remove(
             Conversation.objects.filter(pk=conversation.pk).update(tail=message.parent_id)
         for turn in gone:
             if not turn.responses.exists():  # a prompt stays its response's
+                file_collection.with_messages(owner, Message.objects.filter(pk=turn.pk))
                 turn.delete()
         return conversation
 

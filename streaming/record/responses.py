@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import transaction
 
 from streaming.models import OPEN, Conversation, Message, Response
+from streaming.record import file_collection
 from streaming.record.database import in_database
 
 
@@ -56,6 +57,7 @@ def _delete_turns(conversation: Conversation, newest: Message | None) -> None:
     turn = newest
     while turn is not None and not _is_needed(turn):
         before = turn.parent
+        file_collection.with_messages(conversation.owner, Message.objects.filter(pk=turn.pk))
         turn.delete()
         turn = before
 

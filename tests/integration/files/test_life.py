@@ -18,8 +18,14 @@ from streaming.accounts.archive import write_archive
 from streaming.accounts.deletion import delete_account
 from streaming.files.keeping import keep
 from streaming.lifecycle.forgetting import forget
-from streaming.models import Conversation, Message, StoredFile
-from streaming.record import file_collection, files, stored_bytes
+from streaming.models import Conversation, Message, Response, StoredFile
+from streaming.record import (
+    conversation_items,
+    file_collection,
+    files,
+    responses,
+    stored_bytes,
+)
 from streaming.record.attachments import part_of
 from streaming.record.tasks import Requester
 from tests.integration.files.conftest import places
@@ -56,6 +62,31 @@ def test_a_file_goes_with_the_last_conversation_that_names_it(storage: Path) -> 
     assert not is_there(file)
     assert is_there(other)  # uploaded, and not sent yet
     assert len(places(storage)) == 1
+
+
+def test_a_file_goes_with_a_response_and_with_an_item(storage: Path) -> None:
+    """A program deletes either; the rest of the conversation stays."""
+    with_response, with_item = kept("visitor:a", b"1"), kept("visitor:a", b"2")
+    made = conversation("visitor:a")
+    first = made.messages.get()
+    parts = [part_of(with_response)]
+    prompt = Message.objects.create(
+        conversation=made, role="user", content="x", parts=parts, parent=first
+    )
+    asked = {"conversation": made, "owner": "visitor:a", "status": "completed"}
+    Response.objects.create(prompt=first, **asked)
+    response = Response.objects.create(prompt=prompt, **asked)
+    async_to_sync(responses.delete)(response.pk)
+    assert not is_there(with_response)
+    assert Message.objects.get() == first
+    last = Message.objects.create(
+        conversation=made, role="user", content="x", parts=[part_of(with_item)], parent=first
+    )
+    Conversation.objects.filter(pk=made.pk).update(tail=last)
+    remove = async_to_sync(conversation_items.remove)
+    remove(made.pk, "visitor:a", last.pk, lambda turn: {})
+    assert Message.objects.get() == first
+    assert places(storage) == []
 
 
 def test_bytes_go_with_the_last_row_that_has_them(storage: Path) -> None:
