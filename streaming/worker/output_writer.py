@@ -29,9 +29,11 @@ class Part(NamedTuple):
 class OutputWriter:
     """Writes the items of one answer, in the order in which the engine says them.
 
-    One item of text or thought is open at a time; calls stay open beside each other until something
-    else is said. `said`: what an earlier attempt has published, of which the items numbered in
-    `is_open` are not done.
+    One item of text, thought or refusal is open at a time. Calls stay open to the end: a server may
+    go on with one after it has said something else.
+
+    `said`: what an earlier attempt has published, of which the items numbered in `open_items` are
+    not done.
     """
 
     def __init__(
@@ -92,11 +94,12 @@ class OutputWriter:
         self, kind: Kind, text: str, thought_seconds: float
     ) -> Iterator[events.ResponseEvent]:
         yield from self._begin(kind)
-        number, segment = len(self._segments) - 1, self._segments[-1]
+        number = self._open_text()
+        assert number is not None
         key, offset = item_id(self._id, number, kind), self._lengths[kind]
         self._texts[kind].append(text)
         self._lengths[kind] += len(text)
-        self._segments[-1] = Segment(kind, segment.size + len(text))
+        self._grow(number, text)
         place = {"response_id": self._id, "item_id": key, "output_index": number}
         if kind == "message":
             logprobs, self._logprobs = self._logprobs, []
@@ -116,9 +119,10 @@ class OutputWriter:
 
     def _begin(self, kind: Kind) -> Iterator[events.ResponseEvent]:
         """Yield what opens an item of text, if none of this kind is open."""
-        if self._open and self._segments[self._open[-1]].kind == kind:
+        open_text = self._open_text()
+        if open_text is not None and self._segments[open_text].kind == kind:
             return
-        yield from self.close("completed")
+        yield from self._close_text()
         number = self._open_item(Segment(kind, 0))
         item = text_item(self._id, number, kind, None, "in_progress")
         yield events.OutputItemAdded(response_id=self._id, output_index=number, item=item)
@@ -129,6 +133,20 @@ class OutputWriter:
             content_index=0,
             part=_part(kind, ""),
         )
+
+    def _open_text(self) -> int | None:
+        """Return the number of the open item that is no call."""
+        texts = (each for each in self._open if self._segments[each].kind != "function_call")
+        return next(texts, None)
+
+    def _close_text(self) -> Iterator[events.ResponseEvent]:
+        if (number := self._open_text()) is not None:
+            self._open.remove(number)
+            yield from self._done(number, "completed")
+
+    def _grow(self, number: int, text: str) -> None:
+        kind, size = self._segments[number]
+        self._segments[number] = Segment(kind, size + len(text))
 
     def _open_item(self, segment: Segment) -> int:
         self._segments.append(segment)
@@ -158,8 +176,9 @@ class OutputWriter:
     def _refuse(self, text: str) -> Iterator[events.ResponseEvent]:
         yield from self._begin("refusal")
         add(self._passed, {"refusal": text})
-        number, segment = len(self._segments) - 1, self._segments[-1]
-        self._segments[-1] = Segment("refusal", segment.size + len(text))
+        number = self._open_text()
+        assert number is not None
+        self._grow(number, text)
         yield events.RefusalDelta(
             response_id=self._id,
             item_id=item_id(self._id, number, "refusal"),
@@ -174,8 +193,7 @@ class OutputWriter:
         function = part.get("function", {})
         is_new = part["index"] not in self._calls
         if is_new:
-            if self._open and self._segments[self._open[-1]].kind != "function_call":
-                yield from self.close("completed")
+            yield from self._close_text()
             index = self._calls[part["index"]] = len(self._calls)
             number = self._open_item(Segment("function_call", index))
             key = item_id(self._id, number, "function_call")

@@ -66,6 +66,7 @@ def items_of(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
                 assert event["content_index"] == len(content)
                 content.append(event["part"])
             case "response.function_call_arguments.delta":
+                assert items[event["output_index"]]["status"] == "in_progress"
                 items[event["output_index"]]["arguments"] += event["delta"]
             case "response.output_item.done":
                 known = {**items[event["output_index"]], "status": event["item"]["status"]}
@@ -108,6 +109,17 @@ def test_calls_beside_each_other_are_numbered_as_they_begin() -> None:
     assert (first["name"], first["arguments"], first["call_id"]) == ("b", "{}", f"call_{KEY}_0")
     assert (second["name"], second["arguments"]) == ("a", "[]")
     assert [each["index"] for each in writer.said(0).passed["tool_calls"]] == [0, 1]
+
+
+def test_a_call_is_gone_on_with_after_something_else() -> None:
+    writer = OutputWriter(RESPONSE)
+    parts = [call(0, "{", name="f"), Part(Channel.TEXT, "Well"), call(0, "}")]
+    events = told(writer.write(parts)) + told(writer.close("completed"))
+    called, said = items_of(events)
+    assert (called["arguments"], said["content"][0]["text"]) == ("{}", "Well")
+    assert [each["arguments"] for each in events if each["type"].endswith("arguments.done")] == [
+        "{}"
+    ]
 
 
 def test_what_is_likely_stands_with_the_text_that_it_is_of() -> None:

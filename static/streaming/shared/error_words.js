@@ -22,6 +22,7 @@ const ERRORS = {
   login_required: () => gettext("Please sign in to chat here."),
   rate_limited: () => gettext("That was too much at once. Wait a moment, then try again."),
   input_too_long: () => gettext("The prompt is too long. Shorten it and send it again."),
+  invalid_file: (message) => message || gettext("A file was not taken. Remove it and send again."),
   already_started: () =>
     gettext("The answer began before your change arrived. You can send the change as a new prompt."),
   already_done: () => gettext("This answer has ended already."),
