@@ -113,6 +113,7 @@ def test_rows_of_the_record_are_made_and_deleted_in_the_record_alone() -> None:
     writes = ("create", "acreate", "bulk_create", "get_or_create", "delete", "adelete")
     found = {where for where, on, name in calls() if name in writes and on.startswith(tables)}
     assert {where.partition(":")[0] for where in found} == {
+        "record/conversation_items.py",
         "record/creation.py",
         "record/endings.py",
         "record/retention.py",
@@ -134,7 +135,11 @@ def test_nothing_but_the_records_end_writes_an_ended_status() -> None:
     of_a_name = (  # who did it: columns that are found by their kind
         "accounts/deletion.py: model._default_manager.filter(**of_user).update(**{field.name: ''})"
     )
-    assert found == {"record/endings.py: open_rows.update(**fields)", of_the_lock, of_a_name}
+    of_a_message = (  # without the item that is taken out of it
+        "record/conversation_items.py: Message.objects.filter(pk=key).update(**left)"
+    )
+    ends = "record/endings.py: open_rows.update(**fields)"
+    assert found == {ends, of_the_lock, of_a_name, of_a_message}
 
 
 def test_the_table_leads_from_the_beginning_through_every_stage_to_every_end() -> None:
