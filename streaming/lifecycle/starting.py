@@ -7,8 +7,10 @@ old place, and the next start writes another attempt.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
+from streaming.lifecycle.history_images import with_images
 from streaming.record import starts
 from streaming.record.histories import MOST_CHARS
 from streaming.record.starts import Work
@@ -21,10 +23,18 @@ async def start(
     """Start claimed responses; return for each its work, as `starts.start_all`.
 
     None: the response has ended or is gone (`ending.settle` takes it out of the list), or is
-    another attempt's. An exception: it could not be started, and the others could.
+    another attempt's. An exception: it could not be started, and the others could; ImagesRefused
+    says what its reader is told.
     """
     claimed = [(claim.entry.response_id, claim.attempt) for claim in claims]
     works: list[Work | Exception | None] = await starts.start_all(
         worker_id, claimed, most_chars, model
     )
-    return works
+    return await asyncio.gather(*map(_with_images, works))
+
+
+async def _with_images(work: Work | Exception | None) -> Work | Exception | None:
+    try:
+        return await with_images(work) if isinstance(work, Work) else work
+    except Exception as error:
+        return error

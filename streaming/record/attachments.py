@@ -23,7 +23,9 @@ SEPARATOR = "\n\n"
 FILE_PREFIX = "file_"
 """Of a file's id on the wire (`protocol.ids`)."""
 
-_GONE = "[an image that was deleted]"
+IMAGE_GONE: Part = {"type": "input_text", "text": "[an image that was deleted]"}
+"""What an engine is given in the place of one."""
+
 _FENCES = re.compile("`{3,}")
 
 
@@ -124,22 +126,23 @@ def part_of(
 
 
 def engine_parts(content: str, parts: Sequence[Part] | None) -> tuple[Part, ...]:
-    """Return what `ChatMessage.parts` has of a message: texts, and images by an address or a data
-    URL. Empty where `content` says all of it.
-
-    Raises OSError for an image whose bytes cannot be read here, or whatever else the storage does.
-    """
+    """Return what `ChatMessage.parts` has of a message: texts, and images by an address, or by the
+    `file_id` of one that is kept here. Empty where `content` says all of it."""
     if not any(part.get("type") == "input_image" for part in parts or ()):
         return ()
-    from streaming.record.files import data_url
-
     found: list[Part] = []
     for part in parts or ():
         if part["type"] == "input_image":
-            url = part.get("image_url") or data_url(key_of(part.get("file_id")))
-            detail = part.get("detail") or "auto"
-            image = {"type": "input_image", "image_url": url, "detail": detail}
-            found.append(image if url else {"type": "input_text", "text": _GONE})
+            url, file_id = part.get("image_url"), part.get("file_id")
+            image = {
+                "type": "input_image",
+                "image_url": url,
+                "detail": part.get("detail") or "auto",
+            }
+            if not url and key_of(file_id) is None:
+                found.append(IMAGE_GONE)
+            else:
+                found.append(image if url else {**image, "file_id": file_id})
             continue
         if text := _text_of(part, content):
             found.append({"type": "input_text", "text": text})

@@ -11,6 +11,7 @@ from streaming import conf
 from streaming.engine.base import CHARS_PER_TOKEN, Engine, EngineError, GenerationRequest
 from streaming.lifecycle import starting
 from streaming.lifecycle.arrivals import Arrivals
+from streaming.lifecycle.history_images import ImagesRefused
 from streaming.lifecycle.published import Published
 from streaming.record import thinking
 from streaming.record.histories import MOST_CHARS
@@ -140,6 +141,9 @@ class Claimer:
     async def _submit(self, running: Running, work: Work | Exception | None) -> None:
         response_id, claim = running.response_id, running.claim
         try:
+            if isinstance(work, ImagesRefused):
+                await self._end_writer.fail(running, str(work), work.code)
+                return
             if isinstance(work, Exception):
                 raise work
             if work is None:

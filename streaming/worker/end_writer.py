@@ -75,9 +75,9 @@ class EndWriter:
             self._running_set.drop(running)
         return bool(ended)
 
-    async def fail(self, running: Running, message: str) -> None:
+    async def fail(self, running: Running, message: str, code: str = "internal_error") -> None:
         """End, whoever's it is in the record, what cannot be answered; readers see `message`."""
-        how = Ending.failed("internal_error", message)
+        how = Ending.failed(code, message)
         ids = [running.response_id]
         if await ending.end(self._layer, ids, how, hold=running.hold):
             self._running_set.drop(running)

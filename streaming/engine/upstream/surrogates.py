@@ -9,6 +9,8 @@ from typing import Any
 
 def whole(text: str) -> str:
     """Return `text` without lone surrogates, which no JSON text may hold; pairs are joined."""
+    if text.isascii():  # an image may be one of many megabytes
+        return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

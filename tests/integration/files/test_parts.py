@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from streaming.engine.base import ChatMessage, SamplingParams
 from streaming.files.errors import FileRefused
 from streaming.files.keeping import keep
 from streaming.files.parts import take_parts
+from streaming.lifecycle import history_images
+from streaming.models import Response
 from streaming.record import attachments
-from streaming.record.database import in_database
+from streaming.record.starts import Work
 from streaming.record.tasks import Requester
 from tests.integration.files.conftest import SEES, TEXT_ONLY, places, png, rows, url_of
 
@@ -81,8 +84,11 @@ async def test_an_image_keeps_its_place_between_texts(ann: Requester) -> None:
     ]
     taken = await take_parts(ann, asked, SEES)
     assert taken.content == 'Before\n\nFile "a.txt":\n```\nfile\n```\n\nafter'
-    given = await in_database(attachments.engine_parts)(taken.content, taken.parts)
-    assert given == (
+    parts = attachments.engine_parts(taken.content, taken.parts)
+    turn = ChatMessage("user", taken.content, parts=parts)
+    work = Work(Response(), (turn,), SamplingParams(1, 1))
+    (given,) = (await history_images.with_images(work)).messages
+    assert given.parts == (
         text("Before"),
         {"type": "input_image", "image_url": url_of(data), "detail": "low"},
         text('File "a.txt":\n```\nfile\n```'),
