@@ -17,7 +17,6 @@ from streaming.engine.local import LocalEngine
 from streaming.engine.local.attention.embedding_bag import can_bag
 from streaming.engine.local.forward import linear
 from streaming.engine.models.store import ModelFolder
-from tests.support.long_runs import IS_LONG
 from tests.support.prerequisites import missing
 from tests.unit.engine.gathered import Gathered
 from tests.unit.engine.test_decoder import folder
@@ -26,7 +25,7 @@ ids = (f"lost{number}" for number in itertools.count())
 
 HISTORY = "Describe the history of the bicycle."
 GO_ON = "Go on\u2026"
-TOKENS = 90 if IS_LONG else 60
+TOKENS = 90
 UNRELATED = [
     f"Tell me something about {subject}."
     for subject in ("rain", "bread", "chess", "Mars", "bees", "salt",
