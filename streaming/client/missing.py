@@ -102,7 +102,7 @@ def _lengths(items: list[Item]) -> tuple[int, int]:
 def _texts(item: Item) -> list[tuple[str, str]]:
     """Return what an item says, part by part: its kind and its text."""
     if isinstance(item, FunctionCallItem):
-        return [("call", item.name), ("arguments", item.arguments)]
+        return [("id", item.call_id), ("call", item.name), ("arguments", item.arguments)]
     if isinstance(item, MessageItem | ReasoningItem):
         return [(part.type, text_of(part)) for part in item.content]
     return []

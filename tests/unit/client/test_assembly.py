@@ -6,7 +6,7 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streaming.client.assembly import Assembly, Gap
@@ -158,6 +158,7 @@ def test_an_end_by_somebody_else_is_whole(said: list[Said], seen: int) -> None:
 
 
 @given(before=mixed, said=mixed, seen=st.integers(0, 40))
+@example(before=flat([[(0, "")]]), said=flat([[(1, "")]]), seen=2)  # another id alone
 def test_an_end_that_contradicts_begins_anew(
     before: list[Said], said: list[Said], seen: int
 ) -> None:
