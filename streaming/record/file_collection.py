@@ -4,7 +4,7 @@ were never sent a day after they were uploaded. What a program keeps stays until
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -40,8 +40,7 @@ def named(messages: QuerySet[Message], among: Collection[UUID] | None = None) ->
 def collect(rows: QuerySet[StoredFile] | None = None) -> int:
     """Delete files that no message names and that nobody used for UNSENT, of all or of `rows`; some
     of them if there are many. Return how many."""
-    old = StoredFile.objects.all() if rows is None else rows
-    old = old.filter(purpose="", used_at__lt=timezone.now() - UNSENT)
+    old = _old(StoredFile.objects.all() if rows is None else rows)
     by_owner: dict[str, set[UUID]] = {}
     for key, owner in old.order_by("used_at").values_list("pk", "owner")[:_BATCH]:
         by_owner.setdefault(owner, set()).add(key)
@@ -54,6 +53,16 @@ def collect(rows: QuerySet[StoredFile] | None = None) -> int:
         deleted, _ = old.filter(pk__in=keys - kept).delete()
         count += deleted
     return count
+
+
+def collect_all() -> Iterator[int]:
+    """Delete all such files, some of them at a time; yield how many."""
+    while _old(StoredFile.objects.all()).exists():
+        yield collect()
+
+
+def _old(rows: QuerySet[StoredFile]) -> QuerySet[StoredFile]:
+    return rows.filter(purpose="", used_at__lt=timezone.now() - UNSENT)
 
 
 def delete_unnamed(owner: str, keys: Iterable[UUID]) -> None:

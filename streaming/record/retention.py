@@ -49,7 +49,7 @@ def prune(
             still = list(old.filter(pk__in=chosen).values_list("pk", flat=True))
             _, rows = Conversation.objects.filter(pk__in=still).delete()
         yield Counter({apps.get_model(label)._meta.db_table: n for label, n in rows.items()})
-    while file_collection.collect():
+    for _ in file_collection.collect_all():
         yield Counter()
     count = expired_sessions().count()
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()

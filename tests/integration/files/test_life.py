@@ -24,6 +24,7 @@ from streaming.record import (
     file_collection,
     files,
     responses,
+    retention,
     stored_bytes,
 )
 from streaming.record.attachments import part_of
@@ -110,6 +111,18 @@ def test_what_was_never_sent_goes_after_a_day(storage: Path) -> None:
     age(new)
     kept("visitor:d")
     assert not is_there(new)
+
+
+def test_prune_looks_behind_the_files_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_collection, "_BATCH", 1)
+    used, unsent = kept("visitor:a", b"1"), kept("visitor:b", b"2")
+    conversation("visitor:a", used)
+    age(used)
+    age(unsent)
+    StoredFile.objects.filter(pk=used.pk).update(used_at=timezone.now() - timedelta(days=3))
+    list(retention.prune(timezone.now() - timedelta(days=30)))
+    assert is_there(used)
+    assert not is_there(unsent)
 
 
 def test_somebody_else_naming_it_keeps_nothing() -> None:
