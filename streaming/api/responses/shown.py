@@ -40,6 +40,7 @@ class Shown:
         self._obfuscates = obfuscates
         self._logprobs: dict[str, list[Any]] = {}
         self._passed: Passed = dict(row.passed or {})
+        self._knows_all = row.finished_at is not None  # the events say nothing new then
         self._added = {
             "instructions": row.instructions or None,
             "tools": [_tool(tool) for tool in asked.get("tools", ())],
@@ -68,9 +69,11 @@ class Shown:
         """Return an event with what is added to it; None for one that says nothing here."""
         kind = event["type"]
         if kind == "response.in_progress":
-            self._logprobs, self._passed = {}, {}
+            self._logprobs = {}
+            self._passed = self._passed if self._knows_all else {}
         if kind == "chatstream:passed":
-            add(self._passed, event["fields"])
+            if not self._knows_all:
+                add(self._passed, event["fields"])
             return None
         if kind.endswith(".delta"):
             return self._delta(event)

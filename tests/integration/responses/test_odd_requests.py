@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from streaming.api.responses import sealing
+from streaming.api.responses.shown import Shown
 from streaming.api.responses.turns import packed
 from streaming.engine.base import ChatMessage
 from streaming.models import Message, Response
@@ -95,3 +97,15 @@ async def test_what_short_items_stand_for_is_bounded(
         request, answer = await post([item] * 50)
         assert (request.status, answer["error"]["chatstream"]["code"]) == (400, code)
         assert opened == [kind] * 2
+
+
+def test_notes_of_an_ended_response_are_shown_once() -> None:
+    """Who reads from the middle of the log gets the events of what the row has already."""
+    note = {"type": "url_citation", "url": "https://example.org"}
+    now = timezone.now()
+    ended = Response(
+        status="completed", created_at=now, finished_at=now, passed={"annotations": [note]}
+    )
+    shown = Shown(ended)
+    assert shown.event({"type": "chatstream:passed", "fields": {"annotations": [note]}}) is None
+    assert shown.resource()["chatstream"]["passed"] == {"annotations": [note]}
