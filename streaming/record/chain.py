@@ -110,8 +110,10 @@ def _prepared(message: Message) -> tuple[Any, Any]:
 
 def turn_of(role: str, content: str, fields: Any, parts: Any, reasoning: str) -> ChatMessage:
     """Return a turn as an engine takes it."""
-    told = {name: value for name, value in (fields or {}).items() if name in _ENGINE_FIELDS}
-    turn = ChatMessage(role, content, told, reasoning)  # type: ignore[arg-type]
+    fields = fields or {}
+    told = {name: value for name, value in fields.items() if name in _ENGINE_FIELDS}
+    said = content or fields.get("refusal", "")  # why there is no answer, in an answer's place
+    turn = ChatMessage(role, said, told, reasoning)  # type: ignore[arg-type]
     return with_engine_parts(turn, parts)
 
 

@@ -160,14 +160,21 @@ def _answer(output: Output) -> dict[str, Any]:
 
 def _is_turn(output: Output) -> bool:
     """Whether an output says anything that the conversation goes on with."""
-    return bool(output.text or output.reasoning or output.passed.get("tool_calls"))
+    passed = output.passed
+    return bool(
+        output.text or output.reasoning or passed.get("tool_calls") or passed.get("refusal")
+    )
 
 
 def _keep_answer(response: Response) -> None:
     """Make what an ended response says, if it says anything, a turn of its conversation."""
     if response.message_id:
         prompt = Message.objects.filter(pk=response.prompt_id)
-        calls = Output.of_row(response).tool_calls(response.pk)
+        output, fields = Output.of_row(response), dict[str, Any]()
+        if calls := output.tool_calls(response.pk):
+            fields["tool_calls"] = calls
+        if refusal := output.passed.get("refusal"):
+            fields["refusal"] = refusal
         response.message = Message.objects.create(
             id=response.message_id,
             conversation_id=response.conversation_id,
@@ -175,7 +182,7 @@ def _keep_answer(response: Response) -> None:
             role=Message.Role.ASSISTANT,
             content=prefix_of(response) + response.text,
             reasoning=thought_before(response) + response.reasoning,
-            fields={"tool_calls": calls} if calls else None,
+            fields=fields or None,
             searchable=Coalesce(Subquery(prompt.values("searchable")), Value(True)),
         )
         following.keep_tail(response)

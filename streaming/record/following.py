@@ -74,7 +74,7 @@ def _after_response(task: Items, owner: str) -> Place:
 def last_turn(response: Response) -> Message:
     """Return the turn that an ended response ends with: its answer, else what was asked."""
     message = response.message
-    if message is not None and (message.content or _calls(message)):
+    if message is not None and (message.content or _calls(message) or _refusal(message)):
         return message
     return response.prompt
 
@@ -119,6 +119,10 @@ def open_calls(newest: Message | None) -> list[str]:
         turn = turn.parent
     calls = [] if turn is None else _calls(turn)
     return [call for call in calls if call not in answered]
+
+
+def _refusal(message: Message) -> str:
+    return str((message.fields or {}).get("refusal", ""))
 
 
 def _calls(message: Message) -> list[str]:

@@ -7,7 +7,15 @@ from typing import Any
 from streaming.api.responses.items import items_of, numbered_calls, numbered_items
 from streaming.models import Message
 from streaming.protocol import ids
-from streaming.protocol.items import FunctionCallItem, Item, MessageItem, OutputText, ReasoningItem
+from streaming.protocol.items import (
+    FunctionCallItem,
+    Item,
+    MessageItem,
+    OutputText,
+    Part,
+    ReasoningItem,
+    Refusal,
+)
 from streaming.record.context import Turn
 
 
@@ -41,8 +49,11 @@ def _numbers(turn: Turn, item_id: str) -> list[int]:
 
 
 def _text(items: list[Item]) -> str:
-    parts = (part for item in items if isinstance(item, MessageItem) for part in item.content)
-    return "".join(part.text for part in parts if isinstance(part, OutputText))
+    return "".join(part.text for part in _parts(items) if isinstance(part, OutputText))
+
+
+def _parts(items: list[Item]) -> list[Part]:
+    return [part for item in items if isinstance(item, MessageItem) for part in item.content]
 
 
 def _thought(items: list[Item]) -> str:
@@ -55,6 +66,8 @@ def _fields(message: Message, items: list[Item], kept: list[Item]) -> dict[str, 
     calls = [item for item in items if isinstance(item, FunctionCallItem)]
     left = {item.id for item in kept}
     fields = dict(message.fields or {})
+    if not any(isinstance(part, Refusal) for part in _parts(kept)):
+        fields.pop("refusal", None)
     told = zip(fields.pop("tool_calls", ()), calls, strict=True)
     if still := [call for call, item in told if item.id in left]:
         fields["tool_calls"] = still

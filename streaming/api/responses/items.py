@@ -22,6 +22,7 @@ from streaming.protocol.items import (
     Part,
     ReasoningItem,
     ReasoningText,
+    Refusal,
 )
 from streaming.record.output import Output
 
@@ -79,14 +80,18 @@ def _answer(message: Message, fields: dict[str, Any]) -> list[Item]:
         thought = ReasoningText(text=message.reasoning)
         key = _id(ids.REASONING, message)
         found.append(ReasoningItem(id=key, status="completed", content=[thought]))
-    calls = fields.get("tool_calls", ())
-    if message.content or not (calls or message.reasoning or message.removed):
+    calls, refusal = fields.get("tool_calls", ()), fields.get("refusal")
+    said: list[Part] = [OutputText(text=message.content)] if message.content else []
+    said += [Refusal(refusal=refusal)] if refusal else []
+    if not (said or calls or message.reasoning or message.removed):
+        said = [OutputText(text="")]
+    if said:
         found.append(
             MessageItem(
                 id=_id(ids.MESSAGE, message),
                 status="completed",
                 role="assistant",
-                content=[OutputText(text=message.content)],
+                content=said,
                 phase=fields.get("phase"),
             )
         )

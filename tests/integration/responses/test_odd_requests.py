@@ -12,6 +12,8 @@ from streaming.api.responses.shown import Shown
 from streaming.api.responses.turns import packed
 from streaming.engine.base import ChatMessage
 from streaming.models import Message, Response
+from streaming.protocol import ids
+from streaming.record import context
 from streaming.waiting_list.interface import QueueFull
 from tests.integration.http import call
 from tests.integration.responses.asking import create, get, post
@@ -109,3 +111,27 @@ def test_notes_of_an_ended_response_are_shown_once() -> None:
     shown = Shown(ended)
     assert shown.event({"type": "chatstream:passed", "fields": {"annotations": [note]}}) is None
     assert shown.resource()["chatstream"]["passed"] == {"annotations": [note]}
+
+
+async def test_a_refusal_is_a_turn_of_its_conversation(start_worker: Any) -> None:
+    await start_worker(FakeEngine())
+    _, conversation = await call("POST", "/v1/conversations", body={})
+    prompt = 'play [["refusal", "I will not."]]'
+    refused = await create(prompt, conversation=conversation["id"])
+    items = f"/v1/conversations/{conversation['id']}/items"
+    _, page = await call("GET", f"{items}?order=asc")
+    asked, said = page["data"]
+    assert asked["content"][0]["text"] == prompt
+    assert said == refused["output"][0]
+    assert said["content"] == [{"type": "refusal", "refusal": "I will not."}]
+    for follows in ({"conversation": conversation["id"]}, {"previous_response_id": refused["id"]}):
+        followed = await create("stop 1", **follows)
+        row = await Response.objects.aget(pk=ids.key_of(followed["id"], ids.RESPONSE))
+        before = await context.said_until(row)
+        assert [turn.content for turn in before] == [prompt, "I will not.", "stop 1", "w0 "]
+        await get(followed["id"], method="DELETE")
+    reference = {"type": "item_reference", "id": said["id"]}
+    assert (await create([reference, {"role": "user", "content": "stop 1"}]))["output"]
+    await call("DELETE", f"{items}/{said['id']}")
+    _, page = await call("GET", f"{items}?order=asc")
+    assert said["id"] not in [item["id"] for item in page["data"]]
