@@ -447,7 +447,7 @@ async def test_lost_deliveries_are_repaired_from_the_log(
     chat = await client()
     await chat.ask("stop 40")
     done = await chat.end()
-    numbers = [e["sequence_number"] for e in chat.received if "sequence_number" in e]
+    numbers = [event["sequence_number"] for event in chat.numbered()]
     assert numbers == list(range(1, len(numbers) + 1))
     assert "".join(e["delta"] for e in chat.received if "delta" in e) == done["text"]
     assert count > 3
@@ -513,7 +513,7 @@ async def test_a_ping_that_is_none(client: Any, layer: Any, ping: str, param: st
 
 async def test_an_odd_ping_is_one(client: Any, layer: Any) -> None:
     chat = await client()
-    await chat.send_text('{"type": "session\\u002eping"}')
+    await chat.send_text('{"type": "chatstream\\u003aping"}')
     assert (await chat.next())["type"] == "chatstream:pong"
     await chat.send_text('{"type": "chatstream:ping"}' + " " * 600)
     assert (await chat.next())["type"] == "chatstream:pong"

@@ -3,6 +3,7 @@ comes back, and the record has it."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -264,15 +265,21 @@ async def test_a_break_within_a_call_garbles_nothing(
 async def test_an_answer_that_is_thought_anew_goes_on_over_a_stream(
     front: StartFront, upstream: FakeUpstream
 ) -> None:
+    is_read = asyncio.Event()
+
     async def half(exchange: Exchange) -> None:
         await exchange.begin()
         await exchange.chunk({"choices": [{"delta": {"reasoning_content": "Hm"}}]})
+        await is_read.wait()
         exchange.cut()
 
     again = deltas({"reasoning_content": "So"}, {"content": "4"}, reason="stop")
     upstream.acts.extend([half, again])
     await front()
-    chunks = chunks_of(await (await open_stream("2+2?")).rest())
+    stream = await open_stream("2+2?")
+    begun = await stream.until("Hm")
+    is_read.set()
+    chunks = chunks_of(begun + await stream.rest())
     assert "error" not in chunks[-1]
     said = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
     assert "".join(delta.get("reasoning_content") or "" for delta in said) == "Hm\n\nSo"

@@ -125,7 +125,7 @@ async def test_the_page_has_what_was_thought(start_worker: Any, client: Any) -> 
     assert (turn.reasoning, turn.details["text"]) == (thoughts(60), "w0 w1 ")
     assert "t59 " not in str(turn.details)  # it is on the page once, however long it is
     assert sum(reasoning_tokens(each) for each in (cut, rest)) == 60
-    assert turn.details["done"]["usage"]["completion_tokens"] == 62
+    assert turn.details["done"]["usage"]["output_tokens"] == 62
     assert turn.details["reasoning_ms"] == sum(
         each["timings"]["reasoning_ms"] for each in (cut, rest)
     )

@@ -202,7 +202,8 @@ def test_calls_that_are_written_at_once() -> None:
 async def test_a_backlog_is_bounded_and_whole(
     said: list[Said], bound: int, data: st.DataObject
 ) -> None:
-    """Beyond the bound there is one delta of each text, however many come."""
+    """Beyond the bound, and beginnings and ends, there is one delta of each text, however many
+    come."""
     place = ResponseQueuePosition(response_id=ID, position=1, size=1)
     log = answer(said, ID)
     backlog, read, others = Backlog(bound), [], 0
@@ -214,7 +215,7 @@ async def test_a_backlog_is_bounded_and_whole(
         else:
             others += event is not place or not others
         taken = [each for each in read if not isinstance(each, DELTAS)]
-        assert len(backlog) <= max(bound, others - len(taken) + 1) + len(texts)
+        assert len(backlog) <= bound + (others - len(taken)) + len(texts)
         if len(backlog) > 1 and data.draw(st.booleans()):
             read.append(await backlog.get())
     backlog.end()
