@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 
 Send = Callable[[str], Awaitable[None]]
 
+_LARGE_CHARS = 16_384
+"""An event from this length on is sent at the reader's pace. The last events of an answer repeat
+its text four times: of a long one, at once, they are more than a reader may leave unread."""
+
 
 class Viewer:
     """Sends the events of one response to one reader, nothing before `open`.
@@ -80,7 +84,7 @@ class Viewer:
             # The log is being replayed at the reader's pace. It has this event, too.
             self._missed = True
             return
-        if number == self._sequence + 1:
+        if number == self._sequence + 1 and len(message["event"]) < _LARGE_CHARS:
             async with self._lock:
                 await self._deliver(self._send, message["event"], number, message["last"])
         else:
