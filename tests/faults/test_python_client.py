@@ -59,7 +59,7 @@ async def read(answer: Answer) -> tuple[str, int]:
             if isinstance(event, ResponseInProgress):
                 text, begun = "", begun + 1
             elif isinstance(event, OutputTextDelta):
-                assert event.offset == len(text)
+                assert event.chatstream.offset == len(text)
                 text += event.delta
     assert (
         text == answer.text == text_of(item.model_dump() for item in (await answer.done()).output)
