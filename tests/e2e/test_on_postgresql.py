@@ -13,12 +13,15 @@ from tests.support.long_runs import IS_LONG
 from tests.support.postgresql import PostgreSQL, start_or_skip
 from tests.support.processes import ROOT
 
-SECONDS = 900
+SECONDS = 1800
 
 AT_THE_DOORS = (
     "api_programs", "api_requests", "crowd", "engine_away", "error_messages", "guard",
     "half_characters", "html_socket", "hung_engine", "metrics", "passing", "private_files",
-    "queue_socket", "search_case", "strangers", "thinking_api",
+    "queue_socket", "search_case", "strangers", "thinking_api", "chat_parts", "text_completions",
+    "strangers_of_items", "versions", "responses/test_refusals", "responses/test_transport",
+    "responses/test_specification", "responses/test_tools", "responses/test_background",
+    "sockets/test_responses_socket", "files/test_api", "files/test_socket", "files/test_views",
 )  # fmt: skip
 """What these ask of the database, the others ask as well; or it is about SQLite (`search_case`,
 `private_files`, whose processes have files of their own)."""
@@ -51,7 +54,7 @@ def postgresql() -> Iterator[PostgreSQL]:
 def test_the_integration_tests_pass_on_postgresql(postgresql: PostgreSQL) -> None:
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider"),
+            *(sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider"),
             *(f"--ignore={INTEGRATION}/{path}" for path in left_out()),
             f"--deselect={REFUSED_BEFORE}",
             INTEGRATION,
