@@ -44,5 +44,5 @@ def test_an_errors_message_is_a_short_line(end: Any) -> None:
     assert len(row.error_message) < MOST_SHOWN_CHARS + 100
     done = async_to_sync(ended_event)(str(row.pk))
     assert done is not None
-    assert done.error is not None
-    assert done.error.message == row.error_message
+    assert done.response.error is not None
+    assert done.response.error.message == row.error_message
