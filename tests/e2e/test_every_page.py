@@ -51,18 +51,13 @@ PARTS_AND_ORDERS = {
     *("create_key", "revoke_key", "end_session", "end_other_sessions", "download_account"),
     *("rename_conversation", "keep_conversation", "conversation_states", "delete_conversation"),
     *("export_conversation", "sharing", "share_conversation", "withdraw_share", "withdraw_link"),
-    *(
-        "manifest",
-        "service_worker",
-        "api-root",
-        "openapi-json",
-        "create_chat_completion",
-        "list_models",
-        "retrieve_model",
-    ),
+    *("manifest", "service_worker", "files", "file", "remove_file"),
     "shared",  # test_sharing_page.py
 }
 """Addresses of no page: fragments, files, and what is only posted to."""
+
+OF_PROGRAMS = ("admin", "api")
+"""Namespaces without pages for everybody: the console has tests of its own, `/v1/` is JSON."""
 
 SCREENS: dict[str, dict[str, Any]] = {
     "desktop": {"viewport": {"width": 1280, "height": 800}},
@@ -86,7 +81,7 @@ def names(patterns: list[URLPattern | URLResolver]) -> Iterator[str]:
         if isinstance(each, URLPattern):
             if each.name:
                 yield each.name
-        elif each.namespace != "admin":
+        elif each.namespace not in OF_PROGRAMS:
             yield from names(each.url_patterns)
 
 
