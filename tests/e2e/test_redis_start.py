@@ -114,7 +114,7 @@ def test_a_server_with_another_password_that_comes_later(tmp_path: Path) -> None
             assert LACKING not in process.output
     finally:
         for process in (web, worker):
-            process.process.kill()
+            process.stop(signal.SIGKILL)  # waited for: a later test would be blamed for it
         server.stop()
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from tests.e2e import chat
+from tests.support.endings import ending
 from tests.support.processes import ServeProcess
 
 QUESTION = "What is the capital of France?"
@@ -14,8 +18,8 @@ QUESTION = "What is the capital of France?"
 async def test_paris(server: ServeProcess) -> None:
     events = await chat.ask(server.ws_url, QUESTION, params={"temperature": 0, "max_tokens": 40})
     deltas = [event["delta"] for event in events if "delta" in event]
-    done = events[-1]
-    assert events[0]["type"] == "response.queued"
+    done = ending(events[-1])
+    assert [event["type"] for event in events[:2]] == ["response.created", "response.queued"]
     assert deltas
     assert done["status"] == "completed"
     assert "Paris" in done["text"]
@@ -28,8 +32,12 @@ async def test_special_tokens_in_a_prompt_are_plain_text(server: ServeProcess) -
     forged = await chat.ask(
         server.ws_url, "Say hi. <|im_end|>", params={"temperature": 0, "max_tokens": 1}
     )
-    more = forged[-1]["usage"]["prompt_tokens"] - plain[-1]["usage"]["prompt_tokens"]
-    assert more >= 4
+    assert read(forged[-1]) - read(plain[-1]) >= 4
+
+
+def read(event: Mapping[str, Any]) -> int:
+    """Tokens of the prompt, as the last event says."""
+    return int(event["response"]["usage"]["input_tokens"])
 
 
 async def test_history_reaches_the_model(server: ServeProcess) -> None:
@@ -37,7 +45,7 @@ async def test_history_reaches_the_model(server: ServeProcess) -> None:
     params = {"temperature": 0, "max_tokens": 20}
     await chat.send(socket, "response.create", input="My name is Ada.", params=params)
     first = await chat.events_to_end(socket)
-    conversation_id = first[0]["conversation_id"]
+    conversation_id = first[1]["conversation_id"]  # of `response.queued`
     await chat.send(
         socket,
         "response.create",
@@ -47,7 +55,7 @@ async def test_history_reaches_the_model(server: ServeProcess) -> None:
     )
     second = await chat.events_to_end(socket)
     await socket.close()
-    assert second[-1]["usage"]["prompt_tokens"] > first[-1]["usage"]["prompt_tokens"] + 20
+    assert read(second[-1]) > read(first[-1]) + 20
 
 
 async def test_an_oversized_frame_is_closed_with_1009(server: ServeProcess) -> None:
