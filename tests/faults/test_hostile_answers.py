@@ -71,6 +71,7 @@ def server(tmp_path: Path, engine: str) -> Iterator[ServeProcess]:
         with contextlib.suppress(psutil.NoSuchProcess):
             if server.process.poll() is None:
                 server.process.kill()
+                server.process.wait()
 
 
 class Visitor:
@@ -173,6 +174,7 @@ async def test_nobody_else_notices_hostile_answers(
     finally:
         if again.process.poll() is None:
             again.process.kill()
+            again.process.wait()
 
 
 async def test_a_server_ends_while_a_process_of_it_hangs(server: ServeProcess) -> None:
