@@ -14,6 +14,7 @@ from pydantic import Field
 from streaming import conf
 from streaming.api.answers import ErrorBody
 from streaming.api.errors import ApiError
+from streaming.api.replies import private, requester_of
 from streaming.files.errors import FileRefused
 from streaming.files.keeping import MEGABYTE, keep
 from streaming.models import StoredFile
@@ -148,8 +149,7 @@ async def download_file(request: HttpRequest, file_id: str) -> HttpResponse:
     response = HttpResponse(data, content_type="application/octet-stream")
     response["Content-Disposition"] = content_disposition_header(True, file.name) or ""
     response["X-Content-Type-Options"] = "nosniff"
-    response["Cache-Control"] = "no-store"
-    return response
+    return private(response)
 
 
 @router.delete(
@@ -176,7 +176,7 @@ def refused(error: FileRefused, param: str | None = None) -> ApiError:
 
 def _requester(request: HttpRequest) -> Requester:
     """Return who asks. An address is shared by people: only accounts keep files."""
-    requester = cast(Requester, request.auth)  # type: ignore[attr-defined]
+    requester = requester_of(request)
     if requester.user is None:
         raise ApiError(401, "invalid_api_key", "Files are kept for accounts: send an API key.")
     return requester

@@ -29,11 +29,11 @@ from streaming.api.conversations.views import router as conversations
 from streaming.api.errors import ApiError, set_handlers, too_large
 from streaming.api.files import router as files_router
 from streaming.api.middleware import response_id_of
+from streaming.api.replies import private, requester_of
 from streaming.api.requests import ChatCompletionRequest
 from streaming.api.responses.views import router as responses_router
 from streaming.api.text_completions import BareTextCompletion
 from streaming.api.text_requests import TextCompletionRequest
-from streaming.record.tasks import Requester
 
 _REF = "#/components/schemas/{model}"
 
@@ -147,20 +147,18 @@ async def create_chat_completion(
 async def _answer(
     request: HttpRequest, completion: Completion, *, stream: bool
 ) -> HttpResponseBase:
-    await completion.begin(cast(Requester, request.auth))  # type: ignore[attr-defined]
+    await completion.begin(requester_of(request))
     response: HttpResponseBase
     if stream:
         await completion.settle()
         response = StreamingHttpResponse(
             completion.stream(), content_type="text/event-stream; charset=utf-8"
         )
-        response["X-Accel-Buffering"] = "no"
     else:
         whole = await completion.whole()
         response = HttpResponse(whole.model_dump_json(), content_type="application/json")
-    response["Cache-Control"] = "no-store"
     response["X-Response-Id"] = str(response_id_of(request))
-    return response
+    return private(response)
 
 
 @api.post(

@@ -55,15 +55,6 @@ class InputFile(Said):
     file_id: str | None = absent()
 
 
-class LogProb(Said):
-    """The logarithmic probability of a token, and those of the likeliest ones in its place."""
-
-    token: str
-    logprob: float
-    bytes: list[int]
-    top_logprobs: list[dict[str, Any]]
-
-
 class OutputText(Said):
     """Text of an answer."""
 

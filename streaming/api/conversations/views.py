@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
@@ -23,6 +23,7 @@ from streaming.api.conversations.resources import (
 )
 from streaming.api.conversations.sent_items import turns_sent
 from streaming.api.errors import ApiError
+from streaming.api.replies import private, requester_of
 from streaming.api.responses.items import items_of
 from streaming.api.responses.requests import Include
 from streaming.lifecycle.forgetting import forget
@@ -30,7 +31,6 @@ from streaming.models import Conversation
 from streaming.protocol import ids
 from streaming.protocol.items import Item
 from streaming.record import conversation_items
-from streaming.record.tasks import Requester
 
 router = Router(tags=["conversations"])
 
@@ -44,14 +44,9 @@ _Include = Annotated[
 _INCLUDE: TypeAdapter[Include] = TypeAdapter(Include)
 
 
-def _requester(request: HttpRequest) -> Requester:
-    return cast(Requester, request.auth)  # type: ignore[attr-defined]
-
-
 def _answer(value: BaseModel, status: int = 200) -> HttpResponse:
     response = HttpResponse(value.model_dump_json(), content_type="application/json", status=status)
-    response["Cache-Control"] = "no-store"
-    return response
+    return private(response)
 
 
 @router.post(
@@ -63,7 +58,7 @@ def _answer(value: BaseModel, status: int = 200) -> HttpResponse:
 async def create(request: HttpRequest, body: ConversationRequest) -> HttpResponse:
     """Begin a conversation, with items or without. A response that names it in `conversation`
     follows its items, and is added to them with its input when it is complete."""
-    requester = _requester(request)
+    requester = requester_of(request)
     write_rate.count(requester)
     turns = await turns_sent(body.items or [], requester)
     made = await conversation_items.create(requester, turns, body.metadata)
@@ -79,7 +74,7 @@ async def create(request: HttpRequest, body: ConversationRequest) -> HttpRespons
 async def retrieve(request: HttpRequest, conversation_id: str) -> HttpResponse:
     """Return a conversation of the caller's own: one that a program began, or one of the page."""
     with explained(conversation_id):
-        owner = _requester(request).owner
+        owner = requester_of(request).owner
         found = await conversation_items.find(_key(conversation_id), owner)
     return _answer(ConversationResource.of(found))
 
@@ -94,7 +89,7 @@ async def update(
     request: HttpRequest, conversation_id: str, body: ConversationUpdate
 ) -> HttpResponse:
     """Replace the `metadata`."""
-    requester = _requester(request)
+    requester = requester_of(request)
     write_rate.count(requester)
     with explained(conversation_id):
         changed = await conversation_items.set_metadata(
@@ -112,7 +107,7 @@ async def update(
 async def delete(request: HttpRequest, conversation_id: str) -> HttpResponse:
     """Delete a conversation with its items and responses; one that is open is cancelled first."""
     with explained(conversation_id):
-        owner = _requester(request).owner
+        owner = requester_of(request).owner
         found = await conversation_items.find(_key(conversation_id), owner)
     await sync_to_async(forget)(Conversation.objects.filter(pk=found.pk, owner=owner))
     return _answer(DeletedConversation(id=ids.wire_id(ids.CONVERSATION, found.pk)))
@@ -141,7 +136,11 @@ async def list_items(
     _check_include(request)
     with explained(conversation_id):
         found = await paging.page(
-            _key(conversation_id), _requester(request).owner, after=after, limit=limit, order=order
+            _key(conversation_id),
+            requester_of(request).owner,
+            after=after,
+            limit=limit,
+            order=order,
         )
     return _answer(found)
 
@@ -156,7 +155,7 @@ async def create_items(
     request: HttpRequest, conversation_id: str, body: ItemsRequest, include: _Include = None
 ) -> HttpResponse:
     """Add items to the end. While a response of the conversation is open that is refused (409)."""
-    requester = _requester(request)
+    requester = requester_of(request)
     write_rate.count(requester)
     _check_include(request)
     with explained(conversation_id):
@@ -180,7 +179,7 @@ async def retrieve_item(
     """Return one item."""
     _check_include(request)
     with explained(conversation_id, item_id):
-        owner = _requester(request).owner
+        owner = requester_of(request).owner
         _, item = await paging.item_of(_key(conversation_id), owner, item_id)
     return _answer(item)
 
@@ -194,7 +193,7 @@ async def retrieve_item(
 async def delete_item(request: HttpRequest, conversation_id: str, item_id: str) -> HttpResponse:
     """Take an item out, and return the conversation. Later responses do not see it; the response
     whose input or output it was keeps it until that is deleted itself."""
-    key, requester = _key(conversation_id), _requester(request)
+    key, requester = _key(conversation_id), requester_of(request)
     write_rate.count(requester)
     with explained(conversation_id, item_id):
         at, _ = await paging.item_of(key, requester.owner, item_id)

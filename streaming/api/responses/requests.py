@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from streaming.api.request_fields import refuse
 from streaming.api.responses.options import (
     MOST_TOOLS,
     AllowedTools,
@@ -199,15 +200,7 @@ class ResponseRequest(_Asked, LooseThinkingParams, Params):
     @model_validator(mode="before")
     @classmethod
     def _only_supported(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            for name, allowed in _ONLY.items():
-                if name in data and data[name] not in allowed:
-                    raise PydanticCustomError(
-                        "unsupported_parameter",
-                        "`{param}` is not supported here.",
-                        {"param": name},
-                    )
-        return data
+        return refuse(data, _ONLY)
 
     @model_validator(mode="after")
     def _fits_together(self) -> ResponseRequest:

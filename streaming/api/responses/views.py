@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from channels.layers import get_channel_layer
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -16,6 +16,7 @@ from ninja import Query, Router
 from streaming.api.answers import ErrorBody
 from streaming.api.errors import ApiError
 from streaming.api.middleware import response_id_of
+from streaming.api.replies import private, requester_of
 from streaming.api.responses import compacting, input_items, refusals
 from streaming.api.responses.documented import (
     REFUSALS,
@@ -34,11 +35,8 @@ from streaming.models import Response
 from streaming.protocol import ids
 from streaming.record import context
 from streaming.record.errors import RecordError
-from streaming.record.tasks import Requester
 
 router = Router(tags=["responses"])
-
-R = TypeVar("R", bound=HttpResponseBase)
 
 _LAST_WORD_SECONDS = 5.0
 """So long the one who runs a cancelled response may take to write its end."""
@@ -65,7 +63,7 @@ async def create_response(request: HttpRequest, body: ResponseRequest) -> HttpRe
     takes longer than 25 seconds is sent after white space, so that proxies keep the connection: its
     HTTP status is 200 then, and its own `status` says what became of it."""
     creation = Creation(get_channel_layer(), body, response_id_of(request))
-    await creation.begin(_requester(request))
+    await creation.begin(requester_of(request))
     response: HttpResponseBase
     if body.stream:
         await creation.settle()
@@ -90,7 +88,7 @@ async def _whole(work: Coroutine[Any, Any, dict[str, Any]]) -> HttpResponseBase:
     if done:
         return _json(whole.result())
     body = slowly(whole)
-    return _private(StreamingHttpResponse(body, content_type="application/json"))
+    return private(StreamingHttpResponse(body, content_type="application/json"))
 
 
 @router.post(
@@ -104,7 +102,7 @@ async def compact_response(request: HttpRequest, body: CompactRequest) -> HttpRe
     """What stands for a conversation where that is too long: system messages as they are, and a
     `compaction` item. It has the newest turns word by word, and of what does not fit beside them a
     summary, which the model makes. Nobody else can read or make such an item."""
-    compaction = compacting.Compacting(get_channel_layer(), body, _requester(request))
+    compaction = compacting.Compacting(get_channel_layer(), body, requester_of(request))
     return await _whole(compaction.whole(response_id_of(request)))
 
 
@@ -198,30 +196,18 @@ async def _when_ended(row: Response) -> Response:
 async def _own(request: HttpRequest, response_id: str) -> Response:
     """Return the client's own stored response. Raises ApiError 404."""
     key = ids.key_of(response_id, ids.RESPONSE)
-    owner = _requester(request).owner
+    owner = requester_of(request).owner
     row: Response | None = await context.own_response(key, owner) if key else None
     if row is None:
         raise refusals.response_not_found(response_id)
     return row
 
 
-def _requester(request: HttpRequest) -> Requester:
-    return cast(Requester, request.auth)  # type: ignore[attr-defined]
-
-
 def _json(body: dict[str, Any]) -> HttpResponse:
-    return _private(HttpResponse(json.dumps(body), content_type="application/json"))
+    return private(HttpResponse(json.dumps(body), content_type="application/json"))
 
 
 def _streamed(reading: Reading) -> StreamingHttpResponse:
     content_type = "text/event-stream; charset=utf-8"
     response = StreamingHttpResponse(reading.stream(), content_type=content_type)
-    return _private(response)
-
-
-def _private(response: R) -> R:
-    """Return an answer that nobody keeps, and no proxy holds back."""
-    response["Cache-Control"] = "no-store"
-    if response.streaming:
-        response["X-Accel-Buffering"] = "no"
-    return response
+    return private(response)

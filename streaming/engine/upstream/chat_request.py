@@ -14,8 +14,7 @@ CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 ADVICE = ("service_tier", "prompt_cache_key", "safety_identifier")
 """Fields that say how to serve an answer, and nothing of what is in it."""
 
-OPTIONAL = (
-    *ADVICE,
+SAMPLING_OPTIONAL = (
     "stream_options",
     "continuous_usage_stats",
     "top_k",
@@ -23,6 +22,12 @@ OPTIONAL = (
     "repeat_penalty",
     "ignore_eos",
     "seed",
+)
+"""Fields of sampling, and of how it is told, without which the answer is one, too."""
+
+OPTIONAL = (
+    *ADVICE,
+    *SAMPLING_OPTIONAL,
     "reasoning_effort",
     "chat_template_kwargs",
     *CONTINUE,

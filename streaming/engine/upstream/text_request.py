@@ -9,15 +9,7 @@ from streaming.engine.upstream import chat_request
 from streaming.engine.upstream.query import Api, Query
 from streaming.engine.upstream.surrogates import sound, whole
 
-OPTIONAL = (
-    "stream_options",
-    "continuous_usage_stats",
-    "top_k",
-    "repetition_penalty",
-    "repeat_penalty",
-    "ignore_eos",
-    "seed",
-)
+OPTIONAL = chat_request.SAMPLING_OPTIONAL
 """Fields that may be left out: the answer is one without them, too."""
 
 TEMPLATED = {"library"}
